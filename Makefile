@@ -1,0 +1,43 @@
+# Two commands for a stranger: `make up` and `make test`. Both fetch what they need.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+UV     := .tools/bin/uv
+RUN    := .venv/bin
+export UV_PYTHON_DOWNLOADS = never
+export UV_LINK_MODE = copy
+
+.PHONY: up test check fix bench docs lock clean install
+
+up: install            ## everything embedded, with a demo on real readings of this machine
+	$(RUN)/lakebed demo
+
+test: install          ## all tests, quick and slow
+	$(RUN)/pytest -q
+
+check: install         ## what the machine can say about the code without running it
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+fix: install           ## let ruff mend what it can
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+install: .venv/installed
+
+$(UV): tools/bootstrap
+	tools/bootstrap "$(PYTHON)"
+
+.venv/installed: $(UV) pyproject.toml requirements.lock
+	test -x $(RUN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
+	$(UV) pip sync -q --python $(RUN)/python requirements.lock
+	$(UV) pip install -q --python $(RUN)/python --no-deps -e .
+	touch $@
+
+lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
+	$(UV) pip compile -q --universal --python-version 3.11 --group dev --generate-hashes \
+	    --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,8 @@
+"""Lakebed: streams flow in; what you chose settles.
+
+Read `messages.py` (the vocabulary), then `ports.py` (every contract), then `wiring.py`.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("lakebed")

@@ -1,0 +1,102 @@
+"""One hierarchy of errors, named by what the caller should do.
+
+    LakebedError
+    ├── Invalid            the input is wrong: tell the sender where and what is allowed   (HTTP 422)
+    │   ├── BadRequest     a parameter of a request is wrong                               (HTTP 400)
+    │   └── SettingsError  the settings are wrong: do not start                            (exit 2)
+    ├── Denied             the caller may not do this                                      (HTTP 403)
+    │   └── Unauthenticated  the caller is nobody we know                                  (HTTP 401)
+    ├── NotFound           there is no such thing                                          (HTTP 404)
+    ├── Conflict           it clashes with what is there                                   (HTTP 409)
+    ├── Unavailable        right now it cannot be done: try again later                    (HTTP 503)
+    │   ├── StoreUnavailable  a store does not answer or refuses for now
+    │   └── JournalFull       the journal has reached its limit, or its disk is full
+    └── Fatal              going on would break a promise: stop the process                (exit 3)
+        └── JournalFailed  an fsync or a write failed in a way that must not be retried
+
+Foreign exceptions (SQL, ClickHouse, sockets) are translated once, at the adapter.
+"""
+
+from dataclasses import dataclass
+
+
+class LakebedError(Exception):
+    """Root of everything Lakebed raises on purpose."""
+
+    status = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a document or a request.
+
+    Attributes:
+        where: path inside the input, such as `policies[0].every` or the name of a parameter.
+        what: what is wrong and what is allowed, one sentence.
+        line: 1-based line in the source text, where there is one.
+    """
+
+    where: str
+    what: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line is not None else ""
+        return f"{place}{self.where}: {self.what}" if self.where else f"{place}{self.what}"
+
+
+class Invalid(LakebedError):
+    """The input is wrong; `problems` names every place found."""
+
+    status = 422
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+class BadRequest(Invalid):
+    status = 400
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(Problem(where, what))
+
+
+class SettingsError(Invalid):
+    pass
+
+
+class Denied(LakebedError):
+    status = 403
+
+
+class Unauthenticated(Denied):
+    status = 401
+
+
+class NotFound(LakebedError):
+    status = 404
+
+
+class Conflict(LakebedError):
+    status = 409
+
+
+class Unavailable(LakebedError):
+    status = 503
+
+
+class StoreUnavailable(Unavailable):
+    pass
+
+
+class JournalFull(Unavailable):
+    pass
+
+
+class Fatal(LakebedError):
+    pass
+
+
+class JournalFailed(Fatal):
+    pass

@@ -1,0 +1,165 @@
+"""The vocabulary: what flows through Lakebed, as columns.
+
+    sources ──Batch──> journal ──Entry──> consumers (keeper, relays, taps)
+
+The unit between the parts is a `Batch` of parallel columns, never a list of message objects: a
+message alone costs microseconds in Python, in a batch a fraction of one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.times import UNSET, Micros
+
+Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
+T = TypeVar("T")
+
+
+class Channel(NamedTuple):
+    """Where a message belongs: the topic, within its owner's own name space."""
+
+    owner: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """n messages as parallel columns, in the order in which they arrived.
+
+    Attributes:
+        channels: the distinct channels of this batch, in order of first appearance.
+        channel: int32[n], for each message its index in `channels`.
+        payloads: n payloads, as sent.
+        received: int64[n], when Lakebed read the message, microseconds UTC.
+        event: int64[n], the event time the sender gave, or `UNSET`.
+        ids: n idempotency ids as the senders gave them ("" where none), or None when no message
+            of the batch has one.
+        keys: n keys under which the journal stores a message once (b"" where none), or None.
+            They are for `Journal.append` alone: a batch read back has none.
+    """
+
+    channels: tuple[Channel, ...]
+    channel: Codes
+    payloads: Sequence[bytes]
+    received: Ints
+    event: Ints
+    ids: Sequence[str] | None = None
+    keys: Sequence[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    @property
+    def times(self) -> Ints:
+        """int64[n], the event time where given, else the receive time."""
+        return np.where(self.event == UNSET, self.received, self.event)
+
+    def take(self, index: NDArray[np.intp]) -> "Batch":
+        """The messages at `index`, in that order; `channels` stays as it is."""
+        chosen = index.tolist()
+        return Batch(
+            self.channels,
+            self.channel[index],
+            [self.payloads[i] for i in chosen],
+            self.received[index],
+            self.event[index],
+            None if self.ids is None else [self.ids[i] for i in chosen],
+            None if self.keys is None else [self.keys[i] for i in chosen],
+        )
+
+
+class BatchBuilder:
+    """Gathers messages into columns until somebody takes the batch."""
+
+    __slots__ = ("_codes", "_event", "_ids", "_keys", "_received", "payloads", "size")
+
+    def __init__(self) -> None:
+        self._codes: list[Channel] = []
+        self.payloads: list[bytes] = []
+        self._received: list[tuple[Micros, int]] = []
+        self._event: list[tuple[int, Sequence[Micros]]] = []
+        self._ids: list[tuple[int, Sequence[str]]] = []
+        self._keys: list[tuple[int, Sequence[bytes]]] = []
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def extend(
+        self,
+        channels: Sequence[Channel],
+        payloads: Sequence[bytes],
+        received: Micros,
+        event: Sequence[Micros] | None = None,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Append k messages that were read together at `received`; columns are parallel.
+
+        Sparse columns (event, ids, keys) may be None where none of the k messages has one.
+        """
+        start = len(self.payloads)
+        self._codes.extend(channels)
+        self.payloads.extend(payloads)
+        self._received.append((received, len(payloads)))
+        self.size += sum(map(len, payloads))
+        if event is not None:
+            self._event.append((start, event))
+        if ids is not None:
+            self._ids.append((start, ids))
+        if keys is not None:
+            self._keys.append((start, keys))
+
+    def build(self) -> Batch:
+        """The batch so far. The builder must not be used afterwards."""
+        n = len(self.payloads)
+        index: dict[Channel, int] = {}
+        codes = [index.setdefault(channel, len(index)) for channel in self._codes]
+        moments, counts = zip(*self._received, strict=True) if n else ((), ())
+        event = np.full(n, UNSET, np.int64)
+        for start, times in self._event:
+            event[start : start + len(times)] = times
+        return Batch(
+            tuple(index),
+            np.array(codes, np.int32),
+            self.payloads,
+            np.repeat(np.array(moments, np.int64), np.array(counts, np.intp)),
+            event,
+            _spread(n, self._ids, "") if self._ids else None,
+            _spread(n, self._keys, b"") if self._keys else None,
+        )
+
+
+def _spread(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T]:
+    column = [empty] * n
+    for start, values in pieces:
+        column[start : start + len(values)] = values
+    return column
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stretch of the journal: a batch with its place.
+
+    The position of message i is (`partition`, `offset` + i). Within a partition offsets grow with
+    every message; they may have gaps between entries, never within one.
+    """
+
+    partition: int
+    offset: int
+    batch: Batch
+
+    @property
+    def end(self) -> int:
+        """The offset just behind the last message."""
+        return self.offset + len(self.batch)
+
+    @property
+    def offsets(self) -> Ints:
+        """int64[n], the offset of each message."""
+        return np.arange(self.offset, self.end, dtype=np.int64)

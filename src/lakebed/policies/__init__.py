@@ -1,0 +1,1 @@
+"""The policy document and its pure rules: no I/O, no clock, no store."""

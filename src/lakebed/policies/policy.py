@@ -1,0 +1,77 @@
+"""A policy, as the keeper and the readers use it: parsed, checked, defaults filled in."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lakebed.times import Micros
+
+Type = Literal["number", "text", "json"]
+Keep = Literal["last_value", "last_n", "window", "archive", "aggregate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which messages pass. None (or an empty set) means: not asked for.
+
+    Attributes:
+        max_rate: at least this much event time between two kept messages of a channel.
+        unique: drop a value equal to the last kept one of its channel.
+        min, max: inclusive bounds (numbers).
+        allow, deny: the only values kept, values never kept (numbers or text).
+        max_size: largest payload in bytes.
+    """
+
+    max_rate: Micros | None = None
+    unique: bool = False
+    min: float | None = None
+    max: float | None = None
+    allow: frozenset[float] | frozenset[str] | None = None
+    deny: frozenset[float] | frozenset[str] | None = None
+    max_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """What is done to a value that passed: x * scale + offset, rounded; text is sliced."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+    round: int | None = None
+    slice: tuple[int | None, int | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy of one owner.
+
+    Attributes:
+        topics: MQTT filters; every concrete topic that matches one is a series of its own.
+        type: what a value is, after `at` has picked it.
+        at, time_at: JSON pointers (RFC 6901) to the value and to the event time, or None.
+        span: `for` in the document: how long rows are kept; None for ever.
+        every: width of an aggregate's window, or the least time between two writes (last_value).
+        count: N of last_n.
+        buffer: write to the series at most this often; 0 as soon as possible.
+        functions: what an aggregate answers with, in the order asked for.
+        timezone: IANA name of the zone whose hours and days windows are aligned to.
+        active_from, active_until: half-open range of event time in which it holds; None is open.
+    """
+
+    owner: str
+    name: str
+    topics: tuple[str, ...]
+    type: Type
+    keep: Keep
+    version: int = 0
+    at: str | None = None
+    time_at: str | None = None
+    span: Micros | None = None
+    every: Micros | None = None
+    count: int | None = None
+    buffer: Micros = 0
+    functions: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    active_from: Micros | None = None
+    active_until: Micros | None = None
+    filter: Filter = Filter()
+    transform: Transform = Transform()

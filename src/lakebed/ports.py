@@ -1,0 +1,323 @@
+"""Every contract between the parts. `wiring.py` decides by URL who fulfils each of them.
+
+    gateway side (asyncio)                  consumer side (plain threads)
+
+    sources ──> Intake ──> Journal.append   Journal.consumer ──> keeper ──> Series
+                                                      │             └─────> Catalog
+                                                      └──> taps, previews, relays
+
+Two rules hold for all adapters. Foreign exceptions become those of `errors.py` at the adapter and
+nowhere else. And nothing on this side of a port may ask which adapter it got.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from lakebed.messages import Batch, Channel, Entry
+from lakebed.times import Micros
+
+# --- journal --------------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """The one ordered, durable log. Partitions are numbered from 0; a channel stays in one."""
+
+    async def append(self, batch: Batch, forget: Sequence[bytes] = ()) -> int:
+        """Make a batch durable; return how many of its messages were new.
+
+        A message whose key (`Batch.keys`) was appended within the horizon, or stands earlier in
+        the same batch, is left out: its sender may be told yes, it is there. `forget` are keys
+        that stop counting once this call has returned. A batch may be empty.
+
+        Concurrency: one call at a time. Order: batches stand in the log in the order of the calls.
+
+        Raises:
+            JournalFull: no room now, nothing was written: the same call may be made again later.
+            JournalFailed: what is on disk is unknown: acknowledge nothing more and stop.
+        """
+        ...
+
+    def known(self, prefix: bytes) -> list[bytes]:
+        """The keys within the horizon that begin with `prefix`. Any thread."""
+        ...
+
+    def consumer(self, name: str) -> "Consumer":
+        """A reader with its own committed place. One live consumer per name and process."""
+        ...
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        """For each partition the first offset still held and the offset behind the last."""
+        ...
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        """Read without being a consumer: entries from the one holding `offset` on, until about
+        `limit` messages; the first is cut to begin at `offset`. Empty at the end. Any thread."""
+        ...
+
+    def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
+        """How many messages stand at or behind the given offset of each partition, by channel."""
+        ...
+
+    def trim(self) -> int:
+        """Let go of what every consumer has committed and is older than the minimum span.
+
+        Returns the number of messages let go. Any thread; may take a while.
+        """
+        ...
+
+    def health(self) -> "Health": ...
+
+    def close(self) -> None: ...
+
+
+class Assignment(Protocol):
+    """What a consumer asks its owner when partitions come and go (Kafka's rebalance listener)."""
+
+    def assigned(self, partition: int, end: int) -> int | None:
+        """The partition is ours; `end` is its end now. Returns the offset to read from, or None
+        for the consumer's committed place (the beginning, where there is none)."""
+        ...
+
+    def revoked(self, partition: int) -> None:
+        """Last call before another worker may own it: flush, checkpoint, forget."""
+        ...
+
+
+class Consumer(Protocol):
+    """Reads the journal in order, partition by partition. Used from one thread."""
+
+    def subscribe(self, owner: Assignment) -> None:
+        """Ask for partitions; the owner hears of them during `poll`."""
+        ...
+
+    def poll(self, timeout: float, limit: int) -> list[Entry]:
+        """The next entries, about `limit` messages; waits up to `timeout` seconds for the first.
+
+        An empty list means that everything there was at the time of the call has been read.
+        """
+        ...
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Everything below these offsets is done for this consumer."""
+        ...
+
+    def wake(self) -> None:
+        """End a `poll` that is waiting. Any thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# --- series ---------------------------------------------------------------------------------------
+
+
+class Series(Protocol):
+    """The ClickHouse-shaped store of records and aggregates; tables are in `series/schema.py`.
+
+    Both calls block (the engine releases the GIL) and may be made from any thread.
+    """
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Write rows durably, in one insert. Columns are named; those left out get defaults.
+
+        Raises:
+            StoreUnavailable: not written, or not known to be: the same insert may be repeated.
+        """
+        ...
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Run a SELECT with bound parameters (`{name:Type}`)."""
+        ...
+
+    def health(self) -> "Health": ...
+
+    def close(self) -> None: ...
+
+
+# --- catalog --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """One version of a policy. `version` grows with each change of the name; never reused."""
+
+    owner: str
+    name: str
+    version: int
+    document: dict[str, Any]
+    created: Micros
+    updated: Micros
+
+
+class PolicyStore(Protocol):
+    """Policies, by owner and name. Old versions stay readable: replay needs them."""
+
+    def revision(self) -> int:
+        """Grows with every change of any policy; cheap to ask."""
+        ...
+
+    def policies(self, owner: str | None = None) -> list[StoredPolicy]:
+        """Those in force, of one owner or of all, by owner and name."""
+        ...
+
+    def policy_version(self, owner: str, name: str, version: int) -> StoredPolicy | None: ...
+
+    def put_policies(
+        self, owner: str, documents: Sequence[dict[str, Any]], create: bool = False
+    ) -> list[tuple[StoredPolicy, bool]]:
+        """Write documents (already checked) in one transaction; True marks those newly named.
+
+        A document equal to the one in force changes nothing. With `create`, a name in use raises
+        `Conflict`.
+        """
+        ...
+
+    def delete_policy(self, owner: str, name: str) -> None:
+        """Raises `NotFound`. What it kept stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where one part of a consumer stands in a partition, and what it must remember.
+
+    Attributes:
+        part: the name of the part ("router", or a policy as "owner/name@version").
+        offset: everything below it is in `state` or in the stores.
+        state: opaque bytes of that part.
+    """
+
+    part: str
+    offset: int
+    state: bytes
+
+
+class CheckpointStore(Protocol):
+    def checkpoints(
+        self, consumer: str, partition: int | None = None
+    ) -> dict[int, list[Checkpoint]]:
+        """All parts of one partition, or of all partitions."""
+        ...
+
+    def save_checkpoints(
+        self, consumer: str, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()
+    ) -> None:
+        """Write some parts and remove others, in one durable transaction."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """What `last_value` keeps of one channel. `value` is a number, text, or JSON as text."""
+
+    owner: str
+    policy: str
+    topic: str
+    type: str
+    time: Micros
+    value: float | str
+    size: int
+    partition: int
+    offset: int
+    id: str = ""
+
+
+class LastValueStore(Protocol):
+    def upsert_last(self, values: Sequence[LastValue]) -> None:
+        """Write in bulk; a row changes only for a later (time, partition, offset)."""
+        ...
+
+    def last_values(
+        self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
+    ) -> list[LastValue]:
+        """Of one topic, or of all whose names begin with `prefix`; by topic and policy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends or asks.
+
+    Attributes:
+        owner: in whose name space their topics and policies live.
+        name: what the token is called.
+        publish, read: MQTT filters of the topics they may write to and read from.
+        admin: may see all of the instance and make tokens.
+    """
+
+    owner: str
+    name: str
+    publish: tuple[str, ...] = ("#",)
+    read: tuple[str, ...] = ("#",)
+    admin: bool = False
+
+
+class TokenStore(Protocol):
+    """Tokens are kept as SHA-256 of 256 random bits, never as themselves."""
+
+    def identify(self, token: str) -> Identity | None: ...
+
+    def add_token(self, identity: Identity, token: str | None = None) -> str:
+        """Make a token for this identity and return it, the only time it can be seen.
+
+        Raises `Conflict` where the owner has a token of that name.
+        """
+        ...
+
+    def tokens(self) -> list[Identity]: ...
+
+    def revoke_token(self, owner: str, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that broke a policy's code, kept aside whole."""
+
+    owner: str
+    topic: str
+    policy: str
+    partition: int
+    offset: int
+    received: Micros
+    payload: bytes
+    reason: str
+
+
+class DeadLetterStore(Protocol):
+    def add_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Idempotent by policy and position."""
+        ...
+
+    def dead_letters(self, owner: str, limit: int = 100) -> list[DeadLetter]: ...
+
+
+class Catalog(PolicyStore, CheckpointStore, LastValueStore, TokenStore, DeadLetterStore, Protocol):
+    """The SQL store. Calls block and may be made from any thread; each is one transaction.
+
+    Every method raises `StoreUnavailable` where the database does not answer.
+    """
+
+    def health(self) -> "Health": ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Calls made by this thread inside it commit together or not at all."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# --- all ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/readyz` and `doctor` show of a part; `detail` are figures such as bytes and limits."""
+
+    ok: bool
+    message: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
