@@ -1,17 +1,17 @@
 """One hierarchy of errors, named by what the caller should do.
 
     LakebedError
-    ├── Invalid            the input is wrong: tell the sender where and what is allowed   (HTTP 422)
-    │   ├── BadRequest     a parameter of a request is wrong                               (HTTP 400)
-    │   └── SettingsError  the settings are wrong: do not start                            (exit 2)
-    ├── Denied             the caller may not do this                                      (HTTP 403)
-    │   └── Unauthenticated  the caller is nobody we know                                  (HTTP 401)
-    ├── NotFound           there is no such thing                                          (HTTP 404)
-    ├── Conflict           it clashes with what is there                                   (HTTP 409)
-    ├── Unavailable        right now it cannot be done: try again later                    (HTTP 503)
+    ├── Invalid            the input is wrong: tell the sender where and what is allowed  (HTTP 422)
+    │   ├── BadRequest     a parameter of a request is wrong  (HTTP 400)
+    │   └── SettingsError  the settings are wrong: do not start  (exit 2)
+    ├── Denied             the caller may not do this  (HTTP 403)
+    │   └── Unauthenticated  the caller is nobody we know  (HTTP 401)
+    ├── NotFound           there is no such thing  (HTTP 404)
+    ├── Conflict           it clashes with what is there  (HTTP 409)
+    ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
     │   ├── StoreUnavailable  a store does not answer or refuses for now
     │   └── JournalFull       the journal has reached its limit, or its disk is full
-    └── Fatal              going on would break a promise: stop the process                (exit 3)
+    └── Fatal              going on would break a promise: stop the process  (exit 3)
         └── JournalFailed  an fsync or a write failed in a way that must not be retried
 
 Foreign exceptions (SQL, ClickHouse, sockets) are translated once, at the adapter.

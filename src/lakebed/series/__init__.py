@@ -1,0 +1,1 @@
+"""The series store: what policies keep of numbers, text and JSON."""

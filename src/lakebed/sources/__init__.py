@@ -1,0 +1,1 @@
+"""Where messages come from. Every source hands columns to the `Intake` and acks when told."""
