@@ -156,4 +156,6 @@ def create(table: Table, database: str) -> str:
     ]
     if table.expires:
         lines.append("TTL expires")
+    # An insert that returned is on disk: the journal lets go of what the series has.
+    lines.append("SETTINGS fsync_after_insert = 1, fsync_part_directory = 1")
     return "\n".join(lines)

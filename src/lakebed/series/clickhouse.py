@@ -1,0 +1,163 @@
+"""The series store through clickhouse-connect: chDB in this process, or a ClickHouse server.
+
+The SQL and the client are the same for both; only the way to open one differs.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from lakebed.errors import Problem, SettingsError, StoreUnavailable
+from lakebed.ports import Health
+from lakebed.series.schema import TABLES, create
+
+DATABASE = "lakebed"
+_INSERT = {
+    "async_insert": 0,  # the call returns when the part is there
+    "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
+    "insert_deduplicate": 0,  # rows replace themselves by key; see series/schema.py
+}
+_QUERY = {
+    "do_not_merge_across_partitions_select_final": 1,
+    "output_format_arrow_string_as_string": 1,
+}
+
+
+class ClickHouseSeries:
+    """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one."""
+
+    def __init__(self, connect: Callable[[], Client], name: str) -> None:
+        self._connect = connect
+        self._idle: LifoQueue[Client] = LifoQueue()
+        self._all: list[Client] = []
+        self._lock = threading.Lock()
+        self._error = ""
+        self.name = name
+
+    def migrate(self) -> None:
+        """Create the database and the tables that are missing."""
+        with self._session("create tables") as client:
+            client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+            for table in TABLES.values():
+                client.command(create(table, DATABASE))
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        with self._session(f"insert into {table}") as client:
+            client.insert_arrow(f"{DATABASE}.{table}", rows, settings=_INSERT)
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        with self._session("query") as client:
+            return client.query_arrow(
+                sql, parameters=dict(parameters), settings=_QUERY, use_strings=True
+            )
+
+    def health(self) -> Health:
+        started = time.monotonic()
+        try:
+            self.query("SELECT 1", {})
+        except StoreUnavailable as error:
+            return Health(False, str(error))
+        milliseconds = (time.monotonic() - started) * 1000
+        return Health(not self._error, self._error, {"query_ms": round(milliseconds, 1)})
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._all:
+                client.close()
+            self._all.clear()
+
+    @contextmanager
+    def _session(self, doing: str) -> Iterator[Client]:
+        try:
+            client = self._idle.get_nowait()
+        except Empty:
+            client = self._open()
+        try:
+            yield client
+        except ClickHouseError as error:
+            # A session that failed may be in any state: the next call opens a fresh one.
+            self._discard(client)
+            raise StoreUnavailable(f"{self.name}: cannot {doing}: {_first_line(error)}") from error
+        except OSError as error:
+            self._discard(client)
+            raise StoreUnavailable(f"{self.name}: cannot {doing}: {error}") from error
+        else:
+            self._idle.put(client)
+
+    def _open(self) -> Client:
+        try:
+            client = self._connect()
+        except (ClickHouseError, OSError) as error:
+            raise StoreUnavailable(f"{self.name}: cannot connect: {_first_line(error)}") from error
+        with self._lock:
+            self._all.append(client)
+        return client
+
+    def _discard(self, client: Client) -> None:
+        with self._lock:
+            # The last session of an embedded engine stays open: closing it would stop the engine.
+            if len(self._all) > 1:
+                self._all.remove(client)
+                client.close()
+                return
+        self._idle.put(client)
+
+
+def open_series(url: str, home: Path) -> ClickHouseSeries:
+    """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
+
+    Raises:
+        SettingsError: the URL is none of these.
+        StoreUnavailable: the store cannot be opened or its tables cannot be made.
+    """
+    if url.startswith("chdb:"):
+        path = home / url.removeprefix("chdb:").removeprefix("//")
+        path.mkdir(parents=True, exist_ok=True)
+        series = ClickHouseSeries(_embedded(path), f"chDB in {path}")
+    elif re.match(r"clickhouses?://", url):
+        parts = urlsplit(url)
+        series = ClickHouseSeries(_server(url), f"ClickHouse at {parts.hostname}")
+    else:
+        what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
+        raise SettingsError(Problem("series.url", what))
+    series.migrate()
+    return series
+
+
+def _embedded(path: Path) -> Callable[[], Client]:
+    def connect() -> Client:
+        return clickhouse_connect.get_client(dsn=f"chdb://{path.resolve()}")
+
+    return connect
+
+
+def _server(url: str) -> Callable[[], Client]:
+    parts = urlsplit(url)
+    secure = parts.scheme == "clickhouses"
+
+    def connect() -> Client:
+        return clickhouse_connect.get_client(
+            host=parts.hostname or "localhost",
+            port=parts.port or (8443 if secure else 8123),
+            username=parts.username or "default",
+            password=parts.password or "",
+            secure=secure,
+            autogenerate_session_id=False,
+        )
+
+    return connect
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
