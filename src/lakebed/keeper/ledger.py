@@ -115,7 +115,7 @@ class Ledger:
         return {Outcome(code): int(self.by_channel(code).sum()) for code in sorted(self._counts)}
 
     @property
-    def bytes(self) -> Ints:
+    def sizes(self) -> Ints:
         """int64[channels], payload bytes received."""
         return self._bytes[: len(self.channels)]
 
@@ -135,7 +135,7 @@ class Ledger:
         state: dict[str, Any] = {
             "channels": self.channels,
             "counts": {code: self.by_channel(code).tobytes() for code in self._counts},
-            "bytes": self.bytes.tobytes(),
+            "bytes": self.sizes.tobytes(),
             "first": self.first_seen.tobytes(),
             "last": self.last_seen.tobytes(),
             "policies": [(*key, row.tobytes()) for key, row in self.policies.items()],
@@ -160,7 +160,7 @@ class Ledger:
         codes = self.identify(other.channels)
         for outcome in other._counts:
             self._column(outcome)[codes] += other.by_channel(outcome)
-        self._bytes[codes] += other.bytes
+        self._bytes[codes] += other.sizes
         self._first[codes] = np.minimum(self._first[codes], other.first_seen)
         self._last[codes] = np.maximum(self._last[codes], other.last_seen)
         for key, row in other.policies.items():

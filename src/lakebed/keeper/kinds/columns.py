@@ -1,0 +1,66 @@
+"""Arrow columns that all tables share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lakebed.keeper.kinds.kind import Site, Values
+from lakebed.messages import Codes, Ints
+from lakebed.series.schema import TYPES
+
+_MICROS = pa.timestamp("us", "UTC")
+FOREVER = 2**32 - 1
+"""`expires` of rows without a retention: DateTime's last second (2106)."""
+
+
+def constant(n: int, text: str) -> pa.Array:
+    """n times the same text, stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([text]))
+
+
+def topics(channel: Codes, names: Sequence[str]) -> pa.Array:
+    """The topic of each row, each distinct one stored once."""
+    used, codes = np.unique(channel, return_inverse=True)
+    distinct = pa.array([names[code] for code in used.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), distinct)
+
+
+def times(column: Ints) -> pa.Array:
+    return pa.array(column, _MICROS)
+
+
+def owner_columns(site: Site, channel: Codes) -> dict[str, Any]:
+    n = len(channel)
+    return {
+        "owner": constant(n, site.policy.owner),
+        "policy": constant(n, site.policy.name),
+        "topic": topics(channel, site.topics),
+        "partition": pa.array(np.full(n, site.partition, np.uint32)),
+    }
+
+
+def record_columns(site: Site, values: Values) -> dict[str, Any]:
+    """The columns that records of every kind have."""
+    columns = owner_columns(site, values.channel) | {
+        "time": times(values.time),
+        "offset": pa.array(values.offset),
+        "type": pa.array(np.full(len(values), TYPES[site.policy.type], np.uint8)),
+        "size": pa.array(values.size.astype(np.uint32)),
+    }
+    if values.numbers is not None:
+        columns["number"] = pa.array(values.numbers)
+    if values.texts is not None:
+        columns["text"] = pa.array(values.texts, pa.string())
+    if values.ids is not None:
+        columns["id"] = pa.array(values.ids, pa.string())
+    return columns
+
+
+def expiry(time: Ints, span: int | None) -> pa.Array:
+    """Epoch seconds at which rows of these times leave, rounded up; `FOREVER` without a span."""
+    if span is None:
+        return pa.array(np.full(len(time), FOREVER, np.uint32))
+    seconds = -(-(time + span) // 1_000_000)
+    return pa.array(np.clip(seconds, 0, FOREVER).astype(np.uint32))

@@ -1,0 +1,144 @@
+"""`last_value`: what does the sensor say now, written at most once per `every` and topic.
+
+A topic's first value is written at once, then its newest one whenever `every` has passed since
+its last write. Newest is by event time, ties by position.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.messages import Ints
+from lakebed.ports import LastValue
+from lakebed.times import Micros
+
+_NEVER = np.iinfo(np.int64).min
+
+
+class LastValues:
+    """State in columns by channel; `_values` holds numbers or texts."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._every = site.policy.every or 0
+        self._time = np.full(0, _NEVER, np.int64)
+        self._offset = np.zeros(0, np.int64)
+        self._size = np.zeros(0, np.int64)
+        self._written = np.full(0, _NEVER, np.int64)
+        self._waits = np.zeros(0, np.bool_)
+        self._values: list[float | str] = []
+        self._ids: dict[int, str] = {}
+
+    @property
+    def clean(self) -> bool:
+        return True  # values that wait are part of the snapshot
+
+    def load(self) -> tuple[int, int]:
+        return 0, 0  # bounded by the number of topics, not by messages
+
+    def absorb(self, values: Values) -> None:
+        if not len(values):
+            return
+        self._grow(int(values.channel.max()) + 1)
+        newest = _newest(values)
+        channel = values.channel[newest]
+        # offsets only grow, so an equal time is a later position
+        newest = newest[values.time[newest] >= self._time[channel]]
+        channel = values.channel[newest]
+        self._time[channel] = values.time[newest]
+        self._offset[channel] = values.offset[newest]
+        self._size[channel] = values.size[newest]
+        self._waits[channel] = True
+        column = values.texts if values.numbers is None else values.numbers.tolist()
+        assert column is not None
+        for code, row in zip(channel.tolist(), newest.tolist(), strict=True):
+            self._values[code] = column[row]
+        self._remember_ids(values, channel.tolist(), newest.tolist())
+
+    def _remember_ids(self, values: Values, channels: list[int], rows: list[int]) -> None:
+        if values.ids is None and not self._ids:
+            return
+        for code, row in zip(channels, rows, strict=True):
+            self._ids[code] = values.ids[row] if values.ids else ""
+
+    def due(self) -> Micros | None:
+        written = self._written[self._waits]
+        if not len(written):
+            return None
+        first = int(written.min())
+        return first + self._every if first != _NEVER else 0
+
+    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+        ripe = self._waits & ((self._written == _NEVER) | (self._written <= now - self._every))
+        # a clock that stepped back must not hold values up
+        ripe |= self._waits & (self._written > now)
+        codes = np.flatnonzero(self._waits if final else ripe)
+        self._waits[codes] = False
+        self._written[codes] = now
+        return Writes(last=[self._last_value(code) for code in codes.tolist()])
+
+    def _last_value(self, code: int) -> LastValue:
+        policy = self._site.policy
+        return LastValue(
+            policy.owner,
+            policy.name,
+            self._site.topics[code],
+            policy.type,
+            int(self._time[code]),
+            self._values[code],
+            int(self._size[code]),
+            self._site.partition,
+            int(self._offset[code]),
+            self._ids.get(code, ""),
+        )
+
+    def snapshot(self) -> bytes:
+        codes = np.flatnonzero(self._time != _NEVER)
+        columns = [codes, *(column[codes] for column in self._columns())]
+        values = [self._values[code] for code in codes.tolist()]
+        ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []
+        return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids))
+
+    def restore(self, state: bytes) -> None:
+        columns, values, ids = msgspec.msgpack.decode(state)
+        codes = np.frombuffer(columns[0], np.int64)
+        self._grow(int(codes.max(initial=-1)) + 1)
+        for column, data in zip(self._columns(), columns[1:], strict=True):
+            column[codes] = np.frombuffer(data, column.dtype)
+        for code, value in zip(codes.tolist(), values, strict=True):
+            self._values[code] = value
+        self._ids = dict(zip(codes.tolist(), ids, strict=True)) if ids else {}
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self._time, self._offset, self._size, self._written, self._waits
+
+    def release(self, now: Micros) -> bool:
+        return False
+
+    def _grow(self, needed: int) -> None:
+        more = needed - len(self._time)
+        if more <= 0:
+            return
+        more = max(more, len(self._time), 64)
+        self._time = _extended(self._time, more, _NEVER)
+        self._offset = _extended(self._offset, more, 0)
+        self._size = _extended(self._size, more, 0)
+        self._written = _extended(self._written, more, _NEVER)
+        self._waits = np.concatenate([self._waits, np.zeros(more, np.bool_)])
+        self._values.extend([""] * more)
+
+
+def _extended(column: Ints, more: int, fill: int) -> Ints:
+    return np.concatenate([column, np.full(more, fill, np.int64)])
+
+
+def _newest(values: Values) -> Ints:
+    """The row of each channel's newest value: latest time, then latest position."""
+    order = np.lexsort((values.time, values.channel))  # stable: position decides ties
+    channel = values.channel[order]
+    last = np.flatnonzero(np.append(channel[1:] != channel[:-1], True))
+    newest: Ints = order[last]
+    return newest
