@@ -1,0 +1,134 @@
+"""Topic names and topic filters: MQTT 5.0 section 4.7.
+
+A topic names one series (`plant/3/temperature`); a filter names many: `+` stands for one level,
+`#` at the end for any number of them, none included.
+"""
+
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+_LONGEST = 65535  # bytes: a UTF-8 string carries its length in two (section 1.5.4)
+
+
+def check_topic(topic: str) -> None:
+    """Refuse what cannot be published to.
+
+    Raises:
+        ValueError: a sentence that says why.
+    """
+    _check_text(topic, "topic")
+    if "+" in topic or "#" in topic:
+        raise ValueError("a topic to publish to must not contain the wildcards + and #")
+
+
+def check_filter(filter: str) -> None:
+    """Refuse what cannot be subscribed to.
+
+    Raises:
+        ValueError: a sentence that says why.
+    """
+    _check_text(filter, "topic filter")
+    levels = filter.split("/")
+    for place, level in enumerate(levels):
+        if level in ("+", "#"):
+            if level == "#" and place < len(levels) - 1:
+                raise ValueError("# must be the last level of a topic filter")
+        elif "+" in level or "#" in level:
+            raise ValueError(
+                f"+ and # must stand alone between slashes, not inside {level!r} of a topic filter"
+            )
+
+
+def _check_text(text: str, what: str) -> None:
+    if not text:
+        raise ValueError(f"a {what} must not be empty")
+    if "\0" in text:
+        raise ValueError(f"a {what} must not contain the character U+0000")
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"a {what} must be text that UTF-8 can encode") from None
+    if length > _LONGEST:
+        raise ValueError(f"a {what} is at most {_LONGEST} bytes long, not {length}")
+
+
+def matches(filter: str, topic: str) -> bool:
+    """Whether a valid filter covers a valid topic.
+
+    `a/#` covers `a` too (4.7.1.2); a filter that begins with a wildcard covers no topic that
+    begins with `$` (4.7.2).
+    """
+    if filter == topic:
+        return True
+    if topic[:1] == "$" and filter[:1] in ("+", "#"):
+        return False
+    asked, given = filter.split("/"), topic.split("/")
+    for place, level in enumerate(asked):
+        if level == "#":
+            return True
+        if place == len(given):
+            return False
+        if level not in ("+", given[place]):
+            return False
+    return len(asked) == len(given)
+
+
+class _Node:
+    """One level of filters: what follows by name (`+` is a name here), and who ends here."""
+
+    __slots__ = ("below", "ends", "ends_any")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Node] = {}
+        self.ends: list[int] = []  # a filter ends with this level
+        self.ends_any: list[int] = []  # a filter goes on with `#` from here
+
+
+class FilterTree(Generic[V]):
+    """Many filters and whom they belong to, asked all at once.
+
+    A topic walks down level by level, so that a new topic costs in proportion to the filters
+    that could match it, not to all there are.
+    """
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self._values: list[V] = []
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, value: V, *filters: str) -> None:
+        """Give a value one or more (valid) filters."""
+        place = len(self._values)
+        self._values.append(value)
+        for filter in filters:
+            node = self._root
+            levels = filter.split("/")
+            rest = levels.pop() if levels[-1] == "#" else None
+            for level in levels:
+                node = node.below.setdefault(level, _Node())
+            (node.ends if rest is None else node.ends_any).append(place)
+
+    def match(self, topic: str) -> list[V]:
+        """The values with a filter that covers the topic: each once, in the order of `add`."""
+        found: set[int] = set()
+        nodes = [self._root]
+        for depth, level in enumerate(topic.split("/")):
+            wild = depth > 0 or level[:1] != "$"
+            deeper: list[_Node] = []
+            for node in nodes:
+                if wild:
+                    found.update(node.ends_any)
+                    if (child := node.below.get("+")) is not None:
+                        deeper.append(child)
+                if (child := node.below.get(level)) is not None:
+                    deeper.append(child)
+            if not deeper:
+                nodes = []
+                break
+            nodes = deeper
+        for node in nodes:
+            found.update(node.ends, node.ends_any)
+        return [self._values[place] for place in sorted(found)]
