@@ -167,6 +167,10 @@ class PolicyStore(Protocol):
 
     def policy_version(self, owner: str, name: str, version: int) -> StoredPolicy | None: ...
 
+    def policy_versions(self, owner: str, name: str) -> list[StoredPolicy]:
+        """Every version of a name, the oldest first; those of a deleted policy too."""
+        ...
+
     def put_policies(
         self, owner: str, documents: Sequence[dict[str, Any]], create: bool = False
     ) -> list[tuple[StoredPolicy, bool]]:
