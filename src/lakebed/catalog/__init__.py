@@ -1,0 +1,1 @@
+"""The SQL store: policies, checkpoints, last values, tokens, dead letters."""

@@ -1,0 +1,102 @@
+"""Last values: one row per owner, topic and policy, written in bulk."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_
+
+from lakebed.catalog import tables
+from lakebed.catalog.database import Database
+from lakebed.catalog.upsert import Insert, insert
+from lakebed.ports import LastValue
+
+_TABLE = tables.last_values
+_KEY = ("owner", "topic", "policy")
+_ORDER = ("time", "partition", "offset")
+
+
+class SqlLastValues(Database):
+    """Fulfils `ports.LastValueStore`."""
+
+    def upsert_last(self, values: Sequence[LastValue]) -> None:
+        # One row per key, since PostgreSQL refuses to update a row twice in one statement; in
+        # the order of keys, so that two writers cannot wait for each other in a circle.
+        latest: dict[tuple[str, str, str], LastValue] = {}
+        for value in values:
+            key = (value.owner, value.topic, value.policy)
+            known = latest.get(key)
+            if known is None or _order(known) < _order(value):
+                latest[key] = value
+        if not latest:
+            return
+        rows = [_row(latest[key]) for key in sorted(latest)]
+        with self._call() as connection:
+            connection.execute(_upsert(connection), rows)
+
+    def last_values(
+        self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
+    ) -> list[LastValue]:
+        query = select(_TABLE).where(_TABLE.c.owner == owner)
+        if topic is not None:
+            query = query.where(_TABLE.c.topic == topic)
+        if prefix:
+            query = query.where(_TABLE.c.topic >= prefix)
+            if (end := successor(prefix)) is not None:
+                query = query.where(_TABLE.c.topic < end)
+        if policy is not None:
+            query = query.where(_TABLE.c.policy == policy)
+        with self._call() as connection:
+            rows = connection.execute(query.order_by(_TABLE.c.topic, _TABLE.c.policy))
+            return [_value(row) for row in rows]
+
+
+def successor(prefix: str) -> str | None:
+    """The least text behind all texts that begin with `prefix`, by code points (as UTF-8 sorts).
+
+    None where there is no such text.
+    """
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return None
+    code = ord(stem[-1]) + 1
+    if 0xD800 <= code <= 0xDFFF:  # surrogates are no characters and have no UTF-8
+        code = 0xE000
+    return stem[:-1] + chr(code)
+
+
+def _upsert(connection: Connection) -> Insert:
+    statement = insert(connection, _TABLE)
+    excluded = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={c.name: excluded[c.name] for c in _TABLE.columns if c.name not in _KEY},
+        where=tuple_(*(excluded[name] for name in _ORDER))
+        > tuple_(*(_TABLE.c[name] for name in _ORDER)),
+    )
+
+
+def _order(value: LastValue) -> tuple[int, int, int]:
+    return value.time, value.partition, value.offset
+
+
+def _row(value: LastValue) -> dict[str, Any]:
+    numeric = value.type == "number"
+    return {
+        "owner": value.owner,
+        "topic": value.topic,
+        "policy": value.policy,
+        "type": value.type,
+        "time": value.time,
+        "number": value.value if numeric else None,
+        "text": None if numeric else value.value,
+        "size": value.size,
+        "partition": value.partition,
+        "offset": value.offset,
+        "id": value.id,
+    }
+
+
+def _value(row: Sequence[Any]) -> LastValue:
+    owner, topic, policy, kind, time, number, text, size, partition, offset, id_ = row
+    value = number if kind == "number" else text
+    return LastValue(owner, policy, topic, kind, time, value, size, partition, offset, id_)

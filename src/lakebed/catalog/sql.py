@@ -1,0 +1,59 @@
+"""The catalog on SQLite or PostgreSQL: the same code, the same SQL.
+
+SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters
+                 └── Database (a call is a transaction, errors translated)
+                        └── Engine (engine.py: what each database must be told)
+"""
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from lakebed.catalog.checkpoints import SqlCheckpoints
+from lakebed.catalog.database import translated
+from lakebed.catalog.dead_letters import SqlDeadLetters
+from lakebed.catalog.engine import engine_for
+from lakebed.catalog.last_values import SqlLastValues
+from lakebed.catalog.migrate import migrate
+from lakebed.catalog.policies import SqlPolicies
+from lakebed.catalog.tokens import SqlTokens
+from lakebed.errors import StoreUnavailable
+from lakebed.ports import Health
+
+_BYTES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
+
+
+class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters):
+    """Fulfils `ports.Catalog`. Safe for any number of threads."""
+
+    def health(self) -> Health:
+        try:
+            with self._call() as connection:
+                size = connection.execute(text(_BYTES[connection.dialect.name])).scalar_one()
+        except StoreUnavailable as error:
+            return Health(False, str(error))
+        return Health(True, detail={"bytes": size})
+
+
+def open_catalog(url: str, home: Path) -> SqlCatalog:
+    """Connect, and bring the schema up to date.
+
+    Args:
+        url: `sqlite:PATH`, relative to `home`, or `postgresql://USER:PASSWORD@HOST/NAME`.
+        home: the home directory.
+
+    Raises:
+        SettingsError: the URL is wrong, or a newer Lakebed wrote this catalog.
+        StoreUnavailable: the database does not answer, or another process holds the file.
+    """
+    engine = engine_for(url, home)
+    try:
+        with translated():
+            migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return SqlCatalog(engine)

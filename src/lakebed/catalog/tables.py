@@ -1,0 +1,131 @@
+"""Tables of the catalog, as SQLAlchemy Core; the same for SQLite and PostgreSQL.
+
+Every table that holds what users gave has the owner first in its key. Checkpoints belong to a
+consumer; their parts name the owner where they concern one ("owner/name@version").
+
+Times are microseconds since the epoch (`times.Micros`). A change here needs a migration in
+`migrations/versions`; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKeyConstraint,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared byte by byte on both databases, so that order and prefixes agree."""
+
+
+class Utf8(TypeDecorator[str]):
+    """Any text a sender may write, kept as bytes.
+
+    PostgreSQL's TEXT refuses U+0000 and both databases refuse lone surrogates, which JSON can
+    carry; one such value must not make the other rows of its statement fail.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else value.encode("utf-8", "surrogatepass")
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.decode("utf-8", "surrogatepass")
+
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),  # JSON, in ASCII
+    Column("created", BigInteger, nullable=False),  # when the name came into use
+    Column("updated", BigInteger, nullable=False),  # when this version did
+)
+
+policies = Table(
+    "policies",  # which version is in force
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["owner", "name", "version"],
+        ["policy_versions.owner", "policy_versions.name", "policy_versions.version"],
+        name="policies_version",
+    ),
+)
+
+last_values = Table(
+    "last_values",
+    metadata,
+    # Topic before policy: one key serves the order of answers, one topic and a prefix.
+    Column("owner", Name, primary_key=True),
+    Column("topic", Name, primary_key=True),
+    Column("policy", Name, primary_key=True),
+    Column("type", Name, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("number", Double),
+    Column("text", Utf8),
+    Column("size", BigInteger, nullable=False),
+    Column("partition", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("id", Utf8, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("consumer", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Name, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the token
+    Column("publish", Text, nullable=False),  # JSON list of MQTT filters
+    Column("read", Text, nullable=False),
+    Column("admin", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("digest", name="tokens_digest"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("policy", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("topic", Name, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("reason", Utf8, nullable=False),
+)
