@@ -32,6 +32,7 @@ class Ledger:
 
     Attributes:
         channels: every channel seen; its place is the small int that stands for it in columns.
+        topics: their topics, for those who only need these.
         index: the way back.
         policies: for each (owner, name), int64[CODES] of outcomes under that policy.
         offsets: for each partition, the offset up to which messages are counted.
@@ -39,6 +40,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.channels: list[Channel] = []
+        self.topics: list[str] = []
         self.index: dict[Channel, int] = {}
         self.policies: dict[tuple[str, str], Ints] = {}
         self.offsets: dict[int, int] = {}
@@ -58,6 +60,7 @@ class Ledger:
             if code is None:
                 code = index[channel] = len(known)
                 known.append(channel)
+                self.topics.append(channel.topic)
             codes.append(code)
         self._grow(len(known))
         return np.array(codes, np.int32)
@@ -147,6 +150,7 @@ class Ledger:
         state = msgspec.msgpack.decode(zstandard.decompress(data))
         ledger = cls()
         ledger.channels = [Channel(owner, topic) for owner, topic in state["channels"]]
+        ledger.topics = [channel.topic for channel in ledger.channels]
         ledger.index = {channel: code for code, channel in enumerate(ledger.channels)}
         ledger._counts = {code: _ints(column) for code, column in state["counts"].items()}
         ledger._bytes, ledger._first, ledger._last = (

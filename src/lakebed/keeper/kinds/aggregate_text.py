@@ -113,7 +113,7 @@ class AggregateText:
             return
         slots, texts = restored
         for slot, (first, last, low, high, hashes, top) in zip(slots.tolist(), texts, strict=True):
-            counts = Counter({text: count for text, count in top})
+            counts = Counter(dict(top))
             self._texts[slot] = _Texts(first, last, low, high, set(hashes), counts)
 
     def release(self, now: Micros) -> bool:

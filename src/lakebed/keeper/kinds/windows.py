@@ -87,7 +87,8 @@ class Windows:
         self._align = Alignment(policy.every, policy.timezone)
         self.slots = Slots(FIELDS | fields)
         self._waiting_since: Micros | None = None
-        self._next_end: Micros | None = None  # earliest end of a window not complete
+        self._next_end: Micros | None = None  # earliest end of a window that still runs
+        self._drained: Micros = 0
 
     def group(self, values: Values) -> Groups:
         """Find the window of each value, opening windows as needed."""
@@ -119,9 +120,10 @@ class Windows:
         # the smallest offset of the group: the fragment's name must not depend on event times
         offsets = np.minimum.reduceat(values.offset[groups.order], groups.starts)
         table["fragment"][slots] = offsets[groups.new]
-        earliest = int(end[heads].min())
-        if self._next_end is None or earliest < self._next_end:
-            self._next_end = earliest
+        running = end[heads][end[heads] > values.received[heads]]
+        if len(running):
+            earliest = int(running.min())
+            self._next_end = min(earliest, self._next_end or earliest)
 
     def _touch(self, values: Values, groups: Groups) -> None:
         newest = np.maximum.reduceat(values.received[groups.order], groups.starts)
@@ -151,27 +153,28 @@ class Windows:
         return first, last
 
     def due(self) -> Micros | None:
+        """The buffer's end for windows that wait; for others their end, but not too often."""
+        buffer = self.site.policy.buffer
         moments = []
         if self._waiting_since is not None:
-            moments.append(self._waiting_since + self.site.policy.buffer)
+            moments.append(self._waiting_since + buffer)
         if self._next_end is not None:
-            moments.append(self._next_end)
+            moments.append(max(self._next_end, self._drained + buffer))
         return min(moments, default=None)
 
     def drain(self, now: Micros, final: bool) -> Ints:
         """The slots to write now; marks them written."""
-        used = self.slots.used()
-        table = self.slots
-        ended = (table["end"][used] <= now) & ~table["complete"][used]
-        since = self._waiting_since
-        ripe = since is not None and since + self.site.policy.buffer <= now
-        chosen = used[ended | table["waits"][used]] if ripe or final else used[ended]
+        due = self.due()
+        if not final and (due is None or due > now):
+            return np.zeros(0, np.int64)
+        used, table = self.slots.used(), self.slots
+        ended = table["end"][used] <= now
+        chosen: Ints = used[table["waits"][used] | (ended & ~table["complete"][used])]
         table["waits"][chosen] = False
         table["complete"][chosen] |= table["end"][chosen] <= now
-        if ripe or final:
-            self._waiting_since = None
-        opened = used[~table["complete"][used]]
-        self._next_end = int(table["end"][opened].min()) if len(opened) else None
+        self._waiting_since, self._drained = None, now
+        running = table["end"][used[~ended]]
+        self._next_end = int(running.min()) if len(running) else None
         return chosen
 
     def columns(self, slots: Ints, offset: int) -> dict[str, Any]:

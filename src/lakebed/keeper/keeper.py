@@ -1,0 +1,185 @@
+"""The keeper's loop: one thread that reads the journal and lets policies keep what they ask for.
+
+        ┌──> poll ──> absorb ──> adopt policies ──> flush what is due ──> checkpoint ──┐
+        │    (Journal)  (Shard)      (PolicyStore)       (Series, Catalog)      (Catalog) │
+        └──────────────────────────────────────────────────────────────────────── commit ┘
+
+It is a plain thread, not a coroutine: its work is numpy and blocking stores, which let go of the
+interpreter lock, and so it never holds up the loop that acknowledges messages.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import structlog
+
+from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.shard import Shard
+from lakebed.keeper.stores import Stopped, Stores
+from lakebed.messages import Entry
+from lakebed.ports import Catalog, Health, Journal, Series
+from lakebed.settings import Settings
+from lakebed.times import Micros
+from lakebed.times import now as wall_clock
+
+log = structlog.get_logger(__name__)
+
+_LINGER = 0.02  # seconds between two polls while little arrives: small entries are joined
+_TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
+_POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
+_DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
+
+
+class Keeper:
+    """Fulfils `ports.Assignment`: shards come and go with their partitions.
+
+    Args:
+        on_failure: called from the keeper's thread when it ends by an error.
+        clock: the wall clock, microseconds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        series: Series,
+        catalog: Catalog,
+        settings: Settings,
+        on_failure: Callable[[BaseException], None],
+        clock: Callable[[], Micros] = wall_clock,
+    ) -> None:
+        self._journal, self._catalog, self._settings = journal, catalog, settings
+        self._stop, self._abandon = threading.Event(), threading.Event()
+        self._stores = Stores(series, catalog, self._abandon)
+        self._consumer = journal.consumer(CONSUMER)
+        self._shards: dict[int, Shard] = {}
+        self._clock, self._on_failure = clock, on_failure
+        self._policies_asked = 0.0
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    # --- from other threads ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Policies have changed: look now."""
+        self._policies_asked = 0.0
+        self._consumer.wake()
+
+    def stop(self, timeout: float) -> None:
+        """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
+
+        What is given up is read again from the journal at the next start.
+        """
+        self._stop.set()
+        self._consumer.wake()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._abandon.set()
+            self._thread.join(2)
+
+    def health(self) -> Health:
+        alive = self._thread.is_alive()
+        message = self._stores.failing or ("" if alive else "not running")
+        behind = {
+            str(partition): end - shard.offset
+            for partition, (_, end) in self._journal.extent().items()
+            if (shard := self._shards.get(partition)) is not None
+        }
+        detail = {"behind": behind, "rows_written": self._stores.rows}
+        return Health(alive and not self._stores.failing, message, detail)
+
+    # --- ports.Assignment ------------------------------------------------------------------------
+
+    def assigned(self, partition: int, end: int) -> int:
+        shard = Shard(partition, end, self._journal, self._stores, self._settings)
+        offset = shard.load(self._catalog)
+        self._shards[partition] = shard
+        self._policies_asked = 0.0
+        log.info("partition taken over", partition=partition, offset=offset, end=end)
+        return offset
+
+    def revoked(self, partition: int) -> None:
+        shard = self._shards.pop(partition)
+        now = self._clock()
+        shard.flush(now, final=True)
+        self._consumer.commit({partition: shard.checkpoint(now, final=True)})
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._consumer.subscribe(self)
+            while not self._stop.is_set():
+                self._turn()
+            self._finish()
+        except Stopped:
+            log.warning("stopped while a store did not answer; the journal has what is missing")
+        except BaseException as error:
+            log.exception("keeper failed")
+            self._on_failure(error)
+        finally:
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        began = time.monotonic()
+        before = self._clock()
+        entries = self._consumer.poll(self._patience(before), self._settings.keeper.read)
+        read = sum(len(entry.batch) for entry in entries)
+        everything = read < self._settings.keeper.read // 2
+        self._adopt(before)
+        self._absorb(entries)
+        # "now" for windows and buffers: while behind, the journal's time, not the wall's
+        now = max(before, self._clock() - _TICK) if everything else _newest(entries)
+        self._write(now)
+        if read and everything:
+            self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
+
+    def _patience(self, now: Micros) -> float:
+        """Seconds to wait for messages: until something is due or policies are looked at."""
+        due = min((d for s in self._shards.values() if (d := s.due()) is not None), default=None)
+        until_due = _POLICIES_EVERY if due is None else (due - now) / 1e6
+        return min(max(until_due, _LINGER), _POLICIES_EVERY)
+
+    def _absorb(self, entries: Sequence[Entry]) -> None:
+        for partition, group in groupby(entries, key=lambda entry: entry.partition):
+            shard = self._shards.get(partition)
+            if shard is not None:
+                shard.absorb(list(group))
+
+    def _adopt(self, now: Micros) -> None:
+        at = time.monotonic()
+        if at - self._policies_asked < _POLICIES_EVERY:
+            return
+        revision = self._stores.insist(self._catalog.revision)
+        stale = [s for s in self._shards.values() if s.revision != revision and s.replayed]
+        if stale:
+            policies = self._stores.insist(self._catalog.policies)
+            for shard in stale:
+                shard.adopt(revision, policies, now)
+        self._policies_asked = at
+
+    def _write(self, now: Micros) -> None:
+        on_grid = now // _TICK * _TICK
+        done = {}
+        for partition, shard in self._shards.items():
+            shard.flush(on_grid)
+            done[partition] = shard.checkpoint(now)
+        self._consumer.commit(done)
+
+    def _finish(self) -> None:
+        """Read what was acknowledged before the stop, then write all that waits."""
+        deadline = time.monotonic() + _DRAIN
+        while time.monotonic() < deadline:
+            entries = self._consumer.poll(0, self._settings.keeper.read)
+            if not entries:
+                break
+            self._absorb(entries)
+        for partition in list(self._shards):
+            self.revoked(partition)
+
+
+def _newest(entries: Sequence[Entry]) -> Micros:
+    return max(int(entry.batch.received[-1]) for entry in entries)

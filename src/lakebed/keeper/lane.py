@@ -1,0 +1,95 @@
+"""A lane: one policy at work in one partition, with its own place in the journal.
+
+    Stretch ──> Pipeline (parse, time, filter, transform) ──> Kind.absorb ──> buffer
+                    │                                              │
+                outcomes                             drain ──> Writes ──> stores
+                                                     snapshot ──> Checkpoint
+
+The lane ignores what lies before its place, so the journal may be read again from anywhere.
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.kinds import KINDS
+from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.stretch import Stretch
+from lakebed.policies.outcomes import Outcome
+from lakebed.policies.pipeline import Pipeline
+from lakebed.policies.policy import Policy
+from lakebed.ports import Checkpoint
+from lakebed.times import Micros
+
+
+class Lane:
+    """Attributes:
+    policy: what this lane works for.
+    offset: everything below it is absorbed.
+    saved: the offset of its newest checkpoint.
+    changed: whether it absorbed anything since.
+    """
+
+    def __init__(self, site: Site, offset: int, future: Micros) -> None:
+        self.policy: Policy = site.policy
+        self.offset = self.saved = offset
+        self.changed = True
+        self._pipeline = Pipeline(site.policy, future)
+        self._kind = KINDS[site.policy.keep](site)
+
+    @property
+    def part(self) -> str:
+        """The name of its checkpoint."""
+        return f"{self.policy.owner}/{self.policy.name}@{self.policy.version}"
+
+    @property
+    def clean(self) -> bool:
+        return self._kind.clean
+
+    def load(self) -> tuple[int, int]:
+        return self._kind.load()
+
+    def absorb(self, stretch: Stretch) -> NDArray[np.uint8]:
+        """Work through messages at or behind `offset`; returns uint8[n], the outcome of each."""
+        run = self._pipeline.run(stretch.channel, stretch.payloads, stretch.times, stretch.received)
+        self.changed = True
+        if len(run.kept):
+            self._kind.absorb(
+                Values(
+                    stretch.channel[run.kept],
+                    run.times,
+                    stretch.offset[run.kept],
+                    stretch.received[run.kept],
+                    stretch.size[run.kept],
+                    run.numbers,
+                    run.texts,
+                    None if stretch.ids is None else [stretch.ids[i] for i in run.kept.tolist()],
+                )
+            )
+        return run.outcomes
+
+    def dead_letter(self, stretch: Stretch) -> NDArray[np.uint8]:
+        """The outcomes of messages that this policy's code cannot take."""
+        return np.full(len(stretch), Outcome.DEAD_LETTER, np.uint8)
+
+    def due(self) -> Micros | None:
+        return self._kind.due()
+
+    def drain(self, now: Micros, final: bool = False) -> Writes:
+        return self._kind.drain(now, self.offset, final)
+
+    def release(self, now: Micros) -> None:
+        if self._kind.release(now):
+            self.changed = True
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.part, self.offset, self.state())
+
+    def state(self) -> bytes:
+        return msgspec.msgpack.encode((self._pipeline.snapshot(), self._kind.snapshot()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on where a lane of the same kind and type stopped."""
+        pipeline, kind = msgspec.msgpack.decode(state)
+        self._pipeline.restore(pipeline)
+        self._kind.restore(kind)

@@ -1,0 +1,90 @@
+"""What would this policy have kept? The policy at work on the journal's recent past, on paper."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lakebed.keeper.kinds.kind import Site, Writes
+from lakebed.keeper.lane import Lane
+from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.routes import Routes
+from lakebed.keeper.stretch import join
+from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
+from lakebed.policies.policy import Policy
+from lakebed.ports import Journal
+from lakebed.times import Micros
+
+_READ = 50_000  # messages at a time
+LIMIT = 5_000_000
+"""Messages looked at; beyond, the preview says that it stopped."""
+
+
+@dataclass(slots=True)
+class Preview:
+    """Attributes:
+    matched: messages on the policy's topics.
+    outcomes: int64[CODES] of them.
+    rows, bytes: what would be in the stores, and its size as usage counts it.
+    since, until: receive times of the first and last message looked at, or None.
+    complete: False where the journal holds more than was looked at.
+    """
+
+    matched: int = 0
+    outcomes: "np.ndarray[tuple[int], np.dtype[np.int64]]" = field(
+        default_factory=lambda: np.zeros(CODES, np.int64)
+    )
+    rows: int = 0
+    bytes: int = 0
+    since: Micros | None = None
+    until: Micros | None = None
+    complete: bool = True
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """How many messages were dropped, by reason."""
+        found = (Outcome(code) for code in np.flatnonzero(self.outcomes).tolist())
+        return {o.reason: int(self.outcomes[o]) for o in found if o not in UNFILTERED}
+
+
+def preview(policy: Policy, journal: Journal, future: Micros, limit: int = LIMIT) -> Preview:
+    """Read the journal from its beginning; nothing is written and nobody's place moves."""
+    result = Preview()
+    for partition, (start, end) in journal.extent().items():
+        ledger = Ledger()
+        lane = Lane(Site(policy, partition, ledger.topics), start, future)
+        routes, offset, seen = Routes([lane]), start, 0
+        kept: dict[tuple[object, ...], int] = {}
+        while offset < end and seen < limit:
+            entries = journal.entries(partition, offset, _READ)
+            if not entries:
+                break
+            stretch = join(entries, ledger)
+            offset, seen = stretch.end, seen + len(stretch)
+            if result.since is None:
+                result.since = int(stretch.received[0])
+            result.until = int(stretch.received[-1])
+            for _, index in routes.split(stretch.channel, ledger.channels):
+                result.matched += len(index)
+                outcomes = lane.absorb(stretch.take(index))
+                result.outcomes += np.bincount(outcomes, minlength=CODES)
+            lane.offset = offset
+            _tally(lane.drain(result.until, final=True), kept)
+        result.complete &= offset >= end
+        result.rows += len(kept)
+        result.bytes += sum(kept.values())
+    return result
+
+
+_KEYS = {"last_n": ("topic", "ring", "slot"), "aggregate": ("topic", "start", "fragment")}
+_KEYS["aggregate_text"] = _KEYS["aggregate"]
+_RECORD_KEY = ("topic", "offset")
+
+
+def _tally(writes: Writes, kept: dict[tuple[object, ...], int]) -> None:
+    """Add rows by key with their size: a row written again replaces itself, as in the store."""
+    for table, rows in writes.rows:
+        columns = [rows.column(name).to_pylist() for name in _KEYS.get(table, _RECORD_KEY)]
+        sizes = rows.column("size").to_pylist()
+        kept.update(zip(zip(*columns, strict=True), sizes, strict=True))
+    for value in writes.last:
+        kept[(value.topic,)] = value.size

@@ -1,0 +1,96 @@
+"""Writing to the stores for as long as it takes, once for all kinds.
+
+A store that fails is asked again, with growing pauses, until it answers or the keeper stops. Till
+then nothing more is absorbed: memory stays bounded and the journal grows on disk instead.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+import structlog
+
+from lakebed.errors import Unavailable
+from lakebed.keeper.kinds.kind import Writes
+from lakebed.keeper.ledger import CONSUMER
+from lakebed.ports import Catalog, Checkpoint, DeadLetter, Series
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+
+
+class Stopped(Exception):
+    """The keeper was told to stop while a store did not answer; nothing is lost by it."""
+
+
+class Stores:
+    """Attributes:
+    failing: what the stores said last, while they refuse; empty when all is well.
+    rows: rows written so far.
+    """
+
+    def __init__(self, series: Series, catalog: Catalog, stop: threading.Event) -> None:
+        self._series, self._catalog, self._stop = series, catalog, stop
+        self.failing = ""
+        self.rows = 0
+
+    def write(self, writes: Sequence[Writes]) -> None:
+        """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
+        for table, rows in _together(writes):
+            self.insist(lambda table=table, rows=rows: self._series.insert(table, rows))
+            self.rows += len(rows)
+        last = [value for write in writes for value in write.last]
+        if last:
+            self.insist(lambda: self._catalog.upsert_last(last))
+            self.rows += len(last)
+
+    def save(self, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()) -> None:
+        self.insist(lambda: self._catalog.save_checkpoints(CONSUMER, partition, parts, drop))
+
+    def put_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self.insist(lambda: self._catalog.add_dead_letters(letters))
+
+    def checkpoints(self, partition: int) -> list[Checkpoint]:
+        return self.insist(
+            lambda: self._catalog.checkpoints(CONSUMER, partition).get(partition, [])
+        )
+
+    def insist(self, call: Callable[[], T]) -> T:
+        """Call until the store answers."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                result = call()
+            except Unavailable as error:
+                if not self.failing:
+                    log.warning("store refuses, trying again", error=str(error))
+                self.failing = str(error)
+                if self._stop.wait(pause * random.uniform(0.5, 1.0)):
+                    raise Stopped from error
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if self.failing:
+                    log.info("store answers again")
+                self.failing = ""
+                return result
+
+
+def _together(writes: Sequence[Writes]) -> list[tuple[str, pa.Table]]:
+    """Join rows of the same table and columns, so that a table gets few and large inserts."""
+    alike: dict[tuple[str, tuple[str, ...]], list[pa.Table]] = {}
+    for write in writes:
+        for table, rows in write.rows:
+            if len(rows):
+                alike.setdefault((table, tuple(rows.column_names)), []).append(rows)
+    return [
+        (table, pieces[0] if len(pieces) == 1 else _concatenated(pieces))
+        for (table, _), pieces in alike.items()
+    ]
+
+
+def _concatenated(pieces: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(pieces).unify_dictionaries().combine_chunks()

@@ -1,0 +1,82 @@
+"""A stretch of one partition, made of the entries that one poll brought, as one set of columns.
+
+Small entries (a busy endpoint commits every millisecond) would each pay the fixed cost of every
+policy; joined they pay it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.ledger import Ledger
+from lakebed.messages import Codes, Entry, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """n messages of one partition in journal order.
+
+    Attributes:
+        offset: int64[n], ascending.
+        channel: int32[n], the ledger's small ints.
+        payloads: n payloads.
+        times: int64[n], event time where the sender gave one, else receive time.
+        received: int64[n].
+        size: int64[n], payload bytes.
+        ids: n ids ("" where none), or None.
+        end: the offset just behind.
+    """
+
+    offset: Ints
+    channel: Codes
+    payloads: Sequence[bytes]
+    times: Ints
+    received: Ints
+    size: Ints
+    ids: Sequence[str] | None
+    end: int
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def take(self, index: NDArray[np.intp]) -> "Stretch":
+        """The messages at `index` (ascending)."""
+        if len(index) == len(self):
+            return self
+        rows = index.tolist()
+        return Stretch(
+            self.offset[index],
+            self.channel[index],
+            [self.payloads[row] for row in rows],
+            self.times[index],
+            self.received[index],
+            self.size[index],
+            None if self.ids is None else [self.ids[row] for row in rows],
+            self.end,
+        )
+
+
+def join(entries: Sequence[Entry], ledger: Ledger) -> Stretch:
+    """Entries of one partition, in order, as one stretch; new channels get their small ints."""
+    batches = [entry.batch for entry in entries]
+    payloads = (
+        batches[0].payloads
+        if len(batches) == 1
+        else list(chain.from_iterable(batch.payloads for batch in batches))
+    )
+    ids = None
+    if any(batch.ids is not None for batch in batches):
+        ids = list(chain.from_iterable(batch.ids or [""] * len(batch) for batch in batches))
+    return Stretch(
+        np.concatenate([entry.offsets for entry in entries]),
+        np.concatenate([ledger.identify(b.channels)[b.channel] for b in batches]),
+        payloads,
+        np.concatenate([batch.times for batch in batches]),
+        np.concatenate([batch.received for batch in batches]),
+        np.fromiter(map(len, payloads), np.int64, len(payloads)),
+        ids,
+        entries[-1].end,
+    )
