@@ -124,7 +124,7 @@ class Keeper(Section):
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
-    name: str = Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z", description="name in logs and metrics")
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name in logs and metrics")
     url: str = Field(description="mqtt://[user:password@]host[:1883] or mqtts://…")
     topics: list[str] = Field(
         min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
