@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 _LINGER = 0.02  # seconds between two polls while little arrives: small entries are joined
 _TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
+_SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 
@@ -132,7 +133,7 @@ class Keeper:
         self._adopt(before)
         self._absorb(entries)
         # "now" for windows and buffers: while behind, the journal's time, not the wall's
-        now = max(before, self._clock() - _TICK) if everything else _newest(entries)
+        now = self._clock() - _SETTLE if everything else _newest(entries)
         self._write(now)
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))

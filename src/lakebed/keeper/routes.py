@@ -24,8 +24,7 @@ class Routes:
         self._trees: dict[str, FilterTree[int]] = {}
         for place, lane in enumerate(lanes):
             tree = self._trees.setdefault(lane.policy.owner, FilterTree())
-            for topic_filter in lane.policy.topics:
-                tree.add(topic_filter, place)
+            tree.add(place, *lane.policy.topics)
         self._routes: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
         self._route_of = np.full(0, _UNKNOWN, np.int32)
@@ -59,7 +58,7 @@ class Routes:
 
     def _find(self, channel: Channel) -> int:
         tree = self._trees.get(channel.owner)
-        places = tuple(sorted(set(tree.match(channel.topic)))) if tree else ()
+        places = tuple(tree.match(channel.topic)) if tree else ()
         number = self._numbers.get(places)
         if number is None:
             number = self._numbers[places] = len(self._routes)

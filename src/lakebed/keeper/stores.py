@@ -4,9 +4,9 @@ A store that fails is asked again, with growing pauses, until it answers or the 
 then nothing more is absorbed: memory stays bounded and the journal grows on disk instead.
 """
 
-import random
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -41,7 +41,7 @@ class Stores:
     def write(self, writes: Sequence[Writes]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
         for table, rows in _together(writes):
-            self.insist(lambda table=table, rows=rows: self._series.insert(table, rows))
+            self.insist(partial(self._series.insert, table, rows))
             self.rows += len(rows)
         last = [value for write in writes for value in write.last]
         if last:
@@ -69,7 +69,7 @@ class Stores:
                 if not self.failing:
                     log.warning("store refuses, trying again", error=str(error))
                 self.failing = str(error)
-                if self._stop.wait(pause * random.uniform(0.5, 1.0)):
+                if self._stop.wait(pause):
                     raise Stopped from error
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
