@@ -1,0 +1,296 @@
+"""The policy document: what users write, checked in full, and written back.
+
+    file text ──read_file──> mappings ──parse──> Policy ──to_document──> mapping
+
+All problems are found at once, each with its path, what is wrong and what is allowed; those of a
+file carry their line.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from lakebed.errors import Invalid, Problem
+from lakebed.policies import schema
+from lakebed.policies.fields import listed, show, suggest
+from lakebed.policies.fields import timezone as check_timezone
+from lakebed.policies.policy import Filter, Policy, Transform
+from lakebed.policies.schema import Document, facts_of, keys_of
+from lakebed.policies.source import Path, Source, read_source
+from lakebed.times import HOUR, SECOND, Micros, format_duration, to_rfc3339
+
+_MISSING = {
+    "name": "a policy needs a name, such as `name: raw-day`",
+    "topics": "a policy needs topics, such as `topics: [plant/+/temperature]`",
+    "type": f"a policy needs a type: {listed(schema.TYPES)}",
+    "keep": f"a policy needs to say what to keep: {listed(schema.KINDS)}",
+}
+_SIZES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+_PARTS: dict[str, type[BaseModel]] = {
+    "filter": schema.FilterDocument,
+    "transform": schema.TransformDocument,
+    "active": schema.ActiveDocument,
+}
+
+
+class PolicyFile(NamedTuple):
+    """What a file of policies holds: each as written (plain JSON values), and as parsed."""
+
+    documents: list[dict[str, Any]]
+    policies: list[Policy]
+
+
+def parse(
+    document: Mapping[str, Any], owner: str, version: int = 0, default_timezone: str = "UTC"
+) -> Policy:
+    """Check a document and make it the policy that the keeper uses.
+
+    Args:
+        document: as JSON or YAML gave it.
+        owner: whose policy it is.
+        version: which version of the name.
+        default_timezone: zone of an aggregate's windows where the document names none.
+
+    Raises:
+        Invalid: names everything that is wrong.
+    """
+    policy = _check(document, owner, version, default_timezone)
+    if isinstance(policy, Policy):
+        return policy
+    raise Invalid(*(Problem(path_text(path), what) for path, what in policy))
+
+
+def _check(
+    document: object, owner: str, version: int, default_timezone: str
+) -> Policy | list[tuple[Path, str]]:
+    if not isinstance(document, Mapping):
+        return [((), "a policy is a mapping with the keys name, topics, type, keep and others")]
+    try:
+        checked = Document.model_validate(document, context=facts_of(document))
+        if checked.keep == "aggregate":
+            check_timezone(checked.timezone or default_timezone)
+    except ValidationError as error:
+        return [_explain(entry) for entry in error.errors(include_url=False)]
+    except ValueError as error:  # the default of the settings is no zone
+        return [(("timezone",), str(error))]
+    return _policy(checked, owner, version, default_timezone)
+
+
+def _explain(entry: Any) -> tuple[Path, str]:
+    """One of Pydantic's findings in our words."""
+    # Pydantic calls a field that was left out by its own name, not by its alias
+    path = tuple({"span": "for", "start": "from"}.get(step, step) for step in entry["loc"])
+    key = str(path[-1]) if path else ""
+    if entry["type"] == "extra_forbidden":
+        return path, _unknown(key, path[:-1])
+    if entry["type"] == "missing":
+        return path, _MISSING[key]
+    if entry["type"] == "invalid_key":
+        return path[:-1], f"a key is text, not {show(key)}"
+    return path, str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _unknown(key: str, within: Path) -> str:
+    """There is no such key here: is it one of another place, or a misspelt one?"""
+    place = str(within[0]) if within else ""
+    elsewhere = [name for name, part in _PARTS.items() if key in keys_of(part) and name != place]
+    if elsewhere:
+        return f"there is no key `{key}` here: it belongs under `{elsewhere[0]}`"
+    if place and key in keys_of(Document):
+        return f"there is no key `{key}` under `{place}`: it belongs to the policy itself"
+    known = keys_of(_PARTS.get(place, Document))
+    return f"there is no key `{key}`: {suggest(key, known)}"
+
+
+def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> Policy:
+    aggregate = doc.keep == "aggregate"
+    every, buffer, functions = doc.every, doc.buffer, tuple(doc.functions or ())
+    if doc.keep == "last_value":
+        every, buffer = SECOND if every is None else every, 0
+    elif buffer is None:
+        buffer = SECOND
+    if aggregate and not functions:
+        functions = schema.DEFAULT_FUNCTIONS[doc.type]
+    active = doc.active or schema.ActiveDocument()
+    return Policy(
+        owner=owner,
+        name=doc.name,
+        topics=tuple(doc.topics),
+        type=doc.type,  # type: ignore[arg-type]  # checked to be one of them
+        keep=doc.keep,  # type: ignore[arg-type]
+        version=version,
+        at=doc.at,
+        time_at=doc.time_at,
+        span=doc.span,
+        every=every,
+        count=doc.count,
+        buffer=buffer,
+        functions=functions,
+        timezone=doc.timezone or default_timezone if aggregate else "UTC",
+        active_from=active.start,
+        active_until=active.until,
+        filter=_filter(doc.filter),
+        transform=_transform(doc.transform),
+    )
+
+
+def _filter(doc: schema.FilterDocument | None) -> Filter:
+    if doc is None:
+        return Filter()
+    return Filter(
+        max_rate=doc.max_rate,
+        unique=bool(doc.unique),
+        min=doc.min,
+        max=doc.max,
+        allow=None if doc.allow is None else frozenset(doc.allow),
+        deny=None if doc.deny is None else frozenset(doc.deny),
+        max_size=doc.max_size,
+    )
+
+
+def _transform(doc: schema.TransformDocument | None) -> Transform:
+    if doc is None:
+        return Transform()
+    return Transform(
+        scale=1.0 if doc.scale is None else doc.scale,
+        offset=0.0 if doc.offset is None else doc.offset,
+        round=doc.round,
+        slice=doc.slice,
+    )
+
+
+def to_document(policy: Policy) -> dict[str, Any]:
+    """The document of a policy, defaults filled in: `parse` of it gives an equal policy."""
+    document: dict[str, Any] = {
+        "name": policy.name,
+        "topics": list(policy.topics),
+        "type": policy.type,
+        "at": policy.at,
+        "time_at": policy.time_at,
+        "keep": policy.keep,
+        "for": _duration(policy.span),
+        "every": _duration(policy.every),
+        "count": policy.count,
+        "functions": list(policy.functions) or None,
+    }
+    if policy.keep == "aggregate":
+        document["timezone"] = policy.timezone
+    if policy.keep != "last_value":
+        document["buffer"] = _duration(policy.buffer)
+    document |= {
+        "active": _given({"from": _time(policy.active_from), "until": _time(policy.active_until)}),
+        "filter": _given(_filter_document(policy.filter)),
+        "transform": _given(_transform_document(policy.transform)),
+    }
+    return _given(document) or {}
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any] | None:
+    return {key: value for key, value in document.items() if value is not None} or None
+
+
+def _filter_document(filter: Filter) -> dict[str, Any]:
+    return {
+        "max_rate": _duration(filter.max_rate),
+        "unique": True if filter.unique else None,
+        "min": _number(filter.min),
+        "max": _number(filter.max),
+        "allow": _values(filter.allow),
+        "deny": _values(filter.deny),
+        "max_size": _size(filter.max_size),
+    }
+
+
+def _transform_document(transform: Transform) -> dict[str, Any]:
+    return {
+        "scale": _number(transform.scale) if transform.scale != 1 else None,
+        "offset": _number(transform.offset) if transform.offset != 0 else None,
+        "round": transform.round,
+        "slice": None if transform.slice is None else list(transform.slice),
+    }
+
+
+def _duration(micros: Micros | None) -> str | None:
+    if micros is None:
+        return None
+    # people say 24h, not 1d, of a window; whole weeks of a retention stay weeks
+    return "24h" if micros == 24 * HOUR else format_duration(micros)
+
+
+def _time(micros: Micros | None) -> str | None:
+    return None if micros is None else to_rfc3339(micros)
+
+
+def _number(value: float | None) -> float | int | None:
+    return int(value) if value is not None and value.is_integer() and abs(value) < 1e15 else value
+
+
+def _values(values: frozenset[float] | frozenset[str] | None) -> list[Any] | None:
+    if values is None:
+        return None
+    return [_number(v) if isinstance(v, float) else v for v in sorted(values)]
+
+
+def _size(size: int | None) -> str | int | None:
+    if size is None:
+        return None
+    return next((f"{size // n}{unit}" for unit, n in _SIZES.items() if size % n == 0), size)
+
+
+def path_text(path: Path) -> str:
+    """`("filter", "allow", 0)` -> `filter.allow[0]`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFile:
+    """Read a YAML (or JSON) file: `policies:` with a list, a bare list, or a single policy.
+
+    Raises:
+        Invalid: names everything that is wrong in any of the policies, with its line.
+    """
+    source = read_source(text)
+    found: list[Policy] = []
+    problems: list[Problem] = []
+    names: dict[str, int] = {}
+    documents = list(_documents(source))
+    for path, document in documents:
+        result = _check(document, owner, 0, default_timezone)
+        if isinstance(result, Policy):
+            found.append(result)
+        else:
+            problems += [_problem(source, (*path, *inner), what) for inner, what in result]
+        name = document.get("name") if isinstance(document, dict) else None
+        if isinstance(name, str):
+            line = source.line((*path, "name"))
+            if name in names:
+                what = f"{show(name)} is the name of the policy in line {names[name]} already"
+                problems.append(_problem(source, (*path, "name"), what))
+            names.setdefault(name, line)
+    if problems:
+        raise Invalid(*sorted(problems, key=lambda problem: problem.line or 0))
+    return PolicyFile([document for _, document in documents], found)
+
+
+def _problem(source: Source, path: Path, what: str) -> Problem:
+    return Problem(path_text(path), what, source.line(path))
+
+
+def _documents(source: Source) -> Iterator[tuple[Path, Any]]:
+    """Each policy of a file with its path."""
+    root = source.value
+    base: Path = ()
+    if isinstance(root, dict) and "policies" in root:
+        for key in root:
+            if key != "policies":
+                what = f"there is no key `{key}` beside `policies`"
+                raise Invalid(_problem(source, (key,), what))
+        root, base = root["policies"], ("policies",)
+    if isinstance(root, list):
+        for place, document in enumerate(root):
+            yield (*base, place), document
+    elif isinstance(root, dict) and not base:
+        yield (), root
+    else:
+        raise Invalid(_problem(source, base, "write a list of policies, each beginning with `-`"))

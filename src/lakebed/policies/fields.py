@@ -1,0 +1,215 @@
+"""Single values of a policy document: what each accepts, and the sentence when it does not.
+
+Every function takes a value as JSON or YAML gave it and returns it checked, or raises ValueError
+with a sentence that says what is wrong and what is allowed. None means "not given" throughout.
+"""
+
+import difflib
+import math
+import re
+import zoneinfo
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
+
+from lakebed.policies.pointers import parse_pointer
+from lakebed.policies.topics import check_filter
+from lakebed.settings import parse_size
+from lakebed.times import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    Micros,
+    format_duration,
+    parse_duration,
+    parse_time,
+)
+
+LONGEST: Micros = 3653 * DAY
+"""Ten years with their leap days: the longest retention that can be asked for."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_TIMES = (-62_135_596_800 * SECOND, 253_402_300_799 * SECOND)  # the years 1 … 9999
+_LARGEST = 2**40  # bytes
+
+
+def show(value: object) -> str:
+    """A value inside a message: short, whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def suggest(word: str, known: Collection[str]) -> str:
+    """The known word somebody may have meant, or all there are."""
+    near = difflib.get_close_matches(word.casefold()[:80], known, 1, 0.7)
+    return f"did you mean {near[0]}?" if near else f"allowed are {listed(known)}"
+
+
+def is_text(value: object, what: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f'{what} is text: put {value} into quotes ("{value}")')
+    raise ValueError(f"{what} is text, not {show(value)}")
+
+
+def one_of(value: object, what: str, allowed: Collection[str]) -> str:
+    text = is_text(value, what)
+    if text not in allowed:
+        raise ValueError(f"{show(text)} is no {what}: {suggest(text, allowed)}")
+    return text
+
+
+def name(value: object) -> str:
+    text = is_text(value, "a name")
+    if not _NAME.match(text):
+        raise ValueError(
+            f"{show(text)} is not a name: 1 to 64 letters, digits, dots, underscores or hyphens, "
+            "the first a letter or digit"
+        )
+    return text
+
+
+def topic_filter(value: object) -> str:
+    text = is_text(value, "a topic filter")
+    check_filter(text)
+    return text
+
+
+def pointer(value: object) -> str:
+    text = is_text(value, "a JSON pointer")
+    parse_pointer(text)
+    return text
+
+
+def duration(value: object) -> Micros:
+    """`15m` and the like; a bare number means seconds."""
+    if isinstance(value, str) and len(value) <= 40:
+        micros = parse_duration(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12:
+        micros = round(value * SECOND)
+    else:
+        raise ValueError(f"{show(value)} is not a duration such as 10s, 15m, 24h or 7d")
+    return micros
+
+
+def duration_within(value: object, least: Micros, most: Micros) -> Micros:
+    micros = duration(value)
+    if not least <= micros <= most:
+        raise ValueError(
+            f"{show(value)} is outside of what is allowed: "
+            f"{format_duration(least)} to {format_duration(most)}"
+        )
+    return micros
+
+
+def window_width(micros: Micros) -> Micros:
+    """Divides an hour, or is a multiple of an hour that divides a day; whole seconds."""
+    if not SECOND <= micros <= DAY:
+        raise ValueError(f"a window of {format_duration(micros)} is outside of 1s to 24h")
+    if micros in _widths():
+        return micros
+    unit = next(unit for unit in (HOUR, MINUTE, SECOND, 1) if micros % unit == 0)
+    widths = [width for width in _widths() if width % unit == 0 or width % HOUR == 0]
+    below = max(width for width in widths if width < micros)
+    above = min(width for width in widths if width > micros)
+    raise ValueError(
+        f"a window of {format_duration(micros)} divides neither an hour nor a day: the nearest "
+        f"that do are {_clock(below)} and {_clock(above)}"
+    )
+
+
+@lru_cache(1)
+def _widths() -> frozenset[Micros]:
+    within_hour = {s * SECOND for s in range(1, 3601) if 3600 % s == 0}
+    return frozenset(within_hour | {h * HOUR for h in range(1, 25) if 24 % h == 0})
+
+
+def _clock(micros: Micros) -> str:
+    return "24h" if micros == DAY else format_duration(micros)
+
+
+def whole(value: object, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{show(value)} is not a whole number from {least} to {most}")
+    return value
+
+
+def finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{show(value)} is not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{show(value)} is not a finite number within float64")
+    return number
+
+
+def size(value: object) -> int:
+    if not isinstance(value, (int, str)) or isinstance(value, bool) or len(str(value)[:50]) > 40:
+        raise ValueError(f"{show(value)} is not a size such as 64KiB, 10MiB or 2GiB")
+    number = parse_size(value)
+    if not 1 <= number <= _LARGEST:
+        raise ValueError(f"{show(value)} is outside of what is allowed: 1 byte to 1TiB")
+    return number
+
+
+def moment(value: object) -> Micros:
+    if isinstance(value, str) and len(value) > 60:
+        raise ValueError(f"{show(value)} is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
+    micros = parse_time(value)
+    if not _TIMES[0] <= micros <= _TIMES[1]:
+        raise ValueError(f"{show(value)} lies outside of the years 1 to 9999")
+    return micros
+
+
+@lru_cache(1000)
+def timezone(value: object) -> str:
+    text = is_text(value, "a time zone")
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
+        hint = difflib.get_close_matches(text[:80], zoneinfo.available_timezones(), 1)
+        also = f" Did you mean {hint[0]}?" if hint else ""
+        raise ValueError(
+            f"{show(text)} is not a time zone: write an IANA name such as Europe/Berlin.{also}"
+        ) from None
+    return text
+
+
+def bounds_of_slice(value: object) -> tuple[int | None, int | None]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("a slice is two positions in brackets, such as [0, 20] or [null, 5]")
+    start, stop = (None if end is None else whole(end, -(2**31), 2**31) for end in value)
+    return start, stop
+
+
+def flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"write true or false, not {show(value)}")
+    return value
+
+
+def several(what: str, most: int) -> Callable[[object], object]:
+    """A check that a value is a list of 1 to `most` different things."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"write a list of {what} in brackets, even for a single one")
+        if not 1 <= len(value) <= most:
+            raise ValueError(f"a list of 1 to {most} {what}, not of {len(value)}")
+        texts = [f"{type(item).__name__} {item!r}" for item in value]
+        for place, text in enumerate(texts):
+            if text in texts[:place]:
+                raise ValueError(f"{show(value[place])} is listed twice")
+        return list(value)
+
+    return check

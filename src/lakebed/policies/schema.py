@@ -1,0 +1,299 @@
+"""The shape of a policy document and the rules between its keys, as Pydantic models.
+
+What a key may hold depends on `keep` and `type`; these are read first and handed to all rules as
+`Facts`, so that one pass finds every problem, whatever the order of the keys.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from lakebed.policies import fields
+from lakebed.policies.fields import finite, is_text, listed, one_of, show
+from lakebed.times import DAY, SECOND, Micros, to_rfc3339
+
+TYPES = ("number", "text", "json")
+KINDS = ("last_value", "last_n", "window", "archive", "aggregate")
+LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
+"""Words of the document that later versions will take."""
+
+FUNCTIONS = {
+    "number": (
+        "min", "max", "sum", "avg", "count", "first", "last", "stddev", "p50", "p95", "p99",
+    ),
+    "text": ("count", "unique", "first", "last", "min", "max", "top"),
+}  # fmt: skip
+DEFAULT_FUNCTIONS = {"number": ("min", "max", "sum", "avg"), "text": ("count",)}
+
+KINDS_OF = {
+    "for": ("window", "archive", "aggregate"),
+    "every": ("last_value", "aggregate"),
+    "count": ("last_n",),
+    "buffer": ("last_n", "window", "archive", "aggregate"),
+    "functions": ("aggregate",),
+    "timezone": ("aggregate",),
+}
+"""Keys that only some kinds have."""
+
+TYPES_OF = {
+    "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
+    "scale": ("number",), "offset": ("number",), "round": ("number",), "slice": ("text",),
+}  # fmt: skip
+"""Keys of `filter` and `transform` that only some types have."""
+
+_NEEDED = {("window", "for"): "24h", ("aggregate", "every"): "15m", ("last_n", "count"): "1000"}
+_MOST_TOPICS = 64
+_MOST_VALUES = 10_000
+_MOST_COUNT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules of one key need to know of the others; None where it is wrong itself."""
+
+    keep: str | None
+    type: str | None
+    has_at: bool
+
+
+_Info = ValidationInfo[Facts]
+
+
+def facts_of(document: Mapping[str, Any]) -> Facts:
+    keep, type = document.get("keep"), document.get("type")
+    return Facts(
+        keep if keep in KINDS else None,
+        type if type in TYPES else None,
+        document.get("at") is not None,
+    )
+
+
+def _given(check: Callable[[object], object]) -> BeforeValidator:
+    """Apply a check from `fields` to a value; what is not given stays None."""
+    return BeforeValidator(lambda value: None if value is None else check(value))
+
+
+def _within(least: Micros, most: Micros) -> BeforeValidator:
+    return _given(lambda value: fields.duration_within(value, least, most))
+
+
+def _constant(value: object, info: _Info) -> object:
+    """One value of `allow` or `deny`, of the policy's own type."""
+    if info.context.type == "number":
+        return finite(value)
+    if info.context.type == "text":
+        return is_text(value, "a value of type text")
+    return value
+
+
+def _function(value: object, info: _Info) -> object:
+    type = info.context.type
+    if type not in FUNCTIONS:
+        return value
+    return one_of(value, f"function of type {type}", FUNCTIONS[type])
+
+
+_Values = Annotated[
+    list[Annotated[Any, BeforeValidator(_constant)]] | None,
+    _given(fields.several("values", _MOST_VALUES)),
+]
+_Number = Annotated[float | None, _given(finite)]
+_Moment = Annotated[Micros | None, _given(fields.moment)]
+
+
+class _Part(BaseModel):
+    """A mapping in the document. A key without a value counts as not given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"write a mapping with keys such as {listed(keys_of(cls)[:4])}")
+        known = keys_of(cls)
+        return {k: v for k, v in value.items() if v is not None or k not in known}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _belongs(cls, value: object, info: _Info) -> object:
+        """Refuse a key that is foreign to the policy's kind or type, whatever its value."""
+        if value is None:
+            return value
+        key = _key(cls, info.field_name)
+        kinds, types = KINDS_OF.get(key), TYPES_OF.get(key)
+        facts = info.context
+        if kinds and facts.keep and facts.keep not in kinds:
+            raise ValueError(f"`{key}` belongs to keep: {listed(kinds)}, not to {facts.keep}")
+        if types and facts.type and facts.type not in types:
+            raise ValueError(f"`{key}` belongs to type: {listed(types)}, not to {facts.type}")
+        return value
+
+
+class FilterDocument(_Part):
+    max_rate: Annotated[Micros | None, _within(1, fields.LONGEST)] = Field(
+        None, description="least event time between two kept messages of a topic"
+    )
+    unique: Annotated[bool | None, _given(fields.flag)] = Field(
+        None, description="drop a value equal to the one kept before it"
+    )
+    min: _Number = Field(None, description="smallest number kept")
+    max: _Number = Field(None, description="largest number kept")
+    allow: _Values = Field(None, description="the only values kept")
+    deny: _Values = Field(None, description="values never kept")
+    max_size: Annotated[int | None, _given(fields.size)] = Field(
+        None, description="largest payload in bytes"
+    )
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: float | None, info: _Info) -> float | None:
+        least = info.data.get("min")
+        if value is not None and least is not None and value < least:
+            raise ValueError(f"max {value:g} is below min {least:g}: nothing could pass")
+        return value
+
+
+class TransformDocument(_Part):
+    scale: _Number = Field(None, description="factor")
+    offset: _Number = Field(None, description="added after scaling")
+    round: Annotated[int | None, _given(lambda value: fields.whole(value, 0, 15))] = Field(
+        None, description="digits behind the point"
+    )
+    slice: Annotated[tuple[int | None, int | None] | None, _given(fields.bounds_of_slice)] = Field(
+        None, description="first character kept and the one behind the last"
+    )
+
+
+class ActiveDocument(_Part):
+    start: _Moment = Field(None, alias="from", description="first event time it holds for")
+    until: _Moment = Field(None, description="first event time it no longer holds for")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _always(cls, value: object) -> object:
+        if isinstance(value, str) and value != "always":
+            raise ValueError(f"{show(value)}: write always, or a mapping with from and until")
+        return {} if isinstance(value, str) else value
+
+    @field_validator("until")
+    @classmethod
+    def _after_start(cls, value: Micros | None, info: _Info) -> Micros | None:
+        start = info.data.get("start")
+        if value is not None and start is not None and value <= start:
+            raise ValueError(f"until must lie after from ({to_rfc3339(start)})")
+        return value
+
+
+class Document(_Part):
+    """One policy as it is written; the fields' descriptions are its reference."""
+
+    name: Annotated[str, BeforeValidator(fields.name)] = Field(description="unique per owner")
+    topics: Annotated[
+        list[Annotated[str, BeforeValidator(fields.topic_filter)]],
+        BeforeValidator(fields.several("topic filters", _MOST_TOPICS)),
+    ] = Field(description="MQTT topic filters; each topic that matches is a series of its own")
+    type: str = Field(description="number, text or json: what a value is, once `at` has picked it")
+    keep: str = Field(description="the kind: last_value, last_n, window, archive or aggregate")
+    at: Annotated[str | None, _given(fields.pointer)] = Field(
+        None, description="JSON pointer to the value inside a JSON payload"
+    )
+    time_at: Annotated[str | None, _given(fields.pointer)] = Field(
+        None, description="JSON pointer to the event time inside a JSON payload"
+    )
+    span: Annotated[Micros | None, _within(SECOND, fields.LONGEST)] = Field(
+        None, alias="for", description="how long to keep what was kept"
+    )
+    every: Annotated[Micros | None, _within(0, DAY)] = Field(
+        None, description="aggregate: width of a window; last_value: least time between two writes"
+    )
+    count: Annotated[int | None, _given(lambda value: fields.whole(value, 1, _MOST_COUNT))] = Field(
+        None, description="how many messages a ring holds"
+    )
+    buffer: Annotated[Micros | None, _within(0, DAY)] = Field(
+        None, description="write to the store at most this often (default 1s)"
+    )
+    functions: Annotated[
+        list[Annotated[str, BeforeValidator(_function)]] | None,
+        _given(fields.several("functions", len(FUNCTIONS["number"]))),
+    ] = Field(None, description="what an aggregate answers with")
+    timezone: Annotated[str | None, _given(fields.timezone)] = Field(
+        None, description="zone to whose hours and days windows are aligned"
+    )
+    active: ActiveDocument | None = Field(
+        None, description="`always`, or from and until, in event time"
+    )
+    filter: FilterDocument | None = Field(None, description="which messages pass")
+    transform: TransformDocument | None = Field(None, description="what is done to those that did")
+
+    @field_validator("type", "keep", mode="before")
+    @classmethod
+    def _known(cls, value: object, info: _Info) -> str:
+        key = _key(cls, info.field_name)
+        if value in LATER[key]:
+            raise ValueError(
+                f"{key}: {value} is not available in this version; "
+                f"available are {listed(_WORDS[key])}"
+            )
+        return one_of(value, _NOUNS[key], _WORDS[key])
+
+    @field_validator("keep")
+    @classmethod
+    def _fits_type(cls, value: str, info: _Info) -> str:
+        if info.context.type == "json" and value in ("window", "aggregate"):
+            raise ValueError(
+                f"keep: {value} takes type: number or text, not json (json goes with last_value, "
+                "last_n or archive); or pick a value with `at` and say its type"
+            )
+        return value
+
+    @field_validator("time_at")
+    @classmethod
+    def _needs_json(cls, value: str | None, info: _Info) -> str | None:
+        facts = info.context
+        if value is not None and facts.type in ("number", "text") and not facts.has_at:
+            raise ValueError(
+                "time_at reads the time out of a JSON payload: say type: json, or pick the value "
+                "with `at`"
+            )
+        return value
+
+    @field_validator("span", "every", "count")
+    @classmethod
+    def _is_needed(cls, value: int | None, info: _Info) -> int | None:
+        key = _key(cls, info.field_name)
+        keep = info.context.keep or ""
+        if value is None and (example := _NEEDED.get((keep, key))) is not None:
+            raise ValueError(f"keep: {keep} needs `{key}`, such as `{key}: {example}`")
+        return value
+
+    @field_validator("every")
+    @classmethod
+    def _divides(cls, value: Micros | None, info: _Info) -> Micros | None:
+        if value is not None and info.context.keep == "aggregate":
+            return fields.window_width(value)
+        return value
+
+
+_WORDS = {"type": TYPES, "keep": KINDS}
+_NOUNS = {"type": "type", "keep": "kind"}
+
+
+def _key(model: type[BaseModel], field: str | None) -> str:
+    """How a field is called in the document."""
+    assert field is not None
+    return model.model_fields[field].alias or field
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    return [_key(model, field) for field in model.model_fields]
