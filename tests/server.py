@@ -1,0 +1,190 @@
+"""The real command in a process of its own, for acceptance, crash tests and cases."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+START = 60.0  # seconds a server may take to become ready on a busy machine
+SETTLE = 60.0  # seconds the keeper may take to work off what was sent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`lakebed up` on free ports with a home of its own.
+
+    Args:
+        home: the home directory; a second Server on the same home continues the first.
+        settings: environment settings, such as {"LIMITS__PAYLOAD": "1KiB"}.
+    """
+
+    def __init__(
+        self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.home = home
+        self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
+        self._settings = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def token(self) -> str:
+        return (self.home / "admin.token").read_text().strip()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> "Server":
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "lakebed.cli.main", "up", "--home", str(self.home),
+                    "--http", f"127.0.0.1:{self.http_port}",
+                    "--mqtt", f"127.0.0.1:{self.mqtt_port}",
+                ],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=os.environ | self._settings,
+            )  # fmt: skip
+        self.wait_ready()
+        return self
+
+    def wait_ready(self) -> None:
+        assert self._process is not None
+        until = time.monotonic() + START
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                raise AssertionError(
+                    f"lakebed ended with {self._process.returncode}\n{self.output}"
+                )
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"lakebed was not ready in {START} s\n{self.output}")
+
+    @property
+    def output(self) -> str:
+        return (self.home / "output.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=20)
+
+    def __enter__(self) -> "Server":
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            try:
+                self.stop()
+            finally:
+                self.kill()
+
+    # --- what tests ask it -----------------------------------------------------------------------
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"} | arguments.pop("headers", {})
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **arguments)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON answer of a GET, which must be 200. `from_` stands for `from`."""
+        query = {key.rstrip("_"): value for key, value in parameters.items()}
+        response = self.request("GET", path, params=query)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def put_policy(self, **document: Any) -> None:
+        response = self.request("PUT", f"/api/v1/policies/{document['name']}", json=document)
+        assert response.status_code in (200, 201), response.text
+
+    def send(self, topic: str, payload: bytes | str, **headers: str) -> None:
+        response = self.request(
+            "POST", "/api/v1/messages", params={"topic": topic}, content=payload, headers=headers
+        )
+        assert response.status_code == 202, response.text
+
+    def send_batch(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        body = "\n".join(json.dumps(line) for line in lines)
+        response = self.request("POST", "/api/v1/messages/batch", content=body)
+        assert response.status_code == 202, response.text
+        assert response.json()["accepted"] == len(lines), response.text
+
+    def records(self, topic: str, policy: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All records, following cursors."""
+        found: list[dict[str, Any]] = []
+        parameters |= {"topic": topic, "policy": policy}
+        while True:
+            page = self.get("/api/v1/records", **parameters)
+            found += page["records"]
+            if page["next_cursor"] is None:
+                return found
+            parameters["cursor"] = page["next_cursor"]
+
+    def flow(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.get("/api/v1/flow")
+        return answer
+
+    def settle(self, until: Callable[[dict[str, Any]], bool] = lambda flow: True) -> dict[str, Any]:
+        """Wait until nothing is in flight and `until` holds of the flow; the sum is checked."""
+        deadline = time.monotonic() + SETTLE
+        while True:
+            flow = self.flow()
+            assert_sum(flow)
+            if flow["in_flight"] == 0 and until(flow):
+                return flow
+            assert time.monotonic() < deadline, f"not settled: {flow}\n{self.output}"
+            time.sleep(0.1)
+
+
+def assert_sum(flow: Mapping[str, Any]) -> None:
+    """Invariant 3: every message is accounted for."""
+    parts = ("skipped", "kept", "late", "over_quota", "dead_letter", "in_flight")
+    total = sum(flow[part] for part in parts) + sum(flow["filtered"].values())
+    assert flow["received"] == total, flow
+
+
+def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Call until it neither raises AssertionError nor returns a false value; its last answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = check()
+            assert answer, f"still {answer!r}"
+            return answer
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
