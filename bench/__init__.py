@@ -1,0 +1,1 @@
+"""Benchmarks anyone can run: `python -m bench.SCENARIO`. What counts is rows in the store."""
