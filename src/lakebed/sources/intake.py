@@ -1,8 +1,357 @@
 """The intake stands between all sources and the journal: group commit, once for everybody.
 
-connection ─┐ offer()                        one append at a time
-connection ─┼────────> [ gathering batch ] ────────────────────> Journal.append
-request    ─┘              ^                                          │
-     ^                     └── fills while the append before it runs  │
-     └────────── done(None): durable, acknowledge ────────────────────┘
+    connection ──┐ offer()                        one append at a time
+    connection ──┼────────> [ gathering batch ] ────────────────────> Journal.append
+    request    ──┘              ^                                          │
+        ^                       └── fills while the append before it runs  │
+        └────────── done(): durable, acknowledge ──────────────────────────┘
+
+When nothing is under way an offer is appended at once; while an append runs the next batch
+gathers. So a single message waits for one fsync, and under load one fsync serves thousands.
+
+Pressure runs the other way: when too much waits, when the journal has no room, or when its disk is
+nearly full, the gates shut (sources stop reading from their sockets) and open again once half of
+it is through. What was offered by then is kept and tried again; nothing is acknowledged before it
+is durable, and nothing is dropped.
 """
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from lakebed.errors import JournalFull, Unavailable
+from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.ports import Health, Journal
+from lakebed.times import Micros
+
+log = structlog.get_logger()
+
+Done = Callable[[], None]
+Gate = Callable[[bool], None]
+
+_LARGEST = 50_000  # messages gathered for one append
+_LARGEST_BYTES = 16 * 2**20
+_MESSAGE_COST = 64  # bytes a message takes in memory besides its payload
+_ROOM_CHECK = 1.0  # seconds between two looks at the disk
+_CROWDED = "more waits to become durable than memory may hold"
+_RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: first, longest
+
+
+class _Gathering:
+    """What one append will make durable, and whom to tell."""
+
+    __slots__ = ("builder", "cost", "done", "forget")
+
+    def __init__(self) -> None:
+        self.builder = BatchBuilder()
+        self.done: list[Done] = []
+        self.forget: dict[bytes, None] = {}
+        self.cost = 0
+
+
+class Intake:
+    """Takes columns of messages from all sources; one per process, on one event loop.
+
+    Args:
+        max_pending: bytes that may wait to become durable; above it the gates shut.
+        on_fatal: called once when something can never be made durable: stop the process.
+        room: whether the disk has room; asked about once a second.
+        patience: seconds `append` waits at a shut gate.
+
+    Attributes:
+        accepted, duplicates: messages that became durable, and that were durable already.
+        appended_batches: appends that wrote something.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        max_pending: int = 64 * 2**20,
+        on_fatal: Callable[[BaseException], None],
+        room: Callable[[], bool] | None = None,
+        patience: float = 3.0,
+    ) -> None:
+        self._journal = journal
+        self._max_pending = max_pending
+        self._on_fatal = on_fatal
+        self._room = room
+        self._patience = patience
+        self._gathering = _Gathering()
+        self._closed: deque[_Gathering] = deque()
+        self._pending = 0
+        self._gates: dict[object, Gate] = {}
+        self._shut_because: str | None = "the intake has not started"
+        self._crowded = False
+        self._full: JournalFull | None = None
+        self._no_room = False
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.accepted = 0
+        self.duplicates = 0
+        self.appended_batches = 0
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self._look_for_room()
+        self._shut_because = None
+        self._turn()
+        self._tasks.append(asyncio.create_task(self._run(), name="intake"))
+        if self._room is not None:
+            self._tasks.append(asyncio.create_task(self._watch_room(), name="intake-room"))
+
+    async def stop(self) -> None:
+        """Accept nothing more and finish what was offered; give up only on a journal without room.
+
+        What is given up was never acknowledged.
+        """
+        self._stopping = True
+        self._turn()
+        self._wake.set()
+        if self._tasks:
+            await self._tasks[0]
+        for task in self._tasks[1:]:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def offer(
+        self,
+        channels: Sequence[Channel],
+        payloads: Sequence[bytes],
+        received: Micros,
+        done: Done,
+        *,
+        event: Sequence[Micros] | None = None,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[bytes] | None = None,
+        forget: Sequence[bytes] = (),
+    ) -> None:
+        """Gather messages (columns as in `BatchBuilder.extend`). Event loop only; never waits.
+
+        Args:
+            done: called on the loop, in the order of the offers, when all of it is durable. Never
+                called where that cannot be reached any more: the process is about to stop then.
+            forget: keys of the journal that stop counting; offers behind this one may use them
+                anew. The messages of this offer come before it.
+        """
+        if self._stopping or self._failure is not None:
+            return
+        gathering = self._gathering
+        if keys is not None and gathering.forget and not gathering.forget.keys().isdisjoint(keys):
+            gathering = self._close()  # one append forgets after it has looked for duplicates
+        builder = gathering.builder
+        before = builder.size
+        builder.extend(channels, payloads, received, event, ids, keys)
+        gathering.done.append(done)
+        if forget:
+            gathering.forget.update(dict.fromkeys(forget))
+        cost = builder.size - before + _MESSAGE_COST * (len(payloads) + 1)
+        gathering.cost += cost
+        self._pending += cost
+        if len(builder) >= _LARGEST or builder.size >= _LARGEST_BYTES:
+            self._close()
+        self._wake.set()
+        if self._pending > self._max_pending and not self._crowded:
+            self._crowded = True
+            self._turn()
+
+    async def append(
+        self,
+        channels: Sequence[Channel],
+        payloads: Sequence[bytes],
+        received: Micros,
+        *,
+        event: Sequence[Micros] | None = None,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Make messages durable; returns when they are.
+
+        Raises:
+            JournalFull, Unavailable: the gate stays shut. Messages that were offered before it
+                shut may still become durable later: senders that care give their messages ids.
+        """
+        await self._at_open_gate()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
+        while True:
+            await asyncio.wait([future], timeout=self._patience)
+            if future.done():
+                return
+            if self._failure is not None or self._full is not None or self._stopping:
+                future.cancel()
+                raise self._refusal()
+
+    async def _at_open_gate(self) -> None:
+        if not self.is_open:
+            try:
+                await asyncio.wait_for(self._opened.wait(), self._patience)
+            except TimeoutError:
+                raise self._refusal() from None
+
+    def _refusal(self) -> Unavailable:
+        if self._full is not None:
+            return JournalFull(str(self._full))
+        return Unavailable(self._shut_because or "nothing is accepted at the moment")
+
+    # --- gates ------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self._shut_because is None
+
+    def watch(self, gate: Gate) -> Callable[[], None]:
+        """Have `gate(False)` called when to stop reading, `gate(True)` when to go on.
+
+        It is called at once where the gate is shut. Returns a function that ends the watching.
+        """
+        token = object()
+        self._gates[token] = gate
+        if not self.is_open:
+            gate(False)
+
+        def unwatch() -> None:
+            self._gates.pop(token, None)
+
+        return unwatch
+
+    def health(self) -> Health:
+        detail = {
+            "pending": self._pending,
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "batches": self.appended_batches,
+        }
+        # a crowd passes by itself: sources wait for moments, no one needs to be sent away
+        ok = self.is_open or self._shut_because == _CROWDED
+        return Health(ok, self._shut_because or "", detail)
+
+    def _turn(self) -> None:
+        """Open or shut the gates as things stand now."""
+        was_open = self.is_open
+        self._shut_because = self._reason()
+        if was_open == self.is_open:
+            return
+        (self._opened.set if self.is_open else self._opened.clear)()
+        for gate in list(self._gates.values()):
+            try:
+                gate(self.is_open)
+            except Exception:
+                log.exception("a gate of the intake failed")
+
+    def _reason(self) -> str | None:
+        if self._failure is not None:
+            return f"the journal failed: {self._failure}"
+        if self._stopping:
+            return "the process is stopping"
+        if self._full is not None:
+            return str(self._full)
+        if self._no_room:
+            return "the disk is nearly full"
+        return _CROWDED if self._crowded else None
+
+    async def _watch_room(self) -> None:
+        while True:
+            await asyncio.sleep(_ROOM_CHECK)
+            self._look_for_room()
+            self._turn()
+
+    def _look_for_room(self) -> None:
+        try:
+            self._no_room = self._room is not None and not self._room()
+        except OSError as error:
+            log.warning("the free room on the disk is unknown", error=str(error))
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _close(self) -> _Gathering:
+        """Let the gathering batch go as it is; returns the next one."""
+        self._closed.append(self._gathering)
+        self._gathering = _Gathering()
+        return self._gathering
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if not self._closed and self._gathering.done:
+                    self._close()
+                if self._closed:
+                    if not await self._make_durable(self._closed.popleft()):
+                        return
+                elif self._stopping:
+                    return
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except Exception as error:  # JournalFailed, and whatever nobody thought of
+            self._fail(error)
+
+    async def _make_durable(self, gathering: _Gathering) -> bool:
+        """Append, count, acknowledge; False when it was given up because the process stops."""
+        batch = gathering.builder.build()
+        new = await self._append_with_patience(batch, tuple(gathering.forget))
+        if new is None:
+            return False
+        self.accepted += new
+        self.duplicates += len(batch) - new
+        self.appended_batches += 1
+        self._relieve(gathering.cost)
+        for done in gathering.done:
+            try:
+                done()
+            except Exception:
+                log.exception("an acknowledgement failed")
+        return True
+
+    async def _append_with_patience(self, batch: Batch, forget: Sequence[bytes]) -> int | None:
+        """The same append again and again while there is no room; nothing passes it by."""
+        delay, longest = _RETRY
+        given_up = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                return await self._journal.append(batch, forget)
+            except JournalFull as full:
+                if self._full is None:
+                    log.warning("the journal has no room, sources are held back", reason=str(full))
+                self._full = full
+                self._turn()
+            now = asyncio.get_running_loop().time()
+            if not self._stopping:
+                given_up = now + self._patience
+            elif now >= given_up:
+                log.error("stopped without room in the journal", unacknowledged=len(batch))
+                return None
+            await asyncio.to_thread(self._journal.trim)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, longest)
+
+    def _relieve(self, cost: int) -> None:
+        self._pending -= cost
+        if self._crowded and self._pending <= self._max_pending // 2:
+            self._crowded = False
+            self._turn()
+        if self._full is not None:
+            self._full = None
+            self._turn()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        log.error("nothing is acknowledged any more", error=str(error))
+        self._turn()
+        self._on_fatal(error)

@@ -1,0 +1,1 @@
+"""The ordered, durable log of accepted messages: adapters of the port `Journal`."""

@@ -1,0 +1,132 @@
+"""The journal's SQLite file: its tables, and the two ways to open it.
+
+WAL with `synchronous=FULL`: a commit has returned only when the frames and their commit mark were
+fsynced. SQLite 3.7.0 … 3.51.2 can damage a file when two connections write or checkpoint at the
+same time ("WAL-reset bug", https://sqlite.org/wal.html#walresetbug). So one connection writes and
+checkpoints, a lock file keeps other processes out, and readers open the file read-only.
+
+Checkpoints are asked for by the writer, never automatic: SQLite ignores an error of an automatic
+one, and an fsync that failed must not be tried again as if nothing had happened.
+"""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from lakebed.errors import Fatal
+
+APPLICATION = 0x4C616B65  # "Lake"
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE batches (
+    offset INTEGER PRIMARY KEY,  -- of the first message
+    count INTEGER NOT NULL,
+    at INTEGER NOT NULL,         -- when it was written, microseconds
+    size INTEGER NOT NULL,       -- bytes of all payloads
+    block BLOB NOT NULL);
+CREATE TABLE damaged (
+    offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL, block BLOB NOT NULL);
+CREATE TABLE ids (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX ids_at ON ids (at);
+CREATE TABLE consumers (
+    name TEXT, partition INTEGER, offset INTEGER NOT NULL, PRIMARY KEY (name, partition)
+) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+PAGE = 4096
+_PRAGMAS: dict[str, Any] = {
+    "page_size": PAGE,  # counts when the file is made
+    "journal_mode": "wal",
+    "synchronous": 2,  # FULL
+    "wal_autocheckpoint": 0,
+    "secure_delete": 0,  # no need to overwrite what trimming lets go of
+    "cache_size": -16384,  # KiB
+    "journal_size_limit": 64 * 2**20,
+    "busy_timeout": 2000,  # ms; nobody should hold us up but an operator's sqlite3 shell
+}
+
+
+def lock(path: Path) -> int:
+    """Keep other processes from this journal; returns the descriptor that holds the lock.
+
+    Raises:
+        Fatal: another process has it, or the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Fatal(f"the journal {path} cannot be opened: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise Fatal(f"another process has opened the journal {path}") from None
+    return descriptor
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open, or create, the file for the one connection that writes.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+        Fatal: it is something else's, or of a newer version.
+    """
+    new = not path.exists()
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        _check_kind(connection, path)
+        for name, value in _PRAGMAS.items():
+            connection.execute(f"PRAGMA {name}={value}")
+            found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+            if found != value:
+                raise Fatal(f"SQLite does not accept {name}={value} for {path} (it is {found})")
+        if not connection.execute("PRAGMA user_version").fetchone()[0]:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION};"
+                f" PRAGMA user_version={VERSION}; COMMIT"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    if new:
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
+    return connection
+
+
+def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
+    kind = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if tables and "batches" not in tables and kind != APPLICATION:
+        raise Fatal(f"{path} is not a journal but some other SQLite database")
+    if version > VERSION:
+        raise Fatal(f"{path} was written by a newer version of Lakebed (format {version})")
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can neither write nor checkpoint."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA query_only=1")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA busy_timeout=10000")
+    if connection.execute("PRAGMA query_only").fetchone()[0] != 1:
+        raise Fatal("SQLite does not accept query_only=1")
+    return connection
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a file's own fsync does not."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,332 @@
+"""The embedded journal: one SQLite file, one row per batch, one partition.
+
+append ──> writer thread ──> file (fsync) ──┐
+                 └──> recent entries ───────┴──> consumers, entries, pending
+
+A reader near the end is served from memory; one that is behind reads blocks from the file through
+read-only connections and hinders nobody. Offsets count messages from 0 without a gap, except where
+a damaged block was put aside.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from lakebed import settings, times
+from lakebed.errors import JournalFull
+from lakebed.journal import blocks, database, identities
+from lakebed.journal.reading import Blocks
+from lakebed.journal.recent import Recent, count_channels, without_keys
+from lakebed.journal.tail import TailConsumer
+from lakebed.journal.writer import Writer
+from lakebed.messages import Batch, Channel, Entry
+from lakebed.ports import Consumer, Health
+from lakebed.times import SECOND, Micros
+
+_TRIM_ROWS = 256  # batches let go of in one transaction,
+_TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
+_TRIM_KEYS = 5_000
+_INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
+
+
+class SqliteJournal:
+    """See the port `Journal`.
+
+    The minimum span yields to need: while more than three quarters of `options.limit` are in use,
+    only consumers keep `trim` from letting go, so that a generous span cannot stop the intake.
+
+    Args:
+        path: the database file; its folder is made where it is missing.
+        cache: bytes of memory for the newest entries.
+        clock: wall clock, for the horizon of ids and the minimum span.
+
+    Raises:
+        Fatal: another process has it open, or the file is not a journal.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: settings.Journal | None = None,
+        *,
+        cache: int = 64 * 2**20,
+        clock: Callable[[], Micros] = times.now,
+    ) -> None:
+        self._path = path
+        self._options = options or settings.Journal()
+        self._clock = clock
+        self._recent = Recent(cache)
+        self._lock_descriptor = database.lock(path)
+        try:
+            connection = database.open_writer(path)
+        except BaseException:
+            os.close(self._lock_descriptor)
+            raise
+        self._blocks = Blocks(path, self._set_aside)
+        self._places = _places(connection)
+        self._first, self.end = _extent(connection)
+        self._damaged = _damaged(connection)
+        self._used = _used(connection)
+        self._refused = ""  # why the last append found no room
+        self._live: set[str] = set()
+        self._closed = False
+        self.changed = threading.Condition()
+        self._writer = Writer(connection)
+
+    # --- append -----------------------------------------------------------------------------------
+
+    async def append(self, batch: Batch, forget: Sequence[bytes] = ()) -> int:
+        if not len(batch) and not forget:
+            return 0
+        work = partial(self._append, batch, forget)
+        try:
+            entry = await asyncio.wrap_future(self._writer.submit(work, self._publish))
+        except JournalFull as full:
+            self._refused = str(full)
+            raise
+        self._refused = ""
+        return len(entry.batch)
+
+    def _append(
+        self, batch: Batch, forget: Sequence[bytes], connection: sqlite3.Connection
+    ) -> Entry:
+        now = self._clock()
+        if batch.keys is not None:
+            oldest = now - self._options.id_horizon
+            fresh = identities.unknown(connection, batch.keys, oldest)
+            if len(fresh) < len(batch):
+                batch = batch.take(np.array(fresh, np.intp))
+            identities.remember(connection, batch.keys or (), now)
+            batch = without_keys(batch)
+        if forget:
+            identities.forget(connection, forget)
+        if len(batch):
+            block = blocks.encode(batch)
+            self._used = _used(connection)
+            if self._used + len(block) > self._options.limit:
+                raise JournalFull(
+                    f"the journal holds {self._used} bytes, its limit is {self._options.limit}"
+                )
+            size = sum(map(len, batch.payloads))
+            connection.execute(_INSERT, (self.end, len(batch), now, size, block))
+            self._writer.wrote(len(block))
+        return Entry(0, self.end, batch)
+
+    def _publish(self, entry: Entry) -> None:
+        if len(entry.batch):
+            with self.changed:
+                self._recent.push(entry)
+                self.end = entry.end
+                self.changed.notify_all()
+
+    def known(self, prefix: bytes) -> list[bytes]:
+        oldest = self._clock() - self._options.id_horizon
+        with self._blocks.connection() as connection:
+            return identities.beginning(connection, prefix, oldest)
+
+    # --- read -------------------------------------------------------------------------------------
+
+    def consumer(self, name: str) -> Consumer:
+        with self.changed:
+            if name in self._live:
+                raise ValueError(f"there is a consumer {name!r} already")
+            self._live.add(name)
+            if name not in self._places:
+                self._places[name] = 0
+                self._writer.place(name, 0)
+        return TailConsumer(self, name, self._live.discard)
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        with self.changed:
+            return {0: (self._first, self.end)}
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        return self.read(offset, limit)[0] if partition == 0 else []
+
+    def read(self, offset: int, limit: int) -> tuple[list[Entry], int]:
+        """Entries from `offset` on, and the offset to go on from (for consumers)."""
+        with self.changed:
+            first, end = self._first, self.end
+            if offset >= end:
+                return [], offset
+            found = self._recent.read(offset, limit)
+        if found:
+            return found, found[-1].end
+        return self._blocks.read(max(offset, first), end, limit)
+
+    def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
+        with self.changed:
+            offset = max(since.get(0, 0), self._first)
+            recent = self._recent.since(offset)
+            edge = self.end if self._recent.start is None else self._recent.start
+        return self._blocks.count(offset, edge) + count_channels(recent)
+
+    # --- for consumers ----------------------------------------------------------------------------
+
+    def committed(self, name: str) -> int | None:
+        with self.changed:
+            return self._places.get(name)
+
+    def commit(self, name: str, offset: int) -> None:
+        """Written a little later: after a crash the place may be old, which replay forgives."""
+        with self.changed:
+            if offset > self._places.get(name, 0):
+                self._places[name] = offset
+                self._writer.place(name, offset)
+
+    # --- let go -----------------------------------------------------------------------------------
+
+    def trim(self) -> int:
+        total = 0
+        try:
+            while count := self._writer.submit(self._trim, self._trimmed).result()[0]:
+                total += count
+            while self._writer.submit(self._expire).result() == _TRIM_KEYS:
+                pass
+        except JournalFull:
+            pass  # the disk has no room even for removing; the next call tries again
+        return total
+
+    def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Remove some batches; returns how many messages they held and the first offset left."""
+        youngest = self._clock() - self._options.span
+        if _used(connection) > self._options.limit * 3 // 4:
+            youngest = times.LATEST
+        with self.changed:
+            floor = min(self._places.values(), default=self.end)
+            first, end = self._first, self.end
+        rows = connection.execute(
+            "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
+            (_TRIM_ROWS,),
+        ).fetchall()
+        messages = size = 0
+        for offset, count, at, length in rows:
+            if offset + count > floor or at >= youngest or size > _TRIM_BYTES:
+                break
+            messages, size, first = messages + count, size + length, offset + count
+        if messages:
+            connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+            self._writer.wrote(4096 * len(rows))
+        self._used = _used(connection)
+        return messages, first
+
+    def _trimmed(self, result: tuple[int, int]) -> None:
+        with self.changed:
+            self._first = result[1]
+
+    def _expire(self, connection: sqlite3.Connection) -> int:
+        oldest = self._clock() - self._options.id_horizon
+        return identities.expire(connection, oldest, _TRIM_KEYS)
+
+    # --- damage -----------------------------------------------------------------------------------
+
+    def _set_aside(self, offset: int) -> None:
+        """A block cannot be read: keep it, and its loss, for the operator to see."""
+        self._writer.submit(partial(_move_aside, offset), self._counted)
+
+    def _counted(self, messages: int) -> None:
+        self._damaged += messages
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        first, end = self.extent()[0]
+        limit = self._options.limit
+        with self.changed:
+            places = dict(self._places)
+        detail = {
+            "bytes": _file_size(self._path),
+            "used": self._used,
+            "limit": limit,
+            "messages": end - first,
+            "oldest": self._oldest_age(),
+            "damaged": self._damaged,
+            "fsync": "FULL",
+            "behind": {name: end - max(place, first) for name, place in sorted(places.items())},
+        }
+        if self._writer.failure is not None:
+            return Health(False, str(self._writer.failure), detail)
+        if self._refused:
+            return Health(False, self._refused, detail)
+        if self._damaged:
+            return Health(False, f"{self._damaged} messages were damaged and put aside", detail)
+        return Health(True, "", detail)
+
+    def _oldest_age(self) -> float | None:
+        """Seconds since the oldest batch held was written."""
+        at = self._blocks.oldest()
+        return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def acknowledge_damage(self) -> None:
+        """An operator has seen it: forget the damaged blocks, and be healthy again."""
+        self._writer.submit(_forget_damage).result()
+        self._damaged = 0
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._blocks.close()
+            self._writer.close()
+            os.close(self._lock_descriptor)
+
+
+def _places(connection: sqlite3.Connection) -> dict[str, int]:
+    rows = connection.execute("SELECT name, offset FROM consumers WHERE partition = 0")
+    return dict(rows.fetchall())
+
+
+def _extent(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The first offset held and the end: no offset is used twice, whatever was let go of."""
+    (first,) = connection.execute("SELECT min(offset) FROM batches").fetchone()
+    ends = connection.execute(
+        """
+        SELECT max(offset + count) FROM (SELECT * FROM batches ORDER BY offset DESC LIMIT 1)
+        UNION ALL SELECT max(offset + count) FROM damaged
+        UNION ALL SELECT max(offset) FROM consumers
+        UNION ALL SELECT max(value) FROM meta WHERE key = 'end'
+        """
+    ).fetchall()
+    end = max(value or 0 for (value,) in ends)
+    return end if first is None else first, end
+
+
+def _damaged(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
+    return int(count)
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes of the pages that hold something; free pages are used again before the file grows."""
+    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return (pages - free) * database.PAGE
+
+
+def _move_aside(offset: int, connection: sqlite3.Connection) -> int:
+    moved = connection.execute(
+        "INSERT OR IGNORE INTO damaged SELECT offset, count, at, block FROM batches"
+        " WHERE offset = ? RETURNING count",
+        (offset,),
+    ).fetchall()
+    connection.execute("DELETE FROM batches WHERE offset = ?", (offset,))
+    return sum(count for (count,) in moved)
+
+
+def _forget_damage(connection: sqlite3.Connection) -> None:
+    end = _extent(connection)[1]
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+    connection.execute("DELETE FROM damaged")
+
+
+def _file_size(path: Path) -> int:
+    return sum(
+        file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()
+    )

@@ -1,0 +1,423 @@
+"""What every journal does, whichever adapter serves. Nothing here assumes dense offsets."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakebed import settings
+from lakebed.errors import JournalFull
+from lakebed.journal.memory import MemoryJournal
+from lakebed.journal.sqlite import SqliteJournal
+from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.times import HOUR, SECOND
+
+A, B = Channel("ann", "plant/a"), Channel("bob", "plant/a")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """A kind of journal, how to open it again, and the clock it goes by."""
+
+    make: Callable[..., Any]
+    durable: bool
+    clock: Clock = field(default_factory=Clock)
+    journal: Any = None
+
+    def open(self, **options: Any) -> Any:
+        self.close()
+        self.journal = self.make(settings.Journal(**options), clock=self.clock)
+        return self.journal
+
+    def close(self) -> None:
+        if self.journal is not None:
+            self.journal.close()
+        self.journal = None
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite without cache"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterable[Bench]:
+    def make(options: settings.Journal, clock: Clock) -> Any:
+        if request.param == "memory":
+            return MemoryJournal(options, clock=clock)
+        cache = 0 if "without" in request.param else 2**20
+        return SqliteJournal(tmp_path / "journal.db", options, clock=clock, cache=cache)
+
+    bench = Bench(make, durable=request.param != "memory")
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def journal(bench: Bench) -> Any:
+    return bench.open()
+
+
+def batch(
+    payloads: Sequence[bytes],
+    channels: Sequence[Channel] | None = None,
+    keys: Sequence[bytes] | None = None,
+) -> Batch:
+    builder = BatchBuilder()
+    builder.extend(channels or [A] * len(payloads), payloads, 1_800_000_000 * SECOND, keys=keys)
+    return builder.build()
+
+
+def append(journal: Any, *args: Any, **kwargs: Any) -> int:
+    return asyncio.run(journal.append(*args, **kwargs))
+
+
+def numbers(start: int, stop: int) -> list[bytes]:
+    return [b"%d" % i for i in range(start, stop)]
+
+
+def payloads(entries: Iterable[Entry]) -> list[bytes]:
+    return [payload for entry in entries for payload in entry.batch.payloads]
+
+
+def read_all(journal: Any) -> list[bytes]:
+    """Everything held, through `entries`, whatever the partitions."""
+    found: list[bytes] = []
+    for partition, (offset, _) in journal.extent().items():
+        while entries := journal.entries(partition, offset, 100):
+            found += payloads(entries)
+            offset = entries[-1].end
+    return found
+
+
+class Owner:
+    """Takes every partition from a given place, and notes what it was told."""
+
+    def __init__(self, place: int | None = None) -> None:
+        self.place = place
+        self.ends: dict[int, int] = {}
+
+    def assigned(self, partition: int, end: int) -> int | None:
+        self.ends[partition] = end
+        return self.place
+
+    def revoked(self, partition: int) -> None: ...
+
+
+def consumer(journal: Any, name: str, place: int | None = None) -> Any:
+    reader = journal.consumer(name)
+    reader.subscribe(Owner(place))
+    return reader
+
+
+def drain(reader: Any) -> list[Entry]:
+    found: list[Entry] = []
+    while entries := reader.poll(0, 7):
+        found += entries
+    return found
+
+
+def commit(reader: Any, entries: Sequence[Entry]) -> None:
+    reader.commit({entry.partition: entry.end for entry in entries})
+
+
+# --- order and durability -------------------------------------------------------------------------
+
+
+def test_messages_come_back_as_they_were_in_the_order_of_the_appends(journal: Any) -> None:
+    assert append(journal, batch(numbers(0, 10))) == 10
+    assert append(journal, batch(numbers(10, 15))) == 5
+    assert read_all(journal) == numbers(0, 15)
+
+
+def test_all_columns_come_back_but_keys(journal: Any) -> None:
+    builder = BatchBuilder()
+    builder.extend([A, B, A], [b"", b"x", b"\0\xff"], 5, event=[1, 2, 3], ids=["", "é", "i"])
+    builder.extend([B], [b"y"], 9, keys=[b"k"])
+    append(journal, builder.build())
+    got = [
+        (entry.batch.channels[code], payload, received, event, id)
+        for partition in journal.extent()
+        for entry in journal.entries(partition, 0, 10)
+        for code, payload, received, event, id in zip(
+            entry.batch.channel.tolist(),
+            entry.batch.payloads,
+            entry.batch.received.tolist(),
+            entry.batch.times.tolist(),
+            entry.batch.ids or (),
+            strict=True,
+        )
+        if entry.batch.keys is None
+    ]
+    assert Counter(got) == Counter(
+        [(A, b"", 5, 1, ""), (B, b"x", 5, 2, "é"), (A, b"\0\xff", 5, 3, "i"), (B, b"y", 9, 9, "")]
+    )
+
+
+def test_what_was_appended_outlives_the_process(bench: Bench) -> None:
+    append(bench.open(), batch(numbers(0, 10)))
+    if not bench.durable:
+        pytest.skip("lives in memory")
+    journal = bench.open()
+    assert read_all(journal) == numbers(0, 10)
+    append(journal, batch(numbers(10, 12)))
+    assert read_all(bench.open()) == numbers(0, 12)
+
+
+def test_an_empty_batch_is_no_entry(journal: Any) -> None:
+    assert append(journal, batch([])) == 0
+    assert append(journal, batch([]), forget=[b"k"]) == 0
+    assert read_all(journal) == []
+
+
+# --- once -----------------------------------------------------------------------------------------
+
+
+def test_a_key_is_stored_once_within_a_batch(journal: Any) -> None:
+    assert append(journal, batch([b"1", b"2", b"3", b"4"], keys=[b"k", b"", b"k", b""])) == 3
+    assert read_all(journal) == [b"1", b"2", b"4"]
+
+
+def test_a_key_is_stored_once_across_batches_and_starts(bench: Bench) -> None:
+    journal = bench.open()
+    append(journal, batch([b"1"], keys=[b"k"]))
+    assert append(journal, batch([b"2", b"3"], keys=[b"k", b"l"])) == 1
+    if bench.durable:
+        journal = bench.open()
+    assert append(journal, batch([b"4", b"5"], keys=[b"k", b"l"])) == 0
+    assert read_all(journal) == [b"1", b"3"]
+
+
+def test_many_keys_in_one_batch_are_all_looked_up(journal: Any) -> None:
+    keys = [b"k%d" % i for i in range(1200)]
+    append(journal, batch(numbers(0, 600), keys=keys[:600]))
+    assert append(journal, batch(numbers(0, 1200), keys=keys)) == 600
+
+
+def test_a_forgotten_key_may_be_used_anew(journal: Any) -> None:
+    append(journal, batch([b"1"], keys=[b"k"]))
+    append(journal, batch([]), forget=[b"k", b"never seen"])
+    assert append(journal, batch([b"2"], keys=[b"k"])) == 1
+
+
+def test_an_append_forgets_after_it_has_looked_for_duplicates(journal: Any) -> None:
+    append(journal, batch([b"1"], keys=[b"k"]))
+    assert append(journal, batch([b"1 again"], keys=[b"k"]), forget=[b"k"]) == 0
+    assert append(journal, batch([b"2"], keys=[b"k"]), forget=[b"k"]) == 1
+    assert append(journal, batch([b"3"], keys=[b"k"])) == 1
+
+
+def test_a_key_counts_until_the_horizon(bench: Bench) -> None:
+    journal = bench.open(id_horizon=HOUR)
+    append(journal, batch([b"1"], keys=[b"k"]))
+    bench.clock.now += HOUR
+    assert append(journal, batch([b"2"], keys=[b"k"])) == 0
+    bench.clock.now += 1
+    assert journal.known(b"") == []
+    assert append(journal, batch([b"3"], keys=[b"k"])) == 1
+    assert append(journal, batch([b"4"], keys=[b"k"])) == 0
+    journal.trim()
+    assert journal.known(b"") == [b"k"]
+
+
+def test_known_keys_are_found_by_prefix(journal: Any) -> None:
+    keys = [b"a\0b\0" + bytes([0, 7]), b"a\0b\0\xff\xff", b"a\0c\0x", b"\xff\xff", b"\xff"]
+    append(journal, batch(numbers(0, 5), keys=keys))
+    assert sorted(journal.known(b"a\0b\0")) == sorted(keys[:2])
+    assert sorted(journal.known(b"\xff")) == sorted(keys[3:])
+    assert sorted(journal.known(b"")) == sorted(keys)
+    append(journal, batch([]), forget=keys[:1])
+    assert journal.known(b"a\0b\0") == keys[1:2]
+
+
+# --- consumers ------------------------------------------------------------------------------------
+
+
+def test_consumers_read_everything_each_at_its_own_pace(journal: Any) -> None:
+    append(journal, batch(numbers(0, 10)))
+    fast, slow = consumer(journal, "fast"), consumer(journal, "slow")
+    assert payloads(drain(fast)) == numbers(0, 10)
+    append(journal, batch(numbers(10, 20)))
+    assert payloads(drain(fast)) == numbers(10, 20)
+    assert payloads(drain(slow)) == numbers(0, 20)
+
+
+def test_a_consumer_goes_on_where_it_committed(bench: Bench) -> None:
+    journal = bench.open()
+    append(journal, batch(numbers(0, 10)))
+    first = consumer(journal, "keeper")
+    entries = drain(first)
+    commit(first, entries)
+    first.close()
+    append(journal, batch(numbers(10, 12)))
+    if bench.durable:
+        journal = bench.open()
+    assert payloads(drain(consumer(journal, "keeper"))) == numbers(10, 12)
+    assert payloads(drain(consumer(journal, "another"))) == numbers(0, 12)
+
+
+def test_a_consumer_may_commit_within_an_entry(journal: Any) -> None:
+    append(journal, batch(numbers(0, 10)))
+    first = consumer(journal, "keeper")
+    entries = drain(first)
+    first.commit({entries[-1].partition: entries[-1].end - 3})
+    first.close()
+    assert payloads(drain(consumer(journal, "keeper"))) == numbers(7, 10)
+
+
+def test_an_owner_may_choose_its_place_and_is_told_the_end(journal: Any) -> None:
+    append(journal, batch(numbers(0, 10)))
+    ((partition, (_, end)),) = [
+        (partition, extent) for partition, extent in journal.extent().items() if extent[1]
+    ]
+    owner = Owner(end - 2)
+    reader = journal.consumer("keeper")
+    reader.subscribe(owner)
+    assert payloads(drain(reader)) == numbers(8, 10)
+    assert owner.ends[partition] == end
+
+
+def test_a_waiting_consumer_hears_of_an_append(journal: Any) -> None:
+    reader = consumer(journal, "keeper")
+    assert reader.poll(0, 10) == []
+    heard: list[Entry] = []
+    thread = threading.Thread(target=lambda: heard.extend(reader.poll(30, 10)))
+    thread.start()
+    append(journal, batch([b"1"]))
+    thread.join(20)
+    assert payloads(heard) == [b"1"]
+
+
+def test_a_waiting_consumer_can_be_woken(journal: Any) -> None:
+    reader = consumer(journal, "keeper")
+    thread = threading.Thread(target=reader.poll, args=(60, 10))
+    thread.start()
+    reader.wake()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_name_serves_one_live_consumer(journal: Any) -> None:
+    first = journal.consumer("keeper")
+    with pytest.raises(ValueError, match="keeper"):
+        journal.consumer("keeper")
+    first.close()
+    journal.consumer("keeper").close()
+
+
+# --- reading without a consumer -------------------------------------------------------------------
+
+
+def test_entries_begin_within_an_entry_where_asked(journal: Any) -> None:
+    append(journal, batch(numbers(0, 10)))
+    append(journal, batch(numbers(10, 20)))
+    ((partition, (start, end)),) = [x for x in journal.extent().items() if x[1][1]]
+    for skip in range(end - start + 1):
+        entries = journal.entries(partition, start + skip, 1000)
+        assert payloads(entries) == numbers(0, 20)[skip:]
+        if entries:
+            assert entries[0].offset == start + skip
+    assert journal.entries(partition, end + 100, 10) == []
+
+
+def test_entries_stop_at_about_the_limit(journal: Any) -> None:
+    for i in range(10):
+        append(journal, batch(numbers(i * 10, i * 10 + 10)))
+    ((partition, (start, _)),) = [x for x in journal.extent().items() if x[1][1]]
+    assert len(payloads(journal.entries(partition, start, 25))) in range(25, 45)
+
+
+def test_pending_counts_by_channel(journal: Any) -> None:
+    append(journal, batch(numbers(0, 5), [A, A, B, A, B]))
+    between = {partition: end for partition, (_, end) in journal.extent().items()}
+    append(journal, batch(numbers(0, 3), [B, B, A]))
+    assert journal.pending({}) == {A: 4, B: 4}
+    assert journal.pending(between) == {A: 1, B: 2}
+    assert journal.pending({p: end for p, (_, end) in journal.extent().items()}) == {}
+
+
+def test_pending_begins_within_an_entry_where_asked(journal: Any) -> None:
+    append(journal, batch(numbers(0, 5), [A, A, A, A, B]))
+    ends = {partition: end for partition, (_, end) in journal.extent().items()}
+    assert journal.pending({p: end - 2 for p, end in ends.items()}) == {A: 1, B: 1}
+
+
+# --- letting go -----------------------------------------------------------------------------------
+
+
+def test_trim_waits_for_the_slowest_consumer(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    fast, slow = consumer(journal, "fast"), consumer(journal, "slow")
+    for i in range(4):
+        append(journal, batch(numbers(i, i + 1)))
+        bench.clock.now += SECOND
+    commit(fast, drain(fast))
+    assert journal.trim() == 0
+    entries = drain(slow)
+    commit(slow, entries[:2])
+    assert journal.trim() == 2
+    assert read_all(journal) == numbers(2, 4)
+    commit(slow, entries)
+    assert journal.trim() == 2
+    assert read_all(journal) == []
+
+
+def test_trim_keeps_the_minimum_span(bench: Bench) -> None:
+    journal = bench.open(span=HOUR)
+    append(journal, batch([b"old"]))
+    bench.clock.now += HOUR
+    append(journal, batch([b"young"]))
+    assert journal.trim() == 0
+    bench.clock.now += 1
+    assert journal.trim() == 1
+    assert read_all(journal) == [b"young"]
+
+
+def test_offsets_are_not_used_again_after_everything_was_let_go(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    append(journal, batch(numbers(0, 10)))
+    ends = {partition: end for partition, (_, end) in journal.extent().items()}
+    bench.clock.now += SECOND
+    assert journal.trim() == 10
+    if bench.durable:
+        journal = bench.open(span=0)
+    assert {partition: end for partition, (_, end) in journal.extent().items()} == ends
+    append(journal, batch(numbers(10, 11)))
+    assert read_all(journal) == numbers(10, 11)
+    assert payloads(drain(consumer(journal, "late"))) == numbers(10, 11)
+
+
+# --- no room --------------------------------------------------------------------------------------
+
+
+def test_a_full_journal_leaves_nothing_behind_and_works_again_later(bench: Bench) -> None:
+    journal = bench.open(limit=200_000, span=0)
+    reader = consumer(journal, "keeper")
+    written = 0
+    # incompressible payloads: what counts is bytes on disk
+    noise = [bytes((i * 7919 + j * j * 31) % 251 for j in range(1000)) for i in range(20)]
+    with suppress(JournalFull):
+        while written < 10_000:
+            keys = [b"%d" % (written + i) for i in range(20)]
+            written += append(journal, batch(noise, keys=keys))
+    before = read_all(journal)
+    assert len(before) == written > 0
+    with pytest.raises(JournalFull):
+        append(journal, batch(noise, keys=keys))
+    assert read_all(journal) == before
+    assert not journal.health().ok or not bench.durable
+    commit(reader, drain(reader))
+    bench.clock.now += SECOND
+    journal.trim()
+    assert append(journal, batch(noise, keys=keys)) == 20
+    assert journal.health().ok
+    assert payloads(drain(reader)) == noise
