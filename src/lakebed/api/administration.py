@@ -1,0 +1,120 @@
+"""Routes for those who run it: tokens, dead letters."""
+
+import re
+from base64 import b64encode
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+
+from lakebed.api.requests import Admin, Asker, Body, Given, document_in
+from lakebed.errors import Invalid, Problem
+from lakebed.policies.topics import check_filter
+from lakebed.ports import DeadLetter, Identity
+from lakebed.times import to_rfc3339
+
+router = APIRouter(prefix="/api/v1", tags=["administration"])
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_TOKEN: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "owner": "plant",
+                    "name": "gateway-7",
+                    "publish": ["plant/#"],
+                    "read": ["plant/#"],
+                },
+            }
+        },
+    }
+}
+
+
+class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A token to be made; without filters it may publish and read everything of its owner."""
+
+    owner: str
+    name: str
+    publish: list[str] = ["#"]
+    read: list[str] = ["#"]
+    admin: bool = False
+
+
+_decode = msgspec.json.Decoder(TokenDocument).decode
+
+
+@router.post("/tokens", status_code=201, openapi_extra=_TOKEN)
+def create_token(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+    """Make a token. This answer is the only time it can be seen."""
+    wanted: TokenDocument = document_in(body, _decode)
+    _check(wanted)
+    identity = Identity(
+        wanted.owner, wanted.name, tuple(wanted.publish), tuple(wanted.read), wanted.admin
+    )
+    return {"token": given.catalog.add_token(identity), **_show(identity)}
+
+
+@router.get("/tokens")
+def list_tokens(given: Given, who: Admin) -> dict[str, Any]:
+    """All tokens by owner and name, never their secrets."""
+    return {"tokens": [_show(identity) for identity in given.catalog.tokens()]}
+
+
+@router.delete("/tokens", status_code=204)
+def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
+    """End a token; within two seconds nobody gets in with it."""
+    given.catalog.revoke_token(owner, name)
+
+
+@router.get("/dead-letters")
+def dead_letters(
+    given: Given, who: Asker, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> dict[str, Any]:
+    """Messages that broke a policy's code, kept aside whole; the newest first."""
+    found = given.catalog.dead_letters(who.owner, limit)
+    return {
+        "dead_letters": [
+            _letter(letter) for letter in found if given.access.may_read(who, letter.topic)
+        ]
+    }
+
+
+def _check(wanted: TokenDocument) -> None:
+    problems = [
+        Problem(where, "it is 1 to 64 letters, digits, and . _ - @ behind the first")
+        for where, text in (("owner", wanted.owner), ("name", wanted.name))
+        if not _NAME.fullmatch(text)
+    ]
+    for where, filters in (("publish", wanted.publish), ("read", wanted.read)):
+        for place, filter in enumerate(filters):
+            try:
+                check_filter(filter)
+            except ValueError as error:
+                problems.append(Problem(f"{where}[{place}]", str(error)))
+    if problems:
+        raise Invalid(*problems)
+
+
+def _show(identity: Identity) -> dict[str, Any]:
+    return {
+        "owner": identity.owner,
+        "name": identity.name,
+        "publish": list(identity.publish),
+        "read": list(identity.read),
+        "admin": identity.admin,
+    }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "topic": letter.topic,
+        "policy": letter.policy,
+        "position": f"{letter.partition}:{letter.offset}",
+        "received": to_rfc3339(letter.received),
+        "reason": letter.reason,
+        "payload_base64": b64encode(letter.payload).decode(),
+    }

@@ -1,0 +1,121 @@
+"""The HTTP application: ingest in front, everything else behind it in FastAPI.
+
+uvicorn ──> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
+                          └── all others ──────> FastAPI         handlers in the thread pool
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from lakebed import __version__
+from lakebed.api import (
+    administration,
+    bodies,
+    flow,
+    health,
+    openapi,
+    policies,
+    problems,
+    reading,
+    tap,
+)
+from lakebed.api.ingest import Ingest, Scope
+from lakebed.api.problems import Send
+from lakebed.api.services import Services
+from lakebed.errors import LakebedError, Problem
+
+_DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
+
+
+class Application:
+    """The whole as one ASGI application."""
+
+    def __init__(self, ingest: Ingest, control: FastAPI) -> None:
+        self.control = control
+        self._ingest = ingest
+
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            handler = self._ingest.route(scope["path"])
+            if handler is not None:
+                await handler(scope, receive, send)
+                return
+        await self._behind(scope, receive, send)
+
+    async def _behind(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        try:
+            await self.control(scope, receive, send)
+        except Exception:
+            # Starlette raises again what `_unexpected` has logged and answered.
+            if scope["type"] != "http":
+                raise
+
+
+def create_app(services: Services) -> Application:
+    """The application over these services."""
+    control = FastAPI(
+        title="Lakebed",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # FastAPI's own page fetches its scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    control.state.services = services
+    for part in (policies, reading, flow, tap, administration, health, openapi):
+        control.include_router(part.router)
+    openapi.install(control)
+    control.add_exception_handler(LakebedError, _known)
+    control.add_exception_handler(HTTPException, _http)
+    control.add_exception_handler(RequestValidationError, _invalid)
+    control.add_exception_handler(bodies.Gone, _gone)
+    control.add_exception_handler(Exception, _known)
+    return Application(Ingest(services), control)
+
+
+def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:
+    return JSONResponse(document, status, headers, media_type=problems.MEDIA_TYPE)
+
+
+async def _known(_: Request, error: Exception) -> Response:
+    status, document, headers = problems.of_error(error)
+    return _answer(status, document, {k.decode(): v.decode() for k, v in headers})
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the router says: 404 and 405."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path}; /api/docs lists the routes"
+    elif error.status_code == 405:
+        detail = f"{request.method} is not allowed at {request.url.path}"
+    else:
+        detail = str(error.detail)
+    document = problems.document(error.status_code, detail)
+    return _answer(error.status_code, document, dict(error.headers or {}))
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """A parameter of the wrong type or out of its range."""
+    assert isinstance(error, RequestValidationError)
+    found = tuple(_problem(entry) for entry in error.errors())
+    document = problems.document(400, "; ".join(map(str, found)), found)
+    return _answer(400, document, {})
+
+
+def _problem(entry: Any) -> Problem:
+    """FastAPI names a place ("query", "limit"); the parameter is what the sender knows."""
+    _, *place = entry["loc"]
+    what = str(entry["msg"]).removeprefix("Value error, ")
+    if entry["type"] == "extra_forbidden":
+        what = "there is no such parameter"
+    return Problem(".".join(map(str, place)), what)
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it

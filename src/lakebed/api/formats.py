@@ -1,0 +1,228 @@
+"""A page of rows as JSON, NDJSON, CSV, Arrow or Parquet.
+
+The text formats are written piece by piece, so that a large page never stands in memory twice.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lakebed.errors import BadRequest
+from lakebed.series.reading.question import Page
+from lakebed.series.schema import TYPES
+from lakebed.times import to_rfc3339
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+_ROWS = 2_000  # rows to a piece
+_EXACT = 2.0**53  # integers below are exact in float64, and in JavaScript
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER, _JSON = TYPES["number"], TYPES["json"]
+_JSON_SPACE = " \t\n\r"
+_UTC = pa.timestamp("us", "UTC")
+_RAW_FIELDS = ("topic", "time", "value", "size", "position", "id")
+
+encode = msgspec.json.Encoder().encode
+
+
+def choose(wanted: str | None, accept: str) -> str:
+    """The format by name, else by the Accept header, else json."""
+    if wanted is not None:
+        if wanted not in MEDIA_TYPES:
+            raise BadRequest("format", f"it is one of {', '.join(MEDIA_TYPES)}")
+        return wanted
+    for part in accept.lower().split(","):
+        media = part.partition(";")[0].strip()
+        for name, known in MEDIA_TYPES.items():
+            if media == known.partition(";")[0]:
+                return name
+    return "json"
+
+
+def write(page: Page, form: str) -> Iterator[bytes]:
+    """The page in one of the formats, in pieces."""
+    return _WRITERS[form](page)
+
+
+def tidy(number: float) -> float | int:
+    """21.0 as 21, where that says the same."""
+    if -_EXACT < number < _EXACT and number.is_integer():
+        return int(number)
+    return number
+
+
+def rows(page: Page) -> Iterator[dict[str, Any]]:
+    """Rows as the JSON formats show them; JSON values are passed on as they were sent."""
+    shape = _aggregates if "start" in page.rows.column_names else _records
+    for start in range(0, len(page.rows), _ROWS):
+        yield from shape(page.rows.slice(start, _ROWS))
+
+
+def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
+    columns = part.to_pydict()
+    for topic, time, type, number, text, size, partition, offset, id in zip(
+        *(columns[name] for name in _RAW_COLUMNS), strict=True
+    ):
+        row = {
+            "topic": topic,
+            "time": to_rfc3339(time),
+            "value": show(type, number, text),
+            "size": size,
+            "position": f"{partition}:{offset}",
+        }
+        if id:
+            row["id"] = id
+        yield row
+
+
+_RAW_COLUMNS = ("topic", "time", "type", "number", "text", "size", "partition", "offset", "id")
+
+
+def show(type: int, number: float, text: str) -> Any:
+    """The value that a row's `type` says it holds, for a JSON encoder."""
+    if type == _NUMBER:
+        return tidy(number)
+    return msgspec.Raw(one_line(text).encode()) if type == _JSON else text
+
+
+def one_line(text: str) -> str:
+    """JSON text without line breaks, which NDJSON could not carry."""
+    if "\n" in text or "\r" in text:
+        return msgspec.json.format(text, indent=-1)
+    return text.strip(_JSON_SPACE)
+
+
+def _aggregates(part: pa.Table) -> Iterator[dict[str, Any]]:
+    for row in part.to_pylist():
+        row["start"], row["end"] = to_rfc3339(row["start"]), to_rfc3339(row["end"])
+        for name, value in row.items():
+            if isinstance(value, float):
+                row[name] = tidy(value)
+        yield row
+
+
+# --- the formats ----------------------------------------------------------------------------------
+
+
+def _json(page: Page) -> Iterator[bytes]:
+    policy = page.question.policy
+    head = {"policy": policy.name, "keep": policy.keep}
+    yield encode(head)[:-1] + b',"records":['
+    separator = b""
+    for piece in _pieces(rows(page)):
+        yield separator + b",".join(map(encode, piece))
+        separator = b","
+    yield b'],"next_cursor":' + encode(page.next_cursor) + b"}"
+
+
+def _ndjson(page: Page) -> Iterator[bytes]:
+    for piece in _pieces(rows(page)):
+        yield b"\n".join(map(encode, piece)) + b"\n"
+
+
+def _csv(page: Page) -> Iterator[bytes]:
+    """RFC 4180, with a header line."""
+    aggregates = "start" in page.rows.column_names
+    names = page.rows.column_names if aggregates else _RAW_FIELDS
+    yield _csv_lines([names])
+    for piece in _pieces(rows(page)):
+        yield _csv_lines([_cell(row.get(name, "")) for name in names] for row in piece)
+
+
+def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs as a formula (OWASP, "CSV Injection")."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    if isinstance(value, list):
+        return encode(value).decode()
+    return value
+
+
+def _arrow(page: Page) -> Iterator[bytes]:
+    sink = pa.BufferOutputStream()
+    table = to_arrow(page)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=65_536)
+    yield sink.getvalue().to_pybytes()
+
+
+def _parquet(page: Page) -> Iterator[bytes]:
+    sink = pa.BufferOutputStream()
+    pq.write_table(to_arrow(page), sink, compression="zstd")
+    yield sink.getvalue().to_pybytes()
+
+
+_WRITERS: dict[str, Callable[[Page], Iterator[bytes]]] = {
+    "json": _json,
+    "ndjson": _ndjson,
+    "csv": _csv,
+    "arrow": _arrow,
+    "parquet": _parquet,
+}
+
+
+def _pieces(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    piece: list[dict[str, Any]] = []
+    for row in found:
+        piece.append(row)
+        if len(piece) == _ROWS:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def to_arrow(page: Page) -> pa.Table:
+    """The page in Arrow's types: times as timestamps, numbers as float64, JSON as its text."""
+    found = page.rows
+    if "start" in found.column_names:
+        for name in ("start", "end"):
+            column = found[name].cast(_UTC)
+            found = found.set_column(found.column_names.index(name), name, column)
+        return found
+    partition, offset = (found[name].cast(pa.string()) for name in ("partition", "offset"))
+    id = pc.if_else(pc.equal(found["id"], ""), pa.scalar(None, pa.string()), found["id"])
+    columns = [
+        found["topic"],
+        found["time"].cast(_UTC),
+        _values(page),
+        found["size"],
+        pc.binary_join_element_wise(partition, offset, ":"),
+        id,
+    ]
+    return pa.table(dict(zip(_RAW_FIELDS, columns, strict=True)))
+
+
+def _values(page: Page) -> Any:
+    """Numbers where the page holds nothing else, text otherwise (a policy's type may change)."""
+    found = page.rows
+    types = set(pc.unique(found["type"]).to_pylist()) or {TYPES[page.question.policy.type]}
+    if types == {_NUMBER}:
+        return found["number"]
+    if _NUMBER not in types:
+        return found["text"]
+    triples = zip(*(found[name].to_pylist() for name in ("type", "number", "text")), strict=True)
+    texts = [str(tidy(n)) if kind == _NUMBER else text for kind, n, text in triples]
+    return pa.array(texts, pa.string())

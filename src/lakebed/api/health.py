@@ -1,0 +1,89 @@
+"""Routes that machines ask: is it alive, is it ready, how is it doing. They need no token."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from lakebed import __version__
+from lakebed.api import flow
+from lakebed.api.requests import Given
+from lakebed.api.services import Services
+from lakebed.errors import Unavailable
+
+router = APIRouter(tags=["health"])
+
+
+@router.api_route("/healthz", methods=["GET", "HEAD"], operation_id="healthz")
+async def healthz() -> dict[str, Any]:
+    """The process answers."""
+    return {"status": "alive", "version": __version__}
+
+
+@router.api_route(
+    "/readyz",
+    methods=["GET", "HEAD"],
+    operation_id="readyz",
+    responses={503: {"description": "Some part is not ready; the body says which."}},
+)
+def readyz(given: Given) -> Response:
+    """Every part it depends on does its work; 503 and the part's name where one does not."""
+    parts = given.ready()
+    ready = all(health.ok for health in parts.values())
+    body = {
+        "ready": ready,
+        "parts": {
+            name: {"ok": health.ok, "message": health.message, **health.detail}
+            for name, health in sorted(parts.items())
+        },
+    }
+    return JSONResponse(body, 200 if ready else 503)
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(given: Given) -> Response:
+    """Prometheus text: totals of the whole instance; nothing in it names an owner or a topic."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Instance(given))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Instance(Collector):
+    def __init__(self, given: Services) -> None:
+        self._given = given
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())  # collecting is not free: not once more at registration
+
+    def collect(self) -> Iterator[Metric]:
+        # what can be said is said; lakebed_ready tells of the rest
+        with suppress(Unavailable):
+            yield from _messages(self._given)
+        ready = GaugeMetricFamily("lakebed_ready", "Whether a part does its work.", labels=["part"])
+        for name, health in sorted(self._given.ready().items()):
+            ready.add_metric([name], health.ok)
+        yield ready
+        for more in self._given.metrics:
+            yield from more()
+
+
+def _messages(given: Services) -> Iterator[Metric]:
+    ledger, pending = flow.load(given)
+    outcomes = CounterMetricFamily(
+        "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
+    )
+    for outcome, count in ledger.totals.items():
+        outcomes.add_metric([outcome.reason], count)
+    yield outcomes
+    size = int(ledger.sizes.sum())
+    yield CounterMetricFamily("lakebed_payload_bytes", "Payload bytes accounted for.", size)
+    waiting = Counter(pending).total()
+    yield GaugeMetricFamily("lakebed_in_flight", "Messages not accounted for yet.", waiting)
+    yield GaugeMetricFamily("lakebed_topics", "Topics seen.", len(ledger.channels))

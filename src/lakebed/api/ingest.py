@@ -1,0 +1,224 @@
+"""Ingest over HTTP as plain ASGI: what a framework does per request would cost more than the work.
+
+    request ── token (cached) ── topic, headers ── body ── intake ─── fsync ──> 202
+                  │ 401, 403         │ 400           │ 413    │ 503
+
+The answer 202 leaves only once the intake says that all of it is durable.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from lakebed.api import bodies, lines, problems
+from lakebed.api.bodies import Receive
+from lakebed.api.problems import Send
+from lakebed.api.services import Services
+from lakebed.errors import BadRequest, Denied, NotFound, Problem, Unauthenticated
+from lakebed.messages import Channel
+from lakebed.policies.topics import check_topic
+from lakebed.ports import Identity
+from lakebed.sources.access import MISSING
+from lakebed.sources.keys import id_key
+from lakebed.times import Micros, now, parse_time
+
+Scope = MutableMapping[str, Any]
+Headers = dict[bytes, bytes]
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MESSAGES = "/api/v1/messages"
+BATCH = "/api/v1/messages/batch"
+EVENTS = "/api/v1/events"
+
+_REMEMBERED = 50_000  # query strings whose topic is known to be right
+_INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
+_BODY = b'{"accepted":1}'
+_START = {
+    "type": "http.response.start",
+    "status": 202,
+    "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
+}
+_END = {"type": "http.response.body", "body": _BODY}
+_ALLOW = (b"allow", b"POST, OPTIONS")
+
+
+class Ingest:
+    """The three routes that take messages. Event loop only."""
+
+    def __init__(self, services: Services) -> None:
+        self._access = services.access
+        self._intake = services.intake
+        self._largest_payload = services.settings.limits.payload
+        self._largest_body = services.settings.http.max_body
+        self._channels: dict[bytes, tuple[Identity, Channel]] = {}
+        self.answers: dict[int, int] = {}
+        self._routes: dict[str, Handler] = {
+            MESSAGES: self._message,
+            BATCH: self._batch,
+            EVENTS: self._events,
+        }
+
+    def route(self, path: str) -> Handler | None:
+        """The handler of a path, or None where it is not ours."""
+        handler = self._routes.get(path)
+        return None if handler is None else self._guarded(handler)
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                if scope["method"] == "POST":
+                    await handler(scope, receive, send)
+                else:
+                    await _other_method(scope, send)
+            except bodies.Gone:
+                return
+            except Exception as error:
+                await problems.answer(send, error)
+
+        return guarded
+
+    async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = dict(scope["headers"])
+        identity = await self._identify(headers)
+        channel = self._channel(identity, scope["query_string"])
+        sparse = _sparse(headers, identity.owner)
+        payload = await bodies.read(receive, headers, self._largest_payload)
+        await self._append([channel], [payload], now(), **sparse)
+        await send(_START)
+        await send(_END)
+
+    async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._many(scope, receive, send, lines.batch)
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._many(scope, receive, send, lines.events)
+
+    async def _many(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        decode: Callable[[bytes, lines.Sender], lines.Columns],
+    ) -> None:
+        headers: Headers = dict(scope["headers"])
+        identity = await self._identify(headers)
+        body = await bodies.read(receive, headers, self._largest_body)
+        received = now()
+        sender = lines.Sender(identity, self._access.may_publish, self._largest_payload)
+        if len(body) <= _INLINE:
+            found = decode(body, sender)
+        else:
+            found = await asyncio.to_thread(decode, body, sender)
+        if found.messages:
+            channels, payloads, sparse = found.columns(identity.owner)
+            await self._append(channels, payloads, received, **sparse)
+        await _answer_many(send, found)
+
+    async def _identify(self, headers: Headers) -> Identity:
+        token = bearer(headers.get(b"authorization", b""))
+        identity = self._access.identify_cached(token)
+        if identity is MISSING:
+            identity = await self._access.identify(token)
+        if identity is None:
+            raise unknown(token)
+        return identity
+
+    def _channel(self, identity: Identity, query: bytes) -> Channel:
+        """The topic in the query string; remembered, since senders repeat themselves."""
+        known = self._channels.get(query)
+        if known is not None and known[0] is identity:
+            return known[1]
+        topic = _topic(query)
+        if not self._access.may_publish(identity, topic):
+            raise Denied(f"this token may not publish to {topic!r}")
+        if len(self._channels) >= _REMEMBERED:
+            self._channels.clear()
+        channel = Channel(identity.owner, topic)
+        self._channels[query] = (identity, channel)
+        return channel
+
+    async def _append(
+        self, channels: list[Channel], payloads: list[bytes], received: Micros, **sparse: Any
+    ) -> None:
+        if self._intake is None:
+            raise NotFound("this process accepts no messages: send them to a gateway")
+        await self._intake.append(channels, payloads, received, **sparse)
+
+
+def bearer(header: bytes) -> str:
+    """The token of an Authorization header (RFC 6750 section 2.1).
+
+    Raises:
+        Unauthenticated: there is none.
+    """
+    if header[:7].lower() != b"bearer ":
+        raise Unauthenticated("send a token: Authorization: Bearer TOKEN")
+    return header[7:].strip().decode("latin-1")
+
+
+def unknown(token: str) -> Unauthenticated:
+    return Unauthenticated("the token is not known" if token else "the token is empty")
+
+
+def _topic(query: bytes) -> str:
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16
+        )
+    except ValueError:
+        raise BadRequest("topic", "the query string is not percent-encoded UTF-8") from None
+    for name, _ in pairs:
+        if name != "topic":
+            raise BadRequest(name, "there is no such parameter: only `topic` is known here")
+    if len(pairs) != 1:
+        raise BadRequest("topic", "name the topic once: /api/v1/messages?topic=TOPIC")
+    topic = pairs[0][1]
+    try:
+        check_topic(topic)
+    except ValueError as error:
+        raise BadRequest("topic", str(error)) from None
+    return topic
+
+
+def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
+    """Event time and id of a single message, from its headers."""
+    sparse: dict[str, Any] = {}
+    if (moment := headers.get(b"x-event-time")) is not None:
+        try:
+            sparse["event"] = [parse_time(moment.decode("ascii").strip())]
+        except ValueError:
+            what = "it is epoch seconds or an RFC 3339 time such as 2026-01-31T12:00:00Z"
+            raise BadRequest("X-Event-Time", what) from None
+    if (given := headers.get(b"x-message-id")) is not None:
+        try:
+            id = lines.check_id(given.decode().strip())
+        except UnicodeDecodeError:
+            raise BadRequest("X-Message-Id", "it is not UTF-8") from None
+        except ValueError as error:
+            raise BadRequest("X-Message-Id", str(error)) from None
+        sparse["ids"] = [id]
+        sparse["keys"] = [id_key(owner, id)]
+    return sparse
+
+
+async def _answer_many(send: Send, found: lines.Columns) -> None:
+    body: dict[str, Any] = {"accepted": len(found.messages), "rejected": found.rejected}
+    if found.refused > len(found.rejected):
+        body["more_rejected"] = found.refused - len(found.rejected)
+    if found.messages or not found.refused:
+        await problems.answer_json(send, 202, body)
+        return
+    first = found.rejected[:20]
+    named = tuple(Problem("body", entry["error"], entry["line"]) for entry in first)
+    document = problems.document(422, "nothing was accepted", named, **body)
+    await problems.answer_json(send, 422, document, None, problems.MEDIA_TYPE)
+
+
+async def _other_method(scope: Scope, send: Send) -> None:
+    if scope["method"] == "OPTIONS":
+        await send({"type": "http.response.start", "status": 204, "headers": [_ALLOW]})
+        await send({"type": "http.response.body"})
+        return
+    document = problems.document(405, "messages are sent by POST")
+    await problems.answer_json(send, 405, document, [_ALLOW], problems.MEDIA_TYPE)

@@ -1,0 +1,266 @@
+"""Bodies that hold many messages, turned into the columns the intake takes.
+
+A body that is right throughout is decoded in one call; one with a bad line is gone through line by
+line, so that the good ones are taken and the bad ones named.
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from lakebed.api.problems import TooLarge
+from lakebed.errors import Denied
+from lakebed.messages import Channel
+from lakebed.policies.topics import check_topic
+from lakebed.ports import Identity
+from lakebed.sources.keys import id_key
+from lakebed.times import UNSET as NO_TIME
+from lakebed.times import Micros, parse_time
+
+MOST_LINES = 1_000_000
+"""Messages in one body."""
+
+MOST_REJECTED = 10_000
+"""Bad lines named in one answer; the rest are counted."""
+
+LONGEST_ID = 1024
+"""Bytes of a message id."""
+
+_QUOTE = 0x22
+
+T = TypeVar("T")
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One line of a batch."""
+
+    topic: str
+    value: msgspec.Raw | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+    time: int | float | str | UnsetType = UNSET
+    id: int | str | UnsetType = UNSET
+
+
+class Event(msgspec.Struct, gc=False):
+    """What is looked at of an event; all of it becomes the payload."""
+
+    name: str
+    time: int | float | str | UnsetType = UNSET
+    id: int | str | UnsetType = UNSET
+
+
+class Message(NamedTuple):
+    channel: Channel
+    payload: bytes
+    event: Micros
+    id: str
+
+
+@dataclass(slots=True)
+class Columns:
+    """Messages for the intake, and the lines (counted from 1) that were not taken."""
+
+    messages: list[Message] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    refused: int = 0
+
+    def reject(self, line: int, error: Exception) -> None:
+        self.refused += 1
+        if len(self.rejected) < MOST_REJECTED:
+            self.rejected.append({"line": line, "error": _sentence(error)})
+
+    def columns(self, owner: str) -> tuple[list[Channel], list[bytes], dict[str, Any]]:
+        """Channels, payloads, and the sparse columns as `Intake.append` names them."""
+        channels, payloads, events, ids = map(list, zip(*self.messages, strict=True))
+        sparse: dict[str, Any] = {}
+        if any(event != NO_TIME for event in events):
+            sparse["event"] = events
+        if any(ids):
+            sparse["ids"] = ids
+            sparse["keys"] = [id_key(owner, id) if id else b"" for id in ids]
+        return channels, payloads, sparse
+
+
+class Sender:
+    """Whose messages these are: finds the channel of a topic, once per topic."""
+
+    def __init__(
+        self, identity: Identity, may_publish: Callable[[Identity, str], bool], limit: int
+    ) -> None:
+        self.identity = identity
+        self.limit = limit
+        self._may_publish = may_publish
+        self._channels: dict[str, Channel] = {}
+
+    def channel(self, topic: str) -> Channel:
+        """Raises ValueError (not a topic) or Denied (not theirs)."""
+        known = self._channels.get(topic)
+        if known is None:
+            check_topic(topic)
+            if not self._may_publish(self.identity, topic):
+                raise Denied(f"this token may not publish to {topic!r}")
+            known = self._channels[topic] = Channel(self.identity.owner, topic)
+        return known
+
+    def check_size(self, payload: bytes) -> bytes:
+        if len(payload) > self.limit:
+            raise ValueError(f"the payload is longer than the {self.limit} bytes that are allowed")
+        return payload
+
+
+_LINE = msgspec.json.Decoder(Line)
+_EVENT = msgspec.json.Decoder(Event)
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+_BAD = (ValueError, msgspec.MsgspecError, RecursionError, Denied)
+
+
+def batch(body: bytes, sender: Sender) -> Columns:
+    """NDJSON lines `{"topic", "value" or "payload_base64", "time"?, "id"?}`.
+
+    Raises:
+        TooLarge: more than MOST_LINES lines.
+    """
+    lines = _count_lines(body)
+    try:
+        body.decode()  # msgspec leaves the inside of `value` unchecked
+        decoded = _LINE.decode_lines(body)
+        if len(decoded) == lines:
+            return Columns([_message(line, sender) for line in decoded])
+    except _BAD:
+        pass  # the second way says which line
+    return _one_by_one(_split(body), lambda raw: _message(_LINE.decode(raw), sender))
+
+
+def events(body: bytes, sender: Sender) -> Columns:
+    """One event, an array of events, or NDJSON with one event per line.
+
+    Raises:
+        TooLarge: more than MOST_LINES events.
+    """
+    return _one_by_one(_events(body), lambda raw: _event(raw, sender))
+
+
+def _events(body: bytes) -> Iterable[tuple[int, bytes]]:
+    text = body.strip()
+    if text[:1] == b"[":
+        try:
+            parts = _PARTS.decode(text)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            return [(1, text)]  # decoding it as an event says what is wrong with it
+        if len(parts) > MOST_LINES:
+            raise _too_many()
+        return [(number, bytes(part)) for number, part in enumerate(parts, 1)]
+    if b"\n" in text and _is_one(text):
+        return [(1, text)]
+    _count_lines(body)
+    return _split(body)
+
+
+def _is_one(text: bytes) -> bool:
+    """Whether it is one JSON value, spread over lines for people to read."""
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except _BAD:
+        return False
+    return True
+
+
+def _count_lines(body: bytes) -> int:
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    if lines > MOST_LINES:
+        raise _too_many()
+    return lines
+
+
+def _too_many() -> TooLarge:
+    return TooLarge("body", f"it holds more than {MOST_LINES} messages: send it in pieces")
+
+
+def _split(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers."""
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+def _one_by_one(parts: Iterable[tuple[int, bytes]], decode: Callable[[bytes], Message]) -> Columns:
+    found = Columns()
+    for number, raw in parts:
+        try:
+            raw.decode()
+            found.messages.append(decode(raw))
+        except _BAD as error:
+            found.reject(number, error)
+    return found
+
+
+def _message(line: Line, sender: Sender) -> Message:
+    return Message(
+        sender.channel(line.topic),
+        sender.check_size(_payload(line)),
+        _time(line.time),
+        _id(line.id),
+    )
+
+
+def _payload(line: Line) -> bytes:
+    """A string stands for itself, any other value for its JSON text."""
+    if line.value is UNSET:
+        if line.payload_base64 is UNSET:
+            raise ValueError("it needs `value` or `payload_base64`")
+        return _base64(line.payload_base64)
+    if line.payload_base64 is not UNSET:
+        raise ValueError("it may have `value` or `payload_base64`, not both")
+    raw = bytes(line.value)
+    if raw[0] != _QUOTE:
+        return raw
+    if b"\\" not in raw:
+        return raw[1:-1]
+    return msgspec.json.decode(raw, type=str).encode()
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("`payload_base64` is not base64 (RFC 4648 section 4)") from None
+
+
+def _event(raw: bytes, sender: Sender) -> Message:
+    event = _EVENT.decode(raw)
+    if not event.name:
+        raise ValueError("`name` must not be empty")
+    return Message(
+        sender.channel(f"events/{event.name}"),
+        sender.check_size(raw),
+        _time(event.time),
+        _id(event.id),
+    )
+
+
+def _time(given: int | float | str | UnsetType) -> Micros:
+    return NO_TIME if given is UNSET else parse_time(given)
+
+
+def _id(given: int | str | UnsetType) -> str:
+    return "" if given is UNSET else check_id(str(given))
+
+
+def check_id(id: str) -> str:
+    """Raises ValueError where it cannot serve as an id."""
+    if not 1 <= len(id.encode()) <= LONGEST_ID or "\0" in id:
+        raise ValueError(f"an id is text of 1 to {LONGEST_ID} bytes without NUL")
+    return id
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)

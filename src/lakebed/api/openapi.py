@@ -1,0 +1,195 @@
+"""The OpenAPI document, with the ingest routes that FastAPI does not know, and a page of it.
+
+The page needs nothing from other hosts: instances run where there is no way out.
+"""
+
+import html
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from lakebed.api import ingest, lines, problems
+
+router = APIRouter(include_in_schema=False)
+
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "problems": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "where": {"type": "string"},
+                    "what": {"type": "string"},
+                    "line": {"type": "integer"},
+                },
+            },
+        },
+    },
+}
+_SECURITY: list[dict[str, list[str]]] = [{"HTTPBearer": []}]
+
+
+def _refusals(*more: tuple[str, str]) -> dict[str, Any]:
+    found = {
+        "400": "a parameter, a header or the body is wrong; `problems` names it",
+        "401": "no token, or one nobody knows",
+        "403": "the token may not publish there",
+        "413": "too large",
+        "415": "a Content-Encoding other than gzip and zstd",
+        "503": "it cannot be made durable now: try again after `Retry-After` seconds",
+    } | dict(more)
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": what, "content": content} for status, what in found.items()}
+
+
+def _accepted(rejects: bool) -> dict[str, Any]:
+    properties: dict[str, Any] = {"accepted": {"type": "integer"}}
+    if rejects:
+        entry = {"line": {"type": "integer"}, "error": {"type": "string"}}
+        rejected = {"type": "object", "properties": entry}
+        properties["rejected"] = {"type": "array", "items": rejected}
+    schema = {"type": "object", "properties": properties}
+    return {
+        "description": "durable",
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _parameter(name: str, place: str, required: bool, what: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": place, "required": required, "description": what, "schema": schema}
+
+
+def _operation(name: str, summary: str, **more: Any) -> dict[str, Any]:
+    return {
+        "post": {
+            "operationId": name,
+            "tags": ["ingest"],
+            "summary": summary,
+            "security": _SECURITY,
+            **more,
+        }
+    }
+
+
+def _body(what: str, **content: Any) -> dict[str, Any]:
+    return {"required": True, "description": what, "content": content}
+
+
+_EMPTY_422 = ("422", "nothing was accepted; `rejected` says why of each line")
+_PATHS: dict[str, Any] = {
+    ingest.MESSAGES: _operation(
+        "send_message",
+        "Send one message; the body is the payload",
+        parameters=[
+            _parameter("topic", "query", True, "the topic to publish to"),
+            _parameter("X-Message-Id", "header", False, "sent again under this id, stored once"),
+            _parameter("X-Event-Time", "header", False, "RFC 3339 or epoch seconds"),
+        ],
+        requestBody=_body("The payload, any bytes.", **{"application/octet-stream": {}}),
+        responses={"202": _accepted(False), **_refusals()},
+    ),
+    ingest.BATCH: _operation(
+        "send_batch",
+        "Send many messages; good lines are taken, bad ones named",
+        requestBody=_body(
+            'NDJSON: `{"topic", "value" or "payload_base64", "time"?, "id"?}`. A string `value` '
+            f"is the payload itself, any other its JSON text. At most {lines.MOST_LINES} lines.",
+            **{"application/x-ndjson": {"example": '{"topic":"plant/1/temperature","value":21.5}'}},
+        ),
+        responses={"202": _accepted(True), **_refusals(_EMPTY_422)},
+    ),
+    ingest.EVENTS: _operation(
+        "send_events",
+        "Send events; each becomes a JSON message on the topic events/NAME",
+        requestBody=_body(
+            'One event `{"name", "id"?, "time"?, …}`, an array of events, or NDJSON.',
+            **{"application/json": {"example": {"name": "door/opened", "id": "7f3a", "by": "ann"}}},
+        ),
+        responses={"202": _accepted(True), **_refusals(_EMPTY_422)},
+    ),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make `app.openapi()` tell of every route."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            document["paths"] = _PATHS | document["paths"]
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = _PROBLEM
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+@router.get("/api/docs")
+def docs(request: Request) -> HTMLResponse:
+    """The routes on one page."""
+    return HTMLResponse(_page(request.app.openapi()))
+
+
+def _page(document: dict[str, Any]) -> str:
+    rows = [
+        _row(method, path, operation)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "head"
+    ]
+    title = html.escape(document["info"]["title"])
+    return _PAGE.format(title=title, rows="\n".join(rows))
+
+
+def _row(method: str, path: str, operation: dict[str, Any]) -> str:
+    text = operation.get("description") or operation.get("summary", "")
+    if body := operation.get("requestBody", {}).get("description"):
+        text = f"{text}\n\nBody: {body}"
+    names = "".join(
+        f"<li><code>{html.escape(parameter['name'])}</code> "
+        f"{html.escape(parameter.get('description', ''))}</li>"
+        for parameter in operation.get("parameters", [])
+    )
+    return (
+        f"<section><h2><b>{method.upper()}</b> {html.escape(path)}</h2>"
+        f"<p>{html.escape(text)}</p><ul>{names}</ul></section>"
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem }}
+h2 {{ font: 600 1rem monospace; border-top: 1px solid #8884; padding-top: 1rem }}
+h2 b {{ color: #06c }}
+p {{ white-space: pre-line; margin: .3rem 0 }}
+ul {{ margin: 0 }}
+:root {{ color-scheme: light dark }}
+</style>
+<h1>{title}</h1>
+<p>Machines read <a href="/api/openapi.json">/api/openapi.json</a>.
+Every route but health asks for <code>Authorization: Bearer TOKEN</code>;
+errors are problem documents (RFC 9457).</p>
+{rows}
+</html>
+"""

@@ -1,0 +1,98 @@
+"""What routes ask of a request: who sends it, and its document."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, cast
+
+import msgspec
+from fastapi import Depends, Query, Request
+from fastapi.security import HTTPBearer
+
+from lakebed.api import bodies
+from lakebed.api.ingest import bearer, unknown
+from lakebed.api.services import Services
+from lakebed.errors import BadRequest, Denied
+from lakebed.ports import Identity
+from lakebed.times import Micros, parse_time
+
+LARGEST_DOCUMENT = 4 * 2**20  # bytes; a policy file of thousands of policies
+
+_scheme = HTTPBearer(auto_error=False, description="A token; a first start writes one for admin.")
+
+
+def services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+Given = Annotated[Services, Depends(services)]
+
+
+async def identity(request: Request, given: Given, _: Annotated[Any, Depends(_scheme)]) -> Identity:
+    """Who asks.
+
+    Raises:
+        Unauthenticated: nobody we know.
+    """
+    token = bearer(request.headers.get("authorization", "").encode("latin-1"))
+    found = await given.access.identify(token)
+    if found is None:
+        raise unknown(token)
+    return found
+
+
+def asker(
+    found: Annotated[Identity, Depends(identity)],
+    owner: Annotated[str | None, Query(description="whose; for admins only")] = None,
+) -> Identity:
+    """Who asks, in whose name space: their own, or for admins any."""
+    if owner is None or owner == found.owner:
+        return found
+    if not found.admin:
+        raise Denied("only an admin may ask for what belongs to others")
+    return replace(found, owner=owner)
+
+
+def admin(found: Annotated[Identity, Depends(identity)]) -> Identity:
+    if not found.admin:
+        raise Denied("this is for admins")
+    return found
+
+
+Asker = Annotated[Identity, Depends(asker)]
+Admin = Annotated[Identity, Depends(admin)]
+
+
+def check_read(given: Services, who: Identity, topic: str) -> None:
+    """Raises Denied where the token does not cover the topic or filter."""
+    if not given.access.may_read(who, topic):
+        raise Denied(f"this token may not read {topic!r}")
+
+
+def moment(name: str, text: str | None) -> Micros | None:
+    """A time in a parameter: epoch seconds or RFC 3339."""
+    if text is None:
+        return None
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise BadRequest(name, str(error)) from None
+
+
+async def body(request: Request) -> bytes:
+    """The body, bounded and decompressed."""
+    return await bodies.read(request.receive, dict(request.headers.raw), LARGEST_DOCUMENT)
+
+
+def document_in(read: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+    """The JSON value in a body.
+
+    Raises:
+        BadRequest: it is not JSON.
+    """
+    try:
+        return decode(read)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadRequest("body", f"it is not the JSON that was asked for: {error}") from None
+
+
+Body = Annotated[bytes, Depends(body)]

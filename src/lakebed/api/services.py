@@ -1,0 +1,86 @@
+"""What the API stands on. `wiring.py` puts it together."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prometheus_client import Metric
+
+from lakebed.messages import Channel
+from lakebed.policies.policy import Policy
+from lakebed.ports import Catalog, Health, Identity, Journal, Series
+from lakebed.settings import Settings
+from lakebed.sources.access import Known
+from lakebed.times import Micros
+
+Delivery = list[tuple[str, bytes, Micros, Micros]]
+"""Live messages: topic, payload, receive time, event time (or `UNSET`)."""
+
+
+class Intake(Protocol):
+    """The part of `sources.intake.Intake` that requests need."""
+
+    async def append(
+        self,
+        channels: Sequence[Channel],
+        payloads: Sequence[bytes],
+        received: Micros,
+        *,
+        event: Sequence[Micros] | None = None,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Return once the messages are durable; `Unavailable` where that takes too long."""
+        ...
+
+
+class Access(Protocol):
+    """The part of `sources.access.Access` that requests need."""
+
+    def identify_cached(self, token: str) -> Known: ...
+
+    async def identify(self, token: str) -> Identity | None: ...
+
+    def may_publish(self, identity: Identity, topic: str) -> bool: ...
+
+    def may_read(self, identity: Identity, topic_filter: str) -> bool: ...
+
+
+class Subscription(Protocol):
+    @property
+    def dropped(self) -> int:
+        """Messages the feed had to skip for this subscriber."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Feed(Protocol):
+    """The part of `sources.feed.LiveFeed` that taps need."""
+
+    def subscribe(
+        self, owner: str, filters: Sequence[str], deliver: Callable[[Delivery], None]
+    ) -> Subscription: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may need.
+
+    Attributes:
+        ready: the health of every part this process depends on, by name.
+        preview: what a policy would have kept of the journal's recent past.
+        intake: None in a process that accepts no messages.
+        metrics: sources of further metrics for /metrics.
+    """
+
+    settings: Settings
+    journal: Journal
+    series: Series
+    catalog: Catalog
+    access: Access
+    feed: Feed
+    ready: Callable[[], dict[str, Health]]
+    preview: Callable[[Policy], dict[str, Any]]
+    intake: Intake | None = None
+    metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

@@ -1,0 +1,1 @@
+"""Questions about what policies kept, and their answers, page by page."""

@@ -1,0 +1,109 @@
+"""Records of the raw kinds: window, archive and last_n, in order of event time and position."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakebed.ports import Series
+from lakebed.series.reading import cursors
+from lakebed.series.reading.conditions import (
+    Conditions,
+    add_unexpired,
+    of_question,
+    source,
+)
+from lakebed.series.reading.question import Page, Question
+from lakebed.times import Micros
+
+PAGE_BYTES = 64 * 2**20
+"""Payload bytes after which a page ends early, so that an answer fits in memory."""
+
+_KEY = "time, partition, offset"
+_KEY_TYPES = (int, int, int)
+_COLUMNS = (
+    "topic, toUnixTimestamp64Micro(time) AS time_us, partition, offset,"
+    " type, number, text, id, size"
+)
+_FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
+"""1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
+
+
+def read(series: Series, question: Question) -> Page:
+    """One page of what a raw policy kept."""
+    conditions = of_question(question)
+    table = question.policy.keep
+    add_unexpired(conditions, table)
+    rows = f"SELECT * FROM {source(table)} WHERE {conditions.where}"
+    if table == "last_n":
+        rows = _newest(rows)
+        conditions.parameters["count"] = question.policy.count
+    wanted = _range(question)
+    parameters = conditions.parameters | wanted.parameters
+    where = " AND ".join(wanted.parts[1:]) or "1"
+    direction = "DESC" if question.descending else "ASC"
+    order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
+    tail = f"FROM ({rows}) WHERE {where} ORDER BY {order} LIMIT {{limit:UInt64}}"
+    tail += " OFFSET {skip:UInt64}"
+    parameters["skip"] = question.offset
+    limit = _affordable(series, question, tail, parameters)
+    parameters["limit"] = limit + 1
+    found = series.query(f"SELECT {_COLUMNS} {tail}", parameters)
+    return _page(question, found, limit)
+
+
+def _newest(rows: str) -> str:
+    """The N newest of each topic over all its rings: a changed N leaves rows of an older ring.
+
+    A message that two rings hold (a policy written again) counts once.
+    """
+    newest = "received DESC, offset DESC, partition DESC"
+    once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY topic, partition, offset"
+    return f"SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic"
+
+
+def _range(question: Question) -> Conditions:
+    conditions = Conditions(question.policy.owner)
+    if question.start is not None:
+        moment = "fromUnixTimestamp64Micro({start:Int64}, 'UTC')"
+        conditions.add(f"time >= {moment}", start=_clamp(question.start))
+    if question.end is not None:
+        moment = "fromUnixTimestamp64Micro({end:Int64}, 'UTC')"
+        conditions.add(f"time < {moment}", end=_clamp(question.end))
+    if (key := cursors.decode(question, _KEY_TYPES)) is not None:
+        moment = "fromUnixTimestamp64Micro({key_time:Int64}, 'UTC')"
+        sign = "<" if question.descending else ">"
+        conditions.add(
+            # the first half alone can use the sorting key
+            f"time {sign}= {moment} AND "
+            f"({_KEY}) {sign} ({moment}, {{key_partition:UInt32}}, {{key_offset:Int64}})",
+            key_time=key[0],
+            key_partition=key[1],
+            key_offset=key[2],
+        )
+    return conditions
+
+
+def _clamp(micros: Micros) -> Micros:
+    return min(max(micros, _FIRST_TIME), _LAST_TIME)
+
+
+def _affordable(series: Series, question: Question, tail: str, parameters: dict[str, Any]) -> int:
+    """How many rows of the page fit into PAGE_BYTES: looked up only where values may be long."""
+    if question.policy.type == "number" or question.limit <= 100:
+        return question.limit
+    sizes = series.query(f"SELECT size {tail}", parameters | {"limit": question.limit})
+    total = pc.cumulative_sum(sizes["size"].cast(pa.int64()))
+    fitting = pc.sum(pc.less_equal(total, PAGE_BYTES)).as_py() or 0
+    return question.limit if fitting == len(sizes) else max(fitting, 1)
+
+
+def _page(question: Question, found: pa.Table, limit: int) -> Page:
+    rows = found.slice(0, limit).rename_columns(
+        ["time" if name == "time_us" else name for name in found.column_names]
+    )
+    following = None
+    if len(found) > limit:
+        last = rows.slice(limit - 1).to_pylist()[0]
+        following = cursors.encode(question, (last["time"], last["partition"], last["offset"]))
+    return Page(question, rows, following)
