@@ -1,0 +1,462 @@
+"""One device's connection to the endpoint.
+
+first bytes ──> CONNECT ──> identify ──> session ──> CONNACK
+later bytes ──> Decoder ──> Reception ──> Intake          (the hot path: two calls per read)
+                    └────> the other packets, one by one
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from lakebed import times
+from lakebed.errors import Unavailable
+from lakebed.messages import Channel
+from lakebed.policies.topics import check_topic
+from lakebed.ports import Identity
+from lakebed.settings import Settings
+from lakebed.sources.mqtt.answers import PINGRESP, Ping
+from lakebed.sources.mqtt.decoder import AT_SERVER, Control, Decoder
+from lakebed.sources.mqtt.handshake import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    UnknownVersion,
+    Will,
+    take_connect,
+)
+from lakebed.sources.mqtt.listening import Listening
+from lakebed.sources.mqtt.reasons import (
+    ProtocolError,
+    Reason,
+    Refuse,
+    malformed,
+    reason_name,
+    violation,
+)
+from lakebed.sources.mqtt.reception import Reception
+from lakebed.sources.mqtt.sessions import Session, Sessions
+from lakebed.sources.mqtt.stats import Stats
+from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
+from lakebed.sources.mqtt.wire import V3, V5
+from lakebed.times import SECOND
+
+if TYPE_CHECKING:
+    from lakebed.sources.access import Access
+    from lakebed.sources.feed import LiveFeed
+    from lakebed.sources.intake import Intake
+
+log = structlog.get_logger(__name__)
+
+PACKET_ROOM = 2**17
+"""Bytes that topic and properties may take beside the largest payload."""
+
+WRITE_BUFFER = 2**18
+"""Bytes waiting to be sent at which a peer counts as a slow reader."""
+
+_NEVER = 0xFFFFFFFF  # a session expiry interval without end (section 3.1.2.11.2)
+
+
+class Hold(Flag):
+    """Why a connection's socket is not read now."""
+
+    NONE = 0
+    GREETING = auto()  # CONNECT is being answered
+    INTAKE = auto()  # the journal takes nothing more for now
+    WRITING = auto()  # the peer does not read our acks
+    STOPPING = auto()
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the connections of one endpoint have in common; `clock` is set by its sweep."""
+
+    settings: Settings
+    intake: "Intake"
+    access: "Access"
+    feed: "LiveFeed"
+    sessions: Sessions
+    stats: Stats
+    keep: Callable[[Coroutine[Any, Any, None]], None]
+    clock: float = 0.0
+    open: bool = True
+    connections: dict["Connection", None] = field(default_factory=dict)
+
+
+class Connection(asyncio.Protocol):
+    """Speaks MQTT with one client from connect to close."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._transport: asyncio.Transport | None = None
+        self._greeting = bytearray()
+        self._connect: Connect | None = None
+        self._decoder: Decoder[Channel] | None = None
+        self._reception: Reception | None = None
+        self._identity: Identity | None = None
+        self._session: Session | None = None
+        self._listening: Listening | None = None
+        self._will: Will | None = None
+        self._hold = Hold.NONE
+        self._ended = False
+        self._patience = shared.settings.mqtt.connect_timeout / SECOND
+        self.heard = shared.clock
+
+    # --- the transport calls --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        shared = self._shared
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        full = len(shared.connections) >= shared.settings.mqtt.max_connections
+        if full or not shared.open:
+            shared.stats.disconnects["too_many_connections" if full else "stopping"] += 1
+            self._ended = True
+            self._transport.abort()
+            return
+        shared.stats.connections += 1
+        shared.connections[self] = None
+        self.heard = shared.clock
+        if not shared.intake.is_open:
+            # uvloop starts to read after this call, whatever it asks for
+            asyncio.get_running_loop().call_soon(self._hold_if_shut)
+
+    def _hold_if_shut(self) -> None:
+        if not self._shared.intake.is_open:
+            self.hold(Hold.INTAKE)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self._shared.clock
+        decoder, reception = self._decoder, self._reception
+        if decoder is None or reception is None:
+            self._greet(data)
+            return
+        if self._ended:
+            return
+        error = None
+        try:
+            decoder.feed(data)
+        except ProtocolError as broken:
+            error = broken
+        try:
+            for packet in reception.take(decoder.events(), times.now()):
+                self._control(packet)
+        except ProtocolError as broken:
+            error = broken  # it stands earlier in the stream
+        if error is not None:
+            self.end(error.reason, error.text)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self.hold(Hold.WRITING)
+
+    def resume_writing(self) -> None:
+        self.release(Hold.WRITING)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._detach()
+        if not self._ended:
+            self._ended = True
+            self._shared.stats.disconnects["closed"] += 1
+        self._shared.connections.pop(self, None)
+
+    # --- reading is held and released ------------------------------------------------------------
+
+    def hold(self, why: Hold) -> None:
+        transport = self._transport
+        if not self._hold and transport is not None and not transport.is_closing():
+            transport.pause_reading()
+        self._hold |= why
+
+    def release(self, why: Hold) -> None:
+        transport = self._transport
+        if self._hold and not self._hold & ~why and transport is not None:
+            if not transport.is_closing():
+                transport.resume_reading()
+            if why & (Hold.INTAKE | Hold.GREETING):
+                self.heard = self._shared.clock  # its silence was our doing
+        self._hold &= ~why
+
+    def check_alive(self, clock: float) -> None:
+        """Section 3.1.2.10: one and a half times the keep-alive without a packet is the end."""
+        silent = clock - self.heard
+        if not self._patience or silent <= self._patience or self._hold & Hold.INTAKE:
+            return
+        if self._ended or self._decoder is None:
+            self._count("connect_timeout")
+            self.abort()
+        else:
+            self.end(Reason.KEEP_ALIVE_TIMEOUT, f"nothing heard for {silent:.1f} s")
+
+    # --- how it begins ---------------------------------------------------------------------------
+
+    def _greet(self, data: bytes) -> None:
+        self._greeting += data
+        if self._connect is not None or self._ended:
+            return
+        try:
+            taken = take_connect(bytes(self._greeting))
+        except ProtocolError as error:
+            self._refuse_broken(error)
+            return
+        if taken is None:
+            return
+        self._connect, length = taken
+        del self._greeting[:length]
+        self.hold(Hold.GREETING)
+        self._shared.keep(self._let_in(self._connect))
+
+    def _refuse_broken(self, error: ProtocolError) -> None:
+        """Only a version that is not ours gets an answer that its sender understands."""
+        if isinstance(error, UnknownVersion):
+            self.write(ConnAck(reason=error.reason).encode(V3 if error.version < V5 else V5))
+        log.debug("mqtt connect refused", error=error.text)
+        self._count(reason_name(error.reason))
+        self._close()
+
+    async def _let_in(self, connect: Connect) -> None:
+        try:
+            self._identity = identity = await self._identify(connect)
+            assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
+            key = identity.owner, connect.client_id or assigned
+            async with self._shared.sessions.lock(key):
+                await self._join(connect, key, assigned)
+        except Refuse as refuse:
+            properties = {"reason_string": refuse.text} if connect.version == V5 else {}
+            self.write(ConnAck(False, refuse.reason, properties).encode(connect.version))
+            self._shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
+            self._count(reason_name(refuse.reason))
+            self._close()
+
+    async def _identify(self, connect: Connect) -> Identity:
+        """Who it is, if this CONNECT is in order in every way.
+
+        Raises:
+            Refuse: with the reason for CONNACK.
+        """
+        if "authentication_method" in connect.properties:
+            raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
+        if connect.version == V3 and not connect.client_id and not connect.clean_start:
+            raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
+        identity = None
+        try:
+            token = (connect.password or b"").decode()
+            identity = await self._shared.access.identify(token) if token else None
+        except UnicodeDecodeError:
+            pass
+        except Unavailable as error:
+            raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
+        if identity is None:
+            raise Refuse(Reason.BAD_USER_NAME_OR_PASSWORD, "the password is not a valid token")
+        if connect.will is not None:
+            self._check_will(connect.will, identity)
+        return identity
+
+    def _check_will(self, will: Will, identity: Identity) -> None:
+        if not self._shared.access.may_publish(identity, will.topic):
+            raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
+        if len(will.payload) > self._shared.settings.limits.payload:
+            raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
+
+    async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
+        shared, mqtt = self._shared, self._shared.settings.mqtt
+        session, present = await shared.sessions.begin(key, connect.clean_start)
+        session.expiry = self._expiry(connect)
+        if self._transport is None or self._ended:
+            shared.sessions.leave(session, None)
+            return
+        self._session = session
+        session.connection = self
+        self._will = connect.will
+        self._patience = 1.5 * connect.keep_alive
+        five = connect.version == V5
+        self._reception = Reception(
+            shared.intake,
+            key[0],
+            connect.version,
+            session.unreleased,
+            self.write,
+            shared.stats,
+            in_flight_maximum=mqtt.receive_maximum,
+            explain=bool(connect.properties.get("request_problem_information", 1)),
+        )
+        self._decoder = Decoder(
+            connect.version,
+            AT_SERVER,
+            self._resolve,
+            payload_maximum=shared.settings.limits.payload,
+            packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
+            alias_maximum=mqtt.topic_alias_maximum if five else 0,
+        )
+        self.write(self._connack(connect, present, assigned).encode(connect.version))
+        self._listen(connect)
+        greeting, self._greeting = bytes(self._greeting), bytearray()
+        if greeting:
+            self.data_received(greeting)
+        self.release(Hold.GREETING)
+
+    def _expiry(self, connect: Connect) -> float:
+        """Seconds; what the client asks for, at most what the settings allow."""
+        longest = self._shared.settings.mqtt.session_expiry / SECOND
+        if connect.version == V3:
+            return 0 if connect.clean_start else longest
+        asked = connect.properties.get("session_expiry_interval", 0)
+        return longest if asked == _NEVER else min(asked, longest)
+
+    def _connack(self, connect: Connect, present: bool, assigned: str) -> ConnAck:
+        if connect.version == V3:
+            return ConnAck(present)
+        settings, session = self._shared.settings, self._session
+        assert session is not None
+        properties: dict[str, Any] = {
+            "receive_maximum": settings.mqtt.receive_maximum,
+            "maximum_packet_size": settings.limits.payload + PACKET_ROOM,
+            "topic_alias_maximum": settings.mqtt.topic_alias_maximum,
+            "shared_subscription_available": 0,
+        }
+        if assigned:
+            properties["assigned_client_identifier"] = assigned
+        if connect.properties.get("session_expiry_interval", 0) != session.expiry:
+            properties["session_expiry_interval"] = int(session.expiry)
+        return ConnAck(present, Reason.SUCCESS, properties)
+
+    def _listen(self, connect: Connect) -> None:
+        """The live feed, with what a kept session had subscribed to."""
+        assert self._identity is not None
+        assert self._session is not None
+        assert self._transport is not None
+        self._listening = Listening(
+            self._shared.feed,
+            self._shared.access,
+            self._identity,
+            self._session.grants,
+            self._transport,
+            self._shared.stats,
+            connect.version,
+            connect.properties.get("maximum_packet_size", _NEVER),
+        )
+
+    # --- what it says ----------------------------------------------------------------------------
+
+    def _resolve(self, topic: str) -> Channel:
+        """Once per distinct topic of this connection."""
+        assert self._identity is not None
+        try:
+            check_topic(topic)
+        except ValueError as error:
+            raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
+        if not self._shared.access.may_publish(self._identity, topic):
+            raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
+        return Channel(self._identity.owner, topic)
+
+    def _control(self, packet: Control) -> None:
+        listening = self._listening
+        if self._ended or listening is None:
+            return
+        if isinstance(packet, Ping):
+            self.write(PINGRESP)
+        elif isinstance(packet, Subscribe):
+            reasons = listening.subscribe(packet)
+            self.write(SubAck(packet.packet_id, reasons).encode(listening.version))
+        elif isinstance(packet, Unsubscribe):
+            reasons = listening.unsubscribe(packet.filters)
+            self.write(UnsubAck(packet.packet_id, reasons).encode(listening.version))
+        elif isinstance(packet, Disconnect):
+            self._goodbye(packet)
+        else:
+            raise violation("extended authentication was not agreed")
+
+    def _goodbye(self, packet: Disconnect) -> None:
+        """Section 3.14: the client ends it; only a normal end takes the will back."""
+        assert self._session is not None
+        if packet.reason not in (0, Reason.DISCONNECT_WITH_WILL) and packet.reason < 0x80:
+            raise malformed(f"DISCONNECT with reason {packet.reason:#04x}")
+        if not packet.reason:
+            self._will = None
+        asked = packet.properties.get("session_expiry_interval")
+        if asked is not None:
+            if asked and not self._session.expiry:
+                raise violation("a session that should end now cannot be kept after all")
+            longest = self._shared.settings.mqtt.session_expiry / SECOND
+            self._session.expiry = min(asked, longest)
+        self._count("normal" if not packet.reason else reason_name(packet.reason))
+        self._close()
+
+    # --- how it ends -----------------------------------------------------------------------------
+
+    def end(self, reason: Reason, text: str) -> None:
+        """End it from our side: DISCONNECT with the reason in MQTT 5, then close."""
+        if self._ended:
+            return
+        log.debug("mqtt connection ended", reason=reason.name, text=text, client=self.client_id)
+        if self._decoder is not None and self._connect is not None and self._connect.version == V5:
+            self.write(Disconnect(reason, self._explained(text)).encode(V5))
+        self._count(reason_name(reason))
+        self._close()
+
+    def take_over(self, clean: bool) -> None:
+        """Section 3.1.4: another connection has this client identifier now."""
+        self._session = None  # it belongs to the other one
+        will = self._will
+        if will is not None and (clean or not will.properties.get("will_delay_interval")):
+            assert self._identity is not None
+            self._shared.sessions.publish(self._identity.owner, will)
+        self._will = None
+        self.end(Reason.SESSION_TAKEN_OVER, "another connection uses this client identifier")
+        self._detach()
+
+    @property
+    def client_id(self) -> str:
+        return self._connect.client_id if self._connect is not None else ""
+
+    @property
+    def pending(self) -> int:
+        """Offers of which the intake has not yet said that they are durable."""
+        return self._reception.pending if self._reception is not None else 0
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _explained(self, text: str) -> dict[str, Any]:
+        assert self._connect is not None
+        wanted = self._connect.properties.get("request_problem_information", 1)
+        return {"reason_string": text[:512]} if wanted else {}
+
+    def _count(self, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._shared.stats.disconnects[reason] += 1
+
+    def _close(self) -> None:
+        """Nothing more is read; what is written already still leaves."""
+        if self._reception is not None:
+            self._reception.close()
+        if self._transport is not None:
+            self._transport.close()
+        self._patience = 5.0  # for a peer that does not take its last bytes
+        self.heard = self._shared.clock
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _detach(self) -> None:
+        """Let go of session and feed; acks still due are nobody's any more."""
+        if self._reception is not None:
+            self._reception.close()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        if self._session is not None:
+            session, self._session = self._session, None
+            will, self._will = self._will, None
+            self._shared.sessions.leave(session, will)

@@ -1,0 +1,335 @@
+"""Bytes in, events out: the hottest loop of the product.
+
+    feed(bytes) ──> [ Run | Refused | Answer | Subscribe | ... ]  in the order of the stream
+
+A plain PUBLISH takes a handful of byte operations and three list appends: its topic's bytes are
+looked up in a dict that holds what the topic was resolved to, so checking, decoding and
+authorizing happen once per distinct topic. Everything unusual leaves the loop for `_other`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from lakebed.sources.mqtt import properties as props
+from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
+from lakebed.sources.mqtt.handshake import Auth, ConnAck, Disconnect, check_topic_name
+from lakebed.sources.mqtt.publish import Refused, Run
+from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse, malformed, violation
+from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
+from lakebed.sources.mqtt.wire import V5, Reader, decode_text
+from lakebed.times import UNSET, Micros, parse_time
+
+T = TypeVar("T")
+Control: TypeAlias = (
+    Answer | Ping | Subscribe | Unsubscribe | SubAck | UnsubAck | ConnAck | Disconnect | Auth
+)
+Parser = Callable[[Reader, int, int], Control]
+
+TOPICS_BYTES = 2**18
+"""Bytes of distinct topic names remembered per connection; beyond, the memory starts anew."""
+
+_NOT_PUBLISH, _BAD = 3, 4
+_QOS = tuple(
+    (_BAD if head & 6 == 6 or head & 14 == 8 else head >> 1 & 3) if head >> 4 == 3 else _NOT_PUBLISH
+    for head in range(256)
+)
+"""QoS by first byte. Bad are QoS 3, and DUP at QoS 0 (section 3.3.1)."""
+
+
+def _answer(kind: int) -> Parser:
+    return lambda body, flags, version: Answer.decode(kind, body, flags, version)
+
+
+AT_SERVER: Mapping[int, Parser] = {
+    PUBREL: _answer(PUBREL),
+    8: Subscribe.decode,
+    10: Unsubscribe.decode,
+    12: Ping.decode,
+    14: Disconnect.decode,
+    15: Auth.decode,
+}
+"""What a client may send to us after CONNECT. We send nothing above QoS 0, so it never acks."""
+
+AT_CLIENT: Mapping[int, Parser] = {
+    2: ConnAck.decode,
+    PUBACK: _answer(PUBACK),
+    PUBREC: _answer(PUBREC),
+    PUBREL: _answer(PUBREL),
+    PUBCOMP: _answer(PUBCOMP),
+    9: SubAck.decode,
+    11: UnsubAck.decode,
+    13: Ping.decode,
+    14: Disconnect.decode,
+    15: Auth.decode,
+}
+"""What a broker may send to us."""
+
+
+class Decoder(Generic[T]):
+    """The receiving half of one connection.
+
+    Args:
+        version: 4 (MQTT 3.1.1) or 5.
+        parsers: `AT_SERVER` or `AT_CLIENT`.
+        resolve: what a topic means to the caller; called once per distinct topic. It may raise
+            `Refuse`: then every message to this topic becomes a `Refused`.
+        payload_maximum: bytes; larger messages become `Refused`.
+        packet_maximum: bytes of a whole packet; beyond it the connection must end.
+        alias_maximum: topic aliases the peer may use (MQTT 5).
+    """
+
+    def __init__(
+        self,
+        version: int,
+        parsers: Mapping[int, Parser],
+        resolve: Callable[[str], T],
+        *,
+        payload_maximum: int,
+        packet_maximum: int,
+        alias_maximum: int = 0,
+    ) -> None:
+        self._version = version
+        self._parsers = parsers
+        self._resolve = resolve
+        self._payload_maximum = payload_maximum
+        self._packet_maximum = packet_maximum
+        self._alias_maximum = alias_maximum
+        self._chunks: list[bytes] = []
+        self._have = 0
+        self._need = 2
+        self._topics: dict[bytes, T] = {}
+        self._topics_bytes = 0
+        self._aliases: dict[int, bytes] = {}
+        self._run: Run[T] | None = None
+        self._events: list[Run[T] | Refused | Control] = []
+
+    def events(self) -> list[Run[T] | Refused | Control]:
+        """What the bytes fed so far have brought since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def feed(self, data: bytes) -> None:
+        """Take what one read brought; a packet that is not complete waits for the next.
+
+        Raises:
+            ProtocolError: the stream is broken; what came before is still in `events()`, and
+                nothing may be fed any more.
+        """
+        if self._have:
+            self._chunks.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+            self._have = 0
+        try:
+            rest = self._packets(data)
+        finally:
+            self._end_run()
+        if rest < len(data):
+            self._chunks.append(data[rest:])
+            self._have = len(data) - rest
+
+    def _packets(self, data: bytes) -> int:
+        """Decode all whole packets; returns where the first incomplete one begins."""
+        known = self._topics.get
+        small = self._payload_maximum
+        five = self._version == V5
+        end = len(data)
+        last = end - 1
+        at = 0
+        kind = -1  # the QoS of the run that plain publishes may join, if there is one
+        skip = 0  # bytes between topic and payload: packet id, length of properties
+        run: Run[T] | None = Run(0, [], [], [])
+        assert run is not None
+        add_target = run.targets.append
+        add_payload = run.payloads.append
+        add_packet_id = run.packet_ids.append
+        self._need = 2
+        while at < last:
+            size = data[at + 1]
+            body = at + 2
+            if size > 127:
+                size, body = self._length(data, at, end)
+                if not body:
+                    break
+            stop = body + size
+            if stop > end:
+                self._check_size(stop - at)
+                self._need = stop - at
+                break
+            head = data[at]
+            if _QOS[head] == kind and size <= small and size > 2:
+                name_end = body + 2 + (data[body] << 8 | data[body + 1])
+                start = name_end + skip
+                if start <= stop and not (five and data[start - 1]):
+                    target = known(data[body:name_end])
+                    if target is not None:
+                        add_target(target)
+                        add_payload(data[start:stop])
+                        if kind:
+                            add_packet_id(data[name_end : name_end + 2])
+                        at = stop
+                        continue
+            self._check_size(stop - at)
+            run = self._other(data, head, body, stop)
+            at = stop
+            kind = -1
+            if run is not None:
+                kind = run.qos
+                skip = (2 if kind else 0) + five
+                add_target = run.targets.append
+                add_payload = run.payloads.append
+                add_packet_id = run.packet_ids.append
+        return at
+
+    def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        """Remaining length of two to four bytes, and where the body begins (0: not yet known)."""
+        if at + 2 < end and 0 < data[at + 2] < 128:
+            return data[at + 1] - 128 + (data[at + 2] << 7), at + 3
+        raw = data[at + 1 : at + 5]
+        if len(raw) < 4 and all(byte > 127 for byte in raw):
+            self._need = len(raw) + 2
+            return 0, 0
+        reader = Reader(raw, 0, len(raw))
+        return reader.varint(), at + 1 + reader.at
+
+    def _check_size(self, size: int) -> None:
+        if size > self._packet_maximum:
+            raise ProtocolError(
+                Reason.PACKET_TOO_LARGE,
+                f"a packet of {size} bytes, the maximum is {self._packet_maximum}",
+            )
+
+    def _other(self, data: bytes, head: int, body: int, stop: int) -> Run[T] | None:
+        """Any packet, in full generality; returns the run that plain publishes may join."""
+        qos = _QOS[head]
+        if qos == _BAD:
+            raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
+        reader = Reader(data, body, stop)
+        if qos != _NOT_PUBLISH:
+            return self._publish(reader, qos)
+        parser = self._parsers.get(head >> 4)
+        if parser is None:
+            raise violation(f"a packet of type {head >> 4} has no place here")
+        packet = parser(reader, head & 15, self._version)
+        self._end_run()
+        self._events.append(packet)
+        return None
+
+    def _publish(self, reader: Reader, qos: int) -> Run[T] | None:
+        name = reader.data[reader.at : reader.at + 2] + reader.binary()
+        packet_id = reader.packet_id().to_bytes(2, "big") if qos else b""
+        found = props.parse(reader, "publish") if self._version == V5 else {}
+        payload = reader.take(len(reader))
+        self._check_properties(found)
+        name = self._named(name, found.get("topic_alias"))
+        try:
+            target = self._target(name)
+            event, identifier = self._accept(payload, found)
+        except Refuse as refuse:
+            self._end_run()
+            self._events.append(Refused(qos, packet_id, refuse.reason, refuse.text))
+            return None
+        special = event != UNSET or bool(identifier)
+        run = self._run
+        if run is None or run.qos != qos or (run.event is not None) != special:
+            run = self._begin_run(qos, special)
+        run.targets.append(target)
+        run.payloads.append(payload)
+        if qos:
+            run.packet_ids.append(packet_id)
+        if not special:
+            return run
+        assert run.event is not None
+        assert run.ids is not None
+        run.event.append(event)
+        run.ids.append(identifier)
+        return None
+
+    def _check_properties(self, found: Mapping[str, Any]) -> None:
+        if not found:
+            return
+        if self._parsers is AT_SERVER and "subscription_identifier" in found:
+            raise violation("a client publishes with a subscription identifier")
+        if "response_topic" in found:
+            check_topic_name(found["response_topic"])
+
+    def _named(self, name: bytes, alias: int | None) -> bytes:
+        """Section 3.3.2.3.4: an alias is set together with a name, or stands for it."""
+        if alias is None:
+            return name
+        if alias > self._alias_maximum:
+            raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias} is too high")
+        if len(name) > 2:
+            self._aliases[alias] = name
+            return name
+        if alias not in self._aliases:
+            raise violation(f"topic alias {alias} was never set")
+        return self._aliases[alias]
+
+    def _target(self, name: bytes) -> T:
+        target = self._topics.get(name)
+        if target is not None:
+            return target
+        topic = decode_text(name[2:])
+        check_topic_name(topic)
+        target = self._resolve(topic)
+        self._topics_bytes += len(name)
+        if self._topics_bytes > TOPICS_BYTES:
+            self._topics.clear()
+            self._topics_bytes = len(name)
+        self._topics[name] = target
+        return target
+
+    def _accept(self, payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
+        """Event time and id from the user properties `time` and `id`."""
+        if len(payload) > self._payload_maximum:
+            raise Refuse(
+                Reason.QUOTA_EXCEEDED,
+                f"a payload of {len(payload)} bytes, the maximum is {self._payload_maximum}",
+            )
+        return message_properties(payload, found) if found else (UNSET, "")
+
+    def _begin_run(self, qos: int, special: bool) -> Run[T]:
+        self._end_run()
+        run: Run[T] = Run(qos, [], [], [], [] if special else None, [] if special else None)
+        self._run = run
+        self._events.append(run)
+        return run
+
+    def _end_run(self) -> None:
+        """The plain loop does not look at packet ids: a zero is found here, once per run."""
+        run, self._run = self._run, None
+        if run is not None and b"\0\0" in run.packet_ids:
+            place = run.packet_ids.index(b"\0\0")
+            for column in (run.targets, run.payloads, run.packet_ids, run.event, run.ids):
+                if column is not None:
+                    del column[place:]
+            raise malformed("a packet identifier is zero")
+
+
+def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
+    """Event time and idempotency id of a message: its user properties `time` and `id`.
+
+    Raises:
+        Refuse: the time is none, the id is empty, or the payload is not the text it claims to be.
+    """
+    event, identifier = UNSET, ""
+    if found.get("payload_format_indicator"):
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            raise Refuse(Reason.PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8") from None
+    for key, value in found.get("user_property", ()):
+        if key == "time":
+            try:
+                event = parse_time(value)
+            except ValueError as error:
+                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, f"time: {error}") from None
+        elif key == "id":
+            if not value:
+                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, "id: it is empty")
+            identifier = value
+    return event, identifier

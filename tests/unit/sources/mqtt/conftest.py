@@ -1,0 +1,303 @@
+"""An endpoint on loopback over an intake in memory, whose `done` the test can hold back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from lakebed.messages import Channel
+from lakebed.policies.topics import matches
+from lakebed.ports import Identity
+from lakebed.settings import Settings
+from lakebed.sources.mqtt.decoder import AT_CLIENT, Decoder
+from lakebed.sources.mqtt.endpoint import MqttEndpoint
+from lakebed.sources.mqtt.handshake import ConnAck, Connect
+from lakebed.sources.mqtt.publish import Run, publish
+from lakebed.sources.mqtt.wire import V5
+from lakebed.times import UNSET
+
+
+class MemoryIntake:
+    """Keeps what is offered; acknowledges at once, or on `release` after `hold`."""
+
+    def __init__(self):
+        self.messages = []  # (topic, payload, event, id) as they became durable, without duplicates
+        self.owners = Counter()
+        self.keys = {}
+        self.waiting = []
+        self.held = False
+        self.gates = []
+        self.is_open = True
+
+    def offer(
+        self, channels, payloads, received, done, *, event=None, ids=None, keys=None, forget=()
+    ):
+        assert len(channels) == len(payloads)
+        for column in (event, ids, keys):
+            assert column is None or len(column) == len(payloads)
+        self.waiting.append((channels, payloads, event, ids, keys, forget, done))
+        if not self.held:
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self):
+        waiting, self.waiting = self.waiting, []
+        for channels, payloads, event, ids, keys, forget, done in waiting:
+            for i, channel in enumerate(channels):
+                key = keys[i] if keys else b""
+                if key and key in self.keys:
+                    continue
+                if key:
+                    self.keys[key] = None
+                self.owners[channel.owner] += 1
+                self.messages.append(
+                    (
+                        channel.topic,
+                        payloads[i],
+                        event[i] if event else UNSET,
+                        ids[i] if ids else "",
+                    )
+                )
+            for key in forget:
+                self.keys.pop(key, None)
+            done()
+
+    def hold(self):
+        self.held = True
+
+    def release(self):
+        self.held = False
+        self._commit()
+
+    def watch(self, gate):
+        self.gates.append(gate)
+        return lambda: self.gates.remove(gate)
+
+    def turn(self, open):
+        self.is_open = open
+        for gate in self.gates:
+            gate(open)
+
+    async def known(self, prefix):
+        return [key for key in self.keys if key.startswith(prefix)]
+
+    @property
+    def seen(self):
+        return [(topic, payload) for topic, payload, _, _ in self.messages]
+
+
+class TokenAccess:
+    """`good` may do all; `narrow` may publish below own/ and read below own/."""
+
+    async def identify(self, token):
+        return {
+            "good": Identity("ada", "good"),
+            "narrow": Identity("ada", "narrow", ("own/#",), ("own/#",)),
+            "other": Identity("bob", "other"),
+        }.get(token)
+
+    def may_publish(self, identity, topic):
+        return any(matches(one, topic) for one in identity.publish)
+
+    def may_read(self, identity, filter):
+        return any(one in ("#", filter) or matches(one, filter) for one in identity.read)
+
+
+class MemoryFeed:
+    """Delivers what the test pushes."""
+
+    def __init__(self):
+        self.subscriptions = []
+
+    def subscribe(self, owner, filters, deliver):
+        subscription = FeedSubscription(self, owner, filters, deliver)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def push(self, owner, *messages):
+        for one in list(self.subscriptions):
+            found = [
+                (topic, payload, 0, UNSET)
+                for topic, payload in messages
+                if owner == one.owner and any(matches(f, topic) for f in one.filters)
+            ]
+            if found:
+                one.deliver(found)
+
+
+class FeedSubscription:
+    dropped = 0
+
+    def __init__(self, feed, owner, filters, deliver):
+        self.feed, self.owner, self.filters, self.deliver = feed, owner, filters, deliver
+
+    def close(self):
+        self.feed.subscriptions.remove(self)
+
+
+class Wire:
+    """A raw client: sends packets (or any bytes) and reads events, in lockstep."""
+
+    def __init__(self, reader, writer, version):
+        self.reader, self.writer, self.version = reader, writer, version
+        self.decoder = Decoder(version, AT_CLIENT, str, payload_maximum=2**24, packet_maximum=2**24)
+        self.found = []
+
+    def send(self, *packets):
+        for packet in packets:
+            if isinstance(packet, bytes):
+                self.writer.write(packet)
+            elif isinstance(packet, Connect):
+                self.writer.write(packet.encode())
+            else:
+                self.writer.write(packet.encode(self.version))
+
+    def publish(self, topic, payload, qos=0, packet_id=0, **rest):
+        self.send(publish(topic, payload, qos, packet_id, version=self.version, **rest))
+
+    async def next(self):
+        """The next event; None at the end of the stream."""
+        while not self.found:
+            async with asyncio.timeout(10):
+                try:
+                    data = await self.reader.read(65536)
+                except ConnectionResetError:
+                    return None
+            if not data:
+                return None
+            self.decoder.feed(data)
+            for event in self.decoder.events():
+                self.found += _single(event)
+        return self.found.pop(0)
+
+    async def silent(self, seconds=0.1):
+        """Whether nothing comes for a moment."""
+        if self.found:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                self.found.append(await self.next())
+        except TimeoutError:
+            return True
+        return False
+
+    async def close(self):
+        self.writer.close()
+
+
+def _single(event):
+    if isinstance(event, Run):
+        return list(zip(event.targets, event.payloads, strict=True))
+    return [event]
+
+
+class Bench:
+    """The endpoint with its fakes, for one test."""
+
+    def __init__(self, endpoint, intake, feed):
+        self.endpoint, self.intake, self.feed = endpoint, intake, feed
+        self.stats = endpoint.stats
+        self.host, self.port = endpoint.addresses[0]
+        self._wires = []
+
+    async def dial(self, version=V5):
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        wire = Wire(reader, writer, version)
+        self._wires.append(wire)
+        return wire
+
+    async def join(self, client_id="unit", *, version=V5, token="good", **rest):
+        """A connected raw client."""
+        wire, answer = await self.knock(client_id, version=version, token=token, **rest)
+        assert answer.reason == 0, answer
+        return wire
+
+    async def knock(self, client_id="unit", *, version=V5, token="good", **rest):
+        wire = await self.dial(version)
+        wire.send(Connect(client_id, version, username="u", password=token.encode(), **rest))
+        answer = await wire.next()
+        assert isinstance(answer, ConnAck)
+        wire.answer = answer
+        return wire, answer
+
+    async def until(self, true: Callable[[], bool]):
+        async with asyncio.timeout(10):
+            while not true():  # noqa: ASYNC110 (any condition of a test)
+                await asyncio.sleep(0.005)
+
+    async def close(self):
+        for wire in self._wires:
+            await wire.close()
+
+
+@asynccontextmanager
+async def _serving(**sections) -> AsyncIterator[Bench]:
+    mqtt = {"listen": "127.0.0.1:0"} | sections.pop("mqtt", {})
+    settings = Settings.model_validate({"mqtt": mqtt, **sections})
+    intake, feed = MemoryIntake(), MemoryFeed()
+    endpoint = MqttEndpoint(settings, intake, TokenAccess(), feed, intake.known)
+    await endpoint.start()
+    bench = Bench(endpoint, intake, feed)
+    try:
+        yield bench
+    finally:
+        await bench.close()
+        await endpoint.stop()
+
+
+@pytest.fixture
+def run() -> Callable[[Awaitable[None]], None]:
+    """Runs a coroutine as Lakebed runs: on uvloop."""
+    return uvloop.run
+
+
+@pytest.fixture
+def serving():
+    """`async with serving(mqtt={...}) as bench:` an endpoint on a free port of loopback."""
+    return _serving
+
+
+@pytest.fixture
+def certificate(tmp_path: Path):
+    """PEM paths (certificate, key) of a self-signed certificate for localhost and 127.0.0.1."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return pem, private
+
+
+def channel(topic: str, owner: str = "ada") -> Channel:
+    return Channel(owner, topic)
