@@ -1,0 +1,191 @@
+"""The server, as the commands see it: requests out, answers or `errors.py` back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from lakebed.errors import (
+    BadRequest,
+    Conflict,
+    Denied,
+    Invalid,
+    LakebedError,
+    NotFound,
+    Problem,
+    Unauthenticated,
+    Unavailable,
+)
+
+_TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; a long query may think before it answers
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Server:
+    """One server and who asks it. A context manager; not for use by several threads."""
+
+    def __init__(self, url: str, token: str | None, home: Path) -> None:
+        """Takes the token of `home` where none is given; without one it asks as nobody."""
+        self.url = url.rstrip("/")
+        token = token or token_of(home)
+        self._hint = "" if token else f" (no --token, and no token in {home}/admin.token)"
+        try:
+            host = httpx.URL(self.url).host
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=_TIMEOUT,
+                trust_env=host not in _LOOPBACK,  # a proxy cannot reach our own loopback
+            )
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise BadRequest("--url or --token", str(error)) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON document at `path`; parameters that are None are left out."""
+        return _json(self.request("GET", path, params=_given(parameters)))
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Any request; an answer of 400 and above is raised as an error of `errors.py`."""
+        with self._translated():
+            answer = self._http.request(method, path, **options)
+        self._check(answer)
+        return answer
+
+    def ready(self) -> dict[str, Any]:
+        """What /readyz says of each part; a 503 that names them is an answer too."""
+        with self._translated():
+            answer = self._http.get("/readyz")
+        if answer.status_code != 503:
+            self._check(answer)
+        document = _json(answer)
+        parts: dict[str, Any] = document.get("parts") or document.get("dependencies") or document
+        return {name: part for name, part in parts.items() if isinstance(part, dict)}
+
+    def batch(self, body: bytes) -> Any:
+        """Send NDJSON messages; a 422 that counts what it rejected is an answer like the 202."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        with self._translated():
+            answer = self._http.post("/api/v1/messages/batch", content=body, headers=headers)
+        if answer.status_code == 422 and b'"rejected"' in answer.content:
+            return _json(answer)
+        self._check(answer)
+        return _json(answer)
+
+    @contextmanager
+    def stream(self, path: str, **parameters: Any) -> Iterator[Iterator[bytes]]:
+        """The body as it comes, in pieces; the server may be silent for as long as it likes."""
+        timeout = httpx.Timeout(None, connect=5)
+        with (
+            self._translated(),
+            self._http.stream("GET", path, params=_given(parameters), timeout=timeout) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+                self._check(answer)
+            yield answer.iter_bytes()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.UnsupportedProtocol:
+            raise BadRequest("--url", f"{self.url!r} is not http:// or https://") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            what = f"no server at {self.url} ({str(error) or 'no answer'})"
+            raise Unavailable(f"{what}: start one by `lakebed up`, or name it by --url") from None
+        except httpx.TimeoutException:
+            raise Unavailable(f"{self.url} did not answer in time") from None
+        except httpx.TransportError as error:
+            raise Unavailable(f"the connection to {self.url} broke: {error}") from None
+
+    def _check(self, answer: httpx.Response) -> None:
+        if answer.is_error:
+            raise error_of(answer, self._hint)
+        if answer.is_redirect:
+            raise BadRequest("--url", f"{self.url} leads on to {answer.headers.get('location')}")
+
+
+def token_of(home: Path) -> str | None:
+    """The admin token that a server wrote into its home, where we can read it."""
+    try:
+        return (home / "admin.token").read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if value is not None}
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise LakebedError(f"{answer.url} did not answer with JSON: is that Lakebed?") from None
+
+
+_KINDS: dict[int, type[LakebedError]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def error_of(answer: httpx.Response, hint: str = "") -> LakebedError:
+    """The error a problem document (RFC 9457) speaks of; other bodies get a line of their own."""
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    problems = _problems(document)
+    status = answer.status_code
+    if problems and status in (400, 422):
+        return _invalid(status, problems)
+    text = _text(document, status, problems)
+    if status in (400, 422):
+        return _invalid(status, [Problem("", text)])
+    return _KINDS.get(status, LakebedError)(text + (hint if status == 401 else ""))
+
+
+def _invalid(status: int, problems: list[Problem]) -> Invalid:
+    if status == 422:
+        return Invalid(*problems)
+    error = BadRequest("", "")
+    error.problems = tuple(problems)
+    error.args = ("; ".join(map(str, problems)),)
+    return error
+
+
+def _problems(document: Mapping[str, Any]) -> list[Problem]:
+    found = document.get("problems")
+    if not isinstance(found, list):
+        return []
+    return [
+        Problem(str(p.get("where", "")), str(p.get("what", "")), p.get("line"))
+        for p in found
+        if isinstance(p, dict)
+    ]
+
+
+def _text(document: Mapping[str, Any], status: int, problems: list[Problem]) -> str:
+    if problems:
+        return "; ".join(map(str, problems))
+    said = document.get("detail") or document.get("title")
+    return str(said) if said else f"the server answered with status {status}"

@@ -1,0 +1,122 @@
+"""`lakebed demo`: as `up`, on real readings of this machine and a small simulated fleet.
+
+psutil ────────────> intake ───┐
+20 devices ──MQTT──> endpoint ─┴──> journal ──> the policies of demo.yaml
+"""
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import typer
+
+from lakebed.cli.greeting import Place
+from lakebed.cli.up import Config, Home, Http, Mqtt
+from lakebed.errors import LakebedError
+
+if TYPE_CHECKING:
+    from lakebed.ports import PolicyStore
+    from lakebed.sources.fleet import Device
+    from lakebed.wiring import Node
+
+_DEVICES = 20
+_SEED = 1
+_PATIENCE = 15.0  # seconds until the first rows, before it greets all the same
+
+
+def demo(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config = None) -> None:
+    """Run everything, with readings of this machine and a simulated fleet to look at."""
+    from lakebed.cli.running import foreground, settings_of
+
+    foreground(settings_of(home, http, mqtt, config), _show)
+
+
+def greeting(place: Place) -> str:
+    """What to try; each line works as it stands."""
+    machine, device = _machine(), _fleet()[0].place
+    host, port = place.mqtt
+    worth_trying = (
+        ("what does every sensor of this machine say now?", ("last", f"{machine}/#")),
+        ("how busy was the first CPU?", ("query", f"{machine}/cpu/0/percent", "--plot")),
+        (
+            "a device's temperature, by the minute",
+            ("query", f"{device}/telemetry", "--policy", "fleet-minutes"),
+        ),
+        ("what is arriving right now?", ("tap", "plant/#", "--count", "10")),
+        ("what became of every message?", ("flow", "--by", "policy")),
+    )
+    lines = [
+        f"lakebed listens: HTTP {place.url}   MQTT {host}:{port}   home {place.home}",
+        f"It reads this machine every second, and {_DEVICES} simulated devices send to it by MQTT.",
+        "Five commands worth trying, in another terminal:",
+        "",
+    ]
+    for why, arguments in worth_trying:
+        lines += [f"  # {why}", f"  {place.command(*arguments)}"]
+    return "\n".join([*lines, "", "Ctrl-C stops it."])
+
+
+async def _show(node: "Node", place: Place) -> None:
+    from lakebed.cli.greeting import reachable
+    from lakebed.sources import machine
+    from lakebed.sources.driving import Drive, Tally
+    from lakebed.wiring import ADMIN
+
+    await asyncio.to_thread(write_policies, node.catalog, ADMIN)
+    node.keeper.wake()
+    host, port = node.mqtt_address
+    drive = Drive(reachable(host), port, node.admin_token)
+    reader = await asyncio.to_thread(machine.Machine, socket.gethostname())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(machine.run(reader, node.intake, ADMIN), name="machine")
+        group.create_task(drive.run(_fleet(), Tally(), None), name="fleet")
+        await asyncio.to_thread(_until_kept, place, node.admin_token)
+        typer.echo(greeting(place))
+
+
+def _until_kept(place: Place, token: str) -> None:
+    """Wait until what the greeting asks for has its first rows, but not for ever."""
+    from lakebed.cli.client import Server
+
+    end = time.monotonic() + _PATIENCE
+    with Server(place.url, token, place.home) as server:
+        for topic, policy in _first_rows():
+            while time.monotonic() < end:
+                with suppress(LakebedError):
+                    if server.get("/api/v1/records", topic=topic, policy=policy)["records"]:
+                        break
+                time.sleep(0.2)
+
+
+def _first_rows() -> list[tuple[str, str]]:
+    """Topics and policies in the order in which they fill."""
+    telemetry = f"{_fleet()[0].place}/telemetry"
+    cpu = f"{_machine()}/cpu/0/percent"
+    return [(cpu, "machine-now"), (cpu, "machine-day"), (telemetry, "fleet-minutes")]
+
+
+def _machine() -> str:
+    from lakebed.sources.machine import topic_level
+
+    return f"machine/{topic_level(socket.gethostname())}"
+
+
+def _fleet() -> "list[Device]":
+    from lakebed.sources.fleet import fleet
+
+    return fleet(_DEVICES, _SEED)
+
+
+def write_policies(store: "PolicyStore", owner: str) -> list[str]:
+    """Write the demo's policies whose names are not taken; returns those names."""
+    from lakebed.policies.document import read_file
+
+    text = files("lakebed.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
+    documents, _ = read_file(text, owner)
+    taken = {policy.name for policy in store.policies(owner)}
+    missing = [document for document in documents if document["name"] not in taken]
+    store.put_policies(owner, missing)
+    return [document["name"] for document in missing]

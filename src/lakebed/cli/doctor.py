@@ -1,0 +1,25 @@
+"""`lakebed doctor`: what may be wrong on this machine, and what to do about it."""
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import Format, Shape
+from lakebed.cli.up import Config, Home
+from lakebed.errors import SettingsError
+
+
+def doctor(home: Home = None, config: Config = None, form: Format = Shape.TABLE) -> None:
+    """Check settings, clock, disk, ports and stores; say what to do. Changes nothing."""
+    from lakebed.cli import findings
+
+    try:
+        found = findings.examine(home, config)
+    except SettingsError as error:
+        found = [findings.bad("settings", str(problem)) for problem in error.problems]
+    if form is Shape.JSON:
+        output.document([finding.as_json() for finding in found])
+    else:
+        for finding in found:
+            typer.echo(finding.as_line())
+    if any(finding.state == "bad" for finding in found):
+        raise typer.Exit(1)

@@ -1,0 +1,57 @@
+"""Policy files on the way to `check` and `apply`: read whole, checked whole, before anything."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.errors import BadRequest, Invalid, LakebedError, Problem
+
+File = Annotated[
+    Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
+]
+_LARGEST = 4 * 2**20  # bytes; a policy document of a person is a few KiB
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The policies of a file, each a document as the API takes it.
+
+    Raises:
+        Invalid: something is wrong with it; each problem's text is `FILE:LINE: path: what`.
+    """
+    from lakebed.policies.document import read_file
+
+    try:
+        documents, _ = read_file(_text(file), "admin")
+    except Invalid as error:
+        raise placed(file, error.problems) from None
+    return documents
+
+
+def placed(file: Path, problems: tuple[Problem, ...]) -> Invalid:
+    """The same problems, each beginning with its place as compilers write it."""
+    return Invalid(*(Problem("", _line(file, problem)) for problem in problems))
+
+
+def _line(file: Path, problem: Problem) -> str:
+    place = str(file) if problem.line is None else f"{file}:{problem.line}"
+    where = f"{problem.where}: " if problem.where else ""
+    return f"{place}: {where}{problem.what}"
+
+
+def _text(file: Path) -> str:
+    try:
+        if str(file) == "-":
+            data = sys.stdin.buffer.read(_LARGEST + 1)
+        else:
+            with file.open("rb") as stream:
+                data = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise BadRequest("--file", f"{file}: {error.strerror}") from None
+    if len(data) > _LARGEST:
+        raise LakebedError(f"{file} is larger than {_LARGEST >> 20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise placed(file, (Problem("", f"is not UTF-8: byte {error.start}"),)) from None

@@ -1,0 +1,56 @@
+"""What an exit code says, and which error leads to which.
+
+    0  yes, done
+    1  the answer is no: the document is invalid, there is no such thing, doctor found something
+    2  wrong usage: flags, parameters, settings
+    3  cannot start, or had to stop: a port is taken, the home is held, the journal failed
+    4  the server cannot be reached, or says "not now"
+    5  the server refused
+
+One table, read by `main` for every command; its order is from the special to the general.
+"""
+
+from enum import IntEnum
+
+from lakebed.errors import (
+    BadRequest,
+    Denied,
+    Fatal,
+    Invalid,
+    LakebedError,
+    NotFound,
+    SettingsError,
+    Unavailable,
+)
+
+
+class Exit(IntEnum):
+    OK = 0
+    NO = 1
+    USAGE = 2
+    FATAL = 3
+    UNREACHABLE = 4
+    REFUSED = 5
+
+
+_TABLE: tuple[tuple[type[LakebedError], Exit], ...] = (
+    (SettingsError, Exit.USAGE),
+    (BadRequest, Exit.USAGE),
+    (Invalid, Exit.NO),
+    (NotFound, Exit.NO),
+    (Denied, Exit.REFUSED),
+    (Unavailable, Exit.UNREACHABLE),
+    (Fatal, Exit.FATAL),
+    (LakebedError, Exit.REFUSED),
+)
+
+
+def exit_code(error: LakebedError) -> Exit:
+    return next(code for kind, code in _TABLE if isinstance(error, kind))
+
+
+def lines(error: LakebedError) -> list[str]:
+    """What stderr gets: one line for each thing that is wrong."""
+    if isinstance(error, Invalid) and error.problems:
+        return [str(problem) for problem in error.problems]
+    return [str(error) or type(error).__name__]

@@ -1,0 +1,47 @@
+"""`lakebed flow`: what became of every message."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+
+
+class By(StrEnum):
+    TOPIC = "topic"
+    POLICY = "policy"
+
+
+def flow(
+    by: Annotated[By | None, typer.Option(help="One line for each of these.")] = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """Account for every message: received = skipped + kept + filtered + … + in flight."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get("/api/v1/flow", by=by)
+    if form is Shape.JSON:
+        output.document(found)
+    elif by is None:
+        output.table([{"outcome": k, "messages": v} for k, v in flat(found).items()])
+    else:
+        output.table([flat(row) for row in output.rows(found)])
+
+
+def flat(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Reasons of `filtered` as entries of their own, `filtered: unique`."""
+    entries: dict[str, Any] = {}
+    for key, value in counts.items():
+        if key == "filtered" and isinstance(value, dict):
+            entries["filtered"] = sum(value.values())
+            entries.update({f"filtered: {reason}": n for reason, n in value.items()})
+        else:
+            entries[key] = value
+    return entries

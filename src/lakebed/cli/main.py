@@ -1,0 +1,84 @@
+"""`lakebed`: the list of commands, and the one place where errors become lines and exit codes."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from lakebed.cli import (
+    apply,
+    check,
+    demo,
+    doctor,
+    flow,
+    last,
+    policies,
+    query,
+    send,
+    simulate,
+    tap,
+    tokens,
+    topics,
+    up,
+    usage,
+)
+from lakebed.cli.exits import Exit, exit_code, lines
+from lakebed.errors import LakebedError
+
+app = typer.Typer(
+    name="lakebed",
+    help="Takes messages in, makes each durable before it says yes, keeps what policies ask for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lakebed {version('lakebed')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+for panel, commands in {
+    "Serve": {"up": up.up, "demo": demo.demo, "doctor": doctor.doctor},
+    "Choose what is kept": {
+        "check": check.check,
+        "apply": apply.apply,
+        "policies": policies.policies,
+    },
+    "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
+    "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
+    "More": {"simulate": simulate.simulate},
+}.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(tokens.app, name="token", rich_help_panel="More")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (see `exits`)."""
+    try:
+        app(arguments)
+    except LakebedError as error:
+        for line in lines(error):
+            print(f"lakebed: {line}", file=sys.stderr)
+        return exit_code(error)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Exit.OK
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

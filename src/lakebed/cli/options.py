@@ -1,0 +1,31 @@
+"""Options that several commands share, spelled once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+URL = "http://127.0.0.1:8080"
+HOME = Path("lakebed-data")
+
+Url = Annotated[str, typer.Option(envvar="LAKEBED_URL", help="Where the server is.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LAKEBED_TOKEN", help="Who you are. [default: HOME/admin.token]", show_default=False
+    ),
+]
+Home = Annotated[
+    Path, typer.Option(envvar="LAKEBED__HOME", help="Where the server keeps its files.")
+]
+
+
+class Shape(StrEnum):
+    """How commands that list something print it."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Format = Annotated[Shape, typer.Option("--format", help="For people, or for programs.")]

@@ -1,0 +1,54 @@
+"""`lakebed policies`: what is kept, by whose wish."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+
+_COLUMNS = ("name", "keep", "type", "topics", "settings")
+_ELSEWHERE = {"name", "keep", "type", "topics", "owner", "version", "created", "updated"}
+
+
+def policies(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """List the policies, or show one as the document that `apply` takes."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        if name is not None:
+            found = server.get(f"/api/v1/policies/{quote(name, safe='')}")
+        else:
+            found = server.get("/api/v1/policies")
+    if form is Shape.JSON:
+        output.document(found)
+    elif name is not None:
+        typer.echo(_yaml(found), nl=False)
+    else:
+        output.table([_row(policy) for policy in output.rows(found)], _COLUMNS)
+
+
+def _row(policy: dict[str, Any]) -> dict[str, Any]:
+    policy = policy.get("document", policy)
+    rest = [f"{k}={output.plain(v)}" for k, v in policy.items() if k not in _ELSEWHERE]
+    return {
+        **{key: policy.get(key) for key in ("name", "keep", "type")},
+        "topics": " ".join(policy.get("topics", ())),
+        "settings": " ".join(rest),
+    }
+
+
+def _yaml(found: dict[str, Any]) -> str:
+    import yaml
+
+    document = found.get("document", found)
+    wanted = {k: v for k, v in document.items() if k not in _ELSEWHERE or k in _COLUMNS}
+    text: str = yaml.safe_dump({"policies": [wanted]}, sort_keys=False, allow_unicode=True)
+    return text

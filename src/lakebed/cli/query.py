@@ -1,0 +1,124 @@
+"""`lakebed query`: what was kept, as a table, a picture, or a file for other programs."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.moments import moment
+from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli.reading import Reading
+from lakebed.errors import BadRequest
+
+
+class Form(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    NDJSON = "ndjson"
+    ARROW = "arrow"
+    PARQUET = "parquet"
+
+
+class Order(StrEnum):
+    ASC = "asc"
+    DESC = "desc"
+
+
+_BINARY = {Form.ARROW, Form.PARQUET}
+_ROWS = 40  # as many as a person reads; programs and pictures get 1000, as the API gives
+_POINTS = 1000
+
+
+def query(
+    topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
+    policy: Annotated[str | None, typer.Option(help="Which policy's rows.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="From here on: RFC 3339, epoch seconds, -1h.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Up to here, exclusive.")] = None,
+    order: Annotated[
+        Order | None,
+        typer.Option(help="By time. Without it: the newest rows, oldest of them first."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help=f"Rows. [default: {_ROWS} in a table, else 1000]"),
+    ] = None,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an answer ended.")] = None,
+    offset: Annotated[int | None, typer.Option(min=0, help="Leave out so many first.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.TABLE,
+    to_file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw it in the terminal.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All pages, oldest first.")] = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Read back what the policies kept."""
+    from lakebed.cli.client import Server
+    from lakebed.cli.formats import WRITERS
+
+    _check(form, to_file, plot, everything, limit)
+    asked = {
+        "topic": topic,
+        "policy": policy,
+        "from": moment("--from", start),
+        "to": moment("--to", end),
+        "cursor": cursor,
+        "offset": offset,
+    }
+    short = _ROWS if form is Form.TABLE and not plot else _POINTS
+    reading = Reading(asked, order, everything, limit or short)
+    with Server(url, token, home) as server:
+        if form is not Form.TABLE:
+            with output.opened(to_file) as stream:
+                WRITERS[form](reading.pages(server, form), reading.reverse, stream)
+        elif plot:
+            _draw(reading.records(server), topic, to_file)
+        else:
+            _table(reading.records(server))
+    if reading.next_cursor is not None and form is not Form.JSON and not plot:
+        output.note(f"there is more: --cursor {reading.next_cursor}")
+
+
+def _check(
+    form: Form, to_file: Path | None, plot: bool, everything: bool, limit: int | None
+) -> None:
+    if plot and form is not Form.TABLE:
+        raise BadRequest("--plot", "it is a form of its own: leave out --format")
+    if everything and limit is not None:
+        raise BadRequest("--limit", "--all knows no limit")
+    if form in _BINARY and to_file is None and sys.stdout.isatty():
+        raise BadRequest("--format", f"{form} is binary: name a file by --output, or pipe it")
+    if form is Form.TABLE and to_file is not None and not plot:
+        raise BadRequest("--output", "choose a --format for it: csv, json, ndjson, arrow, parquet")
+
+
+def _table(records: Iterable[dict[str, Any]]) -> None:
+    rows = list(records)
+    if not rows:
+        output.note("no records")
+        return
+    names = dict.fromkeys(key for row in rows for key in row)
+    if len({row.get("topic") for row in rows}) == 1:
+        names.pop("topic", None)  # the person has just typed it
+    output.table(rows, list(names))
+
+
+def _draw(records: Iterable[dict[str, Any]], topic: str, to_file: Path | None) -> None:
+    from lakebed.cli.plot import plot
+
+    columns, lines = shutil.get_terminal_size((100, 30))
+    color = to_file is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    picture = plot(list(records), topic, min(columns, 160), max(10, min(lines - 2, 28)), color)
+    with output.opened(to_file) as stream:
+        stream.write(picture.encode() + b"\n")

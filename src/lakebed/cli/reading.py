@@ -1,0 +1,55 @@
+"""Pages of `/api/v1/records`, one or all, in the order a person wants to see them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+    from lakebed.cli.client import Server
+
+PAGE = 10_000  # records of a page when all of them are wanted
+
+
+class Reading:
+    """One question. Without an order it gets the newest rows, and shows the oldest of them first.
+
+    Attributes:
+        reverse: pages come newest first and must be turned round before they are shown.
+        next_cursor: where the last page ended, where there is more.
+    """
+
+    def __init__(self, asked: dict[str, Any], order: str | None, everything: bool, limit: int):
+        self.reverse = order is None and not everything
+        self.next_cursor: str | None = None
+        self._everything = everything
+        self._asked = {
+            **{key: value for key, value in asked.items() if value is not None},
+            "order": "desc" if self.reverse else order or "asc",
+            "limit": PAGE if everything else limit,
+        }
+
+    def records(self, server: "Server") -> Iterator[dict[str, Any]]:
+        """The records, as JSON objects."""
+        for page in self._pages(server, "json"):
+            records = page.json()["records"]
+            yield from reversed(records) if self.reverse else records
+
+    def pages(self, server: "Server", form: str) -> Iterator[bytes]:
+        """The pages in a format of the server's, each still in the order it was asked in."""
+        for page in self._pages(server, form):
+            yield page.content
+
+    def _pages(self, server: "Server", form: str) -> Iterator["httpx.Response"]:
+        asked = {**self._asked, "format": form}
+        while True:
+            page = server.request("GET", "/api/v1/records", params=asked)
+            if form == "json":
+                self.next_cursor = page.json().get("next_cursor")
+            else:
+                self.next_cursor = page.headers.get("X-Next-Cursor") or None
+            yield page
+            if not self._everything or self.next_cursor is None:
+                return
+            asked.pop("offset", None)
+            asked["cursor"] = self.next_cursor

@@ -1,0 +1,135 @@
+"""Runs a node in the foreground: start, say so, wait for a signal or a failure, stop.
+
+start ──> ready ──> [ node | what lives beside it ] ──signal or failure──> stop
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakebed.cli import loop
+from lakebed.cli.greeting import Place, reachable
+from lakebed.errors import Fatal, LakebedError, SettingsError
+
+if TYPE_CHECKING:
+    from lakebed.settings import Settings
+    from lakebed.wiring import Node
+
+Beside = Callable[["Node", Place], Coroutine[None, None, None]]
+"""What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
+
+STATE = "running.json"
+"""In the home, while a server runs on it: {"pid", "http", "mqtt"}, for `doctor`."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_READY = 200  # looks, 50 ms apart, before it goes on without the part that is not ready
+
+
+def settings_of(
+    home: Path | None, http: str | None, mqtt: str | None, config: Path | None
+) -> "Settings":
+    """Settings with the flags of `up` laid over file and environment.
+
+    Raises:
+        SettingsError: names what is wrong.
+    """
+    from lakebed.settings import load
+
+    flags: dict[str, Any] = {
+        "home": None if home is None else str(home),
+        "http": {"listen": http},
+        "mqtt": {"listen": mqtt},
+    }
+    return load(config, flags=flags)
+
+
+def foreground(settings: "Settings", beside: Beside) -> None:
+    """Everything in this process until a signal; returns when all is flushed and closed.
+
+    Raises:
+        SettingsError: the settings are wrong.
+        Fatal: it cannot start, or something broke that must not be papered over.
+    """
+    from lakebed.cli.logs import configure
+
+    configure(settings.log)
+    try:
+        loop.run(_until_signal(_serve(settings, beside)))
+    except (SettingsError, Fatal):
+        raise
+    except LakebedError as error:
+        raise Fatal(str(error)) from None
+    except KeyboardInterrupt:  # the second Ctrl-C
+        raise Fatal("interrupted while it was stopping") from None
+
+
+async def _until_signal(work: Coroutine[None, None, None]) -> None:
+    running = asyncio.get_running_loop()
+    task = running.create_task(work)
+
+    def stop() -> None:
+        for number in _SIGNALS:
+            running.remove_signal_handler(number)  # the second one need not be patient
+        task.cancel()
+
+    for number in _SIGNALS:
+        running.add_signal_handler(number, stop)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _serve(settings: "Settings", beside: Beside) -> None:
+    from lakebed.wiring import Node
+
+    node = Node(settings)
+    try:
+        await node.start()
+    except OSError as error:
+        raise Fatal(_os_error(error)) from None
+    try:
+        await _ready(node)
+        place = place_of(node)
+        _write_state(settings.home, place)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(node.run_until_stopped(), name="node")
+            group.create_task(beside(node, place), name="beside")
+    finally:
+        (settings.home / STATE).unlink(missing_ok=True)
+        await node.stop()
+
+
+async def _ready(node: "Node") -> None:
+    """Wait for what /readyz waits for. A part that stays behind stops nobody: it says so there."""
+    for _ in range(_READY):
+        if all(part.ok for part in node.health().values()):
+            return
+        await asyncio.sleep(0.05)
+
+
+def place_of(node: "Node") -> Place:
+    """Where the node is for somebody on this machine."""
+    host, port = node.mqtt_address
+    return Place(reachable_url(node.http_url), (reachable(host), port), node.settings.home)
+
+
+def reachable_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, _, port = rest.rstrip("/").rpartition(":")
+    inner = reachable(host.strip("[]"))
+    return f"{scheme}://{f'[{inner}]' if ':' in inner else inner}:{port}"
+
+
+def _write_state(home: Path, place: Place) -> None:
+    host, port = place.mqtt
+    state = {"pid": os.getpid(), "http": place.url, "mqtt": f"{host}:{port}"}
+    (home / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
+
+
+def _os_error(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"cannot start: {error.filename}: {what}" if error.filename else f"cannot start: {what}"

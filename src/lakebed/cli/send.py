@@ -1,0 +1,109 @@
+"""`lakebed send`: messages by hand, or a stream of lines."""
+
+import base64
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.moments import moment
+from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.errors import BadRequest
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
+
+_LINES = 5000  # messages to a request
+_BYTES = 4 * 2**20  # or this much, whichever comes first
+
+
+def send(
+    topic: Annotated[str, typer.Argument(help="Where the message belongs.")],
+    payload: Annotated[
+        str | None, typer.Argument(help="What it says; - reads stdin whole.", show_default=False)
+    ] = None,
+    ident: Annotated[
+        str | None, typer.Option("--id", help="Sent again under this id, it is stored once.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="When it happened: RFC 3339, epoch seconds, -5m, now.")
+    ] = None,
+    by_line: Annotated[
+        bool, typer.Option("--lines", help="Each line of stdin is a message.")
+    ] = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Send a message; returns once it is durable."""
+    from lakebed.cli.client import Server
+
+    when = moment("--time", time)
+    if by_line and (payload not in (None, "-") or ident is not None):
+        raise BadRequest("--lines", "it takes neither a payload nor --id")
+    if not by_line and payload is None:
+        raise BadRequest("PAYLOAD", "say what to send, - to read it from stdin, or use --lines")
+    with Server(url, token, home) as server:
+        if by_line:
+            _send_lines(server, topic, when, sys.stdin.buffer)
+        else:
+            body = sys.stdin.buffer.read() if payload == "-" else _bytes(payload or "")
+            headers = {"X-Message-Id": ident, "X-Event-Time": when}
+            server.request(
+                "POST",
+                "/api/v1/messages",
+                params={"topic": topic},
+                content=body,
+                headers={k: v.encode() for k, v in headers.items() if v is not None},
+            )
+
+
+def _bytes(argument: str) -> bytes:
+    """Arguments that are not UTF-8 reach us with surrogates: give back the bytes they were."""
+    return argument.encode("utf-8", "surrogateescape")
+
+
+def _send_lines(server: "Server", topic: str, when: str | None, stream: BinaryIO) -> None:
+    """Raises `Exit(1)` when some line was rejected; the others are durable."""
+    accepted = before = 0
+    rejected: list[dict[str, Any]] = []
+    for chunk in chunks(stream):
+        body = b"".join(_message(topic, when, line) for line in chunk)
+        answer = server.batch(body)
+        accepted += answer["accepted"]
+        rejected += [{**r, "line": r["line"] + before} for r in answer["rejected"]]
+        before += len(chunk)
+    output.note(f"{accepted} accepted, {len(rejected)} rejected")
+    for one in rejected[:20]:
+        output.note(f"line {one['line']}: {one['error']}")
+    if rejected:
+        raise typer.Exit(1)
+
+
+def _message(topic: str, when: str | None, line: bytes) -> bytes:
+    message: dict[str, Any] = {"topic": topic}
+    if when is not None:
+        message["time"] = when
+    try:
+        message["value"] = line.decode()
+    except UnicodeDecodeError:
+        message["payload_base64"] = base64.b64encode(line).decode()
+    return json.dumps(message).encode() + b"\n"
+
+
+def chunks(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines without their ends, gathered up to what one request carries."""
+    gathered: list[bytes] = []
+    weight = 0
+    for raw in stream:
+        line = raw.removesuffix(b"\n").removesuffix(b"\r")
+        gathered.append(line)
+        weight += len(line)
+        if len(gathered) >= _LINES or weight >= _BYTES:
+            yield gathered
+            gathered, weight = [], 0
+    if gathered:
+        yield gathered

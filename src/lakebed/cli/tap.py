@@ -1,0 +1,69 @@
+"""`lakebed tap`: what comes in, as it comes in."""
+
+import json
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Home, Token, Url
+
+
+class Lines(StrEnum):
+    TEXT = "text"
+    NDJSON = "ndjson"
+
+
+def tap(
+    topic_filter: Annotated[str, typer.Argument(metavar="FILTER", help="For example 'plant/#'.")],
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
+    form: Annotated[Lines, typer.Option("--format", help="How to print them.")] = Lines.TEXT,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Print messages as they arrive, until Ctrl-C. Needs no policy and keeps nothing."""
+    from lakebed.cli.client import Server
+
+    try:
+        with (
+            Server(url, token, home) as server,
+            server.stream("/api/v1/tap", filter=topic_filter) as body,
+        ):
+            _print(messages(body), count, form)
+    except KeyboardInterrupt:
+        return
+
+
+def _print(found: Iterable[dict[str, Any]], count: int | None, form: Lines) -> None:
+    left = count
+    for message in found:
+        if "dropped" in message:
+            output.note(f"{message['dropped']} messages went by too fast to show")
+            continue
+        typer.echo(
+            json.dumps(message, ensure_ascii=False) if form is Lines.NDJSON else text(message)
+        )
+        if left is not None:
+            left -= 1
+            if left == 0:
+                return
+
+
+def messages(body: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The lines of an NDJSON stream; heartbeats (blank lines, empty objects) are left out."""
+    rest = b""
+    for piece in body:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            if line.strip() and (message := json.loads(line)):
+                yield message
+
+
+def text(message: dict[str, Any]) -> str:
+    """`TIME TOPIC PAYLOAD`, safe to show on a terminal."""
+    value = message.get("value", message.get("payload", message.get("payload_base64")))
+    moment = message.get("time") or message.get("received") or ""
+    return f"{output.plain(moment)} {output.plain(message.get('topic'))} {output.plain(value)}"

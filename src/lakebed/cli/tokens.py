@@ -1,0 +1,64 @@
+"""`lakebed token`: who may send and ask. For admins."""
+
+from typing import Annotated
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+
+app = typer.Typer(
+    help="Who may send and ask: add, list, revoke.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_PATH = "/api/v1/tokens"
+Owner = Annotated[str, typer.Option(help="In whose name space it works.")]
+Filters = Annotated[list[str] | None, typer.Option(help="MQTT filter; may be given repeatedly.")]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it, to know it again.")],
+    owner: Owner = "admin",
+    publish: Filters = None,
+    read: Filters = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Make a token and print it: the only time it can be seen."""
+    from lakebed.cli.client import Server
+
+    wanted = {"owner": owner, "name": name, "publish": publish or ["#"], "read": read or ["#"]}
+    with Server(url, token, home) as server:
+        made = server.request("POST", _PATH, json=wanted).json()
+    typer.echo(made["token"])
+
+
+@app.command("list")
+def list_(
+    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+) -> None:
+    """List the tokens, never their secrets."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(_PATH)
+    output.listing(found, "tokens", form)
+
+
+@app.command()
+def revoke(
+    name: Annotated[str, typer.Argument(help="What it was called.")],
+    owner: Owner = "admin",
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """End a token: nobody gets in with it from now on."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        server.request("DELETE", _PATH, params={"owner": owner, "name": name})
+    output.note(f"{owner}/{name}: revoked")

@@ -1,0 +1,40 @@
+"""`lakebed up`: everything, embedded, in one process."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakebed.cli.greeting import Place, first_steps
+
+if TYPE_CHECKING:
+    from lakebed.wiring import Node
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="Where the stores live. [default: ./lakebed-data]", show_default=False),
+]
+Http = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Where the HTTP API listens. [default: 127.0.0.1:8080]"),
+]
+Mqtt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Where the MQTT endpoint listens. [default: 127.0.0.1:1883]"
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="A TOML file of settings. [default: HOME/lakebed.toml]")
+]
+
+
+def up(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config = None) -> None:
+    """Run everything in this process: endpoints, journal, policies, API. Ctrl-C stops it."""
+    from lakebed.cli.running import foreground, settings_of
+
+    foreground(settings_of(home, http, mqtt, config), _greet)
+
+
+async def _greet(node: "Node", place: Place) -> None:
+    typer.echo(first_steps(place))
