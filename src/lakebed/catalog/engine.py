@@ -17,6 +17,7 @@ _BUSY = 5000
 """Milliseconds SQLite waits for a file that another process holds: a predecessor may be closing."""
 
 _POSTGRES = {
+    "client_encoding": "utf8",
     # Notice within seconds, not hours, that the server or the way to it is gone (libpq names).
     "connect_timeout": "5",
     "keepalives_idle": "10",

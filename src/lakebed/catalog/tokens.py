@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 
 from lakebed.catalog import tables
 from lakebed.catalog.database import Database
-from lakebed.catalog.upsert import insert
 from lakebed.errors import Conflict, Invalid, NotFound, Problem
 from lakebed.ports import Identity
 from lakebed.times import now
@@ -36,7 +36,7 @@ class SqlTokens(Database):
             token = _PREFIX + secrets.token_urlsafe(32)
         if not token:
             raise Invalid(Problem("token", "it must not be empty"))
-        statement = {
+        row = {
             "owner": identity.owner,
             "name": identity.name,
             "digest": digest(token),
@@ -46,11 +46,12 @@ class SqlTokens(Database):
             "created": now(),
         }
         with self._call() as connection:
-            added = connection.execute(
-                insert(connection, _TABLE).values(statement).on_conflict_do_nothing()
-            )
-            if added.rowcount == 0:
-                raise Conflict(f"{identity.owner} has a token named {identity.name!r} already")
+            try:
+                connection.execute(_TABLE.insert().values(row))
+            except IntegrityError:
+                raise Conflict(
+                    f"{identity.owner} has a token named {identity.name!r} already"
+                ) from None
         return token
 
     def tokens(self) -> list[Identity]:

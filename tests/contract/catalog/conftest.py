@@ -1,0 +1,92 @@
+"""The catalog on each of its databases: every test of this folder runs on SQLite and PostgreSQL."""
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import postgres_server
+import pytest
+from postgres_server import PostgresServer
+
+from lakebed.catalog.sql import SqlCatalog, open_catalog
+
+
+def _missing(what: str) -> None:
+    """A server that is not there: no harm at a desk, a failure where all must be tested."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    programs = postgres_server.find_programs()
+    if programs is None:
+        _missing("PostgreSQL (Debian: postgresql)")
+    if importlib.util.find_spec("psycopg") is None:
+        _missing("the package psycopg")
+    assert programs is not None
+    with postgres_server.running(programs) as server:
+        yield server
+
+
+@dataclass
+class Place:
+    """Where one test's catalog lies; `open` may be called several times."""
+
+    url: str
+    home: Path
+    opened: list[SqlCatalog] = field(default_factory=list)
+
+    def open(self) -> SqlCatalog:
+        catalog = open_catalog(self.url, self.home)
+        self.opened.append(catalog)
+        return catalog
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server("postgres"))])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "sqlite":
+        url = "sqlite:catalog.db"
+    else:
+        url = request.getfixturevalue("postgres").create_database()
+    with _closing(Place(url, tmp_path)) as place:
+        yield place
+
+
+@pytest.fixture
+def sqlite_place(tmp_path: Path) -> Iterator[Place]:
+    with _closing(Place("sqlite:catalog.db", tmp_path)) as place:
+        yield place
+
+
+@pytest.fixture
+def postgres_place(postgres: PostgresServer, tmp_path: Path) -> Iterator[Place]:
+    with _closing(Place(postgres.create_database(), tmp_path)) as place:
+        yield place
+
+
+@contextmanager
+def _closing(place: Place) -> Iterator[Place]:
+    yield place
+    for catalog in place.opened:
+        catalog.close()
+
+
+@pytest.fixture
+def catalog(place: Place) -> SqlCatalog:
+    return place.open()
+
+
+@pytest.fixture
+def reopened(place: Place) -> Callable[[SqlCatalog], SqlCatalog]:
+    """Close a catalog and open it again, as a restart does."""
+
+    def reopen(catalog: SqlCatalog) -> SqlCatalog:
+        catalog.close()
+        return place.open()
+
+    return reopen

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+
+from lakebed.catalog.sql import SqlCatalog
+from lakebed.ports import Checkpoint
+
+
+def test_parts_are_written_replaced_and_removed_together(catalog: SqlCatalog) -> None:
+    first = [Checkpoint("router", 10, b"\0\xff"), Checkpoint("ann/raw@1", 8, b"")]
+    catalog.save_checkpoints("keeper", 0, first)
+    assert catalog.checkpoints("keeper", 0) == {0: [first[1], first[0]]}
+    router = Checkpoint("router", 20, b"new")
+    added = Checkpoint("ann/raw@2", 15, b"x" * 100_000)
+    catalog.save_checkpoints("keeper", 0, [router, added], drop=["ann/raw@1", "unknown"])
+    assert catalog.checkpoints("keeper", 0) == {0: [added, router]}
+
+
+def test_a_part_that_is_dropped_and_written_in_one_call_stays(catalog: SqlCatalog) -> None:
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 1, b"1")])
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 2, b"2")], drop=["a"])
+    assert catalog.checkpoints("keeper") == {0: [Checkpoint("a", 2, b"2")]}
+
+
+def test_an_offset_may_go_back(catalog: SqlCatalog) -> None:
+    # A consumer that starts over says so by a checkpoint at a lower offset.
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 9, b"")])
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 3, b"")])
+    assert catalog.checkpoints("keeper") == {0: [Checkpoint("a", 3, b"")]}
+
+
+def test_consumers_and_partitions_are_apart(
+    catalog: SqlCatalog, reopened: Callable[[SqlCatalog], SqlCatalog]
+) -> None:
+    for consumer, partition in (("keeper", 0), ("keeper", 3), ("relay", 3)):
+        catalog.save_checkpoints(consumer, partition, [Checkpoint(consumer, partition, b"s")])
+    catalog = reopened(catalog)
+    assert catalog.checkpoints("keeper") == {
+        0: [Checkpoint("keeper", 0, b"s")],
+        3: [Checkpoint("keeper", 3, b"s")],
+    }
+    assert catalog.checkpoints("keeper", 3) == {3: [Checkpoint("keeper", 3, b"s")]}
+    assert catalog.checkpoints("keeper", 1) == {}
+    assert catalog.checkpoints("tap") == {}
+
+
+def test_thousands_of_parts_can_be_written_and_dropped_at_once(catalog: SqlCatalog) -> None:
+    parts = [Checkpoint(f"p{i:04}", i, b"state") for i in range(3_000)]
+    catalog.save_checkpoints("keeper", 0, parts)
+    assert catalog.checkpoints("keeper") == {0: parts}
+    catalog.save_checkpoints("keeper", 0, [], drop=[part.part for part in parts[1:]])
+    assert catalog.checkpoints("keeper") == {0: parts[:1]}

@@ -1,0 +1,106 @@
+"""What only a server can do: be shared, break, stop, come back."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import Place
+from postgres_server import PostgresServer
+
+from lakebed.errors import SettingsError, StoreUnavailable
+from lakebed.ports import LastValue
+
+pytestmark = pytest.mark.server("postgres")
+VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7)
+BREAK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lakebed'"
+
+
+def test_several_may_open_an_empty_database_at_once(postgres_place: Place) -> None:
+    threads = [threading.Thread(target=postgres_place.open) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [catalog.revision() for catalog in postgres_place.opened] == [0] * 5
+
+
+def test_what_one_process_writes_another_reads(postgres_place: Place) -> None:
+    writer, reader = postgres_place.open(), postgres_place.open()
+    writer.put_policies("ann", [{"name": "raw"}])
+    assert reader.revision() == 1
+    assert reader.policies() == writer.policies()
+
+
+def test_bulk_writes_of_the_same_values_in_opposite_orders_do_not_block_each_other(
+    postgres_place: Place,
+) -> None:
+    values = [LastValue("ann", "now", f"t/{i}", "number", i, i, 1, 0, i) for i in range(500)]
+    orders = (values, values[::-1])
+    catalogs = [postgres_place.open() for _ in orders]
+    errors: list[Exception] = []
+
+    def write(place: int) -> None:
+        try:
+            for _ in range(5):
+                catalogs[place].upsert_last(orders[place])
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(catalogs[0].last_values("ann")) == 500
+
+
+def test_connections_that_break_are_replaced(
+    postgres_place: Place, postgres: PostgresServer
+) -> None:
+    catalog = postgres_place.open()
+    catalog.upsert_last([VALUE])
+    postgres.sql(BREAK)
+    assert catalog.last_values("ann") == [VALUE]
+
+
+def test_a_server_that_stops_makes_the_catalog_unavailable_until_it_is_back(
+    postgres_place: Place, postgres: PostgresServer
+) -> None:
+    catalog = postgres_place.open()
+    catalog.upsert_last([VALUE])
+    postgres.stop()
+    try:
+        assert not catalog.health().ok
+        with pytest.raises(StoreUnavailable):
+            catalog.upsert_last([VALUE])
+        with pytest.raises(StoreUnavailable):
+            postgres_place.open()
+    finally:
+        postgres.start()
+    assert catalog.health().ok
+    assert catalog.last_values("ann") == [VALUE]
+
+
+def test_a_connection_that_breaks_inside_a_transaction_undoes_it(
+    postgres_place: Place, postgres: PostgresServer
+) -> None:
+    catalog = postgres_place.open()
+
+    def write_and_lose_the_connection() -> None:
+        with catalog.transaction():
+            catalog.upsert_last([VALUE])
+            postgres.sql(BREAK)
+            catalog.last_values("ann")
+
+    with pytest.raises(StoreUnavailable):
+        write_and_lose_the_connection()
+    assert catalog.last_values("ann") == []
+
+
+def test_a_database_in_another_encoding_is_refused(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    options = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    with pytest.raises(SettingsError, match="SQL_ASCII; it must be UTF8"):
+        Place(postgres.create_database(options), tmp_path).open()
