@@ -15,14 +15,15 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from lakebed import times
 from lakebed.errors import Fatal, Problem, SettingsError, StoreUnavailable
+from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Health, Identity, Journal, Series
-from lakebed.settings import Settings
+from lakebed.settings import MqttSource, Settings
 
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
     from lakebed.sources.intake import Intake
+    from lakebed.sources.mqtt.client import MqttClient
     from lakebed.sources.mqtt.endpoint import MqttEndpoint
 
 S = TypeVar("S")
@@ -133,7 +135,7 @@ class Node:
 
     @property
     def mqtt_address(self) -> tuple[str, int]:
-        return self._mqtt.address
+        return self._mqtt.addresses[0]
 
     @property
     def admin_token(self) -> str:
@@ -158,8 +160,9 @@ class Node:
     async def run_until_stopped(self) -> None:
         """Return when `request_stop` was called; raise what made a part fail."""
         stop = asyncio.create_task(self._stop_asked.wait())
+        either: set[asyncio.Future[Any]] = {stop, self._failed}
         try:
-            await asyncio.wait({stop, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
         if self._failed.done():
@@ -215,15 +218,11 @@ class Node:
         from lakebed.api.app import create_app
         from lakebed.api.server import HttpServer
         from lakebed.api.services import Services
-        from lakebed.keeper.preview import preview
-        from lakebed.sources.mqtt.client import MqttClient
         from lakebed.sources.mqtt.endpoint import MqttEndpoint
 
         settings = self.settings
-        brokers = [
-            MqttClient(source, self.intake, settings.limits.payload) for source in settings.sources
-        ]
-        self._mqtt = MqttEndpoint(self.intake, self.access, settings, self.feed, self.journal.known)
+        self._brokers = [self._broker(source) for source in settings.sources]
+        self._mqtt = MqttEndpoint(settings, self.intake, self.access, self.feed, self._known)
         services = Services(
             settings=settings,
             journal=self.journal,
@@ -233,14 +232,18 @@ class Node:
             access=self.access,
             feed=self.feed,
             ready=self.health,
-            preview=lambda policy: preview(policy, self.journal, settings.limits.future),
+            preview=self._preview,
             policies_changed=self.keeper.wake,
         )
         self._http = HttpServer(create_app(services), settings.http)
-        for door in (self._mqtt, *brokers, self._http):
+        for door in (self._mqtt, *self._brokers, self._http):
             await door.start()
             self._stack.push_async_callback(door.stop)
-        self._brokers = brokers
+
+    def _broker(self, source: MqttSource) -> "MqttClient":
+        from lakebed.sources.mqtt.client import MqttClient
+
+        return MqttClient(source, self.intake, self.settings.limits.payload)
 
     def health(self) -> dict[str, Health]:
         """How each part is, by name."""
@@ -273,13 +276,20 @@ class Node:
             except StoreUnavailable as error:
                 log.warning("journal not trimmed", error=str(error))
 
-    def _room(self) -> str:
-        """Why sources must be held back, or nothing."""
+    # --- what parts ask of others -----------------------------------------------------------------
+
+    def _room(self) -> bool:
+        """Whether the home's disk has room for more messages."""
         disk = os.statvfs(self.settings.home)
-        free, least = disk.f_bavail * disk.f_frsize, self.settings.limits.disk_free
-        if free >= least:
-            return ""
-        return f"{free} bytes free at {self.settings.home}; sources wait until there are {least}"
+        return disk.f_bavail * disk.f_frsize >= self.settings.limits.disk_free
+
+    async def _known(self, prefix: bytes) -> list[bytes]:
+        return await asyncio.to_thread(self.journal.known, prefix)
+
+    def _preview(self, policy: Policy) -> dict[str, Any]:
+        from lakebed.keeper.preview import preview
+
+        return preview(policy, self.journal, self.settings.limits.future).to_dict()
 
 
 def _lock(home: Path) -> int:

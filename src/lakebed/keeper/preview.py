@@ -1,6 +1,7 @@
 """What would this policy have kept? The policy at work on the journal's recent past, on paper."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +10,11 @@ from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.stretch import join
+from lakebed.messages import Ints
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Journal
-from lakebed.times import Micros
+from lakebed.times import Micros, to_rfc3339
 
 _READ = 50_000  # messages at a time
 LIMIT = 5_000_000
@@ -30,20 +32,27 @@ class Preview:
     """
 
     matched: int = 0
-    outcomes: "np.ndarray[tuple[int], np.dtype[np.int64]]" = field(
-        default_factory=lambda: np.zeros(CODES, np.int64)
-    )
+    outcomes: Ints = field(default_factory=lambda: np.zeros(CODES, np.int64))
     rows: int = 0
     bytes: int = 0
     since: Micros | None = None
     until: Micros | None = None
     complete: bool = True
 
-    @property
-    def filtered(self) -> dict[str, int]:
-        """How many messages were dropped, by reason."""
-        found = (Outcome(code) for code in np.flatnonzero(self.outcomes).tolist())
-        return {o.reason: int(self.outcomes[o]) for o in found if o not in UNFILTERED}
+    def to_dict(self) -> dict[str, Any]:
+        """As the API answers."""
+        found = [Outcome(code) for code in np.flatnonzero(self.outcomes).tolist()]
+        return {
+            "matched": self.matched,
+            "kept": int(self.outcomes[Outcome.KEPT]),
+            "late": int(self.outcomes[Outcome.LATE]),
+            "filtered": {o.reason: int(self.outcomes[o]) for o in found if o not in UNFILTERED},
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "from": None if self.since is None else to_rfc3339(self.since),
+            "to": None if self.until is None else to_rfc3339(self.until),
+            "complete": self.complete,
+        }
 
 
 def preview(policy: Policy, journal: Journal, future: Micros, limit: int = LIMIT) -> Preview:

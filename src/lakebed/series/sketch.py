@@ -8,6 +8,7 @@ K, beyond with a standard error of about 1/sqrt(K).
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
@@ -23,6 +24,7 @@ K = 2048
 _LOG_GAMMA = math.log((1 + ALPHA) / (1 - ALPHA))
 _SHIFT = 400_000  # more than any |log(float64)| / _LOG_GAMMA, so that signs stay apart
 _CENTRE = math.log(2 / (1 + math.exp(_LOG_GAMMA)))
+_LARGEST = math.log(sys.float_info.max)
 _HASH_SPACE = 2.0**64
 
 
@@ -37,7 +39,8 @@ def bins_of(values: NDArray[np.float64]) -> NDArray[np.int32]:
 def _value_of(bucket: int) -> float:
     if bucket == 0:
         return 0.0
-    return math.copysign(math.exp((abs(bucket) - _SHIFT) * _LOG_GAMMA + _CENTRE), bucket)
+    log = (abs(bucket) - _SHIFT) * _LOG_GAMMA + _CENTRE
+    return math.copysign(math.exp(min(log, _LARGEST)), bucket)
 
 
 def merge(
