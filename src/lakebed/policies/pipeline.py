@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from lakebed.messages import Codes, Ints
 from lakebed.policies.outcomes import Outcome
+from lakebed.policies.picked import reader
 from lakebed.policies.policy import Filter, Policy, Transform
-from lakebed.policies.values import Column, Outcomes, reader
+from lakebed.policies.values import Column, Outcomes
 from lakebed.times import Micros
 
 Numbers = NDArray[np.float64]

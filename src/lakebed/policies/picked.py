@@ -1,0 +1,255 @@
+"""Values and event times picked out of JSON payloads by pointer, in columns.
+
+    payloads ──narrow struct──> parts ──by type──> numbers or texts, times
+        └─ whatever does not fit ──whole document──┘
+
+The struct is made from the pointers: its decoder builds only what they name and skips the rest.
+A message that it refuses (an array on the way, a number beyond float64) is decoded in full.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from lakebed.messages import Ints
+from lakebed.policies.outcomes import Outcome
+from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
+from lakebed.policies.policy import Policy, Type
+from lakebed.policies.values import (
+    NOT_JSON,
+    Column,
+    Outcomes,
+    decode_each,
+    decode_slowly,
+    number_in,
+    read_json,
+    read_numbers,
+    read_texts,
+)
+from lakebed.times import SECOND, Micros, parse_time
+
+Tokens = tuple[str, ...]
+_decode = msgspec.json.Decoder().decode
+BROKEN: Final = Missing()
+"""Stands for every part of a payload that is no JSON."""
+
+_dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+_FAR = 9e12  # seconds: `times.from_epoch` takes less than that, to either side
+
+
+def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
+    """The function that reads payloads as this policy asks."""
+    if policy.at is not None or policy.time_at is not None:
+        return JsonReader(policy.type, policy.at, policy.time_at).read
+    return {"number": read_numbers, "text": read_texts, "json": read_json}[policy.type]
+
+
+class JsonReader:
+    """Decodes each payload once and picks the value, the event time, or both."""
+
+    def __init__(self, type: Type, at: str | None, time_at: str | None) -> None:
+        self._type = type
+        self._at = None if at is None else parse_pointer(at)
+        self._time_at = None if time_at is None else parse_pointer(time_at)
+        self._wanted = [tokens for tokens in (self._at, self._time_at) if tokens is not None]
+        self._struct = None if () in self._wanted else _narrow(self._wanted)
+        self._getters = [_getter(self._struct, tokens) for tokens in self._wanted]
+        self._narrow: Callable[[bytes], Any] = _decode
+        self._nothing: Any = None  # what stands in for a document until it is decoded in full
+        if self._struct is not None:
+            self._narrow = msgspec.json.Decoder(self._struct).decode
+            self._nothing = self._struct()
+
+    def read(self, payloads: Sequence[bytes]) -> Column:
+        parts = self._pick(payloads)
+        column = read_json(payloads) if self._at is None else _convert(self._type, parts.pop(0))
+        if self._time_at is None:
+            return column
+        times, outcomes = _times(parts.pop(0))
+        # the value is looked at first: its outcome, if it has one, stays
+        first = np.where(column.outcomes == Outcome.KEPT, outcomes, column.outcomes)
+        return replace(column, outcomes=first, times=times)
+
+    def _pick(self, payloads: Sequence[bytes]) -> list[list[Any]]:
+        """What stands at each wanted place of each payload; MISSING, or BROKEN if no JSON."""
+        documents, failed = decode_each(self._narrow, payloads)
+        for place in failed:
+            documents[place] = self._nothing
+        parts = [list(map(get, documents)) for get in self._getters]
+        for place in failed:
+            document = _decode_fully(payloads[place])
+            for column, tokens in zip(parts, self._wanted, strict=True):
+                column[place] = BROKEN if document is BROKEN else follow(document, tokens)
+        for place in _not_utf8(payloads):
+            for column in parts:
+                column[place] = BROKEN
+        return parts
+
+
+def _not_utf8(payloads: Sequence[bytes]) -> list[int]:
+    """Where the text is broken: the narrow decoder does not look into what it skips."""
+    try:
+        # the line feed keeps the end of one apart from the beginning of the next
+        b"\n".join(payloads).decode()
+    except UnicodeDecodeError:
+        return decode_each(bytes.decode, payloads)[1]
+    return []
+
+
+def _decode_fully(payload: bytes) -> Any:
+    """The document, or BROKEN where it is none."""
+    try:
+        return _decode(payload)
+    except NOT_JSON:
+        document = decode_slowly(payload)
+        return BROKEN if document is MISSING else document
+
+
+def _narrow(wanted: Sequence[Tokens]) -> type[msgspec.Struct]:
+    """A struct with nothing but what the (non-empty) pointers name."""
+    rests: dict[str, list[Tokens]] = {}
+    for head, *rest in wanted:
+        rests.setdefault(head, []).append(tuple(rest))
+    fields: list[tuple[str, Any, Any]] = []
+    for place, (head, below) in enumerate(rests.items()):
+        if () in below:  # one pointer ends here: take all that stands there
+            fields.append((f"f{place}", object, msgspec.field(name=head, default=MISSING)))
+        else:
+            part = _narrow(below)
+            fields.append((f"f{place}", part, msgspec.field(name=head, default_factory=part)))
+    return msgspec.defstruct("Part", fields)
+
+
+def _getter(struct: type[msgspec.Struct] | None, tokens: Tokens) -> Callable[[Any], Any]:
+    """How to reach a pointer's place in a decoded struct (or document, if there is none)."""
+    names: list[str] = []
+    for token in tokens:
+        if struct is None:
+            break
+        field = next(f for f in msgspec.structs.fields(struct) if f.encode_name == token)
+        names.append(field.name)
+        struct = None if field.type is object else field.type
+    rest = tokens[len(names) :]
+    if not names:
+        return lambda document: follow(document, rest)
+    get = attrgetter(".".join(names))
+    return (lambda document: follow(get(document), rest)) if rest else get
+
+
+def _convert(as_type: Type, parts: list[Any]) -> Column:
+    """JSON values as a column of the policy's type."""
+    kinds = set(map(type, parts))
+    if as_type == "number" and kinds <= {float, int}:
+        try:
+            numbers = np.fromiter(map(float, parts), np.float64, len(parts)) + 0.0
+        except OverflowError:
+            numbers = np.array([math.inf])
+        if np.isfinite(numbers).all():
+            return Column(np.zeros(len(parts), np.uint8), numbers)
+    if as_type == "text" and kinds <= {str} and is_clean("".join(parts)):
+        return Column(np.zeros(len(parts), np.uint8), texts=parts)
+    values, outcomes = _unzip(map(_CONVERT[as_type], parts))
+    if as_type == "number":
+        return Column(outcomes, np.array(values, np.float64) + 0.0)
+    return Column(outcomes, texts=values)
+
+
+def _unzip(found: Iterable[tuple[Any, int]]) -> tuple[list[Any], Outcomes]:
+    pairs = list(found)
+    outcomes = np.array([outcome for _, outcome in pairs], np.uint8)
+    return [value for value, _ in pairs], outcomes
+
+
+def _times(parts: list[Any]) -> tuple[Ints, Outcomes]:
+    """JSON values as times: int64[n] microseconds, and the outcome of each."""
+    kinds = set(map(type, parts))
+    none = np.zeros(len(parts), np.uint8)
+    if kinds == {float}:
+        seconds = np.array(parts, np.float64)
+        if (np.abs(seconds) < _FAR).all():
+            return np.rint(seconds * SECOND).astype(np.int64), none
+    if kinds == {int} and min(parts) > -_FAR and max(parts) < _FAR:
+        return np.array(parts, np.int64) * SECOND, none
+    times_each, outcomes = _unzip(map(time_of, parts))
+    return np.array(times_each, np.int64), outcomes
+
+
+def _absence(value: Missing) -> int:
+    return Outcome.NOT_JSON if value is BROKEN else Outcome.MISSING_PATH
+
+
+def number_of(value: Any) -> tuple[float, int]:
+    """A JSON number, or a string that holds one."""
+    if isinstance(value, Missing):
+        return 0.0, _absence(value)
+    if isinstance(value, str):
+        return number_in(value.encode(errors="replace"))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0, Outcome.NOT_A_NUMBER
+    try:
+        number = float(value)
+    except OverflowError:
+        return 0.0, Outcome.OUT_OF_RANGE
+    return (number, Outcome.KEPT) if math.isfinite(number) else (0.0, Outcome.OUT_OF_RANGE)
+
+
+def text_of(value: Any) -> tuple[str, int]:
+    """A JSON string; numbers and booleans as JSON writes them."""
+    if isinstance(value, Missing):
+        return "", _absence(value)
+    if isinstance(value, str):
+        return (value, Outcome.KEPT) if is_clean(value) else ("", Outcome.NOT_TEXT)
+    if isinstance(value, (bool, int, float)):
+        return _write(value)
+    return "", Outcome.NOT_TEXT
+
+
+def is_clean(text: str) -> bool:
+    """No U+0000 and no half of a surrogate pair: such text cannot be stored."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def json_of(value: Any) -> tuple[str, int]:
+    """A part of a document as compact JSON."""
+    return ("", _absence(value)) if isinstance(value, Missing) else _write(value)
+
+
+def _write(value: Any) -> tuple[str, int]:
+    try:
+        text = _dumps(value, ensure_ascii=False)
+        # half a surrogate pair has no UTF-8, only its escape
+        return (text if is_clean(text) else _dumps(value)), Outcome.KEPT
+    except ValueError:  # a number beyond float64
+        return "", Outcome.OUT_OF_RANGE
+    except RecursionError:
+        return "", Outcome.NOT_JSON
+
+
+def time_of(value: Any) -> tuple[Micros, int]:
+    """Epoch seconds or RFC 3339."""
+    if isinstance(value, Missing):
+        return 0, _absence(value)
+    try:
+        return parse_time(value), Outcome.KEPT
+    except (ValueError, OverflowError):
+        return 0, Outcome.BAD_TIME
+
+
+_CONVERT: dict[Type, Callable[[Any], tuple[Any, int]]] = {
+    "number": number_of,
+    "text": text_of,
+    "json": json_of,
+}
