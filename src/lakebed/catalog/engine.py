@@ -16,6 +16,8 @@ WAIT = 30.0
 _BUSY = 5000
 """Milliseconds SQLite waits for a file that another process holds: a predecessor may be closing."""
 
+_WRITE = Problem("catalog.url", "write sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME")
+
 _POSTGRES = {
     "client_encoding": "utf8",
     # Notice within seconds, not hours, that the server or the way to it is gone (libpq names).
@@ -39,7 +41,7 @@ def engine_for(url: str, home: Path) -> Engine:
         return _sqlite(home / rest)
     if scheme == "postgresql":
         return _postgres(url)
-    raise SettingsError(Problem("catalog.url", "write sqlite:PATH or postgresql://USER@HOST/NAME"))
+    raise SettingsError(_WRITE)
 
 
 def _sqlite(path: Path) -> Engine:
@@ -98,8 +100,8 @@ def _postgres(url: str) -> Engine:
             pool_timeout=WAIT,
             pool_pre_ping=True,
         )
-    except ArgumentError as error:
-        raise SettingsError(Problem("catalog.url", str(error))) from None
+    except (ArgumentError, ValueError):  # its text could hold a piece of a password
+        raise SettingsError(_WRITE) from None
     except ImportError:
         raise SettingsError(
             Problem("catalog.url", "postgresql:// needs the package psycopg[binary]")
