@@ -1,6 +1,5 @@
 """`lakebed apply`: write a policy document to the server, once all of it is known to be right."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -9,7 +8,7 @@ import typer
 
 from lakebed.cli import documents
 from lakebed.cli.options import HOME, URL, Home, Token, Url
-from lakebed.errors import Invalid, NotFound, Problem
+from lakebed.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -21,24 +20,18 @@ def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home 
 
     found = documents.read(file)
     with Server(url, token, home) as server:
-        _ask(server, file, found)
-        for policy in found:
+        _ask(server, file, found.text)
+        for policy in found.documents:
             typer.echo(f"{policy['name']}: {_put(server, policy)}")
 
 
-def _ask(server: "Server", file: Path, found: Sequence[dict[str, Any]]) -> None:
+def _ask(server: "Server", file: Path, text: str) -> None:
     """The server may know rules this program does not: nothing is written before it agrees."""
-    problems: list[Problem] = []
-    for index, policy in enumerate(found):
-        try:
-            server.request("POST", "/api/v1/policies/check", json=policy)
-        except Invalid as error:
-            place = f"policies[{index}]"
-            problems += [
-                Problem(f"{place}.{p.where}" if p.where else place, p.what) for p in error.problems
-            ]
-    if problems:
-        raise documents.placed(file, tuple(problems))
+    headers = {"Content-Type": "application/yaml"}
+    try:
+        server.request("POST", "/api/v1/policies/check", content=text.encode(), headers=headers)
+    except Invalid as error:
+        raise documents.placed(file, error.problems) from None
 
 
 def _put(server: "Server", policy: dict[str, Any]) -> str:

@@ -68,9 +68,8 @@ class Server:
             answer = self._http.get("/readyz")
         if answer.status_code != 503:
             self._check(answer)
-        document = _json(answer)
-        parts: dict[str, Any] = document.get("parts") or document.get("dependencies") or document
-        return {name: part for name, part in parts.items() if isinstance(part, dict)}
+        parts: dict[str, Any] = _json(answer)["parts"]
+        return parts
 
     def batch(self, body: bytes) -> Any:
         """Send NDJSON messages; a 422 that counts what it rejected is an answer like the 202."""

@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from lakebed.errors import BadRequest, Invalid, LakebedError, Problem
+from lakebed.errors import BadRequest, Invalid, Problem
 
 File = Annotated[
     Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
@@ -14,19 +14,26 @@ File = Annotated[
 _LARGEST = 4 * 2**20  # bytes; a policy document of a person is a few KiB
 
 
-def read(file: Path) -> list[dict[str, Any]]:
-    """The policies of a file, each a document as the API takes it.
+class PolicyText(NamedTuple):
+    """A file of policies: its text, and each policy as the API takes it."""
+
+    text: str
+    documents: list[dict[str, Any]]
+
+
+def read(file: Path) -> PolicyText:
+    """The policies of a file.
 
     Raises:
         Invalid: something is wrong with it; each problem's text is `FILE:LINE: path: what`.
     """
     from lakebed.policies.document import read_file
 
+    text = _text(file)
     try:
-        documents, _ = read_file(_text(file), "admin")
+        return PolicyText(text, read_file(text, "admin").documents)
     except Invalid as error:
         raise placed(file, error.problems) from None
-    return documents
 
 
 def placed(file: Path, problems: tuple[Problem, ...]) -> Invalid:
@@ -50,7 +57,7 @@ def _text(file: Path) -> str:
     except OSError as error:
         raise BadRequest("--file", f"{file}: {error.strerror}") from None
     if len(data) > _LARGEST:
-        raise LakebedError(f"{file} is larger than {_LARGEST >> 20} MiB")
+        raise placed(file, (Problem("", f"is larger than {_LARGEST >> 20} MiB"),))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

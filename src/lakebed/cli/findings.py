@@ -199,8 +199,8 @@ def _server(settings: Settings) -> Iterator[Finding]:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
         return
     for name, part in parts.items():
-        figures = ", ".join(f"{k} {output.plain(v)}" for k, v in part.get("detail", {}).items())
-        text = ": ".join(filter(None, (str(part.get("message", "")), figures))) or "well"
+        figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
+        text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
         yield ok(name, text) if part.get("ok") else bad(name, text, "see the server's log")
 
 

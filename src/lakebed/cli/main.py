@@ -1,7 +1,7 @@
 """`lakebed`: the list of commands, and the one place where errors become lines and exit codes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -51,7 +51,7 @@ def _options(
     pass
 
 
-for panel, commands in {
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Serve": {"up": up.up, "demo": demo.demo, "doctor": doctor.doctor},
     "Choose what is kept": {
         "check": check.check,
@@ -61,7 +61,8 @@ for panel, commands in {
     "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
     "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
     "More": {"simulate": simulate.simulate},
-}.items():
+}
+for panel, commands in _COMMANDS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 app.add_typer(tokens.app, name="token", rich_help_panel="More")

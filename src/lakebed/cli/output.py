@@ -25,6 +25,8 @@ def plain(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return plain(" ".join(value))
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False).translate(_CONTROL)
     if isinstance(value, float):

@@ -9,7 +9,7 @@ from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 
 _COLUMNS = ("name", "keep", "type", "topics", "settings")
-_ELSEWHERE = {"name", "keep", "type", "topics", "owner", "version", "created", "updated"}
+_ELSEWHERE = {"name", "keep", "type", "topics"}
 
 
 def policies(
@@ -36,7 +36,6 @@ def policies(
 
 
 def _row(policy: dict[str, Any]) -> dict[str, Any]:
-    policy = policy.get("document", policy)
     rest = [f"{k}={output.plain(v)}" for k, v in policy.items() if k not in _ELSEWHERE]
     return {
         **{key: policy.get(key) for key in ("name", "keep", "type")},
@@ -48,7 +47,5 @@ def _row(policy: dict[str, Any]) -> dict[str, Any]:
 def _yaml(found: dict[str, Any]) -> str:
     import yaml
 
-    document = found.get("document", found)
-    wanted = {k: v for k, v in document.items() if k not in _ELSEWHERE or k in _COLUMNS}
-    text: str = yaml.safe_dump({"policies": [wanted]}, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump({"policies": [found]}, sort_keys=False, allow_unicode=True)
     return text

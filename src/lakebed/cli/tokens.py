@@ -23,6 +23,7 @@ def add(
     owner: Owner = "admin",
     publish: Filters = None,
     read: Filters = None,
+    admin: Annotated[bool, typer.Option("--admin", help="May make tokens itself.")] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -30,7 +31,13 @@ def add(
     """Make a token and print it: the only time it can be seen."""
     from lakebed.cli.client import Server
 
-    wanted = {"owner": owner, "name": name, "publish": publish or ["#"], "read": read or ["#"]}
+    wanted = {
+        "owner": owner,
+        "name": name,
+        "publish": publish or ["#"],
+        "read": read or ["#"],
+        "admin": admin,
+    }
     with Server(url, token, home) as server:
         made = server.request("POST", _PATH, json=wanted).json()
     typer.echo(made["token"])

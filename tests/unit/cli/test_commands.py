@@ -1,0 +1,256 @@
+"""What each client command asks of the server, and what it prints."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import FakeServer, Reply, Request, Run
+
+POLICY = {"name": "raw", "topics": ["a/+"], "type": "number", "keep": "window", "for": "1d"}
+FILE = "policies:\n  - {name: raw, topics: ['a/+'], type: number, keep: window, for: 24h}\n"
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+# --- who asks -------------------------------------------------------------------------------------
+
+
+def test_the_token_is_that_of_the_home(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "lakebed-data").mkdir()
+    (tmp_path / "lakebed-data" / "admin.token").write_text("secret\n")
+    server.on("GET", "/api/v1/usage", Reply(200, {"usage": []}))
+    run("usage")
+    assert server.seen[0].headers["authorization"] == "Bearer secret"
+
+
+def test_a_token_that_is_given_goes_before_that_of_the_home(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "admin.token").write_text("secret\n")
+    server.on("GET", "/api/v1/usage", Reply(200, {"usage": []}))
+    run("usage", "--home", str(tmp_path), "--token", "mine")
+    assert server.seen[0].headers["authorization"] == "Bearer mine"
+
+
+# --- check, apply ---------------------------------------------------------------------------------
+
+
+def test_check_says_yes_without_a_server(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(FILE)
+    assert run("check", "-f", "p.yaml") == (0, "", "p.yaml: 1 policy, all right\n")
+
+
+def test_check_names_file_line_place_and_reason(run: Run, tmp_path: Path) -> None:
+    text = "policies:\n  - name: x\n    topics: [a]\n    type: number\n    keep: wndow\n"
+    (tmp_path / "p.yaml").write_text(text)
+    result = run("check", "-f", "p.yaml")
+    assert result.code == 1
+    assert result.err.startswith("lakebed: p.yaml:5: policies[0].keep: ")
+
+
+def test_check_of_a_file_that_is_not_there_is_wrong_usage(run: Run) -> None:
+    result = run("check", "-f", "nowhere.yaml")
+    assert (result.code, result.err) == (
+        2,
+        "lakebed: --file: nowhere.yaml: No such file or directory\n",
+    )
+
+
+def test_check_of_bytes_that_are_not_text_says_where(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_bytes(b"name: \xff")
+    result = run("check", "-f", "p.yaml")
+    assert (result.code, result.err) == (1, "lakebed: p.yaml: is not UTF-8: byte 6\n")
+
+
+def test_apply_says_what_became_of_each_policy(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: dict[str, Any] = {}
+
+    def get(request: Request) -> Reply:
+        return Reply(200, there) if there else Reply(404, {"detail": "no"})
+
+    def put(request: Request) -> Reply:
+        created = not there
+        there.clear()
+        there.update(json.loads(request.body))
+        return Reply(201 if created else 200, there)
+
+    server.on("POST", "/api/v1/policies/check", Reply(200, {"ok": True}))
+    server.on("GET", "/api/v1/policies/raw", get)
+    server.on("PUT", "/api/v1/policies/raw", put)
+    said = []
+    for text in (FILE, FILE, FILE.replace("24h", "2h")):
+        stdin(monkeypatch, text.encode())
+        said.append(run("apply", "-f", "-").out)
+    assert said == ["raw: created\n", "raw: unchanged\n", "raw: changed\n"]
+
+
+def test_apply_writes_nothing_of_a_file_with_one_wrong_policy(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(FILE + "  - {name: raw2}\n")
+    result = run("apply", "-f", "p.yaml")
+    assert result.code == 1
+    assert "p.yaml:3: " in result.err
+    assert server.seen == []
+
+
+def test_apply_writes_nothing_that_the_server_would_refuse(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(FILE)
+    problem = {"where": "policies[0].for", "what": "more than your quota", "line": 2}
+    server.on("POST", "/api/v1/policies/check", Reply(422, {"problems": [problem]}))
+    result = run("apply", "-f", "p.yaml")
+    assert result.code == 1
+    assert result.err == "lakebed: p.yaml:2: policies[0].for: more than your quota\n"
+    assert [request.method for request in server.seen] == ["POST"]
+
+
+# --- send -----------------------------------------------------------------------------------------
+
+
+def test_send_gives_payload_id_and_time_as_they_are(run: Run, server: FakeServer) -> None:
+    server.on("POST", "/api/v1/messages", Reply(202, {"accepted": 1}))
+    assert run("send", "a/ü b", "21.5", "--id", "ünique", "--time", "1700000000").code == 0
+    (request,) = server.seen
+    assert request.query == {"topic": "a/ü b"}
+    assert request.body == b"21.5"
+    assert request.headers["x-message-id"].encode("latin-1").decode() == "ünique"
+    assert request.headers["x-event-time"] == "2023-11-14T22:13:20Z"
+
+
+def test_send_of_a_dash_sends_stdin_whole(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("POST", "/api/v1/messages", Reply(202, {"accepted": 1}))
+    stdin(monkeypatch, b"\x00\xff\n")
+    assert run("send", "a", "-").code == 0
+    assert server.seen[0].body == b"\x00\xff\n"
+
+
+def test_send_of_lines_makes_a_message_of_each_and_counts_lines_through(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(request: Request) -> Reply:
+        lines = [json.loads(line) for line in request.body.splitlines()]
+        bad = [i for i, line in enumerate(lines, 1) if line.get("value") == "bad"]
+        rejected = [{"line": i, "error": "no"} for i in bad]
+        return Reply(202, {"accepted": len(lines) - len(bad), "rejected": rejected})
+
+    server.on("POST", "/api/v1/messages/batch", batch)
+    stdin(monkeypatch, b"1\r\n" * 5000 + b"bad\n\xff\n2")
+    result = run("send", "a", "--lines", "--time", "0")
+    assert result.code == 1
+    assert result.err == "5002 accepted, 1 rejected\nline 5001: no\n"
+    last = [json.loads(line) for line in server.seen[-1].body.splitlines()]
+    assert last == [
+        {"topic": "a", "time": "1970-01-01T00:00:00Z", "value": "bad"},
+        {"topic": "a", "time": "1970-01-01T00:00:00Z", "payload_base64": "/w=="},
+        {"topic": "a", "time": "1970-01-01T00:00:00Z", "value": "2"},
+    ]
+
+
+def test_a_batch_that_was_rejected_whole_is_reported_line_by_line(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"accepted": 0, "rejected": [{"line": 1, "error": "not your topic"}], "status": 422}
+    server.on("POST", "/api/v1/messages/batch", Reply(422, answer))
+    stdin(monkeypatch, b"1\n")
+    result = run("send", "a", "--lines")
+    assert (result.code, result.err) == (1, "0 accepted, 1 rejected\nline 1: not your topic\n")
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def test_last_asks_by_topic_or_by_filter(run: Run, server: FakeServer) -> None:
+    record = {"topic": "a/b", "time": "2026-01-01T00:00:00Z", "value": 21.5}
+    server.on("GET", "/api/v1/last", Reply(200, {"records": [record]}))
+    assert "21.5" in run("last", "a/b").out
+    run("last", "a/+")
+    assert [request.query for request in server.seen] == [{"topic": "a/b"}, {"filter": "a/+"}]
+
+
+def test_last_of_a_topic_nobody_keeps_is_a_no(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/last", Reply(200, {"records": []}))
+    result = run("last", "a")
+    assert result.code == 1
+    assert "keep: last_value" in result.err
+
+
+def test_flow_shows_reasons_beside_their_sum(run: Run, server: FakeServer) -> None:
+    counts = {"received": 5, "kept": 2, "filtered": {"unique": 2, "min": 1}, "late": 0}
+    server.on("GET", "/api/v1/flow", Reply(200, counts))
+    lines = [line.split() for line in run("flow").out.splitlines()]
+    assert ["filtered", "3"] in lines
+    assert ["filtered:", "unique", "2"] in lines
+
+
+def test_flow_by_topic_is_one_line_each(run: Run, server: FakeServer) -> None:
+    rows = [{"topic": "a", "kept": 1}, {"topic": "b", "kept": 2}]
+    server.on("GET", "/api/v1/flow", Reply(200, {"topics": rows}))
+    assert len(run("flow", "--by", "topic").out.splitlines()) == 3
+    assert server.seen[0].query == {"by": "topic"}
+
+
+def test_topics_follows_pages_to_the_end(run: Run, server: FakeServer) -> None:
+    def topics(request: Request) -> Reply:
+        first = "after" not in request.query
+        page = {"topics": [{"topic": "a" if first else "b"}], "next": "a" if first else None}
+        return Reply(200, page)
+
+    server.on("GET", "/api/v1/topics", topics)
+    assert run("topics", "--format", "json").out.count('"topic"') == 2
+
+
+def test_policies_lists_them_and_shows_one_as_a_file(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/policies", Reply(200, {"policies": [POLICY]}))
+    server.on("GET", "/api/v1/policies/raw", Reply(200, POLICY))
+    assert "for=1d" in run("policies").out
+    shown = run("policies", "raw").out
+    assert shown.startswith("policies:\n- name: raw\n")
+
+
+def test_tap_prints_messages_and_leaves_out_heartbeats(run: Run, server: FakeServer) -> None:
+    body = (
+        b'\n{"topic":"a","time":"2026-01-01T00:00:00Z","value":"1"}\n\n{"dropped":7}\n'
+        b'{"topic":"a","time":"2026-01-01T00:00:01Z","value":"\\u001b[2J2"}\n'
+        b'{"topic":"a","time":"2026-01-01T00:00:02Z","payload_base64":"/w=="}\n'
+    )
+    server.on("GET", "/api/v1/tap", Reply(200, body))
+    result = run("tap", "a/#", "--count", "2")
+    assert result.out == "2026-01-01T00:00:00Z a 1\n2026-01-01T00:00:01Z a [2J2\n"
+    assert "7 messages" in result.err
+    assert server.seen[0].query == {"filter": "a/#"}
+
+
+def test_token_add_prints_the_secret_and_nothing_else(run: Run, server: FakeServer) -> None:
+    server.on("POST", "/api/v1/tokens", Reply(201, {"token": "s3cret", "name": "gate"}))
+    result = run("token", "add", "gate", "--owner", "plant", "--publish", "a/#", "--publish", "b")
+    assert result.out == "s3cret\n"
+    assert json.loads(server.seen[0].body) == {
+        "owner": "plant",
+        "name": "gate",
+        "publish": ["a/#", "b"],
+        "read": ["#"],
+        "admin": False,
+    }
+
+
+def test_token_revoke_names_owner_and_token(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", "/api/v1/tokens", Reply(204))
+    assert run("token", "revoke", "gate").code == 0
+    assert server.seen[0].query == {"owner": "admin", "name": "gate"}
+
+
+def test_tables_in_a_pipe_are_never_cut(run: Run, server: FakeServer) -> None:
+    long = "x" * 500
+    server.on("GET", "/api/v1/usage", Reply(200, {"usage": [{"topic": long, "rows": 1}]}))
+    assert long in run("usage").out
