@@ -1,0 +1,154 @@
+"""Windows aligned to the clock on the wall, as arrays of microseconds UTC.
+
+Two rules, both of which cut all of time into windows without gap or overlap:
+
+* Up to an hour, windows follow each other from the full local hour on. When clocks go back, the
+  repeated hour has windows of its own. Where a change of the offset shifts the grid (Lord Howe
+  Island moves by half an hour) the window it falls into ends there.
+* Longer ones begin when the clock first shows a multiple of `every` since local midnight, or, in
+  zones and nights where that time is left out, when it has jumped past it. So a day has 23, 24 or
+  25 hours, and the window in which clocks change is longer or shorter by as much.
+
+    zone ──scan 1970 to 2100, once──> changes[m], offsets[m+1] ──searchsorted──> bounds of n times
+"""
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+
+from lakebed.messages import Ints
+from lakebed.times import DAY, HOUR, LATEST, SECOND, Micros, to_datetime
+
+# the zone database holds no two changes that undo each other within less than a week
+_STEP = 3 * DAY
+
+
+class Alignment:
+    """Where windows of one width begin and end in one time zone."""
+
+    def __init__(self, every: Micros, timezone: str) -> None:
+        """
+        Args:
+            every: divides an hour, or is a multiple of an hour that divides a day.
+            timezone: IANA name.
+        """
+        self._every = every
+        self._zone = _zone(timezone)
+        self._grid = _grid(self._zone, every) if every <= HOUR else None
+
+    def bounds(self, times: Ints) -> tuple[Ints, Ints]:
+        """The window [start, end) of each time.
+
+        Args:
+            times: int64[n], microseconds UTC.
+
+        Returns:
+            start and end, int64[n] each, with start <= time < end.
+        """
+        if self._grid is not None:
+            return self._on_grid(self._grid, times)
+        if not len(self._zone.changes):
+            offset = self._zone.offsets[0]
+            start = _floor(times + offset, self._every) - offset
+            return start, start + self._every
+        return self._on_wall(times)
+
+    def _on_grid(self, grid: "_Zone", times: Ints) -> tuple[Ints, Ints]:
+        if not len(grid.changes):
+            start = _floor(times - grid.offsets[0], self._every) + grid.offsets[0]
+            return start, start + self._every
+        place = np.searchsorted(grid.changes, times, side="right")
+        phase = grid.offsets[place]
+        start = _floor(times - phase, self._every) + phase
+        end = start + self._every
+        # a change of the grid is the end of one window and the start of the next
+        start = np.maximum(start, np.append(np.iinfo(np.int64).min, grid.changes)[place])
+        end = np.minimum(end, np.append(grid.changes, np.iinfo(np.int64).max)[place])
+        return start, end
+
+    def _on_wall(self, times: Ints) -> tuple[Ints, Ints]:
+        zone, every = self._zone, self._every
+        place = np.searchsorted(zone.changes, times, side="right")
+        shown = _floor(times + zone.offsets[place], every)
+        start, end = zone.reaches(shown), zone.reaches(shown + every)
+        # clocks that go back past the edge of a window do not lead back into it
+        while (passed := end <= times).any():
+            shown = np.where(passed, shown + every, shown)
+            start = np.where(passed, end, start)
+            end = np.where(passed, zone.reaches(shown + every), end)
+        return start, end
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """A function of time that changes now and then.
+
+    Attributes:
+        changes: int64[m], instants (microseconds UTC), ascending.
+        offsets: int64[m+1], its value before the first change, between two, after the last: what
+            to add to UTC for the clock on the wall, or the phase of a grid.
+        furthest: int64[m], the furthest the clock on the wall has come by each change.
+    """
+
+    changes: Ints
+    offsets: Ints
+    furthest: Ints
+
+    def reaches(self, shown: Ints) -> Ints:
+        """The first instant at which the clock shows this time or a later one; int64[n]."""
+        place = np.searchsorted(self.furthest, shown, side="right")
+        earliest: Ints = np.append(np.iinfo(np.int64).min, self.changes)[place]
+        instants: Ints = np.maximum(shown - self.offsets[place], earliest)
+        return instants
+
+
+def _floor(times: Ints, every: Micros) -> Ints:
+    floor: Ints = times - np.mod(times, every)
+    return floor
+
+
+def _zone_of(changes: list[Micros], offsets: list[Micros]) -> _Zone:
+    instants, values = np.array(changes, np.int64), np.array(offsets, np.int64)
+    return _Zone(instants, values, np.maximum.accumulate(instants + values[:-1]))
+
+
+@lru_cache(64)
+def _zone(timezone: str) -> _Zone:
+    """The offsets of a zone; before 1970 and after 2100 the nearest one holds."""
+    zone = zoneinfo.ZoneInfo(timezone)
+    changes: list[Micros] = []
+    offsets = [_offset(zone, 0)]
+    for before in range(0, LATEST, _STEP):
+        after = min(before + _STEP, LATEST)
+        while _offset(zone, after) != offsets[-1]:
+            changes.append(_first_change(zone, max(before, changes[-1] if changes else 0), after))
+            offsets.append(_offset(zone, changes[-1]))
+    return _zone_of(changes, offsets)
+
+
+def _first_change(zone: zoneinfo.ZoneInfo, before: Micros, after: Micros) -> Micros:
+    """The second at which the offset is no longer that of `before`."""
+    same = _offset(zone, before)
+    while after - before > SECOND:
+        middle = (before + after) // (2 * SECOND) * SECOND
+        if _offset(zone, middle) == same:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def _offset(zone: zoneinfo.ZoneInfo, micros: Micros) -> Micros:
+    offset = datetime.astimezone(to_datetime(micros), zone).utcoffset()
+    assert offset is not None
+    return offset // timedelta(microseconds=1)
+
+
+def _grid(zone: _Zone, every: Micros) -> _Zone:
+    """The phase of the grid of windows, and when it changes: for most zones, never."""
+    phases = np.mod(-zone.offsets, every)
+    shifts = phases[1:] != phases[:-1]
+    return _zone_of(zone.changes[shifts].tolist(), [int(phases[0]), *phases[1:][shifts].tolist()])
