@@ -9,7 +9,6 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -30,6 +29,7 @@ from lakebed.sources.mqtt.handshake import (
     Will,
     take_connect,
 )
+from lakebed.sources.mqtt.holding import Hold, Holding
 from lakebed.sources.mqtt.listening import Listening
 from lakebed.sources.mqtt.reasons import (
     ProtocolError,
@@ -62,16 +62,6 @@ WRITE_BUFFER = 2**18
 _NEVER = 0xFFFFFFFF  # a session expiry interval without end (section 3.1.2.11.2)
 
 
-class Hold(Flag):
-    """Why a connection's socket is not read now."""
-
-    NONE = 0
-    GREETING = auto()  # CONNECT is being answered
-    INTAKE = auto()  # the journal takes nothing more for now
-    WRITING = auto()  # the peer does not read our acks
-    STOPPING = auto()
-
-
 @dataclass(slots=True)
 class Shared:
     """What the connections of one endpoint have in common; `clock` is set by its sweep."""
@@ -102,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._listening: Listening | None = None
         self._will: Will | None = None
-        self._hold = Hold.NONE
+        self._holding: Holding | None = None
         self._ended = False
         self._patience = shared.settings.mqtt.connect_timeout / SECOND
         self.heard = shared.clock
@@ -112,6 +102,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         shared = self._shared
         self._transport = cast(asyncio.Transport, transport)
+        self._holding = Holding(self._transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
         full = len(shared.connections) >= shared.settings.mqtt.max_connections
         if full or not shared.open:
@@ -171,24 +162,22 @@ class Connection(asyncio.Protocol):
     # --- reading is held and released ------------------------------------------------------------
 
     def hold(self, why: Hold) -> None:
-        transport = self._transport
-        if not self._hold and transport is not None and not transport.is_closing():
-            transport.pause_reading()
-        self._hold |= why
+        if self._holding is not None:
+            self._holding.hold(why)
 
     def release(self, why: Hold) -> None:
-        transport = self._transport
-        if self._hold and not self._hold & ~why and transport is not None:
-            if not transport.is_closing():
-                transport.resume_reading()
-            if why & (Hold.INTAKE | Hold.GREETING):
-                self.heard = self._shared.clock  # its silence was our doing
-        self._hold &= ~why
+        if self._holding is None:
+            return
+        if why in self._holding and why is not Hold.WRITING:
+            self.heard = self._shared.clock  # its silence was our doing
+        self._holding.release(why)
 
     def check_alive(self, clock: float) -> None:
         """Section 3.1.2.10: one and a half times the keep-alive without a packet is the end."""
         silent = clock - self.heard
-        if not self._patience or silent <= self._patience or self._hold & Hold.INTAKE:
+        if not self._patience or silent <= self._patience:
+            return
+        if self._holding is not None and Hold.INTAKE in self._holding:
             return
         if self._ended or self._decoder is None:
             self._count("connect_timeout")

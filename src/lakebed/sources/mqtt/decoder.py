@@ -24,6 +24,7 @@ Control: TypeAlias = (
     Answer | Ping | Subscribe | Unsubscribe | SubAck | UnsubAck | ConnAck | Disconnect | Auth
 )
 Parser = Callable[[Reader, int, int], Control]
+Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
 
 TOPICS_BYTES = 2**18
 """Bytes of distinct topic names remembered per connection; beyond, the memory starts anew."""
@@ -76,6 +77,7 @@ class Decoder(Generic[T]):
         payload_maximum: bytes; larger messages become `Refused`.
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
         alias_maximum: topic aliases the peer may use (MQTT 5).
+        accept: event time and id of a message with properties; may raise `Refuse`.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Decoder(Generic[T]):
         payload_maximum: int,
         packet_maximum: int,
         alias_maximum: int = 0,
+        accept: Accept | None = None,
     ) -> None:
         self._version = version
         self._parsers = parsers
@@ -94,6 +97,7 @@ class Decoder(Generic[T]):
         self._payload_maximum = payload_maximum
         self._packet_maximum = packet_maximum
         self._alias_maximum = alias_maximum
+        self._accept = accept or message_properties
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 2
@@ -227,7 +231,8 @@ class Decoder(Generic[T]):
         name = self._named(name, found.get("topic_alias"))
         try:
             target = self._target(name)
-            event, identifier = self._accept(payload, found)
+            self._check_payload(payload)
+            event, identifier = self._accept(payload, found) if found else (UNSET, "")
         except Refuse as refuse:
             self._end_run()
             self._events.append(Refused(qos, packet_id, refuse.reason, refuse.text))
@@ -283,14 +288,12 @@ class Decoder(Generic[T]):
         self._topics[name] = target
         return target
 
-    def _accept(self, payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
-        """Event time and id from the user properties `time` and `id`."""
+    def _check_payload(self, payload: bytes) -> None:
         if len(payload) > self._payload_maximum:
             raise Refuse(
                 Reason.QUOTA_EXCEEDED,
                 f"a payload of {len(payload)} bytes, the maximum is {self._payload_maximum}",
             )
-        return message_properties(payload, found) if found else (UNSET, "")
 
     def _begin_run(self, qos: int, special: bool) -> Run[T]:
         self._end_run()

@@ -15,7 +15,8 @@ import structlog
 
 from lakebed.errors import Problem, SettingsError
 from lakebed.settings import Settings, split_address
-from lakebed.sources.mqtt.connection import Connection, Hold, Shared
+from lakebed.sources.mqtt.connection import Connection, Shared
+from lakebed.sources.mqtt.holding import Hold
 from lakebed.sources.mqtt.reasons import Reason
 from lakebed.sources.mqtt.sessions import Sessions
 from lakebed.sources.mqtt.stats import Stats

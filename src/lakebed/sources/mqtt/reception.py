@@ -76,6 +76,8 @@ class Reception:
         write: sends bytes to the peer; not called after `close`.
         in_flight_maximum: QoS 1 and 2 messages that may be unanswered (MQTT 5, section 3.3.4).
         explain: whether refusals carry a reason string (MQTT 5).
+        forgiving: what is refused is acknowledged all the same where no reason can be told: a
+            broker would only send it again, to the end of time.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Reception:
         *,
         in_flight_maximum: int = 65535,
         explain: bool = True,
+        forgiving: bool = False,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -98,6 +101,7 @@ class Reception:
         self._stats = stats
         self._maximum = in_flight_maximum
         self._explain = explain
+        self._forgiving = forgiving
         self._open = True
         self.in_flight = 0
         self.pending = 0
@@ -235,18 +239,19 @@ class Reception:
     def _refuse(self, offer: _Offer, refused: Refused) -> None:
         """Section 4.13: by the ack if one can carry it, else by ending the connection."""
         self._stats.refused[reason_name(refused.reason)] += 1
-        if not (self._five and refused.qos):
+        if not self._forgiving and not (self._five and refused.qos):
             raise ProtocolError(refused.reason, refused.text)
+        if not refused.qos:
+            return
         self._arrive(1)
         offer.settled += 1
-        offer.acks.append(
-            Answer(
-                PUBACK if refused.qos == 1 else PUBREC,
-                int.from_bytes(refused.packet_id, "big"),
-                refused.reason,
-                {"reason_string": refused.text} if self._explain else {},
-            ).encode(V5)
-        )
+        kind = PUBACK if refused.qos == 1 else PUBREC
+        packet_id = int.from_bytes(refused.packet_id, "big")
+        explained = {"reason_string": refused.text} if self._explain else {}
+        if self._five:
+            offer.acks.append(Answer(kind, packet_id, refused.reason, explained).encode(V5))
+        else:
+            offer.acks.append(answers(kind, [refused.packet_id]))
 
 
 def _column(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T] | None:

@@ -1,18 +1,25 @@
 """An endpoint on loopback over an intake in memory, whose `done` the test can hold back."""
 
 import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import paho.mqtt.publish as publishing
 import pytest
 import uvloop
 
 from lakebed.messages import Channel
 from lakebed.policies.topics import matches
 from lakebed.ports import Identity
-from lakebed.settings import Settings
+from lakebed.settings import MqttSource, Settings
+from lakebed.sources.mqtt.client import MqttClient
 from lakebed.sources.mqtt.decoder import AT_CLIENT, Decoder
 from lakebed.sources.mqtt.endpoint import MqttEndpoint
 from lakebed.sources.mqtt.handshake import ConnAck, Connect
@@ -224,9 +231,7 @@ class Bench:
         return wire, answer
 
     async def until(self, true: Callable[[], bool]):
-        async with asyncio.timeout(10):
-            while not true():  # noqa: ASYNC110 (any condition of a test)
-                await asyncio.sleep(0.005)
+        await until(true)
 
     async def close(self):
         for wire in self._wires:
@@ -301,3 +306,146 @@ def certificate(tmp_path: Path):
 
 def channel(topic: str, owner: str = "ada") -> Channel:
     return Channel(owner, topic)
+
+
+# --- brokers --------------------------------------------------------------------------------------
+
+
+class Mosquitto:
+    """Debian's mosquitto with persistence, so that sessions survive a restart."""
+
+    def __init__(self, program: str, folder: Path):
+        self.program, self.folder, self.port = program, folder, free_port()
+        self.process = None
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {folder}/\nmax_queued_messages 0\nuser root\n"
+        )
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.program, "-c", str(self.folder / "mosquitto.conf")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        await_port(self.port)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+class Rumqttd:
+    """rumqttd as the package iotcore ships it: a broker of quite another make."""
+
+    def __init__(self):
+        from iotcore import Broker
+
+        self.port = free_port()
+        self.broker = Broker(port=self.port, listen="127.0.0.1")
+
+    def start(self):
+        self.broker.start()
+
+    def stop(self):
+        self.broker.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def await_port(port: int) -> None:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens at port {port}")
+
+
+def missing(what: str):
+    """A missing server skips at a desk and fails in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path):
+    program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None:
+        missing("mosquitto")
+    broker = Mosquitto(program, tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def rumqttd():
+    try:
+        import iotcore  # noqa: F401
+    except ImportError:
+        missing("iotcore")
+    broker = Rumqttd()
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def broker(request):
+    """Indirect: the broker named by the parameter."""
+    return request.getfixturevalue(request.param)
+
+
+class Joined:
+    """A client source at a broker, over an intake in memory."""
+
+    def __init__(self, port, intake=None, **rest):
+        source = MqttSource.model_validate(
+            {"name": "test", "url": f"mqtt://127.0.0.1:{port}", "topics": ["t/#"], "owner": "ada"}
+            | rest
+        )
+        self.intake = intake or MemoryIntake()
+        self.client = MqttClient(source, self.intake, self.intake.known, payload_maximum=2**18)
+
+    async def start(self):
+        await self.client.start()
+        await until(lambda: self.client.health().ok)
+
+    async def stop(self):
+        await self.client.stop()
+
+
+async def until(true: Callable[[], bool]):
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 (any condition of a test)
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def joined():
+    return Joined
+
+
+@pytest.fixture
+def wait_until():
+    return until
+
+
+@pytest.fixture
+def send():
+    """`await send(port, [(topic, payload, qos)])`: by paho, as anybody at the broker would."""
+
+    def publish_all(port, messages):
+        publishing.multiple(
+            [{"topic": t, "payload": p, "qos": q} for t, p, q in messages], "127.0.0.1", port
+        )
+
+    return lambda port, messages: asyncio.to_thread(publish_all, port, messages)

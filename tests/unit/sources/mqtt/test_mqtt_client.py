@@ -1,0 +1,191 @@
+"""The client at real brokers: what it acknowledges, and what it gets again."""
+
+import pytest
+
+from lakebed.errors import SettingsError
+from lakebed.settings import MqttSource
+from lakebed.sources.mqtt.client import MqttClient
+
+EVERYWHERE = pytest.mark.parametrize(
+    ("broker", "version"),
+    [
+        pytest.param("mosquitto", "5", marks=pytest.mark.server("mosquitto")),
+        pytest.param("mosquitto", "3.1.1", marks=pytest.mark.server("mosquitto")),
+        pytest.param("rumqttd", "3.1.1", marks=pytest.mark.server("iotcore")),
+    ],
+    indirect=["broker"],
+)
+
+
+def numbered(prefix, n, qos=1):
+    return [(f"t/{prefix}", b"%d" % i, qos) for i in range(n)]
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_messages_of_every_quality_arrive_in_order(run, joined, send, wait_until, broker, version,
+                                                   qos):  # fmt: skip
+    async def story():
+        source = joined(broker.port, version=version, qos=qos)
+        await source.start()
+        await send(broker.port, numbered("a", 200, qos))
+        await wait_until(lambda: len(source.intake.messages) == 200)
+        assert source.intake.seen == [("t/a", b"%d" % i) for i in range(200)]
+        assert source.intake.owners == {"ada": 200}
+        await source.stop()
+
+    run(story())
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_was_not_durable_comes_again_to_the_next_process(run, joined, send, wait_until, broker,
+                                                             version, qos):  # fmt: skip
+    async def story():
+        first = joined(broker.port, version=version, qos=qos)
+        await first.start()
+        first.intake.hold()
+        await send(broker.port, numbered("a", 10, qos))
+        await wait_until(lambda: sum(first.client.stats.publishes) >= 1)
+        await first.client.stop(grace=0)  # nothing became durable, nothing was acknowledged
+        second = joined(broker.port, version=version, qos=qos)
+        await second.start()
+        await wait_until(lambda: len(second.intake.messages) >= 10)
+        assert sorted(set(second.intake.seen)) == sorted(("t/a", b"%d" % i) for i in range(10))
+        await second.stop()
+
+    run(story())
+
+
+@EVERYWHERE
+def test_what_is_sent_while_we_are_away_waits_at_the_broker(run, joined, send, wait_until, broker,
+                                                           version):  # fmt: skip
+    async def story():
+        first = joined(broker.port, version=version)
+        await first.start()
+        await first.stop()
+        await send(broker.port, numbered("a", 20))
+        second = joined(broker.port, version=version)
+        await second.start()
+        await wait_until(lambda: len(second.intake.messages) >= 20)
+        assert second.intake.seen == [("t/a", b"%d" % i) for i in range(20)]
+        await second.stop()
+
+    run(story())
+
+
+@EVERYWHERE
+def test_a_broker_that_restarts_is_joined_again(run, joined, send, wait_until, broker, version):
+    async def story():
+        source = joined(broker.port, version=version)
+        await source.start()
+        await send(broker.port, numbered("a", 5))
+        await wait_until(lambda: len(source.intake.messages) == 5)
+        broker.stop()
+        await wait_until(lambda: not source.client.health().ok)
+        broker.start()
+        await wait_until(lambda: source.client.health().ok)
+        await send(broker.port, numbered("b", 5))
+        await wait_until(lambda: source.intake.seen[-1] == ("t/b", b"4"))
+        await source.stop()
+
+    run(story())
+
+
+@EVERYWHERE
+def test_acks_of_an_old_link_are_dropped_and_the_messages_come_again(run, joined, send, wait_until,
+                                                                    broker, version):  # fmt: skip
+    async def story():
+        source = joined(broker.port, version=version)
+        await source.start()
+        source.intake.hold()
+        await send(broker.port, numbered("a", 3))
+        await wait_until(lambda: sum(source.client.stats.publishes) == 3)
+        source.client._link.abort()
+        await wait_until(lambda: source.client.stats.connections == 2)
+        source.intake.release()
+        await wait_until(lambda: sum(source.client.stats.publishes) >= 6)
+        assert set(source.intake.seen) == {("t/a", b"%d" % i) for i in range(3)}
+        await source.stop()
+
+    run(story())
+
+
+@pytest.mark.server("mosquitto")
+def test_a_qos_2_message_that_comes_again_is_stored_once(run, joined, send, wait_until, mosquitto):
+    async def story():
+        source = joined(mosquitto.port, qos=2)
+        await source.start()
+        source.intake.hold()
+        await send(mosquitto.port, numbered("a", 3, 2))
+        await wait_until(lambda: source.client.stats.publishes[2] == 3)
+        source.client._link.abort()
+        await wait_until(lambda: source.client.stats.resent == 3)
+        source.intake.release()
+        await wait_until(lambda: not source.intake.keys and len(source.intake.messages) == 3)
+        await source.stop()
+
+    run(story())
+
+
+@EVERYWHERE
+def test_a_shared_subscription_spreads_over_gateways(run, joined, send, wait_until, broker,
+                                                    version):  # fmt: skip
+    async def story():
+        gateways = [
+            joined(broker.port, version=version, topics=["$share/lake/t/#"], client_id=f"g{i}")
+            for i in range(2)
+        ]
+        for gateway in gateways:
+            await gateway.start()
+        await send(broker.port, numbered("a", 100))
+        await wait_until(lambda: sum(len(g.intake.messages) for g in gateways) == 100)
+        everything = [message for g in gateways for message in g.intake.seen]
+        assert len(set(everything)) == 100
+        assert all(g.intake.messages for g in gateways)
+        for gateway in gateways:
+            await gateway.stop()
+
+    run(story())
+
+
+@pytest.mark.server("mosquitto")
+def test_a_shut_intake_stops_the_reading(run, joined, send, wait_until, mosquitto):
+    async def story():
+        source = joined(mosquitto.port, topics=["t/#", "u/+"], receive_maximum=10)
+        await source.start()
+        source.intake.turn(False)
+        await send(mosquitto.port, numbered("a", 50))
+        assert source.intake.messages == []
+        source.intake.turn(True)
+        await wait_until(lambda: len(source.intake.messages) == 50)
+        await source.stop()
+
+    run(story())
+
+
+def test_a_broker_that_is_away_is_told_by_health(run, joined, wait_until):
+    async def story():
+        source = joined(1)
+        await source.client.start()
+        await wait_until(lambda: "cannot connect" in source.client.health().message)
+        assert not source.client.health().ok
+        await source.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("url", "http://host"),
+        ("url", "mqtt://host:99999"),
+        ("topics", ["a#"]),
+        ("topics", ["$share/group"]),
+        ("ca_file", "/nowhere.pem"),
+    ],
+)
+def test_wrong_settings_are_named(key, value):
+    given = {"name": "n", "url": "mqtts://host", "topics": ["#"]} | {key: value}
+    with pytest.raises(SettingsError, match=rf"sources\.n\.{key}"):
+        MqttClient(MqttSource.model_validate(given), None, None, payload_maximum=1)
