@@ -39,8 +39,8 @@ class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
 
     owner: str
     name: str
-    publish: list[str] = ["#"]
-    read: list[str] = ["#"]
+    publish: tuple[str, ...] = ("#",)
+    read: tuple[str, ...] = ("#",)
     admin: bool = False
 
 
@@ -52,9 +52,7 @@ def create_token(given: Given, who: Admin, body: Body) -> dict[str, Any]:
     """Make a token. This answer is the only time it can be seen."""
     wanted: TokenDocument = document_in(body, _decode)
     _check(wanted)
-    identity = Identity(
-        wanted.owner, wanted.name, tuple(wanted.publish), tuple(wanted.read), wanted.admin
-    )
+    identity = Identity(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
     return {"token": given.catalog.add_token(identity), **_show(identity)}
 
 

@@ -97,4 +97,16 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
         plain: bytes = reader.read(limit + 1)
+    if len(plain) <= limit:
+        _check_complete(decompressor, body)
     return plain
+
+
+def _check_complete(decompressor: zstandard.ZstdDecompressor, body: bytes) -> None:
+    """The reader says nothing of a frame cut off. What it would hold is bounded by now."""
+    while body:
+        frame = decompressor.decompressobj()
+        frame.decompress(body)
+        if not frame.eof:
+            raise EOFError
+        body = frame.unused_data

@@ -21,16 +21,16 @@ from lakebed.errors import Unavailable
 router = APIRouter(tags=["health"])
 
 
-@router.api_route("/healthz", methods=["GET", "HEAD"], operation_id="healthz")
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz")
 async def healthz() -> dict[str, Any]:
     """The process answers."""
     return {"status": "alive", "version": __version__}
 
 
-@router.api_route(
+@router.head("/readyz", include_in_schema=False)
+@router.get(
     "/readyz",
-    methods=["GET", "HEAD"],
-    operation_id="readyz",
     responses={503: {"description": "Some part is not ready; the body says which."}},
 )
 def readyz(given: Given) -> Response:

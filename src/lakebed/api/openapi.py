@@ -152,7 +152,6 @@ def _page(document: dict[str, Any]) -> str:
         _row(method, path, operation)
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if method != "head"
     ]
     title = html.escape(document["info"]["title"])
     return _PAGE.format(title=title, rows="\n".join(rows))

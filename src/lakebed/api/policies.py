@@ -59,6 +59,7 @@ def list_policies(given: Given, who: Asker) -> dict[str, Any]:
 def create_policy(given: Given, who: Asker, posted: Posted, response: Response) -> dict[str, Any]:
     """Write a new policy; 409 if its name is taken. It takes effect within two seconds."""
     ((stored, _),) = given.catalog.put_policies(who.owner, [to_document(posted)], create=True)
+    given.policies_changed()
     response.headers["Location"] = f"/api/v1/policies/{stored.name}"
     return _show(stored, response)
 
@@ -117,6 +118,7 @@ def put_policy(
             raise BadRequest("name", f"the address says {name!r}, the document another name")
     posted = parse(document, who.owner, default_timezone=given.settings.keeper.timezone)
     ((stored, created),) = given.catalog.put_policies(who.owner, [to_document(posted)])
+    given.policies_changed()
     if created:
         response.status_code = 201
     return _show(stored, response)
@@ -126,6 +128,7 @@ def put_policy(
 def delete_policy(given: Given, who: Asker, name: str) -> None:
     """Stop keeping by it. What it kept stays readable under its name."""
     given.catalog.delete_policy(who.owner, name)
+    given.policies_changed()
 
 
 def _show(stored: StoredPolicy, response: Response) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Services:
         ready: the health of every part this process depends on, by name.
         preview: what a policy would have kept of the journal's recent past.
         intake: None in a process that accepts no messages.
+        policies_changed: called when policies were written or deleted; any thread.
         metrics: sources of further metrics for /metrics.
     """
 
@@ -83,4 +84,5 @@ class Services:
     ready: Callable[[], dict[str, Health]]
     preview: Callable[[Policy], dict[str, Any]]
     intake: Intake | None = None
+    policies_changed: Callable[[], None] = lambda: None
     metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

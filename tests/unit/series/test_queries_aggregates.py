@@ -1,5 +1,6 @@
 """Reading aggregates from the real engine: fragments merge into windows as numpy would have it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from lakebed.series import sketch
 from lakebed.series.reading import aggregates
 from lakebed.series.reading.question import Question
 
-from .conftest import Insert
+Insert = Callable[..., None]
 
 HOUR = 3600
 START = 1_790_002_800  # a full hour

@@ -1,5 +1,6 @@
 """Reading raw kinds from the real engine: ranges, orders, pages, duplicates, expiry, wildcards."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from lakebed.ports import Series
 from lakebed.series.reading import records
 from lakebed.series.reading.question import Page, Question
 
-from .conftest import Insert
+Insert = Callable[..., None]
 
 T0 = 1_790_000_000_000_000
 

@@ -1,0 +1,175 @@
+"""The application over real stores, asked through httpx; nothing listens on a port."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lakebed.api.app import Application, create_app
+from lakebed.api.services import Services
+from lakebed.catalog.sql import SqlCatalog, open_catalog
+from lakebed.errors import LakebedError
+from lakebed.journal.memory import MemoryJournal
+from lakebed.messages import Entry
+from lakebed.ports import Health, Identity, Series
+from lakebed.settings import Http, Limits, Settings
+from lakebed.sources.access import Access
+from lakebed.sources.feed import LiveFeed
+from lakebed.sources.intake import Intake
+
+SETTINGS = Settings(http=Http(max_body=100_000), limits=Limits(payload=1_000))
+ANN, EVE, ADMIN, ROOMS = "ann-token", "eve-token", "admin-token", "rooms-token"
+
+
+class Api:
+    """One application on an event loop of its own thread.
+
+    Attributes:
+        token: sent along; None sends none.
+        ready: what /readyz is told.
+    """
+
+    def __init__(self, catalog: SqlCatalog, series: Series) -> None:
+        self.catalog = catalog
+        self.journal = MemoryJournal()
+        self.fatal: list[BaseException] = []
+        self.ready: dict[str, Health] = {"journal": Health(True, detail={"bytes": 5})}
+        self.changes = 0
+        self._series = series
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.app: Application = self.run(self._open())
+
+    async def _open(self) -> Application:
+        self.intake = Intake(self.journal, on_fatal=self.fatal.append, patience=0.05)
+        await self.intake.start()
+        self.feed = LiveFeed(self.journal)
+        self.services = Services(
+            settings=SETTINGS,
+            journal=self.journal,
+            series=self._series,
+            catalog=self.catalog,
+            access=Access(self.catalog, ttl=0.0),
+            feed=self.feed,
+            ready=lambda: self.ready,
+            preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
+            intake=self.intake,
+            policies_changed=self._changed,
+        )
+        return create_app(self.services)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def close(self) -> None:
+        self.run(self.feed.close())
+        self.run(self.intake.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def ask(self, method: str, path: str, token: str | None = ANN, **more: Any) -> httpx.Response:
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://lakebed") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        answer: httpx.Response = self.run(ask())
+        return answer
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("POST", path, **more)
+
+    def appended(self, since: int) -> list[tuple[str, str, bytes]]:
+        """Owner, topic and payload of what the journal holds from an offset on."""
+        return [
+            (*entry.batch.channels[code], payload)
+            for entry in self.entries(since)
+            for code, payload in zip(entry.batch.channel, entry.batch.payloads, strict=True)
+        ]
+
+    def entries(self, since: int) -> list[Entry]:
+        return self.journal.entries(0, since, 1_000_000)
+
+    @property
+    def end(self) -> int:
+        return self.journal.end
+
+
+class NoSeries:
+    """For routes that do not read the series: reading it fails the test."""
+
+    def insert(self, table: str, rows: Any) -> None:
+        raise AssertionError("nothing is written here")
+
+    def query(self, sql: str, parameters: Any) -> Any:
+        raise AssertionError("nothing is read here")
+
+    def health(self) -> Health:
+        return Health(True)
+
+    def close(self) -> None:
+        pass
+
+
+Open = Callable[[Series], Api]
+
+
+@pytest.fixture(scope="module")
+def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    opened: list[Api] = []
+
+    def open(series: Series) -> Api:
+        home: Path = tmp_path_factory.mktemp("home")
+        catalog = open_catalog("sqlite:catalog.db", home)
+        for token, identity in {
+            ANN: Identity("ann", "all"),
+            EVE: Identity("eve", "all"),
+            ADMIN: Identity("admin", "admin", admin=True),
+            ROOMS: Identity("ann", "rooms", publish=("room/#",), read=("room/#",)),
+        }.items():
+            catalog.add_token(identity, token)
+        opened.append(Api(catalog, series))
+        return opened[-1]
+
+    yield open
+    for api in opened:
+        api.close()
+        api.catalog.close()
+
+
+@pytest.fixture(scope="module")
+def api(open_api: Open) -> Api:
+    """Without a series store."""
+    return open_api(NoSeries())
+
+
+def problem(answer: httpx.Response, status: int, where: str | None = None) -> dict[str, Any]:
+    """The problem document of an answer, which must be one (RFC 9457)."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert document["status"] == status
+    assert document["title"]
+    if where is not None:
+        assert where in [entry["where"] for entry in document["problems"]], document
+    return document
+
+
+class Broken(LakebedError):
+    pass
