@@ -1,0 +1,448 @@
+"""What the policies of a case must keep, worked out one message at a time.
+
+    python tests/cases/reference.py [--write] [CASE ...]
+
+It shares nothing with the program under test: the standard library, exact fractions, no columns,
+no batches, no state that is saved. YAML is read with PyYAML. Where a rule could be read in two
+ways, the comment says which reading is meant. `--write` makes the files `expected.json` anew; they
+are to be read by a person before they are committed.
+"""
+
+import base64
+import json
+import math
+import re
+import statistics
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+CASES = Path(__file__).parent
+FUTURE = timedelta(days=1)  # how far ahead of its arrival an event time may lie
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NEAREST = (
+    "kept", "unique", "max_rate", "deny", "allow", "max", "min", "late", "inactive",
+    "out_of_range_time", "bad_time", "out_of_range", "not_finite", "not_a_number", "not_text",
+    "missing_path", "not_json", "max_size", "skipped",
+)  # fmt: skip
+"""Outcomes; a message under several policies counts in the whole by the first of these."""
+
+DEFAULT_FUNCTIONS = {"number": ["min", "max", "sum", "avg"], "text": ["count"]}
+SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+SIZES = {"KiB": 1024, "MiB": 1024**2, "": 1}
+
+
+class Dropped(Exception):
+    """The message is not kept; the argument is the outcome."""
+
+
+# --- reading a case -------------------------------------------------------------------------------
+
+
+def instant(text: Any) -> datetime:
+    """RFC 3339, or seconds since the epoch."""
+    if isinstance(text, datetime):
+        return text.astimezone(UTC)
+    if isinstance(text, str):
+        return datetime.fromisoformat(text).astimezone(UTC)
+    return EPOCH + timedelta(microseconds=round(Fraction(text) * 1_000_000))
+
+
+def span(text: Any) -> timedelta:
+    if not isinstance(text, str):
+        return timedelta(seconds=text)
+    number, unit = re.fullmatch(r"([\d.]+)(\w)", text).groups()  # type: ignore[union-attr]
+    return timedelta(seconds=float(number) * SPANS[unit])
+
+
+def size(text: Any) -> int:
+    number, unit = re.fullmatch(r"(\d+)(\w*)", str(text)).groups()  # type: ignore[union-attr]
+    return int(number) * SIZES[unit]
+
+
+def show(moment: datetime) -> str:
+    kind = "milliseconds" if moment.microsecond % 1000 == 0 else "microseconds"
+    kind = "seconds" if moment.microsecond == 0 else kind
+    return moment.replace(tzinfo=None).isoformat(timespec=kind) + "Z"
+
+
+class Message:
+    def __init__(self, line: dict[str, Any]) -> None:
+        self.topic = line["topic"]
+        if "payload" in line:
+            self.payload = line["payload"].encode()
+        else:
+            self.payload = base64.b64decode(line["payload_base64"])
+        self.received = instant(line["received"])
+        self.given = instant(line["time"]) if "time" in line else self.received
+        self.id = line.get("id", "")
+
+
+def read_messages(case: Path) -> list[Message]:
+    lines = (case / "input.ndjson").read_text(encoding="utf-8").split("\n")
+    return [Message(json.loads(line)) for line in lines if line.strip()]
+
+
+def read_policies(case: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((case / "policy.yaml").read_text())["policies"]
+    return found
+
+
+# --- one message under one policy -----------------------------------------------------------------
+
+
+def under(filter: str, topic: str) -> bool:
+    """MQTT 5.0 section 4.7: + is one level, # the rest and the parent; neither begins a $topic."""
+    if topic.startswith("$") and filter[0] in "+#":
+        return False
+    levels, names = filter.split("/"), topic.split("/")
+    for place, level in enumerate(levels):
+        if level == "#":
+            return True
+        if place >= len(names) or level not in ("+", names[place]):
+            return False
+    return len(levels) == len(names)
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def document_of(payload: bytes) -> Any:
+    try:
+        return json.loads(payload.decode("utf-8"), parse_constant=refuse)
+    except ValueError:
+        raise Dropped("not_json") from None
+
+
+def follow(document: Any, pointer: str) -> Any:
+    """RFC 6901."""
+    for step in pointer.split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict) and step in document:
+            document = document[step]
+        elif (
+            isinstance(document, list)
+            and re.fullmatch("0|[1-9][0-9]*", step)
+            and int(step) < len(document)
+        ):
+            document = document[int(step)]
+        else:
+            raise Dropped("missing_path")
+    return document
+
+
+def number_in(text: str) -> float:
+    text = text.strip()
+    if re.fullmatch(r"[+-]?(nan|inf|infinity)", text, re.IGNORECASE):
+        raise Dropped("not_finite")
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
+        raise Dropped("not_a_number")
+    return within(float(text))
+
+
+def within(number: float) -> float:
+    if math.isinf(number):
+        raise Dropped("out_of_range")
+    return number
+
+
+def value_of(policy: dict[str, Any], payload: bytes) -> tuple[Any, datetime | None]:
+    """The value, and the event time where the policy reads it from the payload."""
+    kind, at, time_at = policy["type"], policy.get("at"), policy.get("time_at")
+    if at is None and time_at is None:
+        return plain(kind, payload), None
+    document = document_of(payload)
+    value = payload.decode() if at is None else picked(kind, follow(document, at))
+    if time_at is None:
+        return value, None
+    given = follow(document, time_at)
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+        raise Dropped("bad_time")
+    try:
+        return value, instant(given)
+    except (ValueError, OverflowError):
+        raise Dropped("bad_time") from None
+
+
+def plain(kind: str, payload: bytes) -> Any:
+    if kind == "number":
+        try:
+            return number_in(payload.decode("ascii"))
+        except UnicodeDecodeError:
+            raise Dropped("not_a_number") from None
+    if kind == "json":
+        document_of(payload)
+        return payload.decode()
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Dropped("not_text") from None
+    if "\0" in text:
+        raise Dropped("not_text")
+    return text
+
+
+def picked(kind: str, value: Any) -> Any:
+    if kind == "json":
+        return json.dumps(value)
+    if kind == "number":
+        if isinstance(value, str):
+            return number_in(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise Dropped("not_a_number")
+        return within(float(value)) if abs(value) < 2**1024 else within(math.inf)
+    if isinstance(value, (dict, list)) or value is None:
+        raise Dropped("not_text")
+    if isinstance(value, str) and "\0" in value:
+        raise Dropped("not_text")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def check_time(policy: dict[str, Any], moment: datetime, received: datetime) -> None:
+    if moment < EPOCH or moment > received + FUTURE:
+        raise Dropped("out_of_range_time")
+    active = policy.get("active", "always")
+    if active != "always":
+        if "from" in active and moment < instant(active["from"]):
+            raise Dropped("inactive")
+        if "until" in active and moment >= instant(active["until"]):
+            raise Dropped("inactive")
+    if "for" in policy and moment <= received - span(policy["for"]):
+        raise Dropped("late")
+
+
+def check_value(rules: dict[str, Any], value: Any) -> None:
+    if "min" in rules and value < rules["min"]:
+        raise Dropped("min")
+    if "max" in rules and value > rules["max"]:
+        raise Dropped("max")
+    if "allow" in rules and value not in rules["allow"]:
+        raise Dropped("allow")
+    if "deny" in rules and value in rules["deny"]:
+        raise Dropped("deny")
+
+
+def transformed(rules: dict[str, Any], value: Any) -> Any:
+    if isinstance(value, str):
+        return value[slice(*rules["slice"])] if "slice" in rules else value
+    value = within(value * rules.get("scale", 1.0) + rules.get("offset", 0.0))
+    return round(value, rules["round"]) if "round" in rules else value
+
+
+class Record:
+    def __init__(self, place: int, message: Message, moment: datetime, value: Any) -> None:
+        self.place, self.message, self.moment, self.value = place, message, moment, value
+
+
+def keep(policy: dict[str, Any], messages: list[Message]) -> tuple[list[Record], dict[int, str]]:
+    """The messages a policy keeps, and the outcome of each that matches its topics."""
+    records: list[Record] = []
+    outcomes: dict[int, str] = {}
+    before: dict[str, tuple[datetime, Any]] = {}
+    rules = policy.get("filter", {})
+    for place, message in enumerate(messages):
+        if not any(under(filter, message.topic) for filter in policy["topics"]):
+            continue
+        try:
+            if "max_size" in rules and len(message.payload) > size(rules["max_size"]):
+                raise Dropped("max_size")
+            value, found = value_of(policy, message.payload)
+            moment = found or message.given
+            check_time(policy, moment, message.received)
+            check_value(rules, value)
+            # max_rate and unique look at the message kept before, in the order of arrival
+            last = before.get(message.topic)
+            if last and "max_rate" in rules and abs(moment - last[0]) < span(rules["max_rate"]):
+                raise Dropped("max_rate")
+            if last and rules.get("unique") and value == last[1]:
+                raise Dropped("unique")
+            before[message.topic] = (moment, value)
+            value = transformed(policy.get("transform", {}), value)
+        except Dropped as dropped:
+            outcomes[place] = str(dropped)
+        else:
+            outcomes[place] = "kept"
+            records.append(Record(place, message, moment, value))
+    return records, outcomes
+
+
+# --- what is read back ----------------------------------------------------------------------------
+
+
+def shown(policy: dict[str, Any], record: Record) -> dict[str, Any]:
+    value = json.loads(record.value) if policy["type"] == "json" else record.value
+    row = {
+        "topic": record.message.topic,
+        "time": show(record.moment),
+        "value": value,
+        "size": len(record.message.payload),
+    }
+    return row | ({"id": record.message.id} if record.message.id else {})
+
+
+def raw_rows(policy: dict[str, Any], records: list[Record]) -> list[dict[str, Any]]:
+    """window, archive, last_n and last_value, by event time and place in the journal."""
+    chosen = records
+    topics = {record.message.topic for record in records}
+    if policy["keep"] == "last_n":  # the N that arrived last
+        chosen = [
+            record
+            for topic in topics
+            for record in [r for r in records if r.message.topic == topic][-policy["count"] :]
+        ]
+    elif policy["keep"] == "last_value":  # the latest event time; of equal ones the last to arrive
+        chosen = [
+            max((r for r in records if r.message.topic == topic), key=lambda r: (r.moment, r.place))
+            for topic in topics
+        ]
+    chosen.sort(key=lambda record: (record.moment, record.place))
+    return [shown(policy, record) for record in chosen]
+
+
+def window(moment: datetime, every: timedelta, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The window that holds a moment: [start, end).
+
+    Up to an hour: counted from the beginning of the local hour, so that an hour that comes twice
+    has windows of its own each time. Longer: on the local clock from midnight on, so that the
+    day on which clocks change has a longer or shorter one.
+    """
+    local = moment.astimezone(zone)
+    if every <= timedelta(hours=1):
+        into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        start = moment - into + into // every * every
+        return start, start + every
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    number = (local.replace(tzinfo=None) - midnight) // every
+    edges = (midnight + number * every, midnight + (number + 1) * every)
+    start, end = (edge.replace(tzinfo=zone).astimezone(UTC) for edge in edges)
+    return start, end
+
+
+def quantile(values: list[float], q: Fraction) -> float:
+    """Linear interpolation between the two nearest ranks."""
+    ordered = sorted(map(Fraction, values))
+    rank = q * (len(ordered) - 1)
+    low, high = math.floor(rank), math.ceil(rank)
+    return float(ordered[low] + (ordered[high] - ordered[low]) * (rank - low))
+
+
+def function(name: str, ordered: list[Any]) -> Any:
+    """One function of the values of a window, ordered by event time and arrival."""
+    if name in ("count", "min", "max", "first", "last", "unique", "top"):
+        counts = Counter(ordered) if name in ("unique", "top") else Counter()
+        top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10]
+        return {
+            "count": len(ordered), "min": min(ordered), "max": max(ordered),
+            "first": ordered[0], "last": ordered[-1], "unique": len(counts),
+            "top": [{"value": value, "count": count} for value, count in top],
+        }[name]  # fmt: skip
+    exact = [Fraction(value) for value in ordered]
+    if name == "sum":
+        return float(sum(exact))
+    if name == "avg":
+        return float(sum(exact) / len(exact))
+    if name == "stddev":  # of the population
+        return math.sqrt(statistics.pvariance(exact))
+    return quantile(ordered, Fraction(int(name.removeprefix("p")), 100))
+
+
+def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> list[dict[str, Any]]:
+    zone = ZoneInfo(policy.get("timezone", "UTC"))
+    functions = policy.get("functions", DEFAULT_FUNCTIONS[policy["type"]])
+    groups: dict[tuple[datetime, datetime, str], list[Record]] = {}
+    for record in records:
+        bounds = window(record.moment, span(policy["every"]), zone)
+        groups.setdefault((*bounds, record.message.topic), []).append(record)
+    rows = []
+    for (start, end, topic), members in sorted(groups.items(), key=lambda item: item[0]):
+        members.sort(key=lambda record: (record.moment, record.place))
+        values = [record.value for record in members]
+        row = {"topic": topic, "start": show(start), "end": show(end), "complete": end <= now}
+        row["count"] = len(values)
+        rows.append(row | {name: function(name, values) for name in functions})
+    return rows
+
+
+def flow(outcomes: list[str]) -> dict[str, Any]:
+    counts = Counter(outcomes)
+    kept, skipped, late = (counts.pop(name, 0) for name in ("kept", "skipped", "late"))
+    received = len(outcomes)
+    filtered = dict(sorted(counts.items()))
+    return {
+        "received": received, "skipped": skipped, "kept": kept, "filtered": filtered, "late": late,
+    }  # fmt: skip
+
+
+def expected(case: Path, now: datetime) -> dict[str, Any]:
+    """What expected.json must say.
+
+    Args:
+        case: the folder.
+        now: when everything that waits is written at the latest; windows that end later are open.
+    """
+    messages = read_messages(case)
+    nearest = ["skipped"] * len(messages)
+    answer: dict[str, Any] = {"now": show(now), "records": {}, "policies": {}}
+    for policy in read_policies(case):
+        records, outcomes = keep(policy, messages)
+        for place, outcome in outcomes.items():
+            nearest[place] = min(nearest[place], outcome, key=NEAREST.index)
+        if policy["keep"] == "aggregate":
+            answer["records"][policy["name"]] = windows(policy, records, now)
+        else:
+            answer["records"][policy["name"]] = raw_rows(policy, records)
+        answer["policies"][policy["name"]] = flow(list(outcomes.values()))
+    answer["flow"] = flow(nearest)
+    return answer
+
+
+def folders() -> list[Path]:
+    return sorted(path.parent for path in CASES.glob("*/policy.yaml"))
+
+
+def _now(case: Path) -> datetime:
+    """As an existing expected.json says, else when the last message came."""
+    path = case / "expected.json"
+    if path.exists():
+        return instant(json.loads(path.read_text(encoding="utf-8"))["now"])
+    return max(message.received for message in read_messages(case))
+
+
+def _write(case: Path) -> None:
+    answer = expected(case, _now(case))
+    (case / "expected.json").write_text(_one_row_to_a_line(answer), encoding="utf-8")
+
+
+def _one_row_to_a_line(answer: dict[str, Any]) -> str:
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def lines(rows: list[Any]) -> str:
+        return "[" + ",".join("\n   " + text(row) for row in rows) + "]"
+
+    def block(pairs: dict[str, str]) -> str:
+        return "{" + ",".join(f"\n  {text(key)}: {value}" for key, value in pairs.items()) + "}"
+
+    records = {name: lines(rows) for name, rows in answer["records"].items()}
+    policies = {name: text(counts) for name, counts in answer["policies"].items()}
+    return (
+        f'{{\n "now": {text(answer["now"])},\n "records": {block(records)},\n'
+        f' "policies": {block(policies)},\n "flow": {text(answer["flow"])}\n}}\n'
+    )
+
+
+if __name__ == "__main__":
+    names = [name for name in sys.argv[1:] if name != "--write"]
+    for folder in [CASES / name for name in names] or folders():
+        if "--write" in sys.argv:
+            _write(folder)
+        else:
+            print(json.dumps(expected(folder, _now(folder)), indent=1, ensure_ascii=False))
