@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from lakebed import times
 from lakebed.errors import Invalid, LakebedError
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.kinds.kind import Site
@@ -39,6 +40,8 @@ from lakebed.times import Micros
 log = structlog.get_logger(__name__)
 
 _SHARE = 20  # a checkpoint may take 1/20 of the time
+_SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
+_PATIENCE = 3  # but no longer than so many times its usual distance
 _UNCHANGED = 30.0  # seconds after which an idle lane's place is saved again
 
 
@@ -197,18 +200,30 @@ class Shard:
         Everything below the returned offset may be forgotten by the journal.
         """
         started = time.monotonic()
-        ripe = [lane for lane in self._lanes.values() if final or self._ripe(lane, started)]
-        ledger_ripe = self._counted > self._saved and (
-            started - self._saved_at.get(ledgers.PART, 0.0) >= self._interval
-        )
-        if ripe or ledger_ripe or final:
-            if self.replayed:
-                for lane in ripe:
-                    lane.release(now)
-            self._save([lane.checkpoint() for lane in ripe if lane.clean])
-            took = time.monotonic() - started
-            self._interval = max(self._settings.keeper.checkpoint / 1e6, _SHARE * took)
+        if final or not self._unwritten(started):
+            self._checkpoint(now, started, final)
         return min([self._saved, *(lane.saved for lane in self._lanes.values())])
+
+    def _unwritten(self, at: float) -> bool:
+        """Whether to wait a moment for a policy that is about to write.
+
+        What the ledger has counted as kept can then be read; a long buffer is not waited for.
+        """
+        if at - self._saved_at.get(ledgers.PART, 0.0) > _PATIENCE * self._interval:
+            return False
+        return any(lane.policy.buffer <= _SHORT and lane.load()[0] for lane in self._lanes.values())
+
+    def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
+        ripe = [lane for lane in self._lanes.values() if final or self._ripe(lane, started)]
+        age = started - self._saved_at.get(ledgers.PART, 0.0)
+        if not (ripe or final or (self._counted > self._saved and age >= self._interval)):
+            return
+        if self.replayed:
+            for lane in ripe:
+                lane.release(now)
+        self._save([lane.checkpoint() for lane in ripe if lane.clean])
+        took = time.monotonic() - started
+        self._interval = max(self._settings.keeper.checkpoint / 1e6, _SHARE * took)
 
     def _ripe(self, lane: Lane, at: float) -> bool:
         if not lane.clean or lane.saved >= lane.offset:

@@ -53,7 +53,7 @@ class AggregateText:
         return True  # open windows are the snapshot
 
     def load(self) -> tuple[int, int]:
-        return 0, 0  # bounded by the number of open windows, not by messages
+        return self._windows.waiting, 0  # bounded by the number of windows, not by messages
 
     def absorb(self, values: Values) -> None:
         if not len(values):

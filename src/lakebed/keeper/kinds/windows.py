@@ -90,6 +90,11 @@ class Windows:
         self._next_end: Micros | None = None  # earliest end of a window that still runs
         self._drained: Micros = 0
 
+    @property
+    def waiting(self) -> int:
+        """Windows that changed since they were written; 1 stands for any number."""
+        return int(self._waiting_since is not None)
+
     def group(self, values: Values) -> Groups:
         """Find the window of each value, opening windows as needed."""
         start, end = self._align.bounds(values.time)
