@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lakebed.errors import BadRequest
+from lakebed.messages import Ints
 from lakebed.series.reading.question import Page
 from lakebed.series.schema import TYPES
 from lakebed.times import to_rfc3339
@@ -71,13 +73,13 @@ def rows(page: Page) -> Iterator[dict[str, Any]]:
 
 
 def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = part.to_pydict()
+    columns = part.to_pydict() | {"time": texts_of(part["time"].to_numpy())}
     for topic, time, type, number, text, size, partition, offset, id in zip(
         *(columns[name] for name in _RAW_COLUMNS), strict=True
     ):
         row = {
             "topic": topic,
-            "time": to_rfc3339(time),
+            "time": time,
             "value": show(type, number, text),
             "size": size,
             "position": f"{partition}:{offset}",
@@ -88,6 +90,18 @@ def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 _RAW_COLUMNS = ("topic", "time", "type", "number", "text", "size", "partition", "offset", "id")
+
+
+def texts_of(micros: Ints) -> list[str]:
+    """`to_rfc3339` of many times, at a fraction of its cost."""
+    found = []
+    for text in np.datetime_as_string(micros.view("M8[us]"), unit="us").tolist():
+        if text.endswith(".000000"):
+            text = text[:-7]
+        elif text.endswith("000"):
+            text = text[:-3]
+        found.append(text + "Z")
+    return found
 
 
 def show(type: int, number: float, text: str) -> Any:

@@ -8,6 +8,7 @@ The answer 202 leaves only once the intake says that all of it is durable.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,7 +16,7 @@ from lakebed.api import bodies, lines, problems
 from lakebed.api.bodies import Receive
 from lakebed.api.problems import Send
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest, Denied, NotFound, Problem, Unauthenticated
+from lakebed.errors import BadRequest, Denied, NotFound, Problem, Unauthenticated, Unavailable
 from lakebed.messages import Channel
 from lakebed.policies.topics import check_topic
 from lakebed.ports import Identity
@@ -31,6 +32,10 @@ MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 
+PATIENCE = 5.0
+"""Seconds a request waits for the journal before its sender is told to try again."""
+
+_SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 _BODY = b'{"accepted":1}'
@@ -143,7 +148,26 @@ class Ingest:
     ) -> None:
         if self._intake is None:
             raise NotFound("this process accepts no messages: send them to a gateway")
-        await self._intake.append(channels, payloads, received, **sparse)
+        if not self._intake.is_open:  # it may open in a moment; else this says why it does not
+            await self._intake.append(channels, payloads, received, **sparse)
+            return
+        loop = asyncio.get_running_loop()
+        durable = loop.create_future()
+        self._intake.offer(channels, payloads, received, partial(_settle, durable), **sparse)
+        timer = loop.call_later(PATIENCE, _settle, durable, _SLOW)
+        try:
+            await durable
+        finally:
+            timer.cancel()
+
+
+def _settle(durable: asyncio.Future[None], refusal: str = "") -> None:
+    if durable.done():
+        return
+    if refusal:
+        durable.set_exception(Unavailable(refusal))
+    else:
+        durable.set_result(None)
 
 
 def bearer(header: bytes) -> str:

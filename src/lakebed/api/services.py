@@ -20,6 +20,23 @@ Delivery = list[tuple[str, bytes, Micros, Micros]]
 class Intake(Protocol):
     """The part of `sources.intake.Intake` that requests need."""
 
+    @property
+    def is_open(self) -> bool: ...
+
+    def offer(
+        self,
+        channels: Sequence[Channel],
+        payloads: Sequence[bytes],
+        received: Micros,
+        done: Callable[[], None],
+        *,
+        event: Sequence[Micros] | None = None,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Take messages; `done` is called once they are durable, or never."""
+        ...
+
     async def append(
         self,
         channels: Sequence[Channel],

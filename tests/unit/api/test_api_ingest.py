@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from lakebed.api import ingest
 from lakebed.journal.memory import MemoryJournal
 from lakebed.settings import Journal
 from lakebed.times import UNSET
@@ -291,6 +292,7 @@ def test_good_events_of_an_array_are_taken_beside_bad_ones(api: Api) -> None:
 def test_a_journal_without_room_puts_senders_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     full = MemoryJournal(Journal(limit=0))
     monkeypatch.setattr(api.journal, "append", full.append)
+    monkeypatch.setattr(ingest, "PATIENCE", 0.05)
     try:
         for _ in range(2):
             answer = send(api)

@@ -6,10 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakebed.ports import Series
+from lakebed.series.clickhouse import DATABASE
 from lakebed.series.reading import cursors
 from lakebed.series.reading.conditions import (
     Conditions,
     add_unexpired,
+    is_wildcard,
     of_question,
     source,
 )
@@ -34,36 +36,40 @@ def read(series: Series, question: Question) -> Page:
     conditions = of_question(question)
     table = question.policy.keep
     add_unexpired(conditions, table)
-    rows = f"SELECT * FROM {source(table)} WHERE {conditions.where}"
-    if table == "last_n":
-        rows = _newest(rows)
-        conditions.parameters["count"] = question.policy.count
-    wanted = _range(question)
-    parameters = conditions.parameters | wanted.parameters
-    where = " AND ".join(wanted.parts[1:]) or "1"
     direction = "DESC" if question.descending else "ASC"
     order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
-    tail = f"FROM ({rows}) WHERE {where} ORDER BY {order} LIMIT {{limit:UInt64}}"
-    tail += " OFFSET {skip:UInt64}"
-    parameters["skip"] = question.offset
+    once = ""
+    if table == "last_n":
+        rows = _newest(conditions, question.policy.count)
+        conditions.parts = ["1"]
+    elif is_wildcard(question.topic):
+        rows = source(table)
+    else:
+        # One topic is read in the order of the sorting key: rows written again stand side by side
+        # and need no FINAL, which would read all columns of the whole range first.
+        rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
+    _add_range(conditions, question)
+    tail = f"FROM {rows} WHERE {conditions.where} ORDER BY {order}{once}"
+    tail += " LIMIT {limit:UInt64} OFFSET {skip:UInt64}"
+    parameters = conditions.parameters | {"skip": question.offset}
     limit = _affordable(series, question, tail, parameters)
-    parameters["limit"] = limit + 1
-    found = series.query(f"SELECT {_COLUMNS} {tail}", parameters)
+    found = series.query(f"SELECT {_COLUMNS} {tail}", parameters | {"limit": limit + 1})
     return _page(question, found, limit)
 
 
-def _newest(rows: str) -> str:
+def _newest(conditions: Conditions, count: int | None) -> str:
     """The N newest of each topic over all its rings: a changed N leaves rows of an older ring.
 
     A message that two rings hold (a policy written again) counts once.
     """
+    conditions.parameters["count"] = count
     newest = "received DESC, offset DESC, partition DESC"
+    rows = f"SELECT * FROM {source('last_n')} WHERE {conditions.where}"
     once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY topic, partition, offset"
-    return f"SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic"
+    return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
 
 
-def _range(question: Question) -> Conditions:
-    conditions = Conditions(question.policy.owner)
+def _add_range(conditions: Conditions, question: Question) -> None:
     if question.start is not None:
         moment = "fromUnixTimestamp64Micro({start:Int64}, 'UTC')"
         conditions.add(f"time >= {moment}", start=_clamp(question.start))
@@ -81,7 +87,6 @@ def _range(question: Question) -> Conditions:
             key_partition=key[1],
             key_offset=key[2],
         )
-    return conditions
 
 
 def _clamp(micros: Micros) -> Micros:
