@@ -154,7 +154,7 @@ class _Memory:
     def __init__(self, filter: Filter) -> None:
         self._rate = filter.max_rate or 0
         self._unique = filter.unique
-        self._last: dict[int, tuple[Micros, float | str | bytes | None]] = {}
+        self._last: dict[int, tuple[Micros, float | str | None]] = {}
 
     @property
     def asked(self) -> bool:
@@ -180,9 +180,7 @@ class _Memory:
         for place, outcome in dropped:
             column.outcomes[place] = outcome
 
-    def _values(
-        self, column: Column, places: NDArray[np.intp]
-    ) -> Sequence[float | str | bytes | None]:
+    def _values(self, column: Column, places: NDArray[np.intp]) -> Sequence[float | str | None]:
         if not self._unique:
             return [None] * len(places)
         numbers, texts = _chosen(column, places)
@@ -197,12 +195,13 @@ class _Memory:
     def restore(self, state: bytes) -> None:
         if state:
             self._last = msgspec.msgpack.decode(
-                state, type=dict[int, tuple[Micros, float | str | bytes | None]]
+                state, type=dict[int, tuple[Micros, float | str | None]]
             )
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
+def _digest(text: str) -> str:
+    # the U+0000 in front sets it apart from all texts: none of them holds one
+    return "\0" + blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _drop(outcomes: Outcomes, mask: Mask, outcome: Outcome) -> None:
