@@ -15,6 +15,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +25,7 @@ from lakebed import times
 from lakebed.errors import Problem, SettingsError
 from lakebed.policies.topics import check_filter
 from lakebed.ports import Health
-from lakebed.settings import MqttSource
+from lakebed.settings import MqttSource, Settings
 from lakebed.sources.keys import packet_prefix
 from lakebed.sources.mqtt.holding import Hold
 from lakebed.sources.mqtt.link import Link, Membership
@@ -47,7 +48,7 @@ class MqttClient:
     """One entry of `[[sources]]`, from `start` to `stop`. Event loop thread only.
 
     Args:
-        payload_maximum: bytes of one payload (`limits.payload`).
+        settings: for `limits.payload`, and for the home from which `ca_file` counts.
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
 
     Raises:
@@ -57,16 +58,15 @@ class MqttClient:
     def __init__(
         self,
         source: MqttSource,
+        settings: Settings,
         intake: "Intake",
         known: Callable[[bytes], Awaitable[list[bytes]]],
-        *,
-        payload_maximum: int,
     ) -> None:
         self.stats = Stats()
         self.name = source.name
         self._intake = intake
         self._known = known
-        self._host, self._port, self._context = _server(source)
+        self._host, self._port, self._context = _server(source, settings.home)
         for topic in source.topics:
             _check_subscription(source, topic)
         # Packet identifiers are the broker's, so they count per source, not per client identifier.
@@ -76,7 +76,7 @@ class MqttClient:
             source,
             unquote(url.username) if url.username is not None else None,
             unquote(url.password) if url.password is not None else None,
-            payload_maximum,
+            settings.limits.payload,
             Unreleased(*self._key),
             subscribed=False,
             refused={},
@@ -197,7 +197,7 @@ class MqttClient:
         await forgotten
 
 
-def _server(source: MqttSource) -> tuple[str, int, ssl.SSLContext | None]:
+def _server(source: MqttSource, home: Path) -> tuple[str, int, ssl.SSLContext | None]:
     """Host, port and TLS context of a source's URL."""
     where = f"sources.{source.name}"
     url = urlsplit(source.url)
@@ -211,10 +211,11 @@ def _server(source: MqttSource) -> tuple[str, int, ssl.SSLContext | None]:
         )
     if url.scheme == "mqtt":
         return url.hostname, port or 1883, None
+    authority = None if source.ca_file is None else home / source.ca_file
     try:
-        context = ssl.create_default_context(cafile=source.ca_file)
+        context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(Problem(f"{where}.ca_file", f"{source.ca_file}: {error}")) from None
+        raise SettingsError(Problem(f"{where}.ca_file", f"{authority}: {error}")) from None
     return url.hostname, port or 8883, context
 
 

@@ -7,6 +7,7 @@ later bytes ──> Decoder ──> Reception ──> Intake          (the hot p
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -59,6 +60,9 @@ PACKET_ROOM = 2**17
 WRITE_BUFFER = 2**18
 """Bytes waiting to be sent at which a peer counts as a slow reader."""
 
+RECHECK = 30.0
+"""Seconds after which a token is looked up again, so that a revoked one ends its connections."""
+
 _NEVER = 0xFFFFFFFF  # a session expiry interval without end (section 3.1.2.11.2)
 
 
@@ -94,6 +98,8 @@ class Connection(asyncio.Protocol):
         self._will: Will | None = None
         self._holding: Holding | None = None
         self._ended = False
+        self._token = ""
+        self._recheck_at = float("inf")
         self._patience = shared.settings.mqtt.connect_timeout / SECOND
         self.heard = shared.clock
 
@@ -112,6 +118,9 @@ class Connection(asyncio.Protocol):
             return
         shared.stats.connections += 1
         shared.connections[self] = None
+        if (raw := transport.get_extra_info("socket")) is not None:
+            # finds peers that are gone where no MQTT keep-alive was agreed
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.heard = shared.clock
         if not shared.intake.is_open:
             # uvloop starts to read after this call, whatever it asks for
@@ -174,6 +183,9 @@ class Connection(asyncio.Protocol):
 
     def check_alive(self, clock: float) -> None:
         """Section 3.1.2.10: one and a half times the keep-alive without a packet is the end."""
+        if clock >= self._recheck_at and not self._ended:
+            self._recheck_at = clock + RECHECK
+            self._shared.keep(self._recheck())
         silent = clock - self.heard
         if not self._patience or silent <= self._patience:
             return
@@ -184,6 +196,16 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self.end(Reason.KEEP_ALIVE_TIMEOUT, f"nothing heard for {silent:.1f} s")
+
+    async def _recheck(self) -> None:
+        """A token that was revoked, or now allows other things, does not go on as it was."""
+        try:
+            identity = await self._shared.access.identify(self._token)
+        except Unavailable:
+            return  # nobody is sent away because the catalog rests
+        if identity != self._identity and not self._ended:
+            self._will = None
+            self.end(Reason.NOT_AUTHORIZED, "the token was revoked or changed")
 
     # --- how it begins ---------------------------------------------------------------------------
 
@@ -224,6 +246,10 @@ class Connection(asyncio.Protocol):
             self._shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
             self._count(reason_name(refuse.reason))
             self._close()
+        except Exception:
+            log.exception("mqtt connect failed", client=connect.client_id)
+            self._count("error")
+            self.abort()
 
     async def _identify(self, connect: Connect) -> Identity:
         """Who it is, if this CONNECT is in order in every way.
@@ -239,6 +265,7 @@ class Connection(asyncio.Protocol):
         try:
             token = (connect.password or b"").decode()
             identity = await self._shared.access.identify(token) if token else None
+            self._token = token
         except UnicodeDecodeError:
             pass
         except Unavailable as error:
@@ -266,6 +293,7 @@ class Connection(asyncio.Protocol):
         session.connection = self
         self._will = connect.will
         self._patience = 1.5 * connect.keep_alive
+        self._recheck_at = shared.clock + RECHECK
         five = connect.version == V5
         self._reception = Reception(
             shared.intake,

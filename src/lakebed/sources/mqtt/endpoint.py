@@ -20,6 +20,7 @@ from lakebed.sources.mqtt.holding import Hold
 from lakebed.sources.mqtt.reasons import Reason
 from lakebed.sources.mqtt.sessions import Sessions
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.times import SECOND
 
 if TYPE_CHECKING:
     from lakebed.sources.access import Access
@@ -83,7 +84,7 @@ class MqttEndpoint:
         mqtt = self._settings.mqtt
         listeners: list[tuple[str, ssl.SSLContext | None]] = [(mqtt.listen, None)]
         if mqtt.tls_listen is not None:
-            listeners.append((mqtt.tls_listen, server_context(mqtt.tls_certificate, mqtt.tls_key)))
+            listeners.append((mqtt.tls_listen, self._tls()))
         loop = asyncio.get_running_loop()
         self._sweep()
         self._unwatch = self._shared.intake.watch(self._gate)
@@ -91,7 +92,12 @@ class MqttEndpoint:
             for address, context in listeners:
                 host, port = split_address(address)
                 server = await loop.create_server(
-                    lambda: Connection(self._shared), host, port, ssl=context, backlog=_BACKLOG
+                    lambda: Connection(self._shared),
+                    host,
+                    port,
+                    ssl=context,
+                    backlog=_BACKLOG,
+                    ssl_handshake_timeout=mqtt.connect_timeout / SECOND if context else None,
                 )
                 self._servers.append(server)
         except BaseException:
@@ -123,6 +129,13 @@ class MqttEndpoint:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def _tls(self) -> ssl.SSLContext:
+        home, mqtt = self._settings.home, self._settings.mqtt
+        if mqtt.tls_certificate is None:
+            raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
+        key = None if mqtt.tls_key is None else home / mqtt.tls_key
+        return server_context(home / mqtt.tls_certificate, key)
+
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         shared = self._shared
@@ -151,14 +164,12 @@ class MqttEndpoint:
             log.error("mqtt connect failed", exc_info=task.exception())
 
 
-def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or newer with the given PEM files.
 
     Raises:
         SettingsError: a file is missing, unreadable, or not what it should be.
     """
-    if certificate is None:
-        raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

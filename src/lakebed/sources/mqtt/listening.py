@@ -80,6 +80,9 @@ class Listening:
     def _grant(self, wish: Wish, identifier: int) -> int:
         if wish.filter.startswith("$share/"):
             return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+        if wish.no_local:
+            # The journal does not say who sent a message; a loop would be worse than a refusal.
+            return Reason.IMPLEMENTATION_SPECIFIC_ERROR
         try:
             check_filter(wish.filter)
         except ValueError:

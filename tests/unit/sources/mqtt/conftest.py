@@ -99,7 +99,12 @@ class MemoryIntake:
 class TokenAccess:
     """`good` may do all; `narrow` may publish below own/ and read below own/."""
 
+    def __init__(self):
+        self.revoked = set()
+
     async def identify(self, token):
+        if token in self.revoked:
+            return None
         return {
             "good": Identity("ada", "good"),
             "narrow": Identity("ada", "narrow", ("own/#",), ("own/#",)),
@@ -204,8 +209,8 @@ def _single(event):
 class Bench:
     """The endpoint with its fakes, for one test."""
 
-    def __init__(self, endpoint, intake, feed):
-        self.endpoint, self.intake, self.feed = endpoint, intake, feed
+    def __init__(self, endpoint, intake, feed, access):
+        self.endpoint, self.intake, self.feed, self.access = endpoint, intake, feed, access
         self.stats = endpoint.stats
         self.host, self.port = endpoint.addresses[0]
         self._wires = []
@@ -242,10 +247,10 @@ class Bench:
 async def _serving(**sections) -> AsyncIterator[Bench]:
     mqtt = {"listen": "127.0.0.1:0"} | sections.pop("mqtt", {})
     settings = Settings.model_validate({"mqtt": mqtt, **sections})
-    intake, feed = MemoryIntake(), MemoryFeed()
-    endpoint = MqttEndpoint(settings, intake, TokenAccess(), feed, intake.known)
+    intake, feed, access = MemoryIntake(), MemoryFeed(), TokenAccess()
+    endpoint = MqttEndpoint(settings, intake, access, feed, intake.known)
     await endpoint.start()
-    bench = Bench(endpoint, intake, feed)
+    bench = Bench(endpoint, intake, feed, access)
     try:
         yield bench
     finally:
@@ -413,7 +418,7 @@ class Joined:
             | rest
         )
         self.intake = intake or MemoryIntake()
-        self.client = MqttClient(source, self.intake, self.intake.known, payload_maximum=2**18)
+        self.client = MqttClient(source, Settings(), self.intake, self.intake.known)
 
     async def start(self):
         await self.client.start()

@@ -1,9 +1,12 @@
 """The endpoint, packet by packet, over a real socket."""
 
+import asyncio
+
 import pytest
 
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
 from lakebed.sources.mqtt.handshake import Connect, Disconnect, Will
+from lakebed.sources.mqtt.publish import publish
 from lakebed.sources.mqtt.reasons import Reason
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
 from lakebed.sources.mqtt.wire import V3, V5
@@ -521,8 +524,6 @@ def test_stop_sends_the_acks_that_are_due_and_says_goodbye(run, serving):
             bench.intake.hold()
             wire.publish("a", b"1", 1, 1)
             await bench.until(lambda: bench.intake.waiting)
-            import asyncio
-
             stopping = asyncio.create_task(bench.endpoint.stop())
             await asyncio.sleep(0.05)
             bench.intake.release()
@@ -562,5 +563,75 @@ def test_a_session_is_kept_no_longer_than_the_settings_allow(run, serving):
         async with serving(mqtt={"session_expiry": "60s"}) as bench:
             wire = await bench.join(properties={"session_expiry_interval": 0xFFFFFFFF})
             assert wire.answer.properties["session_expiry_interval"] == 60
+
+    run(story())
+
+
+def test_a_revoked_token_ends_the_connections_that_used_it(run, serving, monkeypatch):
+    monkeypatch.setattr("lakebed.sources.mqtt.connection.RECHECK", 0.0)
+
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(will=Will("w", b"x"))
+            bench.access.revoked.add("good")
+            assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
+            assert await wire.next() is None
+            assert bench.intake.seen == []
+
+    run(story())
+
+
+def test_no_local_is_refused_because_the_feed_does_not_know_who_sent(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            wire.send(Subscribe(1, (Wish("a", no_local=True), Wish("b", retain_handling=2))))
+            assert (await wire.next()).reasons == (Reason.IMPLEMENTATION_SPECIFIC_ERROR, 0)
+
+    run(story())
+
+
+def test_a_subscription_identifier_comes_back_with_each_message(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            wire.send(Subscribe(1, (Wish("a"),), {"subscription_identifier": [42]}))
+            await wire.next()
+            bench.feed.push("ada", ("a", b"x"))
+            raw = await wire.reader.read(100)
+            assert raw == publish("a", b"x", properties={"subscription_identifier": [42]})
+
+    run(story())
+
+
+def test_a_reader_that_is_too_slow_loses_feed_messages_and_memory_stays_bounded(run, serving):
+    async def story():
+        async with serving() as bench:
+            slow = await bench.join("slow")
+            slow.send(Subscribe(1, (Wish("a"),)))
+            await slow.next()
+            slow.writer.transport.pause_reading()
+            total = 400
+            for _ in range(total):
+                bench.feed.push("ada", ("a", bytes(2**17)))
+            stats = bench.stats
+            assert stats.delivered + stats.dropped == total
+            assert stats.dropped > total / 2
+            other = await bench.join("other")
+            other.publish("a", b"1", 1, 1)
+            assert await other.next() == Answer(PUBACK, 1)
+
+    run(story())
+
+
+def test_packets_larger_than_the_client_takes_are_not_sent(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(properties={"maximum_packet_size": 100})
+            wire.send(Subscribe(1, (Wish("a"),)))
+            await wire.next()
+            bench.feed.push("ada", ("a", bytes(100)), ("a", b"small"))
+            assert await wire.next() == ("a", b"small")
+            assert bench.stats.dropped == 1
 
     run(story())
