@@ -1,7 +1,7 @@
 """Routes that machines ask: is it alive, is it ready, how is it doing. They need no token."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from lakebed.api import flow
 from lakebed.api.requests import Given
 from lakebed.api.services import Services
 from lakebed.errors import Unavailable
+from lakebed.ports import Health
 
 router = APIRouter(tags=["health"])
 
@@ -66,12 +67,24 @@ class _Instance(Collector):
         # what can be said is said; lakebed_ready tells of the rest
         with suppress(Unavailable):
             yield from _messages(self._given)
-        ready = GaugeMetricFamily("lakebed_ready", "Whether a part does its work.", labels=["part"])
-        for name, health in sorted(self._given.ready().items()):
-            ready.add_metric([name], health.ok)
-        yield ready
+        yield from _parts(self._given.ready())
         for more in self._given.metrics:
             yield from more()
+
+
+def _parts(found: Mapping[str, Health]) -> Iterator[Metric]:
+    """What /readyz says, as gauges."""
+    ready = GaugeMetricFamily("lakebed_ready", "Whether a part does its work.", labels=["part"])
+    figures = GaugeMetricFamily(
+        "lakebed_part", "Figures of the parts, as in /readyz.", labels=["part", "figure"]
+    )
+    for name, health in sorted(found.items()):
+        ready.add_metric([name], health.ok)
+        for figure, value in health.detail.items():
+            if isinstance(value, (int, float)):
+                figures.add_metric([name, figure], value)
+    yield ready
+    yield figures
 
 
 def _messages(given: Services) -> Iterator[Metric]:
