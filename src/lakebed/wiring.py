@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
@@ -43,6 +43,12 @@ ADMIN = "admin"
 
 _STOP_KEEPER = 8.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
+
+
+class _Door(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 # --- stores ---------------------------------------------------------------------------------------
@@ -236,14 +242,17 @@ class Node:
             policies_changed=self.keeper.wake,
         )
         self._http = HttpServer(create_app(services), settings.http)
-        for door in (self._mqtt, *self._brokers, self._http):
+        doors: tuple[_Door, ...] = (self._mqtt, *self._brokers, self._http)
+        for door in doors:
             await door.start()
             self._stack.push_async_callback(door.stop)
 
     def _broker(self, source: MqttSource) -> "MqttClient":
         from lakebed.sources.mqtt.client import MqttClient
 
-        return MqttClient(source, self.intake, self.settings.limits.payload)
+        return MqttClient(
+            source, self.intake, self._known, payload_maximum=self.settings.limits.payload
+        )
 
     def health(self) -> dict[str, Health]:
         """How each part is, by name."""

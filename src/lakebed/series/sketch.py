@@ -15,14 +15,14 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-ALPHA = 0.001
+ALPHA = 0.0002
 """Relative error of a value read back from the sketch."""
 
 K = 2048
 """Hashes kept for a distinct count."""
 
 _LOG_GAMMA = math.log((1 + ALPHA) / (1 - ALPHA))
-_SHIFT = 400_000  # more than any |log(float64)| / _LOG_GAMMA, so that signs stay apart
+_SHIFT = 2_000_000  # more than any |log(float64)| / _LOG_GAMMA, so that signs stay apart
 _CENTRE = math.log(2 / (1 + math.exp(_LOG_GAMMA)))
 _LARGEST = math.log(sys.float_info.max)
 _HASH_SPACE = 2.0**64

@@ -51,9 +51,9 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "sum": (("f_sum",), "f_sum"),
     "avg": (("f_sum",), "f_sum / n"),
     "stddev": (("ns", "means", "m2s"), f"sqrt({_VARIANCE})"),
-    "p50": (("sketch",), "sketch"),
-    "p95": (("sketch",), "sketch"),
-    "p99": (("sketch",), "sketch"),
+    "p50": (("sketch", "f_min", "f_max"), "sketch"),
+    "p95": (("sketch", "f_min", "f_max"), "sketch"),
+    "p99": (("sketch", "f_min", "f_max"), "sketch"),
     "unique": (("hash",), "hash"),
     "top": (("tops",), "tops"),
 }
@@ -102,6 +102,7 @@ def _expressions(functions: tuple[str, ...]) -> list[str]:
     for name in functions:
         if name in _QUANTILES:
             columns["s_bins"], columns["s_counts"] = "sketch.1", "sketch.2"
+            columns["s_min"], columns["s_max"] = "f_min", "f_max"
         elif name == "top":
             columns["t_values"], columns["t_counts"] = "tops.1", "tops.2"
         else:
@@ -154,12 +155,18 @@ def _micros(seconds: pa.ChunkedArray) -> pa.Array:
     return pa.array(seconds.to_numpy() * SECOND, pa.int64())
 
 
+def _quantiles(q: float, rows: pa.Table) -> list[float | None]:
+    """From the sketches, but never beyond the extremes, which are known exactly."""
+    columns = (rows[name].to_pylist() for name in ("s_bins", "s_counts", "s_min", "s_max"))
+    return [
+        min(max(sketch.quantile(bins, counts, q), low), high) if sum(counts) else None
+        for bins, counts, low, high in zip(*columns, strict=True)
+    ]
+
+
 def _evaluate(name: str, rows: pa.Table) -> Any:
     if name in _QUANTILES:
-        q = _QUANTILES[name]
-        pairs = zip(rows["s_bins"].to_pylist(), rows["s_counts"].to_pylist(), strict=True)
-        values = [sketch.quantile(b, c, q) if sum(c) else None for b, c in pairs]
-        return pa.array(values, pa.float64())
+        return pa.array(_quantiles(_QUANTILES[name], rows), pa.float64())
     if name == "unique":
         counts = [sketch.distinct(hashes) for hashes in rows["r_unique"].to_pylist()]
         return pa.array(counts, pa.int64())
