@@ -7,10 +7,20 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from lakebed.errors import Problem, SettingsError
 from lakebed.times import Micros, parse_duration
@@ -18,26 +28,46 @@ from lakebed.times import Micros, parse_duration
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|KiB|MiB|GiB|TiB)\Z", re.ASCII)
 _ENV = "LAKEBED__"
+_WRITTEN = {"written": True}
+"""Context of a validation of what people wrote, where a duration needs its unit; in code a
+duration is a number of microseconds."""
 
 
 def parse_size(value: object) -> int:
     """`64KiB`, `10 GiB`, or whole bytes.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or beyond int64.
     """
     match = _SIZE.match(str(value).strip())
     if match is None or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a size such as 64KiB, 10MiB or 2GiB")
-    return int(float(match[1]) * _SIZES[match[2]])
+    size = int(Decimal(match[1]) * _SIZES[match[2]])
+    if size >= 2**63:
+        raise ValueError(f"{value!r} is not a size that 64 bits can count")
+    return size
 
 
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+def _duration(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if info.context == _WRITTEN:
+        raise ValueError(f"{value!r} has no unit: write a duration such as 10s, 15m, 24h or 7d")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):  # unknown; no name at all; the name of a folder
+        raise ValueError(
+            f"{value!r} is no time zone: write an IANA name such as Europe/Berlin"
+        ) from None
+    return value
 
 
 def _address(value: object) -> object:
-    if not isinstance(value, str) or not re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]*):\d{1,5}", value):
+    if not isinstance(value, str) or not re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]*):[0-9]{1,5}", value):
         raise ValueError("write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080")
     if int(value.rpartition(":")[2]) > 65535:
         raise ValueError("a port is at most 65535")
@@ -47,6 +77,7 @@ def _address(value: object) -> object:
 Duration = Annotated[Micros, BeforeValidator(_duration), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
+Zone = Annotated[str, AfterValidator(_zone)]
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -59,11 +90,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+S = TypeVar("S", bound=Section)
+
+
 class Http(Section):
     listen: Address = Field("127.0.0.1:8080", description="where the HTTP API listens")
     max_body: Size = Field(64 * 2**20, description="largest request body")
     tls_certificate: Path | None = Field(None, description="PEM chain; with it the port speaks TLS")
-    tls_key: Path | None = Field(None, description="PEM private key")
+    tls_key: Path | None = Field(None, description="PEM private key of that chain")
 
 
 class Mqtt(Section):
@@ -85,20 +119,20 @@ class Mqtt(Section):
 
 
 class Journal(Section):
-    url: str = Field("sqlite:journal.db", description="sqlite:PATH or memory:")
+    url: str = Field("sqlite:journal.db", description="`sqlite:PATH` or `memory:`")
     limit: Size = Field(10 * 2**30, description="bytes on disk at which sources are held back")
-    span: Duration = Field(parse_duration("1h"), description="kept at least this long")
+    span: Duration = Field(parse_duration("1h"), description="messages stay at least this long")
     id_horizon: Duration = Field(parse_duration("1d"), description="how long an `id` is remembered")
 
 
 class Series(Section):
     url: str = Field(
-        "chdb:series", description="chdb:PATH, clickhouse://… or clickhouses://… (TLS)"
+        "chdb:series", description="`chdb:PATH`, `clickhouse://…` or `clickhouses://…` (TLS)"
     )
 
 
 class Catalog(Section):
-    url: str = Field("sqlite:catalog.db", description="sqlite:PATH or postgresql://…")
+    url: str = Field("sqlite:catalog.db", description="`sqlite:PATH` or `postgresql://…`")
 
 
 class Limits(Section):
@@ -118,19 +152,19 @@ class Keeper(Section):
     checkpoint: Duration = Field(
         parse_duration("1s"), description="shortest distance between two checkpoints"
     )
-    timezone: str = Field("UTC", description="zone of days for policies that name none")
+    timezone: Zone = Field("UTC", description="zone of days for policies that name none")
 
 
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name in logs and metrics")
-    url: str = Field(description="mqtt://[user:password@]host[:1883] or mqtts://…")
+    url: str = Field(description="`mqtt://[user:password@]host[:1883]` or `mqtts://…`")
     topics: list[str] = Field(
         min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
     )
     owner: str = Field("admin", description="owner of what comes in")
-    client_id: str | None = Field(None, description="default lakebed-NAME; keep it stable")
+    client_id: str | None = Field(None, description="default `lakebed-NAME`; keep it stable")
     qos: Literal[0, 1, 2] = Field(1, description="QoS of the subscriptions")
     version: Literal["3.1.1", "5"] = Field("5", description="protocol version")
     session_expiry: Duration = Field(
@@ -138,12 +172,16 @@ class MqttSource(Section):
     )
     receive_maximum: int = Field(65535, ge=1, le=65535, description="asked of the broker (MQTT 5)")
     keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
-    ca_file: Path | None = Field(None, description="PEM of the authority, for mqtts://")
+    ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
 
 
 class Log(Section):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="from here up")
-    format: Literal["console", "json"] = Field("console", description="for people or for machines")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="`console` for people, `json` for machines"
+    )
 
 
 class Settings(Section):
@@ -175,7 +213,7 @@ def load(
         SettingsError: names the file or variable, the key, and what is allowed.
     """
     given = _merge(_from_environment(environment), _without_none(flags or {}))
-    path = file or Path(given.get("home", "lakebed-data")) / "lakebed.toml"
+    path = file or _home(given) / "lakebed.toml"
     base: dict[str, Any] = {}
     if file is not None or path.is_file():
         try:
@@ -183,9 +221,32 @@ def load(
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(Problem(str(path), f"cannot be read: {error}")) from None
     try:
-        return Settings.model_validate(_merge(base, given))
+        return _anchored(Settings.model_validate(_merge(base, given), context=_WRITTEN))
     except ValidationError as error:
         raise SettingsError(*(_problem(path, e) for e in error.errors())) from None
+
+
+def _anchored(settings: Settings) -> Settings:
+    """Files named by a relative path lie in the home."""
+    home = settings.home
+    return settings.model_copy(
+        update={
+            "http": _under(home, settings.http),
+            "mqtt": _under(home, settings.mqtt),
+            "sources": tuple(_under(home, source) for source in settings.sources),
+        }
+    )
+
+
+def _under(home: Path, section: S) -> S:
+    files = {name: home / value for name, value in section if isinstance(value, Path)}
+    return section.model_copy(update=files)
+
+
+def _home(given: Mapping[str, Any]) -> Path:
+    home = given.get("home")
+    # Anything else is refused with the other settings.
+    return Path(home) if isinstance(home, (str, Path)) else Path("lakebed-data")
 
 
 def _problem(path: Path, error: Any) -> Problem:
@@ -199,14 +260,15 @@ def _problem(path: Path, error: Any) -> Problem:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for name, value in environment.items():
-        if not name.startswith(_ENV):
-            continue
+    # In order, so that a section comes before its keys.
+    for name in sorted(name for name in environment if name.startswith(_ENV)):
         *sections, key = name.removeprefix(_ENV).lower().split("__")
         node = tree
         for section in sections:
             node = node.setdefault(section, {})
-        node[key] = value
+            if not isinstance(node, dict):
+                raise SettingsError(Problem(name, f"{section} has a value of its own already"))
+        node[key] = environment[name]
     return tree
 
 

@@ -6,6 +6,7 @@ One integer type goes through batches, stores and cursors; text and `datetime` e
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from lakebed.errors import Invalid, Problem
 
@@ -24,6 +25,10 @@ LATEST: Micros = 4_102_444_800 * SECOND
 """2100-01-01: no clock or event time may lie beyond."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Micros = -62_135_596_800 * SECOND  # 0001-01-01, where `datetime` and RFC 3339 begin
+_LAST: Micros = 253_402_300_800 * SECOND - 1  # the end of 9999
+_LONGEST: Micros = 2**63 - 1
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
 )
@@ -43,11 +48,18 @@ def from_datetime(moment: datetime) -> Micros:
 
 
 def to_datetime(micros: Micros) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(micros))
+    """The instant in UTC; outside of the years 1 … 9999 the nearest within.
+
+    Senders choose event times, and an absurd one must not break what shows it.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(int(micros), _FIRST), _LAST))
 
 
 def to_rfc3339(micros: Micros) -> str:
-    """`2026-01-31T12:00:00Z`, with as many digits of a fraction as are needed (0, 3 or 6)."""
+    """`2026-01-31T12:00:00Z`, with as many digits of a fraction as are needed (0, 3 or 6).
+
+    Like `to_datetime`, outside of the years 1 … 9999 the nearest within.
+    """
     moment = to_datetime(micros)
     fraction = moment.microsecond
     spec = "seconds" if not fraction else "microseconds" if fraction % 1000 else "milliseconds"
@@ -69,7 +81,10 @@ def from_rfc3339(text: str) -> Micros:
         whole = from_datetime(datetime.fromisoformat(f"{date}T{clock}{zone}"))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not an RFC 3339 time: {error}") from None
-    return whole + (int(fraction.ljust(6, "0")[:6]) if fraction else 0)
+    micros = whole + (int(fraction.ljust(6, "0")[:6]) if fraction else 0)
+    if not _FIRST <= micros <= _LAST:  # the offset can lead out of them
+        raise ValueError(f"{text!r} lies outside of the years 1 to 9999 in UTC")
+    return micros
 
 
 def from_epoch(seconds: float) -> Micros:
@@ -100,10 +115,7 @@ def parse_time(value: object) -> Micros:
             raise ValueError(f"{value} has no time zone: write Z or an offset")
         return from_datetime(value)
     if isinstance(value, str):
-        try:
-            return from_epoch(int(value) if value.isdecimal() else float(value))
-        except ValueError:
-            return from_rfc3339(value)
+        return from_epoch(float(value)) if _NUMBER.match(value) else from_rfc3339(value)
     raise ValueError("a time is epoch seconds or RFC 3339 text")
 
 
@@ -111,13 +123,16 @@ def parse_duration(text: str) -> Micros:
     """`250ms`, `10s`, `15m`, `1.5h`, `7d`, `2w`.
 
     Raises:
-        ValueError: not a number with one of these units.
+        ValueError: not a number with one of these units, or beyond int64.
     """
     match = _DURATION.match(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 10s, 15m, 24h or 7d")
     number, unit = match.groups()
-    return round(float(number) * _UNITS[unit])
+    micros = round(Decimal(number) * _UNITS[unit])
+    if micros > _LONGEST:
+        raise ValueError("a duration is at most 292,000 years")
+    return micros
 
 
 def format_duration(micros: Micros) -> str:

@@ -1,0 +1,91 @@
+"""The reference says what the code does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from lakebed.settings import Duration, Settings, Size
+from lakebed.times import format_duration
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+_SCALARS = [
+    (get_args(Duration)[1], format_duration),
+    (get_args(Size)[1], lambda size: _size(size)),
+]
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """Heading and table row of every setting."""
+    for name, field in Settings.model_fields.items():
+        model = _model(field)
+        if model is None:
+            yield "home", _row(name, field)
+        else:
+            heading = f"[[{name}]]" if field.default == () else f"[{name}]"
+            for key, below in model.model_fields.items():
+                yield heading, _row(key, below)
+
+
+def _model(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a field holds, or holds any number of."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    return f"| `{key}` | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default is None:
+        return "none"
+    for marker, written in _SCALARS:
+        if marker in field.metadata:
+            return f"`{written(field.default)}`"
+    return f"`{field.default}`"
+
+
+def _size(size: int) -> str:
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size and size % 2**power == 0:
+            return f"{size >> power}{unit}"
+    return f"{size}B"
+
+
+def _tables(page: str) -> dict[str, list[str]]:
+    """The rows that begin with a key, by the heading they stand under."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            heading = line.removeprefix("## ").strip("` ")
+        elif line.startswith("| `"):
+            found.setdefault(heading, []).append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def settings_page() -> str:
+    return (REFERENCE / "settings.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_holds_every_setting_with_its_default_and_no_other(
+    settings_page: str,
+) -> None:
+    expected: dict[str, list[str]] = {}
+    for heading, row in sections():
+        expected.setdefault(heading, []).append(row)
+    assert _tables(settings_page) == expected
+
+
+def test_every_setting_is_described() -> None:
+    undescribed: list[Any] = [row for _, row in sections() if "None |" in row]
+    assert undescribed == []
