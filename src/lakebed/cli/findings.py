@@ -93,7 +93,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    home = settings.home
+    home = settings.home.absolute()
     place = _existing(home)
     if place != home:
         yield note("home", f"{home} is not there yet; the first start makes it")
@@ -107,7 +107,6 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
-    path = path.absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 

@@ -5,7 +5,7 @@ publish() ──PUBLISH──> [in flight, bounded] <──PUBACK | PUBREC, PUBC
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 from lakebed.errors import Denied, Unavailable
 from lakebed.sources.mqtt.answers import (
@@ -119,9 +119,9 @@ class Publisher(asyncio.Protocol):
     # --- for the loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._connect.encode())
+        # a cast, for uvloop's transports are no subclass
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._connect.encode())
         self._ping()
 
     def data_received(self, data: bytes) -> None:
