@@ -25,7 +25,7 @@ from lakebed import times
 from lakebed.errors import Problem, SettingsError
 from lakebed.policies.topics import check_filter
 from lakebed.ports import Health
-from lakebed.settings import MqttSource, Settings
+from lakebed.settings import MqttSource
 from lakebed.sources.keys import packet_prefix
 from lakebed.sources.mqtt.holding import Hold
 from lakebed.sources.mqtt.link import Link, Membership
@@ -48,8 +48,9 @@ class MqttClient:
     """One entry of `[[sources]]`, from `start` to `stop`. Event loop thread only.
 
     Args:
-        settings: for `limits.payload`, and for the home from which `ca_file` counts.
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
+        payload_maximum: bytes of one payload (`limits.payload`).
+        home: where a relative `ca_file` counts from.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -58,15 +59,17 @@ class MqttClient:
     def __init__(
         self,
         source: MqttSource,
-        settings: Settings,
         intake: "Intake",
         known: Callable[[bytes], Awaitable[list[bytes]]],
+        *,
+        payload_maximum: int,
+        home: Path = Path(),
     ) -> None:
         self.stats = Stats()
         self.name = source.name
         self._intake = intake
         self._known = known
-        self._host, self._port, self._context = _server(source, settings.home)
+        self._host, self._port, self._context = _server(source, home)
         for topic in source.topics:
             _check_subscription(source, topic)
         # Packet identifiers are the broker's, so they count per source, not per client identifier.
@@ -76,7 +79,7 @@ class MqttClient:
             source,
             unquote(url.username) if url.username is not None else None,
             unquote(url.password) if url.password is not None else None,
-            settings.limits.payload,
+            payload_maximum,
             Unreleased(*self._key),
             subscribed=False,
             refused={},

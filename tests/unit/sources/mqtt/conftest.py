@@ -418,7 +418,7 @@ class Joined:
             | rest
         )
         self.intake = intake or MemoryIntake()
-        self.client = MqttClient(source, Settings(), self.intake, self.intake.known)
+        self.client = MqttClient(source, self.intake, self.intake.known, payload_maximum=2**18)
 
     async def start(self):
         await self.client.start()

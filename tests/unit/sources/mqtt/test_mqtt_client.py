@@ -3,7 +3,7 @@
 import pytest
 
 from lakebed.errors import SettingsError
-from lakebed.settings import MqttSource, Settings
+from lakebed.settings import MqttSource
 from lakebed.sources.mqtt.client import MqttClient
 
 EVERYWHERE = pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_a_broker_that_is_away_is_told_by_health(run, joined, wait_until):
 def test_wrong_settings_are_named(key, value):
     given = {"name": "n", "url": "mqtts://host", "topics": ["#"]} | {key: value}
     with pytest.raises(SettingsError, match=rf"sources\.n\.{key}"):
-        MqttClient(MqttSource.model_validate(given), Settings(), None, None)
+        MqttClient(MqttSource.model_validate(given), None, None, payload_maximum=1)
