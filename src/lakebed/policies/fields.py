@@ -206,10 +206,12 @@ def several(what: str, most: int) -> Callable[[object], object]:
             raise ValueError(f"write a list of {what} in brackets, even for a single one")
         if not 1 <= len(value) <= most:
             raise ValueError(f"a list of 1 to {most} {what}, not of {len(value)}")
-        texts = [f"{type(item).__name__} {item!r}" for item in value]
-        for place, text in enumerate(texts):
-            if text in texts[:place]:
-                raise ValueError(f"{show(value[place])} is listed twice")
+        seen: set[str] = set()
+        for item in value:
+            text = f"{type(item).__name__} {item!r}"
+            if text in seen:
+                raise ValueError(f"{show(item)} is listed twice")
+            seen.add(text)
         return list(value)
 
     return check
