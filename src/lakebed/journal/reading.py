@@ -6,10 +6,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from lakebed.errors import StoreUnavailable
+from lakebed.errors import JournalFailed, StoreUnavailable
 from lakebed.journal import database
 from lakebed.journal.blocks import Damaged, count_channels, decode
 from lakebed.journal.recent import READ_BYTES, cut
+from lakebed.journal.writer import is_malformed
 from lakebed.messages import Channel, Entry
 from lakebed.times import Micros
 
@@ -29,11 +30,16 @@ class Blocks:
 
     Args:
         on_damaged: told the offset of a block that is not what was written.
+        on_malformed: called when the file itself is damaged. Reading then raises `JournalFailed`:
+            the next start salvages what is intact.
     """
 
-    def __init__(self, path: Path, on_damaged: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, on_damaged: Callable[[int], None], on_malformed: Callable[[], None]
+    ) -> None:
         self._path = path
         self._on_damaged = on_damaged
+        self._on_malformed = on_malformed
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
 
@@ -47,6 +53,9 @@ class Blocks:
         try:
             yield connection
         except sqlite3.Error as error:
+            if is_malformed(error):
+                self._on_malformed()
+                raise JournalFailed(f"the journal's file is damaged: {error}") from error
             raise StoreUnavailable(f"the journal cannot be read: {error}") from error
         finally:
             self._idle.append(connection)

@@ -21,7 +21,7 @@ import numpy as np
 
 from lakebed import settings, times
 from lakebed.errors import JournalFull
-from lakebed.journal import blocks, database, identities
+from lakebed.journal import blocks, database, identities, salvage
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
@@ -65,11 +65,11 @@ class SqliteJournal:
         self._recent = Recent(cache)
         self._lock_descriptor = database.lock(path)
         try:
-            connection = database.open_writer(path)
+            connection = salvage.open_or_salvage(path, clock())
         except BaseException:
             os.close(self._lock_descriptor)
             raise
-        self._blocks = Blocks(path, self._set_aside)
+        self._blocks = Blocks(path, self._set_aside, self._suspect)
         self._places = _places(connection)
         self._first, self.end = _extent(connection)
         self._damaged = _damaged(connection)
@@ -78,7 +78,7 @@ class SqliteJournal:
         self._live: set[str] = set()
         self._closed = False
         self.changed = threading.Condition()
-        self._writer = Writer(connection)
+        self._writer = Writer(connection, self._suspect)
 
     # --- append -----------------------------------------------------------------------------------
 
@@ -235,6 +235,10 @@ class SqliteJournal:
     def _counted(self, messages: int) -> None:
         self._damaged += messages
 
+    def _suspect(self) -> None:
+        """SQLite finds the file itself damaged: to be salvaged at the next start."""
+        salvage.suspect(self._path)
+
     # --- state ------------------------------------------------------------------------------------
 
     def health(self) -> Health:
@@ -299,8 +303,10 @@ def _extent(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _damaged(connection: sqlite3.Connection) -> int:
-    (count,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
-    return int(count)
+    """Messages put aside or missing, as far as known, and not yet seen by an operator."""
+    (aside,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
+    notes = dict(connection.execute("SELECT key, value FROM meta"))
+    return int(aside) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
 
 
 def _used(connection: sqlite3.Connection) -> int:
@@ -324,6 +330,7 @@ def _forget_damage(connection: sqlite3.Connection) -> None:
     end = _extent(connection)[1]
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
     connection.execute("DELETE FROM damaged")
+    connection.execute("DELETE FROM meta WHERE key IN ('lost', 'salvaged')")
 
 
 def _file_size(path: Path) -> int:

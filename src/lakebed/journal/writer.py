@@ -38,6 +38,12 @@ def translate(error: sqlite3.Error) -> JournalFull | JournalFailed:
     return JournalFailed(f"writing to the journal failed: {error} ({name})")
 
 
+def is_malformed(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not what it wrote."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     work: Work[Any]
@@ -54,10 +60,12 @@ class Writer:
 
     Args:
         connection: opened by `database.open_writer`; the writer's alone from now on.
+        on_damage: called when SQLite finds its file malformed.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, on_damage: Callable[[], None]) -> None:
         self._connection = connection
+        self._on_damage = on_damage
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._places: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -139,7 +147,7 @@ class Writer:
         except BaseException as error:
             self._roll_back(places)
             if isinstance(error, sqlite3.Error):
-                raise self._noted(translate(error)) from error
+                raise self._noted(translate(error), error) from error
             raise
         return result
 
@@ -150,11 +158,15 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            self._noted(JournalFailed(f"a rollback in the journal failed: {error}"))
+            self._noted(JournalFailed(f"a rollback in the journal failed: {error}"), error)
 
-    def _noted(self, meaning: JournalFull | JournalFailed) -> JournalFull | JournalFailed:
+    def _noted(
+        self, meaning: JournalFull | JournalFailed, error: sqlite3.Error
+    ) -> JournalFull | JournalFailed:
         if isinstance(meaning, JournalFailed) and self.failure is None:
             self.failure = meaning
+            if is_malformed(error):
+                self._on_damage()
         return meaning
 
     def _checkpoint_if_due(self) -> None:
@@ -170,7 +182,7 @@ class Writer:
         try:
             _, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
-            self._noted(translate(error))
+            self._noted(translate(error), error)
             self._pages = 0
         else:
             self._pages = pages - moved
