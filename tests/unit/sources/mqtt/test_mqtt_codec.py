@@ -113,7 +113,7 @@ def publishes(draw, version):
         duplicate=bool(qos) and draw(st.booleans()), properties=given,
     )  # fmt: skip
     event = time * 1_000_000 if given else UNSET
-    return packet, (qos, topic, payload, packet_id, event)
+    return packet, (qos, topic, payload, packet_id, (event, ""))
 
 
 def decoder(version=V5, parsers=AT_SERVER, resolve=str, **rest):
@@ -133,7 +133,8 @@ def flat(events):
         for i in range(len(event)):
             number = int.from_bytes(event.packet_ids[i], "big") if event.qos else 0
             time = event.event[i] if event.event is not None else UNSET
-            out.append((event.qos, event.targets[i], event.payloads[i], number, time))
+            identifier = event.ids[i] if event.ids is not None else ""
+            out.append((event.qos, event.targets[i], event.payloads[i], number, (time, identifier)))
     return out
 
 
@@ -383,12 +384,45 @@ def test_event_time_and_id_come_from_user_properties():
     assert (plain.event, plain.ids) == (None, None)
 
 
+USER = st.lists(
+    st.tuples(
+        st.sampled_from(["id", "time", "x"]),
+        st.sampled_from(["", "7", "1.5", "2026-01-31T12:00:00Z", "yesterday"]) | TEXT,
+    ),
+    max_size=4,
+)
+
+
+@given(st.lists(st.tuples(USER, st.booleans(), st.integers(0, 2)), min_size=1, max_size=4))
+def test_the_short_way_through_properties_finds_what_the_long_way_finds(messages):
+    stream = b"".join(
+        publish("a", b"payload", qos, 7, properties={"user_property": user} | extra)
+        for user, plain, qos in messages
+        for extra in [{} if plain else {"content_type": "t"}]
+    )
+    short, long = decoder(), decoder()
+    long._stamped = lambda *_: False
+    for one in (short, long):
+        one.feed(publish("a", b"topic is known"))
+    assert decode(short, [stream]) == decode(long, [stream])
+
+
+@given(st.binary(max_size=40), st.integers(0, 2))
+def test_the_short_way_leaves_what_is_wrong_to_the_long_way(noise, qos):
+    stream = wire.packet(0x30 | qos << 1, b"\0\1a", b"\0\7" if qos else b"", noise)
+    short, long = decoder(), decoder()
+    long._stamped = lambda *_: False
+    for one in (short, long):
+        one.feed(publish("a", b"topic is known"))
+    assert decode(short, [stream]) == decode(long, [stream])
+
+
 def test_a_large_message_in_many_pieces_is_put_together_once():
     payload = bytes(range(256)) * 4000
     stream = publish("a", payload, 1, 9)
     one = decoder(payload_maximum=2**20, packet_maximum=2**21)
     pieces = [stream[i : i + 1000] for i in range(0, len(stream), 1000)]
-    assert decode(one, pieces) == ([(1, "a", payload, 9, UNSET)], None)
+    assert decode(one, pieces) == ([(1, "a", payload, 9, (UNSET, ""))], None)
 
 
 @given(st.lists(IDS, max_size=20))
