@@ -171,11 +171,10 @@ def moment(value: object) -> Micros:
     return micros
 
 
-@lru_cache(1000)
 def timezone(value: object) -> str:
     text = is_text(value, "a time zone")
     try:
-        zoneinfo.ZoneInfo(text)
+        zoneinfo.ZoneInfo(text)  # cached there
     except (KeyError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
         hint = difflib.get_close_matches(text[:80], zoneinfo.available_timezones(), 1)
         also = f" Did you mean {hint[0]}?" if hint else ""

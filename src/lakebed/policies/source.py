@@ -85,7 +85,7 @@ def read_source(text: str) -> Source:
     if len(text) > _LARGEST:
         raise Invalid(Problem("", f"the text is longer than {_LARGEST} characters"))
     try:
-        _check_depth(text)
+        _check_bounds(text)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         raise Invalid(_syntax_problem(error)) from None
@@ -100,10 +100,12 @@ def read_source(text: str) -> Source:
     return Source(value, reader.lines)
 
 
-def _check_depth(text: str) -> None:
-    """Nested brackets cost the composer stack; events do not."""
+def _check_bounds(text: str) -> None:
+    """Nested brackets cost the composer stack, and nodes memory; events cost neither."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if count > _MOST:
+            raise Invalid(_too_many(_line(event)))
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
@@ -116,6 +118,10 @@ def _line(part: yaml.Node | yaml.Event) -> int:
 
 def _too_deep(line: int) -> Problem:
     return Problem("", f"nested more than {_DEEPEST} levels deep", line)
+
+
+def _too_many(line: int) -> Problem:
+    return Problem("", f"it holds more than {_MOST} values", line)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
@@ -139,7 +145,7 @@ class _Reader:
         if len(path) > _DEEPEST:
             raise Invalid(_too_deep(line))
         if self._count > _MOST:
-            raise Invalid(Problem("", f"it holds more than {_MOST} values", line))
+            raise Invalid(_too_many(line))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

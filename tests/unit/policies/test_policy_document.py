@@ -194,6 +194,7 @@ REFUSED = [
     (SUMS | {"timezone": "Europe"}, "timezone", "IANA"),
     (SUMS | {"timezone": "../etc/passwd"}, "timezone", "IANA"),
     (SUMS | {"timezone": "a" * 9999}, "timezone", "IANA"),
+    (SUMS | {"timezone": ["UTC"]}, "timezone", "is text"),
     (SUMS | {"timezone": 2}, "timezone", "quotes"),
     # pointers
     (LAST | {"at": "celsius"}, "at", "begins with a slash"),
@@ -248,6 +249,35 @@ def test_all_problems_are_found_at_once() -> None:
 
 def test_a_default_zone_that_does_not_exist_is_a_problem_of_the_document() -> None:
     assert "time zone" in problems(SUMS, default_timezone="Mars/Olympus")["timezone"]
+
+
+KEYS = ["name", "topics", "type", "keep", "at", "time_at", "for", "every", "count", "buffer",
+        "functions", "timezone", "active", "filter", "transform", "from", "until", "min", "max",
+        "allow", "deny", "unique", "max_rate", "max_size", "scale", "round", "slice"]  # fmt: skip
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+        st.sampled_from(["1s", "number", "aggregate", "text", "Europe", "/a", 10**400]),
+    ),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from([LAST, RING, WINDOW, SUMS, TEXT, JSON]),
+    st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5),
+)
+def test_whatever_is_written_it_is_read_or_refused_in_words(
+    base: dict[str, Any], more: dict[str, Any]
+) -> None:
+    try:
+        policy = parse(base | more, "ann")
+    except Invalid:
+        return
+    assert parse(to_document(policy), "ann") == policy
 
 
 NUMBER = st.one_of(st.integers(-(10**6), 10**6), st.floats(-1e300, 1e300))
