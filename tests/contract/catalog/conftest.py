@@ -4,14 +4,14 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import postgres_server
 import pytest
+from catalog_place import Place
 from postgres_server import PostgresServer
 
-from lakebed.catalog.sql import SqlCatalog, open_catalog
+from lakebed.catalog.sql import SqlCatalog
 
 
 def _missing(what: str) -> None:
@@ -31,20 +31,6 @@ def postgres() -> Iterator[PostgresServer]:
     assert programs is not None
     with postgres_server.running(programs) as server:
         yield server
-
-
-@dataclass
-class Place:
-    """Where one test's catalog lies; `open` may be called several times."""
-
-    url: str
-    home: Path
-    opened: list[SqlCatalog] = field(default_factory=list)
-
-    def open(self) -> SqlCatalog:
-        catalog = open_catalog(self.url, self.home)
-        self.opened.append(catalog)
-        return catalog
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server("postgres"))])

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import Place
+from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
 from lakebed.catalog import migrate

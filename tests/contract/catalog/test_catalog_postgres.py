@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Place
+from catalog_place import Place
 from postgres_server import PostgresServer
 
 from lakebed.errors import SettingsError, StoreUnavailable

@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from conftest import Place
+from catalog_place import Place
 from sqlalchemy import text
 
 from lakebed.errors import Fatal, StoreUnavailable
