@@ -175,7 +175,7 @@ class Link(asyncio.Protocol):
         if self._subscribing is not None:
             self._subscribing.cancel()
         reason = self._reason or (str(exc) if exc else "the broker closed the connection")
-        self._member.stats.disconnects[(self._reason and "ours") or "closed"] += 1
+        self._member.stats.disconnects["ended" if self._reason else "closed"] += 1
         if not self.lost.done():
             self.lost.set_result(reason)
 
