@@ -72,7 +72,11 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
         )
     for row in rows:
         grid.add_row(*(Text(plain(row.get(name))) for name in names))
-    console().print(grid)
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(grid)
+    # without the blanks that fill the last column: they would wrap on a copied line
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _numeric(values: Iterable[Any]) -> bool:

@@ -54,7 +54,8 @@ def simulate(
     except KeyboardInterrupt:
         pass  # the usual way to end it
     finally:
-        _report(tally, time.monotonic() - begun)
+        if tally.sent:
+            _report(tally, time.monotonic() - begun)
 
 
 def _seconds(duration: str | None) -> float | None:
