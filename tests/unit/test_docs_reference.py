@@ -1,0 +1,306 @@
+"""The reference names everything there is; its examples are right; its links lead somewhere."""
+
+import ast
+import re
+import shlex
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import Mock
+
+import click
+import msgspec
+import pytest
+import typer
+
+from lakebed.api.app import create_app
+from lakebed.cli.exits import Exit
+from lakebed.cli.main import app
+from lakebed.errors import Invalid
+from lakebed.keeper.kinds.aggregate_text import CAPACITY
+from lakebed.policies import schema
+from lakebed.policies.document import keys_of, read_file
+from lakebed.policies.outcomes import UNFILTERED, Outcome
+from lakebed.series import sketch
+from lakebed.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class Snippet(NamedTuple):
+    page: Path
+    language: str
+    text: str
+
+
+def snippets(*languages: str) -> list[Snippet]:
+    return [
+        Snippet(page, language, text)
+        for page in PAGES
+        for language, text in _FENCE.findall(page.read_text())
+        if language in languages
+    ]
+
+
+def prose(page: Path) -> str:
+    """The page without its snippets."""
+    return _FENCE.sub("", page.read_text())
+
+
+def sections(page: Path) -> dict[str, str]:
+    """The text below each heading, up to the next one of any level."""
+    parts = _HEADING.split(prose(page))
+    return dict(zip(parts[2::3], parts[3::3], strict=True))
+
+
+def rows(text: str) -> dict[str, str]:
+    """Rows of tables by each of the names in their first cell."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            for name in re.findall(r"`([^`]+)`", line.split("|")[1]):
+                found[name] = line
+    return found
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its full name, groups left out."""
+    root = typer.main.get_command(app)
+    found: dict[str, click.Command] = {}
+
+    def walk(name: str, command: Any) -> None:
+        for below, sub in getattr(command, "commands", {}).items():
+            walk(f"{name} {below}", sub)
+        if not hasattr(command, "commands"):
+            found[name] = command
+
+    walk("lakebed", root)
+    return found
+
+
+def flags(command: Any) -> set[str]:
+    """What a command may be given, `--help` apart."""
+    return {o for p in command.params for o in p.opts if o.startswith("-")} - {"--help", "-h"}
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_a_command_stands_in_the_reference_with_its_flags_and_no_others(name: str) -> None:
+    text = sections(REFERENCE / "commands.md")[name]
+    assert set(rows(text)) == flags(commands()[name])
+
+
+def test_the_program_s_own_flags_stand_in_the_reference() -> None:
+    named = set(rows(sections(REFERENCE / "commands.md")["lakebed"]))
+    assert named == flags(typer.main.get_command(app)) | {"--help", "-h"}
+
+
+@pytest.mark.parametrize("code", Exit)
+def test_an_exit_code_stands_in_the_reference(code: Exit) -> None:
+    assert f"\n| {int(code)} |" in sections(REFERENCE / "commands.md")["Exit codes"]
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Each call of `lakebed` in a snippet of shell, with its page."""
+    for page, _, text in snippets("sh"):
+        for line in text.replace("\\\n", " ").splitlines():
+            for call in re.findall(r"(?:^|[|;] *|do |.venv/bin/)(lakebed [^|;]*)", line):
+                yield page.name, call
+
+
+@pytest.mark.parametrize(("page", "call"), list(calls()))
+def test_commands_in_snippets_exist_with_the_flags_they_are_given(page: str, call: str) -> None:
+    words = shlex.split(re.sub(r'"\$\([^)]*\)"', "TOKEN", call), comments=True)
+    known = commands()
+    name = next(n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in known)
+    for word in words[len(name.split()) :]:
+        if word == "--":
+            break
+        flag = word.partition("=")[0]
+        if re.match(r"--?[a-z]", flag) and not re.fullmatch(r"-\d+\w*", word):
+            assert flag in flags(known[name]) | {"--help"}, call
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def openapi() -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of FastAPI, about HEAD beside GET
+        document: dict[str, Any] = create_app(Mock()).control.openapi()
+    return document
+
+
+def operations() -> Iterator[Any]:
+    for path, methods in openapi()["paths"].items():
+        for method, operation in methods.items():
+            if method != "head":
+                names = {parameter["name"] for parameter in operation.get("parameters", [])}
+                yield pytest.param(f"{method.upper()} {path}", names, id=f"{method} {path}")
+
+
+@pytest.mark.parametrize(("route", "parameters"), list(operations()))
+def test_a_route_stands_in_the_reference_with_its_parameters(
+    route: str, parameters: set[str]
+) -> None:
+    found = sections(REFERENCE / "http.md")
+    named = set(rows(found[route]))
+    if "/policies" in route or "`owner`" in found[route]:
+        named.add("owner")  # said once for all of them
+    assert parameters <= named
+
+
+def test_the_reference_names_no_routes_that_are_not_there() -> None:
+    there = {parameters.values[0] for parameters in operations()}
+    named = {h for h in sections(REFERENCE / "http.md") if re.match(r"[A-Z]+ /", h)}
+    assert named == there
+
+
+# --- policies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("Fields", schema.Document),
+        ("Filter", schema.FilterDocument),
+        ("Transform", schema.TransformDocument),
+    ],
+)
+def test_the_fields_of_a_policy_stand_in_the_reference_and_no_others(
+    heading: str, model: Any
+) -> None:
+    assert set(rows(sections(REFERENCE / "policies.md")[heading])) == set(keys_of(model))
+
+
+def test_the_forms_of_active_stand_in_the_reference() -> None:
+    text = rows(sections(REFERENCE / "policies.md")["Fields"])["active"]
+    assert all(f"`{key}`" in text for key in keys_of(schema.ActiveDocument))
+
+
+@pytest.mark.parametrize("kind", schema.KINDS)
+def test_a_kind_stands_in_the_reference(kind: str) -> None:
+    found = sections(REFERENCE / "policies.md")
+    assert kind in found
+    assert kind in rows(found["Kinds"])
+
+
+@pytest.mark.parametrize("kind", schema.KINDS)
+@pytest.mark.parametrize("type", schema.TYPES)
+def test_the_matrix_of_types_and_kinds_is_that_of_the_checks(kind: str, type: str) -> None:
+    row = rows(sections(REFERENCE / "policies.md")["Kinds"])[kind]
+    said = dict(zip(schema.TYPES, [cell.strip() for cell in row.split("|")[3:6]], strict=True))
+    document = {"name": "p", "topics": ["t"], "type": type, "keep": kind}
+    document |= {"window": {"for": "1h"}, "aggregate": {"every": "1m"}, "last_n": {"count": 1}}.get(
+        kind, {}
+    )
+    allowed = _is_right(msgspec.json.encode(document).decode())
+    assert said[type] == ("yes" if allowed else "no")
+
+
+def _is_right(text: str) -> bool:
+    try:
+        read_file(text, "ann")
+    except Invalid:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("type", schema.TYPES)
+def test_a_type_stands_in_the_reference(type: str) -> None:
+    assert type in rows(sections(REFERENCE / "policies.md")["Types"])
+
+
+def test_the_functions_of_aggregates_stand_in_the_reference() -> None:
+    named = set(rows(sections(REFERENCE / "policies.md")["aggregate"]))
+    assert named == {name for names in schema.FUNCTIONS.values() for name in names}
+
+
+def test_the_limits_of_sketches_in_the_reference_are_those_of_the_code() -> None:
+    text = sections(REFERENCE / "policies.md")["aggregate"]
+    assert f"exact up to {sketch.K:,} in" in text
+    assert f"no more than {CAPACITY:,} different" in text
+    assert f"to within {sketch.ALPHA * 100:g} % of" in text
+
+
+def test_outcomes_stand_in_the_reference_in_their_order_and_where_they_are_counted() -> None:
+    found = rows(sections(REFERENCE / "policies.md")["Outcomes"])
+    assert list(found) == [outcome.reason for outcome in sorted(Outcome)]
+    for outcome in Outcome:
+        field = outcome.reason if outcome in UNFILTERED else "filtered"
+        assert found[outcome.reason].split("|")[2].strip() == f"`{field}`"
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def metrics() -> Iterator[str]:
+    """Names of all metrics, from wherever the code makes one."""
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                kind, name = node.func.id, node.args[0]
+                if kind.endswith("MetricFamily") and isinstance(name, ast.Constant):
+                    yield f"{name.value}_total" if kind.startswith("Counter") else str(name.value)
+
+
+def test_metrics_stand_in_the_reference_and_no_others() -> None:
+    text = prose(REFERENCE / "metrics.md")
+    named = {name.partition("{")[0] for name in rows(text)}
+    assert named == set(metrics())
+
+
+# --- snippets and links ---------------------------------------------------------------------------
+
+
+def _names(found: list[Snippet]) -> list[str]:
+    return [f"{page.name}-{place}" for place, (page, *_) in enumerate(found)]
+
+
+POLICIES = [s for s in snippets("yaml") if "keep:" in s.text]
+TOML = snippets("toml")
+JSON = snippets("json")
+
+
+@pytest.mark.parametrize("snippet", POLICIES, ids=_names(POLICIES))
+def test_policies_in_snippets_are_right(snippet: Snippet) -> None:
+    assert read_file(snippet.text, "ann").policies
+
+
+@pytest.mark.parametrize("snippet", TOML, ids=_names(TOML))
+def test_settings_in_snippets_are_right(snippet: Snippet) -> None:
+    Settings.model_validate(tomllib.loads(snippet.text))
+
+
+@pytest.mark.parametrize("snippet", JSON, ids=_names(JSON))
+def test_json_in_snippets_is_json(snippet: Snippet) -> None:
+    try:
+        msgspec.json.decode(snippet.text)
+    except msgspec.DecodeError:
+        msgspec.json.Decoder().decode_lines(snippet.text)
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    titles = [title for _, title in _HEADING.findall(prose(page))]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
