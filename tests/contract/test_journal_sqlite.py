@@ -300,20 +300,58 @@ def test_the_start_survives_a_bit_flipped_in_any_page(
             check_start(path, opened, whole, missing=15)
 
 
-def test_what_stands_in_the_wal_alone_is_salvaged_too(
-    path: Path, opened: list[SqliteJournal]
-) -> None:
+def killed(path: Path, opened: list[SqliteJournal]) -> Path:
+    """A journal as a killed process leaves it: twenty batches, all in the WAL alone."""
     journal = open_journal(path, opened)
     for i in range(20):
         append(journal, batch(i * 5, 5, size=1500))
-    killed = path.parent.parent / "killed" / path.name
-    killed.parent.mkdir()
+    left = path.parent.parent / "killed" / path.name
+    left.parent.mkdir()
     for suffix in ("", "-wal"):
-        shutil.copy(f"{path}{suffix}", f"{killed}{suffix}")
-    killed.with_name(killed.name + ".suspect").touch()  # as after SQLite called it malformed
-    journal = open_journal(killed, opened)
+        shutil.copy(f"{path}{suffix}", f"{left}{suffix}")
+    return left
+
+
+def test_what_stands_in_the_wal_alone_is_salvaged_too(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    left = killed(path, opened)
+    left.with_name(left.name + ".suspect").touch()  # as after SQLite called it malformed
+    journal = open_journal(left, opened)
     assert numbers(journal) == list(range(100))
     assert not journal.health().ok
+
+
+def test_a_wal_left_by_a_kill_is_no_damage(path: Path, opened: list[SqliteJournal]) -> None:
+    left = killed(path, opened)
+    for _ in range(3):
+        journal = open_journal(left, opened)
+        assert numbers(journal) == list(range(100))
+        assert journal.health().ok
+        journal.close()
+
+
+def test_a_wal_cut_within_its_last_transaction_is_no_damage(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    left = killed(path, opened)
+    wal = left.with_name(left.name + "-wal")
+    os.truncate(wal, wal.stat().st_size - 3000)
+    journal = open_journal(left, opened)
+    assert numbers(journal) == list(range(95))
+    assert journal.health().ok
+
+
+@pytest.mark.parametrize("where", [5, 0.1, 0.5, 0.8])
+def test_a_bit_flipped_in_the_wal_loses_no_more_than_what_it_hit(
+    path: Path, opened: list[SqliteJournal], where: float
+) -> None:
+    left = killed(path, opened)
+    wal = left.with_name(left.name + "-wal")
+    bad = bytearray(wal.read_bytes())
+    bad[int(where if where > 1 else len(bad) * where)] ^= 8
+    wal.write_bytes(bad)
+    check_start(left, opened, list(range(100)), missing=5)
 
 
 def test_the_start_survives_a_file_cut_short_anywhere(

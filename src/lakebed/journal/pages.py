@@ -65,17 +65,12 @@ class PageScan:
 
     def _committed_frames(self) -> Iterator[tuple[int, int]]:
         """Page numbers and where their content lies, up to the last commit; later ones win."""
-        if self._wal is None:
-            return
-        salt = os.pread(self._wal, 4, 16)
-        place, waiting = _WAL_HEADER, []
-        while len(header := os.pread(self._wal, 12, place)) == 12 and header[8:] == salt:
-            number, commit, _ = _FRAME.unpack(header)
-            waiting.append((number, place + _FRAME_HEADER))
+        waiting = []
+        for number, commit, place in _frames(self._wal) if self._wal is not None else ():
+            waiting.append((number, place))
             if commit:
                 yield from waiting
                 waiting = []
-            place += _FRAME_HEADER + PAGE
 
     def _page(self, number: int, in_wal: bool) -> bytes:
         if in_wal and self._wal is not None and number in self._frames:
@@ -120,6 +115,41 @@ class PageScan:
             parts.append(page[4 : 4 + size])
             size -= len(parts[-1])
         return b"".join(parts)
+
+
+def wal_commits(wal: Path) -> list[int]:
+    """The frames of a WAL, counted from 1, that end a transaction, whatever their checksums say.
+
+    SQLite stops at the first frame whose checksum is wrong, and says nothing of those behind it.
+    """
+    descriptor = os.open(wal, os.O_RDONLY)
+    try:
+        return [i for i, (_, commit, _) in enumerate(_frames(descriptor), 1) if commit]
+    finally:
+        os.close(descriptor)
+
+
+def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
+    """Page number, commit mark and place of the content of each frame of this generation."""
+    head, place = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
+    # behind a damaged head the first frame tells the generation
+    salt = head[16:20] if _is_intact(head) else os.pread(wal, 4, _WAL_HEADER + 8)
+    while len(header := os.pread(wal, _FRAME.size, place)) == _FRAME.size and header[8:] == salt:
+        number, commit, _ = _FRAME.unpack(header)
+        yield number, commit, place + _FRAME_HEADER
+        place += _FRAME_HEADER + PAGE
+
+
+def _is_intact(head: bytes) -> bool:
+    """Whether the checksum of a WAL's header is right (section 4.2)."""
+    if len(head) < _WAL_HEADER:
+        return False
+    words = struct.unpack(">6I" if head[3] & 1 else "<6I", head[:24])
+    first = second = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return (first, second) == struct.unpack(">II", head[24:])
 
 
 def _local(size: int) -> int:

@@ -7,6 +7,7 @@ fails because of damage, and never hides it: `meta` holds the loss until an oper
 """
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import astuple
@@ -16,7 +17,7 @@ import structlog
 
 from lakebed.errors import Fatal
 from lakebed.journal import database
-from lakebed.journal.pages import PageScan
+from lakebed.journal.pages import PageScan, wal_commits
 from lakebed.times import Micros
 
 log = structlog.get_logger()
@@ -85,8 +86,10 @@ def _mark(path: Path) -> Path:
 def _checked(path: Path) -> sqlite3.Connection:
     if path.exists() and 0 < path.stat().st_size < _SMALLEST:
         raise sqlite3.DatabaseError("the file is cut short")  # SQLite takes it for a new one
+    commits = _copy_wal(path)
     connection = database.open_writer(path)
     try:
+        _check_wal(connection, commits)
         if path.stat().st_size <= _QUICK:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
@@ -94,10 +97,43 @@ def _checked(path: Path) -> sqlite3.Connection:
         for table in ("batches", "damaged", "ids", "consumers", "meta"):
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
         connection.execute("SELECT * FROM batches ORDER BY offset DESC LIMIT 1").fetchall()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            suspect(path)  # closing takes the WAL away: the copy must outlive a kill from here on
         connection.close()
         raise
+    _wal_copy(path).unlink(missing_ok=True)
     return connection
+
+
+def _wal_copy(path: Path) -> Path:
+    return path.with_name(path.name + "-wal.copy")
+
+
+def _copy_wal(path: Path) -> list[int]:
+    """Keep the WAL that a killed process left: SQLite removes it when the file is closed.
+
+    Returns its commit marks.
+    """
+    wal, copy = Path(f"{path}-wal"), _wal_copy(path)
+    copy.unlink(missing_ok=True)
+    if not wal.exists():
+        return []
+    shutil.copyfile(wal, copy)
+    return wal_commits(copy)
+
+
+def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
+    """Refuse a WAL of which SQLite has passed over more than a transaction that was under way.
+
+    Each transaction is fsynced before the next is begun: where two stand behind the last frame
+    that SQLite takes, the first of them was durable and has been damaged since. One alone may as
+    well be what a loss of power left of the last.
+    """
+    taken = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    behind = sum(frame > taken for frame in commits)
+    if behind > 1:
+        raise sqlite3.DatabaseError(f"{behind} transactions of the WAL are damaged")
 
 
 def _salvage(path: Path, now: Micros) -> sqlite3.Connection:
@@ -105,6 +141,8 @@ def _salvage(path: Path, now: Micros) -> sqlite3.Connection:
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+    with suppress(FileNotFoundError):
+        os.replace(_wal_copy(path), f"{aside}-wal")  # as it was found
     Path(f"{path}-shm").unlink(missing_ok=True)
     database.sync_folder(path.parent)
     fresh = database.open_writer(path)
