@@ -38,7 +38,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "sqlite":
         url = "sqlite:catalog.db"
     else:
-        url = request.getfixturevalue("postgres").create_database()
+        url = request.getfixturevalue("postgres").create_schema()
     with _closing(Place(url, tmp_path)) as place:
         yield place
 
@@ -51,7 +51,7 @@ def sqlite_place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def postgres_place(postgres: PostgresServer, tmp_path: Path) -> Iterator[Place]:
-    with _closing(Place(postgres.create_database(), tmp_path)) as place:
+    with _closing(Place(postgres.create_schema(), tmp_path)) as place:
         yield place
 
 

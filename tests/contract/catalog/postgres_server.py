@@ -52,18 +52,27 @@ class PostgresServer:
                 raise RuntimeError("the PostgreSQL of the tests did not start")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Ask it to end at once ("fast shutdown"), and wait."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it and wait: SIGINT cleanly, SIGQUIT without caring for its files."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
+
+    def create_schema(self) -> str:
+        """Make an empty place of its own, quicker than a database, and return its URL."""
+        name = f"catalog_{next(_NUMBERS)}"
+        self.sql(f"CREATE SCHEMA {name}")
+        return f"{self._url('postgres')}&options={quote(f'-csearch_path={name}')}"
 
     def create_database(self, *options: str) -> str:
         """Make an empty database and return its URL."""
         name = f"catalog_{next(_NUMBERS)}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE template0 {' '.join(options)}")
-        return f"postgresql://lakebed@/{name}?host={quote(str(self.folder))}"
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://lakebed@/{database}?host={quote(str(self.folder))}"
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         answer = self._ask("psql", "-X", "-q", "-A", "-t", "-d", database, "-c", statement)
@@ -100,7 +109,7 @@ def running(programs: Path) -> Iterator[PostgresServer]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.stop(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)
 
 
