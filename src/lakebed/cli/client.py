@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx
 
+from lakebed.cli.home import token_of
 from lakebed.errors import (
     BadRequest,
     Conflict,
@@ -113,14 +114,6 @@ class Server:
             raise error_of(answer, self._hint)
         if answer.is_redirect:
             raise BadRequest("--url", f"{self.url} leads on to {answer.headers.get('location')}")
-
-
-def token_of(home: Path) -> str | None:
-    """The admin token that a server wrote into its home, where we can read it."""
-    try:
-        return (home / "admin.token").read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lakebed.cli import output
+from lakebed.cli.home import running_on
 from lakebed.errors import Invalid, LakebedError
 from lakebed.settings import Settings, load, split_address
 from lakebed.times import check_clock, now, to_rfc3339
@@ -187,12 +188,13 @@ def _held(home: Path) -> bool:
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
-    from lakebed.cli.client import Server, token_of
+    from lakebed.cli.client import Server
 
-    url, pid = _running(settings)
-    yield ok("server", f"runs on this home{f' as process {pid}' if pid else ''}, HTTP {url}")
+    running = running_on(settings.home)
+    url = running.http if running else f"http://{settings.http.listen}"
+    yield ok("server", f"holds this home{f' as process {running.pid}' if running else ''}: {url}")
     try:
-        with Server(url, token_of(settings.home), settings.home) as server:
+        with Server(url, None, settings.home) as server:
             parts = server.ready()
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
@@ -201,19 +203,6 @@ def _server(settings: Settings) -> Iterator[Finding]:
         figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
         text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
         yield ok(name, text) if part.get("ok") else bad(name, text, "see the server's log")
-
-
-def _running(settings: Settings) -> tuple[str, int | None]:
-    """URL and process id as the server left them in its home; else the URL of the settings."""
-    import json
-
-    from lakebed.cli.running import STATE
-
-    try:
-        state: dict[str, Any] = json.loads((settings.home / STATE).read_text(encoding="utf-8"))
-        return state["http"], state["pid"]
-    except (OSError, ValueError, KeyError):
-        return f"http://{settings.http.listen}", None
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -4,8 +4,6 @@ start ──> ready ──> [ node | what lives beside it ] ──signal or fail
 """
 
 import asyncio
-import json
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakebed.cli import loop
 from lakebed.cli.greeting import Place, reachable
+from lakebed.cli.home import remove_running, write_running
 from lakebed.errors import Fatal, LakebedError, SettingsError
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 Beside = Callable[["Node", Place], Coroutine[None, None, None]]
 """What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
-
-STATE = "running.json"
-"""In the home, while a server runs on it: {"pid", "http", "mqtt"}, for `doctor`."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _READY = 200  # looks, 50 ms apart, before it goes on without the part that is not ready
@@ -94,12 +90,12 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
     try:
         await _ready(node)
         place = place_of(node)
-        _write_state(settings.home, place)
+        write_running(settings.home, place.url, ":".join(map(str, place.mqtt)))
         async with asyncio.TaskGroup() as group:
             group.create_task(node.run_until_stopped(), name="node")
             group.create_task(beside(node, place), name="beside")
     finally:
-        (settings.home / STATE).unlink(missing_ok=True)
+        remove_running(settings.home)
         await node.stop()
 
 
@@ -122,12 +118,6 @@ def reachable_url(url: str) -> str:
     host, _, port = rest.rstrip("/").rpartition(":")
     inner = reachable(host.strip("[]"))
     return f"{scheme}://{f'[{inner}]' if ':' in inner else inner}:{port}"
-
-
-def _write_state(home: Path, place: Place) -> None:
-    host, port = place.mqtt
-    state = {"pid": os.getpid(), "http": place.url, "mqtt": f"{host}:{port}"}
-    (home / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
 
 
 def _os_error(error: OSError) -> str:

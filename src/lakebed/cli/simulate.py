@@ -33,7 +33,7 @@ def simulate(
     home: Home = HOME,
 ) -> None:
     """Let a fleet of made-up devices send: temperatures, states, door events, rare alarms."""
-    from lakebed.cli.client import token_of
+    from lakebed.cli.home import token_of
     from lakebed.settings import split_address
     from lakebed.sources.driving import Drive, Tally
     from lakebed.sources.fleet import fleet

@@ -1,0 +1,42 @@
+"""Two small files in a server's home that commands on the same machine read."""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Running(NamedTuple):
+    """Where the server of a home is, as it wrote it down when it was ready."""
+
+    pid: int
+    http: str
+    mqtt: str
+
+
+def token_of(home: Path) -> str | None:
+    """The admin token that a server wrote into its home, where we can read it."""
+    try:
+        return (home / "admin.token").read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def running_on(home: Path) -> Running | None:
+    """Nothing where no server runs, or one that did not get ready."""
+    try:
+        return Running(**json.loads(_file(home).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_running(home: Path, http: str, mqtt: str) -> None:
+    _file(home).write_text(json.dumps(Running(os.getpid(), http, mqtt)._asdict()) + "\n")
+
+
+def remove_running(home: Path) -> None:
+    _file(home).unlink(missing_ok=True)
+
+
+def _file(home: Path) -> Path:
+    return home / "running.json"
