@@ -40,6 +40,11 @@ class Server:
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
         self._settings = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
         self._process: subprocess.Popen[bytes] | None = None
+        # A client of its own for every request would load all certificates each time. Connections
+        # are not kept: a server that was killed would leave stale ones.
+        self._client = httpx.Client(
+            verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
+        )
         self.url = f"http://127.0.0.1:{self.http_port}"
 
     @property
@@ -75,7 +80,7 @@ class Server:
                     f"lakebed ended with {self._process.returncode}\n{self.output}"
                 )
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if self._client.get(f"{self.url}/readyz", timeout=2).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
@@ -96,6 +101,11 @@ class Server:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it has ended by itself; returns the exit code."""
+        assert self._process is not None
         return self._process.wait(timeout=20)
 
     def __enter__(self) -> "Server":
@@ -112,12 +122,13 @@ class Server:
                 self.stop()
             finally:
                 self.kill()
+        self._client.close()
 
     # --- what tests ask it -----------------------------------------------------------------------
 
     def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"} | arguments.pop("headers", {})
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **arguments)
+        return self._client.request(method, self.url + path, headers=headers, **arguments)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of a GET, which must be 200. `from_` stands for `from`."""
