@@ -199,7 +199,7 @@ def test_a_kind_stands_in_the_reference(kind: str) -> None:
 def test_the_matrix_of_types_and_kinds_is_that_of_the_checks(kind: str, type: str) -> None:
     row = rows(sections(REFERENCE / "policies.md")["Kinds"])[kind]
     said = dict(zip(schema.TYPES, [cell.strip() for cell in row.split("|")[3:6]], strict=True))
-    document = {"name": "p", "topics": ["t"], "type": type, "keep": kind}
+    document: dict[str, Any] = {"name": "p", "topics": ["t"], "type": type, "keep": kind}
     document |= {"window": {"for": "1h"}, "aggregate": {"every": "1m"}, "last_n": {"count": 1}}.get(
         kind, {}
     )
@@ -250,7 +250,7 @@ def metrics() -> Iterator[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 kind, name = node.func.id, node.args[0]
                 if kind.endswith("MetricFamily") and isinstance(name, ast.Constant):
-                    yield f"{name.value}_total" if kind.startswith("Counter") else str(name.value)
+                    yield str(name.value) + ("_total" if kind.startswith("Counter") else "")
 
 
 def test_metrics_stand_in_the_reference_and_no_others() -> None:

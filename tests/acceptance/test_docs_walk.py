@@ -1,0 +1,68 @@
+"""What the pages for beginners tell a stranger to type works, line by line, in an empty folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+ROOT = Path(__file__).parents[2]
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TOOLS = ("bash", "curl", "mosquitto_pub")
+_SECONDS = 120  # for a page; each command starts a Python of its own
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    for tool in _TOOLS:
+        if shutil.which(tool) is None:
+            message = f"{tool} is not installed"
+            pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return Server(tmp_path / "lakebed-data")
+
+
+def script(page: Path, server: Server) -> str:
+    """All shell of a page, one block after another, speaking to this server."""
+    text = page.read_text()
+    blocks = [b for language, b in _FENCE.findall(text) if language == "sh"]
+    lines = "".join(block for block in blocks if not block.startswith("make "))
+    return lines.replace("127.0.0.1:8080", f"127.0.0.1:{server.http_port}").replace(
+        "-p 1883", f"-p {server.mqtt_port}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "last_words"),
+    [
+        ("README.md", "raw-day"),
+        ("docs/tutorial/first-steps.md", "air-hours"),
+        ("docs/howto/raw-day-quarters-for-ever.md", ""),
+        ("docs/howto/restrict-a-token.md", "admin"),
+    ],
+)
+def test_what_a_page_tells_to_type_works(
+    page: str, last_words: str, server: Server, tmp_path: Path
+) -> None:
+    path = ROOT / page
+    for language, block in _FENCE.findall(path.read_text()):
+        if language == "yaml" and "keep:" in block:
+            (tmp_path / "policies.yaml").write_text(block)
+            (tmp_path / "garden.yaml").write_text(block)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LAKEBED_URL": server.url,
+        "HOME": str(tmp_path),
+    }
+    with server:
+        done = subprocess.run(
+            ["bash", "-e", "-u", "-o", "pipefail", "-c", script(path, server)],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=_SECONDS,
+        )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert last_words in done.stdout
