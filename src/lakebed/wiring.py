@@ -12,7 +12,7 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from lakebed.sources.mqtt.client import MqttClient
     from lakebed.sources.mqtt.endpoint import MqttEndpoint
 
-S = TypeVar("S")
-Open = Callable[[str, Settings], S]
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 ADMIN = "admin"
@@ -54,13 +53,14 @@ class _Door(Protocol):
 # --- stores ---------------------------------------------------------------------------------------
 
 
-def _sqlite_journal(url: str, settings: Settings) -> Journal:
+def _sqlite_journal(url: str, settings: Settings, begin: int) -> Journal:
     from lakebed.journal.sqlite import SqliteJournal
 
-    return SqliteJournal(settings.home / url.removeprefix("sqlite:"), settings.journal)
+    path = settings.home / url.removeprefix("sqlite:")
+    return SqliteJournal(path, settings.journal, begin=begin)
 
 
-def _memory_journal(url: str, settings: Settings) -> Journal:
+def _memory_journal(url: str, settings: Settings, begin: int) -> Journal:
     from lakebed.journal.memory import MemoryJournal
 
     return MemoryJournal(settings.journal)
@@ -87,8 +87,9 @@ SERIES = {
 }
 
 
-def open_journal(settings: Settings) -> Journal:
-    return _choose(JOURNALS, settings.journal.url, "journal")(settings.journal.url, settings)
+def open_journal(settings: Settings, begin: int = 0) -> Journal:
+    """Open the journal; in a new one offsets begin at `begin`."""
+    return _choose(JOURNALS, settings.journal.url, "journal")(settings.journal.url, settings, begin)
 
 
 def open_catalog(settings: Settings) -> Catalog:
@@ -99,7 +100,7 @@ def open_series(settings: Settings) -> Series:
     return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings)
 
 
-def _choose(adapters: Mapping[str, Open[S]], url: str, store: str) -> Open[S]:
+def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:
     scheme = url.partition(":")[0]
     if scheme not in adapters:
         known = ", ".join(adapters)
@@ -153,7 +154,12 @@ class Node:
         Raises:
             SettingsError, Fatal, StoreUnavailable: one line that says what is in the way.
         """
+        from lakebed.api.server import listen
+
         times.check_clock(times.now())
+        # a port that is taken is told at once, before the stores take their time to open
+        listen(self.settings.http.listen, "http.listen").close()
+        listen(self.settings.mqtt.listen, "mqtt.listen").close()
         self._failed = asyncio.get_running_loop().create_future()
         try:
             await self._open_stores()
@@ -200,7 +206,7 @@ class Node:
         _ensure_admin(self.catalog, home)
         self.series = await asyncio.to_thread(open_series, self.settings)
         self._stack.callback(self.series.close)
-        self.journal = await asyncio.to_thread(open_journal, self.settings)
+        self.journal = await asyncio.to_thread(open_journal, self.settings, _beyond(self.catalog))
         self._stack.callback(self.journal.close)
 
     async def _open_middle(self) -> None:
@@ -314,6 +320,15 @@ def _lock(home: Path) -> int:
         os.close(descriptor)
         raise Fatal(f"another process holds the home {home}: stop it or choose --home") from None
     return descriptor
+
+
+def _beyond(catalog: Catalog) -> int:
+    """An offset that no checkpoint has reached: where a journal that was removed begins anew.
+
+    Places and versions made of offsets must grow, whatever happened to the journal's file.
+    """
+    parts = catalog.checkpoints("keeper", 0).get(0, [])
+    return max((part.offset for part in parts), default=0)
 
 
 def _token_file(home: Path) -> Path:

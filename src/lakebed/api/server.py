@@ -10,6 +10,7 @@ import uvicorn
 
 from lakebed.errors import Fatal
 from lakebed.settings import Http, split_address
+from lakebed.sources.mqtt.endpoint import server_context
 
 _GRACE = 2  # seconds that running requests may take when the server stops
 
@@ -49,7 +50,12 @@ class HttpServer:
 
         Raises:
             Fatal: the address cannot be had.
+            SettingsError: the certificate cannot be used.
         """
+        if self._settings.tls_certificate is not None:
+            server_context(
+                self._settings.tls_certificate, self._settings.tls_key, "http.tls_certificate"
+            )
         self._socket = listen(self._settings.listen, "http.listen")
         self._task = asyncio.create_task(self._server.serve([self._socket]), name="http")
         while not self._server.started:

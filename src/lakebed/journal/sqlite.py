@@ -44,6 +44,7 @@ class SqliteJournal:
 
     Args:
         path: the database file; its folder is made where it is missing.
+        begin: the least offset to append at; a consumer may have seen those below.
         cache: bytes of memory for the newest entries.
         clock: wall clock, for the horizon of ids and the minimum span.
 
@@ -56,6 +57,7 @@ class SqliteJournal:
         path: Path,
         options: settings.Journal | None = None,
         *,
+        begin: int = 0,
         cache: int = 64 * 2**20,
         clock: Callable[[], Micros] = times.now,
     ) -> None:
@@ -72,6 +74,10 @@ class SqliteJournal:
         self._blocks = Blocks(path, self._set_aside, self._suspect)
         self._places = _places(connection)
         self._first, self.end = _extent(connection)
+        if begin > self.end:
+            # an empty one begins there; one that holds older messages has a gap before it
+            self._first = begin if self._first == self.end else self._first
+            self.end = begin
         self._damaged = _damaged(connection)
         self._used = _used(connection)
         self._refused = ""  # why the last append found no room

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lakebed.keeper.kinds.columns import plain
 from lakebed.keeper.kinds.kind import Site, Values, Writes
 from lakebed.keeper.kinds.windows import Groups, Windows
 from lakebed.messages import Ints
@@ -87,14 +88,14 @@ class Aggregate:
             return Writes()
         columns = self._windows.columns(slots, offset)
         for name in _FIELDS:
-            columns[name] = pa.array(self._windows.slots[name][slots])
+            columns[name] = plain(self._windows.slots[name][slots])
         sizes = np.full(len(slots), _STATE_SIZE, np.uint32)
         if self._sketches is not None:
             bins, counts = self._sketch_columns(slots)
             columns["bins"] = pa.array(bins, pa.list_(pa.int32()))
             columns["counts"] = pa.array(counts, pa.list_(pa.uint32()))
             sizes += np.array([_BIN_SIZE * len(b) for b in bins], np.uint32)
-        columns["size"] = pa.array(sizes)
+        columns["size"] = plain(sizes)
         return Writes(rows=[(AGGREGATE.name, pa.table(columns))])
 
     def _sketch_columns(self, slots: Ints) -> tuple[list[list[int]], list[list[int]]]:

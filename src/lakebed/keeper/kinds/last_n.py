@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lakebed.keeper.kinds.buffer import RowBuffer
-from lakebed.keeper.kinds.columns import record_columns, times
+from lakebed.keeper.kinds.columns import plain, record_columns, times
 from lakebed.keeper.kinds.kind import Site, Values, Writes
 from lakebed.messages import Ints
 from lakebed.series.schema import LAST_N
@@ -45,8 +45,8 @@ class LastN:
         rings, numbers, ends = self._place(values)
         columns = record_columns(self._site, values) | {
             "received": times(values.received),
-            "ring": pa.array(rings),
-            "slot": pa.array((numbers % self._size).astype(np.uint32)),
+            "ring": plain(rings),
+            "slot": plain((numbers % self._size).astype(np.uint32)),
         }
         stays = pa.array(numbers >= ends - self._size)  # the rest has left the ring already
         return Writes(rows=[(LAST_N.name, pa.table(columns).filter(stays))])

@@ -17,9 +17,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
-from lakebed.keeper.kinds.columns import expiry, owner_columns, times
+from lakebed.keeper.kinds.columns import expiry, owner_columns, plain, times
 from lakebed.keeper.kinds.kind import Site, Values
 from lakebed.keeper.kinds.slots import Slots
 from lakebed.messages import Ints
@@ -188,15 +187,15 @@ class Windows:
         complete = table["complete"][slots]
         columns = owner_columns(self.site, table["channel"][slots])
         for name in ("start", "end"):
-            columns[name] = pa.array((table[name][slots] // SECOND).astype(np.uint32))
+            columns[name] = plain((table[name][slots] // SECOND).astype(np.uint32))
         for name in ("first_time", "last_time"):
             columns[name] = times(table[name][slots])
         for name in ("fragment", "first_offset", "last_offset"):
-            columns[name] = pa.array(table[name][slots])
-        columns["count"] = pa.array(table["count"][slots].astype(np.uint64))
-        columns["complete"] = pa.array(complete.astype(np.uint8))
+            columns[name] = plain(table[name][slots])
+        columns["count"] = plain(table["count"][slots].astype(np.uint64))
+        columns["complete"] = plain(complete.astype(np.uint8))
         # newer replaces older; at the same offset complete replaces incomplete
-        columns["version"] = pa.array(offset * 2 + complete)
+        columns["version"] = plain(offset * 2 + complete)
         columns["expires"] = expiry(table["end"][slots], self.site.policy.span)
         return columns
 

@@ -164,7 +164,9 @@ class MqttEndpoint:
             log.error("mqtt connect failed", exc_info=task.exception())
 
 
-def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
+def server_context(
+    certificate: Path, key: Path | None, setting: str = "mqtt.tls_certificate"
+) -> ssl.SSLContext:
     """TLS 1.2 or newer with the given PEM files.
 
     Raises:
@@ -175,9 +177,7 @@ def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            Problem("mqtt.tls_certificate", f"{certificate} and {key}: {error}")
-        ) from error
+        raise SettingsError(Problem(setting, f"{certificate} and {key}: {error}")) from error
     return context
 
 
