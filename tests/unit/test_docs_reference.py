@@ -25,6 +25,7 @@ from lakebed.policies.document import keys_of, read_file
 from lakebed.policies.outcomes import UNFILTERED, Outcome
 from lakebed.series import sketch
 from lakebed.settings import Settings
+from lakebed.sources.mqtt.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -238,6 +239,25 @@ def test_outcomes_stand_in_the_reference_in_their_order_and_where_they_are_count
     for outcome in Outcome:
         field = outcome.reason if outcome in UNFILTERED else "filtered"
         assert found[outcome.reason].split("|")[2].strip() == f"`{field}`"
+
+
+# --- MQTT -----------------------------------------------------------------------------------------
+
+
+def test_reason_codes_in_the_reference_have_the_names_of_the_specification() -> None:
+    table = re.findall(r"^\| (0x..) \| ([a-z ]+) \|", prose(REFERENCE / "mqtt.md"), re.MULTILINE)
+    assert table
+    for code, name in table:
+        assert Reason(int(code, 16)).name == name.upper().replace(" ", "_")
+
+
+def test_reason_codes_that_are_sent_stand_in_the_reference() -> None:
+    text = prose(REFERENCE / "mqtt.md")
+    sources = (ROOT / "src/lakebed/sources/mqtt").glob("*.py")
+    sent = {n for file in sources for n in re.findall(r"Reason\.([A-Z_]+)\b", file.read_text())}
+    sent -= {"SUCCESS", "DISCONNECT_WITH_WILL", "SERVER_BUSY"}  # heard, or only translated
+    for name in sent:
+        assert f"0x{Reason[name]:02X}" in text, name
 
 
 # --- metrics --------------------------------------------------------------------------------------
