@@ -1,4 +1,4 @@
-"""What the pages for beginners tell a stranger to type works, line by line, in an empty folder."""
+"""What the pages tell a stranger to type works; what a server shows stands in them."""
 
 import os
 import re
@@ -66,3 +66,11 @@ def test_what_a_page_tells_to_type_works(
         )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert last_words in done.stdout
+
+
+def test_the_metrics_of_a_server_stand_in_the_reference_and_no_others(tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
+        shown = re.findall(r"^# TYPE (\w+)", server.request("GET", "/metrics").text, re.MULTILINE)
+    text = (ROOT / "docs/reference/metrics.md").read_text()
+    named = re.findall(r"^\| `(\w+)(?:\{[\w,]+\})?` \|", text, re.MULTILINE)
+    assert sorted(named) == sorted(shown)

@@ -1,6 +1,5 @@
 """The reference names everything there is; its examples are right; its links lead somewhere."""
 
-import ast
 import re
 import shlex
 import tomllib
@@ -258,25 +257,6 @@ def test_reason_codes_that_are_sent_stand_in_the_reference() -> None:
     sent -= {"SUCCESS", "DISCONNECT_WITH_WILL", "SERVER_BUSY"}  # heard, or only translated
     for name in sent:
         assert f"0x{Reason[name]:02X}" in text, name
-
-
-# --- metrics --------------------------------------------------------------------------------------
-
-
-def metrics() -> Iterator[str]:
-    """Names of all metrics, from wherever the code makes one."""
-    for file in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-                kind, name = node.func.id, node.args[0]
-                if kind.endswith("MetricFamily") and isinstance(name, ast.Constant):
-                    yield str(name.value) + ("_total" if kind.startswith("Counter") else "")
-
-
-def test_metrics_stand_in_the_reference_and_no_others() -> None:
-    text = prose(REFERENCE / "metrics.md")
-    named = {name.partition("{")[0] for name in rows(text)}
-    assert named == set(metrics())
 
 
 # --- snippets and links ---------------------------------------------------------------------------
