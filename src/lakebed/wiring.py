@@ -246,6 +246,7 @@ class Node:
             ready=self.health,
             preview=self._preview,
             policies_changed=self.keeper.wake,
+            metrics=(self._mqtt.stats.metrics,),
         )
         self._http = HttpServer(create_app(services), settings.http)
         doors: tuple[_Door, ...] = (self._mqtt, *self._brokers, self._http)
