@@ -56,7 +56,8 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> "Server":
+    def start(self, path: str = "/readyz") -> "Server":
+        """Until `path` answers 200: /healthz where it is not meant to become ready."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -68,10 +69,10 @@ class Server:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=os.environ | self._settings,
             )  # fmt: skip
-        self.wait_ready()
+        self._wait(path)
         return self
 
-    def wait_ready(self) -> None:
+    def _wait(self, path: str) -> None:
         assert self._process is not None
         until = time.monotonic() + START
         while time.monotonic() < until:
@@ -80,7 +81,7 @@ class Server:
                     f"lakebed ended with {self._process.returncode}\n{self.output}"
                 )
             try:
-                if self._client.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if self._client.get(f"{self.url}{path}", timeout=2).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass

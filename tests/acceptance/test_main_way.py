@@ -278,8 +278,8 @@ def test_a_preview_says_what_a_policy_would_have_kept(server: Server) -> None:
 
 def test_a_subscriber_sees_messages_as_they_come(server: Server) -> None:
     command = [
-        "stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", str(server.mqtt_port), "-u", "me",
-        "-P", server.token, "-t", "tap/+", "-C", "3", "-F", "%t %p", "-W", "20", "-d",
+        "stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", str(server.mqtt_port),
+        "-u", "me", "-P", server.token, "-t", "tap/+", "-C", "3", "-F", "%t %p", "-W", "20", "-d",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listening:
         assert listening.stdout is not None
