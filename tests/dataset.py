@@ -97,13 +97,12 @@ def aggregates(frame: pd.DataFrame, which: str) -> pd.DataFrame:
     step = pd.Timedelta(hours=1) if every == "1h" else pd.DateOffset(days=1)
     work = frame.assign(start=start, end=start + step).sort_values("time", kind="stable")
     grouped = work.groupby(["topic", "start", "end"])["value"]
-    table = grouped.agg(
-        count="count", min="min", max="max", sum="sum", avg="mean", first="first", last="last",
-        stddev=lambda values: np.std(values),
-        p50=lambda values: np.quantile(values, 0.50),
-        p95=lambda values: np.quantile(values, 0.95),
-        p99=lambda values: np.quantile(values, 0.99),
-    ).reset_index()  # fmt: skip
+    table = grouped.agg(["count", "min", "max", "sum", "mean", "first", "last"])
+    table = table.rename(columns={"mean": "avg"})
+    table["stddev"] = grouped.std(ddof=0)
+    for percent in (50, 95, 99):
+        table[f"p{percent}"] = grouped.quantile(percent / 100)  # linear, as numpy does
+    table = table.reset_index()
     for name in ("start", "end"):
         table[name] = table[name].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     return table
