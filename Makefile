@@ -6,7 +6,7 @@ RUN    := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 
-.PHONY: up test check fix bench docs lock clean install
+.PHONY: up test check fix bench lock clean install
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
@@ -23,6 +23,10 @@ check: install         ## what the machine can say about the code without runnin
 fix: install           ## let ruff mend what it can
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+
+bench: install         ## the benchmarks; figures are rows in the store, compared with what was sent
+	$(RUN)/python -m bench.firehose
+	$(RUN)/python -m bench.firehose --qos 0
 
 install: .venv/installed
 

@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -270,7 +271,9 @@ class Node:
             "intake": self.intake.health(),
             "keeper": self.keeper.health(),
         }
-        return parts | {f"source {b.name}": b.health() for b in self._brokers}
+        # a broker that is away is told, but takes no healthy node out of its balancer
+        sources = {f"source {b.name}": replace(b.health(), ok=True) for b in self._brokers}
+        return parts | sources
 
     # --- tasks -----------------------------------------------------------------------------------
 

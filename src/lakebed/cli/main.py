@@ -64,7 +64,9 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in _COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        # `send T -5`: a negative number is a payload, not an option
+        loose = {"ignore_unknown_options": True} if name == "send" else None
+        app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(tokens.app, name="token", rich_help_panel="More")
 
 

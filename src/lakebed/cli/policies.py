@@ -7,6 +7,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.errors import BadRequest
 
 _COLUMNS = ("name", "keep", "type", "topics", "settings")
 _ELSEWHERE = {"name", "keep", "type", "topics"}
@@ -14,6 +15,9 @@ _ELSEWHERE = {"name", "keep", "type", "topics"}
 
 def policies(
     name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete this one; what it kept stays readable.")
+    ] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -22,9 +26,16 @@ def policies(
     """List the policies, or show one as the document that `apply` takes."""
     from lakebed.cli.client import Server
 
+    if delete and name is None:
+        raise BadRequest("--delete", "name the policy to delete")
     with Server(url, token, home) as server:
         if name is not None:
-            found = server.get(f"/api/v1/policies/{quote(name, safe='')}")
+            path = f"/api/v1/policies/{quote(name, safe='')}"
+            if delete:
+                server.request("DELETE", path)
+                typer.echo(f"{name}: deleted; what it kept stays readable")
+                return
+            found = server.get(path)
         else:
             found = server.get("/api/v1/policies")
     if form is Shape.JSON:

@@ -1,0 +1,168 @@
+"""What every series store must do, whichever answers behind the port.
+
+An adapter joins by a line in `STORES`: how to open an empty one. Stores that hold the engine in
+this process run in one module-wide instance, because an engine serves one folder per process.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lakebed.errors import SettingsError, StoreUnavailable
+from lakebed.keeper.kinds.columns import FOREVER, constant
+from lakebed.ports import Series
+from lakebed.series.clickhouse import ClickHouseSeries, open_series
+from lakebed.series.schema import TABLES
+
+
+def _chdb(folder: Path) -> Series:
+    return open_series("chdb:series", folder)
+
+
+STORES: dict[str, Callable[[Path], Series]] = {"chdb": _chdb}
+
+
+@pytest.fixture(scope="module", params=sorted(STORES))
+def series(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Series]:
+    opened = STORES[request.param](tmp_path_factory.mktemp("series"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def owner(request: pytest.FixtureRequest) -> str:
+    """Each test has rows of its own."""
+    return str(request.node.name)
+
+
+def records(owner: str, offsets: range, **columns: Any) -> pa.Table:
+    n = len(offsets)
+    return pa.table(
+        {
+            "owner": constant(n, owner),
+            "policy": constant(n, "raw"),
+            "topic": constant(n, "a/b"),
+            "time": pa.array(
+                [1_800_000_000_000_000 + o for o in offsets], pa.timestamp("us", "UTC")
+            ),
+            "offset": pa.array(list(offsets), pa.int64()),
+            "number": pa.array([float(o) for o in offsets]),
+            "expires": pa.array(np.full(n, FOREVER, np.uint32)),
+        }
+        | columns
+    )
+
+
+def count(series: Series, table: str, owner: str) -> int:
+    sql = f"SELECT count() AS n FROM lakebed.{table} FINAL WHERE owner = {{owner:String}}"
+    return int(series.query(sql, {"owner": owner})["n"][0].as_py())
+
+
+def test_every_table_is_there_with_its_columns(series: Series) -> None:
+    for table in TABLES.values():
+        names = series.query(f"SELECT * FROM lakebed.{table.name} LIMIT 0", {}).column_names
+        assert names == list(table.columns)
+
+
+def test_rows_come_back_as_they_were_written(series: Series, owner: str) -> None:
+    series.insert("window", records(owner, range(3), id=pa.array(["x", "", "ö"])))
+    found = series.query(
+        "SELECT toUnixTimestamp64Micro(time) AS t, offset, number, id, text, size"
+        " FROM lakebed.window FINAL WHERE owner = {owner:String} ORDER BY offset",
+        {"owner": owner},
+    ).to_pylist()
+    assert [(row["offset"], row["number"], row["id"]) for row in found] == [
+        (0, 0.0, "x"), (1, 1.0, ""), (2, 2.0, "ö"),
+    ]  # fmt: skip
+    assert [row["t"] - 1_800_000_000_000_000 for row in found] == [0, 1, 2]
+    assert {(row["text"], row["size"]) for row in found} == {("", 0)}  # columns left out
+
+
+@pytest.mark.parametrize("table", ["window", "archive"])
+def test_a_record_written_again_replaces_itself(series: Series, owner: str, table: str) -> None:
+    for _ in range(3):
+        series.insert(table, records(owner, range(10)))
+    series.insert(table, records(owner, range(5, 15)))
+    assert count(series, table, owner) == 15
+
+
+def test_a_newer_version_replaces_an_older_one_in_any_order(series: Series, owner: str) -> None:
+    moment = pa.array([1_800_000_000], pa.uint32())
+    for version in (2, 8, 5):
+        row = {
+            "owner": [owner], "policy": ["p"], "topic": ["t"], "start": moment, "end": moment,
+            "version": pa.array([version], pa.int64()), "count": pa.array([version], pa.uint64()),
+            "expires": pa.array([FOREVER], pa.uint32()),
+        }  # fmt: skip
+        series.insert("aggregate", pa.table(row))
+    found = series.query(
+        "SELECT count FROM lakebed.aggregate FINAL WHERE owner = {owner:String}", {"owner": owner}
+    )
+    assert found["count"].to_pylist() == [8]
+
+
+def test_one_insert_may_touch_hundreds_of_partitions(series: Series, owner: str) -> None:
+    months = [i * 31 * 86_400_000_000 for i in range(400)]
+    rows = records(owner, range(400), time=pa.array(months, pa.timestamp("us", "UTC")))
+    series.insert("archive", rows)
+    assert count(series, "archive", owner) == 400
+
+
+def test_parameters_are_bound_and_never_become_sql(series: Series, owner: str) -> None:
+    hostile = "'; DROP TABLE lakebed.window; -- \\' \\n {x:String} %"
+    found = series.query("SELECT {text:String} AS text", {"text": hostile})
+    assert found["text"].to_pylist() == [hostile]
+
+
+def test_an_insert_that_cannot_be_says_so_and_the_store_goes_on(series: Series, owner: str) -> None:
+    with pytest.raises(StoreUnavailable, match="insert into window"):
+        series.insert("window", pa.table({"nonsense": [1]}))
+    series.insert("window", records(owner, range(2)))
+    assert count(series, "window", owner) == 2
+    assert series.health().ok
+
+
+def test_a_query_that_cannot_be_says_so_in_one_line(series: Series) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        series.query("SELECT nothing FROM nowhere", {})
+    assert "\n" not in str(caught.value)
+
+
+def test_threads_may_write_and_read_at_once(series: Series, owner: str) -> None:
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(5):
+                start = (number * 5 + step) * 100
+                series.insert("window", records(owner, range(start, start + 100)))
+                assert count(series, "window", owner) >= 100
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert count(series, "window", owner) == 2000
+
+
+def test_opening_again_keeps_what_is_there(series: Series, owner: str) -> None:
+    assert isinstance(series, ClickHouseSeries)
+    series.insert("window", records(owner, range(7)))
+    series.migrate()
+    assert count(series, "window", owner) == 7
+
+
+def test_an_unknown_url_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="chdb:PATH"):
+        open_series("redis://nowhere", tmp_path)
