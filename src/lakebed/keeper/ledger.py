@@ -6,7 +6,7 @@ A partition's ledger counts each message once, at its offset; it is saved with t
 which it has counted. What stands behind that offset in the journal is in flight.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -51,10 +51,13 @@ class Ledger:
 
     # --- counting -------------------------------------------------------------------------------
 
-    def identify(self, channels: Iterable[Channel]) -> Codes:
+    def identify(self, channels: Sequence[Channel]) -> Codes:
         """int32[len(channels)], the small int of each channel; new ones get the next."""
         index, known = self.index, self.channels
-        codes = []
+        try:
+            return np.array(list(map(index.__getitem__, channels)), np.int32)
+        except KeyError:
+            codes = []
         for channel in channels:
             code = index.get(channel)
             if code is None:
