@@ -76,10 +76,10 @@ class Batch:
 class BatchBuilder:
     """Gathers messages into columns until somebody takes the batch."""
 
-    __slots__ = ("_codes", "_event", "_ids", "_keys", "_received", "payloads", "size")
+    __slots__ = ("_channels", "_event", "_ids", "_keys", "_received", "payloads", "size")
 
     def __init__(self) -> None:
-        self._codes: list[Channel] = []
+        self._channels: list[Channel] = []
         self.payloads: list[bytes] = []
         self._received: list[tuple[Micros, int]] = []
         self._event: list[tuple[int, Sequence[Micros]]] = []
@@ -104,7 +104,7 @@ class BatchBuilder:
         Sparse columns (event, ids, keys) may be None where none of the k messages has one.
         """
         start = len(self.payloads)
-        self._codes.extend(channels)
+        self._channels.extend(channels)
         self.payloads.extend(payloads)
         self._received.append((received, len(payloads)))
         self.size += sum(map(len, payloads))
@@ -118,15 +118,15 @@ class BatchBuilder:
     def build(self) -> Batch:
         """The batch so far. The builder must not be used afterwards."""
         n = len(self.payloads)
-        index: dict[Channel, int] = {}
-        codes = [index.setdefault(channel, len(index)) for channel in self._codes]
+        index = {channel: code for code, channel in enumerate(dict.fromkeys(self._channels))}
+        codes = np.fromiter(map(index.__getitem__, self._channels), np.int32, n)
         moments, counts = zip(*self._received, strict=True) if n else ((), ())
         event = np.full(n, UNSET, np.int64)
         for start, times in self._event:
             event[start : start + len(times)] = times
         return Batch(
             tuple(index),
-            np.array(codes, np.int32),
+            codes,
             self.payloads,
             np.repeat(np.array(moments, np.int64), np.array(counts, np.intp)),
             event,

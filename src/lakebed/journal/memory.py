@@ -104,7 +104,13 @@ class MemoryJournal:
 
     def health(self) -> Health:
         first, end = self.extent()[0]
-        detail = {"bytes": self._log.weight, "limit": self._options.limit, "messages": end - first}
+        weight = self._log.weight
+        detail = {
+            "bytes": weight,
+            "used": weight,
+            "limit": self._options.limit,
+            "messages": end - first,
+        }
         return Health(True, "in memory: lost with the process", detail)
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ _LINGER = 0.02  # seconds between two polls while little arrives: small entries 
 _TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
 _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
+_ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 
 
@@ -57,6 +58,7 @@ class Keeper:
         self._shards: dict[int, Shard] = {}
         self._clock, self._on_failure = clock, on_failure
         self._policies_asked = 0.0
+        self._room_asked = 0.0
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------------
@@ -162,7 +164,29 @@ class Keeper:
                 shard.adopt(revision, policies, now)
         self._policies_asked = at
 
+    def _make_room(self, now: Micros) -> None:
+        """Write early what waits for the end of a long buffer, before the journal is full of it.
+
+        The journal keeps everything behind the oldest message that is not written yet: one policy
+        with a buffer of hours and a message a day would hold all the others' messages too, and
+        in the end hold back all sources.
+        """
+        at = time.monotonic()
+        if at - self._room_asked < _ROOM_EVERY:
+            return
+        self._room_asked = at
+        figures = self._journal.health().detail
+        used = figures.get("used", 0) / max(1, figures.get("limit", 1))
+        if used < 0.5:
+            return
+        for partition, (first, end) in self._journal.extent().items():
+            shard = self._shards.get(partition)
+            if shard is not None:
+                # a journal near its limit by the span it is asked to keep is left half its reach
+                shard.let_go(end if used >= 0.9 else (first + end) // 2, now)
+
     def _write(self, now: Micros) -> None:
+        self._make_room(now)
         on_grid = now // _TICK * _TICK
         done = {}
         for partition, shard in self._shards.items():

@@ -194,6 +194,13 @@ class Shard:
                 writes.append(lane.drain(now))
         self._stores.write(writes)
 
+    def let_go(self, below: int, now: Micros) -> None:
+        """The journal needs room: write and save all that makes it keep what lies below."""
+        holding = [lane for lane in self._lanes.values() if lane.saved < min(below, lane.offset)]
+        if holding or self._saved < min(below, self._counted):
+            self._stores.write([lane.drain(now, final=True) for lane in holding if not lane.clean])
+            self._save([lane.checkpoint() for lane in holding])
+
     def checkpoint(self, now: Micros, final: bool = False) -> int:
         """Save the lanes whose state is complete and old enough; returns the place it reached.
 

@@ -26,6 +26,7 @@ DATABASE = "lakebed"
 _INSERT = {
     "async_insert": 0,  # the call returns when the part is there
     "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
+    "optimize_on_insert": 0,  # readers replace equal keys themselves, merges do it for good
     "insert_deduplicate": 0,  # rows replace themselves by key; see series/schema.py
 }
 _QUERY = {
