@@ -56,8 +56,7 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, path: str = "/readyz") -> "Server":
-        """Until `path` answers 200: /healthz where it is not meant to become ready."""
+    def start(self) -> "Server":
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -69,10 +68,10 @@ class Server:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=os.environ | self._settings,
             )  # fmt: skip
-        self._wait(path)
+        self._wait_ready()
         return self
 
-    def _wait(self, path: str) -> None:
+    def _wait_ready(self) -> None:
         assert self._process is not None
         until = time.monotonic() + START
         while time.monotonic() < until:
@@ -81,7 +80,7 @@ class Server:
                     f"lakebed ended with {self._process.returncode}\n{self.output}"
                 )
             try:
-                if self._client.get(f"{self.url}{path}", timeout=2).status_code == 200:
+                if self._client.get(f"{self.url}/readyz", timeout=2).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
