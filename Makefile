@@ -12,7 +12,7 @@ up: install            ## everything embedded, with a demo on real readings of t
 	$(RUN)/lakebed demo
 
 test: install          ## all tests, quick and slow
-	$(RUN)/pytest -q
+	$(RUN)/pytest -q -n 3 --dist loadfile
 
 check: install         ## what the machine can say about the code without running it
 	$(RUN)/ruff check .

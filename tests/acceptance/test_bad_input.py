@@ -368,13 +368,14 @@ def test_when_the_disk_is_nearly_full_sources_wait_and_go_on_once_there_is_room(
 ) -> None:
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize
-    spare, ballast = 300 * 2**20, tmp_path / "ballast"
+    spare, ballast = 2**30, tmp_path / "ballast"
     if free < 3 * spare:
         pytest.skip("too little free room on this disk")
     with Server(tmp_path / "home", {"LIMITS__DISK_FREE": str(free - spare)}) as server:
         server.put_policy(name="all", topics=["x"], type="number", keep="archive")
         time.sleep(2)
         server.send("x", "1")
+        eventually(lambda: [row["value"] for row in server.records("x", "all")] == [1])
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 2 * spare)
         ready = f"{server.url}/readyz"

@@ -28,7 +28,7 @@ def counted(api: Api) -> Api:
         api.post("/api/v1/messages", params={"topic": topic}, content=b"12345")
     api.post("/api/v1/messages", params={"topic": "room/1"}, content=b"1", token=EVE)
     ledger = Ledger()
-    codes = ledger.identify(Channel("ann", topic) for topic, _ in SENT)
+    codes = ledger.identify([Channel("ann", topic) for topic, _ in SENT])
     outcomes = np.array([outcome for _, outcome in SENT], np.uint8)
     ledger.count(codes, outcomes, np.full(10, 5), np.arange(10) * 1_000_000)
     ledger.count_policy(("ann", "raw"), outcomes[:7])
