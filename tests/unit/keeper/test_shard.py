@@ -1,0 +1,213 @@
+"""A shard by itself: what it does when a policy's code breaks, when policies change, when a store
+stays away. Series and clock are ours here; journal and catalog are real."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lakebed.catalog.sql import SqlCatalog, open_catalog
+from lakebed.errors import StoreUnavailable
+from lakebed.journal.memory import MemoryJournal
+from lakebed.keeper.kinds.records import Records
+from lakebed.keeper.ledger import load
+from lakebed.keeper.shard import Shard
+from lakebed.keeper.stores import Stopped, Stores
+from lakebed.messages import BatchBuilder, Channel
+from lakebed.policies.outcomes import Outcome
+from lakebed.ports import Health
+from lakebed.settings import Settings
+from lakebed.times import MINUTE, SECOND
+
+NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
+ARCHIVE = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
+
+
+class Rows:
+    """A series store that holds what it was given, and refuses while `away`."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, dict[str, Any]]] = []
+        self.away = False
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.rows += [(table, row) for row in rows.to_pylist()]
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        raise NotImplementedError
+
+    def health(self) -> Health:
+        return Health(True)
+
+    def close(self) -> None:
+        pass
+
+    def kept(self) -> dict[int, float]:
+        """Values by offset: rows written again fall together."""
+        return {row["offset"]: row["number"] for _, row in self.rows}
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.catalog: SqlCatalog = open_catalog("sqlite:catalog.db", folder)
+        self.journal, self.series = MemoryJournal(), Rows()
+        self.stop = threading.Event()
+        self.revision = 0
+
+    def shard(self) -> Shard:
+        """A keeper's shard that takes over, as after a start or a crash."""
+        stores = Stores(self.series, self.catalog, self.stop)
+        end = self.journal.extent()[0][1]
+        shard = Shard(0, end, self.journal, stores, Settings())
+        shard.load(self.catalog)
+        return shard
+
+    def policies(self, *documents: dict[str, Any]) -> None:
+        self.catalog.put_policies("anna", documents)
+        self.revision += 1
+
+    def adopt(self, shard: Shard) -> None:
+        shard.adopt(self.revision, self.catalog.policies(), NOW)
+
+    def send(self, *payloads: bytes, topic: str = "t") -> None:
+        builder = BatchBuilder()
+        builder.extend([Channel("anna", topic)] * len(payloads), payloads, NOW)
+        asyncio.run(self.journal.append(builder.build()))
+
+    def read(self, shard: Shard) -> None:
+        while entries := self.journal.entries(0, shard.offset, 1000):
+            shard.absorb(entries)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.catalog.close()
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives whose code breaks on the number 13."""
+    absorb = Records.absorb
+
+    def broken(self: Records, values: Any) -> None:
+        absorb(self, values)  # half done already when it breaks
+        if 13 in values.numbers:
+            raise ZeroDivisionError("thirteen")
+
+    monkeypatch.setattr(Records, "absorb", broken)
+
+
+@pytest.mark.usefixtures("fragile")
+def test_a_message_that_breaks_a_policy_is_put_aside_and_the_rest_is_kept(world: World) -> None:
+    world.policies(ARCHIVE, {**ARCHIVE, "name": "ring", "keep": "last_n", "count": 9})
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"13", b"2")
+    world.send(b"3", b"13", b"4")
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    shard.checkpoint(NOW, final=True)
+    archived = {r["offset"]: r["number"] for table, r in world.series.rows if table == "archive"}
+    assert archived == {0: 1.0, 2: 2.0, 3: 3.0, 5: 4.0}
+    letters = world.catalog.dead_letters("anna")
+    assert sorted(letter.offset for letter in letters) == [1, 4]
+    assert {(x.policy, x.topic, x.payload) for x in letters} == {("all", "t", b"13")}
+    assert "thirteen" in letters[0].reason
+    ledger = load(world.catalog)
+    assert ledger.totals == {Outcome.KEPT: 6}  # the ring took all of them
+    assert ledger.policies["anna", "all"][Outcome.DEAD_LETTER] == 2
+
+
+@pytest.mark.usefixtures("fragile")
+def test_after_a_crash_the_same_messages_are_put_aside_and_nothing_counts_twice(
+    world: World,
+) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"13", b"2")
+    world.read(shard)
+    shard.flush(NOW, final=True)  # written, and then the crash: no checkpoint
+    again = world.shard()
+    world.read(again)
+    again.flush(NOW, final=True)
+    again.checkpoint(NOW, final=True)
+    assert world.series.kept() == {0: 1.0, 2: 2.0}
+    assert len(world.catalog.dead_letters("anna")) == 1
+    assert load(world.catalog).totals == {Outcome.KEPT: 2, Outcome.DEAD_LETTER: 1}
+
+
+def test_a_policy_changed_in_the_middle_holds_from_its_place_also_in_a_replay(
+    world: World,
+) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"2")
+    world.read(shard)
+    world.policies({**ARCHIVE, "filter": {"min": 10}})
+    world.adopt(shard)
+    world.send(b"3", b"30")
+    world.read(shard)
+    shard.flush(NOW, final=True)  # no checkpoint after this: the next run reads 3 and 30 again
+    again = world.shard()
+    world.read(again)
+    again.flush(NOW, final=True)
+    again.checkpoint(NOW, final=True)
+    assert world.series.kept() == {0: 1.0, 1: 2.0, 3: 30.0}
+    assert load(world.catalog).totals == {Outcome.KEPT: 3, Outcome.MIN: 1}
+
+
+def test_during_a_replay_no_policy_is_taken_up(world: World) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    again = world.shard()
+    assert not again.replayed
+    world.read(again)
+    assert again.replayed
+
+
+def test_a_window_that_a_change_of_policy_meets_goes_on(world: World) -> None:
+    minutes = {**ARCHIVE, "name": "m", "keep": "aggregate", "every": "1h", "functions": ["sum"]}
+    world.policies(minutes)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"2")
+    world.read(shard)
+    world.policies({**minutes, "buffer": "2s"})
+    world.adopt(shard)
+    world.send(b"4")
+    world.read(shard)
+    shard.flush(NOW + MINUTE, final=True)
+    rows = [row for table, row in world.series.rows if table == "aggregate"]
+    assert {row["fragment"] for row in rows} == {0}  # one window, written twice
+    newest = max(rows, key=lambda row: row["version"])
+    assert (newest["count"], newest["sum"]) == (3, 7.0)
+
+
+def test_a_store_that_stays_away_holds_the_shard_until_it_is_told_to_stop(world: World) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    world.read(shard)
+    world.series.away = True
+    world.stop.set()
+    with pytest.raises(Stopped):
+        shard.flush(NOW, final=True)
+    world.series.away = False
+    world.stop.clear()
+    again = world.shard()  # nothing was saved, so nothing is lost
+    world.read(again)
+    again.flush(NOW, final=True)
+    assert world.series.kept() == {0: 1.0}
