@@ -25,8 +25,8 @@ fix: install           ## let ruff mend what it can
 	$(RUN)/ruff format .
 
 bench: install         ## the benchmarks; figures are rows in the store, compared with what was sent
-	$(RUN)/python -m bench.firehose
-	$(RUN)/python -m bench.firehose --qos 0
+	$(RUN)/python -m bench
+	$(RUN)/python -m bench.tables
 
 install: .venv/installed
 

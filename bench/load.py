@@ -1,22 +1,24 @@
 """A load generator for MQTT 3.1.1 that costs as little as it can: it shares the machine.
 
-Packets are built beforehand, block by block; acknowledgements are counted by their bytes. Runs in
-a process of its own: `run()` starts it and returns what it measured.
+Packets are built beforehand, or joined from parts that were; acknowledgements are counted by their
+bytes. Runs in a process of its own: `run()` starts it and returns what it measured.
 """
 
 import asyncio
-import multiprocessing
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
-import uvloop
+from bench.apart import apart
+from bench.pace import Pace, drive_at
 
 _PUBACK = 4  # bytes of a PUBACK without properties
+_TOGETHER = 200  # connections that are opened at a time
+_BODIES = 4001  # distinct payloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,11 @@ class Load:
     """What to send.
 
     Attributes:
-        messages: how many in all; message i goes to topic `i % topics` with `payload(i)`.
-        connections: each sends its own share of the messages.
+        messages: how many in all; message i goes to topic `i % topics` with `payload(i)`, over
+            connection `i % connections`.
         in_flight: QoS 1 messages a connection has unacknowledged at most.
         qos: 0 or 1.
+        rate: messages a second of all connections together; 0 for as fast as it goes.
     """
 
     port: int
@@ -39,6 +42,7 @@ class Load:
     qos: int = 1
     host: str = "127.0.0.1"
     prefix: str = "plant"
+    rate: float = 0.0
 
 
 @dataclass(slots=True)
@@ -48,12 +52,14 @@ class Measured:
     seconds: from the first message to the last acknowledgement (QoS 0: to the last byte sent).
     waits: sampled times from sending to the acknowledgement, seconds.
     cpu: CPU seconds of the generator itself.
+    behind: with a rate, the most by which a message left later than it was due, seconds.
     """
 
     began: float = 0.0
     seconds: float = 0.0
     cpu: float = 0.0
     waits: list[float] = field(default_factory=list)
+    behind: float = 0.0
 
     def wait(self, share: float) -> float:
         """A quantile of the waits."""
@@ -66,8 +72,8 @@ def topic(i: int, load: Load) -> str:
 
 
 def value(i: int) -> float:
-    """A reading with two decimals; the same i gives the same reading everywhere."""
-    return (i * 7919 % 4001) / 100
+    """A reading with two decimals, always five characters; the same i gives the same reading."""
+    return (i * 7919 % _BODIES) / 100 + 10
 
 
 def payload(i: int) -> bytes:
@@ -76,17 +82,19 @@ def payload(i: int) -> bytes:
 
 def publish(name: bytes, body: bytes, qos: int, packet_id: int) -> bytes:
     """A PUBLISH packet (MQTT 3.1.1 section 3.3)."""
-    variable = struct.pack(">H", len(name)) + name
-    if qos:
-        variable += struct.pack(">H", packet_id)
-    remaining = len(variable) + len(body)
+    return head(name, len(body), qos) + (struct.pack(">H", packet_id) if qos else b"") + body
+
+
+def head(name: bytes, size: int, qos: int) -> bytes:
+    """What stands in a PUBLISH before the packet identifier and a payload of `size` bytes."""
+    remaining = 2 + len(name) + (2 if qos else 0) + size
     length = bytearray()
     while True:
         remaining, digit = divmod(remaining, 128)
         length.append(digit | (128 if remaining else 0))
         if not remaining:
             break
-    return bytes([0x30 | qos << 1]) + bytes(length) + variable + body
+    return bytes([0x30 | qos << 1]) + bytes(length) + struct.pack(">H", len(name)) + name
 
 
 def connect(client_id: str, token: str) -> bytes:
@@ -97,72 +105,87 @@ def connect(client_id: str, token: str) -> bytes:
     return bytes([0x10, len(variable)]) + variable
 
 
-class _Connection(asyncio.Protocol):
-    """Sends its share in blocks of a quarter of the window, as acknowledgements open it."""
+class Connection(asyncio.Protocol):
+    """What all senders share: they log in, count acknowledgements, and end in order."""
 
-    def __init__(self, load: Load, number: int, ended: asyncio.Future[None]) -> None:
-        self._load, self._number, self._ended = load, number, ended
-        self._total = len(range(number, load.messages, load.connections))
-        self._size = max(1, load.in_flight // 4)
-        self._blocks = deque(_blocks(load, number, self._size))
-        self._next = 0
-        self._acked = self._partial = 0
+    def __init__(self, load: Load, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.load, self.number = load, number
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.total = len(range(number, load.messages, load.connections))
+        self.sent = self.acked = self._partial = 0
         self._sent_at: deque[tuple[int, float]] = deque()
         self.waits: list[float] = []
-        self._ready = False
-        self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        transport.write(connect(f"bench-{self._number}", self._load.token))
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(connect(f"bench-{self.number}", self.load.token))
 
     def data_received(self, data: bytes) -> None:
-        if not self._ready:
-            assert data[:4] == b"\x20\x02\x00\x00", f"refused: {data!r}"
-            self._ready, data = True, data[4:]
+        if not self.ready.done():
+            assert data == b"\x20\x02\x00\x00", f"refused: {data!r}"
+            self.ready.set_result(None)
+            return
         count, self._partial = divmod(self._partial + len(data), _PUBACK)
-        self._acked += count
+        self.acked += count
         now = time.perf_counter()
-        while self._sent_at and self._sent_at[0][0] <= self._acked:
+        while self._sent_at and self._sent_at[0][0] <= self.acked:
             self.waits.append(now - self._sent_at.popleft()[1])
-        self._send()
+        self.acknowledged()
+
+    def acknowledged(self) -> None:
+        self.end_if_done()
+
+    def write(self, data: bytes, count: int) -> None:
+        self.sent += count
+        if self.load.qos:
+            self._sent_at.append((self.sent, time.perf_counter()))
+        self.transport.write(data)
+
+    def end_if_done(self) -> None:
+        if self.sent == self.total and (not self.load.qos or self.acked >= self.total):
+            self.transport.write(b"\xe0\0")
+            self.transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        done = self.sent == self.total and error is None
+        for future in (self.ready, self.ended):
+            if not future.done() and done:
+                future.set_result(None)
+            elif not future.done():
+                future.set_exception(error or ConnectionError("the server closed the connection"))
+
+
+class Burst(Connection):
+    """Sends blocks of a quarter of the window as fast as acknowledgements open it."""
+
+    def __init__(self, load: Load, number: int, names: Sequence[bytes]) -> None:
+        super().__init__(load, number)
+        self._size = max(1, load.in_flight // 4)
+        self._blocks = deque(_blocks(load, number, self._size, names))
+        self._paused = False
 
     def pause_writing(self) -> None:
         self._paused = True
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._send()
+        self.acknowledged()
 
-    def _send(self) -> None:
-        load = self._load
+    def acknowledged(self) -> None:
+        window = self.load.in_flight
         while self._blocks and not self._paused:
-            size = min(self._size, self._total - self._next)
-            if load.qos and self._next - self._acked + size > load.in_flight:
+            size = min(self._size, self.total - self.sent)
+            if self.load.qos and self.sent - self.acked + size > window:
                 return
-            self._next += size
-            self._sent_at.append((self._next, time.perf_counter()))
-            self._transport.write(self._blocks.popleft())
-        if not self._blocks and (not load.qos or self._acked >= self._total):
-            self._transport.write(b"\xe0\0")
-            self._transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._ended.done():
-            return
-        if not self._blocks and error is None:
-            self._ended.set_result(None)
-        else:
-            self._ended.set_exception(error or ConnectionError("the server closed the connection"))
+            self.write(self._blocks.popleft(), size)
+        if not self._blocks:
+            self.end_if_done()
 
 
-def _itself(connection: "_Connection") -> "_Connection":
-    return connection
-
-
-def _blocks(load: Load, number: int, size: int) -> Iterator[bytes]:
+def _blocks(load: Load, number: int, size: int, names: Sequence[bytes]) -> Iterator[bytes]:
     """All packets of one connection, `size` of them at a time."""
-    names = [topic(i, load).encode() for i in range(load.topics)]
     share = range(number, load.messages, load.connections)
     for start in range(0, len(share), size):
         yield b"".join(
@@ -172,32 +195,56 @@ def _blocks(load: Load, number: int, size: int) -> Iterator[bytes]:
 
 
 async def _drive(load: Load) -> Measured:
-    loop = asyncio.get_running_loop()
-    ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(load.connections)]
-    connections = [_Connection(load, number, ended) for number, ended in enumerate(ends)]
+    names = [topic(i, load).encode() for i in range(load.topics)]
+    connections: list[Connection] = (
+        [Connection(load, number) for number in range(load.connections)]
+        if load.rate
+        else [Burst(load, number, names) for number in range(load.connections)]
+    )
+    await _open(connections, load)
     began, cpu = time.monotonic(), time.process_time()
-    for connection in connections:
-        await loop.create_connection(partial(_itself, connection), load.host, load.port)
-    await asyncio.gather(*ends)
+    behind = 0.0
+    if load.rate:
+        behind = await _paced(load, connections, names)
+    else:
+        for connection in connections:
+            connection.acknowledged()
+    await asyncio.gather(*(connection.ended for connection in connections))
     waits = [wait for connection in connections for wait in connection.waits]
-    return Measured(began, time.monotonic() - began, time.process_time() - cpu, waits)
+    return Measured(
+        began, time.monotonic() - began, time.process_time() - cpu, waits, behind
+    )  # fmt: skip
 
 
-def _child(load: Load, pipe: "multiprocessing.connection.Connection") -> None:
-    pipe.send(uvloop.run(_drive(load)))
+async def _open(connections: Sequence[Connection], load: Load) -> None:
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(connections), _TOGETHER):
+        few = connections[start : start + _TOGETHER]
+        await asyncio.gather(
+            *(loop.create_connection(partial(_itself, c), load.host, load.port) for c in few)
+        )
+        await asyncio.gather(*(connection.ready for connection in few))
+
+
+def _itself(connection: Connection) -> Connection:
+    return connection
+
+
+async def _paced(load: Load, connections: Sequence[Connection], names: Sequence[bytes]) -> float:
+    heads = [head(name, len(payload(0)), load.qos) for name in names]
+    bodies = [payload(i) for i in range(_BODIES)]
+    count = load.connections
+
+    def send(i: int) -> None:
+        place, number = divmod(i, count)
+        packet_id = struct.pack(">H", place % 65535 + 1) if load.qos else b""
+        packet = heads[i % load.topics] + packet_id + bodies[i % _BODIES]
+        connections[number].write(packet, 1)
+
+    return await drive_at(Pace(load.rate, load.messages), send)
 
 
 def run(load: Load) -> Measured:
     """Send it all from another process."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(load, sender))
-    child.start()
-    sender.close()
-    try:
-        measured: Measured = receiver.recv()
-    except EOFError:
-        raise RuntimeError("the load generator failed") from None
-    finally:
-        child.join()
+    measured: Measured = apart(_drive, load)
     return measured

@@ -12,6 +12,39 @@ from typing import Any
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure should be: at least or at most `limit`."""
+
+    figure: str
+    limit: float
+    most: bool = False
+
+    def met(self, figures: Figures) -> bool:
+        found = float(figures[self.figure])
+        return found <= self.limit if self.most else found >= self.limit
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.most else '≥'} {shown(self.limit)}"
+
+
+def at_least(figure: str, limit: float) -> Goal:
+    return Goal(figure, limit)
+
+
+def at_most(figure: str, limit: float) -> Goal:
+    return Goal(figure, limit, most=True)
+
+
+def shown(figure: Any) -> str:
+    if isinstance(figure, str):
+        return figure
+    if isinstance(figure, int) or abs(figure) >= 1000:
+        return f"{figure:,.0f}"
+    return f"{figure:,.2f}" if figure % 1 else f"{figure:.0f}"
 
 
 def machine() -> dict[str, Any]:
@@ -34,24 +67,45 @@ def machine() -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Report:
-    """One scenario's figures, in the order in which they are shown."""
+    """One scenario's figures, in the order in which they are shown.
+
+    Attributes:
+        scenario: its name, and that of its file of results.
+        load: what was sent, in a few words.
+        command: what prints these figures.
+    """
 
     scenario: str
-    figures: dict[str, Any]
+    load: str
+    command: str
+    figures: Figures
+    goals: list[Goal] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=machine)
     at: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def show(self) -> None:
-        print(f"\n{self.scenario}")
+        """Print the table and write `results/SCENARIO.json`."""
+        goals: dict[str, list[Goal]] = {}
+        for goal in self.goals:
+            goals.setdefault(goal.figure, []).append(goal)
+        print(f"\n{self.scenario}: {self.load}")
         for name, figure in self.figures.items():
-            shown = f"{figure:,.2f}" if isinstance(figure, float) else f"{figure:,}"
-            print(f"  {name:32} {shown:>16}")
+            verdicts = " ".join(
+                f"{goal} {'met' if goal.met(self.figures) else 'MISSED'}"
+                for goal in goals.get(name, ())
+            )
+            print(f"  {name:36} {shown(figure):>14}  {verdicts}".rstrip(), flush=True)
+        document = asdict(self)
+        document["goals"] = [
+            asdict(goal) | {"text": str(goal), "met": goal.met(self.figures)} for goal in self.goals
+        ]
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{self.scenario}.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        (RESULTS / f"{self.scenario}.json").write_text(text + "\n")
 
 
 class Usage:
-    """CPU seconds and peak memory of a process, from the operating system."""
+    """CPU seconds and memory of a process with all its threads, from the operating system."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -65,6 +119,10 @@ class Usage:
     def cpu(self) -> float:
         """CPU seconds since this was made."""
         return self._cpu() - self._start
+
+    @property
+    def rss_mib(self) -> float:
+        return self._process.memory_info().rss / 2**20
 
     @property
     def peak_mib(self) -> float:

@@ -4,6 +4,7 @@ start ──> ready ──> [ node | what lives beside it ] ──signal or fail
 """
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -54,6 +55,7 @@ def foreground(settings: "Settings", beside: Beside) -> None:
     from lakebed.cli.logs import configure
 
     configure(settings.log)
+    _raise_file_limit()
     try:
         loop.run(_until_signal(_serve(settings, beside)))
     except (SettingsError, Fatal):
@@ -62,6 +64,14 @@ def foreground(settings: "Settings", beside: Beside) -> None:
         raise Fatal(str(error)) from None
     except KeyboardInterrupt:  # the second Ctrl-C
         raise Fatal("interrupted while it was stopping") from None
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a file, and many systems allow a process 1,024 until it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # macOS has a limit of its own below "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until_signal(work: Coroutine[None, None, None]) -> None:

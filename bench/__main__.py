@@ -1,0 +1,55 @@
+"""All benchmarks, one after another: `python -m bench [--quick] [SCENARIO …]`, 15 minutes at most.
+
+Each runs in a process of its own, prints its table and writes its results; `python -m bench.tables`
+makes docs/benchmarks.md of them.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+
+SCENARIOS = {
+    "firehose": ["--messages", "300000"],
+    "firehose-qos0": ["--messages", "300000"],
+    "fleet": ["--messages", "30000", "--connections", "200"],
+    "crowd": ["--connections", "500", "--seconds", "10"],
+    "broker": ["--messages", "100000"],
+    "http": ["--messages", "20000"],
+    "http-paced": ["--messages", "10000"],
+    "http-batch": ["--messages", "300000"],
+    "many-series": ["--messages", "200000"],
+    "many-policies": ["--messages", "100000"],
+    "queries": ["--rows", "2000000", "--seconds", "10"],
+    "disk": ["--topics", "10"],
+    "idle": ["--topics", "1000", "--seconds", "5"],
+}
+"""Each with what makes it quick: enough to see that it works, too little to judge figures by."""
+
+_COMMANDS = {
+    "firehose-qos0": ["bench.firehose", "--qos", "0"],
+    "http-paced": ["bench.http", "--rate", "3500"],
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    parser.add_argument("--quick", action="store_true", help="small loads, to see that all works")
+    given = parser.parse_args()
+    if unknown := set(given.scenarios) - SCENARIOS.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    failed = [name for name in given.scenarios or SCENARIOS if not _run(name, given.quick)]
+    print(f"\n{time.monotonic() - began:,.0f} s; failed: {', '.join(failed) or 'none'}")
+    return 1 if failed else 0
+
+
+def _run(name: str, quick: bool) -> bool:
+    module = _COMMANDS.get(name, [f"bench.{name.replace('-', '_')}"])
+    command = [sys.executable, "-m", *module, *(SCENARIOS[name] if quick else ())]
+    return subprocess.run(command).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
