@@ -106,6 +106,7 @@ class Decoder(Generic[T]):
         self._topics_bytes = 0
         self._aliases: dict[int, bytes] = {}
         self._run: Run[T] | None = None
+        self._usual = -1  # the QoS of the plain run that the last read ended with
         self._events: list[Run[T] | Refused | Control] = []
 
     def events(self) -> list[Run[T] | Refused | Control]:
@@ -144,9 +145,10 @@ class Decoder(Generic[T]):
         end = len(data)
         last = end - 1
         at = 0
-        kind = -1  # the QoS of the run that plain publishes may join, if there is one
-        skip = 0  # bytes between topic and payload: packet id, length of properties
-        run: Run[T] | None = Run(0, [], [], [])
+        # the QoS of the run that plain publishes may join; a device goes on as it went on before
+        kind = self._usual if end and _QOS[data[0]] == self._usual else -1
+        skip = (2 if kind else 0) + five  # bytes between topic and payload: packet id, properties
+        run: Run[T] | None = self._begin_run(kind, False) if kind >= 0 else Run(0, [], [], [])
         assert run is not None
         add_target = run.targets.append
         add_payload = run.payloads.append
@@ -187,6 +189,7 @@ class Decoder(Generic[T]):
                 add_target = run.targets.append
                 add_payload = run.payloads.append
                 add_packet_id = run.packet_ids.append
+        self._usual = kind
         return at
 
     def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -338,7 +341,11 @@ class Decoder(Generic[T]):
     def _end_run(self) -> None:
         """The plain loop does not look at packet ids: a zero is found here, once per run."""
         run, self._run = self._run, None
-        if run is not None and b"\0\0" in run.packet_ids:
+        if run is None:
+            return
+        if not run.payloads:
+            self._events.pop()  # begun in vain; it is the newest, for whatever else comes ends it
+        elif b"\0\0" in run.packet_ids:
             place = run.packet_ids.index(b"\0\0")
             for column in (run.targets, run.payloads, run.packet_ids, run.event, run.ids):
                 if column is not None:
