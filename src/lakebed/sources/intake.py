@@ -19,6 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -94,6 +95,7 @@ class Intake:
         self._wake = asyncio.Event()
         self._opened = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
@@ -185,19 +187,19 @@ class Intake:
         """
         await self._at_open_gate()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            done = partial(_settle, future)
+            self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
+            await future
+        finally:
+            self._waiting.discard(future)
 
-        def done() -> None:
+    def _refuse_waiting(self) -> None:
+        """Tell requests that what they wait for does not come, or not soon."""
+        for future in self._waiting:
             if not future.done():
-                future.set_result(None)
-
-        self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
-        while True:
-            await asyncio.wait([future], timeout=self._patience)
-            if future.done():
-                return
-            if self._failure is not None or self._full is not None or self._stopping:
-                future.cancel()
-                raise self._refusal()
+                future.set_exception(self._refusal())
 
     async def _at_open_gate(self) -> None:
         if not self.is_open:
@@ -338,7 +340,7 @@ class Intake:
     async def _append_with_patience(self, batch: Batch, forget: Sequence[bytes]) -> int | None:
         """The same append again and again while there is no room; nothing passes it by."""
         delay, longest = _RETRY
-        given_up = asyncio.get_running_loop().time() + self._patience
+        given_up = refused = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
                 return await self._journal.append(batch, forget)
@@ -352,7 +354,10 @@ class Intake:
                 given_up = now + self._patience
             elif now >= given_up:
                 log.error("stopped without room in the journal", unacknowledged=len(batch))
+                self._refuse_waiting()
                 return None
+            if now >= refused:
+                self._refuse_waiting()
             await asyncio.to_thread(self._journal.trim)
             await asyncio.sleep(delay)
             delay = min(delay * 2, longest)
@@ -370,4 +375,10 @@ class Intake:
         self._failure = error
         log.error("nothing is acknowledged any more", error=str(error))
         self._turn()
+        self._refuse_waiting()
         self._on_fatal(error)
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
