@@ -5,6 +5,7 @@ UV     := .tools/bin/uv
 RUN    := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
+export UV_COMPILE_BYTECODE = 1
 
 .PHONY: up test check fix bench lock clean install
 
@@ -37,6 +38,7 @@ $(UV): tools/bootstrap
 	test -x $(RUN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
 	$(UV) pip sync -q --python $(RUN)/python requirements.lock
 	$(UV) pip install -q --python $(RUN)/python --no-deps -e .
+	$(RUN)/python -m compileall -q src
 	touch $@
 
 lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
