@@ -11,7 +11,6 @@ _CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
-set_tcp_nodelay true
 max_inflight_messages 0
 max_inflight_bytes 0
 max_queued_messages 0

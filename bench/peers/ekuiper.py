@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 from tests.server import free_port
 
-from bench.peers.receiver import TOPICS, Job, Lines, Program, Stored, fill, number, to_cents
+from bench.peers.receiver import TOPICS, Gathering, Job, Lines, Program, Stored, fill
 
 _START = 30.0  # seconds
 _STREAM = (
@@ -112,11 +111,12 @@ class EKuiper(Program):
         return sum(lines.count for lines in self._files.values())
 
     def stored(self) -> Stored:
-        messages = [number(topic, to_cents(v)) for topic, v in self._rows("messages", 2)]
-        windows = list(self._rows("windows", 6))
-        counted = sum(round(float(row[1])) for row in windows)
-        cents = sum(to_cents(row[2]) for row in windows)
-        return Stored(np.array(messages, np.int64), counted, cents)
+        gathering = Gathering()
+        for topic, value in self._rows("messages", 2):
+            gathering.message(topic, float(value))
+        for topic, count, total, *_ in self._rows("windows", 6):
+            gathering.aggregate(topic, float(count), float(total))
+        return gathering.stored()
 
     def _rows(self, name: str, columns: int) -> Iterator[list[str]]:
         """Lines that are whole: a kill may leave a part of one."""

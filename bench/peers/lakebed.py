@@ -8,7 +8,7 @@ import numpy as np
 from tests.server import Server
 
 from bench.apart import apart
-from bench.peers.receiver import TOPICS, Job, Stored, number
+from bench.peers.receiver import TOPICS, WARM, Job, Stored, number
 from lakebed import __version__
 from lakebed.series.clickhouse import open_series
 
@@ -77,14 +77,16 @@ def _stored(home: Path) -> Stored:
     series = open_series("chdb:series", home)
     try:
         rows = series.query(
-            "SELECT topic, toInt64(round(number * 100)) AS cents FROM lakebed.window FINAL", {}
+            "SELECT topic, toInt64(round(number * 100)) AS cents FROM lakebed.window FINAL "
+            "WHERE NOT startsWith(topic, {warm:String})",
+            {"warm": WARM},
         )
         pairs = zip(rows.column("topic").to_pylist(), rows.column("cents").to_pylist(), strict=True)
         messages = np.array([number(topic, cents) for topic, cents in pairs], np.int64)
         total = series.query(
             "SELECT toInt64(sum(count)) AS counted, toInt64(round(sum(sum) * 100)) AS cents "
-            "FROM lakebed.aggregate FINAL",
-            {},
+            "FROM lakebed.aggregate FINAL WHERE NOT startsWith(topic, {warm:String})",
+            {"warm": WARM},
         ).to_pylist()[0]
         return Stored(messages, total["counted"], total["cents"])
     finally:

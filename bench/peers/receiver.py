@@ -16,6 +16,7 @@ import psutil
 from numpy.typing import NDArray
 
 TOPICS = "plant/#"
+WARM = "plant/warm"  # what is sent before anything is measured, and not compared
 _STOP = 30.0  # seconds a receiver may take to end in good order
 _SAMPLE = 0.05  # seconds between two looks at a process
 
@@ -77,13 +78,33 @@ class Receiver(Protocol):
         """All of it; only after `stop`."""
 
 
+class Gathering:
+    """Takes what a store holds, row by row; leaves out what was sent to warm up."""
+
+    def __init__(self) -> None:
+        self._messages: list[int] = []
+        self._counted = self._cents = 0
+
+    def message(self, topic: str, value: float) -> None:
+        if not topic.startswith(WARM):
+            self._messages.append(number(topic, to_cents(value)))
+
+    def aggregate(self, topic: str, count: float, total: float) -> None:
+        if not topic.startswith(WARM):
+            self._counted += round(count)
+            self._cents += to_cents(total)
+
+    def stored(self) -> Stored:
+        return Stored(np.array(self._messages, np.int64), self._counted, self._cents)
+
+
 def number(topic: str, cents: int) -> int:
     """`plant/000017/temperature` with 20.55 -> 17_000_000 + 2055: distinct for every message."""
     return int(topic.split("/")[1]) * 1_000_000 + cents
 
 
-def to_cents(text: str) -> int:
-    return round(float(text) * 100)
+def to_cents(value: float) -> int:
+    return round(value * 100)
 
 
 class Program:

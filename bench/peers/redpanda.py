@@ -4,9 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-import numpy as np
-
-from bench.peers.receiver import TOPICS, Job, Lines, Program, Stored, fill, number, to_cents
+from bench.peers.receiver import TOPICS, Gathering, Job, Lines, Program, Stored, fill
 
 
 class RedpandaConnect(Program):
@@ -31,14 +29,13 @@ class RedpandaConnect(Program):
         return self._lines.look()
 
     def stored(self) -> Stored:
-        messages, counted, cents = [], 0, 0
+        gathering = Gathering()
         if self._messages.exists():
             for line in self._messages.read_text().splitlines():
                 topic, value = line.split(" ")
-                messages.append(number(topic, to_cents(value)))
+                gathering.message(topic, float(value))
         if self._aggregates.exists():
             for line in self._aggregates.read_text().splitlines():
                 row = json.loads(line)
-                counted += row["count"]
-                cents += to_cents(row["sum"])
-        return Stored(np.array(messages, np.int64), counted, cents)
+                gathering.aggregate(row["topic"], row["count"], row["sum"])
+        return gathering.stored()

@@ -1,6 +1,6 @@
 """Lakebed beside its peers: the same job from the same broker and generator, in the same run.
 
-    python -m bench.peers.run [--messages 500000] [--rounds 3] [--period 60] [--only telegraf ...]
+    python -m bench.peers.run [--messages 500000] [--rounds 3] [--period 10] [--only telegraf ...]
 
 How to build the peers is in the README of this folder; their programs are looked for in PATH and
 in `--programs`. One that is missing is left out and named.
@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=500_000, help="at full speed")
     parser.add_argument("--topics", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--period", type=int, default=60, help="seconds of a window; 0 for none")
+    parser.add_argument("--period", type=int, default=10, help="seconds of a window; 0 for none")
     parser.add_argument("--kill-rounds", type=int, default=1, help="rounds with kill -9")
     parser.add_argument("--kill-messages", type=int, default=200_000)
     parser.add_argument("--kill-rate", type=float, default=10_000.0, help="messages a second")

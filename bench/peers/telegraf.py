@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from bench.peers.receiver import TOPICS, Job, Lines, Program, Stored, fill, number, to_cents
+from bench.peers.receiver import TOPICS, Gathering, Job, Lines, Program, Stored, fill
 from bench.peers.versions import module_version
 
 _AGGREGATOR = """\
@@ -36,15 +34,15 @@ class Telegraf(Program):
 
     def stored(self) -> Stored:
         """Lines are `raw,topic=T value=V TIME` and `aggregate,topic=T value_count=N,... TIME`."""
-        messages, counted, cents = [], 0, 0
+        gathering = Gathering()
         with self._file.open() as file:
             for line in file:
                 series, fields, _ = line.split(" ")
                 topic = series.partition("topic=")[2]
                 found = dict(field.split("=") for field in fields.split(","))
                 if series.startswith("raw,"):
-                    messages.append(number(topic, to_cents(found["value"])))
+                    gathering.message(topic, float(found["value"]))
                 else:
-                    counted += round(float(found["value_count"].rstrip("i")))
-                    cents += to_cents(found["value_sum"])
-        return Stored(np.array(messages, np.int64), counted, cents)
+                    count = float(found["value_count"].rstrip("i"))
+                    gathering.aggregate(topic, count, float(found["value_sum"]))
+        return gathering.stored()

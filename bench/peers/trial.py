@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 from bench import load as generator
 from bench.load import Load
 from bench.peers.broker import Broker
-from bench.peers.receiver import TOPICS, Job, Meter, Receiver, Stored
+from bench.peers.receiver import TOPICS, WARM, Job, Meter, Receiver, Stored
 from bench.report import Figures
 
 Make = Callable[[Path, int, Job], Receiver]
 _VALUES = 4001  # distinct readings of the generator
 _QUIET = 15.0  # seconds without progress, beside a window, after which nothing more is expected
 _AFTER_WINDOW = 3.0  # seconds that a receiver has to write a window that has ended
-_SETTLE = 2.5  # seconds from a receiver's start to the load
+_SETTLE = 3.0  # seconds from the first subscription to the warm-up, and from there to the load
+_WARM_UP = 20_000  # messages, at half as many a second, before anything is measured
+_POLL = (0.5, 0.1)  # seconds between two looks at a store: at first, and near the end
 _DOWN = 2.0  # seconds between the kill and the next start
 
 
@@ -94,6 +96,8 @@ def _started(make: Make, folder: Path, broker: Broker, job: Job) -> Receiver:
         _end(receiver)
         raise
     time.sleep(_SETTLE)
+    generator.run(Load(broker.port, "none", _WARM_UP, topics=100, prefix=WARM, rate=_WARM_UP / 2))
+    time.sleep(_SETTLE)
     return receiver
 
 
@@ -105,13 +109,14 @@ def _end(receiver: Receiver) -> None:
 def _wait(receiver: Receiver, messages: int, job: Job) -> float:
     """Until all are in the store or nothing has come for long; the time of the last progress."""
     best, when = -1, time.monotonic()
-    while best < messages:
+    target = messages + _WARM_UP
+    while best < target:
         seen = receiver.seen()
         if seen > best:
             best, when = seen, time.monotonic()
         elif time.monotonic() - when > _QUIET + job.period:
             break
-        time.sleep(0.1)
+        time.sleep(_POLL[best > 0.9 * target])
     return when
 
 
