@@ -25,6 +25,7 @@ class HttpServer:
             http="httptools",
             ws="none",
             lifespan="off",
+            proxy_headers=False,  # nobody downstream of us is told who asks
             log_config=None,
             access_log=False,
             server_header=False,
