@@ -31,12 +31,13 @@ def main() -> None:
 
     # Who wants to read within a second says so: the buffer of a window is 1 s by default.
     quick = {**HOUR, "buffer": "200ms"}
+    every = 0.25 if given.rate else 2.0
     pace = f" at {given.rate:,.0f} a second" if given.rate else ""
     Report(
         "http-paced" if given.rate else "http",
         f"{given.connections} kept connections, one POST per message{pace}, three policies",
         f"python -m bench.http{f' --rate {given.rate:.0f}' if given.rate else ''}",
-        Trial(load, (NOW, MINUTES, quick), send=send).run(),
+        Trial(load, (NOW, MINUTES, quick), send=send, probe_every=every).run(),
         [at_least("acknowledged msg/s", 0.99 * given.rate), at_most("lag p99 ms", 1000)]
         if given.rate
         else [at_least("stored msg/s", 15_000)],

@@ -26,9 +26,10 @@ make bench
 
 * **stored msg/s**: from the first message sent until the last one is shown by the query API.
 * **server CPU**: of the whole process, all threads: endpoint, journal, policies, engine, merges.
-* **lag**: from the acknowledgement of a message until a query shows it; a probe sends four messages
-  a second and asks twenty times a second, so it is exact to about 50 ms. Windows write at most once
-  per `buffer`, 1 s unless a scenario says otherwise.
+* **lag**: from the acknowledgement of a message until a query shows it. A probe sends a message
+  every two seconds (http-paced: four a second) and asks ten times a second until it sees it: exact
+  to about 0.1 s, and what it costs the server is in its CPU. Windows write at most once per
+  `buffer`, 1 s unless a scenario says otherwise.
 * **bytes**: journal files as they lie on disk; series in parts that are in use, after the run.
 * MISSED goals stay in the table.
 """

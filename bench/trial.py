@@ -39,6 +39,7 @@ class Trial:
         settings: of the server, as environment settings.
         config: a `lakebed.toml`, for what the environment cannot say.
         send: sends the load; a generator in a process of its own.
+        probe_every: seconds between two samples of the lag.
         beside: what else runs during the load: gets the server, returns figures when called again.
     """
 
@@ -47,6 +48,7 @@ class Trial:
     settings: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     send: Callable[[Load], Measured] = generator.run
+    probe_every: float = 2.0
     beside: Callable[[Server], Callable[[], Figures]] | None = None
 
     def run(self) -> Figures:
@@ -66,7 +68,7 @@ class Trial:
             server.put_policy(**policy, topics=["plant/#"], type="number")
         load = self.load(server)
         window = next(p["name"] for p in self.policies if p["keep"] == "window")
-        with Lag(server.http_port, server.token, PROBE, window) as lag:
+        with Lag(server.http_port, server.token, PROBE, window, self.probe_every) as lag:
             usage = Usage(server.pid)
             further = self.beside(server) if self.beside else None
             sent = self.send(load)
@@ -86,6 +88,7 @@ class Trial:
             **({"ack p50 ms": sent.wait(0.5) * 1e3, "ack p99 ms": sent.wait(0.99) * 1e3}
                if load.qos else {}),
             **({"generator behind ms": sent.behind * 1e3} if load.rate else {}),
+            "lag samples": len(lag.lags),
             "lag p50 ms": lag.quantile(0.5) * 1e3,
             "lag p99 ms": lag.quantile(0.99) * 1e3,
             "lag max ms": lag.quantile(1.0) * 1e3,
