@@ -41,6 +41,9 @@ def main() -> None:
     lines = [_OPENING, *_machine(found), *_goals(found)]
     for result in found:
         lines += _scenario(result)
+    peers = _read("peers")
+    if peers is not None:
+        lines += _peers(peers)
     PAGE.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
@@ -83,6 +86,29 @@ def _scenario(result: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|"
     for name, figure in result["figures"].items():
         yield f"| {name} | {shown(figure)} |"
+    yield ""
+
+
+def _peers(result: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Beside its peers\n"
+    yield (
+        f"The same job, broker and generator for each: {result['load']}. How they are built and "
+        f"what is compared is in `bench/peers/`. {result['at'][:10]}, `python -m bench.peers.run`\n"
+    )
+    for part in ("at full speed", "through kill -9"):
+        for job in dict.fromkeys(row["job"] for row in result["rows"]):
+            rows = [row for row in result["rows"] if row["job"] == job and row[part]]
+            if rows:
+                yield from _compared(f"{job}, {part}", rows, part)
+
+
+def _compared(title: str, rows: list[Mapping[str, Any]], part: str) -> Iterator[str]:
+    heads = (f"{row['receiver']} {row['version']}" for row in rows)
+    yield f"| {title} | {' | '.join(heads)} |"
+    yield "|---" * (len(rows) + 1) + "|"
+    for name in dict.fromkeys(name for row in rows for name in row[part]):
+        found = (shown(row[part][name]) if name in row[part] else "" for row in rows)
+        yield f"| {name} | {' | '.join(found)} |"
     yield ""
 
 
