@@ -23,7 +23,7 @@ class RedpandaConnect(Program):
 
     def version(self) -> str:
         told = subprocess.run([self._command[0], "--version"], capture_output=True, text=True)
-        return told.stdout.split()[-1] if told.stdout else "unknown"
+        return told.stdout.partition("Version: ")[2].partition("\n")[0] or "unknown"
 
     def seen(self) -> int:
         return self._lines.look()

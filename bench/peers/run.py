@@ -79,7 +79,8 @@ def main() -> None:
             if number < arguments.kill_rounds:
                 row.kill.append(through_a_kill(make, paced, job))
                 print(f"  after kill -9: {_short(row.kill[-1])}", flush=True)
-    _show(list(rows.values()), load, paced)
+            _write(list(rows.values()), load, paced)  # a later failure shall not take it away
+    _show(list(rows.values()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -110,18 +111,21 @@ def _row(name: str, job: Job) -> Row:
         return Row(receiver.name, receiver.version(), job.name)
 
 
-def _show(rows: Sequence[Row], load: Load, paced: Load) -> None:
+def _show(rows: Sequence[Row]) -> None:
     documents = [row.document() for row in rows]
     for part in ("at full speed", "through kill -9"):
         for job in dict.fromkeys(row.job for row in rows):
             _table(f"{part}, {job}", [d for d in documents if d["job"] == job], part)
+
+
+def _write(rows: Sequence[Row], load: Load, paced: Load) -> None:
     result = {
         "scenario": "peers",
         "load": f"{load.messages:,} messages at QoS 1 over {load.topics:,} topics; for kill -9 "
         f"{paced.messages:,} at {paced.rate:,.0f}/s",
         "machine": machine(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "rows": documents,
+        "rows": [row.document() for row in rows],
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "peers.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

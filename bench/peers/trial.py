@@ -93,6 +93,7 @@ def _started(make: Make, folder: Path, broker: Broker, job: Job) -> Receiver:
         receiver.start()
         broker.wait_for_subscription(TOPICS)
     except BaseException:
+        print((folder / "output.log").read_text(errors="replace"))
         _end(receiver)
         raise
     time.sleep(_SETTLE)
