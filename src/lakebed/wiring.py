@@ -246,7 +246,7 @@ class Node:
             feed=self.feed,
             ready=self.health,
             preview=self._preview,
-            policies_changed=self.keeper.wake,
+            policies_changed=self.keeper.policies_changed,
             metrics=(self._mqtt.stats.metrics,),
         )
         self._http = HttpServer(create_app(services), settings.http)

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 _LINGER = 0.02  # seconds between two polls while little arrives: small entries are joined
 _TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
 _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
+_IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
@@ -57,6 +58,8 @@ class Keeper:
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
         self._clock, self._on_failure = clock, on_failure
+        self._adopted = threading.Condition()
+        self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
         self._room_asked = 0.0
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -66,10 +69,13 @@ class Keeper:
     def start(self) -> None:
         self._thread.start()
 
-    def wake(self) -> None:
-        """Policies have changed: look now."""
+    def policies_changed(self) -> None:
+        """Take them up now; returns when they are in force, or after `_IN_FORCE` seconds."""
+        wanted = self._catalog.revision()
         self._policies_asked = 0.0
         self._consumer.wake()
+        with self._adopted:
+            self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
 
     def stop(self, timeout: float) -> None:
         """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
@@ -156,13 +162,16 @@ class Keeper:
         at = time.monotonic()
         if at - self._policies_asked < _POLICIES_EVERY:
             return
+        self._policies_asked = at  # before the look: a change meanwhile asks for another
         revision = self._stores.insist(self._catalog.revision)
         stale = [s for s in self._shards.values() if s.revision != revision and s.replayed]
         if stale:
             policies = self._stores.insist(self._catalog.policies)
             for shard in stale:
                 shard.adopt(revision, policies, now)
-        self._policies_asked = at
+        with self._adopted:
+            self._in_force = min((s.revision for s in self._shards.values()), default=revision)
+            self._adopted.notify_all()
 
     def _make_room(self, now: Micros) -> None:
         """Write early what waits for the end of a long buffer, before the journal is full of it.

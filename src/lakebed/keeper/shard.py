@@ -67,6 +67,7 @@ class Shard:
         self._stores, self._settings = stores, settings
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = settings.keeper.checkpoint / 1e6
+        self._waits_since: float | None = None  # a checkpoint for a policy about to write
         self._saved = 0
 
     # --- taking over and giving up ---------------------------------------------------------------
@@ -216,9 +217,13 @@ class Shard:
 
         What the ledger has counted as kept can then be read; a long buffer is not waited for.
         """
-        if at - self._saved_at.get(ledgers.PART, 0.0) > _PATIENCE * self._interval:
+        if not any(
+            lane.policy.buffer <= _SHORT and lane.load()[0] for lane in self._lanes.values()
+        ):
             return False
-        return any(lane.policy.buffer <= _SHORT and lane.load()[0] for lane in self._lanes.values())
+        if self._waits_since is None:
+            self._waits_since = at
+        return at - self._waits_since <= _PATIENCE * self._interval
 
     def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
         ripe = [lane for lane in self._lanes.values() if final or self._ripe(lane, started)]
@@ -244,6 +249,7 @@ class Shard:
         self._stores.save(self.partition, [*parts, router], drop)
         at = time.monotonic()
         self._saved = self._counted
+        self._waits_since = None
         self._saved_at[ledgers.PART] = at
         for part in parts:
             lane = self._lanes[part.part]
