@@ -66,7 +66,7 @@ async def _show(node: "Node", place: Place) -> None:
     from lakebed.wiring import ADMIN
 
     await asyncio.to_thread(write_policies, node.catalog, ADMIN)
-    node.keeper.policies_changed()
+    await asyncio.to_thread(node.keeper.policies_changed)
     host, port = node.mqtt_address
     drive = Drive(reachable(host), port, node.admin_token)
     reader = await asyncio.to_thread(machine.Machine, socket.gethostname())

@@ -22,9 +22,9 @@ _OWNER = {
 }
 _RECORD = {
     **_OWNER,
-    "time": "DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1))",
+    "time": "DateTime64(6, 'UTC') CODEC(GCD, Delta, ZSTD(1))",
     "partition": "UInt32 CODEC(ZSTD(1))",
-    "offset": "Int64 CODEC(Delta, ZSTD(1))",
+    "offset": "Int64 CODEC(DoubleDelta, ZSTD(1))",
     "type": "UInt8 CODEC(ZSTD(1))",
     "number": "Float64 CODEC(ZSTD(1))",
     "text": "String CODEC(ZSTD(1))",
@@ -71,7 +71,7 @@ class Table:
 
 WINDOW = Table(
     "window",
-    _RECORD | {"expires": "DateTime('UTC') CODEC(ZSTD(1))"},
+    _RECORD | {"expires": "DateTime('UTC') CODEC(Delta, ZSTD(1))"},
     ("owner", "policy", "topic", "time", "partition", "offset"),
     partition="toDate(expires)",
     expires=True,
@@ -79,7 +79,8 @@ WINDOW = Table(
 
 ARCHIVE = Table(
     "archive",
-    _RECORD | {"expires": f"DateTime('UTC') DEFAULT toDateTime('{_FOREVER}', 'UTC')"},
+    _RECORD
+    | {"expires": f"DateTime('UTC') DEFAULT toDateTime('{_FOREVER}', 'UTC') CODEC(Delta, ZSTD(1))"},
     ("owner", "policy", "topic", "time", "partition", "offset"),
     partition="toYYYYMM(time)",
     expires=True,
