@@ -134,7 +134,7 @@ def check_everything(server: Server) -> None:
     frame = load()
     sent = readings(frame)
     flow = server.settle(lambda flow: flow["received"] >= len(sent))
-    assert flow["received"] == flow["kept"] == len(sent)
+    assert flow["received"] == flow["kept"] == len(sent), f"{len(sent)} sent: {flow}"
     for shape in ("plain", "json"):
         mine = [reading for reading in sent if shape_of(reading.topic) == shape]
         records = server.records("#", f"raw-{shape}", limit=10_000)

@@ -141,6 +141,12 @@ class Server:
         response = self.request("PUT", f"/api/v1/policies/{document['name']}", json=document)
         assert response.status_code in (200, 201), response.text
 
+    def put_policies(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Write them all and give them the two seconds in which they come into force."""
+        for document in documents:
+            self.put_policy(**document)
+        time.sleep(2)
+
     def send(self, topic: str, payload: bytes | str, **headers: str) -> None:
         response = self.request(
             "POST", "/api/v1/messages", params={"topic": topic}, content=payload, headers=headers

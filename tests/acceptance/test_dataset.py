@@ -19,8 +19,7 @@ def test_every_reading_is_kept_once_and_every_aggregate_is_that_of_pandas(tmp_pa
     weather = [reading for reading in sent if reading.topic.startswith(WEATHER)]
     half = len(of[SEATTLE]) // 2
     with Server(tmp_path / "home") as server:
-        for document in dataset.policies():
-            server.put_policy(**document)
+        server.put_policies(dataset.policies())
         clients.publish_by_paho(server, of[SEATTLE][:half], 1, payload=dataset.document_of)
         clients.publish_by_paho(
             server, of[SEATTLE][half:], 2, version=3, payload=dataset.document_of

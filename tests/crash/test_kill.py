@@ -78,8 +78,7 @@ def _senders(server: Server) -> list[Sender]:
 def test_nothing_is_lost_or_there_twice_after_kills_in_the_middle(tmp_path: Path) -> None:
     dice = random.Random(20260301)
     with Server(tmp_path / "home") as server:
-        for document in dataset.policies():
-            server.put_policy(**document)
+        server.put_policies(dataset.policies())
         senders = _senders(server)
         for sender in senders:
             sender.start()
