@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from lakebed.keeper.kinds import KINDS
 from lakebed.keeper.kinds.kind import Site, Values, Writes
 from lakebed.keeper.stretch import Stretch
-from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pipeline import Pipeline
 from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint
@@ -67,10 +66,6 @@ class Lane:
                 )
             )
         return run.outcomes
-
-    def dead_letter(self, stretch: Stretch) -> NDArray[np.uint8]:
-        """The outcomes of messages that this policy's code cannot take."""
-        return np.full(len(stretch), Outcome.DEAD_LETTER, np.uint8)
 
     def due(self) -> Micros | None:
         return self._kind.due()
