@@ -10,7 +10,7 @@ import gmqtt
 import httpx
 from gmqtt.storage import PersistentStorage
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MessageState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -59,10 +59,28 @@ def publish_by_paho(
         client.loop_stop()
 
 
+class _Paho(paho.Client):
+    """paho as it is, but for one fault of its version 2.2.
+
+    At its second attempt to reconnect in a row it no longer knows that it had sent PUBREL, and
+    publishes the message anew where [MQTT-4.3.3-1] forbids it: to the server it is another one.
+    """
+
+    def _messages_reconnect_reset_out(self) -> None:
+        released = [
+            message
+            for message in self._out_messages.values()
+            if message.state == MessageState.MQTT_MS_RESEND_PUBREL
+        ]
+        super()._messages_reconnect_reset_out()
+        for message in released:
+            message.state = MessageState.MQTT_MS_RESEND_PUBREL
+
+
 def _paho_client(server: Server, client_id: str, version: int) -> paho.Client:
     protocol = paho.MQTTv5 if version == 5 else paho.MQTTv311
     kept = {} if version == 5 else {"clean_session": False}
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, **kept)
+    client = _Paho(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, **kept)
     client.username_pw_set("device", server.token)
     client.max_inflight_messages_set(200)
     client.max_queued_messages_set(0)
