@@ -34,11 +34,12 @@ install: .venv/installed
 $(UV): tools/bootstrap
 	tools/bootstrap "$(PYTHON)"
 
-.venv/installed: $(UV) pyproject.toml requirements.lock
+.venv/installed: $(UV) pyproject.toml requirements.lock tools/compile src/lakebed/sources/mqtt/plain.py
 	test -x $(RUN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
 	$(UV) pip sync -q --python $(RUN)/python requirements.lock
 	$(UV) pip install -q --python $(RUN)/python --no-deps -e .
 	$(RUN)/python -m compileall -q src
+	tools/compile $(RUN)/python
 	touch $@
 
 lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
@@ -47,3 +48,4 @@ lock: $(UV)            ## choose versions anew: exact, with hashes, for every pl
 
 clean:
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src -name '*.so' -delete

@@ -4,6 +4,7 @@ start ──> ready ──> [ node | what lives beside it ] ──signal or fail
 """
 
 import asyncio
+import gc
 import resource
 import signal
 from collections.abc import Callable, Coroutine
@@ -99,6 +100,7 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
         raise Fatal(_os_error(error)) from None
     try:
         await _ready(node)
+        _calm_collector()
         place = place_of(node)
         write_running(settings.home, place.url, ":".join(map(str, place.mqtt)))
         async with asyncio.TaskGroup() as group:
@@ -107,6 +109,16 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
     finally:
         remove_running(settings.home)
         await node.stop()
+
+
+def _calm_collector() -> None:
+    """Look for cycles seldom: columns are long lists that a look walks through, and have none.
+
+    What is there once all has started stays to the end: it is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _ready(node: "Node") -> None:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from lakebed.sources.mqtt import properties as props
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
 from lakebed.sources.mqtt.handshake import Auth, ConnAck, Disconnect, check_topic_name
+from lakebed.sources.mqtt.plain import decode_plain
 from lakebed.sources.mqtt.publish import Refused, Run
 from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse, malformed, violation
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
@@ -31,7 +32,7 @@ TOPICS_BYTES = 2**18
 
 _USER_PROPERTY = 0x26
 _NOT_PUBLISH, _BAD = 3, 4
-_QOS = tuple(
+_QOS = bytes(
     (_BAD if head & 6 == 6 or head & 14 == 8 else head >> 1 & 3) if head >> 4 == 3 else _NOT_PUBLISH
     for head in range(256)
 )
@@ -139,22 +140,20 @@ class Decoder(Generic[T]):
 
     def _packets(self, data: bytes) -> int:
         """Decode all whole packets; returns where the first incomplete one begins."""
-        known = self._topics.get
-        small = self._payload_maximum
         five = self._version == V5
         end = len(data)
-        last = end - 1
         at = 0
-        # the QoS of the run that plain publishes may join; a device goes on as it went on before
-        kind = self._usual if end and _QOS[data[0]] == self._usual else -1
-        skip = (2 if kind else 0) + five  # bytes between topic and payload: packet id, properties
-        run: Run[T] | None = self._begin_run(kind, False) if kind >= 0 else Run(0, [], [], [])
-        assert run is not None
-        add_target = run.targets.append
-        add_payload = run.payloads.append
-        add_packet_id = run.packet_ids.append
         self._need = 2
-        while at < last:
+        # the run that plain publishes may join; a device goes on as it went on before
+        run = self._begin_run(self._usual, False) if self._begins_as_usual(data) else None
+        while at < end - 1:
+            if run is not None:
+                at = decode_plain(
+                    data, at, run.qos, _QOS, five, self._payload_maximum, self._topics,
+                    run.targets, run.payloads, run.packet_ids,
+                )  # fmt: skip
+                if at >= end - 1:
+                    break
             size = data[at + 1]
             body = at + 2
             if size > 127:
@@ -162,35 +161,17 @@ class Decoder(Generic[T]):
                 if not body:
                     break
             stop = body + size
+            self._check_size(stop - at)
             if stop > end:
-                self._check_size(stop - at)
                 self._need = stop - at
                 break
-            head = data[at]
-            if _QOS[head] == kind and size <= small and size > 2:
-                name_end = body + 2 + (data[body] << 8 | data[body + 1])
-                start = name_end + skip
-                if start <= stop and not (five and data[start - 1]):
-                    target = known(data[body:name_end])
-                    if target is not None:
-                        add_target(target)
-                        add_payload(data[start:stop])
-                        if kind:
-                            add_packet_id(data[name_end : name_end + 2])
-                        at = stop
-                        continue
-            self._check_size(stop - at)
-            run = self._other(data, head, body, stop)
+            run = self._other(data, data[at], body, stop)
             at = stop
-            kind = -1
-            if run is not None:
-                kind = run.qos
-                skip = (2 if kind else 0) + five
-                add_target = run.targets.append
-                add_payload = run.payloads.append
-                add_packet_id = run.packet_ids.append
-        self._usual = kind
+        self._usual = -1 if run is None else run.qos
         return at
+
+    def _begins_as_usual(self, data: bytes) -> bool:
+        return len(data) > 0 and _QOS[data[0]] == self._usual
 
     def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Remaining length of two to four bytes, and where the body begins (0: not yet known)."""
