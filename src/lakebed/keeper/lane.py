@@ -50,21 +50,22 @@ class Lane:
 
     def absorb(self, stretch: Stretch) -> NDArray[np.uint8]:
         """Work through messages at or behind `offset`; returns uint8[n], the outcome of each."""
-        run = self._pipeline.run(stretch.channel, stretch.payloads, stretch.times, stretch.received)
+        run = self._pipeline.run(
+            stretch.channel, stretch.payloads, stretch.times, stretch.received, stretch.columns
+        )
         self.changed = True
         if len(run.kept):
+            # mostly all of it, which then is not copied: nobody writes into these columns
+            kept = slice(None) if len(run.kept) == len(stretch) else run.kept
+            ids = stretch.ids
+            if ids is not None and not isinstance(kept, slice):
+                ids = [ids[row] for row in kept.tolist()]
             self._kind.absorb(
                 Values(
-                    stretch.channel[run.kept],
-                    run.times,
-                    stretch.offset[run.kept],
-                    stretch.received[run.kept],
-                    stretch.size[run.kept],
-                    run.numbers,
-                    run.texts,
-                    None if stretch.ids is None else [stretch.ids[i] for i in run.kept.tolist()],
+                    stretch.channel[kept], run.times, stretch.offset[kept],
+                    stretch.received[kept], stretch.size[kept], run.numbers, run.texts, ids,
                 )
-            )
+            )  # fmt: skip
         return run.outcomes
 
     def due(self) -> Micros | None:

@@ -29,7 +29,7 @@ from lakebed.keeper.poison import Poison
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.stretch import Stretch, join
-from lakebed.messages import Entry
+from lakebed.messages import Entry, Ints
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
@@ -109,12 +109,15 @@ class Shard:
         stretch = join(entries, self.ledger)
         outcomes = np.full(len(stretch), Outcome.SKIPPED, np.uint8)
         fresh = stretch.offset >= self._counted
+        shared: dict[int, tuple[Ints, Stretch]] = {}  # policies on the same topics share the index
         for lane, index in self._routes.split(stretch.channel, self.ledger.channels):
             if stretch.offset[0] < lane.offset:
                 index = index[stretch.offset[index] >= lane.offset]
             if not len(index):
                 continue
-            became = self._absorb(lane, stretch.take(index))
+            if id(index) not in shared:
+                shared[id(index)] = index, stretch.take(index)
+            became = self._absorb(lane, shared[id(index)][1])
             outcomes[index] = np.minimum(outcomes[index], became)
             key = (lane.policy.owner, lane.policy.name)
             self.ledger.count_policy(key, became[fresh[index]])

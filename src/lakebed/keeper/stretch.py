@@ -5,7 +5,7 @@ policy; joined they pay it once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from lakebed.keeper.ledger import Ledger
 from lakebed.messages import Codes, Entry, Ints
+from lakebed.policies.pipeline import Reading
+from lakebed.policies.values import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Stretch:
         size: int64[n], payload bytes.
         ids: n ids ("" where none), or None.
         end: the offset just behind.
+        columns: what readers made of `payloads`: policies that read alike share it.
     """
 
     offset: Ints
@@ -38,6 +41,7 @@ class Stretch:
     size: Ints
     ids: Sequence[str] | None
     end: int
+    columns: dict[Reading, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.payloads)

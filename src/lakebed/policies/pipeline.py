@@ -9,9 +9,9 @@ columns; only `max_rate` and `unique`, which look back, go from message to messa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ from lakebed.times import Micros
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
+Reading: TypeAlias = tuple[str, str | None, str | None]
+"""Type, `at`, `time_at`: what decides how payloads are read."""
 
 _LONG = 64  # characters: of longer texts `unique` remembers a digest
 
@@ -66,12 +68,20 @@ class Pipeline:
         self._policy = policy
         self._future = future
         self._read = reader(policy)
+        self._reading: Reading = (policy.type, policy.at, policy.time_at)
         self._memory = _Memory(policy.filter)
         self._allow = _sorted(policy.filter.allow)
         self._deny = _sorted(policy.filter.deny)
         self._changes = policy.transform != Transform()
 
-    def run(self, channel: Codes, payloads: Sequence[bytes], times: Ints, received: Ints) -> Result:
+    def run(
+        self,
+        channel: Codes,
+        payloads: Sequence[bytes],
+        times: Ints,
+        received: Ints,
+        columns: dict[Reading, Column] | None = None,
+    ) -> Result:
         """Take n messages through all steps.
 
         Args:
@@ -79,8 +89,10 @@ class Pipeline:
             payloads: n payloads.
             times: int64[n], the sender's event time, or the receive time where it gave none.
             received: int64[n], when they arrived.
+            columns: what other policies' pipelines have read of these payloads; this one reads
+                what is missing and leaves it there for the next.
         """
-        column = self._column(payloads)
+        column = self._column(payloads, {} if columns is None else columns)
         if column.times is not None:
             times = column.times
         self._check_times(column.outcomes, times, received)
@@ -97,7 +109,8 @@ class Pipeline:
                 kept, numbers = kept[fits], numbers[fits]
             elif texts is not None:
                 texts = _sliced(texts, self._policy.transform)
-        return Result(column.outcomes, kept, times[kept], numbers, texts)
+        moments = times if len(kept) == len(times) else times[kept]
+        return Result(column.outcomes, kept, moments, numbers, texts)
 
     def snapshot(self) -> bytes:
         """What the filters remember."""
@@ -107,10 +120,13 @@ class Pipeline:
         """Go on where `snapshot` was taken, with the same channel numbers."""
         self._memory.restore(state)
 
-    def _column(self, payloads: Sequence[bytes]) -> Column:
+    def _column(self, payloads: Sequence[bytes], columns: dict[Reading, Column]) -> Column:
         limit = self._policy.filter.max_size
         if limit is None:
-            return self._read(payloads)
+            column = columns.get(self._reading)
+            if column is None:
+                column = columns[self._reading] = self._read(payloads)
+            return replace(column, outcomes=column.outcomes.copy())
         sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
         large = sizes > limit
         if not large.any():
@@ -228,10 +244,11 @@ def _sorted(
 
 
 def _chosen(column: Column, places: NDArray[np.intp]) -> tuple[Numbers | None, list[str] | None]:
+    everything = len(places) == len(column.outcomes)
     if column.numbers is not None:
-        return column.numbers[places], None
+        return column.numbers if everything else column.numbers[places], None
     assert column.texts is not None
-    if len(places) == len(column.texts):
+    if everything:
         return None, column.texts
     return None, [column.texts[i] for i in places.tolist()]
 

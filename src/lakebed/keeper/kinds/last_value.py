@@ -137,6 +137,10 @@ def _extended(column: Ints, more: int, fill: int) -> Ints:
 
 def _newest(values: Values) -> Ints:
     """The row of each channel's newest value: latest time, then latest position."""
+    if np.all(values.time[1:] >= values.time[:-1]):
+        last = np.full(int(values.channel.max()) + 1, -1, np.int64)
+        last[values.channel] = np.arange(len(values))  # of equal indices the last one counts
+        return last[last >= 0]
     order = np.lexsort((values.time, values.channel))  # stable: position decides ties
     channel = values.channel[order]
     last = np.flatnonzero(np.append(channel[1:] != channel[:-1], True))

@@ -17,11 +17,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from lakebed.keeper.kinds.columns import expiry, owner_columns, plain, times
 from lakebed.keeper.kinds.kind import Site, Values
 from lakebed.keeper.kinds.slots import Slots
-from lakebed.messages import Ints
+from lakebed.messages import Codes, Ints
 from lakebed.policies.windows import Alignment
 from lakebed.times import MINUTE, SECOND, Micros
 
@@ -97,7 +98,7 @@ class Windows:
     def group(self, values: Values) -> Groups:
         """Find the window of each value, opening windows as needed."""
         start, end = self._align.bounds(values.time)
-        key = (values.channel.astype(np.int64) << 32) | (start // SECOND)
+        key = _key(values.channel, start)
         if np.all(values.time[1:] >= values.time[:-1]):
             order = np.argsort(key, kind="stable")
         else:
@@ -222,3 +223,11 @@ class Windows:
         opened = self.slots["end"][restored][~self.slots["complete"][restored]]
         self._next_end = int(opened.min()) if len(opened) else None
         return restored, extra
+
+
+def _key(channel: Codes, start: Ints) -> NDArray[np.uint16] | Ints:
+    """One number per channel and window. Numbers of 16 bits are sorted ten times as fast: they do
+    where all is in one window, as mostly what comes at the same time is."""
+    if channel.max() < 2**16 and np.all(start == start[0]):
+        return channel.astype(np.uint16)
+    return (channel.astype(np.int64) << 32) | (start // SECOND)

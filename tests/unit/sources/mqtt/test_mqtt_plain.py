@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lakebed.sources.mqtt import plain
 from lakebed.sources.mqtt.publish import publish
 
