@@ -36,11 +36,11 @@ class Application:
 
     def __init__(self, ingest: Ingest, control: FastAPI) -> None:
         self.control = control
-        self._ingest = ingest
+        self.ingest = ingest
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         if scope["type"] == "http":
-            handler = self._ingest.route(scope["path"])
+            handler = self.ingest.route(scope["path"])
             if handler is not None:
                 await handler(scope, receive, send)
                 return

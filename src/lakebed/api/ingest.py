@@ -14,9 +14,18 @@ from urllib.parse import parse_qsl
 
 from lakebed.api import bodies, lines, problems
 from lakebed.api.bodies import Receive
+from lakebed.api.plans import Plan, read_head
 from lakebed.api.problems import Send
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest, Denied, NotFound, Problem, Unauthenticated, Unavailable
+from lakebed.errors import (
+    BadRequest,
+    Denied,
+    LakebedError,
+    NotFound,
+    Problem,
+    Unauthenticated,
+    Unavailable,
+)
 from lakebed.messages import Channel
 from lakebed.policies.topics import check_topic
 from lakebed.ports import Identity
@@ -35,16 +44,17 @@ EVENTS = "/api/v1/events"
 PATIENCE = 5.0
 """Seconds a request waits for the journal before its sender is told to try again."""
 
-_SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
+SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
-_BODY = b'{"accepted":1}'
+ACCEPTED = b'{"accepted":1}'
+"""The answer to a single message."""
 _START = {
     "type": "http.response.start",
     "status": 202,
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
 }
-_END = {"type": "http.response.body", "body": _BODY}
+_END = {"type": "http.response.body", "body": ACCEPTED}
 _ALLOW = (b"allow", b"POST, OPTIONS")
 
 
@@ -57,12 +67,72 @@ class Ingest:
         self._largest_payload = services.settings.limits.payload
         self._largest_body = services.settings.http.max_body
         self._channels: dict[bytes, tuple[Identity, Channel]] = {}
-        self.answers: dict[int, int] = {}
+        self._plans: dict[bytes, Plan] = {}
         self._routes: dict[str, Handler] = {
             MESSAGES: self._message,
             BATCH: self._batch,
             EVENTS: self._events,
         }
+
+    # --- for requests that are answered without ASGI ----------------------------------------------
+
+    def plan(self, head: bytes) -> Plan | None:
+        """What to do with the body behind these bytes; None where that takes a closer look."""
+        plan = self._plans.get(head)
+        if plan is None:
+            try:
+                plan = self._read(head)
+            except LakebedError:
+                return None  # the ordinary way says what is wrong
+            if plan is None:
+                return None
+            if len(self._plans) >= _REMEMBERED:
+                self._plans.clear()
+            self._plans[head] = plan
+        if self._access.identify_cached(plan.token) is not plan.identity:
+            self._plans.pop(head, None)
+            return None
+        return plan
+
+    def _read(self, raw: bytes) -> Plan | None:
+        head = read_head(raw)
+        if head is None:
+            return None
+        token = bearer(head.authorization)
+        identity = self._access.identify_cached(token)
+        if not isinstance(identity, Identity):
+            return None
+        if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
+            return Plan(token, identity, self._channel(identity, head.query), head.length)
+        small = head.length <= min(_INLINE, self._largest_body)
+        if head.path == BATCH.encode() and not head.query and small:
+            return Plan(token, identity, None, head.length)
+        return None
+
+    def whole(
+        self, plan: Plan, body: bytes
+    ) -> tuple[list[Channel], list[bytes], dict[str, Any]] | None:
+        """The columns of a batch, or None where it has a line that is refused, or none at all."""
+        found = lines.batch(body, self._sender(plan.identity))
+        if found.refused or not found.payloads:
+            return None
+        return found.columns(plan.identity.owner)
+
+    def offer(
+        self,
+        channels: list[Channel],
+        payloads: list[bytes],
+        received: Micros,
+        done: Callable[[], None],
+        **sparse: Any,
+    ) -> bool:
+        """Offer messages to the intake; False where there is none, or its gate is shut."""
+        if self._intake is None or not self._intake.is_open:
+            return False
+        self._intake.offer(channels, payloads, received, done, **sparse)
+        return True
+
+    # --- ASGI -------------------------------------------------------------------------------------
 
     def route(self, path: str) -> Handler | None:
         """The handler of a path, or None where it is not ours."""
@@ -110,15 +180,18 @@ class Ingest:
         identity = await self._identify(headers)
         body = await bodies.read(receive, headers, self._largest_body)
         received = now()
-        sender = lines.Sender(identity, self._access.may_publish, self._largest_payload)
+        sender = self._sender(identity)
         if len(body) <= _INLINE:
             found = decode(body, sender)
         else:
             found = await asyncio.to_thread(decode, body, sender)
-        if found.messages:
+        if found.payloads:
             channels, payloads, sparse = found.columns(identity.owner)
             await self._append(channels, payloads, received, **sparse)
         await _answer_many(send, found)
+
+    def _sender(self, identity: Identity) -> lines.Sender:
+        return lines.Sender(identity, self._access.may_publish, self._largest_payload)
 
     async def _identify(self, headers: Headers) -> Identity:
         token = bearer(headers.get(b"authorization", b""))
@@ -154,7 +227,7 @@ class Ingest:
         loop = asyncio.get_running_loop()
         durable = loop.create_future()
         self._intake.offer(channels, payloads, received, partial(_settle, durable), **sparse)
-        timer = loop.call_later(PATIENCE, _settle, durable, _SLOW)
+        timer = loop.call_later(PATIENCE, _settle, durable, SLOW)
         try:
             await durable
         finally:
@@ -227,10 +300,10 @@ def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
 
 
 async def _answer_many(send: Send, found: lines.Columns) -> None:
-    body: dict[str, Any] = {"accepted": len(found.messages), "rejected": found.rejected}
+    body: dict[str, Any] = {"accepted": len(found.payloads), "rejected": found.rejected}
     if found.refused > len(found.rejected):
         body["more_rejected"] = found.refused - len(found.rejected)
-    if found.messages or not found.refused:
+    if found.payloads or not found.refused:
         await problems.answer_json(send, 202, body)
         return
     first = found.rejected[:20]

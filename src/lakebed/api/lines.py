@@ -8,7 +8,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -33,7 +33,8 @@ LONGEST_ID = 1024
 
 _QUOTE = 0x22
 
-T = TypeVar("T")
+Message: TypeAlias = tuple[Channel, bytes, Micros, str]
+"""Channel, payload, event time and id."""
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -54,20 +55,28 @@ class Event(msgspec.Struct, gc=False):
     id: int | str | UnsetType = UNSET
 
 
-class Message(NamedTuple):
-    channel: Channel
-    payload: bytes
-    event: Micros
-    id: str
-
-
 @dataclass(slots=True)
 class Columns:
-    """Messages for the intake, and the lines (counted from 1) that were not taken."""
+    """Messages for the intake, and the lines (counted from 1) that were not taken.
 
-    messages: list[Message] = field(default_factory=list)
+    Attributes:
+        channels, payloads, events, ids: of the messages, parallel; event `NO_TIME` and id "" where
+            the sender gave none.
+        rejected: number and error of each bad line, up to MOST_REJECTED; `refused` counts all.
+    """
+
+    channels: list[Channel] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    events: list[Micros] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
+
+    def take(self, channel: Channel, payload: bytes, event: Micros, id: str) -> None:
+        self.channels.append(channel)
+        self.payloads.append(payload)
+        self.events.append(event)
+        self.ids.append(id)
 
     def reject(self, line: int, error: Exception) -> None:
         self.refused += 1
@@ -76,14 +85,13 @@ class Columns:
 
     def columns(self, owner: str) -> tuple[list[Channel], list[bytes], dict[str, Any]]:
         """Channels, payloads, and the sparse columns as `Intake.append` names them."""
-        channels, payloads, events, ids = map(list, zip(*self.messages, strict=True))
         sparse: dict[str, Any] = {}
-        if any(event != NO_TIME for event in events):
-            sparse["event"] = events
-        if any(ids):
-            sparse["ids"] = ids
-            sparse["keys"] = [id_key(owner, id) if id else b"" for id in ids]
-        return channels, payloads, sparse
+        if self.events.count(NO_TIME) < len(self.events):
+            sparse["event"] = self.events
+        if any(self.ids):
+            sparse["ids"] = self.ids
+            sparse["keys"] = [id_key(owner, id) if id else b"" for id in self.ids]
+        return self.channels, self.payloads, sparse
 
 
 class Sender:
@@ -95,16 +103,16 @@ class Sender:
         self.identity = identity
         self.limit = limit
         self._may_publish = may_publish
-        self._channels: dict[str, Channel] = {}
+        self.known: dict[str, Channel] = {}
 
     def channel(self, topic: str) -> Channel:
         """Raises ValueError (not a topic) or Denied (not theirs)."""
-        known = self._channels.get(topic)
+        known = self.known.get(topic)
         if known is None:
             check_topic(topic)
             if not self._may_publish(self.identity, topic):
                 raise Denied(f"this token may not publish to {topic!r}")
-            known = self._channels[topic] = Channel(self.identity.owner, topic)
+            known = self.known[topic] = Channel(self.identity.owner, topic)
         return known
 
     def check_size(self, payload: bytes) -> bytes:
@@ -130,10 +138,13 @@ def batch(body: bytes, sender: Sender) -> Columns:
         body.decode()  # msgspec leaves the inside of `value` unchecked
         decoded = _LINE.decode_lines(body)
         if len(decoded) == lines:
-            return Columns([_message(line, sender) for line in decoded])
+            return _columns(decoded, sender)
     except _BAD:
         pass  # the second way says which line
-    return _one_by_one(_split(body), lambda raw: _message(_LINE.decode(raw), sender))
+    found = Columns()
+    return _one_by_one(
+        found, _split(body), lambda raw: found.take(*_message(_LINE.decode(raw), sender))
+    )
 
 
 def events(body: bytes, sender: Sender) -> Columns:
@@ -142,7 +153,8 @@ def events(body: bytes, sender: Sender) -> Columns:
     Raises:
         TooLarge: more than MOST_LINES events.
     """
-    return _one_by_one(_events(body), lambda raw: _event(raw, sender))
+    found = Columns()
+    return _one_by_one(found, _events(body), lambda raw: found.take(*_event(raw, sender)))
 
 
 def _events(body: bytes) -> Iterable[tuple[int, bytes]]:
@@ -188,19 +200,32 @@ def _split(body: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, stripped
 
 
-def _one_by_one(parts: Iterable[tuple[int, bytes]], decode: Callable[[bytes], Message]) -> Columns:
-    found = Columns()
+def _one_by_one(
+    found: Columns, parts: Iterable[tuple[int, bytes]], take: Callable[[bytes], None]
+) -> Columns:
     for number, raw in parts:
         try:
             raw.decode()
-            found.messages.append(decode(raw))
+            take(raw)
         except _BAD as error:
             found.reject(number, error)
     return found
 
 
+def _columns(decoded: list[Line], sender: Sender) -> Columns:
+    """Column by column; any error is for the second way to name."""
+    known = sender.known
+    channels = [known.get(line.topic) or sender.channel(line.topic) for line in decoded]
+    payloads = [_payload(line) for line in decoded]
+    if max(map(len, payloads), default=0) > sender.limit:
+        raise ValueError("a payload is too long")
+    events = [NO_TIME if line.time is UNSET else parse_time(line.time) for line in decoded]
+    ids = ["" if line.id is UNSET else check_id(str(line.id)) for line in decoded]
+    return Columns(channels, payloads, events, ids)
+
+
 def _message(line: Line, sender: Sender) -> Message:
-    return Message(
+    return (
         sender.channel(line.topic),
         sender.check_size(_payload(line)),
         _time(line.time),
@@ -235,7 +260,7 @@ def _event(raw: bytes, sender: Sender) -> Message:
     event = _EVENT.decode(raw)
     if not event.name:
         raise ValueError("`name` must not be empty")
-    return Message(
+    return (
         sender.channel(f"events/{event.name}"),
         sender.check_size(raw),
         _time(event.time),

@@ -92,6 +92,19 @@ async def answer(send: Send, error: Exception) -> None:
     await answer_json(send, status, body, headers, MEDIA_TYPE)
 
 
+def whole(status: int, body: dict[str, Any], headers: Headers) -> bytes:
+    """A problem document as a whole response of HTTP/1.1."""
+    encoded = msgspec.json.encode(body)
+    head = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(encoded)).encode()),
+        *headers,
+    ]
+    lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [b"%b: %b" % header for header in head]
+    return b"\r\n".join([*lines, b"", encoded])
+
+
 async def answer_json(
     send: Send,
     status: int,

@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 
+from lakebed.api.express import ExpressProtocol
 from lakebed.errors import Fatal
 from lakebed.settings import Http, split_address
 from lakebed.sources.mqtt.endpoint import server_context
@@ -22,7 +23,7 @@ class HttpServer:
         self._settings = settings
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=ExpressProtocol,
             ws="none",
             lifespan="off",
             proxy_headers=False,  # nobody downstream of us is told who asks

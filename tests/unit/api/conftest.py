@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -33,13 +33,14 @@ class Api:
         ready: what /readyz is told.
     """
 
-    def __init__(self, catalog: SqlCatalog, series: Series) -> None:
+    def __init__(self, catalog: SqlCatalog, series: Series, ttl: float = 0.0) -> None:
         self.catalog = catalog
         self.journal = MemoryJournal()
         self.fatal: list[BaseException] = []
         self.ready: dict[str, Health] = {"journal": Health(True, detail={"bytes": 5})}
         self.changes = 0
         self._series = series
+        self._ttl = ttl
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -54,7 +55,7 @@ class Api:
             journal=self.journal,
             series=self._series,
             catalog=self.catalog,
-            access=Access(self.catalog, ttl=0.0),
+            access=Access(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
@@ -127,14 +128,15 @@ class NoSeries:
         pass
 
 
-Open = Callable[[Series], Api]
+class Open(Protocol):
+    def __call__(self, series: Series, ttl: float = 0.0) -> Api: ...
 
 
 @pytest.fixture(scope="module")
 def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     opened: list[Api] = []
 
-    def open(series: Series) -> Api:
+    def open(series: Series, ttl: float = 0.0) -> Api:
         home: Path = tmp_path_factory.mktemp("home")
         catalog = open_catalog("sqlite:catalog.db", home)
         for token, identity in {
@@ -144,7 +146,7 @@ def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
             ROOMS: Identity("ann", "rooms", publish=("room/#",), read=("room/#",)),
         }.items():
             catalog.add_token(identity, token)
-        opened.append(Api(catalog, series))
+        opened.append(Api(catalog, series, ttl))
         return opened[-1]
 
     yield open
