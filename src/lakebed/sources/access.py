@@ -60,8 +60,18 @@ class Access:
         self._slots = asyncio.Semaphore(_LOOKUPS)
 
     def identify_cached(self, token: str) -> Known:
-        """Whose token it is, None for nobody's, or `MISSING` where `identify` must be asked."""
-        return None if _absurd(token) else self._cached(_digest(token))
+        """Whose token it is, None for nobody's, or `MISSING` where `identify` must be asked.
+
+        An answer in the second half of its time is asked for anew beside it, so that who sends all
+        the time never waits. Event loop only.
+        """
+        if _absurd(token):
+            return None
+        key = _digest(token)
+        answer = self._cached(key)
+        if isinstance(answer, Identity) and self._known.left(key, self._clock()) < self._ttl / 2:
+            self._begin(key, token)
+        return answer
 
     async def identify(self, token: str) -> Identity | None:
         """Whose token it is, or None.
@@ -75,13 +85,17 @@ class Access:
         answer = self._cached(key)
         if answer is not MISSING:
             return answer
+        # One who gives up must not take the others' answer along.
+        return await asyncio.shield(self._begin(key, token))
+
+    def _begin(self, key: bytes, token: str) -> asyncio.Task[Identity | None]:
+        """The lookup of a token: one at a time, however many ask."""
         lookup = self._lookups.get(key)
         if lookup is None:
             lookup = asyncio.create_task(self._look_up(key, token), name="token lookup")
             self._lookups[key] = lookup
             lookup.add_done_callback(lambda done: self._forget(key, done))
-        # One who gives up must not take the others' answer along.
-        return await asyncio.shield(lookup)
+        return lookup
 
     def may_publish(self, identity: Identity, topic: str) -> bool:
         """Whether they may send to this topic."""
@@ -103,6 +117,8 @@ class Access:
         async with self._slots:
             until = self._clock() + self._ttl
             identity = await asyncio.to_thread(self._tokens.identify, token)
+        if identity is None:
+            self._known.drop(key)
         (self._unknown if identity is None else self._known).put(key, identity, until)
         return identity
 
@@ -122,6 +138,13 @@ class _Answers:
     def get(self, key: bytes, moment: float) -> Known:
         until, identity = self._answers.get(key, (moment, None))
         return identity if moment < until else MISSING
+
+    def left(self, key: bytes, moment: float) -> float:
+        """Seconds for which an answer stays good."""
+        return self._answers.get(key, (moment, None))[0] - moment
+
+    def drop(self, key: bytes) -> None:
+        self._answers.pop(key, None)
 
     def put(self, key: bytes, identity: Identity | None, until: float) -> None:
         self._answers.pop(key, None)

@@ -264,3 +264,25 @@ def filters(draw: st.DrawFn) -> str:
 def test_covering_is_what_matching_says_topic_by_topic(outer: str, inner: str) -> None:
     asked = [topic for topic in TOPICS if matches(inner, topic)]
     assert covers(outer, inner) == all(matches(outer, topic) for topic in asked)
+
+
+def test_a_token_in_steady_use_is_asked_for_anew_before_its_answer_is_too_old() -> None:
+    async def main() -> None:
+        tokens, clock = Tokens(good=ANN), Clock()
+        access = Access(tokens, ttl=2.0, clock=clock)
+        await access.identify("good")
+        clock.now += 0.9
+        assert access.identify_cached("good") is ANN
+        clock.now += 0.2
+        assert access.identify_cached("good") is ANN
+        assert access.identify_cached("good") is ANN
+        await access.identify("good")
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if "lookup" in task.get_name()))
+        assert tokens.asked["good"] == 2
+        tokens.held.clear()
+        clock.now += 1.1
+        assert access.identify_cached("good") is ANN
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if "lookup" in task.get_name()))
+        assert access.identify_cached("good") is None
+
+    asyncio.run(main())
