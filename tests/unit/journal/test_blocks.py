@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lakebed.journal import blocks
@@ -58,13 +58,11 @@ def same(a: Batch, b: Batch) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(batches())
 def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
     assert same(decode(encode(batch)), batch)
 
 
-@settings(deadline=None)
 @given(batches(), st.integers(0, 50))
 def test_channels_are_counted_without_the_payloads(batch: Batch, skip: int) -> None:
     counts: dict[Channel, int] = {}
@@ -73,7 +71,6 @@ def test_channels_are_counted_without_the_payloads(batch: Batch, skip: int) -> N
     assert count_channels(encode(batch), skip) == counts
 
 
-@settings(deadline=None)
 @given(batches(), st.data())
 def test_any_changed_byte_is_noticed(batch: Batch, data: st.DataObject) -> None:
     block = bytearray(encode(batch))
@@ -85,7 +82,6 @@ def test_any_changed_byte_is_noticed(batch: Batch, data: st.DataObject) -> None:
         count_channels(bytes(block))
 
 
-@settings(deadline=None)
 @given(batches(), st.data())
 def test_a_block_cut_short_or_with_bytes_behind_it_is_noticed(
     batch: Batch, data: st.DataObject
@@ -97,7 +93,6 @@ def test_a_block_cut_short_or_with_bytes_behind_it_is_noticed(
         decode(block + data.draw(st.binary(min_size=1, max_size=8)))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_noticed_even_under_a_right_checksum(noise: bytes) -> None:
     signed = blocks.MAGIC + zlib.crc32(noise).to_bytes(4, "little") + noise
@@ -106,7 +101,6 @@ def test_random_bytes_are_noticed_even_under_a_right_checksum(noise: bytes) -> N
             decode(block)
 
 
-@settings(deadline=None)
 @given(batches(), st.data())
 def test_a_wrong_header_under_a_right_checksum_never_does_worse_than_damaged(
     batch: Batch, data: st.DataObject

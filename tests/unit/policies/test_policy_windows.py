@@ -107,7 +107,7 @@ TIMES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(ZONES), st.sampled_from(WIDTHS), st.lists(TIMES, min_size=1, max_size=30))
 def test_windows_cut_time_without_gap_or_overlap(
     zone: str, every: Micros, moments: list[Micros]
@@ -129,7 +129,7 @@ def test_windows_cut_time_without_gap_or_overlap(
     assert int(alignment.bounds(times[:1])[0][0]) == int(start[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(ZONES), TIMES)
 def test_days_begin_at_midnight_or_at_a_change_of_clocks(zone: str, time: Micros) -> None:
     info = ZoneInfo(zone)

@@ -246,9 +246,9 @@ NAMES = ["a", "b", "", "$x"]
 TOPICS = [
     "/".join(levels)
     for depth in range(1, 5)
-    # "z" stands for all names that no filter below mentions
+    # "z" stands for all names that no filter below mentions; the empty topic is none, but
+    # by the letter "/#" matches it, and "/+/#" does not
     for levels in itertools.product([*NAMES, "z", "$z"], repeat=depth)
-    if levels != ("",)  # no topic is empty
 ]
 
 
