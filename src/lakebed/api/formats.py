@@ -18,7 +18,6 @@ from lakebed.errors import BadRequest
 from lakebed.messages import Ints
 from lakebed.series.reading.question import Page
 from lakebed.series.schema import TYPES
-from lakebed.times import to_rfc3339
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -36,7 +35,8 @@ _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
 _RAW_FIELDS = ("topic", "time", "value", "size", "position", "id")
 
-encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode, encode_lines = _encoder.encode, _encoder.encode_lines
 
 
 def choose(wanted: str | None, accept: str) -> str:
@@ -60,7 +60,7 @@ def write(page: Page, form: str) -> Iterator[bytes]:
 
 def tidy(number: float) -> float | int:
     """21.0 as 21, where that says the same."""
-    if -_EXACT < number < _EXACT and number.is_integer():
+    if number.is_integer() and -_EXACT < number < _EXACT:
         return int(number)
     return number
 
@@ -119,12 +119,17 @@ def one_line(text: str) -> str:
 
 
 def _aggregates(part: pa.Table) -> Iterator[dict[str, Any]]:
-    for row in part.to_pylist():
-        row["start"], row["end"] = to_rfc3339(row["start"]), to_rfc3339(row["end"])
-        for name, value in row.items():
-            if isinstance(value, float):
-                row[name] = tidy(value)
-        yield row
+    columns = {
+        name: [tidy(value) for value in column.to_pylist()]
+        if pa.types.is_floating(column.type) and not column.null_count
+        else column.to_pylist()
+        for name, column in zip(part.column_names, part.columns, strict=True)
+    }
+    for name in ("start", "end"):
+        columns[name] = texts_of(part[name].to_numpy())
+    names = list(columns)
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(names, row, strict=True))
 
 
 # --- the formats ----------------------------------------------------------------------------------
@@ -136,14 +141,14 @@ def _json(page: Page) -> Iterator[bytes]:
     yield encode(head)[:-1] + b',"records":['
     separator = b""
     for piece in _pieces(rows(page)):
-        yield separator + b",".join(map(encode, piece))
+        yield separator + encode(piece)[1:-1]
         separator = b","
     yield b'],"next_cursor":' + encode(page.next_cursor) + b"}"
 
 
 def _ndjson(page: Page) -> Iterator[bytes]:
     for piece in _pieces(rows(page)):
-        yield b"\n".join(map(encode, piece)) + b"\n"
+        yield encode_lines(piece)
 
 
 def _csv(page: Page) -> Iterator[bytes]:

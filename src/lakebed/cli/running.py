@@ -7,6 +7,7 @@ import asyncio
 import gc
 import resource
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -100,7 +101,7 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
         raise Fatal(_os_error(error)) from None
     try:
         await _ready(node)
-        _calm_collector()
+        _share_the_interpreter()
         place = place_of(node)
         write_running(settings.home, place.url, ":".join(map(str, place.mqtt)))
         async with asyncio.TaskGroup() as group:
@@ -111,11 +112,12 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
         await node.stop()
 
 
-def _calm_collector() -> None:
-    """Look for cycles seldom: columns are long lists that a look walks through, and have none.
-
-    What is there once all has started stays to the end: it is not looked at again.
+def _share_the_interpreter() -> None:
+    """Cycles are looked for seldom: columns are long lists that a look walks through, and have
+    none; what is there once all has started stays to the end and is not looked at again. And who
+    waits for the interpreter gets it after a millisecond: a question changes threads some times.
     """
+    sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lakebed.ports import Series
 from lakebed.series import sketch
 from lakebed.series.reading import cursors
-from lakebed.series.reading.conditions import add_unexpired, of_question, source
+from lakebed.series.reading.conditions import add_unexpired, effort, of_question, source
 from lakebed.series.reading.question import Page, Question
 from lakebed.times import SECOND
 
@@ -88,7 +88,7 @@ def read(series: Series, question: Question) -> Page:
     sql = (
         f"SELECT {outer} FROM (SELECT {inner} FROM {source(table)} WHERE {conditions.where}"
         " GROUP BY topic, start, end)"
-        f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}"
+        f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}"
     )
     found = series.query(
         sql, conditions.parameters | {"limit": question.limit + 1, "skip": question.offset}

@@ -58,6 +58,11 @@ def source(table: str) -> str:
     return f"{DATABASE}.`{table}` FINAL"
 
 
+def effort(topic: str) -> str:
+    """The settings of a page's query: one topic is a few granules, which threads only delay."""
+    return "" if is_wildcard(topic) else " SETTINGS max_threads = 1"
+
+
 def is_wildcard(topic: str) -> bool:
     return _WILDCARD.search(topic) is not None
 

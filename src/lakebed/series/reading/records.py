@@ -11,6 +11,7 @@ from lakebed.series.reading import cursors
 from lakebed.series.reading.conditions import (
     Conditions,
     add_unexpired,
+    effort,
     is_wildcard,
     of_question,
     source,
@@ -50,7 +51,7 @@ def read(series: Series, question: Question) -> Page:
         rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
     _add_range(conditions, question)
     tail = f"FROM {rows} WHERE {conditions.where} ORDER BY {order}{once}"
-    tail += " LIMIT {limit:UInt64} OFFSET {skip:UInt64}"
+    tail += " LIMIT {limit:UInt64} OFFSET {skip:UInt64}" + effort(question.topic)
     parameters = conditions.parameters | {"skip": question.offset}
     limit = _affordable(series, question, tail, parameters)
     found = series.query(f"SELECT {_COLUMNS} {tail}", parameters | {"limit": limit + 1})
