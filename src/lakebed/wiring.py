@@ -43,6 +43,7 @@ ADMIN = "admin"
 
 _STOP_KEEPER = 8.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
+_EXPIRE_EVERY = 60.0  # seconds between two looks at how old dead letters are
 
 
 class _Door(Protocol):
@@ -220,6 +221,7 @@ class Node:
         self.keeper.start()
         self._stack.push_async_callback(asyncio.to_thread, self.keeper.stop, _STOP_KEEPER)
         self._task("trim", self._trim())
+        self._task("expire", self._expire())
         self.access = Access(self.catalog)
         self.feed = LiveFeed(self.journal)
         self._stack.push_async_callback(self.feed.close)
@@ -294,6 +296,16 @@ class Node:
                 await asyncio.to_thread(self.journal.trim)
             except StoreUnavailable as error:
                 log.warning("journal not trimmed", error=str(error))
+
+    async def _expire(self) -> None:
+        from lakebed.keeper.stores import expire_letters
+
+        while True:
+            try:
+                await asyncio.to_thread(expire_letters, self.catalog, self.settings.dead_letters)
+            except StoreUnavailable as error:
+                log.warning("dead letters not looked through", error=str(error))
+            await asyncio.sleep(_EXPIRE_EVERY)
 
     # --- what parts ask of others -----------------------------------------------------------------
 

@@ -12,14 +12,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_read
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.ledger import Ledger
 from lakebed.messages import Channel
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.policies.topics import FilterTree, check_filter, matches
+from lakebed.policies.topics import FilterTree, matches
 from lakebed.ports import Identity
 from lakebed.times import to_rfc3339
 
@@ -140,10 +139,7 @@ def topics(
 
 
 def _check(given: Services, who: Identity, filter: str) -> None:
-    try:
-        check_filter(filter)
-    except ValueError as error:
-        raise BadRequest("filter", str(error)) from None
+    check_filter_in("filter", filter)
     if filter != "#":
         check_read(given, who, filter)
 

@@ -7,9 +7,8 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.api import formats
-from lakebed.api.requests import Asker, Given, check_read, moment
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read, moment
 from lakebed.errors import BadRequest
-from lakebed.policies.topics import check_filter
 from lakebed.ports import LastValue
 from lakebed.series.reading import choice, last_values, queries
 from lakebed.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
@@ -54,7 +53,7 @@ def records(
 ) -> Response:
     """What a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
-    _check_filter("topic", query.topic)
+    check_filter_in("topic", query.topic)
     check_read(given, who, query.topic)
     policy = choice.choose(given.catalog, who.owner, query.topic, query.policy, query.keep)
     question = Question(
@@ -89,7 +88,7 @@ def last(
         raise BadRequest("topic", "give `topic` or `filter`, one of the two")
     asked = topic if topic is not None else filter
     assert asked is not None
-    _check_filter("topic" if topic is not None else "filter", asked)
+    check_filter_in("topic" if topic is not None else "filter", asked)
     check_read(given, who, asked)
     found = last_values.find(given.catalog, who.owner, asked, policy)
     body = formats.encode({"records": [_last(value) for value in found]})
@@ -123,10 +122,3 @@ def usage(given: Given, who: Asker) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in kept),
         "usage": kept,
     }
-
-
-def _check_filter(parameter: str, text: str) -> None:
-    try:
-        check_filter(text)
-    except ValueError as error:
-        raise BadRequest(parameter, str(error)) from None

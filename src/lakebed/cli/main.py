@@ -8,6 +8,7 @@ import typer
 from lakebed.cli import (
     apply,
     check,
+    dead_letters,
     demo,
     doctor,
     flow,
@@ -67,6 +68,7 @@ for panel, commands in _COMMANDS.items():
         # `send T -5`: a negative number is a payload, not an option
         loose = {"ignore_unknown_options": True} if name == "send" else None
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(tokens.app, name="token", rich_help_panel="More")
 
 

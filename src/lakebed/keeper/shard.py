@@ -63,7 +63,7 @@ class Shard:
         self._counted = 0  # the ledger has counted everything below
         self._lanes: dict[str, Lane] = {}
         self._routes = Routes([])
-        self._poison = Poison(partition, journal, stores)
+        self._poison = Poison(partition, journal, stores, settings.dead_letters)
         self._stores, self._settings = stores, settings
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = settings.keeper.checkpoint / 1e6

@@ -15,7 +15,9 @@ import structlog
 from lakebed.errors import Unavailable
 from lakebed.keeper.kinds.kind import Writes
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.ports import Catalog, Checkpoint, DeadLetter, Series
+from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
+from lakebed.settings import DeadLetters
+from lakebed.times import now
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -51,8 +53,9 @@ class Stores:
     def save(self, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()) -> None:
         self.insist(lambda: self._catalog.save_checkpoints(CONSUMER, partition, parts, drop))
 
-    def put_aside(self, letters: Sequence[DeadLetter]) -> None:
+    def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLetters) -> None:
         self.insist(lambda: self._catalog.add_dead_letters(letters))
+        self.insist(lambda: expire_letters(self._catalog, keep))
 
     def checkpoints(self, partition: int) -> list[Checkpoint]:
         return self.insist(
@@ -77,6 +80,14 @@ class Stores:
                     log.info("store answers again")
                 self.failing = ""
                 return result
+
+
+def expire_letters(catalog: DeadLetterStore, keep: DeadLetters) -> int:
+    """Hold the dead letters within their bounds; returns how many had to go."""
+    expired = catalog.expire_dead_letters(keep.count, now() - keep.age, CONSUMER)
+    if expired:
+        log.warning("dead letters expired", count=expired)
+    return expired
 
 
 def _together(writes: Sequence[Writes]) -> list[tuple[str, pa.Table]]:

@@ -254,3 +254,55 @@ def test_tables_in_a_pipe_are_never_cut(run: Run, server: FakeServer) -> None:
     long = "x" * 500
     server.on("GET", "/api/v1/usage", Reply(200, {"usage": [{"topic": long, "rows": 1}]}))
     assert long in run("usage").out
+
+
+# --- dead letters ---------------------------------------------------------------------------------
+
+LETTER = {
+    "id": "raw:0:7", "topic": "a/1", "policy": "raw", "position": "0:7", "size": 2,
+    "time": "2026-01-31T12:00:00Z", "received": "2026-01-31T12:00:00Z", "reason": "KeyError: 'x'",
+    "payload_base64": "Mf8=",
+}  # fmt: skip
+LETTERS = "/api/v1/dead-letters"
+
+
+def test_dead_letters_are_listed_with_what_became_of_others(run: Run, server: FakeServer) -> None:
+    counts = {"waiting": 1, "resent": 2, "dropped": 3, "expired": 4}
+    server.on("GET", LETTERS, Reply(200, {"dead_letters": [LETTER], **counts}))
+    result = run("dead-letters", "list", "--policy", "raw")
+    assert server.seen[0].query == {"policy": "raw", "limit": "100"}
+    assert "raw:0:7" in result.out
+    assert result.err == "1 waiting, 2 resent, 3 dropped, 4 expired\n"
+
+
+def test_a_dead_letter_is_shown_with_its_payload_and_error(run: Run, server: FakeServer) -> None:
+    letter = {**LETTER, "error": "Traceback\n  in \x1b[31mred\n"}
+    server.on("GET", f"{LETTERS}/raw%3A0%3A7", Reply(200, letter))
+    result = run("dead-letters", "show", "raw:0:7")
+    assert result.code == 0
+    assert "1\\xff" in result.out
+    assert "\n  in [31mred\n" in result.out
+
+
+def test_dead_letters_are_sent_again_by_name_or_by_choice(run: Run, server: FakeServer) -> None:
+    server.on("POST", f"{LETTERS}/raw%3A0%3A7/resend", Reply(200, {"resent": 1}))
+    server.on("POST", f"{LETTERS}/resend", Reply(200, {"resent": 5}))
+    assert run("dead-letters", "resend", "raw:0:7") == (0, "", "1 sent again\n")
+    assert run("dead-letters", "resend", "--reason", "KeyError").err == "5 sent again\n"
+    assert server.seen[-1].query == {"reason": "KeyError"}
+    assert run("dead-letters", "resend", "raw:0:8").code == 1  # no such letter
+
+
+def test_dead_letters_are_dropped_by_name_or_by_choice(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", f"{LETTERS}/raw%3A0%3A7", Reply(204))
+    server.on("DELETE", LETTERS, Reply(200, {"dropped": 5}))
+    assert run("dead-letters", "drop", "raw:0:7", "raw:0:7").err == "2 dropped\n"
+    assert run("dead-letters", "drop", "--topic", "#").err == "5 dropped\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("raw:0:7", "--topic", "#")])
+def test_dead_letters_are_chosen_in_one_way(
+    run: Run, server: FakeServer, arguments: tuple[str, ...]
+) -> None:
+    assert run("dead-letters", "drop", *arguments).code == 2
+    assert server.seen == []
