@@ -18,6 +18,7 @@ from lakebed.api import (
     dead_letters,
     flow,
     health,
+    journal,
     openapi,
     policies,
     problems,
@@ -75,6 +76,7 @@ def create_app(services: Services) -> Application:
         tap,
         administration,
         dead_letters,
+        journal,
         health,
         openapi,
     ):

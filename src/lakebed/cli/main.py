@@ -12,6 +12,7 @@ from lakebed.cli import (
     demo,
     doctor,
     flow,
+    journal,
     last,
     policies,
     query,
@@ -69,6 +70,7 @@ for panel, commands in _COMMANDS.items():
         loose = {"ignore_unknown_options": True} if name == "send" else None
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
+app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(tokens.app, name="token", rich_help_panel="More")
 
 

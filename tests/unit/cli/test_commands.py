@@ -306,3 +306,51 @@ def test_dead_letters_are_chosen_in_one_way(
 ) -> None:
     assert run("dead-letters", "drop", *arguments).code == 2
     assert server.seen == []
+
+
+# --- journal --------------------------------------------------------------------------------------
+
+KEEPER = {
+    "name": "keeper", "partition": 0, "offset": 10, "behind": 5, "age": 42.4, "live": True,
+    "held_by": "ann/raw@2",
+}  # fmt: skip
+WHOLE = {"messages": 0, "missing": 0, "salvaged": False, "blocks": [], "files": []}
+BROKEN = {
+    "messages": 7, "missing": 2, "salvaged": True, "files": ["journal.db.damaged-1"],
+    "blocks": [{"position": "0:50", "messages": 5, "written": "2026-01-31T12:00:00Z"}],
+}  # fmt: skip
+
+
+def journal_of(damage: dict[str, Any]) -> Reply:
+    partitions = [{"partition": 0, "first": 3, "end": 15}]
+    return Reply(200, {"partitions": partitions, "consumers": [KEEPER], "damage": damage})
+
+
+def test_the_journal_is_shown_with_who_holds_it(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(WHOLE))
+    result = run("journal", "show")
+    assert "offsets 3 to 15" in result.out
+    assert "ann/raw@2" in result.out
+    assert "42 s ago" in result.out
+    assert result.err == "no damage\n"
+
+
+def test_damage_is_printed_and_acknowledged_as_it_was_printed(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(BROKEN))
+    server.on("POST", "/api/v1/journal/acknowledge-damage", Reply(200, BROKEN))
+    result = run("journal", "acknowledge")
+    assert server.seen[-1].query == {"messages": "7"}
+    for told in ("7 messages", "5 at 0:50", "journal.db.damaged-1"):
+        assert told in result.out
+    assert result.err == "acknowledged\n"
+
+
+def test_where_nothing_is_damaged_nothing_is_acknowledged(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(WHOLE))
+    assert run("journal", "acknowledge").err == "no damage\n"
+    assert [request.method for request in server.seen] == ["GET"]
+
+
+def test_a_consumer_is_dropped_by_name(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", "/api/v1/journal/consumers/old-relay", Reply(204))
+    assert run("journal", "drop-consumer", "old-relay").err == "old-relay: dropped\n"
