@@ -206,6 +206,16 @@ class Series(Protocol):
         """Run a SELECT with bound parameters (`{name:Type}`)."""
         ...
 
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        """Remove the rows that a condition with bound parameters holds of; gone on return.
+
+        Slow: whole parts are written anew. Rows inserted meanwhile may stay.
+
+        Raises:
+            StoreUnavailable: some may be gone: the same call may be made again.
+        """
+        ...
+
     def health(self) -> "Health": ...
 
     def close(self) -> None: ...
@@ -312,6 +322,10 @@ class LastValueStore(Protocol):
         self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
     ) -> list[LastValue]:
         """Of one topic, or of all whose names begin with `prefix`; by topic and policy."""
+        ...
+
+    def delete_last(self, values: Sequence[LastValue]) -> int:
+        """Remove these, but none that a later one has replaced; returns how many."""
         ...
 
 

@@ -29,6 +29,7 @@ from lakebed.settings import MqttSource, Settings
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
     from lakebed.keeper.keeper import Keeper
+    from lakebed.series.forgetting import Forgetting
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
     from lakebed.sources.intake import Intake
@@ -248,6 +249,7 @@ class Node:
             feed=self.feed,
             ready=self.health,
             preview=self._preview,
+            forget=self._forget,
             policies_changed=self.keeper.policies_changed,
             metrics=(self._mqtt.stats.metrics,),
         )
@@ -316,6 +318,12 @@ class Node:
 
     async def _known(self, prefix: bytes) -> list[bytes]:
         return await asyncio.to_thread(self.journal.known, prefix)
+
+    def _forget(self, wanted: "Forgetting") -> int:
+        from lakebed.series.forgetting import forget
+
+        places, last = self.keeper.forget(wanted)
+        return last + forget(self.series, wanted, places)
 
     def _preview(self, policy: Policy) -> dict[str, Any]:
         from lakebed.keeper.preview import preview

@@ -7,9 +7,10 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.api import formats
-from lakebed.api.requests import Asker, Given, check_filter_in, check_read, moment
-from lakebed.errors import BadRequest
+from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, moment
+from lakebed.errors import BadRequest, NotFound
 from lakebed.ports import LastValue
+from lakebed.series.forgetting import Forgetting
 from lakebed.series.reading import choice, last_values, queries
 from lakebed.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
 from lakebed.series.schema import TYPES
@@ -73,6 +74,33 @@ def records(
     return StreamingResponse(
         formats.write(page, form), media_type=formats.MEDIA_TYPES[form], headers=headers
     )
+
+
+class ForgetQuery(BaseModel):
+    """The parameters of `DELETE /records`; others are refused: they would delete too much."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description="a topic, or an MQTT filter with wildcards")
+    policy: str | None = Field(None, description="default: all policies, those deleted too")
+    start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
+    end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
+    owner: str | None = Field(None, description="whose; default: your own")
+
+
+@router.delete("/records")
+def forget(given: Given, who: Admin, query: Annotated[ForgetQuery, Query()]) -> dict[str, int]:
+    """Delete what was kept, for good; what arrives from now on is kept as before."""
+    check_filter_in("topic", query.topic)
+    owner = query.owner or who.owner
+    if query.policy is not None and not given.catalog.policy_versions(owner, query.policy):
+        raise BadRequest("policy", f"there is no policy {query.policy!r}")
+    start, end = moment("from", query.start), moment("to", query.end)
+    if start is not None and end is not None and start >= end:
+        raise BadRequest("from", "it must lie before `to`, which is not part of the range")
+    if given.forget is None:
+        raise NotFound("this process keeps nothing: ask one that runs a keeper")
+    return {"deleted": given.forget(Forgetting(owner, query.topic, query.policy, start, end))}
 
 
 @router.get("/last")

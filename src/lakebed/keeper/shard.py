@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lakebed import times
 from lakebed.errors import Invalid, LakebedError
+from lakebed.keeper import forgetting
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.kinds.kind import Site
 from lakebed.keeper.lane import Lane
@@ -34,6 +35,7 @@ from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint, Journal, PolicyStore, StoredPolicy
+from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
 from lakebed.times import Micros
 
@@ -204,6 +206,19 @@ class Shard:
         if holding or self._saved < min(below, self._counted):
             self._stores.write([lane.drain(now, final=True) for lane in holding if not lane.clean])
             self._save([lane.checkpoint() for lane in holding])
+
+    def forget(self, wanted: Forgetting, now: Micros) -> int:
+        """Let go of what is to be deleted, so that nothing below the returned offset returns.
+
+        Only once `replayed`: before that an earlier run may have written what lies ahead.
+        """
+        lanes = [lane for lane in self._lanes.values() if forgetting.concerns(wanted, lane.policy)]
+        self._stores.write([lane.drain(now, final=True) for lane in lanes])
+        gone = forgetting.forgotten(wanted, self.ledger)
+        for lane in lanes:
+            lane.forget(gone)
+        self._save([lane.checkpoint() for lane in lanes])
+        return self.offset
 
     def checkpoint(self, now: Micros, final: bool = False) -> int:
         """Save the lanes whose state is complete and old enough; returns the place it reached.

@@ -29,6 +29,7 @@ _INSERT = {
     "optimize_on_insert": 0,  # readers replace equal keys themselves, merges do it for good
     "insert_deduplicate": 0,  # rows replace themselves by key; see series/schema.py
 }
+_DELETE = {"mutations_sync": 2}  # wait, on all replicas
 _QUERY = {
     "do_not_merge_across_partitions_select_final": 1,
     "output_format_arrow_string_as_string": 1,
@@ -61,6 +62,14 @@ class ClickHouseSeries:
         with self._session("query") as client:
             return client.query_arrow(
                 sql, parameters=dict(parameters), settings=_QUERY, use_strings=True
+            )
+
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        with self._session(f"delete from {table}") as client:
+            client.command(
+                f"ALTER TABLE {DATABASE}.{table} DELETE WHERE {where}",
+                parameters=dict(parameters),
+                settings=_DELETE,
             )
 
     def health(self) -> Health:

@@ -354,3 +354,25 @@ def test_where_nothing_is_damaged_nothing_is_acknowledged(run: Run, server: Fake
 def test_a_consumer_is_dropped_by_name(run: Run, server: FakeServer) -> None:
     server.on("DELETE", "/api/v1/journal/consumers/old-relay", Reply(204))
     assert run("journal", "drop-consumer", "old-relay").err == "old-relay: dropped\n"
+
+
+# --- forget ---------------------------------------------------------------------------------------
+
+
+def test_forget_deletes_what_it_was_told_and_says_how_much(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", "/api/v1/records", Reply(200, {"deleted": 12}))
+    result = run("forget", "a/+", "--policy", "raw", "--to", "1", "--owner", "ann", "--yes")
+    assert result == (0, "", "12 rows deleted\n")
+    assert server.seen[0].query == {
+        "topic": "a/+", "policy": "raw", "to": "1970-01-01T00:00:01Z", "owner": "ann",
+    }  # fmt: skip
+
+
+def test_forget_asks_before_and_takes_silence_for_a_no(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin(monkeypatch, b"")
+    result = run("forget", "a/+")
+    assert result.code == 1
+    assert "topic a/+" in result.err
+    assert server.seen == []

@@ -4,6 +4,7 @@ stays away. Series and clock are ours here; journal and catalog are real."""
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import StoreUnavailable
 from lakebed.journal.memory import MemoryJournal
+from lakebed.keeper.forgetting import delete_last
 from lakebed.keeper.kinds.records import Records
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
@@ -20,8 +22,9 @@ from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import BatchBuilder, Channel
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Health
+from lakebed.series.forgetting import Forgetting
 from lakebed.settings import DeadLetters, Settings
-from lakebed.times import MINUTE, SECOND
+from lakebed.times import HOUR, MINUTE, SECOND
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
 ARCHIVE = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
@@ -252,3 +255,112 @@ def test_a_store_that_stays_away_holds_the_shard_until_it_is_told_to_stop(world:
     world.read(again)
     again.flush(NOW, final=True)
     assert world.series.kept() == {0: 1.0}
+
+
+# --- deleting by request --------------------------------------------------------------------------
+
+LAST = {"name": "now", "topics": ["#"], "type": "number", "keep": "last_value"}
+HOURS = {
+    "name": "hours", "topics": ["#"], "type": "number", "keep": "aggregate", "every": "1h",
+    "functions": ["sum", "p50"],
+}  # fmt: skip
+WORDS = {**HOURS, "name": "words", "type": "text", "functions": ["top"]}
+ALL = Forgetting("anna", "t")
+
+
+def windows(world: World, table: str = "aggregate") -> dict[int, int]:
+    """Messages in each fragment, by the newest row of it."""
+    rows = [row for name, row in world.series.rows if name == table]
+    return {r["fragment"]: r["count"] for r in sorted(rows, key=lambda r: int(r["version"]))}
+
+
+def started(world: World, *documents: dict[str, Any]) -> Shard:
+    world.policies(*documents)
+    shard = world.shard()
+    world.adopt(shard)
+    return shard
+
+
+def test_what_is_to_be_deleted_is_written_first_and_never_again(world: World) -> None:
+    shard = started(world, ARCHIVE)
+    world.send(b"1", b"2")
+    world.read(shard)
+    assert shard.forget(ALL, NOW) == 2
+    assert world.series.kept() == {0: 1.0, 1: 2.0}
+    world.series.rows.clear()  # as the request does next
+    world.send(b"3")
+    again = world.shard()  # killed: read again from the last checkpoint
+    world.read(again)
+    again.flush(NOW, final=True)
+    assert world.series.kept() == {2: 3.0}
+
+
+@pytest.mark.parametrize(("policy", "table"), [(HOURS, "aggregate"), (WORDS, "aggregate_text")])
+def test_a_deleted_window_does_not_come_back_with_the_next_message(
+    world: World, policy: dict[str, Any], table: str
+) -> None:
+    shard = started(world, policy)
+    world.send(b"1", b"2")
+    world.send(b"5", topic="other")
+    world.read(shard)
+    shard.forget(ALL, NOW)
+    world.series.rows.clear()
+    world.send(b"7")
+    world.send(b"8", topic="other")
+    for taken in (shard, world.shard()):
+        world.read(taken)
+        taken.flush(NOW, final=True)
+        assert windows(world, table) == {3: 1, 2: 2}  # a new fragment, and the other topic's
+
+
+def test_windows_that_began_outside_of_the_range_stay_open(world: World) -> None:
+    shard = started(world, HOURS)
+    world.send(b"1")
+    world.read(shard)
+    shard.forget(replace(ALL, end=NOW - 2 * HOUR), NOW)
+    world.send(b"2")
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert windows(world) == {0: 2}
+
+
+def test_after_a_deletion_an_earlier_value_may_be_the_last(world: World) -> None:
+    shard = started(world, LAST)
+    world.send(b"1")
+    world.read(shard)
+    place = shard.forget(ALL, NOW)
+    assert delete_last(world.catalog, ALL, {0: place}) == 1
+    assert world.catalog.last_values("anna") == []
+    builder = BatchBuilder()
+    builder.extend([Channel("anna", "t")], [b"2"], NOW, event=[NOW - MINUTE])
+    asyncio.run(world.journal.append(builder.build()))
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert [value.value for value in world.catalog.last_values("anna")] == [2.0]
+
+
+def test_last_values_out_of_range_or_of_other_policies_stay(world: World) -> None:
+    shard = started(world, LAST, {**LAST, "name": "also"})
+    world.send(b"1")
+    world.read(shard)
+    for wanted in (
+        replace(ALL, start=NOW + 1), replace(ALL, policy="hours"), replace(ALL, owner="eve"),
+        replace(ALL, topic="other"),
+    ):  # fmt: skip
+        place = shard.forget(wanted, NOW)
+        assert delete_last(world.catalog, wanted, {0: place}) == 0
+    assert delete_last(world.catalog, replace(ALL, policy="also"), {0: place}) == 1
+    assert [value.policy for value in world.catalog.last_values("anna")] == ["now"]
+
+
+def test_filters_forget_what_was_deleted(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "filter": {"unique": True}})
+    world.send(b"1")
+    world.read(shard)
+    shard.forget(ALL, NOW)
+    world.series.rows.clear()
+    world.send(b"1")
+    world.read(world.shard())
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert world.series.kept() == {1: 1.0}
