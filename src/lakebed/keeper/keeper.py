@@ -168,6 +168,9 @@ class Keeper:
         before = self._clock()
         asked = list(self._forgets)
         entries = self._consumer.poll(self._patience(before), self._settings.keeper.read)
+        if not entries:
+            for shard in self._shards.values():
+                shard.nothing_ahead()
         read = sum(len(entry.batch) for entry in entries)
         everything = read < self._settings.keeper.read // 2
         self._adopt(before)

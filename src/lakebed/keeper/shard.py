@@ -104,6 +104,11 @@ class Shard:
         """Whether everything that an earlier run may have written has been read again."""
         return self.offset >= self.replay_end
 
+    def nothing_ahead(self) -> None:
+        """Everything there was has been read. Where the journal lost its last messages, or was
+        salvaged, its end lies ahead of any message that is left, and no reading reaches it."""
+        self.replay_end = min(self.replay_end, self.offset)
+
     # --- absorbing -------------------------------------------------------------------------------
 
     def absorb(self, entries: Sequence[Entry]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import StoreUnavailable, Unavailable
-from lakebed.journal.memory import MemoryJournal
+from lakebed.journal.sqlite import SqliteJournal
 from lakebed.keeper import keeper as keepers
 from lakebed.keeper.keeper import Keeper
 from lakebed.messages import BatchBuilder, Channel
@@ -25,7 +25,8 @@ ALL = Forgetting("anna", "#")
 class Running:
     def __init__(self, folder: Path) -> None:
         self.catalog: SqlCatalog = open_catalog("sqlite:catalog.db", folder)
-        self.journal, self.series = MemoryJournal(), Rows()
+        self.path = folder / "journal.db"
+        self.journal, self.series = SqliteJournal(self.path), Rows()
         self.failed: list[BaseException] = []
         self.keeper = Keeper(
             self.journal, self.series, self.catalog, Settings(), self.failed.append
@@ -45,6 +46,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     made.keeper.policies_changed()
     yield made
     made.keeper.stop(10)
+    made.journal.close()
     made.catalog.close()
     assert made.failed == []
 
@@ -57,6 +59,28 @@ def test_all_that_was_sent_before_the_request_is_covered(running: Running) -> No
     assert len(running.series.kept()) == 20  # written: the caller deletes all of them below 20
     saved = {part.offset for part in running.catalog.checkpoints("keeper")[0]}
     assert saved == {20}
+
+
+def test_behind_a_gap_at_the_end_of_the_journal_policies_and_requests_come_into_force(
+    running: Running,
+) -> None:
+    running.send(b"1")
+    running.keeper.forget(ALL)
+    running.keeper.stop(10)
+    # a salvage leaves offsets out: the journal's end lies behind every message that is left
+    running.journal.close()
+    running.journal = SqliteJournal(running.path, begin=2**40)
+    running.series.rows.clear()
+    again = Keeper(
+        running.journal, running.series, running.catalog, Settings(), running.failed.append
+    )
+    again.start()
+    running.catalog.put_policies("anna", [{**ARCHIVE, "name": "more"}])
+    again.policies_changed()
+    running.send(b"2")
+    assert again.forget(ALL)[0] == {0: 2**40 + 1}
+    again.stop(10)
+    assert {row["policy"] for _, row in running.series.rows} == {"all", "more"}
 
 
 def test_requests_may_come_at_once_and_again(running: Running) -> None:
@@ -106,6 +130,7 @@ def test_a_keeper_that_stops_says_so(tmp_path: Path) -> None:
     asking.start()
     made.keeper.stop(1)
     asking.join()
+    made.journal.close()
     made.catalog.close()
     assert [type(error) for error in errors] == [Unavailable]
     assert not isinstance(errors[0], StoreUnavailable)
