@@ -23,6 +23,7 @@ from lakebed import times
 from lakebed.errors import Invalid, LakebedError
 from lakebed.keeper import forgetting
 from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.examples import Examples
 from lakebed.keeper.kinds.kind import Site
 from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
@@ -65,6 +66,7 @@ class Shard:
         self._counted = 0  # the ledger has counted everything below
         self._lanes: dict[str, Lane] = {}
         self._routes = Routes([])
+        self._examples = Examples(partition)
         self._poison = Poison(partition, journal, stores, settings.dead_letters)
         self._stores, self._settings = stores, settings
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
@@ -83,6 +85,7 @@ class Shard:
         else:
             self.ledger = Ledger.from_bytes(router.state)
             self._counted = router.offset
+            self._examples.restore(self._stores.examples(self.partition))
         for part in parts.values():
             policy = _policy(_version(store, part.part), self._settings)
             if policy is not None:
@@ -127,8 +130,12 @@ class Shard:
             became = self._absorb(lane, shared[id(index)][1])
             outcomes[index] = np.minimum(outcomes[index], became)
             key = (lane.policy.owner, lane.policy.name)
-            self.ledger.count_policy(key, became[fresh[index]])
+            new = fresh[index]
+            self.ledger.count_policy(key, became[new])
+            self._examples.note(key, became[new], stretch, index[new], self.ledger.channels)
         self._count(stretch, outcomes, fresh)
+        skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
+        self._examples.note_skipped(skipped, stretch, self.ledger.channels)
         self.offset = stretch.end
         for lane in self._lanes.values():
             lane.offset = max(lane.offset, self.offset)
@@ -269,7 +276,8 @@ class Shard:
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
         """One transaction: the ledger is never behind a lane, so nothing is counted twice."""
         router = ledgers.to_checkpoint(self.ledger, self._counted)
-        self._stores.save(self.partition, [*parts, router], drop)
+        examples = self._examples.take_changed(self._counted)
+        self._stores.save(self.partition, [*parts, router], drop, examples)
         at = time.monotonic()
         self._saved = self._counted
         self._waits_since = None

@@ -13,6 +13,7 @@ import pyarrow as pa
 import structlog
 
 from lakebed.errors import Unavailable
+from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.kinds.kind import Writes
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
@@ -50,8 +51,25 @@ class Stores:
             self.insist(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
 
-    def save(self, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()) -> None:
-        self.insist(lambda: self._catalog.save_checkpoints(CONSUMER, partition, parts, drop))
+    def save(
+        self,
+        partition: int,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        examples: Sequence[Checkpoint] = (),
+    ) -> None:
+        def save() -> None:
+            with self._catalog.transaction():
+                self._catalog.save_checkpoints(CONSUMER, partition, parts, drop)
+                if examples:
+                    self._catalog.save_checkpoints(EXAMPLES, partition, examples)
+
+        self.insist(save)
+
+    def examples(self, partition: int) -> list[Checkpoint]:
+        return self.insist(
+            lambda: self._catalog.checkpoints(EXAMPLES, partition).get(partition, [])
+        )
 
     def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLetters) -> None:
         self.insist(lambda: self._catalog.add_dead_letters(letters))

@@ -376,3 +376,19 @@ def test_forget_asks_before_and_takes_silence_for_a_no(
     assert result.code == 1
     assert "topic a/+" in result.err
     assert server.seen == []
+
+
+def test_flow_explains_what_was_not_kept(run: Run, server: FakeServer) -> None:
+    example = {
+        "reason": "not_a_number", "policy": "raw", "topic": "a/1", "time": "2026-01-31T12:00:00Z",
+        "received": "2026-01-31T12:00:00Z", "position": "0:1", "size": 5, "payload": "wa\x1b[31mrm",
+    }  # fmt: skip
+    flow = {"received": 1, "filtered": {"not_a_number": 1}, "examples": [example]}
+    server.on("GET", "/api/v1/flow", Reply(200, flow))
+    result = run("flow", "--why")
+    assert server.seen[0].query == {"examples": "true"}
+    assert "not a number" not in result.out
+    assert "not_a_number  raw" in result.out
+    assert result.out.endswith("wa[31mrm\n")
+    server.on("GET", "/api/v1/flow", Reply(200, {"received": 0, "examples": []}))
+    assert "every message was kept" in run("flow", "--why").err

@@ -14,6 +14,7 @@ import pytest
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import StoreUnavailable
 from lakebed.journal.memory import MemoryJournal
+from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.forgetting import delete_last
 from lakebed.keeper.kinds.records import Records
 from lakebed.keeper.ledger import load
@@ -21,7 +22,7 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import BatchBuilder, Channel
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Health
+from lakebed.ports import Checkpoint, Health
 from lakebed.series.forgetting import Forgetting
 from lakebed.settings import DeadLetters, Settings
 from lakebed.times import HOUR, MINUTE, SECOND
@@ -364,3 +365,71 @@ def test_filters_forget_what_was_deleted(world: World) -> None:
     world.read(shard)
     shard.flush(NOW, final=True)
     assert world.series.kept() == {1: 1.0}
+
+
+# --- examples of what was not kept ----------------------------------------------------------------
+
+
+def test_the_last_few_of_each_reason_are_told_and_outlive_a_restart(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "topics": ["t"], "filter": {"max": 5}})
+    world.send(*(b"%d" % number for number in range(20)))
+    world.send(b"x" * 500, "Ж".encode())
+    world.send(b"1", topic="nobody")
+    for taken in (shard, world.shard()):
+        world.read(taken)
+        taken.flush(NOW, final=True)
+        taken.checkpoint(NOW, final=True)
+        found = load_examples(world.catalog, "anna")
+        told = {Outcome(e.outcome): [] for e in found}
+        for example in found:
+            told[Outcome(example.outcome)].append(example.offset)
+        assert told == {
+            Outcome.MAX: [19, 18, 17, 16, 15], Outcome.NOT_A_NUMBER: [21, 20],
+            Outcome.SKIPPED: [22],
+        }  # fmt: skip
+    (long,) = [example for example in found if example.offset == 20]
+    assert (long.policy, long.topic, long.size, len(long.excerpt)) == ("all", "t", 500, 120)
+    assert load_examples(world.catalog, "eve") == []
+
+
+def test_each_owner_s_skipped_messages_are_told_beside_those_of_a_busy_one(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "topics": ["t"]})
+    world.send(b"1", topic="nobody")
+    builder = BatchBuilder()
+    channels = [Channel("eve", "x"), *[Channel("bob", f"b/{i % 7}") for i in range(50)]]
+    builder.extend(channels, [b"2"] * len(channels), NOW)
+    asyncio.run(world.journal.append(builder.build()))
+    world.read(shard)
+    shard.checkpoint(NOW, final=True)
+    for owner, offsets in {"anna": [0], "eve": [1], "bob": [51, 50, 49, 48, 47]}.items():
+        assert [example.offset for example in load_examples(world.catalog, owner)] == offsets
+
+
+def test_reading_again_adds_no_example_twice(world: World) -> None:
+    shard = started(world, ARCHIVE, {**LAST, "name": "slow"})
+    world.send(b"x")
+    world.read(shard)
+    shard.let_go(1, NOW)  # the ledger is saved
+    world.catalog.save_checkpoints("keeper", 0, [Checkpoint("anna/all@1", 0, _state(world))])
+    again = world.shard()
+    world.read(again)
+    again.checkpoint(NOW, final=True)
+    found = load_examples(world.catalog, "anna")
+    assert sorted(example.policy for example in found) == ["all", "slow"]
+
+
+def _state(world: World) -> bytes:
+    parts = world.catalog.checkpoints("keeper")[0]
+    return next(part.state for part in parts if part.part == "anna/all@1")
+
+
+def test_examples_are_bounded_whatever_the_number_of_policies(world: World) -> None:
+    policies = [{**ARCHIVE, "name": f"p{number}"} for number in range(210)]
+    shard = started(world, *policies)
+    world.send(b"x")
+    world.send(b"x", topic="l" * 1001)
+    world.read(shard)
+    shard.checkpoint(NOW, final=True)
+    found = load_examples(world.catalog, "anna")
+    assert len(found) == 200
+    assert {example.topic for example in found} == {"t"}
