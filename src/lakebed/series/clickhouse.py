@@ -35,6 +35,12 @@ _QUERY = {
     "output_format_arrow_string_as_string": 1,
 }
 
+_LAZY = """
+SELECT name FROM system.tables
+WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert = 1%'
+ORDER BY name
+"""
+
 
 class ClickHouseSeries:
     """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one."""
@@ -45,6 +51,7 @@ class ClickHouseSeries:
         self._all: list[Client] = []
         self._lock = threading.Lock()
         self._error = ""
+        self._fsync = "unknown"
         self.name = name
 
     def migrate(self) -> None:
@@ -53,6 +60,8 @@ class ClickHouseSeries:
             client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
             for table in TABLES.values():
                 client.command(create(table, DATABASE))
+        lazy = self.query(_LAZY, {"database": DATABASE})["name"].to_pylist()
+        self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
     def insert(self, table: str, rows: pa.Table) -> None:
         with self._session(f"insert into {table}") as client:
@@ -79,7 +88,7 @@ class ClickHouseSeries:
         except StoreUnavailable as error:
             return Health(False, str(error))
         milliseconds = (time.monotonic() - started) * 1000
-        return Health(not self._error, self._error, {"query_ms": round(milliseconds, 1)})
+        return Health(not self._error, self._error, _detail(milliseconds, self._fsync))
 
     def close(self) -> None:
         with self._lock:
@@ -167,6 +176,10 @@ def _server(url: str) -> Callable[[], Client]:
         )
 
     return connect
+
+
+def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
+    return {"query_ms": round(milliseconds, 1), "fsync": fsync}
 
 
 def _first_line(error: BaseException) -> str:
