@@ -14,14 +14,67 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.times import Micros
+from lakebed.times import UNSET, Micros
 
 # --- journal --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a consumer stands in a partition.
+
+    Attributes:
+        offset: everything below it is done; the journal keeps the rest for this consumer.
+        behind: how many messages that is.
+        age: seconds since the oldest of them was appended; None where there is none.
+        live: whether somebody reads under this name now, as far as this process knows.
+    """
+
+    name: str
+    partition: int
+    offset: int
+    behind: int
+    age: float | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedBlock:
+    """A stretch of the journal that cannot be read: its bytes are kept, its messages are lost."""
+
+    partition: int
+    offset: int
+    count: int
+    at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What was accepted and can no longer be read, until an operator has seen it.
+
+    Attributes:
+        messages: lost, as far as is known: those of `blocks` and those `missing`.
+        missing: messages of which nothing is left.
+        salvaged: whether the log had to be put together anew out of a broken one.
+        blocks: stretches that were put aside.
+        files: broken files that were put aside, whether seen by an operator or not.
+    """
+
+    messages: int = 0
+    missing: int = 0
+    salvaged: bool = False
+    blocks: tuple[DamagedBlock, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to acknowledge."""
+        return self.messages > 0 or self.salvaged
 
 
 class Journal(Protocol):
@@ -68,6 +121,25 @@ class Journal(Protocol):
 
         Returns the number of messages let go. Any thread; may take a while.
         """
+        ...
+
+    def places(self) -> list[Place]:
+        """Where each consumer stands that was ever made and not dropped. Any thread."""
+        ...
+
+    def drop_consumer(self, name: str) -> None:
+        """Forget a consumer's place: what was kept for it alone may be let go of.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: somebody reads under it.
+        """
+        ...
+
+    def damage(self) -> Damage: ...
+
+    def acknowledge_damage(self) -> None:
+        """An operator has seen the damage: be healthy again."""
         ...
 
     def health(self) -> "Health": ...
@@ -132,6 +204,16 @@ class Series(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a SELECT with bound parameters (`{name:Type}`)."""
+        ...
+
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        """Remove the rows that a condition with bound parameters holds of; gone on return.
+
+        Slow: whole parts are written anew. Rows inserted meanwhile may stay.
+
+        Raises:
+            StoreUnavailable: some may be gone: the same call may be made again.
+        """
         ...
 
     def health(self) -> "Health": ...
@@ -242,6 +324,10 @@ class LastValueStore(Protocol):
         """Of one topic, or of all whose names begin with `prefix`; by topic and policy."""
         ...
 
+    def delete_last(self, values: Sequence[LastValue]) -> int:
+        """Remove these, but none that a later one has replaced; returns how many."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -280,7 +366,15 @@ class TokenStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that broke a policy's code, kept aside whole."""
+    """A message that broke a policy's code, kept aside whole.
+
+    Attributes:
+        reason: the error in one line.
+        event: the event time the sender gave, or `UNSET`.
+        id: as the sender gave it, or "".
+        error: the error as a traceback.
+        aside: when it was put aside.
+    """
 
     owner: str
     topic: str
@@ -290,14 +384,48 @@ class DeadLetter:
     received: Micros
     payload: bytes
     reason: str
+    event: Micros = UNSET
+    id: str = ""
+    error: str = ""
+    aside: Micros = 0
+
+
+Fate = Literal["resent", "dropped", "expired"]
+"""What became of a dead letter that does not wait any more."""
 
 
 class DeadLetterStore(Protocol):
+    """A letter waits until it is settled; then its content goes and its fate is counted."""
+
     def add_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Idempotent by policy and position."""
+        """Idempotent by policy and position: a letter that was settled is not put aside again."""
         ...
 
-    def dead_letters(self, owner: str, limit: int = 100) -> list[DeadLetter]: ...
+    def dead_letters(self, owner: str, limit: int = 100) -> list[DeadLetter]:
+        """Those that wait, the newest first."""
+        ...
+
+    def dead_letter_heads(self, owner: str) -> list[DeadLetter]:
+        """All that wait, the newest first, without payload, id and traceback."""
+        ...
+
+    def dead_letter(
+        self, owner: str, policy: str, partition: int, offset: int
+    ) -> DeadLetter | None: ...
+
+    def settle_dead_letters(self, letters: Sequence[DeadLetter], fate: Fate) -> int:
+        """Returns how many of these still waited."""
+        ...
+
+    def expire_dead_letters(self, most: int, before: Micros, consumer: str) -> int:
+        """Settle those put aside earlier than `before`, and of each owner all but the newest
+        `most`; returns how many. What `consumer` will never read again needs no trace of its
+        letters."""
+        ...
+
+    def dead_letter_fates(self, owner: str) -> dict[Fate, int]:
+        """How many letters ended in each way."""
+        ...
 
 
 class Catalog(PolicyStore, CheckpointStore, LastValueStore, TokenStore, DeadLetterStore, Protocol):

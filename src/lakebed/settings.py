@@ -155,6 +155,11 @@ class Keeper(Section):
     timezone: Zone = Field("UTC", description="zone of days for policies that name none")
 
 
+class DeadLetters(Section):
+    count: int = Field(10_000, ge=1, description="dead letters kept of one owner, the newest")
+    age: Duration = Field(parse_duration("30d"), description="how long one is kept")
+
+
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
@@ -193,6 +198,7 @@ class Settings(Section):
     catalog: Catalog = Catalog()
     limits: Limits = Limits()
     keeper: Keeper = Keeper()
+    dead_letters: DeadLetters = DeadLetters()
     log: Log = Log()
     sources: tuple[MqttSource, ...] = ()
 

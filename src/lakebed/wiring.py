@@ -29,6 +29,7 @@ from lakebed.settings import MqttSource, Settings
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
     from lakebed.keeper.keeper import Keeper
+    from lakebed.series.forgetting import Forgetting
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
     from lakebed.sources.intake import Intake
@@ -43,6 +44,7 @@ ADMIN = "admin"
 
 _STOP_KEEPER = 8.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
+_EXPIRE_EVERY = 60.0  # seconds between two looks at how old dead letters are
 
 
 class _Door(Protocol):
@@ -220,6 +222,7 @@ class Node:
         self.keeper.start()
         self._stack.push_async_callback(asyncio.to_thread, self.keeper.stop, _STOP_KEEPER)
         self._task("trim", self._trim())
+        self._task("expire", self._expire())
         self.access = Access(self.catalog)
         self.feed = LiveFeed(self.journal)
         self._stack.push_async_callback(self.feed.close)
@@ -246,6 +249,7 @@ class Node:
             feed=self.feed,
             ready=self.health,
             preview=self._preview,
+            forget=self._forget,
             policies_changed=self.keeper.policies_changed,
             metrics=(self._mqtt.stats.metrics,),
         )
@@ -295,6 +299,16 @@ class Node:
             except StoreUnavailable as error:
                 log.warning("journal not trimmed", error=str(error))
 
+    async def _expire(self) -> None:
+        from lakebed.keeper.stores import expire_letters
+
+        while True:
+            try:
+                await asyncio.to_thread(expire_letters, self.catalog, self.settings.dead_letters)
+            except StoreUnavailable as error:
+                log.warning("dead letters not looked through", error=str(error))
+            await asyncio.sleep(_EXPIRE_EVERY)
+
     # --- what parts ask of others -----------------------------------------------------------------
 
     def _room(self) -> bool:
@@ -304,6 +318,12 @@ class Node:
 
     async def _known(self, prefix: bytes) -> list[bytes]:
         return await asyncio.to_thread(self.journal.known, prefix)
+
+    def _forget(self, wanted: "Forgetting") -> int:
+        from lakebed.series.forgetting import forget
+
+        places, last = self.keeper.forget(wanted)
+        return last + forget(self.series, wanted, places)
 
     def _preview(self, policy: Policy) -> dict[str, Any]:
         from lakebed.keeper.preview import preview

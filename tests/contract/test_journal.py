@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lakebed import settings
-from lakebed.errors import JournalFull
+from lakebed.errors import Conflict, JournalFull, NotFound
 from lakebed.journal.memory import MemoryJournal
 from lakebed.journal.sqlite import SqliteJournal
 from lakebed.messages import Batch, BatchBuilder, Channel, Entry
@@ -421,3 +421,65 @@ def test_a_full_journal_leaves_nothing_behind_and_works_again_later(bench: Bench
     assert append(journal, batch(noise, keys=keys)) == 20
     assert journal.health().ok
     assert payloads(drain(reader)) == noise
+
+
+# --- whom it waits for ----------------------------------------------------------------------------
+
+
+def test_places_tell_how_far_behind_each_consumer_is_and_who_reads(bench: Bench) -> None:
+    clock = bench.clock
+    journal = bench.open()
+    append(journal, batch(numbers(0, 5)))
+    clock.now += 10 * SECOND
+    append(journal, batch(numbers(5, 8)))
+    reader, gone = consumer(journal, "reads"), consumer(journal, "gone")
+    drain(reader)
+    drain(gone)
+    reader.commit({0: 6})
+    gone.close()
+    clock.now += 20 * SECOND
+    first, second = journal.places()
+    assert (first.name, first.offset, first.behind, first.live) == ("gone", 0, 8, False)
+    assert first.age == 30
+    assert (second.name, second.offset, second.behind, second.live) == ("reads", 6, 2, True)
+    assert second.age == 20
+    reader.commit({0: 8})
+    assert [(place.behind, place.age) for place in journal.places()] == [(8, 30), (0, None)]
+
+
+def test_a_consumer_that_is_gone_can_be_dropped_and_holds_nothing_any_more(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    append(journal, batch(numbers(0, 5)))
+    bench.clock.now += SECOND
+    reader, gone = consumer(journal, "reads"), consumer(journal, "gone")
+    drain(gone)
+    gone.commit({0: 1})  # this place may still be on its way to the disk
+    reader.commit({0: 5})
+    with pytest.raises(Conflict):
+        journal.drop_consumer("gone")
+    gone.close()
+    assert journal.trim() == 0
+    journal.drop_consumer("gone")
+    assert [place.name for place in journal.places()] == ["reads"]
+    assert journal.trim() == 5
+    with pytest.raises(NotFound):
+        journal.drop_consumer("gone")
+    if bench.durable:
+        reader.close()
+        assert [place.name for place in bench.open().places()] == ["reads"]
+
+
+def test_a_name_that_was_dropped_may_be_used_anew(journal: Any) -> None:
+    append(journal, batch(numbers(0, 5)))
+    reader = consumer(journal, "again")
+    commit(reader, drain(reader))
+    reader.close()
+    journal.drop_consumer("again")
+    assert payloads(drain(consumer(journal, "again"))) == numbers(0, 5)
+
+
+def test_what_is_whole_knows_of_no_damage(journal: Any) -> None:
+    append(journal, batch(numbers(0, 5)))
+    assert not journal.damage().known
+    journal.acknowledge_damage()
+    assert journal.damage().messages == 0

@@ -18,7 +18,7 @@ from lakebed import settings
 from lakebed.errors import Fatal, JournalFailed, JournalFull
 from lakebed.journal.sqlite import SqliteJournal
 from lakebed.messages import Batch, BatchBuilder, Channel, Entry
-from lakebed.times import HOUR
+from lakebed.times import HOUR, SECOND
 
 A = Channel("ann", "plant/a")
 
@@ -280,8 +280,15 @@ def test_a_damaged_block_is_put_aside_and_the_rest_is_served(
     assert not journal.health().ok
     assert numbers(journal) == expected
     assert append(journal, batch(100, 1)) == 1
+    damage = journal.damage()
+    assert [(block.offset, block.count) for block in damage.blocks] == [(50, 5)]
+    assert (damage.messages, damage.missing, damage.salvaged) == (5, 0, False)
     journal.acknowledge_damage()
     assert journal.health().ok
+    journal.close()
+    journal = open_journal(path, opened)
+    assert journal.health().ok
+    assert not journal.damage().known
 
 
 def test_the_start_survives_a_bit_flipped_in_any_page(
@@ -389,4 +396,21 @@ def test_what_is_not_a_database_at_all_is_put_aside(
     journal = open_journal(path, opened)
     assert append(journal, batch(0, 3)) == 3
     assert not journal.health().ok
-    assert [p for p in path.parent.iterdir() if ".damaged-" in p.name]
+    (aside,) = [str(p) for p in path.parent.iterdir() if ".damaged-" in p.name]
+    damage = journal.damage()
+    assert (damage.known, damage.salvaged, damage.files) == (True, True, (aside,))
+    journal.acknowledge_damage()
+    assert journal.health().ok
+    assert not journal.damage().known
+
+
+def test_a_clock_that_was_set_back_since_the_newest_message_is_told(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    clock = [1_800_000_000 * SECOND]
+    journal = SqliteJournal(path, clock=lambda: clock[0])
+    opened.append(journal)
+    append(journal, batch(0, 5))
+    assert journal.health().detail["ahead"] == 0
+    clock[0] -= HOUR
+    assert journal.health().detail["ahead"] == 3600

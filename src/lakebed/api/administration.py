@@ -1,17 +1,15 @@
-"""Routes for those who run it: tokens, dead letters."""
+"""Routes for those who run it: tokens."""
 
 import re
-from base64 import b64encode
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from lakebed.api.requests import Admin, Asker, Body, Given, document_in
+from lakebed.api.requests import Admin, Body, Given, document_in
 from lakebed.errors import Invalid, Problem
 from lakebed.policies.topics import check_filter
-from lakebed.ports import DeadLetter, Identity
-from lakebed.times import to_rfc3339
+from lakebed.ports import Identity
 
 router = APIRouter(prefix="/api/v1", tags=["administration"])
 
@@ -68,19 +66,6 @@ def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
     given.catalog.revoke_token(owner, name)
 
 
-@router.get("/dead-letters")
-def dead_letters(
-    given: Given, who: Asker, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> dict[str, Any]:
-    """Messages that broke a policy's code, kept aside whole; the newest first."""
-    found = given.catalog.dead_letters(who.owner, limit)
-    return {
-        "dead_letters": [
-            _letter(letter) for letter in found if given.access.may_read(who, letter.topic)
-        ]
-    }
-
-
 def _check(wanted: TokenDocument) -> None:
     problems = [
         Problem(where, "it is 1 to 64 letters, digits, and . _ - @ behind the first")
@@ -104,15 +89,4 @@ def _show(identity: Identity) -> dict[str, Any]:
         "publish": list(identity.publish),
         "read": list(identity.read),
         "admin": identity.admin,
-    }
-
-
-def _letter(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "topic": letter.topic,
-        "policy": letter.policy,
-        "position": f"{letter.partition}:{letter.offset}",
-        "received": to_rfc3339(letter.received),
-        "reason": letter.reason,
-        "payload_base64": b64encode(letter.payload).decode(),
     }

@@ -15,8 +15,10 @@ from lakebed import __version__
 from lakebed.api import (
     administration,
     bodies,
+    dead_letters,
     flow,
     health,
+    journal,
     openapi,
     policies,
     problems,
@@ -67,7 +69,17 @@ def create_app(services: Services) -> Application:
         redirect_slashes=False,
     )
     control.state.services = services
-    for part in (policies, reading, flow, tap, administration, health, openapi):
+    for part in (
+        policies,
+        reading,
+        flow,
+        tap,
+        administration,
+        dead_letters,
+        journal,
+        health,
+        openapi,
+    ):
         control.include_router(part.router)
     openapi.install(control)
     control.add_exception_handler(LakebedError, _known)

@@ -6,20 +6,23 @@ The ledger counts up to an offset of each partition; what the journal holds behi
 So the sum is exact whatever runs meanwhile.
 """
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_read
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest
+from lakebed.keeper import examples as keeper_examples
 from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.messages import Channel
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.policies.topics import FilterTree, check_filter, matches
+from lakebed.policies.topics import FilterTree, matches
 from lakebed.ports import Identity
 from lakebed.times import to_rfc3339
 
@@ -62,8 +65,14 @@ def flow(
     given: Given,
     who: Asker,
     by: Annotated[Literal["topic", "policy"] | None, Query(description="one row for each")] = None,
+    examples: Annotated[bool, Query(description="the last few that were not kept")] = False,
 ) -> dict[str, Any]:
     """What became of every message: the whole, or by topic, or by policy."""
+    found = _flow(given, who, by)
+    return found | ({"examples": list(_examples(given, who))} if examples else {})
+
+
+def _flow(given: Services, who: Identity, by: str | None) -> dict[str, Any]:
     ledger, pending = load(given)
     if by == "policy":
         return {"policies": list(_by_policy(ledger, who.owner))}
@@ -82,6 +91,32 @@ def flow(
         total.update(counts)
         waiting += in_flight
     return show(total, waiting)
+
+
+def _examples(given: Services, who: Identity) -> Iterator[dict[str, Any]]:
+    """By reason, in the order in which a message meets them; of each policy the newest first."""
+    found = keeper_examples.load(given.catalog, who.owner)
+    for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
+        if given.access.may_read(who, example.topic):
+            yield {
+                "reason": Outcome(example.outcome).reason,
+                "policy": example.policy or None,
+                "topic": example.topic,
+                "time": to_rfc3339(example.time),
+                "received": to_rfc3339(example.received),
+                "position": f"{example.partition}:{example.offset}",
+                "size": example.size,
+                **_excerpt(example),
+            }
+
+
+def _excerpt(example: Example) -> dict[str, str]:
+    """The beginning of the payload, as text where it is text, without a character cut in two."""
+    whole = example.size == len(example.excerpt)
+    for cut in range(1 if whole else 4):
+        with suppress(UnicodeDecodeError):
+            return {"payload": example.excerpt[: len(example.excerpt) - cut].decode()}
+    return {"payload_base64": b64encode(example.excerpt).decode()}
 
 
 def _by_policy(ledger: Ledger, owner: str) -> Iterator[dict[str, Any]]:
@@ -140,10 +175,7 @@ def topics(
 
 
 def _check(given: Services, who: Identity, filter: str) -> None:
-    try:
-        check_filter(filter)
-    except ValueError as error:
-        raise BadRequest("filter", str(error)) from None
+    check_filter_in("filter", filter)
     if filter != "#":
         check_read(given, who, filter)
 

@@ -7,10 +7,10 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.api import formats
-from lakebed.api.requests import Asker, Given, check_read, moment
-from lakebed.errors import BadRequest
-from lakebed.policies.topics import check_filter
+from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, moment
+from lakebed.errors import BadRequest, NotFound
 from lakebed.ports import LastValue
+from lakebed.series.forgetting import Forgetting
 from lakebed.series.reading import choice, last_values, queries
 from lakebed.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
 from lakebed.series.schema import TYPES
@@ -54,7 +54,7 @@ def records(
 ) -> Response:
     """What a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
-    _check_filter("topic", query.topic)
+    check_filter_in("topic", query.topic)
     check_read(given, who, query.topic)
     policy = choice.choose(given.catalog, who.owner, query.topic, query.policy, query.keep)
     question = Question(
@@ -76,6 +76,33 @@ def records(
     )
 
 
+class ForgetQuery(BaseModel):
+    """The parameters of `DELETE /records`; others are refused: they would delete too much."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description="a topic, or an MQTT filter with wildcards")
+    policy: str | None = Field(None, description="default: all policies, those deleted too")
+    start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
+    end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
+    owner: str | None = Field(None, description="whose; default: your own")
+
+
+@router.delete("/records")
+def forget(given: Given, who: Admin, query: Annotated[ForgetQuery, Query()]) -> dict[str, int]:
+    """Delete what was kept, for good; what arrives from now on is kept as before."""
+    check_filter_in("topic", query.topic)
+    owner = query.owner or who.owner
+    if query.policy is not None and not given.catalog.policy_versions(owner, query.policy):
+        raise BadRequest("policy", f"there is no policy {query.policy!r}")
+    start, end = moment("from", query.start), moment("to", query.end)
+    if start is not None and end is not None and start >= end:
+        raise BadRequest("from", "it must lie before `to`, which is not part of the range")
+    if given.forget is None:
+        raise NotFound("this process keeps nothing: ask one that runs a keeper")
+    return {"deleted": given.forget(Forgetting(owner, query.topic, query.policy, start, end))}
+
+
 @router.get("/last")
 def last(
     given: Given,
@@ -89,7 +116,7 @@ def last(
         raise BadRequest("topic", "give `topic` or `filter`, one of the two")
     asked = topic if topic is not None else filter
     assert asked is not None
-    _check_filter("topic" if topic is not None else "filter", asked)
+    check_filter_in("topic" if topic is not None else "filter", asked)
     check_read(given, who, asked)
     found = last_values.find(given.catalog, who.owner, asked, policy)
     body = formats.encode({"records": [_last(value) for value in found]})
@@ -123,10 +150,3 @@ def usage(given: Given, who: Asker) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in kept),
         "usage": kept,
     }
-
-
-def _check_filter(parameter: str, text: str) -> None:
-    try:
-        check_filter(text)
-    except ValueError as error:
-        raise BadRequest(parameter, str(error)) from None

@@ -12,6 +12,7 @@ from lakebed.api import bodies
 from lakebed.api.ingest import bearer, unknown
 from lakebed.api.services import Services
 from lakebed.errors import BadRequest, Denied
+from lakebed.policies.topics import check_filter
 from lakebed.ports import Identity
 from lakebed.times import Micros, parse_time
 
@@ -66,6 +67,14 @@ def check_read(given: Services, who: Identity, topic: str) -> None:
     """Raises Denied where the token does not cover the topic or filter."""
     if not given.access.may_read(who, topic):
         raise Denied(f"this token may not read {topic!r}")
+
+
+def check_filter_in(parameter: str, text: str) -> None:
+    """Raises BadRequest where a parameter is no MQTT filter."""
+    try:
+        check_filter(text)
+    except ValueError as error:
+        raise BadRequest(parameter, str(error)) from None
 
 
 def moment(name: str, text: str | None) -> Micros | None:

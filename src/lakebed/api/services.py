@@ -9,6 +9,7 @@ from prometheus_client import Metric
 from lakebed.messages import Channel
 from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Health, Identity, Journal, Series
+from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
 from lakebed.sources.access import Known
 from lakebed.times import Micros
@@ -88,6 +89,7 @@ class Services:
         ready: the health of every part this process depends on, by name.
         preview: what a policy would have kept of the journal's recent past.
         intake: None in a process that accepts no messages.
+        forget: deletes what was kept and returns how many rows; None where no keeper runs.
         policies_changed: called when policies were written or deleted; any thread.
         metrics: sources of further metrics for /metrics.
     """
@@ -101,5 +103,6 @@ class Services:
     ready: Callable[[], dict[str, Health]]
     preview: Callable[[Policy], dict[str, Any]]
     intake: Intake | None = None
+    forget: Callable[[Forgetting], int] | None = None
     policies_changed: Callable[[], None] = lambda: None
     metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, delete, select, tuple_
 
 from lakebed.catalog import tables
 from lakebed.catalog.database import Database
@@ -48,6 +48,15 @@ class SqlLastValues(Database):
         with self._call() as connection:
             rows = connection.execute(query.order_by(_TABLE.c.topic, _TABLE.c.policy))
             return [_value(row) for row in rows]
+
+    def delete_last(self, values: Sequence[LastValue]) -> int:
+        names = (*_KEY, "partition", "offset")
+        gone = 0
+        with self._call() as connection:
+            for value in values:
+                same = (_TABLE.c[name] == getattr(value, name) for name in names)
+                gone += connection.execute(delete(_TABLE).where(*same)).rowcount
+        return gone
 
 
 def successor(prefix: str) -> str | None:

@@ -24,6 +24,13 @@ _BYTES = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
     "postgresql": "SELECT pg_database_size(current_database())",
 }
+_FSYNC = {
+    "sqlite": "SELECT CASE synchronous WHEN 2 THEN 'FULL' WHEN 3 THEN 'EXTRA' ELSE 'NORMAL or OFF'"
+    " END FROM pragma_synchronous",
+    "postgresql": "SELECT CASE WHEN current_setting('fsync') = 'off' THEN 'off'"
+    " WHEN current_setting('synchronous_commit') = 'off' THEN 'synchronous_commit off'"
+    " ELSE 'on' END",
+}
 
 
 class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters):
@@ -33,9 +40,10 @@ class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadL
         try:
             with self._call() as connection:
                 size = connection.execute(text(_BYTES[connection.dialect.name])).scalar_one()
+                fsync = connection.execute(text(_FSYNC[connection.dialect.name])).scalar_one()
         except StoreUnavailable as error:
             return Health(False, str(error))
-        return Health(True, detail={"bytes": size})
+        return Health(True, detail={"bytes": size, "fsync": fsync})
 
 
 def open_catalog(url: str, home: Path) -> SqlCatalog:

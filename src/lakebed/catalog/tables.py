@@ -128,4 +128,18 @@ dead_letters = Table(
     Column("received", BigInteger, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("reason", Utf8, nullable=False),
+    Column("event", BigInteger),
+    Column("id", Utf8),
+    Column("error", Utf8),
+    Column("aside", BigInteger),  # when it was put aside
+    # NULL while it waits; later only so much stays that a replay does not put it aside again
+    Column("fate", Name),
+)
+
+dead_letter_fates = Table(
+    "dead_letter_fates",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("fate", Name, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )

@@ -9,13 +9,14 @@ from lakebed.errors import SettingsError
 
 
 def doctor(home: Home = None, config: Config = None, form: Format = Shape.TABLE) -> None:
-    """Check settings, clock, disk, ports and stores; say what to do. Changes nothing."""
+    """Check settings, clock, disks, ports, stores, readers; say what to do. Changes nothing."""
     from lakebed.cli import findings
+    from lakebed.cli.finding import bad
 
     try:
         found = findings.examine(home, config)
     except SettingsError as error:
-        found = [findings.bad("settings", str(problem)) for problem in error.problems]
+        found = [bad("settings", str(problem)) for problem in error.problems]
     if form is Shape.JSON:
         output.document([finding.as_json() for finding in found])
     else:

@@ -1,67 +1,30 @@
 """What `doctor` looks at. Each check is a function of the settings that returns findings.
 
-settings ──> machine: python, sqlite, clock ──> home: file system, fsync, space
-         ──> a server on it?  yes: ask /readyz    no: are the ports free, do the stores open?
+settings ──> machine: python, clock ──> disks: file system, fsync, space
+         ──> a server on it?  yes: ask /readyz and who holds the journal
+                              no: are the ports free, do the stores open?
 """
 
-import os
 import platform
-import shutil
 import socket
 import sqlite3
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from lakebed.cli import output
+from lakebed.cli import findings_clock, findings_journal, output
+from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.cli.findings_disk import disks, existing
+from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import running_on
-from lakebed.errors import Invalid, LakebedError
+from lakebed.errors import Denied, LakebedError
 from lakebed.settings import Settings, load, split_address
-from lakebed.times import check_clock, now, to_rfc3339
 
-State = Literal["ok", "note", "bad"]
-_MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
-_MEMORY = {"tmpfs", "ramfs"}
-_FSYNCS = 15
-_SLOW = 0.03  # seconds of an fsync from which on it decides the rate of single messages
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at.
-
-    Attributes:
-        state: `bad` makes doctor say no; a `note` is worth knowing.
-        advice: what to do, where there is something to do.
-    """
-
-    part: str
-    state: State
-    text: str
-    advice: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        return asdict(self)
-
-    def as_line(self) -> str:
-        advice = f"\n     {'':10} do: {self.advice}" if self.advice else ""
-        return f"{_MARKS[self.state]} {self.part:10} {self.text}{advice}"
-
-
-def ok(part: str, text: str) -> Finding:
-    return Finding(part, "ok", text)
-
-
-def note(part: str, text: str, advice: str = "") -> Finding:
-    return Finding(part, "note", text, advice)
-
-
-def bad(part: str, text: str, advice: str = "") -> Finding:
-    return Finding(part, "bad", text, advice)
+_DURABLE = {"FULL", "EXTRA", "on"}
+"""When a store fsyncs, for what it answered to be on disk."""
 
 
 def examine(home: Path | None, config: Path | None) -> list[Finding]:
@@ -72,102 +35,18 @@ def examine(home: Path | None, config: Path | None) -> list[Finding]:
     """
     flags = {"home": None if home is None else str(home)}
     settings = load(config, flags=flags)
-    found = [ok("settings", f"home {settings.home}"), *_machine(), *_disk(settings)]
+    found = [
+        ok("settings", f"home {settings.home}"),
+        *contradictions(settings),
+        ok("python", f"{platform.python_version()}, sqlite {sqlite3.sqlite_version}"),
+        *findings_clock.clock(existing(settings.home.absolute())),
+        *disks(settings),
+    ]
     held = _held(settings.home)
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         (_server,) if held else (_ports, _stores)
     )
     return found + [finding for check in checks for finding in check(settings)]
-
-
-def _machine() -> Iterator[Finding]:
-    yield ok("python", f"{platform.python_version()}, sqlite {sqlite3.sqlite_version}")
-    clock = now()
-    try:
-        check_clock(clock)
-        yield ok("clock", to_rfc3339(clock))
-    except Invalid as error:
-        yield bad("clock", str(error), "set it, for example with NTP")
-
-
-# --- disk -----------------------------------------------------------------------------------------
-
-
-def _disk(settings: Settings) -> Iterator[Finding]:
-    home = settings.home.absolute()
-    place = _existing(home)
-    if place != home:
-        yield note("home", f"{home} is not there yet; the first start makes it")
-    if not os.access(place, os.W_OK | os.X_OK):
-        yield bad("home", f"{place} cannot be written to", "change its owner, or choose --home")
-        return
-    yield _file_system(place)
-    yield _fsync(place)
-    yield _space(settings, place)
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
-
-
-def _file_system(place: Path) -> Finding:
-    kind = _kind_of(place)
-    if kind in _MEMORY:
-        return bad(
-            "disk", f"{place} is on {kind}: memory", "choose a --home on a disk to keep anything"
-        )
-    if kind == "overlay":
-        return note(
-            "disk", f"{place} is inside a container ({kind})", "mount a volume to outlive it"
-        )
-    return ok("disk", f"{place} is on {kind or 'a file system of unknown kind'}")
-
-
-def _kind_of(place: Path) -> str:
-    """File system of the longest mount point above it."""
-    import psutil
-
-    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
-    real = place.resolve()
-    return next((mounts[folder] for folder in (real, *real.parents) if folder in mounts), "")
-
-
-def _fsync(place: Path) -> Finding:
-    """Measured, because it decides how fast single messages are acknowledged."""
-    taken = []
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            for _ in range(_FSYNCS):
-                file.write(b"x" * 4096)
-                file.flush()
-                begun = time.perf_counter()
-                os.fsync(file.fileno())
-                taken.append(time.perf_counter() - begun)
-    except OSError as error:
-        return bad("fsync", f"{place}: {error.strerror}", "free some space, or choose --home")
-    middle = statistics.median(taken)
-    text = f"{middle * 1000:.2f} ms (median of {_FSYNCS}): each acknowledgement waits for one"
-    if middle > _SLOW:
-        return note("fsync", text, "batches hide it; a faster disk would help single messages")
-    return ok("fsync", text)
-
-
-def _space(settings: Settings, place: Path) -> Finding:
-    free = shutil.disk_usage(place).free
-    text = f"{output.size(free)} free"
-    least, limit = settings.limits.disk_free, settings.journal.limit
-    if free < least:
-        return bad(
-            "space", f"{text}, sources are held back below {output.size(least)}", "free some space"
-        )
-    if free < least + limit:
-        return note(
-            "space",
-            f"{text}, less than the journal's limit of {output.size(limit)}",
-            "lower journal.limit or free some space",
-        )
-    return ok("space", text)
 
 
 # --- server ---------------------------------------------------------------------------------------
@@ -196,13 +75,41 @@ def _server(settings: Settings) -> Iterator[Finding]:
     try:
         with Server(url, None, settings.home) as server:
             parts = server.ready()
+            for name, part in parts.items():
+                yield from _part(name, part)
+            yield from _journal(server, parts.get("journal", {}))
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
+
+
+def _part(name: str, part: Mapping[str, Any]) -> Iterator[Finding]:
+    figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
+    text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
+    yield ok(name, text) if part.get("ok") else bad(name, text, "see the server's log")
+    yield from _durability(name, part)
+
+
+def _durability(name: str, figures: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a store's own figures say against it."""
+    fsync = figures.get("fsync")
+    if fsync is not None and fsync not in _DURABLE:
+        yield bad(
+            name,
+            f"its fsync is {fsync}: a loss of power may take what it answered for",
+            "turn it on: in PostgreSQL fsync and synchronous_commit, in ClickHouse the tables'"
+            " fsync_after_insert",
+        )
+    yield from findings_clock.ahead(figures.get("ahead") or 0.0)
+
+
+def _journal(server: "Server", figures: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        found = server.get("/api/v1/journal")
+    except Denied:
+        yield note("journal", "who reads it is told to admins", "give an admin's --token")
         return
-    for name, part in parts.items():
-        figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
-        text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
-        yield ok(name, text) if part.get("ok") else bad(name, text, "see the server's log")
+    yield from findings_journal.damage(found)
+    yield from findings_journal.consumers(found, figures)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -230,19 +137,21 @@ def _stores(settings: Settings) -> Iterator[Finding]:
         if scheme in ("sqlite", "chdb", "memory") and not (settings.home / path).exists():
             yield note(part, f"{url} is not there yet; the first start makes it")
             continue
-        yield _opened(part, scheme, open_store, settings)
+        yield from _opened(part, scheme, open_store, settings)
 
 
 def _opened(
     part: str, scheme: str, open_store: Callable[[Settings], Any], settings: Settings
-) -> Finding:
+) -> Iterator[Finding]:
     try:
         store = open_store(settings)
     except LakebedError as error:
-        return bad(part, f"{scheme} does not open: {error}", f"see {part}.url in the settings")
+        yield bad(part, f"{scheme} does not open: {error}", f"see {part}.url in the settings")
+        return
     try:
         health = store.health()
     finally:
         store.close()
     text = f"{scheme} opens{f', {health.message}' if health.message else ''}"
-    return ok(part, text) if health.ok else bad(part, text)
+    yield ok(part, text) if health.ok else bad(part, text)
+    yield from _durability(part, health.detail)

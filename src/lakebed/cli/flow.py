@@ -17,6 +17,9 @@ class By(StrEnum):
 
 def flow(
     by: Annotated[By | None, typer.Option(help="One line for each of these.")] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Show the last few messages that were not kept.")
+    ] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -26,9 +29,12 @@ def flow(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/flow", by=by)
+        found = server.get("/api/v1/flow", by=by, examples=True if why else None)
+    examples = found.get("examples", [])
     if form is Shape.JSON:
         output.document(found)
+    elif why:
+        _explain(examples)
     elif by is None:
         output.table([{"outcome": k, "messages": v} for k, v in flat(found).items()])
     else:
@@ -45,3 +51,21 @@ def flat(counts: Mapping[str, Any]) -> dict[str, Any]:
         else:
             entries[key] = value
     return entries
+
+
+def _explain(examples: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            "reason": example["reason"],
+            "policy": example["policy"],
+            "topic": example["topic"],
+            "time": example["time"],
+            "size": example["size"],
+            "payload": example.get("payload") or example.get("payload_base64"),
+        }
+        for example in examples
+    ]
+    if rows:
+        output.table(rows)
+    else:
+        output.note("every message was kept, or none came yet")

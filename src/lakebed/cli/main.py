@@ -8,9 +8,12 @@ import typer
 from lakebed.cli import (
     apply,
     check,
+    dead_letters,
     demo,
     doctor,
     flow,
+    forget,
+    journal,
     last,
     policies,
     query,
@@ -57,6 +60,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "check": check.check,
         "apply": apply.apply,
         "policies": policies.policies,
+        "forget": forget.forget,
     },
     "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
     "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
@@ -67,6 +71,8 @@ for panel, commands in _COMMANDS.items():
         # `send T -5`: a negative number is a payload, not an option
         loose = {"ignore_unknown_options": True} if name == "send" else None
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
+app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(tokens.app, name="token", rich_help_panel="More")
 
 

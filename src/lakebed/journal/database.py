@@ -97,6 +97,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def fsync_mode(connection: sqlite3.Connection) -> str:
+    """When SQLite fsyncs, by the name it has in its documentation."""
+    (mode,) = connection.execute("PRAGMA synchronous").fetchone()
+    return ("OFF", "NORMAL", "FULL", "EXTRA")[mode]
+
+
 def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
     kind = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import JournalFull
+from lakebed.errors import Conflict, JournalFull, NotFound
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Health
-from lakebed.times import Micros
+from lakebed.ports import Consumer, Damage, Health, Place
+from lakebed.times import SECOND, Micros
 
 
 class MemoryJournal:
@@ -101,6 +101,37 @@ class MemoryJournal:
                 count += 1
             del self._appended[:count]
             return sum(len(entry.batch) for entry in self._log.drop(count))
+
+    def places(self) -> list[Place]:
+        first, end = self.extent()[0]
+        with self.changed:
+            return [
+                Place(
+                    name, 0, place, end - max(place, first), self._waited(place), name in self._live
+                )
+                for name, place in sorted(self._consumers.items())
+            ]
+
+    def _waited(self, place: int) -> float | None:
+        """Seconds since the first entry that reaches behind `place` was appended."""
+        for entry, at in zip(self._log.entries(), self._appended, strict=True):
+            if entry.end > place:
+                return max(0.0, (self._clock() - at) / SECOND)
+        return None
+
+    def drop_consumer(self, name: str) -> None:
+        with self.changed:
+            if name not in self._consumers:
+                raise NotFound(f"no consumer is called {name!r}")
+            if name in self._live:
+                raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
+            del self._consumers[name]
+
+    def damage(self) -> Damage:
+        return Damage()
+
+    def acknowledge_damage(self) -> None:
+        pass
 
     def health(self) -> Health:
         first, end = self.extent()[0]

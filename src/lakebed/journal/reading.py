@@ -24,6 +24,13 @@ WHERE offset >= coalesce((SELECT max(offset) FROM batches WHERE offset <= :offse
 ORDER BY offset
 """
 
+_WRITTEN = """
+SELECT at FROM batches
+WHERE offset >= coalesce((SELECT max(offset) FROM batches WHERE offset <= :offset), 0)
+  AND offset + count > :offset
+ORDER BY offset LIMIT 1
+"""
+
 
 class Blocks:
     """The stored batches, read through connections that cannot write. Any thread.
@@ -96,6 +103,20 @@ class Blocks:
         """When the oldest batch held was written."""
         with self.connection() as connection:
             row = connection.execute("SELECT at FROM batches ORDER BY offset LIMIT 1").fetchone()
+        return row[0] if row else None
+
+    def newest(self) -> Micros | None:
+        """When the newest batch was written."""
+        with self.connection() as connection:
+            row = connection.execute(
+                "SELECT at FROM batches ORDER BY offset DESC LIMIT 1"
+            ).fetchone()
+        return row[0] if row else None
+
+    def written(self, offset: int) -> Micros | None:
+        """When the first message at or behind `offset` was written."""
+        with self.connection() as connection:
+            row = connection.execute(_WRITTEN, {"offset": offset}).fetchone()
         return row[0] if row else None
 
     def close(self) -> None:

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import JournalFull
-from lakebed.journal import blocks, database, identities, salvage
+from lakebed.errors import Conflict, JournalFull, NotFound
+from lakebed.journal import blocks, care, database, identities, salvage
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.journal.writer import Writer
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Health
+from lakebed.ports import Consumer, Damage, Health, Place
 from lakebed.times import SECOND, Micros
 
 _TRIM_ROWS = 256  # batches let go of in one transaction,
@@ -80,6 +80,7 @@ class SqliteJournal:
             self.end = begin
         self._damaged = _damaged(connection)
         self._used = _used(connection)
+        self._fsync = database.fsync_mode(connection)
         self._refused = ""  # why the last append found no room
         self._live: set[str] = set()
         self._closed = False
@@ -187,6 +188,29 @@ class SqliteJournal:
                 self._places[name] = offset
                 self._writer.place(name, offset)
 
+    def places(self) -> list[Place]:
+        with self.changed:
+            first, end = self._first, self.end
+            found = [(name, place, name in self._live) for name, place in self._places.items()]
+        return [
+            Place(name, 0, place, end - max(place, first), self._waited(place, end), live)
+            for name, place, live in sorted(found)
+        ]
+
+    def _waited(self, place: int, end: int) -> float | None:
+        at = self._blocks.written(place) if place < end else None
+        return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def drop_consumer(self, name: str) -> None:
+        with self.changed:
+            if name not in self._places:
+                raise NotFound(f"no consumer is called {name!r}")
+            if name in self._live:
+                raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
+            del self._places[name]
+        self._writer.forget(name)
+        self._writer.submit(partial(care.drop, name)).result()
+
     # --- let go -----------------------------------------------------------------------------------
 
     def trim(self) -> int:
@@ -258,8 +282,9 @@ class SqliteJournal:
             "limit": limit,
             "messages": end - first,
             "oldest": self._oldest_age(),
+            "ahead": self._ahead(),
             "damaged": self._damaged,
-            "fsync": "FULL",
+            "fsync": self._fsync,
             "behind": {name: end - max(place, first) for name, place in sorted(places.items())},
         }
         if self._writer.failure is not None:
@@ -267,7 +292,11 @@ class SqliteJournal:
         if self._refused:
             return Health(False, self._refused, detail)
         if self._damaged:
-            return Health(False, f"{self._damaged} messages were damaged and put aside", detail)
+            return Health(
+                False,
+                f"{self._damaged} messages were damaged and put aside: see `lakebed journal show`",
+                detail,
+            )
         return Health(True, "", detail)
 
     def _oldest_age(self) -> float | None:
@@ -275,10 +304,21 @@ class SqliteJournal:
         at = self._blocks.oldest()
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
 
+    def damage(self) -> Damage:
+        with self._blocks.connection() as connection:
+            return care.damage(connection, self._path)
+
+    def _ahead(self) -> float:
+        """Seconds by which the newest batch is later than the clock: it was set back since."""
+        at = self._blocks.newest()
+        return 0.0 if at is None else max(0.0, (at - self._clock()) / SECOND)
+
     def acknowledge_damage(self) -> None:
         """An operator has seen it: forget the damaged blocks, and be healthy again."""
-        self._writer.submit(_forget_damage).result()
-        self._damaged = 0
+        self._writer.submit(_forget_damage, self._acknowledged).result()
+
+    def _acknowledged(self, _: None) -> None:
+        self._damaged = 0  # on the writer's thread, which also counts what is found later
 
     def close(self) -> None:
         if not self._closed:

@@ -93,6 +93,11 @@ class Writer:
         if idle:
             self._jobs.put(None)
 
+    def forget(self, name: str) -> None:
+        """Do not write this consumer's place any more; its row is the caller's to remove."""
+        with self._lock:
+            self._places.pop(name, None)
+
     def wrote(self, size: int) -> None:
         """Called by work that writes much: bytes, which decide when to checkpoint."""
         self._pages += size // 4096 + 4

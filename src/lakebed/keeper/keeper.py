@@ -11,15 +11,19 @@ interpreter lock, and so it never holds up the loop that acknowledges messages.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from itertools import groupby
 
 import structlog
 
+from lakebed.errors import Unavailable
+from lakebed.keeper.forgetting import Request, delete_last
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import Entry
 from lakebed.ports import Catalog, Health, Journal, Series
+from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
 from lakebed.times import Micros
 from lakebed.times import now as wall_clock
@@ -32,6 +36,7 @@ _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by t
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
+_FORGET = 30.0  # seconds a request to delete waits for its turn
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 
 
@@ -62,6 +67,7 @@ class Keeper:
         self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
         self._room_asked = 0.0
+        self._forgets: list[Request] = []
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------------
@@ -76,6 +82,29 @@ class Keeper:
         self._consumer.wake()
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
+
+    def forget(self, wanted: Forgetting) -> tuple[dict[int, int], int]:
+        """Let go of what is about to be deleted from the series, and delete last values.
+
+        Returns the place of each partition below which nothing is written again, and how many
+        last values were deleted.
+
+        Raises:
+            Unavailable: the keeper has too much to read before, or a store does not answer. The
+                rows are all there; the same call may be made again.
+        """
+        ends = {partition: end for partition, (_, end) in self._journal.extent().items()}
+        request = Request(wanted, ends)
+        self._forgets.append(request)
+        self._consumer.wake()
+        try:
+            return request.done.result(_FORGET)
+        except TimeoutError:
+            if request.done.cancel():
+                raise Unavailable("the keeper has not read all that was sent before") from None
+            raise Unavailable(f"the keeper waits for a store: {self._stores.failing}") from None
+        except CancelledError:
+            raise Unavailable("the keeper is stopping") from None
 
     def stop(self, timeout: float) -> None:
         """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
@@ -131,11 +160,17 @@ class Keeper:
             self._on_failure(error)
         finally:
             self._consumer.close()
+            for request in list(self._forgets):
+                request.done.cancel()
 
     def _turn(self) -> None:
         began = time.monotonic()
         before = self._clock()
+        asked = list(self._forgets)
         entries = self._consumer.poll(self._patience(before), self._settings.keeper.read)
+        if not entries:
+            for shard in self._shards.values():
+                shard.nothing_ahead()
         read = sum(len(entry.batch) for entry in entries)
         everything = read < self._settings.keeper.read // 2
         self._adopt(before)
@@ -143,6 +178,7 @@ class Keeper:
         # "now" for windows and buffers: while behind, the journal's time, not the wall's
         now = self._clock() - _SETTLE if everything else _newest(entries)
         self._write(now)
+        self._forget(asked, now, nothing_more=not entries)
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
 
@@ -172,6 +208,30 @@ class Keeper:
         with self._adopted:
             self._in_force = min((s.revision for s in self._shards.values()), default=revision)
             self._adopted.notify_all()
+
+    def _forget(self, asked: Sequence[Request], now: Micros, nothing_more: bool) -> None:
+        """Do what was asked before the last poll, once all is read that was there by then."""
+        for request in asked:
+            if not all(self._has_read(*end, nothing_more) for end in request.ends.items()):
+                continue
+            self._forgets.remove(request)
+            if not request.done.set_running_or_notify_cancel():
+                continue
+            try:
+                request.done.set_result(self._forgotten(request.wanted, now))
+            except BaseException as error:
+                request.done.set_exception(Unavailable(f"not deleted: {error}"))
+                raise
+
+    def _has_read(self, partition: int, end: int, nothing_more: bool) -> bool:
+        shard = self._shards.get(partition)
+        # behind the last message a partition may have a gap, which no message ever passes
+        return shard is not None and shard.replayed and (nothing_more or shard.offset >= end)
+
+    def _forgotten(self, wanted: Forgetting, now: Micros) -> tuple[dict[int, int], int]:
+        places = {p: shard.forget(wanted, now) for p, shard in self._shards.items()}
+        last = self._stores.insist(lambda: delete_last(self._catalog, wanted, places))
+        return places, last
 
     def _make_room(self, now: Micros) -> None:
         """Write early what waits for the end of a long buffer, before the journal is full of it.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.kinds import KINDS
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.stretch import Stretch
 from lakebed.policies.pipeline import Pipeline
 from lakebed.policies.policy import Policy
@@ -77,6 +77,11 @@ class Lane:
     def release(self, now: Micros) -> None:
         if self._kind.release(now):
             self.changed = True
+
+    def forget(self, gone: Forgotten) -> None:
+        self._pipeline.forget(gone.channels, gone.start, gone.end)
+        self._kind.forget(gone)
+        self.changed = True
 
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self.part, self.offset, self.state())

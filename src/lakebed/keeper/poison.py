@@ -4,6 +4,7 @@ The lane that failed may have absorbed half a batch, so it is thrown away and ma
 checkpoint, reading the journal again without the messages that break it.
 """
 
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -18,18 +19,22 @@ from lakebed.keeper.stretch import Stretch, join
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import DeadLetter, Journal
+from lakebed.settings import DeadLetters
+from lakebed.times import UNSET, now
 
 log = structlog.get_logger(__name__)
 
 MakeLane = Callable[[Policy, int], Lane]
 _READ = 20_000  # messages
+_TRACE = 4_000  # characters of a traceback that are kept, its end
 
 
 class Poison:
     """Remembers for each lane the offsets that it must not be given."""
 
-    def __init__(self, partition: int, journal: Journal, stores: Stores) -> None:
+    def __init__(self, partition: int, journal: Journal, stores: Stores, keep: DeadLetters) -> None:
         self._partition, self._journal, self._stores = partition, journal, stores
+        self._keep = keep
         self._offsets: dict[str, set[int]] = {}
 
     def isolate(
@@ -58,34 +63,39 @@ class Poison:
     def _find(self, lane: Lane, stretch: Stretch, make: MakeLane, ledger: Ledger) -> None:
         """Try each message alone on a lane without a past; where none fails alone, all do."""
         known = self._offsets.setdefault(lane.part, set())
-        guilty: list[tuple[int, str]] = []
+        guilty: list[tuple[int, str, str]] = []
         for row in range(len(stretch)):
             if int(stretch.offset[row]) in known:
                 continue
             try:
                 make(lane.policy, 0).absorb(stretch.take(np.array([row])))
             except Exception as error:
-                guilty.append((row, f"{type(error).__name__}: {error}"))
+                guilty.append((row, f"{type(error).__name__}: {error}", _traceback(error)))
         if not guilty:
             rest = [r for r in range(len(stretch)) if int(stretch.offset[r]) not in known]
-            guilty = [(row, "it failed together with others") for row in rest]
-        letters = [self._letter(lane, stretch, row, why, ledger) for row, why in guilty]
-        self._stores.put_aside(letters)
+            guilty = [(row, "it failed together with others", "") for row in rest]
+        letters = [self._letter(lane, stretch, ledger, *what) for what in guilty]
+        self._stores.put_aside(letters, self._keep)
         known.update(letter.offset for letter in letters)
         log.error("messages put aside", policy=lane.part, count=len(letters))
 
     def _letter(
-        self, lane: Lane, stretch: Stretch, row: int, why: str, ledger: Ledger
+        self, lane: Lane, stretch: Stretch, ledger: Ledger, row: int, why: str, error: str
     ) -> DeadLetter:
+        time, received = int(stretch.times[row]), int(stretch.received[row])
         return DeadLetter(
             lane.policy.owner,
             ledger.channels[int(stretch.channel[row])].topic,
             lane.policy.name,
             self._partition,
             int(stretch.offset[row]),
-            int(stretch.received[row]),
+            received,
             stretch.payloads[row],
             why,
+            UNSET if time == received else time,
+            stretch.ids[row] if stretch.ids is not None else "",
+            error,
+            now(),
         )
 
     def _restored(self, lane: Lane, make: MakeLane) -> Lane:
@@ -112,3 +122,7 @@ class Poison:
                 if len(kept):
                     pieces.append(stretch.take(kept))
         return pieces
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-_TRACE:]

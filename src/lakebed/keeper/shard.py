@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from lakebed import times
 from lakebed.errors import Invalid, LakebedError
+from lakebed.keeper import forgetting
 from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.examples import Examples
 from lakebed.keeper.kinds.kind import Site
 from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
@@ -34,6 +36,7 @@ from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint, Journal, PolicyStore, StoredPolicy
+from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
 from lakebed.times import Micros
 
@@ -63,7 +66,8 @@ class Shard:
         self._counted = 0  # the ledger has counted everything below
         self._lanes: dict[str, Lane] = {}
         self._routes = Routes([])
-        self._poison = Poison(partition, journal, stores)
+        self._examples = Examples(partition)
+        self._poison = Poison(partition, journal, stores, settings.dead_letters)
         self._stores, self._settings = stores, settings
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = settings.keeper.checkpoint / 1e6
@@ -81,6 +85,7 @@ class Shard:
         else:
             self.ledger = Ledger.from_bytes(router.state)
             self._counted = router.offset
+            self._examples.restore(self._stores.examples(self.partition))
         for part in parts.values():
             policy = _policy(_version(store, part.part), self._settings)
             if policy is not None:
@@ -102,6 +107,11 @@ class Shard:
         """Whether everything that an earlier run may have written has been read again."""
         return self.offset >= self.replay_end
 
+    def nothing_ahead(self) -> None:
+        """Everything there was has been read. Where the journal lost its last messages, or was
+        salvaged, its end lies ahead of any message that is left, and no reading reaches it."""
+        self.replay_end = min(self.replay_end, self.offset)
+
     # --- absorbing -------------------------------------------------------------------------------
 
     def absorb(self, entries: Sequence[Entry]) -> None:
@@ -120,8 +130,12 @@ class Shard:
             became = self._absorb(lane, shared[id(index)][1])
             outcomes[index] = np.minimum(outcomes[index], became)
             key = (lane.policy.owner, lane.policy.name)
-            self.ledger.count_policy(key, became[fresh[index]])
+            new = fresh[index]
+            self.ledger.count_policy(key, became[new])
+            self._examples.note(key, became[new], stretch, index[new], self.ledger.channels)
         self._count(stretch, outcomes, fresh)
+        skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
+        self._examples.note_skipped(skipped, stretch, self.ledger.channels)
         self.offset = stretch.end
         for lane in self._lanes.values():
             lane.offset = max(lane.offset, self.offset)
@@ -205,6 +219,19 @@ class Shard:
             self._stores.write([lane.drain(now, final=True) for lane in holding if not lane.clean])
             self._save([lane.checkpoint() for lane in holding])
 
+    def forget(self, wanted: Forgetting, now: Micros) -> int:
+        """Let go of what is to be deleted, so that nothing below the returned offset returns.
+
+        Only once `replayed`: before that an earlier run may have written what lies ahead.
+        """
+        lanes = [lane for lane in self._lanes.values() if forgetting.concerns(wanted, lane.policy)]
+        self._stores.write([lane.drain(now, final=True) for lane in lanes])
+        gone = forgetting.forgotten(wanted, self.ledger)
+        for lane in lanes:
+            lane.forget(gone)
+        self._save([lane.checkpoint() for lane in lanes])
+        return self.offset
+
     def checkpoint(self, now: Micros, final: bool = False) -> int:
         """Save the lanes whose state is complete and old enough; returns the place it reached.
 
@@ -249,7 +276,8 @@ class Shard:
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
         """One transaction: the ledger is never behind a lane, so nothing is counted twice."""
         router = ledgers.to_checkpoint(self.ledger, self._counted)
-        self._stores.save(self.partition, [*parts, router], drop)
+        examples = self._examples.take_changed(self._counted)
+        self._stores.save(self.partition, [*parts, router], drop, examples)
         at = time.monotonic()
         self._saved = self._counted
         self._waits_since = None

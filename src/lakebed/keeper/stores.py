@@ -13,9 +13,12 @@ import pyarrow as pa
 import structlog
 
 from lakebed.errors import Unavailable
+from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.kinds.kind import Writes
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.ports import Catalog, Checkpoint, DeadLetter, Series
+from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
+from lakebed.settings import DeadLetters
+from lakebed.times import now
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -48,11 +51,29 @@ class Stores:
             self.insist(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
 
-    def save(self, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()) -> None:
-        self.insist(lambda: self._catalog.save_checkpoints(CONSUMER, partition, parts, drop))
+    def save(
+        self,
+        partition: int,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        examples: Sequence[Checkpoint] = (),
+    ) -> None:
+        def save() -> None:
+            with self._catalog.transaction():
+                self._catalog.save_checkpoints(CONSUMER, partition, parts, drop)
+                if examples:
+                    self._catalog.save_checkpoints(EXAMPLES, partition, examples)
 
-    def put_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self.insist(save)
+
+    def examples(self, partition: int) -> list[Checkpoint]:
+        return self.insist(
+            lambda: self._catalog.checkpoints(EXAMPLES, partition).get(partition, [])
+        )
+
+    def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLetters) -> None:
         self.insist(lambda: self._catalog.add_dead_letters(letters))
+        self.insist(lambda: expire_letters(self._catalog, keep))
 
     def checkpoints(self, partition: int) -> list[Checkpoint]:
         return self.insist(
@@ -77,6 +98,14 @@ class Stores:
                     log.info("store answers again")
                 self.failing = ""
                 return result
+
+
+def expire_letters(catalog: DeadLetterStore, keep: DeadLetters) -> int:
+    """Hold the dead letters within their bounds; returns how many had to go."""
+    expired = catalog.expire_dead_letters(keep.count, now() - keep.age, CONSUMER)
+    if expired:
+        log.warning("dead letters expired", count=expired)
+    return expired
 
 
 def _together(writes: Sequence[Writes]) -> list[tuple[str, pa.Table]]:

@@ -8,7 +8,7 @@ Every message gets one outcome, that of the first step that dropped it. Steps wo
 columns; only `max_rate` and `unique`, which look back, go from message to message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TypeAlias, TypeVar
@@ -120,6 +120,10 @@ class Pipeline:
         """Go on where `snapshot` was taken, with the same channel numbers."""
         self._memory.restore(state)
 
+    def forget(self, channels: Collection[int], start: Micros, end: Micros) -> None:
+        """Let the filters forget what they remember of these channels and times."""
+        self._memory.forget(channels, start, end)
+
     def _column(self, payloads: Sequence[bytes], columns: dict[Reading, Column]) -> Column:
         limit = self._policy.filter.max_size
         if limit is None:
@@ -204,6 +208,11 @@ class _Memory:
             found: list[float] = numbers.tolist()
             return found
         return [text if len(text) <= _LONG else _digest(text) for text in texts or ()]
+
+    def forget(self, channels: Collection[int], start: Micros, end: Micros) -> None:
+        for key in self._last.keys() & set(channels):
+            if start <= self._last[key][0] < end:
+                del self._last[key]
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self._last) if self.asked else b""

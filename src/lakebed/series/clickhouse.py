@@ -34,6 +34,13 @@ _SETTINGS = {
 }
 """Of every session, set once: given with a query, chDB sets and resets them around it, which takes
 ten times as long as a small query."""
+_DELETE = {"mutations_sync": 2}  # wait, on all replicas
+
+_LAZY = """
+SELECT name FROM system.tables
+WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert = 1%'
+ORDER BY name
+"""
 
 
 class ClickHouseSeries:
@@ -45,6 +52,7 @@ class ClickHouseSeries:
         self._all: list[Client] = []
         self._lock = threading.Lock()
         self._error = ""
+        self._fsync = "unknown"
         self.name = name
 
     def migrate(self) -> None:
@@ -53,6 +61,8 @@ class ClickHouseSeries:
             client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
             for table in TABLES.values():
                 client.command(create(table, DATABASE))
+        lazy = self.query(_LAZY, {"database": DATABASE})["name"].to_pylist()
+        self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
     def insert(self, table: str, rows: pa.Table) -> None:
         with self._session(f"insert into {table}") as client:
@@ -62,6 +72,14 @@ class ClickHouseSeries:
         with self._session("query") as client:
             return client.query_arrow(sql, parameters=dict(parameters))
 
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        with self._session(f"delete from {table}") as client:
+            client.command(
+                f"ALTER TABLE {DATABASE}.{table} DELETE WHERE {where}",
+                parameters=dict(parameters),
+                settings=_DELETE,
+            )
+
     def health(self) -> Health:
         started = time.monotonic()
         try:
@@ -69,7 +87,7 @@ class ClickHouseSeries:
         except StoreUnavailable as error:
             return Health(False, str(error))
         milliseconds = (time.monotonic() - started) * 1000
-        return Health(not self._error, self._error, {"query_ms": round(milliseconds, 1)})
+        return Health(not self._error, self._error, _detail(milliseconds, self._fsync))
 
     def close(self) -> None:
         with self._lock:
@@ -159,6 +177,10 @@ def _server(url: str) -> Callable[[], Client]:
         )
 
     return connect
+
+
+def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
+    return {"query_ms": round(milliseconds, 1), "fsync": fsync}
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,3 +17,8 @@ def packet_key(owner: str, client_id: str, packet_id: int) -> bytes:
     Neither names of owners nor MQTT strings hold a NUL, so no prefix is the prefix of another.
     """
     return packet_prefix(owner, client_id) + packet_id.to_bytes(2, "big")
+
+
+def letter_key(owner: str, partition: int, offset: int) -> bytes:
+    """A dead letter that is sent again, named by the place of the message that it was."""
+    return b"d\0%b\0%d:%d" % (owner.encode(), partition, offset)

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import pytest
+
 from lakebed.catalog.sql import SqlCatalog
-from lakebed.ports import DeadLetter
+from lakebed.ports import Checkpoint, DeadLetter
 
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"\0\xff", "division by \0 zero")
 
@@ -39,3 +41,58 @@ def test_the_newest_come_first_up_to_the_limit(catalog: SqlCatalog) -> None:
 def test_no_letters_are_no_work(catalog: SqlCatalog) -> None:
     catalog.add_dead_letters([])
     assert catalog.dead_letters("ann") == []
+
+
+FULL = replace(LETTER, event=900, id="r-1 \0", error="Traceback \0 \ud800", aside=2_000)
+
+
+def test_all_that_sending_again_needs_is_kept(catalog: SqlCatalog) -> None:
+    catalog.add_dead_letters([FULL])
+    assert catalog.dead_letter("ann", "raw", 0, 7) == FULL
+    assert catalog.dead_letter("bob", "raw", 0, 7) is None
+    (head,) = catalog.dead_letter_heads("ann")
+    assert (head.payload, head.id, head.error) == (b"", "", "")
+    assert (head.topic, head.reason, head.event) == (FULL.topic, FULL.reason, FULL.event)
+
+
+@pytest.mark.parametrize("fate", ["resent", "dropped"])
+def test_a_letter_that_was_settled_is_gone_and_counted_once(catalog: SqlCatalog, fate: str) -> None:
+    other = replace(FULL, offset=8)
+    catalog.add_dead_letters([FULL, other])
+    assert catalog.settle_dead_letters([FULL], fate) == 1
+    assert catalog.settle_dead_letters([FULL], "dropped") == 0
+    assert catalog.dead_letters("ann") == [other]
+    assert catalog.dead_letter("ann", "raw", 0, 7) is None
+    assert catalog.dead_letter_fates("ann") == {fate: 1}
+    assert catalog.dead_letter_fates("bob") == {}
+
+
+def test_a_replay_does_not_put_a_settled_letter_aside_again(catalog: SqlCatalog) -> None:
+    catalog.add_dead_letters([FULL])
+    catalog.settle_dead_letters([FULL], "dropped")
+    catalog.add_dead_letters([FULL])
+    assert catalog.dead_letters("ann") == []
+
+
+def test_the_newest_stay_and_what_goes_is_counted_by_owner(catalog: SqlCatalog) -> None:
+    ours = [replace(FULL, offset=i, received=i, aside=i) for i in range(10)]
+    catalog.add_dead_letters([*ours, replace(FULL, owner="bob", received=0, aside=0)])
+    assert catalog.expire_dead_letters(4, -1, "keeper") == 6
+    assert [letter.offset for letter in catalog.dead_letters("ann")] == [9, 8, 7, 6]
+    assert catalog.expire_dead_letters(4, 8, "keeper") == 3
+    assert [letter.offset for letter in catalog.dead_letters("ann")] == [9, 8]
+    assert catalog.dead_letter_fates("ann") == {"expired": 8}
+    assert catalog.dead_letter_fates("bob") == {"expired": 1}
+    assert catalog.expire_dead_letters(4, 8, "keeper") == 0
+
+
+def test_a_trace_stays_as_long_as_the_message_may_be_read_again(catalog: SqlCatalog) -> None:
+    later = replace(FULL, offset=20)
+    catalog.add_dead_letters([FULL, later])
+    catalog.settle_dead_letters([FULL, later], "dropped")
+    parts = [Checkpoint("router", 30, b""), Checkpoint("ann/raw@1", 10, b"")]
+    catalog.save_checkpoints("keeper", 0, parts)
+    catalog.expire_dead_letters(100, 0, "keeper")
+    catalog.add_dead_letters([FULL, later])  # the first cannot come from a replay any more
+    assert catalog.dead_letters("ann") == [FULL]
+    assert catalog.dead_letter_fates("ann") == {"dropped": 2}

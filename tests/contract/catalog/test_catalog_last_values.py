@@ -118,3 +118,15 @@ def test_ten_thousand_values_go_in_one_call(catalog: SqlCatalog) -> None:
 def test_no_values_are_no_work(catalog: SqlCatalog) -> None:
     catalog.upsert_last([])
     assert catalog.last_values("ann") == []
+
+
+def test_values_are_deleted_but_none_that_a_later_one_has_replaced(catalog: SqlCatalog) -> None:
+    old = LastValue("ann", "now", "t/1", "number", 5, 1.0, 3, 0, 7)
+    other = replace(old, topic="t/2")
+    new = replace(old, time=6, offset=8)
+    catalog.upsert_last([old, other])
+    found = catalog.last_values("ann")
+    catalog.upsert_last([new])
+    assert catalog.delete_last(found) == 1
+    assert catalog.last_values("ann") == [new]
+    assert catalog.delete_last([]) == 0

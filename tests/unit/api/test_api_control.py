@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lakebed.errors import StoreUnavailable
-from lakebed.ports import DeadLetter, Health
+from lakebed.ports import Health
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
 
@@ -168,6 +168,7 @@ ROUTES = [
     ("GET", "/api/v1/records?topic=t"), ("GET", "/api/v1/last?topic=t"), ("GET", "/api/v1/topics"),
     ("GET", "/api/v1/flow"), ("GET", "/api/v1/usage"), ("GET", "/api/v1/tap?filter=t"),
     ("GET", "/api/v1/tokens"), ("GET", "/api/v1/dead-letters"),
+    ("DELETE", "/api/v1/dead-letters"), ("POST", "/api/v1/dead-letters/resend"),
 ]  # fmt: skip
 
 
@@ -237,18 +238,6 @@ def test_metrics_name_neither_owners_nor_topics(api: Api) -> None:
     assert 'lakebed_part{figure="bytes",part="journal"} 5.0' in text
     assert "secret" not in text
     assert "ann" not in text
-
-
-def test_dead_letters_are_shown_whole_to_their_owner(api: Api) -> None:
-    letter = DeadLetter("ann", "room/1", "p", 0, 7, 1_500_000, b"\xff", "it broke")
-    api.catalog.add_dead_letters([letter])
-    (shown,) = api.get("/api/v1/dead-letters").json()["dead_letters"]
-    assert shown == {
-        "topic": "room/1", "policy": "p", "position": "0:7", "received": "1970-01-01T00:00:01.500Z",
-        "reason": "it broke", "payload_base64": "/w==",
-    }  # fmt: skip
-    assert api.get("/api/v1/dead-letters", token=EVE).json() == {"dead_letters": []}
-    problem(api.get("/api/v1/dead-letters", params={"limit": 0}), 400, "limit")
 
 
 def test_openapi_tells_of_every_route(api: Api) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import CONSUMER, Ledger, to_checkpoint
+from lakebed.keeper.stretch import Stretch
 from lakebed.messages import Channel
 from lakebed.policies.outcomes import Outcome
 
@@ -115,3 +117,36 @@ def test_metrics_count_the_whole_instance(counted: Api) -> None:
     assert 'lakebed_messages_total{outcome="kept"} 4.0' in text
     assert "lakebed_in_flight 4.0" in text
     assert "lakebed_payload_bytes_total 50.0" in text
+
+
+def test_examples_tell_why_messages_were_not_kept(counted: Api) -> None:
+    payloads = [b"21.5?", "Ж".encode() * 60 + b"..", b"\xff\x00"]
+    sizes = np.array([len(payload) for payload in payloads])
+    n, channel = len(payloads), np.zeros(len(payloads), np.int32)
+    stretch = Stretch(np.arange(n), channel, payloads, np.arange(n), np.arange(n), sizes, None, n)
+    examples = Examples(0)
+    codes = np.full(n, Outcome.NOT_A_NUMBER, np.uint8)
+    examples.note(("ann", "raw"), codes, stretch, np.arange(n), [Channel("ann", "room/1")])
+    examples.note_skipped(np.arange(1), stretch, [Channel("ann", "hall")])
+    counted.catalog.save_checkpoints("examples", 0, examples.take_changed(n))
+    plain = counted.get("/api/v1/flow").json()
+    found = counted.get("/api/v1/flow", params={"examples": "true"}).json()
+    shown = found.pop("examples")
+    assert found == plain
+    assert [(e["reason"], e["policy"], e["topic"]) for e in shown] == [
+        ("skipped", None, "hall"), *[("not_a_number", "raw", "room/1")] * 3,
+    ]  # fmt: skip
+    assert shown[1]["payload_base64"] == "/wA="
+    assert (shown[2]["payload"], shown[2]["size"]) == ("Ж" * 60, 122)
+    assert shown[3] == {
+        "reason": "not_a_number", "policy": "raw", "topic": "room/1", "position": "0:0",
+        "time": "1970-01-01T00:00:00Z", "received": "1970-01-01T00:00:00Z", "size": 5,
+        "payload": "21.5?",
+    }  # fmt: skip
+
+
+def test_a_token_sees_only_examples_of_topics_it_may_read(counted: Api) -> None:
+    asked = {"examples": "true", "by": "policy"}
+    shown = counted.get("/api/v1/flow", params=asked, token=ROOMS).json()["examples"]
+    assert {example["topic"] for example in shown} == {"room/1"}
+    assert counted.get("/api/v1/flow", params=asked, token=EVE).json()["examples"] == []

@@ -4,13 +4,16 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lakebed.api.requests import services
 from lakebed.ports import LastValue, Series
+from lakebed.series.forgetting import Forgetting
 
 from .conftest import ADMIN, EVE, ROOMS, Api, Open, problem
 
@@ -298,3 +301,43 @@ def test_usage_weighs_what_each_policy_keeps(api: Api) -> None:
     assert usage["rows"] == sum(row["rows"] for row in usage["usage"])
     rooms = api.get("/api/v1/usage", token=ROOMS).json()["usage"]
     assert {row["topic"] for row in rooms} == {"room/1", "room/2"}
+
+
+# --- deleting -------------------------------------------------------------------------------------
+
+
+def test_records_are_deleted_by_admins_as_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Forgetting] = []
+
+    def forget(wanted: Forgetting) -> int:
+        asked.append(wanted)
+        return 7
+
+    kept = replace(api.services, forget=forget)
+    monkeypatch.setitem(api.app.control.dependency_overrides, services, lambda: kept)
+    given = {"topic": "room/+", "policy": "raw", "from": "1", "to": "2", "owner": "ann"}
+    answer = api.ask("DELETE", RECORDS, token=ADMIN, params=given)
+    assert answer.json() == {"deleted": 7}
+    assert asked == [Forgetting("ann", "room/+", "raw", 1_000_000, 2_000_000)]
+    api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "x"})
+    assert asked[1:] == [Forgetting("admin", "x")]
+
+
+@pytest.mark.parametrize(
+    ("params", "where"),
+    [
+        ({}, "topic"),
+        ({"topic": "a#"}, "topic"),
+        ({"topic": "a", "policy": "nobody"}, "policy"),
+        ({"topic": "a", "from": "5", "to": "5"}, "from"),
+        ({"topic": "a", "form": "5"}, "form"),  # a typing error must not delete everything
+        ({"topic": "a", "to": "yesterday"}, "to"),
+    ],
+)
+def test_a_wrong_request_deletes_nothing(api: Api, params: dict[str, str], where: str) -> None:
+    problem(api.ask("DELETE", RECORDS, token=ADMIN, params=params), 400, where)
+
+
+def test_deleting_is_for_admins_and_for_processes_with_a_keeper(api: Api) -> None:
+    problem(api.ask("DELETE", RECORDS, params={"topic": "a"}), 403)
+    problem(api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "a"}), 404)

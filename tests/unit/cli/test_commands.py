@@ -254,3 +254,141 @@ def test_tables_in_a_pipe_are_never_cut(run: Run, server: FakeServer) -> None:
     long = "x" * 500
     server.on("GET", "/api/v1/usage", Reply(200, {"usage": [{"topic": long, "rows": 1}]}))
     assert long in run("usage").out
+
+
+# --- dead letters ---------------------------------------------------------------------------------
+
+LETTER = {
+    "id": "raw:0:7", "topic": "a/1", "policy": "raw", "position": "0:7", "size": 2,
+    "time": "2026-01-31T12:00:00Z", "received": "2026-01-31T12:00:00Z", "reason": "KeyError: 'x'",
+    "payload_base64": "Mf8=",
+}  # fmt: skip
+LETTERS = "/api/v1/dead-letters"
+
+
+def test_dead_letters_are_listed_with_what_became_of_others(run: Run, server: FakeServer) -> None:
+    counts = {"waiting": 1, "resent": 2, "dropped": 3, "expired": 4}
+    server.on("GET", LETTERS, Reply(200, {"dead_letters": [LETTER], **counts}))
+    result = run("dead-letters", "list", "--policy", "raw")
+    assert server.seen[0].query == {"policy": "raw", "limit": "100"}
+    assert "raw:0:7" in result.out
+    assert result.err == "1 waiting, 2 resent, 3 dropped, 4 expired\n"
+
+
+def test_a_dead_letter_is_shown_with_its_payload_and_error(run: Run, server: FakeServer) -> None:
+    letter = {**LETTER, "error": "Traceback\n  in \x1b[31mred\n"}
+    server.on("GET", f"{LETTERS}/raw%3A0%3A7", Reply(200, letter))
+    result = run("dead-letters", "show", "raw:0:7")
+    assert result.code == 0
+    assert "1\\xff" in result.out
+    assert "\n  in [31mred\n" in result.out
+
+
+def test_dead_letters_are_sent_again_by_name_or_by_choice(run: Run, server: FakeServer) -> None:
+    server.on("POST", f"{LETTERS}/raw%3A0%3A7/resend", Reply(200, {"resent": 1}))
+    server.on("POST", f"{LETTERS}/resend", Reply(200, {"resent": 5}))
+    assert run("dead-letters", "resend", "raw:0:7") == (0, "", "1 sent again\n")
+    assert run("dead-letters", "resend", "--reason", "KeyError").err == "5 sent again\n"
+    assert server.seen[-1].query == {"reason": "KeyError"}
+    assert run("dead-letters", "resend", "raw:0:8").code == 1  # no such letter
+
+
+def test_dead_letters_are_dropped_by_name_or_by_choice(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", f"{LETTERS}/raw%3A0%3A7", Reply(204))
+    server.on("DELETE", LETTERS, Reply(200, {"dropped": 5}))
+    assert run("dead-letters", "drop", "raw:0:7", "raw:0:7").err == "2 dropped\n"
+    assert run("dead-letters", "drop", "--topic", "#").err == "5 dropped\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("raw:0:7", "--topic", "#")])
+def test_dead_letters_are_chosen_in_one_way(
+    run: Run, server: FakeServer, arguments: tuple[str, ...]
+) -> None:
+    assert run("dead-letters", "drop", *arguments).code == 2
+    assert server.seen == []
+
+
+# --- journal --------------------------------------------------------------------------------------
+
+KEEPER = {
+    "name": "keeper", "partition": 0, "offset": 10, "behind": 5, "age": 42.4, "live": True,
+    "held_by": "ann/raw@2",
+}  # fmt: skip
+WHOLE = {"messages": 0, "missing": 0, "salvaged": False, "blocks": [], "files": []}
+BROKEN = {
+    "messages": 7, "missing": 2, "salvaged": True, "files": ["journal.db.damaged-1"],
+    "blocks": [{"position": "0:50", "messages": 5, "written": "2026-01-31T12:00:00Z"}],
+}  # fmt: skip
+
+
+def journal_of(damage: dict[str, Any]) -> Reply:
+    partitions = [{"partition": 0, "first": 3, "end": 15}]
+    return Reply(200, {"partitions": partitions, "consumers": [KEEPER], "damage": damage})
+
+
+def test_the_journal_is_shown_with_who_holds_it(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(WHOLE))
+    result = run("journal", "show")
+    assert "offsets 3 to 15" in result.out
+    assert "ann/raw@2" in result.out
+    assert "42 s ago" in result.out
+    assert result.err == "no damage\n"
+
+
+def test_damage_is_printed_and_acknowledged_as_it_was_printed(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(BROKEN))
+    server.on("POST", "/api/v1/journal/acknowledge-damage", Reply(200, BROKEN))
+    result = run("journal", "acknowledge")
+    assert server.seen[-1].query == {"messages": "7"}
+    for told in ("7 messages", "5 at 0:50", "journal.db.damaged-1"):
+        assert told in result.out
+    assert result.err == "acknowledged\n"
+
+
+def test_where_nothing_is_damaged_nothing_is_acknowledged(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", journal_of(WHOLE))
+    assert run("journal", "acknowledge").err == "no damage\n"
+    assert [request.method for request in server.seen] == ["GET"]
+
+
+def test_a_consumer_is_dropped_by_name(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", "/api/v1/journal/consumers/old-relay", Reply(204))
+    assert run("journal", "drop-consumer", "old-relay").err == "old-relay: dropped\n"
+
+
+# --- forget ---------------------------------------------------------------------------------------
+
+
+def test_forget_deletes_what_it_was_told_and_says_how_much(run: Run, server: FakeServer) -> None:
+    server.on("DELETE", "/api/v1/records", Reply(200, {"deleted": 12}))
+    result = run("forget", "a/+", "--policy", "raw", "--to", "1", "--owner", "ann", "--yes")
+    assert result == (0, "", "12 rows deleted\n")
+    assert server.seen[0].query == {
+        "topic": "a/+", "policy": "raw", "to": "1970-01-01T00:00:01Z", "owner": "ann",
+    }  # fmt: skip
+
+
+def test_forget_asks_before_and_takes_silence_for_a_no(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin(monkeypatch, b"")
+    result = run("forget", "a/+")
+    assert result.code == 1
+    assert "topic a/+" in result.err
+    assert server.seen == []
+
+
+def test_flow_explains_what_was_not_kept(run: Run, server: FakeServer) -> None:
+    example = {
+        "reason": "not_a_number", "policy": "raw", "topic": "a/1", "time": "2026-01-31T12:00:00Z",
+        "received": "2026-01-31T12:00:00Z", "position": "0:1", "size": 5, "payload": "wa\x1b[31mrm",
+    }  # fmt: skip
+    flow = {"received": 1, "filtered": {"not_a_number": 1}, "examples": [example]}
+    server.on("GET", "/api/v1/flow", Reply(200, flow))
+    result = run("flow", "--why")
+    assert server.seen[0].query == {"examples": "true"}
+    assert "not a number" not in result.out
+    assert "not_a_number  raw" in result.out
+    assert result.out.endswith("wa[31mrm\n")
+    server.on("GET", "/api/v1/flow", Reply(200, {"received": 0, "examples": []}))
+    assert "every message was kept" in run("flow", "--why").err

@@ -4,6 +4,7 @@ stays away. Series and clock are ours here; journal and catalog are real."""
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import pytest
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import StoreUnavailable
 from lakebed.journal.memory import MemoryJournal
+from lakebed.keeper.examples import load as load_examples
+from lakebed.keeper.forgetting import delete_last
 from lakebed.keeper.kinds.records import Records
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import BatchBuilder, Channel
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Health
-from lakebed.settings import Settings
-from lakebed.times import MINUTE, SECOND
+from lakebed.ports import Checkpoint, Health
+from lakebed.series.forgetting import Forgetting
+from lakebed.settings import DeadLetters, Settings
+from lakebed.times import HOUR, MINUTE, SECOND
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
 ARCHIVE = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
@@ -59,12 +63,13 @@ class World:
         self.journal, self.series = MemoryJournal(), Rows()
         self.stop = threading.Event()
         self.revision = 0
+        self.settings = Settings()
 
     def shard(self) -> Shard:
         """A keeper's shard that takes over, as after a start or a crash."""
         stores = Stores(self.series, self.catalog, self.stop)
         end = self.journal.extent()[0][1]
-        shard = Shard(0, end, self.journal, stores, Settings())
+        shard = Shard(0, end, self.journal, stores, self.settings)
         shard.load(self.catalog)
         return shard
 
@@ -124,6 +129,46 @@ def test_a_message_that_breaks_a_policy_is_put_aside_and_the_rest_is_kept(world:
     ledger = load(world.catalog)
     assert ledger.totals == {Outcome.KEPT: 6}  # the ring took all of them
     assert ledger.policies["anna", "all"][Outcome.DEAD_LETTER] == 2
+
+
+@pytest.mark.usefixtures("fragile")
+def test_a_letter_holds_all_that_sending_it_again_needs(world: World) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    builder = BatchBuilder()
+    builder.extend([Channel("anna", "t")], [b"13"], NOW, event=[NOW - MINUTE], ids=["r-1"])
+    asyncio.run(world.journal.append(builder.build()))
+    world.read(shard)
+    (letter,) = world.catalog.dead_letters("anna")
+    assert (letter.received, letter.event, letter.id) == (NOW, NOW - MINUTE, "r-1")
+    assert letter.error.startswith("Traceback")
+    assert letter.error.endswith("ZeroDivisionError: thirteen\n")
+
+
+@pytest.mark.usefixtures("fragile")
+def test_letters_stay_within_their_bound_and_the_newest_stay(world: World) -> None:
+    world.settings = Settings(dead_letters=DeadLetters(count=3))
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(*[b"13"] * 10)
+    world.read(shard)
+    assert [letter.offset for letter in world.catalog.dead_letters("anna")] == [9, 8, 7]
+    assert world.catalog.dead_letter_fates("anna") == {"expired": 7}
+
+
+@pytest.mark.usefixtures("fragile")
+def test_a_letter_that_was_dropped_does_not_come_back_with_a_replay(world: World) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"13", b"2")
+    world.read(shard)
+    world.catalog.settle_dead_letters(world.catalog.dead_letters("anna"), "dropped")
+    again = world.shard()  # no checkpoint since: the message breaks the policy once more
+    world.read(again)
+    assert world.catalog.dead_letters("anna") == []
 
 
 @pytest.mark.usefixtures("fragile")
@@ -211,3 +256,180 @@ def test_a_store_that_stays_away_holds_the_shard_until_it_is_told_to_stop(world:
     world.read(again)
     again.flush(NOW, final=True)
     assert world.series.kept() == {0: 1.0}
+
+
+# --- deleting by request --------------------------------------------------------------------------
+
+LAST = {"name": "now", "topics": ["#"], "type": "number", "keep": "last_value"}
+HOURS = {
+    "name": "hours", "topics": ["#"], "type": "number", "keep": "aggregate", "every": "1h",
+    "functions": ["sum", "p50"],
+}  # fmt: skip
+WORDS = {**HOURS, "name": "words", "type": "text", "functions": ["top"]}
+ALL = Forgetting("anna", "t")
+
+
+def windows(world: World, table: str = "aggregate") -> dict[int, int]:
+    """Messages in each fragment, by the newest row of it."""
+    rows = [row for name, row in world.series.rows if name == table]
+    return {r["fragment"]: r["count"] for r in sorted(rows, key=lambda r: int(r["version"]))}
+
+
+def started(world: World, *documents: dict[str, Any]) -> Shard:
+    world.policies(*documents)
+    shard = world.shard()
+    world.adopt(shard)
+    return shard
+
+
+def test_what_is_to_be_deleted_is_written_first_and_never_again(world: World) -> None:
+    shard = started(world, ARCHIVE)
+    world.send(b"1", b"2")
+    world.read(shard)
+    assert shard.forget(ALL, NOW) == 2
+    assert world.series.kept() == {0: 1.0, 1: 2.0}
+    world.series.rows.clear()  # as the request does next
+    world.send(b"3")
+    again = world.shard()  # killed: read again from the last checkpoint
+    world.read(again)
+    again.flush(NOW, final=True)
+    assert world.series.kept() == {2: 3.0}
+
+
+@pytest.mark.parametrize(("policy", "table"), [(HOURS, "aggregate"), (WORDS, "aggregate_text")])
+def test_a_deleted_window_does_not_come_back_with_the_next_message(
+    world: World, policy: dict[str, Any], table: str
+) -> None:
+    shard = started(world, policy)
+    world.send(b"1", b"2")
+    world.send(b"5", topic="other")
+    world.read(shard)
+    shard.forget(ALL, NOW)
+    world.series.rows.clear()
+    world.send(b"7")
+    world.send(b"8", topic="other")
+    for taken in (shard, world.shard()):
+        world.read(taken)
+        taken.flush(NOW, final=True)
+        assert windows(world, table) == {3: 1, 2: 2}  # a new fragment, and the other topic's
+
+
+def test_windows_that_began_outside_of_the_range_stay_open(world: World) -> None:
+    shard = started(world, HOURS)
+    world.send(b"1")
+    world.read(shard)
+    shard.forget(replace(ALL, end=NOW - 2 * HOUR), NOW)
+    world.send(b"2")
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert windows(world) == {0: 2}
+
+
+def test_after_a_deletion_an_earlier_value_may_be_the_last(world: World) -> None:
+    shard = started(world, LAST)
+    world.send(b"1")
+    world.read(shard)
+    place = shard.forget(ALL, NOW)
+    assert delete_last(world.catalog, ALL, {0: place}) == 1
+    assert world.catalog.last_values("anna") == []
+    builder = BatchBuilder()
+    builder.extend([Channel("anna", "t")], [b"2"], NOW, event=[NOW - MINUTE])
+    asyncio.run(world.journal.append(builder.build()))
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert [value.value for value in world.catalog.last_values("anna")] == [2.0]
+
+
+def test_last_values_out_of_range_or_of_other_policies_stay(world: World) -> None:
+    shard = started(world, LAST, {**LAST, "name": "also"})
+    world.send(b"1")
+    world.read(shard)
+    for wanted in (
+        replace(ALL, start=NOW + 1), replace(ALL, policy="hours"), replace(ALL, owner="eve"),
+        replace(ALL, topic="other"),
+    ):  # fmt: skip
+        place = shard.forget(wanted, NOW)
+        assert delete_last(world.catalog, wanted, {0: place}) == 0
+    assert delete_last(world.catalog, replace(ALL, policy="also"), {0: place}) == 1
+    assert [value.policy for value in world.catalog.last_values("anna")] == ["now"]
+
+
+def test_filters_forget_what_was_deleted(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "filter": {"unique": True}})
+    world.send(b"1")
+    world.read(shard)
+    shard.forget(ALL, NOW)
+    world.series.rows.clear()
+    world.send(b"1")
+    world.read(world.shard())
+    world.read(shard)
+    shard.flush(NOW, final=True)
+    assert world.series.kept() == {1: 1.0}
+
+
+# --- examples of what was not kept ----------------------------------------------------------------
+
+
+def test_the_last_few_of_each_reason_are_told_and_outlive_a_restart(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "topics": ["t"], "filter": {"max": 5}})
+    world.send(*(b"%d" % number for number in range(20)))
+    world.send(b"x" * 500, "Ж".encode())
+    world.send(b"1", topic="nobody")
+    for taken in (shard, world.shard()):
+        world.read(taken)
+        taken.flush(NOW, final=True)
+        taken.checkpoint(NOW, final=True)
+        found = load_examples(world.catalog, "anna")
+        told = {Outcome(e.outcome): [] for e in found}
+        for example in found:
+            told[Outcome(example.outcome)].append(example.offset)
+        assert told == {
+            Outcome.MAX: [19, 18, 17, 16, 15], Outcome.NOT_A_NUMBER: [21, 20],
+            Outcome.SKIPPED: [22],
+        }  # fmt: skip
+    (long,) = [example for example in found if example.offset == 20]
+    assert (long.policy, long.topic, long.size, len(long.excerpt)) == ("all", "t", 500, 120)
+    assert load_examples(world.catalog, "eve") == []
+
+
+def test_each_owner_s_skipped_messages_are_told_beside_those_of_a_busy_one(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "topics": ["t"]})
+    world.send(b"1", topic="nobody")
+    builder = BatchBuilder()
+    channels = [Channel("eve", "x"), *[Channel("bob", f"b/{i % 7}") for i in range(50)]]
+    builder.extend(channels, [b"2"] * len(channels), NOW)
+    asyncio.run(world.journal.append(builder.build()))
+    world.read(shard)
+    shard.checkpoint(NOW, final=True)
+    for owner, offsets in {"anna": [0], "eve": [1], "bob": [51, 50, 49, 48, 47]}.items():
+        assert [example.offset for example in load_examples(world.catalog, owner)] == offsets
+
+
+def test_reading_again_adds_no_example_twice(world: World) -> None:
+    shard = started(world, ARCHIVE, {**LAST, "name": "slow"})
+    world.send(b"x")
+    world.read(shard)
+    shard.let_go(1, NOW)  # the ledger is saved
+    world.catalog.save_checkpoints("keeper", 0, [Checkpoint("anna/all@1", 0, _state(world))])
+    again = world.shard()
+    world.read(again)
+    again.checkpoint(NOW, final=True)
+    found = load_examples(world.catalog, "anna")
+    assert sorted(example.policy for example in found) == ["all", "slow"]
+
+
+def _state(world: World) -> bytes:
+    parts = world.catalog.checkpoints("keeper")[0]
+    return next(part.state for part in parts if part.part == "anna/all@1")
+
+
+def test_examples_are_bounded_whatever_the_number_of_policies(world: World) -> None:
+    policies = [{**ARCHIVE, "name": f"p{number}"} for number in range(210)]
+    shard = started(world, *policies)
+    world.send(b"x")
+    world.send(b"x", topic="l" * 1001)
+    world.read(shard)
+    shard.checkpoint(NOW, final=True)
+    found = load_examples(world.catalog, "anna")
+    assert len(found) == 200
+    assert {example.topic for example in found} == {"t"}

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakebed.keeper.kinds.columns import plain
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.kinds.windows import Groups, Windows
 from lakebed.messages import Ints
 from lakebed.series.schema import AGGREGATE
@@ -124,9 +124,14 @@ class Aggregate:
             self._sketches = {slot: Counter(sketch) for slot, sketch in pairs}
 
     def release(self, now: Micros) -> bool:
-        gone = self._windows.leaving(now)
-        if gone:
-            self._windows.slots.free(gone)
-            for slot in gone if self._sketches is not None else ():
+        return self._free(self._windows.leaving(now))
+
+    def forget(self, gone: Forgotten) -> None:
+        self._free(self._windows.begun(gone))
+
+    def _free(self, slots: set[int]) -> bool:
+        if slots:
+            self._windows.slots.free(slots)
+            for slot in slots if self._sketches is not None else ():
                 self._sketches.pop(slot, None)  # type: ignore[union-attr]
-        return bool(gone)
+        return bool(slots)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.kinds.windows import Windows
 from lakebed.series.schema import AGGREGATE_TEXT
 from lakebed.series.sketch import K, hash_text, smallest
@@ -117,12 +117,17 @@ class AggregateText:
             self._texts[slot] = _Texts(first, last, low, high, set(hashes), counts)
 
     def release(self, now: Micros) -> bool:
-        gone = self._windows.leaving(now)
-        if gone:
-            self._windows.slots.free(gone)
-            for slot in gone:
+        return self._free(self._windows.leaving(now))
+
+    def forget(self, gone: Forgotten) -> None:
+        self._free(self._windows.begun(gone))
+
+    def _free(self, slots: set[int]) -> bool:
+        if slots:
+            self._windows.slots.free(slots)
+            for slot in slots:
                 del self._texts[slot]
-        return bool(gone)
+        return bool(slots)
 
 
 def _count_top(top: Counter[str], counts: Counter[str]) -> None:

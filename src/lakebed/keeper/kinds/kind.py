@@ -56,6 +56,20 @@ class Site:
     topics: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was deleted by request: these channels, from `start` on and before `end`."""
+
+    channels: frozenset[int]
+    start: Micros
+    end: Micros
+
+    def covers(self, channel: Codes | Ints, time: Ints) -> NDArray[np.bool_]:
+        """bool[k], which of k values it is about."""
+        ours = np.isin(channel, np.fromiter(self.channels, np.int64, len(self.channels)))
+        return ours & (time >= self.start) & (time < self.end)
+
+
 @dataclass(slots=True)
 class Writes:
     """What a kind wants written: rows by table, and last values."""
@@ -99,5 +113,12 @@ class Kind(Protocol):
         """Let go of state that is written and needed no more; True if there was any.
 
         Called only right before a snapshot that is saved before anything else is absorbed.
+        """
+        ...
+
+    def forget(self, gone: Forgotten) -> None:
+        """Let go of state that would bring back what is about to be deleted.
+
+        Called when nothing waits, right before a snapshot, like `release`.
         """
         ...

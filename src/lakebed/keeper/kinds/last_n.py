@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lakebed.keeper.kinds.buffer import RowBuffer
 from lakebed.keeper.kinds.columns import plain, record_columns, times
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.messages import Ints
 from lakebed.series.schema import LAST_N
 from lakebed.times import Micros
@@ -77,3 +77,8 @@ class LastN:
 
     def release(self, now: Micros) -> bool:
         return False
+
+    def forget(self, gone: Forgotten) -> None:
+        # in the old ring the next record would take the slot of one that still is among the newest
+        for channel in gone.channels:
+            self._rings.pop(channel, None)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.messages import Ints
 from lakebed.ports import LastValue
 from lakebed.times import Micros
@@ -117,6 +117,15 @@ class LastValues:
 
     def release(self, now: Micros) -> bool:
         return False
+
+    def forget(self, gone: Forgotten) -> None:
+        known = np.flatnonzero(self._time != _NEVER)
+        codes = known[gone.covers(known, self._time[known])]
+        self._time[codes] = self._written[codes] = _NEVER
+        self._waits[codes] = False
+        for code in codes.tolist():
+            self._values[code] = ""
+            self._ids.pop(code, None)
 
     def _grow(self, needed: int) -> None:
         more = needed - len(self._time)

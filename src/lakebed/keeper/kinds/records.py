@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from lakebed.keeper.kinds.buffer import RowBuffer
 from lakebed.keeper.kinds.columns import expiry, record_columns
-from lakebed.keeper.kinds.kind import Site, Values, Writes
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.series.schema import ARCHIVE, WINDOW
 from lakebed.times import Micros
 
@@ -46,3 +46,6 @@ class Records:
 
     def release(self, now: Micros) -> bool:
         return False
+
+    def forget(self, gone: Forgotten) -> None:
+        pass  # what is written is not remembered

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.kinds.columns import expiry, owner_columns, plain, times
-from lakebed.keeper.kinds.kind import Site, Values
+from lakebed.keeper.kinds.kind import Forgotten, Site, Values
 from lakebed.keeper.kinds.slots import Slots
 from lakebed.messages import Codes, Ints
 from lakebed.policies.windows import Alignment
@@ -206,6 +206,11 @@ class Windows:
         rest = table["complete"][used] & ~table["waits"][used]
         quiet = table["touched"][used] < now - QUIET
         return set(used[rest & quiet].tolist())
+
+    def begun(self, gone: Forgotten) -> set[int]:
+        """Slots of windows that began then."""
+        used, table = self.slots.used(), self.slots
+        return set(used[gone.covers(table["channel"][used], table["start"][used])].tolist())
 
     def snapshot(self, extra: Any) -> bytes:
         state = (self._every, self.site.policy.timezone, self.slots.to_bytes(), extra)

@@ -53,9 +53,9 @@ def add_unexpired(conditions: Conditions, table: str) -> None:
         conditions.add("expires > now()")
 
 
-def source(table: str) -> str:
+def source(table: str, final: bool = True) -> str:
     """FROM, with rows written again counted once."""
-    return f"{DATABASE}.`{table}` FINAL"
+    return f"{DATABASE}.`{table}`{' FINAL' if final else ''}"
 
 
 def effort(topic: str) -> str:

@@ -1,0 +1,129 @@
+"""`lakebed dead-letters`: messages that broke a policy's code."""
+
+import base64
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.errors import BadRequest
+
+app = typer.Typer(
+    help="Messages that broke a policy's code: list, show, resend, drop.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_PATH = "/api/v1/dead-letters"
+_COLUMNS = ("id", "topic", "time", "size", "reason")
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them.")]
+Topic = Annotated[str | None, typer.Option(help="Those under this MQTT filter; # means all.")]
+Policy = Annotated[str | None, typer.Option(help="Those of this policy.")]
+Reason = Annotated[str | None, typer.Option(help="Those whose reason begins so.")]
+
+
+@app.command("list")
+def list_(
+    topic: Topic = None,
+    policy: Policy = None,
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option(help="The newest so many.")] = 100,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """List them, the newest first, and count those that were settled."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(_PATH, topic=topic, policy=policy, reason=reason, limit=limit)
+    if form is Shape.JSON:
+        output.document(found)
+        return
+    if letters := output.rows(found):
+        output.table(letters, _COLUMNS)
+    counts = (f"{found[part]} {part}" for part in ("waiting", "resent", "dropped", "expired"))
+    output.note(", ".join(counts))
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """Show one with its payload and the error in full."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(f"{_PATH}/{quote(id, safe='')}")
+    if form is Shape.JSON:
+        output.document(found)
+        return
+    payload = base64.b64decode(found.pop("payload_base64"))
+    error = found.pop("error")
+    found["payload"] = payload.decode("utf-8", "backslashreplace")
+    output.table([{"": key, "value": value} for key, value in found.items()])
+    for line in error.splitlines():
+        typer.echo(output.plain(line))
+
+
+@app.command()
+def resend(
+    ids: Ids = None,
+    topic: Topic = None,
+    policy: Policy = None,
+    reason: Reason = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Send their messages again, as new ones; twice sent they are stored once."""
+    chosen = {"topic": topic, "policy": policy, "reason": reason}
+    count = _settle("POST", "/resend", ids or [], chosen, url, token, home)
+    output.note(f"{count} sent again")
+
+
+@app.command()
+def drop(
+    ids: Ids = None,
+    topic: Topic = None,
+    policy: Policy = None,
+    reason: Reason = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Let go of them."""
+    chosen = {"topic": topic, "policy": policy, "reason": reason}
+    count = _settle("DELETE", "", ids or [], chosen, url, token, home)
+    output.note(f"{count} dropped")
+
+
+def _settle(
+    method: str,
+    action: str,
+    ids: list[str],
+    chosen: dict[str, Any],
+    url: str,
+    token: str | None,
+    home: Any,
+) -> int:
+    """Ask for each id, or once for all that the options choose; returns how many it were."""
+    from lakebed.cli.client import Server
+
+    given = {key: value for key, value in chosen.items() if value is not None}
+    if bool(ids) == bool(given):
+        raise BadRequest("ID", "name letters, or choose by --topic, --policy or --reason")
+    with Server(url, token, home) as server:
+        if given:
+            answer = server.request(method, f"{_PATH}{action}", params=given).json()
+            return int(next(iter(answer.values())))
+        for id in ids:
+            server.request(method, f"{_PATH}/{quote(id, safe='')}{action}")
+    return len(ids)

@@ -1,0 +1,134 @@
+"""What `doctor` finds out about the disks: their kind, their fsync, their room."""
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lakebed.cli import output
+from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.settings import Settings
+
+_MEMORY = {"tmpfs", "ramfs"}
+_REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+_UNORDERED = {"nobarrier", "barrier=0"}  # mount options with which an fsync stops at a cache
+_FSYNCS = 15
+_SLOW = 0.03  # seconds of an fsync from which on it decides the rate of single messages
+_FEW_FILES = 1000
+
+
+def disks(settings: Settings) -> Iterator[Finding]:
+    """The home's disk, and those of embedded stores that lie elsewhere."""
+    home = settings.home.absolute()
+    place = existing(home)
+    if place != home:
+        yield note("home", f"{home} is not there yet; the first start makes it")
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield bad("home", f"{place} cannot be written to", "change its owner, or choose --home")
+        return
+    yield from _preloaded(os.environ.get("LD_PRELOAD", ""))
+    for folder in _folders(settings, place):
+        yield _file_system(folder)
+        yield _fsync(folder)
+        yield _space(settings, folder)
+
+
+def _folders(settings: Settings, home: Path) -> list[Path]:
+    """One folder of each device that something is stored on; the home's is the first."""
+    urls = (settings.journal.url, settings.catalog.url, settings.series.url)
+    paths = [url.partition(":")[2] for url in urls if url.startswith(("sqlite:", "chdb:"))]
+    found = [home, *(existing((settings.home / path).absolute()) for path in paths)]
+    return list({folder.stat().st_dev: folder for folder in reversed(found)}.values())[::-1]
+
+
+def _preloaded(libraries: str) -> Iterator[Finding]:
+    if "eatmydata" in libraries:
+        yield bad(
+            "fsync", "LD_PRELOAD has libeatmydata: fsync does nothing", "start without LD_PRELOAD"
+        )
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _file_system(place: Path) -> Finding:
+    kind, options = _mount(place)
+    if kind in _MEMORY:
+        return bad(
+            "disk", f"{place} is on {kind}: memory", "choose a --home on a disk to keep anything"
+        )
+    if kind in _REMOTE:
+        return bad(
+            "disk",
+            f"{place} is on {kind}, over a network: SQLite's locks and WAL do not work there",
+            "choose a --home on a local disk, or stores with a server",
+        )
+    if unordered := sorted(_UNORDERED & set(options)):
+        return bad(
+            "disk",
+            f"{place} is mounted with {', '.join(unordered)}: a loss of power may take what was"
+            " acknowledged",
+            "mount it without that option",
+        )
+    if kind == "overlay":
+        return note(
+            "disk", f"{place} is inside a container ({kind})", "mount a volume to outlive it"
+        )
+    return ok("disk", f"{place} is on {kind or 'a file system of unknown kind'}")
+
+
+def _mount(place: Path) -> tuple[str, list[str]]:
+    """File system and options of the longest mount point above it."""
+    import psutil
+
+    mounts = {Path(part.mountpoint): part for part in psutil.disk_partitions(all=True)}
+    real = place.resolve()
+    for folder in (real, *real.parents):
+        if folder in mounts:
+            return mounts[folder].fstype, mounts[folder].opts.split(",")
+    return "", []
+
+
+def _fsync(place: Path) -> Finding:
+    """Measured, because it decides how fast single messages are acknowledged."""
+    taken = []
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            for _ in range(_FSYNCS):
+                file.write(b"x" * 4096)
+                file.flush()
+                begun = time.perf_counter()
+                os.fsync(file.fileno())
+                taken.append(time.perf_counter() - begun)
+    except OSError as error:
+        return bad("fsync", f"{place}: {error.strerror}", "free some space, or choose --home")
+    middle = statistics.median(taken)
+    text = f"{middle * 1000:.2f} ms (median of {_FSYNCS}): each acknowledgement waits for one"
+    if middle > _SLOW:
+        return note("fsync", text, "batches hide it; a faster disk would help single messages")
+    return ok("fsync", text)
+
+
+def _space(settings: Settings, place: Path) -> Finding:
+    whole, _, free = shutil.disk_usage(place)
+    text = f"{output.size(free)} of {output.size(whole)} free at {place}"
+    least, limit = settings.limits.disk_free, settings.journal.limit
+    files = os.statvfs(place)
+    if files.f_files and files.f_favail < _FEW_FILES:
+        return bad("space", f"{text}, but only {files.f_favail} more files", "remove some files")
+    if free < least:
+        return bad(
+            "space", f"{text}, sources are held back below {output.size(least)}", "free some space"
+        )
+    if free < least + limit:
+        return note(
+            "space",
+            f"{text}, less than the journal's limit of {output.size(limit)}",
+            "lower journal.limit or free some space",
+        )
+    return ok("space", text)

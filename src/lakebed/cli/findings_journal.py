@@ -1,0 +1,57 @@
+"""Who keeps the journal from letting go, and what of it was damaged: asked of a running server."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lakebed.cli.finding import Finding, bad, note, ok
+
+_LONG = 600.0  # seconds after which what nobody reads is worth a word
+_CROWDED = 0.5  # part of the limit from which on it is more than that
+
+
+def consumers(found: dict[str, Any], figures: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings about `GET /api/v1/journal`.
+
+    Args:
+        figures: of the journal in /readyz, its use and its limit.
+    """
+    used = figures.get("used", 0) / max(1, figures.get("limit", 1))
+    for consumer in found["consumers"]:
+        yield _consumer(consumer, used)
+
+
+def _consumer(consumer: dict[str, Any], used: float) -> Finding:
+    name, behind, age = consumer["name"], consumer["behind"], consumer["age"] or 0.0
+    part = f"consumer {name}"
+    text = f"{behind} messages behind, the oldest of {age:.0f} s ago"
+    if not consumer["live"]:
+        if not behind:
+            return ok(part, "nobody reads under this name, and nothing waits for it")
+        advice = f"start it again, or: lakebed journal drop-consumer {name}"
+        text = f"nobody reads under this name; {text}, and the journal keeps them"
+        return bad(part, text, advice) if _serious(age, used) else note(part, text, advice)
+    if not _serious(age, used):
+        return ok(part, text if behind else "has read everything")
+    held = consumer["held_by"]
+    if held is None:
+        return bad(part, f"stands still: {text}", "see the log of what reads there")
+    return (bad if used > _CROWDED else note)(
+        part,
+        f"{text}, held by {held}",
+        "see series and keeper above; a policy with a long buffer may just be waiting"
+        f" (journal at {used:.0%} of its limit)",
+    )
+
+
+def _serious(age: float, used: float) -> bool:
+    return age > _LONG or (age > 60 and used > _CROWDED)
+
+
+def damage(found: dict[str, Any]) -> Iterator[Finding]:
+    lost = found["damage"]
+    if lost["messages"] or lost["salvaged"]:
+        yield bad(
+            "journal",
+            f"{lost['messages']} accepted messages can no longer be read",
+            "find out why (disk?), then: lakebed journal acknowledge",
+        )

@@ -1,0 +1,41 @@
+"""`lakebed forget`: delete what was kept. For admins."""
+
+from typing import Annotated
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.moments import moment
+from lakebed.cli.options import HOME, URL, Home, Token, Url
+
+
+def forget(
+    topic: Annotated[str, typer.Argument(help="A topic, or an MQTT filter.")],
+    policy: Annotated[str | None, typer.Option(help="Only what this policy kept.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="From here on: RFC 3339, epoch seconds, -1h.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Up to here, not included.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose. [default: your own]")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Delete what was kept of a topic, for good. What arrives from now on is kept as before."""
+    from lakebed.cli.client import Server
+
+    asked = {
+        "topic": topic,
+        "policy": policy,
+        "from": moment("--from", since),
+        "to": moment("--to", until),
+        "owner": owner,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    if not yes:
+        what = ", ".join(f"{key} {value}" for key, value in given.items())
+        typer.confirm(f"Delete what was kept of {what}?", abort=True, err=True)
+    with Server(url, token, home) as server:
+        answer = server.request("DELETE", "/api/v1/records", params=given).json()
+    output.note(f"{answer['deleted']} rows deleted")

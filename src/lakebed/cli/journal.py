@@ -1,0 +1,98 @@
+"""`lakebed journal`: whom it waits for, and what of it was damaged. For admins."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+
+app = typer.Typer(
+    help="The journal: show it, acknowledge damage, drop a consumer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_PATH = "/api/v1/journal"
+
+
+@app.command()
+def show(
+    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+) -> None:
+    """Show who reads it, how far behind, and what could not be read."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(_PATH)
+    if form is Shape.JSON:
+        output.document(found)
+        return
+    for part in found["partitions"]:
+        typer.echo(f"partition {part['partition']}: offsets {part['first']} to {part['end']}")
+    output.table([_row(consumer) for consumer in found["consumers"]])
+    _tell(found["damage"])
+
+
+@app.command()
+def acknowledge(
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Print what was damaged, and say that it was seen: the server is ready again."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        damage = server.get(_PATH)["damage"]
+        _tell(damage)
+        if _any(damage):
+            seen = {"messages": damage["messages"]}
+            server.request("POST", f"{_PATH}/acknowledge-damage", params=seen)
+            output.note("acknowledged")
+
+
+@app.command("drop-consumer")
+def drop_consumer(
+    name: Annotated[str, typer.Argument(help="As `show` lists it.")],
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Forget a consumer that is gone, so that the journal keeps nothing for it."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        server.request("DELETE", f"{_PATH}/consumers/{quote(name, safe='')}")
+    output.note(f"{name}: dropped")
+
+
+def _row(consumer: dict[str, Any]) -> dict[str, Any]:
+    age = consumer["age"]
+    return {
+        "consumer": consumer["name"],
+        "reads now": consumer["live"],
+        "at": f"{consumer['partition']}:{consumer['offset']}",
+        "behind": consumer["behind"],
+        "oldest": "" if age is None else f"{age:.0f} s ago",
+        "held by": consumer["held_by"],
+    }
+
+
+def _any(damage: dict[str, Any]) -> bool:
+    return bool(damage["messages"] or damage["salvaged"])
+
+
+def _tell(damage: dict[str, Any]) -> None:
+    if not _any(damage):
+        output.note("no damage")
+        return
+    typer.echo(f"damaged: {damage['messages']} messages, of {damage['missing']} nothing is left")
+    for block in damage["blocks"]:
+        typer.echo(
+            f"  {block['messages']} at {block['position']}, written {block['written']}: put aside"
+        )
+    if damage["salvaged"]:
+        typer.echo("  the file was broken; what could be read is in a new one")
+    for file in damage["files"]:
+        typer.echo(f"  put aside: {output.plain(file)}")

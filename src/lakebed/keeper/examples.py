@@ -1,0 +1,164 @@
+"""The last few messages that were not kept, by owner, policy and reason: what the flow only counts.
+
+They are saved with the ledger, an owner's in one part of a checkpoint, and bounded: `KEEP` messages
+of each reason with the beginning of their payloads, `REASONS` reasons an owner, those not seen for
+longest leave first. A batch costs a look at which outcomes it holds, and now and then some rows.
+"""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.stretch import Stretch
+from lakebed.messages import Channel
+from lakebed.policies.outcomes import CODES, Outcome
+from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.times import Micros
+
+CONSUMER = "examples"
+"""The name under which they are saved, beside the keeper's own."""
+
+KEEP = 5
+REASONS = 200
+EXCERPT = 120  # bytes of a payload
+_LONGEST = 1000  # characters of a topic; a longer one would not fit and must not be cut
+_REST = 0.1  # seconds
+_MOST_RESTING = 10_000  # reasons
+_TAIL = 1000  # messages without a policy that are looked at
+
+
+class Example(NamedTuple):
+    """One message that was not kept. `policy` is "" where none asks for its topic."""
+
+    policy: str
+    outcome: int
+    topic: str
+    partition: int
+    offset: int
+    time: Micros
+    received: Micros
+    size: int
+    excerpt: bytes
+
+
+Key = tuple[str, int]
+"""policy, outcome"""
+
+
+class Examples:
+    """Those of one partition. Used from the keeper's thread."""
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self._owners: dict[str, dict[Key, deque[Example]]] = {}
+        self._changed: set[str] = set()
+        self._resting: dict[tuple[str, str, int], float] = {}
+
+    def note(
+        self,
+        policy: tuple[str, str],
+        outcomes: NDArray[np.uint8],
+        stretch: Stretch,
+        rows: NDArray[np.intp],
+        channels: Sequence[Channel],
+    ) -> None:
+        """Keep the last few of n messages for each reason that a policy had.
+
+        Args:
+            policy: owner and name.
+            outcomes: uint8[n].
+            rows: intp[n], where in the stretch each of them stands, ascending.
+        """
+        if not outcomes.any():  # all of them were kept
+            return
+        owner, name = policy
+        for code in np.flatnonzero(np.bincount(outcomes, minlength=CODES)).tolist():
+            if code != Outcome.KEPT and self._wants(owner, (name, code)):
+                for row in rows[np.flatnonzero(outcomes == code)[-KEEP:]].tolist():
+                    self._add(channels[int(stretch.channel[row])], (name, code), stretch, row)
+
+    def note_skipped(
+        self, skipped: NDArray[np.intp], stretch: Stretch, channels: Sequence[Channel]
+    ) -> None:
+        """Keep the last few that no policy asked for, of each owner among the newest of them."""
+        newest = skipped[-_TAIL:]
+        if not len(newest):
+            return
+        key = ("", int(Outcome.SKIPPED))
+        codes = stretch.channel[newest]
+        owners: dict[str, list[int]] = {}
+        for code in np.unique(codes).tolist():
+            owners.setdefault(channels[code].owner, []).append(code)
+        for owner, theirs in owners.items():
+            if self._wants(owner, key):
+                for row in newest[np.flatnonzero(np.isin(codes, theirs))[-KEEP:]].tolist():
+                    self._add(channels[int(stretch.channel[row])], key, stretch, row)
+
+    def _wants(self, owner: str, key: Key) -> bool:
+        """A reason that comes with every batch is looked at now and then: batches may be small."""
+        known = self._owners.get(owner, {}).get(key, ())
+        at = time.monotonic()
+        if len(known) == KEEP and self._resting.get((owner, *key), 0.0) > at:
+            return False
+        if len(self._resting) > _MOST_RESTING:
+            self._resting = {key: until for key, until in self._resting.items() if until > at}
+        self._resting[owner, *key] = at + _REST
+        return True
+
+    def _add(self, channel: Channel, key: Key, stretch: Stretch, row: int) -> None:
+        if len(channel.topic) > _LONGEST:
+            return
+        known = self._owners.setdefault(channel.owner, {})
+        ring = known.pop(key, None) or deque(maxlen=KEEP)
+        payload = stretch.payloads[row]
+        ring.append(
+            Example(
+                *key,
+                channel.topic,
+                self._partition,
+                int(stretch.offset[row]),
+                int(stretch.times[row]),
+                int(stretch.received[row]),
+                len(payload),
+                bytes(payload[:EXCERPT]),
+            )
+        )
+        known[key] = ring  # at the end: the one seen last
+        if len(known) > REASONS:
+            del known[next(iter(known))]
+        self._changed.add(channel.owner)
+
+    def take_changed(self, offset: int) -> list[Checkpoint]:
+        """A part for each owner whose examples are others than those taken before."""
+        changed, self._changed = sorted(self._changed), set()
+        return [Checkpoint(owner, offset, _encode(self._owners[owner])) for owner in changed]
+
+    def restore(self, parts: Sequence[Checkpoint]) -> None:
+        for part in parts:
+            rings = [deque(ring, KEEP) for ring in _decode(part.state)]
+            self._owners[part.part] = {(r[0].policy, r[0].outcome): r for r in rings}
+
+
+def _encode(rings: dict[Key, deque[Example]]) -> bytes:
+    return msgspec.msgpack.encode([list(ring) for ring in rings.values()])
+
+
+def _decode(state: bytes) -> list[list[Example]]:
+    rings: list[list[Any]] = msgspec.msgpack.decode(state)
+    return [[Example(*fields) for fields in ring] for ring in rings]
+
+
+def load(store: CheckpointStore, owner: str) -> list[Example]:
+    """The last few of each policy and reason over all partitions, as last saved; newest first."""
+    found: dict[Key, list[Example]] = {}
+    for parts in store.checkpoints(CONSUMER).values():
+        for part in parts:
+            for ring in _decode(part.state) if part.part == owner else ():
+                found.setdefault((ring[0].policy, ring[0].outcome), []).extend(ring)
+    newest = [sorted(e, key=lambda x: (x.received, x.offset), reverse=True) for e in found.values()]
+    return [example for examples in newest for example in examples[:KEEP]]

@@ -1,0 +1,65 @@
+"""The journal by HTTP: who reads it, what was damaged, and that an operator has seen it."""
+
+import pytest
+
+from lakebed.journal.memory import MemoryJournal
+from lakebed.ports import Checkpoint, Damage, DamagedBlock
+
+from .conftest import ADMIN, ANN, Api, problem
+
+PATH = "/api/v1/journal"
+ROUTES = [
+    ("GET", PATH),
+    ("POST", f"{PATH}/acknowledge-damage?messages=0"),
+    ("DELETE", f"{PATH}/consumers/x"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_the_journal_is_for_admins(api: Api, method: str, path: str) -> None:
+    problem(api.ask(method, path, token=None), 401)
+    problem(api.ask(method, path, token=ANN), 403)
+
+
+def test_consumers_are_shown_with_the_policy_that_holds_the_keeper(api: Api) -> None:
+    api.post("/api/v1/messages", params={"topic": "t"}, content=b"1")
+    reader = api.journal.consumer("keeper")
+    parts = [Checkpoint("router", 9, b""), Checkpoint("ann/slow@3", 0, b"")]
+    api.catalog.save_checkpoints("keeper", 0, parts)
+    found = api.get(PATH, token=ADMIN).json()
+    (shown,) = [consumer for consumer in found["consumers"] if consumer["name"] == "keeper"]
+    assert (shown["behind"], shown["live"], shown["held_by"]) == (api.end, True, "ann/slow@3")
+    assert shown["age"] >= 0
+    assert found["partitions"] == [{"partition": 0, "first": 0, "end": api.end}]
+    reader.commit({0: api.end})
+    (shown,) = [c for c in api.get(PATH, token=ADMIN).json()["consumers"] if c["name"] == "keeper"]
+    assert (shown["behind"], shown["age"], shown["held_by"]) == (0, None, None)
+    reader.close()
+
+
+def test_a_consumer_that_is_gone_is_dropped_and_one_that_reads_is_not(api: Api) -> None:
+    reader = api.journal.consumer("relay")
+    problem(api.ask("DELETE", f"{PATH}/consumers/relay", token=ADMIN), 409)
+    reader.close()
+    assert api.ask("DELETE", f"{PATH}/consumers/relay", token=ADMIN).status_code == 204
+    problem(api.ask("DELETE", f"{PATH}/consumers/relay", token=ADMIN), 404)
+
+
+def test_damage_is_shown_and_acknowledged_as_it_was_seen(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Damage(7, 2, True, (DamagedBlock(0, 50, 5, 1_500_000),), ("j.damaged-1",))]
+    monkeypatch.setattr(MemoryJournal, "damage", lambda _: found[0])
+    monkeypatch.setattr(
+        MemoryJournal, "acknowledge_damage", lambda _: found.__setitem__(0, Damage())
+    )
+    shown = api.get(PATH, token=ADMIN).json()["damage"]
+    assert shown == {
+        "messages": 7, "missing": 2, "salvaged": True, "files": ["j.damaged-1"],
+        "blocks": [{"position": "0:50", "messages": 5, "written": "1970-01-01T00:00:01.500Z"}],
+    }  # fmt: skip
+    say = f"{PATH}/acknowledge-damage"
+    problem(api.post(say, params={"messages": 5}, token=ADMIN), 409)
+    problem(api.post(say, token=ADMIN), 400, "messages")
+    assert api.post(say, params={"messages": 7}, token=ADMIN).json() == shown
+    assert api.get(PATH, token=ADMIN).json()["damage"]["messages"] == 0

@@ -1,0 +1,203 @@
+"""What doctor makes of what it sees; each finding says what to do."""
+
+import os
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
+from lakebed.cli.finding import Finding
+from lakebed.cli.findings_settings import contradictions
+from lakebed.settings import Settings
+from lakebed.times import DAY
+
+Mount = namedtuple("Mount", "mountpoint fstype opts")
+SOURCE = {"name": "s", "url": "mqtt://broker", "topics": ["#"]}
+
+
+def said(found: list[Finding], state: str = "bad") -> list[str]:
+    chosen = [finding for finding in found if finding.state == state]
+    assert all(finding.advice for finding in chosen)
+    return [f"{finding.part} {finding.text}" for finding in chosen]
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"http": {"listen": "127.0.0.1:7"}, "mqtt": {"listen": "127.0.0.1:7"}}, "mqtt.listen"),
+        ({"http": {"tls_key": "k.pem"}}, "http.tls_key"),
+        ({"mqtt": {"tls_listen": ":8883"}}, "mqtt.tls_listen"),
+        ({"http": {"max_body": "1MiB"}, "limits": {"payload": "2MiB"}}, "http.max_body"),
+        ({"journal": {"limit": "512KiB"}}, "journal.limit"),
+        ({"journal": {"limit": "100MiB"}}, "keeper.buffer_bytes"),
+        ({"mqtt": {"session_expiry": 7 * DAY}}, "mqtt.session_expiry"),
+        ({"sources": [{**SOURCE, "qos": 2, "session_expiry": 7 * DAY}]}, "sources s: session"),
+        ({"journal": {"url": "memory:"}}, "journal.url"),
+        ({"journal": {"url": "sqlite:x.db"}, "catalog": {"url": "sqlite:x.db"}}, "catalog.url"),
+        ({"sources": [SOURCE, {**SOURCE, "client_id": "other"}]}, "sources: 2 are called s"),
+        ({"sources": [{**SOURCE, "client_id": "c"}, {**SOURCE, "name": "t", "client_id": "c"}]},
+         "sources: 2 join broker as c"),
+        ({"sources": [{**SOURCE, "url": "mqtt://localhost:1883"}]}, "this very server"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_found(given: dict[str, Any], key: str) -> None:
+    (text,) = said(list(contradictions(Settings.model_validate(given))))
+    assert key in text
+
+
+def test_the_defaults_contradict_nothing() -> None:
+    assert list(contradictions(Settings())) == []
+
+
+def test_ports_that_the_system_chooses_are_not_the_same() -> None:
+    given = {"http": {"listen": "127.0.0.1:0"}, "mqtt": {"listen": "127.0.0.1:0"}}
+    assert list(contradictions(Settings.model_validate(given))) == []
+
+
+def test_a_port_open_to_others_without_tls_is_worth_a_word() -> None:
+    given = {"http": {"listen": "0.0.0.0:8080"}}
+    (text,) = said(list(contradictions(Settings.model_validate(given))), "note")
+    assert "in the clear" in text
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "state", "word"),
+    [
+        ("ext4", "rw,relatime", "ok", "ext4"),
+        ("ext4", "rw,nobarrier", "bad", "nobarrier"),
+        ("ext3", "rw,barrier=0", "bad", "barrier=0"),
+        ("tmpfs", "rw", "bad", "memory"),
+        ("nfs4", "rw", "bad", "network"),
+        ("overlay", "rw", "note", "container"),
+    ],
+)
+def test_a_file_system_that_keeps_no_promise_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: str, state: str, word: str
+) -> None:
+    mounts = [Mount("/", "other", "rw"), Mount(str(tmp_path), kind, options)]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+    found = list(findings_disk.disks(Settings(home=tmp_path)))
+    (disk,) = [finding for finding in found if finding.part == "disk"]
+    assert disk.state == state
+    assert word in disk.text
+
+
+def test_an_fsync_that_does_nothing_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # read once by the dynamic linker, at the start of a process: this one goes on as before
+    monkeypatch.setattr(os, "environ", {"LD_PRELOAD": "/usr/lib/libeatmydata.so"})
+    assert any("libeatmydata" in text for text in said(list(findings_disk.disks(_at(tmp_path)))))
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "state"),
+    [(2**30, 10**6, "ok"), (2**28, 10**6, "note"), (2**20, 10**6, "bad"), (2**30, 10, "bad")],
+)
+def test_a_disk_that_fills_up_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, files: int, state: str
+) -> None:
+    usage, stat = namedtuple("U", "total used free"), namedtuple("V", "f_files f_favail")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(2**40, 0, free))
+    monkeypatch.setattr("os.statvfs", lambda _: stat(10**7, files))
+    settings = Settings.model_validate(
+        {"home": tmp_path, "journal": {"limit": "256MiB"}, "limits": {"disk_free": "64MiB"}}
+    )
+    (space,) = [f for f in findings_disk.disks(settings) if f.part == "space"]
+    assert space.state == state
+    assert bool(space.advice) == (state != "ok")
+
+
+def _at(home: Path) -> Settings:
+    return Settings(home=home)
+
+
+# --- clock ----------------------------------------------------------------------------------------
+
+
+def test_a_clock_away_from_that_of_the_file_system_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said(list(findings_clock.clock(tmp_path))) == []
+    real = findings_clock.time.time
+    monkeypatch.setattr(findings_clock.time, "time", lambda: real() - 3600)
+    (text,) = said(list(findings_clock.clock(tmp_path)))
+    assert "+3600" in text
+
+
+def test_a_clock_that_is_absurd_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_clock, "now", lambda: 0)
+    assert len(said(list(findings_clock.clock(tmp_path)))) == 1
+
+
+@pytest.mark.parametrize(("kept", "state"), [(True, "ok"), (False, "note"), (None, "ok")])
+def test_a_clock_that_nothing_keeps_right_is_worth_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool | None, state: str
+) -> None:
+    monkeypatch.setattr(findings_clock, "_synchronized", lambda: kept)
+    (finding,) = findings_clock.clock(tmp_path)
+    assert finding.state == state
+
+
+def test_the_kernel_can_be_asked_who_keeps_the_clock() -> None:
+    assert findings_clock._synchronized() in (True, False, None)
+
+
+def test_messages_from_the_future_tell_that_the_clock_went_back() -> None:
+    (text,) = said(list(findings._durability("journal", {"ahead": 3600.0, "fsync": "FULL"})))
+    assert "3600 s in the future" in text
+    assert list(findings._durability("journal", {"ahead": 0.2, "fsync": "EXTRA"})) == []
+
+
+@pytest.mark.parametrize("mode", ["off", "NORMAL", "synchronous_commit off", "off for window"])
+def test_a_store_that_does_not_fsync_is_found(mode: str) -> None:
+    (text,) = said(list(findings._durability("catalog", {"fsync": mode})))
+    assert mode in text
+
+
+# --- the journal's readers ------------------------------------------------------------------------
+
+KEEPER = {"name": "keeper", "behind": 9, "age": 5.0, "live": True, "held_by": "ann/slow@3"}
+WHOLE = {"messages": 0, "salvaged": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "used", "state", "word"),
+    [
+        ({}, 0, "ok", "9 messages behind"),
+        ({"behind": 0, "age": None}, 0, "ok", "has read everything"),
+        ({"age": 7200.0}, 100, "note", "ann/slow@3"),  # a long buffer, and plenty of room
+        ({"age": 7200.0}, 800, "bad", "ann/slow@3"),
+        ({"age": 90.0}, 800, "bad", "ann/slow@3"),
+        ({"name": "relay", "age": 7200.0, "held_by": None}, 0, "bad", "stands still"),
+        ({"name": "relay", "live": False, "held_by": None}, 0, "note", "nobody reads"),
+        ({"name": "relay", "live": False, "age": 7200.0, "held_by": None}, 0, "bad", "nobody"),
+        ({"name": "relay", "live": False, "behind": 0, "age": None}, 0, "ok", "nothing waits"),
+    ],
+)
+def test_a_consumer_that_stands_still_is_found(
+    changes: dict[str, Any], used: int, state: str, word: str
+) -> None:
+    answer = {"consumers": [{**KEEPER, **changes}], "damage": WHOLE}
+    (finding,) = findings_journal.consumers(answer, {"used": used, "limit": 1000})
+    assert finding.state == state
+    assert word in finding.text
+    if state != "ok":
+        assert finding.advice
+    if "nobody" in word:
+        assert "drop-consumer relay" in finding.advice
+
+
+def test_damage_says_how_to_acknowledge_it() -> None:
+    (finding,) = findings_journal.damage({"damage": {"messages": 7, "salvaged": False}})
+    assert (finding.state, "journal acknowledge" in finding.advice) == ("bad", True)
+    assert list(findings_journal.damage({"damage": WHOLE})) == []
