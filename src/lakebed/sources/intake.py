@@ -39,6 +39,9 @@ _MESSAGE_COST = 64  # bytes a message takes in memory besides its payload
 _SPACING = 0.002  # seconds between the beginnings of two appends
 _FEW = 256  # messages that may wait for that
 _TURNS = 16  # of the loop that a batch may wait for more
+_STEP = 0.002  # seconds between two looks at a batch that only patient sources wait for,
+_STEPS = 5  # as often as that while each look finds more,
+_MANY = 2000  # or until it holds this many messages
 _ROOM_CHECK = 1.0  # seconds between two looks at the disk
 _CROWDED = "more waits to become durable than memory may hold"
 _RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: first, longest
@@ -47,13 +50,14 @@ _RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: fi
 class _Gathering:
     """What one append will make durable, and whom to tell."""
 
-    __slots__ = ("builder", "cost", "done", "forget")
+    __slots__ = ("builder", "cost", "done", "forget", "urgent")
 
     def __init__(self) -> None:
         self.builder = BatchBuilder()
         self.done: list[Done] = []
         self.forget: dict[bytes, None] = {}
         self.cost = 0
+        self.urgent = False  # somebody waits for it before sending more
 
 
 class Intake:
@@ -142,6 +146,7 @@ class Intake:
         ids: Sequence[str] | None = None,
         keys: Sequence[bytes] | None = None,
         forget: Sequence[bytes] = (),
+        patient: bool = False,
     ) -> None:
         """Gather messages (columns as in `BatchBuilder.extend`). Event loop only; never waits.
 
@@ -150,6 +155,8 @@ class Intake:
                 called where that cannot be reached any more: the process is about to stop then.
             forget: keys of the journal that stop counting; offers behind this one may use them
                 anew. The messages of this offer come before it.
+            patient: the source goes on sending while this waits: a few milliseconds for a larger
+                batch are no loss to it.
         """
         if self._stopping or self._failure is not None:
             return
@@ -160,6 +167,8 @@ class Intake:
         before = builder.size
         builder.extend(channels, payloads, received, event, ids, keys)
         gathering.done.append(done)
+        if not patient:
+            gathering.urgent = True
         if forget:
             gathering.forget.update(dict.fromkeys(forget))
         cost = builder.size - before + _MESSAGE_COST * (len(payloads) + 1)
@@ -321,6 +330,7 @@ class Intake:
         early = self._began + _SPACING - loop.time()
         if early > 0 and len(self._gathering.builder) < _FEW and not self._stopping:
             await asyncio.sleep(early)
+        await self._let_patient_sources_send()
         have = -1
         for _ in range(_TURNS):
             if self._closed or len(self._gathering.builder) == have:
@@ -328,6 +338,18 @@ class Intake:
             have = len(self._gathering.builder)
             await asyncio.sleep(0)
         self._began = loop.time()
+
+    async def _let_patient_sources_send(self) -> None:
+        """A broker delivers a few messages at a time, for as long as it may: an append for each
+        few would cost more than all else. One that stops to deliver waits for us; so it goes on.
+        """
+        for _ in range(_STEPS):
+            have = len(self._gathering.builder)
+            if self._gathering.urgent or self._closed or self._stopping or have >= _MANY:
+                return
+            await asyncio.sleep(_STEP)
+            if len(self._gathering.builder) == have:
+                return
 
     async def _make_durable(self, gathering: _Gathering) -> bool:
         """Append, count, acknowledge; False when it was given up because the process stops."""

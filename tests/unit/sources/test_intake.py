@@ -274,3 +274,26 @@ def test_stop_gives_up_on_a_journal_without_room() -> None:
         assert door.done == []
 
     story(tell)
+
+
+def test_sources_that_are_patient_share_an_append_until_one_comes_that_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lakebed.sources.intake._STEP", 0.5)
+
+    async def main() -> None:
+        door = Door(Held())
+        await door.intake.start()
+        door.offer("a", patient=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        door.offer("b", patient=True)
+        await door.all_done(2)
+        assert [payloads for payloads, _ in door.journal.calls] == [[b"a", b"b"]]
+        door.offer("c", patient=True)
+        door.offer("d")
+        await door.all_done(4)
+        assert door.done == ["a", "b", "c", "d"]
+        await door.intake.stop()
+
+    asyncio.run(main())

@@ -127,6 +127,7 @@ class Link(asyncio.Protocol):
             self._write,
             membership.stats,
             forgiving=True,
+            patient=True,
         )
 
     @property

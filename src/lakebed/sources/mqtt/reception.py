@@ -78,6 +78,7 @@ class Reception:
         explain: whether refusals carry a reason string (MQTT 5).
         forgiving: what is refused is acknowledged all the same where no reason can be told: a
             broker would only send it again, to the end of time.
+        patient: the peer delivers on while acks are outstanding (see `Intake.offer`).
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Reception:
         in_flight_maximum: int = 65535,
         explain: bool = True,
         forgiving: bool = False,
+        patient: bool = False,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -102,6 +104,7 @@ class Reception:
         self._maximum = in_flight_maximum
         self._explain = explain
         self._forgiving = forgiving
+        self._patient = patient
         self._open = True
         self.in_flight = 0
         self.pending = 0
@@ -133,7 +136,7 @@ class Reception:
         else:
             done = partial(self._done, b"", 0)
         self.pending += 1
-        self._intake.offer(run.targets, run.payloads, received, done)
+        self._intake.offer(run.targets, run.payloads, received, done, patient=self._patient)
 
     def _take_mixed(self, events: list[Event], received: Micros) -> list[Control]:
         offer = _Offer()
@@ -166,6 +169,7 @@ class Reception:
             ids=_column(n, offer.ids, ""),
             keys=_column(n, offer.keys, b""),
             forget=offer.forget,
+            patient=self._patient,
         )
 
     def _done(self, acks: bytes, settled: int) -> None:

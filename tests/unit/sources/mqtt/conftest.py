@@ -41,7 +41,17 @@ class MemoryIntake:
         self.is_open = True
 
     def offer(
-        self, channels, payloads, received, done, *, event=None, ids=None, keys=None, forget=()
+        self,
+        channels,
+        payloads,
+        received,
+        done,
+        *,
+        event=None,
+        ids=None,
+        keys=None,
+        forget=(),
+        patient=False,
     ):
         assert len(channels) == len(payloads)
         for column in (event, ids, keys):
