@@ -13,21 +13,25 @@ import fcntl
 import os
 import secrets
 from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
 from lakebed import times
-from lakebed.errors import Fatal, Problem, SettingsError, StoreUnavailable
+from lakebed.backup import lineage, restoring
+from lakebed.errors import Fatal, NotFound, Problem, SettingsError, StoreUnavailable, Unsupported
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Health, Identity, Journal, Series
+from lakebed.ports import Catalog, Health, Identity, Journal, Objects, Series
 from lakebed.settings import MqttSource, Settings
 
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
+    from lakebed.backup.manifest import Manifest
+    from lakebed.backup.taking import Stores as BackupStores
     from lakebed.keeper.keeper import Keeper
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
@@ -99,6 +103,13 @@ def open_catalog(settings: Settings) -> Catalog:
 
 def open_series(settings: Settings) -> Series:
     return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings)
+
+
+def open_objects(url: str, *, make: bool = False) -> Objects:
+    """Open a folder or an object store; `make` a folder that is missing."""
+    from lakebed.objects.store import open_objects
+
+    return open_objects(url, make=make)
 
 
 def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:
@@ -201,7 +212,8 @@ class Node:
 
     async def _open_stores(self) -> None:
         home = self.settings.home
-        self._stack.callback(os.close, _lock(home))
+        self._stack.callback(os.close, lock(home))
+        _check_whole(home)
         self.catalog = await asyncio.to_thread(open_catalog, self.settings)
         self._stack.callback(self.catalog.close)
         _ensure_admin(self.catalog, home)
@@ -209,6 +221,8 @@ class Node:
         self._stack.callback(self.series.close)
         self.journal = await asyncio.to_thread(open_journal, self.settings, _beyond(self.catalog))
         self._stack.callback(self.journal.close)
+
+        self.lineage = lineage.of_home(home)
 
     async def _open_middle(self) -> None:
         from lakebed.keeper.keeper import Keeper
@@ -231,11 +245,14 @@ class Node:
         from lakebed.api.app import create_app
         from lakebed.api.server import HttpServer
         from lakebed.api.services import Services
+        from lakebed.backup.service import Backups
         from lakebed.sources.mqtt.endpoint import MqttEndpoint
 
         settings = self.settings
         self._brokers = [self._broker(source) for source in settings.sources]
         self._mqtt = MqttEndpoint(settings, self.intake, self.access, self.feed, self._known)
+        self._backups = Backups(self._backed_up(), partial(open_objects, make=True))
+        self._stack.push_async_callback(asyncio.to_thread, self._backups.close)
         services = Services(
             settings=settings,
             journal=self.journal,
@@ -247,6 +264,7 @@ class Node:
             ready=self.health,
             preview=self._preview,
             policies_changed=self.keeper.policies_changed,
+            backups=self._backups,
             metrics=(self._mqtt.stats.metrics,),
         )
         self._http = HttpServer(create_app(services), settings.http)
@@ -260,6 +278,18 @@ class Node:
 
         return MqttClient(
             source, self.intake, self._known, payload_maximum=self.settings.limits.payload
+        )
+
+    def _backed_up(self) -> "BackupStores":
+        from lakebed.backup.taking import Stores
+
+        return Stores(
+            self.catalog,
+            self.journal,
+            self.series,
+            self.lineage,
+            self.settings.home,
+            self.keeper.still,
         )
 
     def health(self) -> dict[str, Health]:
@@ -311,7 +341,7 @@ class Node:
         return preview(policy, self.journal, self.settings.limits.future).to_dict()
 
 
-def _lock(home: Path) -> int:
+def lock(home: Path) -> int:
     """Hold the home for this process; returns the descriptor that holds it."""
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -326,6 +356,64 @@ def _lock(home: Path) -> int:
     return descriptor
 
 
+def _check_whole(home: Path) -> None:
+    if (home / restoring.MARK).exists():
+        raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")
+
+
+# --- a home without a server ----------------------------------------------------------------------
+
+
+def back_up(settings: Settings, place: str, keep: int | None) -> dict[str, Any]:
+    """Take a backup of a home that no server runs on.
+
+    Raises:
+        NotFound: there is no catalog, so no server has ever run on it.
+    """
+    from lakebed.backup import taking
+    from lakebed.backup.service import summary
+
+    home = settings.home
+    if not places(settings).catalog.exists():
+        raise NotFound(f"{home} is not the home of a server")
+    objects = open_objects(place, make=True)
+    with ExitStack() as stack:
+        stack.callback(os.close, lock(home))
+        _check_whole(home)
+        catalog = stack.enter_context(closing(open_catalog(settings)))
+        series = stack.enter_context(closing(open_series(settings)))
+        journal = stack.enter_context(closing(open_journal(settings, _beyond(catalog))))
+        stores = taking.Stores(catalog, journal, series, lineage.of_home(home), home)
+        made = taking.take(stores, objects)
+    return summary(made, objects.place) | {"removed": taking.sweep(objects, keep)}
+
+
+def restore(
+    settings: Settings, place: str, name: str | None, replace: bool
+) -> tuple["Manifest", list[Path]]:
+    """Make a home what it was in a backup; returns that, and what was put aside."""
+    from lakebed.backup import manifest
+
+    objects = open_objects(place)
+    chosen = manifest.choose(objects, name)
+    descriptor = lock(settings.home)
+    try:
+        aside = restoring.restore(
+            objects, chosen, places(settings), partial(_series_at, settings), replace
+        )
+    finally:
+        os.close(descriptor)
+    return chosen, aside
+
+
+def _series_at(settings: Settings, path: Path) -> Series:
+    """An embedded series at another path; that of a server is where it is."""
+    if not settings.series.url.startswith("chdb:"):
+        return open_series(settings)
+    section = settings.series.model_copy(update={"url": f"chdb:{path.absolute()}"})
+    return open_series(settings.model_copy(update={"series": section}))
+
+
 def _beyond(catalog: Catalog) -> int:
     """An offset that no checkpoint has reached: where a journal that was removed begins anew.
 
@@ -333,6 +421,27 @@ def _beyond(catalog: Catalog) -> int:
     """
     parts = catalog.checkpoints("keeper", 0).get(0, [])
     return max((part.offset for part in parts), default=0)
+
+
+def places(settings: Settings) -> restoring.Places:
+    """Where the embedded stores of a home are.
+
+    Raises:
+        Unsupported: the catalog or the journal is not a file.
+    """
+    home = settings.home
+    for store, url in (("catalog", settings.catalog.url), ("journal", settings.journal.url)):
+        if not url.startswith("sqlite:"):
+            raise Unsupported(
+                f"{store}.url is {url.partition(':')[0]}:…, which has tools of its own"
+            )
+    scheme, _, series = settings.series.url.partition(":")
+    return restoring.Places(
+        home,
+        home / settings.catalog.url.removeprefix("sqlite:"),
+        home / settings.journal.url.removeprefix("sqlite:"),
+        home / series.removeprefix("//") if scheme == "chdb" else None,
+    )
 
 
 def _token_file(home: Path) -> Path:

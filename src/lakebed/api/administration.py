@@ -1,14 +1,16 @@
-"""Routes for those who run it: tokens, dead letters."""
+"""Routes for those who run it: tokens, dead letters, backups."""
 
 import re
 from base64 import b64encode
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
 
 from lakebed.api.requests import Admin, Asker, Body, Given, document_in
-from lakebed.errors import Invalid, Problem
+from lakebed.api.services import Backups, Services
+from lakebed.errors import BadRequest, Invalid, NotFound, Problem
 from lakebed.policies.topics import check_filter
 from lakebed.ports import DeadLetter, Identity
 from lakebed.times import to_rfc3339
@@ -32,6 +34,17 @@ _TOKEN: dict[str, Any] = {
         },
     }
 }
+_BACKUP: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"to": "/var/backups/lakebed", "keep": 7},
+            }
+        },
+    }
+}
 
 
 class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +57,14 @@ class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
     admin: bool = False
 
 
+class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A backup to be taken; `keep` is how many of the newest stay."""
+
+    to: str
+    keep: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+_decode_backup = msgspec.json.Decoder(BackupDocument).decode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
@@ -79,6 +100,28 @@ def dead_letters(
             _letter(letter) for letter in found if given.access.may_read(who, letter.topic)
         ]
     }
+
+
+@router.post("/backups", status_code=202, openapi_extra=_BACKUP)
+def begin_backup(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+    """Begin a backup of everything to a folder of the server's machine or an object store."""
+    wanted: BackupDocument = document_in(body, _decode_backup)
+    if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
+        raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
+    _backups(given).begin(wanted.to, wanted.keep)
+    return _backups(given).state()
+
+
+@router.get("/backups")
+def show_backups(given: Given, who: Admin) -> dict[str, Any]:
+    """The backup that runs, and how the last one ended."""
+    return _backups(given).state()
+
+
+def _backups(given: Services) -> Backups:
+    if given.backups is None:
+        raise NotFound("this process takes no backups")
+    return given.backups
 
 
 def _check(wanted: TokenDocument) -> None:

@@ -80,6 +80,18 @@ class Feed(Protocol):
     ) -> Subscription: ...
 
 
+class Backups(Protocol):
+    """The part of `backup.service.Backups` that requests need."""
+
+    def begin(self, place: str, keep: int | None) -> None:
+        """Start one and return; `Conflict` while another runs."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """`running` and `last`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything a request may need.
@@ -89,6 +101,7 @@ class Services:
         preview: what a policy would have kept of the journal's recent past.
         intake: None in a process that accepts no messages.
         policies_changed: called when policies were written or deleted; any thread.
+        backups: None in a process that takes none.
         metrics: sources of further metrics for /metrics.
     """
 
@@ -102,4 +115,5 @@ class Services:
     preview: Callable[[Policy], dict[str, Any]]
     intake: Intake | None = None
     policies_changed: Callable[[], None] = lambda: None
+    backups: Backups | None = None
     metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

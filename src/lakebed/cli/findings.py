@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lakebed.cli import output
-from lakebed.cli.home import running_on
+from lakebed.cli.home import held, running_on
 from lakebed.errors import Invalid, LakebedError
 from lakebed.settings import Settings, load, split_address
 from lakebed.times import check_clock, now, to_rfc3339
@@ -73,9 +73,8 @@ def examine(home: Path | None, config: Path | None) -> list[Finding]:
     flags = {"home": None if home is None else str(home)}
     settings = load(config, flags=flags)
     found = [ok("settings", f"home {settings.home}"), *_machine(), *_disk(settings)]
-    held = _held(settings.home)
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        (_server,) if held else (_ports, _stores)
+        (_server,) if held(settings.home) else (_ports, _stores)
     )
     return found + [finding for check in checks for finding in check(settings)]
 
@@ -171,20 +170,6 @@ def _space(settings: Settings, place: Path) -> Finding:
 
 
 # --- server ---------------------------------------------------------------------------------------
-
-
-def _held(home: Path) -> bool:
-    """Whether a process holds the home: `wiring` locks this file for as long as it runs."""
-    import fcntl
-
-    try:
-        with (home / "lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _server(settings: Settings) -> Iterator[Finding]:

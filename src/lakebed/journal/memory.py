@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import JournalFull
+from lakebed.errors import JournalFull, Unsupported
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Health
+from lakebed.ports import Consumer, Health, JournalSnapshot
 from lakebed.times import Micros
 
 
@@ -101,6 +101,9 @@ class MemoryJournal:
                 count += 1
             del self._appended[:count]
             return sum(len(entry.batch) for entry in self._log.drop(count))
+
+    def snapshot(self) -> JournalSnapshot:
+        raise Unsupported("the journal is in memory: there is nothing of it to keep")
 
     def health(self) -> Health:
         first, end = self.extent()[0]

@@ -21,6 +21,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from lakebed.errors import Problem, SettingsError, StoreUnavailable
 from lakebed.ports import Health
 from lakebed.series.schema import TABLES, create
+from lakebed.series.snapshot import DROP, ClonedTables, statements
 
 DATABASE = "lakebed"
 _INSERT = {
@@ -48,10 +49,8 @@ class ClickHouseSeries:
 
     def migrate(self) -> None:
         """Create the database and the tables that are missing."""
-        with self._session("create tables") as client:
-            client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-            for table in TABLES.values():
-                client.command(create(table, DATABASE))
+        tables = [create(table, DATABASE) for table in TABLES.values()]
+        self._command("create tables", f"CREATE DATABASE IF NOT EXISTS {DATABASE}", *tables)
 
     def insert(self, table: str, rows: pa.Table) -> None:
         with self._session(f"insert into {table}") as client:
@@ -62,6 +61,15 @@ class ClickHouseSeries:
             return client.query_arrow(
                 sql, parameters=dict(parameters), settings=_QUERY, use_strings=True
             )
+
+    def snapshot(self) -> ClonedTables:
+        self._command("clone the tables", *statements(DATABASE))
+        return ClonedTables(self, lambda: self._command("drop the clones", DROP))
+
+    def _command(self, doing: str, *commands: str) -> None:
+        with self._session(doing) as client:
+            for command in commands:
+                client.command(command)
 
     def health(self) -> Health:
         started = time.monotonic()
