@@ -11,7 +11,7 @@ nowhere else. And nothing on this side of a port may ask which adapter it got.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,10 @@ class Journal(Protocol):
 
         Returns the number of messages let go. Any thread; may take a while.
         """
+        ...
+
+    def hold(self, offset: int) -> Callable[[], None]:
+        """Keep `trim` from what stands at or behind `offset`, until the returned call."""
         ...
 
     def snapshot(self) -> "JournalSnapshot":
@@ -162,9 +166,24 @@ class Series(Protocol):
         """Everything that is in the tables now, at the cost of links. One at a time; close it."""
         ...
 
+    def missing(self) -> "Missing":
+        """What was gone when the store was opened."""
+        ...
+
     def health(self) -> "Health": ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Attributes:
+    everything: whether none of the tables was there: the store is new, or all of it is lost.
+    broken: the parts of tables that the store has put aside as damaged, as "table/name".
+    """
+
+    everything: bool
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

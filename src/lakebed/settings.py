@@ -175,6 +175,12 @@ class MqttSource(Section):
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
 
 
+class Backup(Section):
+    to: str | None = Field(
+        None, description="folder or `s3://BUCKET/PREFIX` from which a lost series is rebuilt"
+    )
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
@@ -193,6 +199,7 @@ class Settings(Section):
     catalog: Catalog = Catalog()
     limits: Limits = Limits()
     keeper: Keeper = Keeper()
+    backup: Backup = Backup()
     log: Log = Log()
     sources: tuple[MqttSource, ...] = ()
 

@@ -30,9 +30,12 @@ from lakebed.settings import MqttSource, Settings
 
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
+    from lakebed.backup.loss import Loss
     from lakebed.backup.manifest import Manifest
+    from lakebed.backup.rebuilding import Rebuilding
     from lakebed.backup.taking import Stores as BackupStores
     from lakebed.keeper.keeper import Keeper
+    from lakebed.keeper.rebuild import Checkpoints
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
     from lakebed.sources.intake import Intake
@@ -110,6 +113,36 @@ def open_objects(url: str, *, make: bool = False) -> Objects:
     from lakebed.objects.store import open_objects
 
     return open_objects(url, make=make)
+
+
+def _backups_of(settings: Settings) -> Objects | None:
+    """The place of this home's backups, where one is configured."""
+    place = settings.backup.to
+    if place is None:
+        return None
+    return open_objects(place if "://" in place else str(settings.home / place))
+
+
+def _catalog_in(folder: Path) -> Catalog:
+    from lakebed.catalog.sql import open_catalog
+
+    return open_catalog("sqlite:catalog.db", folder)
+
+
+def _series_noticing(
+    settings: Settings, checkpoints: "Checkpoints"
+) -> tuple[Series, "Loss | None"]:
+    """The series, and what of it is lost: the catalog's checkpoints say that there was one."""
+    from lakebed.backup.loss import open_noticing
+
+    url = settings.series.url
+    folder = settings.home / url.partition(":")[2].removeprefix("//")
+    return open_noticing(
+        settings.home,
+        folder if url.startswith("chdb:") else None,
+        checkpoints,
+        partial(open_series, settings),
+    )
 
 
 def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:
@@ -217,12 +250,26 @@ class Node:
         self.catalog = await asyncio.to_thread(open_catalog, self.settings)
         self._stack.callback(self.catalog.close)
         _ensure_admin(self.catalog, home)
-        self.series = await asyncio.to_thread(open_series, self.settings)
+        checkpoints = self.catalog.checkpoints("keeper")
+        self.series, lost = await asyncio.to_thread(_series_noticing, self.settings, checkpoints)
         self._stack.callback(self.series.close)
         self.journal = await asyncio.to_thread(open_journal, self.settings, _beyond(self.catalog))
         self._stack.callback(self.journal.close)
 
         self.lineage = lineage.of_home(home)
+        self._rebuilding = self._rebuild(lost) if lost is not None else None
+        if self._rebuilding is not None:
+            self._rebuilding.start()
+            self._stack.push_async_callback(asyncio.to_thread, self._rebuilding.stop)
+
+    def _rebuild(self, lost: "Loss") -> "Rebuilding":
+        from lakebed.backup.rebuilding import Parts, Rebuilding
+
+        parts = Parts(
+            self.journal, self.series, self.catalog, self.settings, self.lineage,
+            partial(_backups_of, self.settings), _catalog_in,
+        )  # fmt: skip
+        return Rebuilding(parts, lost)
 
     async def _open_middle(self) -> None:
         from lakebed.keeper.keeper import Keeper
@@ -294,10 +341,13 @@ class Node:
 
     def health(self) -> dict[str, Health]:
         """How each part is, by name."""
+        series = self.series.health()
+        if self._rebuilding is not None:
+            series = self._rebuilding.health(series)
         parts = {
             "journal": self.journal.health(),
             "catalog": self.catalog.health(),
-            "series": self.series.health(),
+            "series": series,
             "intake": self.intake.health(),
             "keeper": self.keeper.health(),
         }

@@ -31,6 +31,7 @@ class MemoryJournal:
         self._keys: dict[bytes, Micros] = {}
         self._consumers: dict[str, int] = {}
         self._live: set[str] = set()
+        self._holds: list[int] = []
         self.changed = threading.Condition()
         self.end = 0
 
@@ -93,7 +94,7 @@ class MemoryJournal:
     def trim(self) -> int:
         youngest = self._clock() - self._options.span
         with self.changed:
-            floor = min(self._consumers.values(), default=self.end)
+            floor = min([*self._consumers.values(), *self._holds], default=self.end)
             count = 0
             for entry, at in zip(self._log.entries(), self._appended, strict=True):
                 if entry.end > floor or at >= youngest:
@@ -101,6 +102,16 @@ class MemoryJournal:
                 count += 1
             del self._appended[:count]
             return sum(len(entry.batch) for entry in self._log.drop(count))
+
+    def hold(self, offset: int) -> Callable[[], None]:
+        with self.changed:
+            self._holds.append(offset)
+
+        def release() -> None:
+            with self.changed:
+                self._holds.remove(offset)
+
+        return release
 
     def snapshot(self) -> JournalSnapshot:
         raise Unsupported("the journal is in memory: there is nothing of it to keep")

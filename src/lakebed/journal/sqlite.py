@@ -240,7 +240,6 @@ class SqliteJournal:
         return self._writer.submit(lambda _: SqliteSnapshot(self._path, *self._held())).result()
 
     def hold(self, offset: int) -> Callable[[], None]:
-        """Keep `trim` from what stands at or behind `offset`, until the returned call."""
         with self.changed:
             self._holds.append(offset)
 

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from lakebed.errors import Problem, SettingsError, StoreUnavailable
-from lakebed.ports import Health
+from lakebed.ports import Health, Missing
 from lakebed.series.schema import TABLES, create
 from lakebed.series.snapshot import DROP, ClonedTables, statements
 
@@ -34,6 +34,11 @@ _QUERY = {
     "do_not_merge_across_partitions_select_final": 1,
     "output_format_arrow_string_as_string": 1,
 }
+_THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
+_BROKEN = f"""
+SELECT concat(table, '/', name) AS part FROM system.detached_parts
+WHERE database = '{DATABASE}' AND startsWith(reason, 'broken') ORDER BY part
+"""
 
 
 class ClickHouseSeries:
@@ -45,10 +50,12 @@ class ClickHouseSeries:
         self._all: list[Client] = []
         self._lock = threading.Lock()
         self._error = ""
+        self._missing = Missing(everything=True)
         self.name = name
 
     def migrate(self) -> None:
         """Create the database and the tables that are missing."""
+        self._missing = self._look()
         tables = [create(table, DATABASE) for table in TABLES.values()]
         self._command("create tables", f"CREATE DATABASE IF NOT EXISTS {DATABASE}", *tables)
 
@@ -61,6 +68,17 @@ class ClickHouseSeries:
             return client.query_arrow(
                 sql, parameters=dict(parameters), settings=_QUERY, use_strings=True
             )
+
+    def missing(self) -> Missing:
+        return self._missing
+
+    def _look(self) -> Missing:
+        """Before tables are made. Damaged parts are put aside by the store itself on opening."""
+        tables = self.query(_THERE, {})
+        if not len(tables):
+            return Missing(everything=True)
+        broken = self.query(_BROKEN, {})["part"].to_pylist()
+        return Missing(everything=False, broken=tuple(broken))
 
     def snapshot(self) -> ClonedTables:
         self._command("clone the tables", *statements(DATABASE))
