@@ -421,3 +421,13 @@ def test_a_full_journal_leaves_nothing_behind_and_works_again_later(bench: Bench
     assert append(journal, batch(noise, keys=keys)) == 20
     assert journal.health().ok
     assert payloads(drain(reader)) == noise
+
+
+def test_what_is_held_is_not_let_go_of(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    append(journal, batch([b"1", b"2"]))
+    bench.clock.now += HOUR
+    release = journal.hold(0)
+    assert journal.trim() == 0
+    release()
+    assert journal.trim() == 2

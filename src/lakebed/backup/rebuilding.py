@@ -32,6 +32,7 @@ from lakebed.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang
 _PAUSE = 5.0  # seconds until a store that failed is tried again
 
 
@@ -77,7 +78,7 @@ class Rebuilding:
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_PATIENCE)
 
     def health(self, series: Health) -> Health:
         """The health of the series, with what there is to say about the loss."""

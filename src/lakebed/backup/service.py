@@ -14,6 +14,7 @@ from lakebed.ports import Objects
 from lakebed.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
+_PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Backups:
             running = self._running
         if running is not None and running.thread is not None:
             running.progress.cancelled = True
-            running.thread.join()
+            running.thread.join(_PATIENCE)
 
     def _run(self, objects: Objects, running: _Running, keep: int | None) -> None:
         try:

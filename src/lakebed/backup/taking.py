@@ -16,6 +16,7 @@ all the while: an append waits for nothing.
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _PIECE = 32 * 2**20  # bytes of rows in memory that one object holds, about
 _LEAST, _MOST = 1_000, 1_000_000  # rows of an object, whatever their size
+_SCRATCH = "backup-"  # how folders for files on their way are called
 _OURS = {"manifests", "catalog", "journal", "series"}
 
 
@@ -87,7 +89,9 @@ def take(stores: Stores, objects: Objects, progress: Progress | None = None) -> 
     """
     progress = progress or Progress()
     before = _before(objects, stores.lineage)
-    with tempfile.TemporaryDirectory(dir=stores.scratch, prefix="backup-") as folder:
+    for left in stores.scratch.glob(f"{_SCRATCH}*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
         return _take(stores, objects, before, progress, Path(folder))
 
 

@@ -82,7 +82,11 @@ class ClickHouseSeries:
 
     def snapshot(self) -> ClonedTables:
         self._command("clone the tables", *statements(DATABASE))
-        return ClonedTables(self, lambda: self._command("drop the clones", DROP))
+        return ClonedTables(self, self.drop_clones)
+
+    def drop_clones(self) -> None:
+        """Let go of a snapshot; of one that a killed process left, too."""
+        self._command("drop the clones", DROP)
 
     def _command(self, doing: str, *commands: str) -> None:
         with self._session(doing) as client:
@@ -152,6 +156,7 @@ def open_series(url: str, home: Path) -> ClickHouseSeries:
         path = home / url.removeprefix("chdb:").removeprefix("//")
         path.mkdir(parents=True, exist_ok=True)
         series = ClickHouseSeries(_embedded(path), f"chDB in {path}")
+        series.drop_clones()
     elif re.match(r"clickhouses?://", url):
         parts = urlsplit(url)
         series = ClickHouseSeries(_server(url), f"ClickHouse at {parts.hostname}")
