@@ -12,8 +12,8 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack, ExitStack, closing
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ import structlog
 
 from lakebed import times
 from lakebed.backup import lineage, restoring
-from lakebed.errors import Fatal, NotFound, Problem, SettingsError, StoreUnavailable, Unsupported
+from lakebed.errors import Fatal, Problem, SettingsError, StoreUnavailable
 from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Health, Identity, Journal, Objects, Series
 from lakebed.settings import MqttSource, Settings
@@ -31,7 +31,6 @@ from lakebed.settings import MqttSource, Settings
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
     from lakebed.backup.loss import Loss
-    from lakebed.backup.manifest import Manifest
     from lakebed.backup.rebuilding import Rebuilding
     from lakebed.backup.taking import Stores as BackupStores
     from lakebed.keeper.keeper import Keeper
@@ -80,10 +79,10 @@ def _sql_catalog(url: str, settings: Settings) -> Catalog:
     return open_catalog(url, settings.home)
 
 
-def _clickhouse_series(url: str, settings: Settings) -> Series:
+def _clickhouse_series(url: str, settings: Settings, make: bool) -> Series:
     from lakebed.series.clickhouse import open_series
 
-    return open_series(url, settings.home)
+    return open_series(url, settings.home, make)
 
 
 JOURNALS = {"sqlite": _sqlite_journal, "memory": _memory_journal}
@@ -104,8 +103,9 @@ def open_catalog(settings: Settings) -> Catalog:
     return _choose(CATALOGS, settings.catalog.url, "catalog")(settings.catalog.url, settings)
 
 
-def open_series(settings: Settings) -> Series:
-    return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings)
+def open_series(settings: Settings, make: bool = True) -> Series:
+    """Open the series; without `make` tables that are missing are left so."""
+    return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings, make)
 
 
 def open_objects(url: str, *, make: bool = False) -> Objects:
@@ -129,9 +129,7 @@ def _catalog_in(folder: Path) -> Catalog:
     return open_catalog("sqlite:catalog.db", folder)
 
 
-def _series_noticing(
-    settings: Settings, checkpoints: "Checkpoints"
-) -> tuple[Series, "Loss | None"]:
+def series_noticing(settings: Settings, checkpoints: "Checkpoints") -> tuple[Series, "Loss | None"]:
     """The series, and what of it is lost: the catalog's checkpoints say that there was one."""
     from lakebed.backup.loss import open_noticing
 
@@ -246,14 +244,14 @@ class Node:
     async def _open_stores(self) -> None:
         home = self.settings.home
         self._stack.callback(os.close, lock(home))
-        _check_whole(home)
+        check_whole(home)
         self.catalog = await asyncio.to_thread(open_catalog, self.settings)
         self._stack.callback(self.catalog.close)
         _ensure_admin(self.catalog, home)
         checkpoints = self.catalog.checkpoints("keeper")
-        self.series, lost = await asyncio.to_thread(_series_noticing, self.settings, checkpoints)
+        self.series, lost = await asyncio.to_thread(series_noticing, self.settings, checkpoints)
         self._stack.callback(self.series.close)
-        self.journal = await asyncio.to_thread(open_journal, self.settings, _beyond(self.catalog))
+        self.journal = await asyncio.to_thread(open_journal, self.settings, beyond(self.catalog))
         self._stack.callback(self.journal.close)
 
         self.lineage = lineage.of_home(home)
@@ -336,8 +334,16 @@ class Node:
             self.series,
             self.lineage,
             self.settings.home,
-            self.keeper.still,
+            self._still,
         )
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """For a backup: nothing is written inside, and everything is there."""
+        if self._rebuilding is not None and not self._rebuilding.done:
+            raise StoreUnavailable("the series is being rebuilt: try again when that is done")
+        with self.keeper.still():
+            yield
 
     def health(self) -> dict[str, Health]:
         """How each part is, by name."""
@@ -406,92 +412,19 @@ def lock(home: Path) -> int:
     return descriptor
 
 
-def _check_whole(home: Path) -> None:
+def check_whole(home: Path) -> None:
+    """Raises `Fatal` where stores were being exchanged when something went wrong."""
     if (home / restoring.MARK).exists():
         raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")
 
 
-# --- a home without a server ----------------------------------------------------------------------
-
-
-def back_up(settings: Settings, place: str, keep: int | None) -> dict[str, Any]:
-    """Take a backup of a home that no server runs on.
-
-    Raises:
-        NotFound: there is no catalog, so no server has ever run on it.
-    """
-    from lakebed.backup import taking
-    from lakebed.backup.service import summary
-
-    home = settings.home
-    if not places(settings).catalog.exists():
-        raise NotFound(f"{home} is not the home of a server")
-    objects = open_objects(place, make=True)
-    with ExitStack() as stack:
-        stack.callback(os.close, lock(home))
-        _check_whole(home)
-        catalog = stack.enter_context(closing(open_catalog(settings)))
-        series = stack.enter_context(closing(open_series(settings)))
-        journal = stack.enter_context(closing(open_journal(settings, _beyond(catalog))))
-        stores = taking.Stores(catalog, journal, series, lineage.of_home(home), home)
-        made = taking.take(stores, objects)
-    return summary(made, objects.place) | {"removed": taking.sweep(objects, keep)}
-
-
-def restore(
-    settings: Settings, place: str, name: str | None, replace: bool
-) -> tuple["Manifest", list[Path]]:
-    """Make a home what it was in a backup; returns that, and what was put aside."""
-    from lakebed.backup import manifest
-
-    objects = open_objects(place)
-    chosen = manifest.choose(objects, name)
-    descriptor = lock(settings.home)
-    try:
-        aside = restoring.restore(
-            objects, chosen, places(settings), partial(_series_at, settings), replace
-        )
-    finally:
-        os.close(descriptor)
-    return chosen, aside
-
-
-def _series_at(settings: Settings, path: Path) -> Series:
-    """An embedded series at another path; that of a server is where it is."""
-    if not settings.series.url.startswith("chdb:"):
-        return open_series(settings)
-    section = settings.series.model_copy(update={"url": f"chdb:{path.absolute()}"})
-    return open_series(settings.model_copy(update={"series": section}))
-
-
-def _beyond(catalog: Catalog) -> int:
+def beyond(catalog: Catalog) -> int:
     """An offset that no checkpoint has reached: where a journal that was removed begins anew.
 
     Places and versions made of offsets must grow, whatever happened to the journal's file.
     """
     parts = catalog.checkpoints("keeper", 0).get(0, [])
     return max((part.offset for part in parts), default=0)
-
-
-def places(settings: Settings) -> restoring.Places:
-    """Where the embedded stores of a home are.
-
-    Raises:
-        Unsupported: the catalog or the journal is not a file.
-    """
-    home = settings.home
-    for store, url in (("catalog", settings.catalog.url), ("journal", settings.journal.url)):
-        if not url.startswith("sqlite:"):
-            raise Unsupported(
-                f"{store}.url is {url.partition(':')[0]}:…, which has tools of its own"
-            )
-    scheme, _, series = settings.series.url.partition(":")
-    return restoring.Places(
-        home,
-        home / settings.catalog.url.removeprefix("sqlite:"),
-        home / settings.journal.url.removeprefix("sqlite:"),
-        home / series.removeprefix("//") if scheme == "chdb" else None,
-    )
 
 
 def _token_file(home: Path) -> Path:

@@ -44,10 +44,12 @@ def test_a_series_that_is_gone_is_rebuilt_from_the_journal(harm: Any, tmp_path: 
         _fill(server)
         server.kill()
         harm(server.home)
+        lakebed("doctor", "--home", str(server.home), fails=None)  # looks, and hides nothing
+        place = str(tmp_path / "backups")
+        assert "is lost" in lakebed("backup", place, "--home", str(server.home), fails=True)
         server.start()
         assert answers(server, TOPIC) == expected(TOPIC, 300)
         assert not (server.home / "series.lost.json").exists()
-        assert "the series is lost" in server.output
         server.send_batch(lines(TOPIC, 300, 400))
         eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 400))
         assert server.flow()["received"] == 400

@@ -69,6 +69,10 @@ class Rebuilding:
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
         self._release: list[Callable[[], None]] = []
 
+    @property
+    def done(self) -> bool:
+        return self._loss.done
+
     def start(self) -> None:
         if not self._loss.done:
             firsts = [first for first, _ in self._parts.journal.extent().values()]

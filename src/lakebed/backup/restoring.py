@@ -168,6 +168,8 @@ def _exchange(places: Places, new: Path, manifest: Manifest) -> list[Path]:
     if places.series is not None:
         aside += [put_aside(places.series, suffix)] if places.series.exists() else []
         rename(new / "series", places.series)
+    for note in places.home.glob("series.lost.*"):  # of the former series
+        remove_file(note)
     lineage.save(places.home, lineage.of_home(places.home).fork(manifest))
     remove_file(places.home / MARK)
     return aside

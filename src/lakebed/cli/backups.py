@@ -40,9 +40,9 @@ def backup(
         at = running.http if running is not None and url == URL else url
         ended = _ask(at, token, home, place, keep)
     else:
-        from lakebed import wiring
+        from lakebed import offline
 
-        ended = wiring.back_up(_settings(home, config), place, keep)
+        ended = offline.back_up(_settings(home, config), place, keep)
     typer.echo(
         f"{ended['name']}: {ended['messages']} messages, {ended['rows']} rows,"
         f" {output.size(ended['bytes'])}, of which {output.size(ended['new_bytes'])} are new"
@@ -119,9 +119,9 @@ def restore(
     ] = False,
 ) -> None:
     """Make a home what it was in a backup. No server may run on it."""
-    from lakebed import wiring
+    from lakebed import offline
 
-    found, aside = wiring.restore(_settings(home, config), _absolute(place), name, replace)
+    found, aside = offline.restore(_settings(home, config), _absolute(place), name, replace)
     typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
     for path in aside:
         output.note(f"what was there is now {path}")

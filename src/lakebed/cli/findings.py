@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,7 +208,7 @@ def _stores(settings: Settings) -> Iterator[Finding]:
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
         "catalog": (settings.catalog.url, wiring.open_catalog),
-        "series": (settings.series.url, wiring.open_series),
+        "series": (settings.series.url, partial(wiring.open_series, make=False)),
         "journal": (settings.journal.url, wiring.open_journal),
     }
     for part, (url, open_store) in opening.items():

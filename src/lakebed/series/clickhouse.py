@@ -145,8 +145,11 @@ class ClickHouseSeries:
         self._idle.put(client)
 
 
-def open_series(url: str, home: Path) -> ClickHouseSeries:
+def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
+
+    Args:
+        make: whether to make tables that are missing; without it they are left to be missed.
 
     Raises:
         SettingsError: the URL is none of these.
@@ -163,7 +166,8 @@ def open_series(url: str, home: Path) -> ClickHouseSeries:
     else:
         what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
         raise SettingsError(Problem("series.url", what))
-    series.migrate()
+    if make:
+        series.migrate()
     return series
 
 
