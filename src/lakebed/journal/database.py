@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lakebed.errors import Fatal
+from lakebed.files import sync_folder
 
 APPLICATION = 0x4C616B65  # "Lake"
 VERSION = 1
@@ -127,12 +128,3 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if connection.execute("PRAGMA query_only").fetchone()[0] != 1:
         raise Fatal("SQLite does not accept query_only=1")
     return connection
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a file's own fsync does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

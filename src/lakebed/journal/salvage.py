@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from lakebed.errors import Fatal
+from lakebed.files import sync_folder
 from lakebed.journal import database
 from lakebed.journal.pages import PageScan, wal_commits
 from lakebed.times import Micros
@@ -144,7 +145,7 @@ def _salvage(path: Path, now: Micros) -> sqlite3.Connection:
     with suppress(FileNotFoundError):
         os.replace(_wal_copy(path), f"{aside}-wal")  # as it was found
     Path(f"{path}-shm").unlink(missing_ok=True)
-    database.sync_folder(path.parent)
+    sync_folder(path.parent)
     fresh = database.open_writer(path)
     fresh.execute("BEGIN IMMEDIATE")
     with closing(PageScan(aside)) as scan:  # before SQLite, which may let go of the WAL

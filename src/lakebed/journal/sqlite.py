@@ -22,12 +22,13 @@ import numpy as np
 from lakebed import settings, times
 from lakebed.errors import Conflict, JournalFull, NotFound
 from lakebed.journal import blocks, care, database, identities, salvage
+from lakebed.journal.copying import SqliteSnapshot
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.journal.writer import Writer
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Damage, Health, Place
+from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
 from lakebed.times import SECOND, Micros
 
 _TRIM_ROWS = 256  # batches let go of in one transaction,
@@ -84,6 +85,7 @@ class SqliteJournal:
         self._refused = ""  # why the last append found no room
         self._live: set[str] = set()
         self._closed = False
+        self._holds: list[int] = []  # offsets from which on snapshots need the log
         self.changed = threading.Condition()
         self._writer = Writer(connection, self._suspect)
 
@@ -230,7 +232,7 @@ class SqliteJournal:
         if _used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
-            floor = min(self._places.values(), default=self.end)
+            floor = min([*self._places.values(), *self._holds], default=self.end)
             first, end = self._first, self.end
         rows = connection.execute(
             "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
@@ -255,6 +257,28 @@ class SqliteJournal:
     def _expire(self, connection: sqlite3.Connection) -> int:
         oldest = self._clock() - self._options.id_horizon
         return identities.expire(connection, oldest, _TRIM_KEYS)
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def snapshot(self) -> JournalSnapshot:
+        return self._writer.submit(lambda _: SqliteSnapshot(self._path, *self._held())).result()
+
+    def hold(self, offset: int) -> Callable[[], None]:
+        with self.changed:
+            self._holds.append(offset)
+
+        def release() -> None:
+            with self.changed:
+                self._holds.remove(offset)
+
+        return release
+
+    def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
+        """On the writer's thread, so between two appends: where everything stands."""
+        with self.changed:
+            places = dict(self._places)
+            start = max(self._first, min(places.values(), default=self.end))
+        return places, start, self.end, self._clock(), self.hold(start)
 
     # --- damage -----------------------------------------------------------------------------------
 

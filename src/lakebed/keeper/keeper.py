@@ -10,8 +10,10 @@ interpreter lock, and so it never holds up the loop that acknowledges messages.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from itertools import groupby
 
 import structlog
@@ -38,6 +40,14 @@ _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
 _FORGET = 30.0  # seconds a request to delete waits for its turn
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
+_STILL = 60.0  # seconds in which a keeper at work comes to rest
+
+
+class _Pause:
+    """Somebody who asks the keeper to stand still, and says when it may go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
 
 
 class Keeper:
@@ -63,6 +73,7 @@ class Keeper:
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
         self._clock, self._on_failure = clock, on_failure
+        self._pauses: deque[_Pause] = deque()
         self._adopted = threading.Condition()
         self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
@@ -105,6 +116,27 @@ class Keeper:
             raise Unavailable(f"the keeper waits for a store: {self._stores.failing}") from None
         except CancelledError:
             raise Unavailable("the keeper is stopping") from None
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Everything read is written and saved, and nothing is written inside: for a backup.
+
+        Raises:
+            Unavailable: the keeper is not running, or its stores do not answer.
+        """
+        pause = _Pause()
+        self._pauses.append(pause)
+        self._consumer.wake()
+        try:
+            deadline = time.monotonic() + _STILL
+            while not pause.reached.wait(0.1):
+                if not self._thread.is_alive() or time.monotonic() > deadline:
+                    raise Unavailable(self._stores.failing or "the keeper does not come to rest")
+            yield
+            if self._stop.is_set():  # it may have gone on to write what it still had
+                raise Unavailable("the server is stopping")
+        finally:
+            pause.over.set()
 
     def stop(self, timeout: float) -> None:
         """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
@@ -179,6 +211,8 @@ class Keeper:
         now = self._clock() - _SETTLE if everything else _newest(entries)
         self._write(now)
         self._forget(asked, now, nothing_more=not entries)
+        if self._pauses:
+            self._rest()
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
 
@@ -262,6 +296,20 @@ class Keeper:
             shard.flush(on_grid)
             done[partition] = shard.checkpoint(now)
         self._consumer.commit(done)
+
+    def _rest(self) -> None:
+        """Write and save all that waits, then do nothing for as long as somebody asks for it."""
+        now = self._clock()
+        done = {}
+        for partition, shard in self._shards.items():
+            shard.flush(now, final=True)
+            done[partition] = shard.checkpoint(now, final=True)
+        self._consumer.commit(done)
+        while self._pauses:
+            pause = self._pauses.popleft()
+            pause.reached.set()
+            while not pause.over.wait(0.1) and not self._stop.is_set():
+                pass
 
     def _finish(self) -> None:
         """Read what was acknowledged before the stop, then write all that waits."""

@@ -95,6 +95,9 @@ class LastValues:
             self._ids.get(code, ""),
         )
 
+    def rewrite(self) -> None:
+        pass  # nothing in memory is also in the series
+
     def snapshot(self) -> bytes:
         codes = np.flatnonzero(self._time != _NEVER)
         columns = [codes, *(column[codes] for column in self._columns())]
