@@ -4,6 +4,7 @@ import json
 import platform
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -110,6 +111,7 @@ class Usage:
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self._start = self._cpu()
+        self._threads = self._by_thread()
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()
@@ -119,6 +121,28 @@ class Usage:
     def cpu(self) -> float:
         """CPU seconds since this was made."""
         return self._cpu() - self._start
+
+    @property
+    def by_thread(self) -> dict[str, float]:
+        """CPU seconds since this was made, by what the threads are for."""
+        found = {"event loop": 0.0, "journal": 0.0, "keeper": 0.0, "engine and others": 0.0}
+        names = {"journal-writer": "journal", "keeper": "keeper"}
+        for thread, (name, seconds) in self._by_thread().items():
+            part = "event loop" if thread == self._process.pid else names.get(name)
+            spent = seconds - self._threads.get(thread, ("", 0.0))[1]
+            found[part or "engine and others"] += spent
+        found["engine and others"] = self.cpu - sum(
+            list(found.values())[:3]
+        )  # with those that ended
+        return found
+
+    def _by_thread(self) -> dict[int, tuple[str, float]]:
+        found = {}
+        for thread in self._process.threads():
+            task = Path(f"/proc/{self._process.pid}/task/{thread.id}/comm")
+            with suppress(OSError):
+                found[thread.id] = task.read_text().strip(), thread.user_time + thread.system_time
+        return found
 
     @property
     def rss_mib(self) -> float:

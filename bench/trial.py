@@ -76,6 +76,7 @@ class Trial:
                 _received(server, load.messages)
             visible = lag.finish()
         stored, cpu, peak = visible - sent.began, usage.cpu, usage.peak_mib
+        threads = {f"of it {name}": s / load.messages * 1e6 for name, s in usage.by_thread.items()}
         extra = further() if further else {}
         _kept(server, load.messages + lag.sent)
         n = load.messages
@@ -84,6 +85,7 @@ class Trial:
             **({"acknowledged msg/s": n / sent.seconds} if load.qos else {}),
             "stored msg/s": n / stored,
             "server CPU µs/msg": cpu / n * 1e6,
+            **threads,
             "generator CPU µs/msg": sent.cpu / n * 1e6,
             **({"ack p50 ms": sent.wait(0.5) * 1e3, "ack p99 ms": sent.wait(0.99) * 1e3}
                if load.qos else {}),

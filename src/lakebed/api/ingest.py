@@ -46,6 +46,7 @@ PATIENCE = 5.0
 
 SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
+_SENDERS = 100  # identities whose topics are remembered
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 ACCEPTED = b'{"accepted":1}'
 """The answer to a single message."""
@@ -68,6 +69,7 @@ class Ingest:
         self._largest_body = services.settings.http.max_body
         self._channels: dict[bytes, tuple[Identity, Channel]] = {}
         self._plans: dict[bytes, Plan] = {}
+        self._senders: dict[Identity, lines.Sender] = {}
         self._routes: dict[str, Handler] = {
             MESSAGES: self._message,
             BATCH: self._batch,
@@ -191,7 +193,14 @@ class Ingest:
         await _answer_many(send, found)
 
     def _sender(self, identity: Identity) -> lines.Sender:
-        return lines.Sender(identity, self._access.may_publish, self._largest_payload)
+        """Remembered with the topics it sent to."""
+        sender = self._senders.get(identity)
+        if sender is None:
+            if len(self._senders) >= _SENDERS:
+                self._senders.clear()
+            sender = lines.Sender(identity, self._access.may_publish, self._largest_payload)
+            self._senders[identity] = sender
+        return sender
 
     async def _identify(self, headers: Headers) -> Identity:
         token = bearer(headers.get(b"authorization", b""))

@@ -32,6 +32,7 @@ LONGEST_ID = 1024
 """Bytes of a message id."""
 
 _QUOTE = 0x22
+_REMEMBERED = 50_000  # topics of one sender
 
 Message: TypeAlias = tuple[Channel, bytes, Micros, str]
 """Channel, payload, event time and id."""
@@ -95,7 +96,7 @@ class Columns:
 
 
 class Sender:
-    """Whose messages these are: finds the channel of a topic, once per topic."""
+    """Whose messages these are: finds the channel of a topic, once per topic. Any thread."""
 
     def __init__(
         self, identity: Identity, may_publish: Callable[[Identity, str], bool], limit: int
@@ -112,6 +113,8 @@ class Sender:
             check_topic(topic)
             if not self._may_publish(self.identity, topic):
                 raise Denied(f"this token may not publish to {topic!r}")
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
             known = self.known[topic] = Channel(self.identity.owner, topic)
         return known
 

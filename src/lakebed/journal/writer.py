@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lakebed.errors import JournalFailed, JournalFull
+from lakebed.threads import name_this_thread
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -112,6 +113,7 @@ class Writer:
     # --- on the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        name_this_thread("journal-writer")
         while not (self._closing and self._jobs.empty()):
             try:
                 lazy = self._places and self.failure is None

@@ -27,12 +27,13 @@ from lakebed.messages import Entry
 from lakebed.ports import Catalog, Health, Journal, Series
 from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
+from lakebed.threads import name_this_thread
 from lakebed.times import Micros
 from lakebed.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
 
-_LINGER = 0.02  # seconds between two polls while little arrives: small entries are joined
+_LINGER = 0.05  # seconds between two polls while little arrives: small entries are joined
 _TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
 _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
@@ -180,6 +181,7 @@ class Keeper:
     # --- the loop --------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        name_this_thread("keeper")
         try:
             self._consumer.subscribe(self)
             while not self._stop.is_set():

@@ -119,6 +119,8 @@ class Access:
             identity = await asyncio.to_thread(self._tokens.identify, token)
         if identity is None:
             self._known.drop(key)
+        elif identity == (before := self._known.last(key)):
+            identity = before  # the same object: what others have found out by it stays good
         (self._unknown if identity is None else self._known).put(key, identity, until)
         return identity
 
@@ -142,6 +144,10 @@ class _Answers:
     def left(self, key: bytes, moment: float) -> float:
         """Seconds for which an answer stays good."""
         return self._answers.get(key, (moment, None))[0] - moment
+
+    def last(self, key: bytes) -> Identity | None:
+        """The newest answer, however old."""
+        return self._answers.get(key, (0.0, None))[1]
 
     def drop(self, key: bytes) -> None:
         self._answers.pop(key, None)
