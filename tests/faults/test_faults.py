@@ -120,6 +120,7 @@ def test_after_a_failed_fsync_the_process_acknowledges_nothing_and_leaves_saying
 ) -> None:
     server = start(Fault(SYNC, errno.EIO), nth=25)
     answers = [send(server, i) for i in range(60)]
+    assert 503 in answers, "the one that waited is told"
     acknowledged = answers.index(next(status for status in answers if status != 202))
     assert acknowledged > 0
     assert 202 not in answers[acknowledged:]
