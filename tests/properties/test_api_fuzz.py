@@ -140,14 +140,14 @@ def test_no_body_breaks_the_intake(
 
 WORDS = st.sampled_from(
     ["number", "text", "json", "window", "aggregate", "archive", "last_n", "last_value", "24h",
-     "1s", "15m", "7m", "-1h", "sum", "p95", "Europe/Berlin", "Mars/Base", "#", "a/+", "a/#/b", "/x", "",
-     "2026-01-01T00:00:00Z", "64KiB", "1e400"]
+     "1s", "15m", "7m", "-1h", "sum", "p95", "Europe/Berlin", "Mars/Base", "#", "a/+", "a/#/b",
+     "/x", "", "2026-01-01T00:00:00Z", "64KiB", "1e400"]
 )  # fmt: skip
 VALUES = WORDS | JSON | st.lists(WORDS, max_size=3)
 KEYS = ["name", "topics", "type", "at", "time_at", "keep", "for", "buffer", "every", "functions",
         "active", "count", "timezone", "filter", "transform"]  # fmt: skip
-INNER = ["max_rate", "unique", "min", "max", "allow", "deny", "max_size", "scale", "offset", "round",
-         "slice", "from", "until", "other"]  # fmt: skip
+INNER = ["max_rate", "unique", "min", "max", "allow", "deny", "max_size", "scale", "offset",
+         "round", "slice", "from", "until", "other"]  # fmt: skip
 PARTS = st.dictionaries(st.sampled_from(INNER), VALUES, max_size=4)
 RIGHT = {"name": "p", "topics": ["#"], "type": "number", "keep": "archive"}
 DOCUMENTS = st.builds(
