@@ -1,5 +1,6 @@
 """What the API stands on. `wiring.py` puts it together."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,7 +20,13 @@ Delivery = list[tuple[str, bytes, Micros, Micros]]
 
 
 class Intake(Protocol):
-    """The part of `sources.intake.Intake` that requests need."""
+    """The part of `sources.intake.Intake` that requests need.
+
+    Attributes:
+        waiting: futures that get an exception when what they wait for does not come.
+    """
+
+    waiting: "set[asyncio.Future[None]]"
 
     @property
     def is_open(self) -> bool: ...

@@ -73,9 +73,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises:
         sqlite3.DatabaseError: it is damaged.
+        OSError: its name cannot be made durable.
         Fatal: it is something else's, or of a newer version.
     """
-    new = not path.exists()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         _check_kind(connection, path)
@@ -89,12 +89,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION};"
                 f" PRAGMA user_version={VERSION}; COMMIT"
             )
+        # at every start: an earlier one may have failed right here, and SQLite, which does the
+        # same for its WAL, passes over an error of it
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
     except BaseException:
         connection.close()
         raise
-    if new:
-        sync_folder(path.parent)
-        sync_folder(path.parent.parent)
     return connection
 
 

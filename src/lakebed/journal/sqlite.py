@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import Conflict, JournalFull, NotFound
+from lakebed.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.journal import blocks, care, database, identities, salvage
 from lakebed.journal.copying import SqliteSnapshot
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
-from lakebed.journal.writer import Writer
+from lakebed.journal.writer import Writer, is_malformed
 from lakebed.messages import Batch, Channel, Entry
 from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
 from lakebed.times import SECOND, Micros
@@ -68,11 +68,31 @@ class SqliteJournal:
         self._recent = Recent(cache)
         self._lock_descriptor = database.lock(path)
         try:
-            connection = salvage.open_or_salvage(path, clock())
+            self._open(begin)
         except BaseException:
             os.close(self._lock_descriptor)
             raise
+        self._refused = ""  # why the last append found no room
+        self._live: set[str] = set()
+        self._closed = False
+        self._holds: list[int] = []  # offsets from which on snapshots need the log
+        self.changed = threading.Condition()
+
+    def _open(self, begin: int, again: bool = True) -> None:
+        path = self._path
+        connection = salvage.open_or_salvage(path, self._clock())
         self._blocks = Blocks(path, self._set_aside, self._suspect)
+        try:
+            self._look(connection, begin)
+            self._writer = Writer(connection, self._suspect)
+        except sqlite3.Error as error:
+            connection.close()
+            if not (again and is_malformed(error)):
+                raise Fatal(f"the journal {path} cannot be opened: {error}") from None
+            self._suspect()
+            self._open(begin, again=False)
+
+    def _look(self, connection: sqlite3.Connection, begin: int) -> None:
         self._places = _places(connection)
         self._first, self.end = _extent(connection)
         if begin > self.end:
@@ -82,12 +102,6 @@ class SqliteJournal:
         self._damaged = _damaged(connection)
         self._used = _used(connection)
         self._fsync = database.fsync_mode(connection)
-        self._refused = ""  # why the last append found no room
-        self._live: set[str] = set()
-        self._closed = False
-        self._holds: list[int] = []  # offsets from which on snapshots need the log
-        self.changed = threading.Condition()
-        self._writer = Writer(connection, self._suspect)
 
     # --- append -----------------------------------------------------------------------------------
 
