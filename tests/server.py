@@ -38,7 +38,7 @@ class Server:
     ) -> None:
         self.home = home
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
-        self._settings = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
+        self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
         self._process: subprocess.Popen[bytes] | None = None
         # A client of its own for every request would load all certificates each time. Connections
         # are not kept: a server that was killed would leave stale ones.
@@ -57,6 +57,12 @@ class Server:
         return self._process.pid
 
     def start(self) -> "Server":
+        self.spawn()
+        self._wait_ready()
+        return self
+
+    def spawn(self) -> None:
+        """Start the process and do not wait for it."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -66,10 +72,8 @@ class Server:
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | self._settings,
+                env=os.environ | self.environment,
             )  # fmt: skip
-        self._wait_ready()
-        return self
 
     def _wait_ready(self) -> None:
         assert self._process is not None
