@@ -21,7 +21,7 @@ from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import Entry
 from lakebed.ports import Catalog, Health, Journal, Series
 from lakebed.settings import Settings
-from lakebed.times import Micros
+from lakebed.times import LATEST, Micros
 from lakebed.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,7 @@ _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by t
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
+_STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 
 
@@ -58,6 +59,7 @@ class Keeper:
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
         self._clock, self._on_failure = clock, on_failure
+        self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
         self._adopted = threading.Condition()
         self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
@@ -140,9 +142,11 @@ class Keeper:
         everything = read < self._settings.keeper.read // 2
         self._adopt(before)
         self._absorb(entries)
-        # "now" for windows and buffers: while behind, the journal's time, not the wall's
-        now = self._clock() - _SETTLE if everything else _newest(entries)
-        self._write(now)
+        # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
+        # nothing was received later than now, whatever a clock that was set back had shown
+        now = self._clock() - _SETTLE
+        now = now if everything else min(now, _newest(entries))
+        self._write(now, self._set_back(before, entries))
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
 
@@ -194,12 +198,22 @@ class Keeper:
                 # a journal near its limit by the span it is asked to keep is left half its reach
                 shard.let_go(end if used >= 0.9 else (first + end) // 2, now)
 
-    def _write(self, now: Micros) -> None:
+    def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
+        """Whether the clock shows less than it did: what is due by it may be due in hours.
+
+        What waits is written then, and waits anew by the clock as it is.
+        """
+        set_back = now < self._latest - _STEP
+        newest = max((int(entry.batch.received.max()) for entry in entries), default=now)
+        self._latest = now if set_back else max(now, newest, self._latest)
+        return set_back
+
+    def _write(self, now: Micros, set_back: bool) -> None:
         self._make_room(now)
         on_grid = now // _TICK * _TICK
         done = {}
         for partition, shard in self._shards.items():
-            shard.flush(on_grid)
+            shard.flush(on_grid, final=set_back)
             done[partition] = shard.checkpoint(now)
         self._consumer.commit(done)
 
