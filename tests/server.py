@@ -31,7 +31,13 @@ class Server:
     Args:
         home: the home directory; a second Server on the same home continues the first.
         settings: environment settings, such as {"LIMITS__PAYLOAD": "1KiB"}.
+
+    Attributes:
+        environment: what it is started with beside this process's own.
+        module: what is run: the command, or one that changes something and then is the command.
     """
+
+    module = "lakebed.cli.main"
 
     def __init__(
         self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
@@ -67,7 +73,7 @@ class Server:
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "lakebed.cli.main", "up", "--home", str(self.home),
+                    sys.executable, "-m", self.module, "up", "--home", str(self.home),
                     "--http", f"127.0.0.1:{self.http_port}",
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],

@@ -8,9 +8,11 @@ import base64
 import itertools
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -68,6 +70,9 @@ class Sender(threading.Thread):
         except BaseException as error:
             self._error = error
 
+    def break_connection(self) -> None:
+        """Where there is one that lasts."""
+
     def _work(self) -> None:
         raise NotImplementedError
 
@@ -114,11 +119,18 @@ class MqttSender(Sender):
             oracle, name, seed, ids=ids, timed=ids, repeats="never" if qos == 2 or ids else plain
         )
         self._server, self._port, self._qos, self._version = server, port, qos, version
+        self._client = clients.paho_client(server, name, version)
         self._answers: SimpleQueue[int] = SimpleQueue()
         self._waiting: dict[int, int] = {}  # packet identifier -> number
 
+    def break_connection(self) -> None:
+        connection = self._client.socket()
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def _work(self) -> None:
-        client = clients.paho_client(self._server, self.name, self._version)
+        client = self._client
         # called with paho's locks held: takes none of ours
         client.on_publish = lambda _c, _d, packet, _reason, _more: self._answers.put(packet)
         session = clients.session(self._version, self.name)

@@ -2,8 +2,11 @@
 
 import random
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from tests.crash import promises
 from tests.crash.broker import Mosquitto
@@ -64,8 +67,16 @@ class World:
         self.broker.stop()
 
     def _joined(self, source: str) -> bool:
-        parts = self.server.get("/readyz")["parts"]
-        return bool(parts[f"source {source}"]["message"] == "connected")
+        return bool(self.parts()[f"source {source}"]["message"] == "connected")
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """What /readyz says of each part, be it ready or not; nothing while nobody answers."""
+        try:
+            answer = self.server.request("GET", "/readyz").json()
+        except httpx.HTTPError:
+            return defaultdict(lambda: {"ok": False, "message": "no answer"})
+        found: dict[str, dict[str, Any]] = answer["parts"]
+        return found
 
     def send(self) -> None:
         """Let all kinds of clients begin."""
@@ -93,6 +104,12 @@ class World:
 
     def kill(self) -> None:
         self.server.kill()
+        self.oracle.died()
+
+    def break_connections(self) -> None:
+        """Cut every MQTT connection in the middle of whatever it does."""
+        for sender in self.senders:
+            sender.break_connection()
         self.oracle.died()
 
     def live_a_moment(self) -> None:
