@@ -103,6 +103,7 @@ def test_a_clock_that_steps_back_and_forth_by_hours(world: World, tmp_path: Path
             world.server.start()
     weather.clock(-6)
     world.finish()
+    world.check()
     weather.clock(0)
     _in_the_end_all_is_there(world)
 
