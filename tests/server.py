@@ -184,9 +184,13 @@ class Server:
         answer: dict[str, Any] = self.get("/api/v1/flow")
         return answer
 
-    def settle(self, until: Callable[[dict[str, Any]], bool] = lambda flow: True) -> dict[str, Any]:
+    def settle(
+        self,
+        until: Callable[[dict[str, Any]], bool] = lambda flow: True,
+        seconds: float = SETTLE,
+    ) -> dict[str, Any]:
         """Wait until nothing is in flight and `until` holds of the flow; the sum is checked."""
-        deadline = time.monotonic() + SETTLE
+        deadline = time.monotonic() + seconds
         while True:
             flow = self.flow()
             assert_sum(flow)

@@ -28,7 +28,7 @@ from tests.server import Server
 PATIENCE = 120.0  # seconds until the last answer must be there
 _WAITING = 400  # messages without an answer at which a sender waits
 _PAUSE = (0.02, 0.3)  # seconds between two bursts: least, most
-_BURST = 12  # messages at most
+_BURST = 8  # messages at most
 _numbers = itertools.count(1)
 
 

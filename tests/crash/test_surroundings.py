@@ -58,7 +58,7 @@ def test_a_series_store_that_is_away_for_a_day(world: World, tmp_path: Path) -> 
     """The journal grows to its limit, senders are held back; a kill later all goes on."""
     store, weather = SeriesStore(world.server), Weather(world.server, tmp_path)
     world.server.environment |= {
-        "LAKEBED__JOURNAL__LIMIT": "1MiB",
+        "LAKEBED__JOURNAL__LIMIT": "768KiB",
         "LAKEBED__KEEPER__READ": "50000",  # what has gathered is worked off at full speed
         "LAKEBED__KEEPER__BUFFER_ROWS": "50000",
     }

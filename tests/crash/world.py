@@ -123,11 +123,12 @@ class World:
         self.kill()
 
     def finish(self) -> None:
-        """The faults have stopped: all senders come to their end, with an answer to everything."""
+        """The faults have stopped: all senders come to their end, and the keeper catches up."""
         if self.editor is not None:
             self.editor.finish()
         for sender in self.senders:
             sender.finish()
+        self.server.settle(seconds=promises.SETTLE)
 
     def check(self) -> None:
         promises.check_everything(self.server, self.oracle)
