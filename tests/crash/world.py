@@ -58,7 +58,7 @@ class World:
         turning, short = promises.TURNING[0], promises.SHORT
         self.server.put_policies([promises.EVERYTHING, *promises.POLICIES, turning, short])
         # from now on the broker keeps for us what it gets
-        eventually(lambda: self._joined("one") and self._joined("two"))
+        eventually(lambda: self._joined("one") and self._joined("two"), 90)
         self.kill()
         return self
 
