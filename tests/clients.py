@@ -67,14 +67,15 @@ class Paho(paho.Client):
     """
 
     def _messages_reconnect_reset_out(self) -> None:
-        released = [
-            message
-            for message in self._out_messages.values()
-            if message.state == MessageState.MQTT_MS_RESEND_PUBREL
-        ]
-        super()._messages_reconnect_reset_out()
-        for message in released:
-            message.state = MessageState.MQTT_MS_RESEND_PUBREL
+        with self._out_message_mutex:  # reentrant; the user's thread adds messages meanwhile
+            released = [
+                message
+                for message in self._out_messages.values()
+                if message.state == MessageState.MQTT_MS_RESEND_PUBREL
+            ]
+            super()._messages_reconnect_reset_out()
+            for message in released:
+                message.state = MessageState.MQTT_MS_RESEND_PUBREL
 
 
 def paho_client(server: Server, client_id: str, version: int) -> Paho:
