@@ -379,11 +379,11 @@ class Node:
 
     async def _trim(self) -> None:
         while True:
-            await asyncio.sleep(_TRIM_EVERY)
             try:
                 await asyncio.to_thread(self.journal.trim)
             except StoreUnavailable as error:
                 log.warning("journal not trimmed", error=str(error))
+            await asyncio.sleep(_TRIM_EVERY)
 
     async def _expire(self) -> None:
         from lakebed.keeper.stores import expire_letters

@@ -78,6 +78,7 @@ class LastValues:
         codes = np.flatnonzero(self._waits if final else ripe)
         self._waits[codes] = False
         self._written[codes] = now
+        np.minimum(self._written, now, out=self._written)  # nothing was written later than now
         return Writes(last=[self._last_value(code) for code in codes.tolist()])
 
     def _last_value(self, code: int) -> LastValue:
