@@ -7,13 +7,19 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: up test check fix bench lock clean install
+.PHONY: up test soak nightly check fix bench lock clean install
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
 
 test: install          ## all tests, quick and slow
 	$(RUN)/pytest -q -n 3 --dist loadfile
+
+nightly: install       ## the tests that can go on for ever, for hours: 10,000 examples and more of each
+	LAKEBED_NIGHTLY=1 $(RUN)/pytest -q tests/properties tests/faults
+
+soak: install          ## the attacks of tests/crash in the numbers that take hours; prints its seed
+	LAKEBED_SOAK=1 LAKEBED_SEED=$${LAKEBED_SEED:-$$RANDOM} $(RUN)/pytest -q -rP tests/crash
 
 check: install         ## what the machine can say about the code without running it
 	$(RUN)/ruff check .

@@ -40,10 +40,10 @@ def publish_by_paho(
     With MQTT 5 every message carries its id, and its time where the payload has none. The session
     is kept: what is unacknowledged when the connection breaks is sent again.
     """
-    client = _paho_client(server, client_id, version)
+    client = paho_client(server, client_id, version)
     acknowledged: set[int] = set()
     client.on_publish = lambda _client, _data, number, _reason, _more: acknowledged.add(number)
-    client.connect("127.0.0.1", server.mqtt_port, keepalive=30, **_session(version, client_id))
+    client.connect("127.0.0.1", server.mqtt_port, keepalive=30, **session(version, client_id))
     client.loop_start()
     try:
         for sent, reading in enumerate(readings):
@@ -59,7 +59,7 @@ def publish_by_paho(
         client.loop_stop()
 
 
-class _Paho(paho.Client):
+class Paho(paho.Client):
     """paho as it is, but for one fault of its version 2.2.
 
     At its second attempt to reconnect in a row it no longer knows that it had sent PUBREL, and
@@ -67,20 +67,21 @@ class _Paho(paho.Client):
     """
 
     def _messages_reconnect_reset_out(self) -> None:
-        released = [
-            message
-            for message in self._out_messages.values()
-            if message.state == MessageState.MQTT_MS_RESEND_PUBREL
-        ]
-        super()._messages_reconnect_reset_out()
-        for message in released:
-            message.state = MessageState.MQTT_MS_RESEND_PUBREL
+        with self._out_message_mutex:  # reentrant; the user's thread adds messages meanwhile
+            released = [
+                message
+                for message in self._out_messages.values()
+                if message.state == MessageState.MQTT_MS_RESEND_PUBREL
+            ]
+            super()._messages_reconnect_reset_out()
+            for message in released:
+                message.state = MessageState.MQTT_MS_RESEND_PUBREL
 
 
-def _paho_client(server: Server, client_id: str, version: int) -> paho.Client:
+def paho_client(server: Server, client_id: str, version: int) -> Paho:
     protocol = paho.MQTTv5 if version == 5 else paho.MQTTv311
     kept = {} if version == 5 else {"clean_session": False}
-    client = _Paho(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, **kept)
+    client = Paho(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, **kept)
     client.username_pw_set("device", server.token)
     client.max_inflight_messages_set(200)
     client.max_queued_messages_set(0)
@@ -88,7 +89,7 @@ def _paho_client(server: Server, client_id: str, version: int) -> paho.Client:
     return client
 
 
-def _session(version: int, client_id: str) -> dict[str, Any]:
+def session(version: int, client_id: str) -> dict[str, Any]:
     if version != 5:
         return {}
     properties = Properties(PacketTypes.CONNECT)

@@ -31,14 +31,20 @@ class Server:
     Args:
         home: the home directory; a second Server on the same home continues the first.
         settings: environment settings, such as {"LIMITS__PAYLOAD": "1KiB"}.
+
+    Attributes:
+        environment: what it is started with beside this process's own.
+        module: what is run: the command, or one that changes something and then is the command.
     """
+
+    module = "lakebed.cli.main"
 
     def __init__(
         self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
     ) -> None:
         self.home = home
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
-        self._settings = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
+        self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
         self._process: subprocess.Popen[bytes] | None = None
         # A client of its own for every request would load all certificates each time. Connections
         # are not kept: a server that was killed would leave stale ones.
@@ -57,19 +63,23 @@ class Server:
         return self._process.pid
 
     def start(self) -> "Server":
+        self.spawn()
+        self._wait_ready()
+        return self
+
+    def spawn(self) -> None:
+        """Start the process and do not wait for it."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "lakebed.cli.main", "up", "--home", str(self.home),
+                    sys.executable, "-m", self.module, "up", "--home", str(self.home),
                     "--http", f"127.0.0.1:{self.http_port}",
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | self._settings,
+                env=os.environ | self.environment,
             )  # fmt: skip
-        self._wait_ready()
-        return self
 
     def _wait_ready(self) -> None:
         assert self._process is not None
@@ -174,9 +184,13 @@ class Server:
         answer: dict[str, Any] = self.get("/api/v1/flow")
         return answer
 
-    def settle(self, until: Callable[[dict[str, Any]], bool] = lambda flow: True) -> dict[str, Any]:
+    def settle(
+        self,
+        until: Callable[[dict[str, Any]], bool] = lambda flow: True,
+        seconds: float = SETTLE,
+    ) -> dict[str, Any]:
         """Wait until nothing is in flight and `until` holds of the flow; the sum is checked."""
-        deadline = time.monotonic() + SETTLE
+        deadline = time.monotonic() + seconds
         while True:
             flow = self.flow()
             assert_sum(flow)

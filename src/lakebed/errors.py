@@ -8,6 +8,7 @@
     │   └── Unauthenticated  the caller is nobody we know  (HTTP 401)
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
+    │   └── Unsupported    a store of this kind cannot do this: use another way
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
     │   ├── StoreUnavailable  a store does not answer or refuses for now
     │   └── JournalFull       the journal has reached its limit, or its disk is full
@@ -80,6 +81,10 @@ class NotFound(LakebedError):
 
 class Conflict(LakebedError):
     status = 409
+
+
+class Unsupported(Conflict):
+    pass
 
 
 class Unavailable(LakebedError):

@@ -11,9 +11,10 @@ nowhere else. And nothing on this side of a port may ask which adapter it got.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -142,7 +143,34 @@ class Journal(Protocol):
         """An operator has seen the damage: be healthy again."""
         ...
 
+    def hold(self, offset: int) -> Callable[[], None]:
+        """Keep `trim` from what stands at or behind `offset`, until the returned call."""
+        ...
+
+    def snapshot(self) -> "JournalSnapshot":
+        """What a backup takes: the log as of now. Close it soon, it keeps `trim` waiting.
+
+        Raises:
+            Unsupported: this journal has a way of its own to be backed up.
+        """
+        ...
+
     def health(self) -> "Health": ...
+
+    def close(self) -> None: ...
+
+
+class JournalSnapshot(Protocol):
+    """Attributes:
+    start, end: the offsets it holds, by partition; from the place of the slowest consumer on.
+    """
+
+    start: Mapping[int, int]
+    end: Mapping[int, int]
+
+    def write(self, path: Path) -> None:
+        """Write it, with ids and places of consumers, into a new file: a journal by itself."""
+        ...
 
     def close(self) -> None: ...
 
@@ -216,7 +244,56 @@ class Series(Protocol):
         """
         ...
 
+    def snapshot(self) -> "SeriesSnapshot":
+        """Everything that is in the tables now, at the cost of links. One at a time; close it."""
+        ...
+
+    def missing(self) -> "Missing":
+        """What was gone when the store was opened."""
+        ...
+
     def health(self) -> "Health": ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Attributes:
+    everything: whether none of the tables was there: the store is new, or all of it is lost.
+    broken: the parts of tables that the store has put aside as damaged, as "table/name".
+    """
+
+    everything: bool
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a table that never changes: what is in it is known by its `hash`.
+
+    Attributes:
+        partition: of the table, as the store names it.
+        name: under which a snapshot reads it.
+        size: bytes of its rows in memory, about.
+    """
+
+    table: str
+    partition: str
+    name: str
+    hash: str
+    rows: int
+    size: int
+
+
+class SeriesSnapshot(Protocol):
+    def parts(self) -> list[Part]:
+        """All parts, by table and name."""
+        ...
+
+    def read(self, part: Part, rows: int) -> Iterator[pa.Table]:
+        """The part in pieces of `rows` rows, the same pieces each time."""
+        ...
 
     def close(self) -> None: ...
 
@@ -440,7 +517,49 @@ class Catalog(PolicyStore, CheckpointStore, LastValueStore, TokenStore, DeadLett
         """Calls made by this thread inside it commit together or not at all."""
         ...
 
+    def copy(self, path: Path) -> None:
+        """Write all of it, as of one moment, into a new SQLite file: a catalog by itself.
+
+        Raises:
+            Unsupported: this database has a way of its own to be backed up.
+        """
+        ...
+
     def close(self) -> None: ...
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+
+class Objects(Protocol):
+    """Whole files under names (paths with slashes). Calls block and may be made from any thread.
+
+    Every method raises `StoreUnavailable` where the store does not answer.
+    """
+
+    place: str
+
+    def put(self, name: str, source: bytes | Path) -> None:
+        """Durable when it returns; there whole or not at all; replaces what had the name."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Raises `NotFound`."""
+        ...
+
+    def fetch(self, name: str, into: Path) -> None:
+        """Write it to a file, durably. Raises `NotFound`."""
+        ...
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The names below a folder (all without one), with their bytes."""
+        ...
+
+    def folders(self) -> set[str]:
+        """What there is at the top: first steps of the names."""
+        ...
+
+    def delete(self, name: str) -> None: ...
 
 
 # --- all ------------------------------------------------------------------------------------------

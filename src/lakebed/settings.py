@@ -180,6 +180,12 @@ class MqttSource(Section):
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
 
 
+class Backup(Section):
+    to: str | None = Field(
+        None, description="folder or `s3://BUCKET/PREFIX` from which a lost series is rebuilt"
+    )
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
@@ -199,6 +205,7 @@ class Settings(Section):
     limits: Limits = Limits()
     keeper: Keeper = Keeper()
     dead_letters: DeadLetters = DeadLetters()
+    backup: Backup = Backup()
     log: Log = Log()
     sources: tuple[MqttSource, ...] = ()
 

@@ -12,23 +12,29 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
 from lakebed import times
+from lakebed.backup import lineage, restoring
 from lakebed.errors import Fatal, Problem, SettingsError, StoreUnavailable
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Health, Identity, Journal, Series
+from lakebed.ports import Catalog, Health, Identity, Journal, Objects, Series
 from lakebed.settings import MqttSource, Settings
 
 if TYPE_CHECKING:
     from lakebed.api.server import HttpServer
+    from lakebed.backup.loss import Loss
+    from lakebed.backup.rebuilding import Rebuilding
+    from lakebed.backup.taking import Stores as BackupStores
     from lakebed.keeper.keeper import Keeper
+    from lakebed.keeper.rebuild import Checkpoints
     from lakebed.series.forgetting import Forgetting
     from lakebed.sources.access import Access
     from lakebed.sources.feed import LiveFeed
@@ -75,10 +81,10 @@ def _sql_catalog(url: str, settings: Settings) -> Catalog:
     return open_catalog(url, settings.home)
 
 
-def _clickhouse_series(url: str, settings: Settings) -> Series:
+def _clickhouse_series(url: str, settings: Settings, make: bool) -> Series:
     from lakebed.series.clickhouse import open_series
 
-    return open_series(url, settings.home)
+    return open_series(url, settings.home, make)
 
 
 JOURNALS = {"sqlite": _sqlite_journal, "memory": _memory_journal}
@@ -99,8 +105,44 @@ def open_catalog(settings: Settings) -> Catalog:
     return _choose(CATALOGS, settings.catalog.url, "catalog")(settings.catalog.url, settings)
 
 
-def open_series(settings: Settings) -> Series:
-    return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings)
+def open_series(settings: Settings, make: bool = True) -> Series:
+    """Open the series; without `make` tables that are missing are left so."""
+    return _choose(SERIES, settings.series.url, "series")(settings.series.url, settings, make)
+
+
+def open_objects(url: str, *, make: bool = False) -> Objects:
+    """Open a folder or an object store; `make` a folder that is missing."""
+    from lakebed.objects.store import open_objects
+
+    return open_objects(url, make=make)
+
+
+def _backups_of(settings: Settings) -> Objects | None:
+    """The place of this home's backups, where one is configured."""
+    place = settings.backup.to
+    if place is None:
+        return None
+    return open_objects(place if "://" in place else str(settings.home / place))
+
+
+def _catalog_in(folder: Path) -> Catalog:
+    from lakebed.catalog.sql import open_catalog
+
+    return open_catalog("sqlite:catalog.db", folder)
+
+
+def series_noticing(settings: Settings, checkpoints: "Checkpoints") -> tuple[Series, "Loss | None"]:
+    """The series, and what of it is lost: the catalog's checkpoints say that there was one."""
+    from lakebed.backup.loss import open_noticing
+
+    url = settings.series.url
+    folder = settings.home / url.partition(":")[2].removeprefix("//")
+    return open_noticing(
+        settings.home,
+        folder if url.startswith("chdb:") else None,
+        checkpoints,
+        partial(open_series, settings),
+    )
 
 
 def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:
@@ -203,14 +245,31 @@ class Node:
 
     async def _open_stores(self) -> None:
         home = self.settings.home
-        self._stack.callback(os.close, _lock(home))
+        self._stack.callback(os.close, lock(home))
+        check_whole(home)
         self.catalog = await asyncio.to_thread(open_catalog, self.settings)
         self._stack.callback(self.catalog.close)
         _ensure_admin(self.catalog, home)
-        self.series = await asyncio.to_thread(open_series, self.settings)
+        checkpoints = self.catalog.checkpoints("keeper")
+        self.series, lost = await asyncio.to_thread(series_noticing, self.settings, checkpoints)
         self._stack.callback(self.series.close)
-        self.journal = await asyncio.to_thread(open_journal, self.settings, _beyond(self.catalog))
+        self.journal = await asyncio.to_thread(open_journal, self.settings, beyond(self.catalog))
         self._stack.callback(self.journal.close)
+
+        self.lineage = lineage.of_home(home)
+        self._rebuilding = self._rebuild(lost) if lost is not None else None
+        if self._rebuilding is not None:
+            self._rebuilding.start()
+            self._stack.push_async_callback(asyncio.to_thread, self._rebuilding.stop)
+
+    def _rebuild(self, lost: "Loss") -> "Rebuilding":
+        from lakebed.backup.rebuilding import Parts, Rebuilding
+
+        parts = Parts(
+            self.journal, self.series, self.catalog, self.settings, self.lineage,
+            partial(_backups_of, self.settings), _catalog_in,
+        )  # fmt: skip
+        return Rebuilding(parts, lost)
 
     async def _open_middle(self) -> None:
         from lakebed.keeper.keeper import Keeper
@@ -234,11 +293,14 @@ class Node:
         from lakebed.api.app import create_app
         from lakebed.api.server import HttpServer
         from lakebed.api.services import Services
+        from lakebed.backup.service import Backups
         from lakebed.sources.mqtt.endpoint import MqttEndpoint
 
         settings = self.settings
         self._brokers = [self._broker(source) for source in settings.sources]
         self._mqtt = MqttEndpoint(settings, self.intake, self.access, self.feed, self._known)
+        self._backups = Backups(self._backed_up(), partial(open_objects, make=True))
+        self._stack.push_async_callback(asyncio.to_thread, self._backups.close)
         services = Services(
             settings=settings,
             journal=self.journal,
@@ -251,6 +313,7 @@ class Node:
             preview=self._preview,
             forget=self._forget,
             policies_changed=self.keeper.policies_changed,
+            backups=self._backups,
             metrics=(self._mqtt.stats.metrics,),
         )
         self._http = HttpServer(create_app(services), settings.http)
@@ -266,12 +329,35 @@ class Node:
             source, self.intake, self._known, payload_maximum=self.settings.limits.payload
         )
 
+    def _backed_up(self) -> "BackupStores":
+        from lakebed.backup.taking import Stores
+
+        return Stores(
+            self.catalog,
+            self.journal,
+            self.series,
+            self.lineage,
+            self.settings.home,
+            self._still,
+        )
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """For a backup: nothing is written inside, and everything is there."""
+        if self._rebuilding is not None and not self._rebuilding.done:
+            raise StoreUnavailable("the series is being rebuilt: try again when that is done")
+        with self.keeper.still():
+            yield
+
     def health(self) -> dict[str, Health]:
         """How each part is, by name."""
+        series = self.series.health()
+        if self._rebuilding is not None:
+            series = self._rebuilding.health(series)
         parts = {
             "journal": self.journal.health(),
             "catalog": self.catalog.health(),
-            "series": self.series.health(),
+            "series": series,
             "intake": self.intake.health(),
             "keeper": self.keeper.health(),
         }
@@ -293,11 +379,11 @@ class Node:
 
     async def _trim(self) -> None:
         while True:
-            await asyncio.sleep(_TRIM_EVERY)
             try:
                 await asyncio.to_thread(self.journal.trim)
             except StoreUnavailable as error:
                 log.warning("journal not trimmed", error=str(error))
+            await asyncio.sleep(_TRIM_EVERY)
 
     async def _expire(self) -> None:
         from lakebed.keeper.stores import expire_letters
@@ -331,7 +417,7 @@ class Node:
         return preview(policy, self.journal, self.settings.limits.future).to_dict()
 
 
-def _lock(home: Path) -> int:
+def lock(home: Path) -> int:
     """Hold the home for this process; returns the descriptor that holds it."""
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -346,7 +432,13 @@ def _lock(home: Path) -> int:
     return descriptor
 
 
-def _beyond(catalog: Catalog) -> int:
+def check_whole(home: Path) -> None:
+    """Raises `Fatal` where stores were being exchanged when something went wrong."""
+    if (home / restoring.MARK).exists():
+        raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")
+
+
+def beyond(catalog: Catalog) -> int:
     """An offset that no checkpoint has reached: where a journal that was removed begins anew.
 
     Places and versions made of offsets must grow, whatever happened to the journal's file.

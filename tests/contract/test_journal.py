@@ -483,3 +483,13 @@ def test_what_is_whole_knows_of_no_damage(journal: Any) -> None:
     assert not journal.damage().known
     journal.acknowledge_damage()
     assert journal.damage().messages == 0
+
+
+def test_what_is_held_is_not_let_go_of(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    append(journal, batch([b"1", b"2"]))
+    bench.clock.now += HOUR
+    release = journal.hold(0)
+    assert journal.trim() == 0
+    release()
+    assert journal.trim() == 2

@@ -414,3 +414,32 @@ def test_a_clock_that_was_set_back_since_the_newest_message_is_told(
     assert journal.health().detail["ahead"] == 0
     clock[0] -= HOUR
     assert journal.health().detail["ahead"] == 3600
+
+
+def test_a_snapshot_is_a_journal_with_what_consumers_still_need(
+    path: Path, tmp_path: Path, opened: list[SqliteJournal]
+) -> None:
+    journal = SqliteJournal(path, settings.Journal(span=0))
+    opened.append(journal)
+    for start in range(0, 50, 10):
+        append(journal, batch(start, 10, keyed=True))
+    journal.consumer("keeper")
+    journal.commit("keeper", 25)
+    snapshot = journal.snapshot()
+    append(journal, batch(50, 10, keyed=True))
+    journal.commit("keeper", 60)
+    journal.trim()
+    assert (snapshot.start, snapshot.end) == ({0: 25}, {0: 50})
+    assert numbers(journal)[0] == 20  # held, though every consumer is done with it
+    snapshot.write(tmp_path / "copy.db")
+    snapshot.close()
+    journal.trim()
+    assert numbers(journal) == []
+
+    copy = SqliteJournal(tmp_path / "copy.db", settings.Journal())
+    opened.append(copy)
+    assert numbers(copy) == list(range(20, 50))
+    assert copy.committed("keeper") == 25
+    assert sorted(copy.known(b""), key=int) == [b"%d" % k for k in range(50)]
+    assert append(copy, batch(40, 30, keyed=True)) == 20
+    assert copy.extent()[0][1] == 70

@@ -304,3 +304,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_every_test_that_the_reference_names_exists() -> None:
+    text = "\n".join(page.read_text() for page in REFERENCE.glob("*.md"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    code = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert named <= set(re.findall(r"def (test_\w+)", code))

@@ -1,13 +1,15 @@
-"""Routes for those who run it: tokens."""
+"""Routes for those who run it: tokens, backups."""
 
 import re
-from typing import Any
+from pathlib import PurePath
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
 
 from lakebed.api.requests import Admin, Body, Given, document_in
-from lakebed.errors import Invalid, Problem
+from lakebed.api.services import Backups, Services
+from lakebed.errors import BadRequest, Invalid, NotFound, Problem
 from lakebed.policies.topics import check_filter
 from lakebed.ports import Identity
 
@@ -30,6 +32,17 @@ _TOKEN: dict[str, Any] = {
         },
     }
 }
+_BACKUP: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"to": "/var/backups/lakebed", "keep": 7},
+            }
+        },
+    }
+}
 
 
 class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,6 +55,14 @@ class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
     admin: bool = False
 
 
+class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A backup to be taken; `keep` is how many of the newest stay."""
+
+    to: str
+    keep: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+_decode_backup = msgspec.json.Decoder(BackupDocument).decode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
@@ -64,6 +85,28 @@ def list_tokens(given: Given, who: Admin) -> dict[str, Any]:
 def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
     """End a token; within two seconds nobody gets in with it."""
     given.catalog.revoke_token(owner, name)
+
+
+@router.post("/backups", status_code=202, openapi_extra=_BACKUP)
+def begin_backup(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+    """Begin a backup of everything to a folder of the server's machine or an object store."""
+    wanted: BackupDocument = document_in(body, _decode_backup)
+    if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
+        raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
+    _backups(given).begin(wanted.to, wanted.keep)
+    return _backups(given).state()
+
+
+@router.get("/backups")
+def show_backups(given: Given, who: Admin) -> dict[str, Any]:
+    """The backup that runs, and how the last one ended."""
+    return _backups(given).state()
+
+
+def _backups(given: Services) -> Backups:
+    if given.backups is None:
+        raise NotFound("this process takes no backups")
+    return given.backups
 
 
 def _check(wanted: TokenDocument) -> None:

@@ -237,9 +237,11 @@ class Ingest:
         durable = loop.create_future()
         self._intake.offer(channels, payloads, received, partial(_settle, durable), **sparse)
         timer = loop.call_later(PATIENCE, _settle, durable, SLOW)
+        self._intake.waiting.add(durable)
         try:
             await durable
         finally:
+            self._intake.waiting.discard(durable)
             timer.cancel()
 
 

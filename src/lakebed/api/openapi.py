@@ -36,6 +36,7 @@ _PROBLEM = {
         },
     },
 }
+_REFUSED = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _SECURITY: list[dict[str, list[str]]] = [{"HTTPBearer": []}]
 
 
@@ -48,8 +49,7 @@ def _refusals(*more: tuple[str, str]) -> dict[str, Any]:
         "415": "a Content-Encoding other than gzip and zstd",
         "503": "it cannot be made durable now: try again after `Retry-After` seconds",
     } | dict(more)
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": what, "content": content} for status, what in found.items()}
+    return {status: {"description": what, "content": _REFUSED} for status, what in found.items()}
 
 
 def _accepted(rejects: bool) -> dict[str, Any]:
@@ -132,13 +132,29 @@ def install(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    _describe_refusals(operation)
             document["paths"] = _PATHS | document["paths"]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
             schemas["Problem"] = _PROBLEM
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _describe_refusals(operation: dict[str, Any]) -> None:
+    """Ours are problem documents, also where FastAPI would have its own kind of 422."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    responses["4XX"] = {
+        "description": "refused; the problem document says why",
+        "content": _REFUSED,
+    }
+    responses.setdefault("503", {"description": "a store is away", "content": _REFUSED})
 
 
 @router.get("/api/docs")

@@ -1,5 +1,6 @@
 """What the API stands on. `wiring.py` puts it together."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,7 +20,13 @@ Delivery = list[tuple[str, bytes, Micros, Micros]]
 
 
 class Intake(Protocol):
-    """The part of `sources.intake.Intake` that requests need."""
+    """The part of `sources.intake.Intake` that requests need.
+
+    Attributes:
+        waiting: futures that get an exception when what they wait for does not come.
+    """
+
+    waiting: "set[asyncio.Future[None]]"
 
     @property
     def is_open(self) -> bool: ...
@@ -81,6 +88,18 @@ class Feed(Protocol):
     ) -> Subscription: ...
 
 
+class Backups(Protocol):
+    """The part of `backup.service.Backups` that requests need."""
+
+    def begin(self, place: str, keep: int | None) -> None:
+        """Start one and return; `Conflict` while another runs."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """`running` and `last`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything a request may need.
@@ -91,6 +110,7 @@ class Services:
         intake: None in a process that accepts no messages.
         forget: deletes what was kept and returns how many rows; None where no keeper runs.
         policies_changed: called when policies were written or deleted; any thread.
+        backups: None in a process that takes none.
         metrics: sources of further metrics for /metrics.
     """
 
@@ -105,4 +125,5 @@ class Services:
     intake: Intake | None = None
     forget: Callable[[Forgetting], int] | None = None
     policies_changed: Callable[[], None] = lambda: None
+    backups: Backups | None = None
     metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

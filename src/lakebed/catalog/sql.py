@@ -5,6 +5,7 @@ SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDead
                         └── Engine (engine.py: what each database must be told)
 """
 
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import text
@@ -17,7 +18,7 @@ from lakebed.catalog.last_values import SqlLastValues
 from lakebed.catalog.migrate import migrate
 from lakebed.catalog.policies import SqlPolicies
 from lakebed.catalog.tokens import SqlTokens
-from lakebed.errors import StoreUnavailable
+from lakebed.errors import StoreUnavailable, Unsupported
 from lakebed.ports import Health
 
 _BYTES = {
@@ -44,6 +45,21 @@ class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadL
         except StoreUnavailable as error:
             return Health(False, str(error))
         return Health(True, detail={"bytes": size, "fsync": fsync})
+
+    def copy(self, path: Path) -> None:
+        if self._engine.dialect.name != "sqlite":
+            raise Unsupported("the catalog is in PostgreSQL: back it up with pg_dump")
+        if self._joined() is not None:
+            raise RuntimeError("a copy cannot be made inside a transaction")
+        with translated():
+            connection = self._engine.raw_connection()
+            try:
+                # one read transaction; the driver is told not to open another around it
+                connection.cursor().execute("VACUUM INTO ?", (str(path),))
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"catalog: cannot copy it to {path}: {error}") from error
+            finally:
+                connection.close()
 
 
 def open_catalog(url: str, home: Path) -> SqlCatalog:

@@ -9,6 +9,7 @@ import platform
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from lakebed.cli import findings_clock, findings_journal, output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
-from lakebed.cli.home import running_on
+from lakebed.cli.home import held, running_on
 from lakebed.errors import Denied, LakebedError
 from lakebed.settings import Settings, load, split_address
 
@@ -42,28 +43,13 @@ def examine(home: Path | None, config: Path | None) -> list[Finding]:
         *findings_clock.clock(existing(settings.home.absolute())),
         *disks(settings),
     ]
-    held = _held(settings.home)
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        (_server,) if held else (_ports, _stores)
+        (_server,) if held(settings.home) else (_ports, _stores)
     )
     return found + [finding for check in checks for finding in check(settings)]
 
 
 # --- server ---------------------------------------------------------------------------------------
-
-
-def _held(home: Path) -> bool:
-    """Whether a process holds the home: `wiring` locks this file for as long as it runs."""
-    import fcntl
-
-    try:
-        with (home / "lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
@@ -129,7 +115,7 @@ def _stores(settings: Settings) -> Iterator[Finding]:
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
         "catalog": (settings.catalog.url, wiring.open_catalog),
-        "series": (settings.series.url, wiring.open_series),
+        "series": (settings.series.url, partial(wiring.open_series, make=False)),
         "journal": (settings.journal.url, wiring.open_journal),
     }
     for part, (url, open_store) in opening.items():

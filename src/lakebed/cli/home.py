@@ -30,6 +30,20 @@ def running_on(home: Path) -> Running | None:
         return None
 
 
+def held(home: Path) -> bool:
+    """Whether a process holds the home: `wiring` locks this file for as long as it runs."""
+    import fcntl
+
+    try:
+        with (home / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_running(home: Path, http: str, mqtt: str) -> None:
     _file(home).write_text(json.dumps(Running(os.getpid(), http, mqtt)._asdict()) + "\n")
 

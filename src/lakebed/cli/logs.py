@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
@@ -10,6 +11,25 @@ if TYPE_CHECKING:
     from lakebed.settings import Log
 
 _LEVELS = logging.getLevelNamesMapping()
+
+
+class Forgiving:
+    """A stream for the log. What it cannot write is lost, and harms nobody.
+
+    The log often lies on the disk that is full, and it is then that the program logs: whoever says
+    so must not fail by it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(settings: "Log") -> None:
@@ -30,7 +50,7 @@ def configure(settings: "Log") -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     # libraries log by the standard library; of them only what may matter to an operator

@@ -7,6 +7,7 @@ import typer
 
 from lakebed.cli import (
     apply,
+    backups,
     check,
     dead_letters,
     demo,
@@ -64,6 +65,11 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
     "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
+    "Keep it safe": {
+        "backup": backups.backup,
+        "backups": backups.backups,
+        "restore": backups.restore,
+    },
     "More": {"simulate": simulate.simulate},
 }
 for panel, commands in _COMMANDS.items():

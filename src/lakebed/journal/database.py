@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lakebed.errors import Fatal
+from lakebed.files import sync_folder
 
 APPLICATION = 0x4C616B65  # "Lake"
 VERSION = 1
@@ -72,9 +73,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises:
         sqlite3.DatabaseError: it is damaged.
+        OSError: its name cannot be made durable.
         Fatal: it is something else's, or of a newer version.
     """
-    new = not path.exists()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         _check_kind(connection, path)
@@ -88,12 +89,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION};"
                 f" PRAGMA user_version={VERSION}; COMMIT"
             )
+        # at every start: an earlier one may have failed right here, and SQLite, which does the
+        # same for its WAL, passes over an error of it
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
     except BaseException:
         connection.close()
         raise
-    if new:
-        sync_folder(path.parent)
-        sync_folder(path.parent.parent)
     return connection
 
 
@@ -127,12 +129,3 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if connection.execute("PRAGMA query_only").fetchone()[0] != 1:
         raise Fatal("SQLite does not accept query_only=1")
     return connection
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a file's own fsync does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

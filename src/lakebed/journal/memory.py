@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import Conflict, JournalFull, NotFound
+from lakebed.errors import Conflict, JournalFull, NotFound, Unsupported
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Damage, Health, Place
+from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
 from lakebed.times import SECOND, Micros
 
 
@@ -31,6 +31,7 @@ class MemoryJournal:
         self._keys: dict[bytes, Micros] = {}
         self._consumers: dict[str, int] = {}
         self._live: set[str] = set()
+        self._holds: list[int] = []
         self.changed = threading.Condition()
         self.end = 0
 
@@ -93,7 +94,7 @@ class MemoryJournal:
     def trim(self) -> int:
         youngest = self._clock() - self._options.span
         with self.changed:
-            floor = min(self._consumers.values(), default=self.end)
+            floor = min([*self._consumers.values(), *self._holds], default=self.end)
             count = 0
             for entry, at in zip(self._log.entries(), self._appended, strict=True):
                 if entry.end > floor or at >= youngest:
@@ -132,6 +133,19 @@ class MemoryJournal:
 
     def acknowledge_damage(self) -> None:
         pass
+
+    def hold(self, offset: int) -> Callable[[], None]:
+        with self.changed:
+            self._holds.append(offset)
+
+        def release() -> None:
+            with self.changed:
+                self._holds.remove(offset)
+
+        return release
+
+    def snapshot(self) -> JournalSnapshot:
+        raise Unsupported("the journal is in memory: there is nothing of it to keep")
 
     def health(self) -> Health:
         first, end = self.extent()[0]

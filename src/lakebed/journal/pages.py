@@ -19,7 +19,7 @@ _LEAF = 0x0D
 _MOST_LOCAL = PAGE - 35  # bytes of a record that a leaf page holds before it overflows
 _LEAST_LOCAL = (PAGE - 12) * 32 // 255 - 23
 _WAL_HEADER, _FRAME_HEADER = 32, 24
-_FRAME = struct.Struct(">III")  # page number, pages after a commit (or 0), salt
+_FRAME = struct.Struct(">IIQ")  # page number, pages after a commit (or 0), both salts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,11 @@ def wal_commits(wal: Path) -> list[int]:
     """
     descriptor = os.open(wal, os.O_RDONLY)
     try:
-        return [i for i, (_, commit, _) in enumerate(_frames(descriptor), 1) if commit]
+        return [
+            (place - _WAL_HEADER) // (_FRAME_HEADER + PAGE) + 1
+            for _, commit, place in _frames(descriptor)
+            if commit
+        ]
     finally:
         os.close(descriptor)
 
@@ -133,10 +137,14 @@ def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
     """Page number, commit mark and place of the content of each frame of this generation."""
     head, place = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
     # behind a damaged head the first frame tells the generation
-    salt = head[16:20] if _is_intact(head) else os.pread(wal, 4, _WAL_HEADER + 8)
-    while len(header := os.pread(wal, _FRAME.size, place)) == _FRAME.size and header[8:] == salt:
-        number, commit, _ = _FRAME.unpack(header)
-        yield number, commit, place + _FRAME_HEADER
+    salts = head[16:24] if _is_intact(head) else os.pread(wal, 8, _WAL_HEADER + 8)
+    generation = int.from_bytes(salts, "big")
+    while len(header := os.pread(wal, _FRAME.size, place)) == _FRAME.size:
+        number, commit, salt = _FRAME.unpack(header)
+        # Not the end where the salts are others: a flipped bit must not hide what lies behind it.
+        # Frames of an earlier generation differ in about half of the bits.
+        if (salt ^ generation).bit_count() <= 1:
+            yield number, commit, place + _FRAME_HEADER
         place += _FRAME_HEADER + PAGE
 
 

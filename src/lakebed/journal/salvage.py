@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from lakebed.errors import Fatal
+from lakebed.files import sync_folder
 from lakebed.journal import database
 from lakebed.journal.pages import PageScan, wal_commits
 from lakebed.times import Micros
@@ -65,18 +66,24 @@ def open_or_salvage(path: Path, now: Micros) -> sqlite3.Connection:
         Fatal: the file cannot be opened for a reason other than damage.
     """
     try:
-        if not _mark(path).exists():
+        if _salvaged(path).exists():
+            _take_place(path, now)
+        elif _mark(path).exists() and path.exists():
+            _salvage(path, now)
+        else:
+            _mark(path).unlink(missing_ok=True)
             try:
                 return _checked(path)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 log.error("the journal's file is damaged", path=str(path), error=str(error))
-        connection = _salvage(path, now)
-        _mark(path).unlink(missing_ok=True)
+            _salvage(path, now)
+        return database.open_writer(path)
     except sqlite3.Error as error:
         raise Fatal(f"the journal {path} cannot be opened: {error}") from None
-    return connection
+    except OSError as error:
+        raise Fatal(f"the journal {path} cannot be opened: {error.strerror}") from None
 
 
 def _mark(path: Path) -> Path:
@@ -97,12 +104,12 @@ def _checked(path: Path) -> sqlite3.Connection:
         for table in ("batches", "damaged", "ids", "consumers", "meta"):
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
         connection.execute("SELECT * FROM batches ORDER BY offset DESC LIMIT 1").fetchall()
+        _wal_copy(path).unlink(missing_ok=True)
     except BaseException as error:
         if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
             suspect(path)  # closing takes the WAL away: the copy must outlive a kill from here on
         connection.close()
         raise
-    _wal_copy(path).unlink(missing_ok=True)
     return connection
 
 
@@ -136,28 +143,62 @@ def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
         raise sqlite3.DatabaseError(f"{behind} transactions of the WAL are damaged")
 
 
-def _salvage(path: Path, now: Micros) -> sqlite3.Connection:
+def _salvage(path: Path, now: Micros) -> None:
+    """Put a file with what is intact into the place of the damaged one.
+
+    A failing disk or a kill may end it anywhere; the next start goes on or begins again:
+
+        the damaged file is read, never written ──> PATH.salvage grows ──> PATH.salvaged is whole
+        ──> the damaged file gets another name ──> the mark goes ──> PATH.salvaged becomes PATH
+    """
+    with suppress(FileNotFoundError):
+        os.replace(_wal_copy(path), f"{path}-wal")  # as it was found
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    building = path.with_name(path.name + ".salvage")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{building}{suffix}").unlink(missing_ok=True)
+    fresh = database.open_writer(building)
+    try:
+        fresh.execute("BEGIN IMMEDIATE")
+        _copy_all(path, fresh)
+        fresh.execute("COMMIT")
+        if fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("the salvaged journal is in use")
+    finally:
+        fresh.close()
+    os.replace(building, _salvaged(path))
+    sync_folder(path.parent)
+    _take_place(path, now)
+
+
+def _take_place(path: Path, now: Micros) -> None:
+    """The last steps, once the salvaged file is whole. May be begun again at any of them."""
     aside = path.with_name(f"{path.name}.damaged-{now}")
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    with suppress(FileNotFoundError):
-        os.replace(_wal_copy(path), f"{aside}-wal")  # as it was found
     Path(f"{path}-shm").unlink(missing_ok=True)
-    database.sync_folder(path.parent)
-    fresh = database.open_writer(path)
-    fresh.execute("BEGIN IMMEDIATE")
-    with closing(PageScan(aside)) as scan:  # before SQLite, which may let go of the WAL
+    sync_folder(path.parent)
+    _mark(path).unlink(missing_ok=True)
+    os.replace(_salvaged(path), path)
+    sync_folder(path.parent)
+    log.error("the damaged journal was put aside", old_file=str(aside))
+
+
+def _salvaged(path: Path) -> Path:
+    return path.with_name(path.name + ".salvaged")
+
+
+def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
+    with closing(PageScan(path)) as scan:
         kept, lost, end = _copy_batches(scan, fresh)
-    with closing(sqlite3.connect(aside, isolation_level=None)) as old:
+    with closing(database.open_reader(path)) as old:  # must leave the WAL as it is
         for table, columns in _COPIES:
             _copy(old, fresh, table, columns)
     _note(fresh, "lost", lost)
     _note(fresh, "salvaged", 1)
     _note(fresh, "end", max(end, _known_end(fresh)) + _GAP)
-    fresh.execute("COMMIT")
-    log.error("salvaged the journal", kept=kept, lost_at_least=lost, old_file=str(aside))
-    return fresh
+    log.error("salvaged the journal", kept=kept, lost_at_least=lost)
 
 
 def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:

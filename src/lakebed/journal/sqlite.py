@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from lakebed import settings, times
-from lakebed.errors import Conflict, JournalFull, NotFound
+from lakebed.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.journal import blocks, care, database, identities, salvage
+from lakebed.journal.copying import SqliteSnapshot
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
-from lakebed.journal.writer import Writer
+from lakebed.journal.writer import Writer, is_malformed
 from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Consumer, Damage, Health, Place
+from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
 from lakebed.times import SECOND, Micros
 
 _TRIM_ROWS = 256  # batches let go of in one transaction,
@@ -67,11 +68,31 @@ class SqliteJournal:
         self._recent = Recent(cache)
         self._lock_descriptor = database.lock(path)
         try:
-            connection = salvage.open_or_salvage(path, clock())
+            self._open(begin)
         except BaseException:
             os.close(self._lock_descriptor)
             raise
+        self._refused = ""  # why the last append found no room
+        self._live: set[str] = set()
+        self._closed = False
+        self._holds: list[int] = []  # offsets from which on snapshots need the log
+        self.changed = threading.Condition()
+
+    def _open(self, begin: int, again: bool = True) -> None:
+        path = self._path
+        connection = salvage.open_or_salvage(path, self._clock())
         self._blocks = Blocks(path, self._set_aside, self._suspect)
+        try:
+            self._look(connection, begin)
+            self._writer = Writer(connection, self._suspect)
+        except sqlite3.Error as error:
+            connection.close()
+            if not (again and is_malformed(error)):
+                raise Fatal(f"the journal {path} cannot be opened: {error}") from None
+            self._suspect()
+            self._open(begin, again=False)
+
+    def _look(self, connection: sqlite3.Connection, begin: int) -> None:
         self._places = _places(connection)
         self._first, self.end = _extent(connection)
         if begin > self.end:
@@ -81,11 +102,6 @@ class SqliteJournal:
         self._damaged = _damaged(connection)
         self._used = _used(connection)
         self._fsync = database.fsync_mode(connection)
-        self._refused = ""  # why the last append found no room
-        self._live: set[str] = set()
-        self._closed = False
-        self.changed = threading.Condition()
-        self._writer = Writer(connection, self._suspect)
 
     # --- append -----------------------------------------------------------------------------------
 
@@ -230,7 +246,7 @@ class SqliteJournal:
         if _used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
-            floor = min(self._places.values(), default=self.end)
+            floor = min([*self._places.values(), *self._holds], default=self.end)
             first, end = self._first, self.end
         rows = connection.execute(
             "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
@@ -255,6 +271,28 @@ class SqliteJournal:
     def _expire(self, connection: sqlite3.Connection) -> int:
         oldest = self._clock() - self._options.id_horizon
         return identities.expire(connection, oldest, _TRIM_KEYS)
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def snapshot(self) -> JournalSnapshot:
+        return self._writer.submit(lambda _: SqliteSnapshot(self._path, *self._held())).result()
+
+    def hold(self, offset: int) -> Callable[[], None]:
+        with self.changed:
+            self._holds.append(offset)
+
+        def release() -> None:
+            with self.changed:
+                self._holds.remove(offset)
+
+        return release
+
+    def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
+        """On the writer's thread, so between two appends: where everything stands."""
+        with self.changed:
+            places = dict(self._places)
+            start = max(self._first, min(places.values(), default=self.end))
+        return places, start, self.end, self._clock(), self.hold(start)
 
     # --- damage -----------------------------------------------------------------------------------
 

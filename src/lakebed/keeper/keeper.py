@@ -10,8 +10,10 @@ interpreter lock, and so it never holds up the loop that acknowledges messages.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from itertools import groupby
 
 import structlog
@@ -26,7 +28,7 @@ from lakebed.ports import Catalog, Health, Journal, Series
 from lakebed.series.forgetting import Forgetting
 from lakebed.settings import Settings
 from lakebed.threads import name_this_thread
-from lakebed.times import Micros
+from lakebed.times import LATEST, Micros
 from lakebed.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,16 @@ _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
 _FORGET = 30.0  # seconds a request to delete waits for its turn
+_STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
+_STILL = 60.0  # seconds in which a keeper at work comes to rest
+
+
+class _Pause:
+    """Somebody who asks the keeper to stand still, and says when it may go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
 
 
 class Keeper:
@@ -64,6 +75,8 @@ class Keeper:
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
         self._clock, self._on_failure = clock, on_failure
+        self._pauses: deque[_Pause] = deque()
+        self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
         self._adopted = threading.Condition()
         self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
@@ -106,6 +119,27 @@ class Keeper:
             raise Unavailable(f"the keeper waits for a store: {self._stores.failing}") from None
         except CancelledError:
             raise Unavailable("the keeper is stopping") from None
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Everything read is written and saved, and nothing is written inside: for a backup.
+
+        Raises:
+            Unavailable: the keeper is not running, or its stores do not answer.
+        """
+        pause = _Pause()
+        self._pauses.append(pause)
+        self._consumer.wake()
+        try:
+            deadline = time.monotonic() + _STILL
+            while not pause.reached.wait(0.1):
+                if not self._thread.is_alive() or time.monotonic() > deadline:
+                    raise Unavailable(self._stores.failing or "the keeper does not come to rest")
+            yield
+            if self._stop.is_set():  # it may have gone on to write what it still had
+                raise Unavailable("the server is stopping")
+        finally:
+            pause.over.set()
 
     def stop(self, timeout: float) -> None:
         """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
@@ -177,10 +211,14 @@ class Keeper:
         everything = read < self._settings.keeper.read // 2
         self._adopt(before)
         self._absorb(entries)
-        # "now" for windows and buffers: while behind, the journal's time, not the wall's
-        now = self._clock() - _SETTLE if everything else _newest(entries)
-        self._write(now)
+        # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
+        # nothing was received later than now, whatever a clock that was set back had shown
+        now = self._clock() - _SETTLE
+        now = now if everything else min(now, _newest(entries))
+        self._write(now, self._set_back(before, entries))
         self._forget(asked, now, nothing_more=not entries)
+        if self._pauses:
+            self._rest()
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
 
@@ -256,14 +294,38 @@ class Keeper:
                 # a journal near its limit by the span it is asked to keep is left half its reach
                 shard.let_go(end if used >= 0.9 else (first + end) // 2, now)
 
-    def _write(self, now: Micros) -> None:
+    def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
+        """Whether the clock shows less than it did: what is due by it may be due in hours.
+
+        What waits is written then, and waits anew by the clock as it is.
+        """
+        set_back = now < self._latest - _STEP
+        newest = max((int(entry.batch.received.max()) for entry in entries), default=now)
+        self._latest = now if set_back else max(now, newest, self._latest)
+        return set_back
+
+    def _write(self, now: Micros, set_back: bool) -> None:
         self._make_room(now)
         on_grid = now // _TICK * _TICK
         done = {}
         for partition, shard in self._shards.items():
-            shard.flush(on_grid)
+            shard.flush(on_grid, final=set_back)
             done[partition] = shard.checkpoint(now)
         self._consumer.commit(done)
+
+    def _rest(self) -> None:
+        """Write and save all that waits, then do nothing for as long as somebody asks for it."""
+        now = self._clock()
+        done = {}
+        for partition, shard in self._shards.items():
+            shard.flush(now, final=True)
+            done[partition] = shard.checkpoint(now, final=True)
+        self._consumer.commit(done)
+        while self._pauses:
+            pause = self._pauses.popleft()
+            pause.reached.set()
+            while not pause.over.wait(0.1) and not self._stop.is_set():
+                pass
 
     def _finish(self) -> None:
         """Read what was acknowledged before the stop, then write all that waits."""

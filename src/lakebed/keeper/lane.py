@@ -74,6 +74,10 @@ class Lane:
     def drain(self, now: Micros, final: bool = False) -> Writes:
         return self._kind.drain(now, self.offset, final)
 
+    def rewrite(self) -> None:
+        """What was written is gone: what is in memory waits to be written again."""
+        self._kind.rewrite()
+
     def release(self, now: Micros) -> None:
         if self._kind.release(now):
             self.changed = True

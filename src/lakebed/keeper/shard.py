@@ -87,7 +87,7 @@ class Shard:
             self._counted = router.offset
             self._examples.restore(self._stores.examples(self.partition))
         for part in parts.values():
-            policy = _policy(_version(store, part.part), self._settings)
+            policy = policy_of(stored_policy(store, part.part), self._settings)
             if policy is not None:
                 lane = self._lane(policy, part.offset)
                 lane.restore(part.state)
@@ -170,7 +170,7 @@ class Shard:
 
     def adopt(self, revision: int, stored: Sequence[StoredPolicy], now: Micros) -> None:
         """Put these policies in force from here on: flush what changes, then checkpoint."""
-        policies = [_policy(policy, self._settings) for policy in stored]
+        policies = [policy_of(policy, self._settings) for policy in stored]
         wanted = {f"{p.owner}/{p.name}@{p.version}": p for p in policies if p is not None}
         gone = {part: lane for part, lane in self._lanes.items() if part not in wanted}
         self._stores.write([lane.drain(now, final=True) for lane in gone.values()])
@@ -288,7 +288,8 @@ class Shard:
             self._saved_at[part.part] = at
 
 
-def _policy(stored: StoredPolicy | None, settings: Settings) -> Policy | None:
+def policy_of(stored: StoredPolicy | None, settings: Settings) -> Policy | None:
+    """The policy of a version, or None where there is none that can be read."""
     if stored is None:
         return None
     try:
@@ -299,7 +300,8 @@ def _policy(stored: StoredPolicy | None, settings: Settings) -> Policy | None:
         return None
 
 
-def _version(store: PolicyStore, part: str) -> StoredPolicy | None:
+def stored_policy(store: PolicyStore, part: str) -> StoredPolicy | None:
+    """The version that a checkpoint's part names."""
     name, _, version = part.rpartition("@")
     owner, _, name = name.rpartition("/")
     return store.policy_version(owner, name, int(version))

@@ -19,8 +19,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from lakebed.errors import Problem, SettingsError, StoreUnavailable
-from lakebed.ports import Health
+from lakebed.ports import Health, Missing
 from lakebed.series.schema import TABLES, create
+from lakebed.series.snapshot import DROP, ClonedTables, statements
 
 DATABASE = "lakebed"
 _SETTINGS = {
@@ -41,6 +42,11 @@ SELECT name FROM system.tables
 WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert = 1%'
 ORDER BY name
 """
+_THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
+_BROKEN = f"""
+SELECT concat(table, '/', name) AS part FROM system.detached_parts
+WHERE database = '{DATABASE}' AND startsWith(reason, 'broken') ORDER BY part
+"""
 
 
 class ClickHouseSeries:
@@ -53,14 +59,14 @@ class ClickHouseSeries:
         self._lock = threading.Lock()
         self._error = ""
         self._fsync = "unknown"
+        self._missing = Missing(everything=True)
         self.name = name
 
     def migrate(self) -> None:
         """Create the database and the tables that are missing."""
-        with self._session("create tables") as client:
-            client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-            for table in TABLES.values():
-                client.command(create(table, DATABASE))
+        self._missing = self._look()
+        tables = [create(table, DATABASE) for table in TABLES.values()]
+        self._command("create tables", f"CREATE DATABASE IF NOT EXISTS {DATABASE}", *tables)
         lazy = self.query(_LAZY, {"database": DATABASE})["name"].to_pylist()
         self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
@@ -79,6 +85,30 @@ class ClickHouseSeries:
                 parameters=dict(parameters),
                 settings=_DELETE,
             )
+
+    def missing(self) -> Missing:
+        return self._missing
+
+    def _look(self) -> Missing:
+        """Before tables are made. Damaged parts are put aside by the store itself on opening."""
+        tables = self.query(_THERE, {})
+        if not len(tables):
+            return Missing(everything=True)
+        broken = self.query(_BROKEN, {})["part"].to_pylist()
+        return Missing(everything=False, broken=tuple(broken))
+
+    def snapshot(self) -> ClonedTables:
+        self._command("clone the tables", *statements(DATABASE))
+        return ClonedTables(self, self.drop_clones)
+
+    def drop_clones(self) -> None:
+        """Let go of a snapshot; of one that a killed process left, too."""
+        self._command("drop the clones", DROP)
+
+    def _command(self, doing: str, *commands: str) -> None:
+        with self._session(doing) as client:
+            for command in commands:
+                client.command(command)
 
     def health(self) -> Health:
         started = time.monotonic()
@@ -134,8 +164,11 @@ class ClickHouseSeries:
         self._idle.put(client)
 
 
-def open_series(url: str, home: Path) -> ClickHouseSeries:
+def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
+
+    Args:
+        make: whether to make tables that are missing; without it they are left to be missed.
 
     Raises:
         SettingsError: the URL is none of these.
@@ -145,13 +178,15 @@ def open_series(url: str, home: Path) -> ClickHouseSeries:
         path = home / url.removeprefix("chdb:").removeprefix("//")
         path.mkdir(parents=True, exist_ok=True)
         series = ClickHouseSeries(_embedded(path), f"chDB in {path}")
+        series.drop_clones()
     elif re.match(r"clickhouses?://", url):
         parts = urlsplit(url)
         series = ClickHouseSeries(_server(url), f"ClickHouse at {parts.hostname}")
     else:
         what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
         raise SettingsError(Problem("series.url", what))
-    series.migrate()
+    if make:
+        series.migrate()
     return series
 
 

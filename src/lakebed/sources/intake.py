@@ -70,6 +70,7 @@ class Intake:
         patience: seconds `append` waits at a shut gate.
 
     Attributes:
+        waiting: futures of requests; they get an exception when what they wait for does not come.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
     """
@@ -102,7 +103,7 @@ class Intake:
         self._opened = asyncio.Event()
         self._began = 0.0  # when the last append began, on the loop's clock
         self._tasks: list[asyncio.Task[None]] = []
-        self._waiting: set[asyncio.Future[None]] = set()
+        self.waiting: set[asyncio.Future[None]] = set()
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
@@ -199,21 +200,23 @@ class Intake:
         """
         await self._at_open_gate()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self.waiting.add(future)
         try:
             done = partial(_settle, future)
             self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
             await future
         finally:
-            self._waiting.discard(future)
+            self.waiting.discard(future)
 
     def _refuse_waiting(self) -> None:
         """Tell requests that what they wait for does not come, or not soon."""
-        for future in self._waiting:
+        for future in self.waiting:
             if not future.done():
                 future.set_exception(self._refusal())
 
     async def _at_open_gate(self) -> None:
+        if self._failure is not None:  # no patience will help
+            raise self._refusal()
         if not self.is_open:
             try:
                 await asyncio.wait_for(self._opened.wait(), self._patience)

@@ -166,3 +166,35 @@ def test_opening_again_keeps_what_is_there(series: Series, owner: str) -> None:
 def test_an_unknown_url_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="chdb:PATH"):
         open_series("redis://nowhere", tmp_path)
+
+
+def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, owner: str) -> None:
+    series.insert("archive", records(owner, range(10)))
+    snapshot = series.snapshot()
+    try:
+        series.insert("archive", records(owner, range(10, 20)))
+        parts = [part for part in snapshot.parts() if part.table == "archive"]
+        pieces = [piece for part in parts for piece in snapshot.read(part, 4)]
+        assert max(len(piece) for piece in pieces) <= 4
+        mine = [row for piece in pieces for row in piece.to_pylist() if row["owner"] == owner]
+        assert [row["offset"] for row in mine] == list(range(10))
+    finally:
+        snapshot.close()
+
+
+def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
+    series: Series, owner: str
+) -> None:
+    series.insert("archive", records(owner, range(5)))
+    seen = []
+    for _ in range(2):
+        snapshot = series.snapshot()
+        parts = [part for part in snapshot.parts() if part.table == "archive"]
+        seen.append({part.hash: part.rows for part in parts})
+        pieces = [piece for part in parts for piece in snapshot.read(part, 1000)]
+        snapshot.close()
+    assert seen[0] == seen[1]
+    for piece in pieces:
+        series.insert("archive", piece)
+    count = "SELECT count() AS n FROM lakebed.archive FINAL WHERE owner = {owner:String}"
+    assert series.query(count, {"owner": owner})["n"].to_pylist() == [5]

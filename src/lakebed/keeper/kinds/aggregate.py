@@ -107,6 +107,9 @@ class Aggregate:
             counts.append([sketch[bucket] for bucket in bins[-1]])
         return bins, counts
 
+    def rewrite(self) -> None:
+        self._windows.rewrite()
+
     def snapshot(self) -> bytes:
         sketches = None
         if self._sketches is not None:

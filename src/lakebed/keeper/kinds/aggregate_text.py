@@ -102,6 +102,9 @@ class AggregateText:
         columns["size"] = pa.array(np.array([w.size for w in windows], np.uint32))
         return Writes(rows=[(AGGREGATE_TEXT.name, pa.table(columns))])
 
+    def rewrite(self) -> None:
+        self._windows.rewrite()
+
     def snapshot(self) -> bytes:
         used = (self._texts[slot] for slot in self._windows.slots.used().tolist())
         texts = [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]

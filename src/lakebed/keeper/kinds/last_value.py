@@ -78,6 +78,7 @@ class LastValues:
         codes = np.flatnonzero(self._waits if final else ripe)
         self._waits[codes] = False
         self._written[codes] = now
+        np.minimum(self._written, now, out=self._written)  # nothing was written later than now
         return Writes(last=[self._last_value(code) for code in codes.tolist()])
 
     def _last_value(self, code: int) -> LastValue:
@@ -94,6 +95,9 @@ class LastValues:
             int(self._offset[code]),
             self._ids.get(code, ""),
         )
+
+    def rewrite(self) -> None:
+        pass  # nothing in memory is also in the series
 
     def snapshot(self) -> bytes:
         codes = np.flatnonzero(self._time != _NEVER)

@@ -182,6 +182,10 @@ class Windows:
         self._next_end = int(running.min()) if len(running) else None
         return chosen
 
+    def rewrite(self) -> None:
+        """All windows in memory wait to be written again."""
+        self.slots["waits"][self.slots.used()] = True
+
     def columns(self, slots: Ints, offset: int) -> dict[str, Any]:
         """The columns that rows of both tables of aggregates have."""
         table = self.slots

@@ -1,0 +1,147 @@
+"""Notices that the series is gone or broken, and writes it down until it is made good.
+
+    opens, tables there ──────────────────────────────> as always
+    opens, but empty, while the catalog has checkpoints ─> lost
+    opens, but has put parts aside as damaged ───────────> lost in parts
+    does not open ──> the folder is put aside ───────────> lost
+
+The note in the home (`series.lost.json`) is written before anything else is done, so that a rebuild
+that is interrupted is begun again at the next start. It stays until everything was made good, or,
+where something is gone for ever, until an operator has seen it and removes it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from lakebed import times
+from lakebed.backup.restoring import put_aside
+from lakebed.errors import StoreUnavailable
+from lakebed.files import remove_file, write_file
+from lakebed.ports import Checkpoint, Series
+from lakebed.times import Micros
+
+log = structlog.get_logger(__name__)
+
+FILE = "series.lost.json"
+_CHECKPOINTS = "series.lost.checkpoints"
+_CIRCUMSTANCES = re.compile(
+    r"no space|not_enough_space|permission denied|read-only|too many open files|memory|"
+    r"already in use|resource temporarily|cannot lock|locked",
+    re.IGNORECASE,
+)
+"""Errors of a store that is whole: an operator must mend what is around it."""
+
+Checkpoints = Mapping[int, Sequence[Checkpoint]]
+
+
+class Loss(msgspec.Struct):
+    """What is known of a loss.
+
+    Attributes:
+        at: when it was noticed, microseconds.
+        everything: whether no table was left; else `broken` names the parts.
+        aside: where the broken folder is now.
+        done: whether what is left has been put together again; what follows says with what success.
+        backup: the name of the backup it began with.
+        missing: messages that are in neither backup nor journal; received between `since` and
+            `until`.
+        trouble: what else went wrong, in words.
+    """
+
+    reason: str
+    at: Micros
+    everything: bool = True
+    broken: tuple[str, ...] = ()
+    aside: str | None = None
+    done: bool = False
+    backup: str | None = None
+    rows: int = 0
+    missing: int = 0
+    since: Micros | None = None
+    until: Micros | None = None
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def for_good(self) -> bool:
+        """Whether something cannot be made good."""
+        return self.missing > 0 or bool(self.trouble)
+
+
+def read(home: Path) -> Loss | None:
+    try:
+        return msgspec.json.decode((home / FILE).read_bytes(), type=Loss)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        return Loss(f"its note {FILE} cannot be read ({error})", times.now())
+
+
+def write(home: Path, loss: Loss) -> None:
+    write_file(home / FILE, msgspec.json.format(msgspec.json.encode(loss)))
+
+
+def forget_checkpoints(home: Path) -> None:
+    remove_file(home / _CHECKPOINTS)
+
+
+def forget(home: Path) -> None:
+    remove_file(home / FILE)
+
+
+def open_noticing(
+    home: Path,
+    folder: Path | None,
+    checkpoints: Checkpoints,
+    open_series: Callable[[], Series],
+) -> tuple[Series, Loss | None]:
+    """Open the series; with it, the loss that is to be made good or was.
+
+    Args:
+        folder: of an embedded store.
+        checkpoints: the keeper's; where there are any, there has been a series.
+
+    Raises:
+        StoreUnavailable: it does not open, for a reason other than damage.
+    """
+    noted = read(home)
+    aside = noted.aside if noted is not None and not noted.done else None
+    reason = "it was not there"
+    try:
+        series = open_series()
+    except StoreUnavailable as error:
+        if folder is None or not folder.exists() or _CIRCUMSTANCES.search(str(error)):
+            raise
+        reason = f"it did not open: {error}"
+        aside = str(put_aside(folder, f".broken-{times.now()}"))
+        log.error("the series does not open and is put aside", error=str(error), aside=aside)
+        series = open_series()
+    found = _found(series, reason, noted) if checkpoints else None
+    if found is None:
+        return series, noted
+    found.aside = aside
+    log.error("the series is lost, in whole or in part", reason=found.reason, aside=aside)
+    write_file(home / _CHECKPOINTS, msgspec.msgpack.encode(checkpoints))
+    write(home, found)
+    return series, found
+
+
+def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:
+    """The keeper's at the moment the loss was noticed: a rebuild begun again starts from them."""
+    data = (home / _CHECKPOINTS).read_bytes()
+    return msgspec.msgpack.decode(data, type=dict[int, list[Checkpoint]])
+
+
+def _found(series: Series, reason: str, noted: Loss | None) -> Loss | None:
+    missing = series.missing()
+    if missing.everything:
+        return Loss(reason, times.now())
+    known = noted.broken if noted is not None else ()
+    broken = tuple(part for part in missing.broken if part not in known)
+    if not broken:
+        return None
+    reason = f"{len(broken)} parts were damaged and put aside by the store"
+    return Loss(reason, times.now(), everything=False, broken=known + broken)

@@ -1,0 +1,213 @@
+"""Puts a lost series together again, beside the server's work.
+
+    newest whole backup of this history ──rows──────────> series
+                  └── checkpoints ──┐                        ^
+    journal ────────────────────────┴──> keeper.rebuild ─────┘
+
+Sources and keeper work all the while; readiness is not green until it is done, and then only if
+nothing is gone for ever or an operator has seen it.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from lakebed.backup import loss as losses
+from lakebed.backup import manifest as manifests
+from lakebed.backup.lineage import Lineage
+from lakebed.backup.loss import Loss
+from lakebed.backup.manifest import Manifest
+from lakebed.backup.restoring import check, fetch, load_series
+from lakebed.errors import Invalid, LakebedError, Unavailable
+from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.rebuild import Checkpoints, Rebuild
+from lakebed.ports import Catalog, Health, Journal, Objects, Series
+from lakebed.settings import Settings
+from lakebed.times import to_rfc3339
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang
+_PAUSE = 5.0  # seconds until a store that failed is tried again
+
+
+class _Ended(Exception):
+    """The server stops; the rebuild is begun again at the next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What it works on.
+
+    Attributes:
+        open_objects: the configured place of backups, or None.
+        open_catalog: opens a catalog that is the file `catalog.db` of a folder.
+    """
+
+    journal: Journal
+    series: Series
+    catalog: Catalog
+    settings: Settings
+    lineage: Lineage
+    open_objects: Callable[[], Objects | None]
+    open_catalog: Callable[[Path], Catalog]
+
+
+class Rebuilding:
+    """One loss being made good. Call `start` before the keeper lets go of any of the journal."""
+
+    def __init__(self, parts: Parts, loss: Loss) -> None:
+        self._parts, self._loss = parts, loss
+        self._home = parts.settings.home
+        self._stop = threading.Event()
+        self._doing = "waiting"
+        self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
+        self._release: list[Callable[[], None]] = []
+
+    @property
+    def done(self) -> bool:
+        return self._loss.done
+
+    def start(self) -> None:
+        if not self._loss.done:
+            firsts = [first for first, _ in self._parts.journal.extent().values()]
+            self._release = [self._parts.journal.hold(min(firsts, default=0))]
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE)
+
+    def health(self, series: Health) -> Health:
+        """The health of the series, with what there is to say about the loss."""
+        loss = self._loss
+        detail = series.detail | {"missing": loss.missing}
+        if not loss.done:
+            text = f"being rebuilt ({loss.reason}): {self._doing}"
+            return Health(False, text, detail)
+        if not loss.for_good or not (self._home / losses.FILE).exists():
+            return series
+        told = "; ".join([_words(loss), *loss.trouble])
+        text = f"{told}: remove {losses.FILE} when you have seen it"
+        return Health(False, "; ".join(filter(None, (series.message, text))), detail)
+
+    # --- on the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._rebuild()
+                    return
+                except Unavailable as error:
+                    self._doing = f"waiting: {error}"
+                    log.warning("the rebuild waits", error=str(error))
+                    self._stop.wait(_PAUSE)
+        except _Ended:
+            log.warning("the rebuild was interrupted; the next start begins it again")
+        except Exception as error:
+            log.exception("the rebuild failed")
+            self._doing = f"it failed, the next start tries again: {error}"
+        finally:
+            for release in self._release:
+                release()
+
+    def _rebuild(self) -> None:
+        self._loss.trouble = ()
+        manifest, base = self._base()
+        parts, loss = self._parts, self._loss
+        rebuild = Rebuild(
+            parts.journal, parts.series, parts.catalog, parts.settings,
+            losses.checkpoints(self._home), base, not loss.everything, self._step,
+        )  # fmt: skip
+        report = rebuild.run()
+        loss.rows = report.rows + (sum(manifest.rows.values()) if manifest else 0)
+        loss.missing, loss.since, loss.until = report.missing, report.since, report.until
+        if report.failed:
+            self._trouble(f"{report.failed} messages broke a policy's code and were passed over")
+        if not loss.everything:
+            names = ", ".join(loss.broken)
+            self._trouble(
+                f"aggregates and last_n in damaged parts are as in the backup, if any ({names})"
+            )
+        loss.backup, loss.done = manifest.name if manifest else None, True
+        log.warning(
+            "the series is rebuilt", rows=loss.rows, missing=loss.missing, backup=loss.backup
+        )
+        losses.write(self._home, loss)
+        losses.forget_checkpoints(self._home)
+        if not loss.for_good:
+            losses.forget(self._home)
+
+    def _base(self) -> tuple[Manifest | None, Checkpoints]:
+        """The newest backup that fits and is whole: its rows are in the series afterwards."""
+        try:
+            objects = self._parts.open_objects()
+            chosen = None if objects is None else self._choose(objects)
+        except Unavailable:
+            raise
+        except LakebedError as error:
+            self._trouble(f"no backup was used: {error}")
+            return None, {}
+        if objects is None or chosen is None:
+            return None, {}
+        total, done = chosen.size, 0
+
+        def loaded(size: int) -> None:
+            nonlocal done
+            done += size
+            self._note(f"loading backup {chosen.name}, {done} of {total} bytes")
+
+        load_series(objects, chosen, self._parts.series, loaded)
+        return chosen, self._checkpoints(objects, chosen)
+
+    def _choose(self, objects: Objects) -> Manifest | None:
+        for name in reversed(manifests.names(objects)):
+            self._note(f"checking backup {name}")
+            try:
+                found = manifests.read(objects, name)
+                problems = check(objects, found)
+            except Invalid as error:
+                problems = list(error.problems)
+            else:
+                if not self._parts.lineage.holds(found):
+                    continue
+            if not problems:
+                return found
+            self._trouble(f"backup {name} is damaged: {problems[0]}")
+        return None
+
+    def _checkpoints(self, objects: Objects, manifest: Manifest) -> Checkpoints:
+        with tempfile.TemporaryDirectory(dir=self._home, prefix="rebuild-") as folder:
+            fetch(objects, manifest.catalog, Path(folder) / "catalog.db")
+            with closing(self._parts.open_catalog(Path(folder))) as catalog:
+                return catalog.checkpoints(CONSUMER)
+
+    def _step(self, read: int, total: int) -> None:
+        self._note(f"{read} of {total} messages of the journal read again")
+
+    def _note(self, doing: str) -> None:
+        if self._stop.is_set():
+            raise _Ended
+        self._doing = doing
+
+    def _trouble(self, text: str) -> None:
+        self._loss.trouble = (*self._loss.trouble, text)
+
+
+def _words(loss: Loss) -> str:
+    if not loss.missing:
+        return f"the series was rebuilt ({loss.reason})"
+    span = ""
+    if loss.since is not None and loss.until is not None:
+        span = f", received between {to_rfc3339(loss.since)} and {to_rfc3339(loss.until)}"
+    return (
+        f"the series was rebuilt ({loss.reason}), but {loss.missing} messages are in no backup and"
+        f" not in the journal{span}"
+    )

@@ -1,0 +1,267 @@
+"""Takes a backup of stores that are in use.
+
+    keeper comes to rest ──> catalog copied ─> tables cloned ─> journal held ──> it goes on
+                                  │                │                │
+                                  v                v                v
+                              catalog.db     parts by hash     journal.db      at leisure
+                                  └────────────────┴────────────────┘
+                                                   v
+                                         manifest, last of all
+
+What is captured while the keeper stands still is what a crash at that moment would have left: the
+catalog's checkpoints, a series that is not ahead of them, and a journal that reaches further than
+both. So a restored home starts as after a crash, and replay gives the same answers. Sources go on
+all the while: an append waits for nothing.
+"""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import structlog
+
+from lakebed import __version__, times
+from lakebed.backup import manifest as manifests
+from lakebed.backup.lineage import Lineage
+from lakebed.backup.manifest import Manifest, Piece, StoredPart, digest
+from lakebed.errors import Conflict, Invalid, Unavailable
+from lakebed.keeper import ledger as ledgers
+from lakebed.ports import Catalog, Journal, JournalSnapshot, Objects, Part, Series, SeriesSnapshot
+
+log = structlog.get_logger(__name__)
+
+_PIECE = 32 * 2**20  # bytes of rows in memory that one object holds, about
+_LEAST, _MOST = 1_000, 1_000_000  # rows of an object, whatever their size
+_SCRATCH = "backup-"  # how folders for files on their way are called
+_OURS = {"manifests", "catalog", "journal", "series"}
+
+
+class Cancelled(Unavailable):
+    """The backup was told to end; nothing of it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is backed up.
+
+    Attributes:
+        scratch: a folder for files on their way.
+        still: inside it nothing is written to series and checkpoints.
+    """
+
+    catalog: Catalog
+    journal: Journal
+    series: Series
+    lineage: Lineage
+    scratch: Path
+    still: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a backup is: bytes done, as far as they are known."""
+
+    doing: str = "waiting for the keeper to come to rest"
+    done: int = 0
+    total: int = 0
+    cancelled: bool = False
+
+    def step(self, doing: str) -> None:
+        if self.cancelled:
+            raise Cancelled("the backup was cancelled")
+        self.doing = doing
+
+
+def take(stores: Stores, objects: Objects, progress: Progress | None = None) -> Manifest:
+    """Write one backup; it counts from the moment the call returns.
+
+    Raises:
+        Conflict: the place holds something else, or backups of another home.
+        Unsupported: a store of this kind cannot be backed up like this.
+        Unavailable: a store does not answer, or it was cancelled; what is left is swept next time.
+    """
+    progress = progress or Progress()
+    before = _before(objects, stores.lineage)
+    for left in stores.scratch.glob(f"{_SCRATCH}*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
+        return _take(stores, objects, before, progress, Path(folder))
+
+
+def _take(
+    stores: Stores, objects: Objects, before: Manifest | None, progress: Progress, folder: Path
+) -> Manifest:
+    with ExitStack() as stack:
+        catalog, copied = folder / "catalog.db", folder / "journal.db"
+        with stores.still():
+            taken = times.now()
+            ledger = ledgers.load(stores.catalog)
+            saved = _saved(stores.catalog)
+            stores.catalog.copy(catalog)
+            series = stores.series.snapshot()
+            stack.callback(_close, series)
+            journal = stores.journal.snapshot()
+            stack.callback(journal.close)
+        name = f"{_stamp(taken)}-{os.urandom(3).hex()}"
+        writer = _Writer(objects, progress)
+        progress.step("writing the journal")
+        journal.write(copied)
+        kept = writer.file(f"journal/{name}.db", copied)
+        journal.close()
+        made = Manifest(
+            format=manifests.FORMAT,
+            lakebed=__version__,
+            name=name,
+            taken=taken,
+            lineage=stores.lineage.name,
+            position=dict(journal.end),
+            saved=saved or dict(journal.start),
+            messages=sum(ledger.totals.values()) + _waiting(journal, ledger.offsets),
+            catalog=writer.file(f"catalog/{name}.db", catalog),
+            journal=kept,
+            series=tuple(_series(writer, series, _reusable(objects, before))),
+            written=writer.written,
+        )
+    progress.step("writing the manifest")
+    manifests.write(objects, made)
+    log.info("backup taken", place=objects.place, name=name, bytes=made.size, new=made.written)
+    return made
+
+
+class _Writer:
+    """Puts objects, with their checksums."""
+
+    def __init__(self, objects: Objects, progress: Progress) -> None:
+        self._objects, self._progress = objects, progress
+        self.written = 0
+
+    def step(self, doing: str) -> None:
+        self._progress.step(doing)
+
+    def total(self, size: int) -> None:
+        self._progress.total = size
+
+    def done(self, size: int) -> None:
+        self._progress.done += size
+
+    def file(self, name: str, path: Path) -> Piece:
+        with path.open("rb") as file:
+            checksum = file_digest(file, "sha256").hexdigest()
+        self._objects.put(name, path)
+        self.written += path.stat().st_size
+        return Piece(name, path.stat().st_size, checksum)
+
+    def data(self, name: str, data: bytes) -> Piece:
+        self._objects.put(name, data)
+        self.written += len(data)
+        return Piece(name, len(data), digest(data))
+
+
+def _series(
+    writer: _Writer, series: SeriesSnapshot, there: Mapping[tuple[str, str, str], StoredPart]
+) -> Iterator[StoredPart]:
+    parts = series.parts()
+    writer.total(sum(part.size for part in parts))
+    for part in parts:
+        writer.step(f"writing {part.table}, partition {part.partition}")
+        known = there.get((part.table, part.partition, part.hash))
+        yield _part(writer, series, part) if known is None else known
+        writer.done(part.size)
+
+
+def _part(writer: _Writer, series: SeriesSnapshot, part: Part) -> StoredPart:
+    rows = min(max(_PIECE * part.rows // max(1, part.size), _LEAST), _MOST)
+    pieces = []
+    for number, table in enumerate(series.read(part, rows)):
+        writer.step(f"writing {part.table}, partition {part.partition}")
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        place = f"series/{part.table}/{part.partition}/{part.hash}-{number}.parquet"
+        pieces.append(writer.data(place, buffer.getvalue()))
+    return StoredPart(part.table, part.partition, part.hash, part.rows, tuple(pieces))
+
+
+def _before(objects: Objects, lineage: Lineage) -> Manifest | None:
+    """The newest backup there, whose parts may be used again."""
+    strange = objects.folders() - _OURS
+    if strange:
+        some = ", ".join(sorted(strange)[:3])
+        raise Conflict(f"{objects.place} holds other things ({some}): name an empty folder")
+    for name in reversed(manifests.names(objects)):
+        with suppress(Invalid):  # damaged: its objects are not trusted
+            found = manifests.read(objects, name)
+            if not lineage.knows(found.lineage):
+                raise Conflict(
+                    f"{objects.place} holds backups of another home: name a folder of its own"
+                )
+            return found
+    return None
+
+
+def _reusable(objects: Objects, before: Manifest | None) -> dict[tuple[str, str, str], StoredPart]:
+    """Parts that an earlier backup has written, as far as their objects are still there."""
+    if before is None:
+        return {}
+    sizes = objects.sizes("series/")
+    return {
+        (part.table, part.partition, part.hash): part
+        for part in before.series
+        if all(sizes.get(piece.name) == piece.size for piece in part.pieces)
+    }
+
+
+def _saved(catalog: Catalog) -> dict[int, int]:
+    found = catalog.checkpoints(ledgers.CONSUMER).items()
+    return {partition: min(part.offset for part in parts) for partition, parts in found if parts}
+
+
+def _waiting(journal: JournalSnapshot, counted: Mapping[int, int]) -> int:
+    """Messages behind the ledger, offsets taken for messages: they have gaps only after damage."""
+    return sum(
+        max(0, end - counted.get(partition, journal.start[partition]))
+        for partition, end in journal.end.items()
+    )
+
+
+def _close(series: SeriesSnapshot) -> None:
+    try:
+        series.close()
+    except Unavailable as error:  # the next snapshot drops it
+        log.warning("the snapshot of the series was not dropped", error=str(error))
+
+
+def _stamp(at: times.Micros) -> str:
+    """`20260131T120000123456Z`: of one length, so that names sort by time."""
+    return times.to_datetime(at).strftime("%Y%m%dT%H%M%S%fZ")
+
+
+def sweep(objects: Objects, keep: int | None = None) -> list[str]:
+    """Remove all but the newest `keep` backups, and objects that none names; returns who left.
+
+    Where a manifest cannot be read, nobody knows what it needs: then no object is removed.
+    """
+    there = manifests.names(objects)
+    gone = there[:-keep] if keep else []
+    for name in gone:
+        manifests.remove(objects, name)
+    try:
+        needed = {
+            piece.name
+            for name in there[len(gone) :]
+            for piece in manifests.read(objects, name).pieces()
+        }
+    except Invalid as error:
+        log.error("a damaged manifest keeps old objects from being removed", error=str(error))
+        return gone
+    for folder in ("series/", "catalog/", "journal/"):
+        for name in objects.sizes(folder):
+            if name not in needed:
+                objects.delete(name)
+    return gone

@@ -1,0 +1,141 @@
+"""`lakebed backup`, `backups` and `restore`: everything as of one moment, and back."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.home import held, running_on
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.up import Config
+from lakebed.errors import Invalid, LakebedError, Problem
+
+if TYPE_CHECKING:
+    from lakebed.settings import Settings
+
+_PATH = "/api/v1/backups"
+_LOOK = 0.3  # seconds between two questions how far it is
+Place = Annotated[
+    str, typer.Argument(metavar="DIR", help="A folder, or s3://BUCKET/PREFIX; for one home alone.")
+]
+Name = Annotated[str | None, typer.Option("--backup", help="Which one. [default: the newest]")]
+
+
+def backup(
+    place: Place,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Remove older ones but so many. [default: none]")
+    ] = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    config: Config = None,
+) -> None:
+    """Take a backup of everything, while the server runs or of the home of one that does not."""
+    place = _absolute(place)
+    running = running_on(home) if held(home) else None
+    if running is not None or url != URL or not home.is_dir():
+        at = running.http if running is not None and url == URL else url
+        ended = _ask(at, token, home, place, keep)
+    else:
+        from lakebed import offline
+
+        ended = offline.back_up(_settings(home, config), place, keep)
+    typer.echo(
+        f"{ended['name']}: {ended['messages']} messages, {ended['rows']} rows,"
+        f" {output.size(ended['bytes'])}, of which {output.size(ended['new_bytes'])} are new"
+    )
+    for name in ended["removed"]:
+        output.note(f"{name}: removed")
+
+
+def _ask(url: str, token: str | None, home: Path, place: str, keep: int | None) -> dict[str, Any]:
+    """Have the server take it, and wait."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        wanted = {"to": place} | ({} if keep is None else {"keep": keep})
+        state = server.request("POST", _PATH, json=wanted).json()
+        while state["running"] is not None:
+            time.sleep(_LOOK)
+            state = server.get(_PATH)
+    ended: dict[str, Any] = state["last"]
+    if "error" in ended:
+        raise LakebedError(ended["error"])
+    return ended
+
+
+def backups(
+    place: Place,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read all of it and compare every checksum.")
+    ] = False,
+    form: Format = Shape.TABLE,
+) -> None:
+    """List the backups at a place."""
+    from lakebed import wiring
+    from lakebed.backup import manifest
+    from lakebed.backup.restoring import check as problems_of
+    from lakebed.times import to_rfc3339
+
+    objects = wiring.open_objects(place)
+    rows: list[dict[str, Any]] = []
+    wrong: list[Problem] = []
+    for name in manifest.names(objects):
+        try:
+            found = manifest.read(objects, name)
+            problems = problems_of(objects, found, contents=check)
+        except Invalid as error:
+            rows.append({"name": name, "state": "damaged"})
+            wrong += error.problems
+            continue
+        wrong += problems
+        rows.append(
+            {
+                "name": name,
+                "state": "damaged" if problems else "whole" if check else "complete",
+                "taken": to_rfc3339(found.taken),
+                "messages": found.messages,
+                "rows": sum(found.rows.values()),
+                "bytes": found.size,
+                "new_bytes": found.written,
+                "lakebed": found.lakebed,
+            }
+        )
+    output.listing({"backups": rows}, "backups", form)
+    if wrong:
+        raise Invalid(*wrong)
+
+
+def restore(
+    place: Place,
+    name: Name = None,
+    home: Home = HOME,
+    config: Config = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put stores that are there aside, not refuse.")
+    ] = False,
+) -> None:
+    """Make a home what it was in a backup. No server may run on it."""
+    from lakebed import offline
+
+    found, aside = offline.restore(_settings(home, config), _absolute(place), name, replace)
+    typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
+    for path in aside:
+        output.note(f"what was there is now {path}")
+
+
+def _settings(home: Path, config: Path | None) -> "Settings":
+    """For work on a home itself: what there is to tell goes to stderr."""
+    from lakebed.cli.logs import configure
+    from lakebed.settings import load
+
+    settings = load(config, flags={"home": str(home)})
+    configure(settings.log)
+    return settings
+
+
+def _absolute(place: str) -> str:
+    return place if "://" in place else str(Path(place).absolute())

@@ -1,0 +1,295 @@
+"""Makes the rows of a lost series anew from what is left: checkpoints, journal, a backup's state.
+
+    lanes' state now ──────────────> windows still in memory, written once more ─────┐
+                                                                                      v
+    journal ──> lanes as they were in the backup, or fresh ──> all other rows ──> Series
+
+For each policy the messages below the place of its lane are read again, by a lane of its own that
+is thrown away afterwards; what stands behind that place the keeper works off as always, at the same
+time. A window that is still in the lane's memory is complete there: of it the second lane writes
+only fragments that are older than the one in memory. Everything has keys made of the data, so a
+rebuild that was interrupted is begun again without harm, from the same checkpoints.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from lakebed.errors import LakebedError
+from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.kinds.kind import Site
+from lakebed.keeper.lane import Lane
+from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.routes import Routes
+from lakebed.keeper.shard import policy_of, stored_policy
+from lakebed.keeper.stretch import Stretch, join
+from lakebed.policies.policy import Policy
+from lakebed.ports import Catalog, Checkpoint, Journal, Series
+from lakebed.settings import Settings
+from lakebed.times import Micros
+
+log = structlog.get_logger(__name__)
+
+_IN_SERIES = {"window", "archive", "last_n", "aggregate"}
+_RECORDS = {"window", "archive"}
+Checkpoints = Mapping[int, Sequence[Checkpoint]]
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What came of it.
+
+    Attributes:
+        rows: written.
+        missing: messages that were counted once and are neither in the backup nor in the journal;
+            what policies had kept of them is gone.
+        since, until: receive times between which the missing ones lie, where there are any.
+        failed: messages that broke a policy's code again and were passed over.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    since: Micros | None = None
+    until: Micros | None = None
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """One policy to be filled in one partition."""
+
+    lane: Lane
+    until: int  # where the keeper's own lane stands
+    created: Micros
+    whole: bool  # whether it knows of every message before its first
+    memory: pa.Table | None = None  # rows of the windows that the keeper's lane still has
+    fragments: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+class Rebuild:
+    """One run.
+
+    Args:
+        checkpoints: those of the keeper, as they stood before it was started.
+        base: those of the backup whose rows are in the series already; empty without one.
+        records_only: rows of other kinds are there and must not be doubled.
+        step: called now and then with messages read and messages in all; may raise to end it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        series: Series,
+        catalog: Catalog,
+        settings: Settings,
+        checkpoints: Checkpoints,
+        base: Checkpoints,
+        records_only: bool,
+        step: Callable[[int, int], None],
+    ) -> None:
+        self._journal, self._series, self._catalog = journal, series, catalog
+        self._settings, self._step = settings, step
+        self._checkpoints, self._base, self._records_only = checkpoints, base, records_only
+        self._read = self._total = 0
+        self.report = Rebuilt()
+
+    def run(self) -> Rebuilt:
+        extent = self._journal.extent()
+        ends = {p: max(part.offset for part in parts) for p, parts in self._checkpoints.items()}
+        self._total = sum(max(0, end - extent[p][0]) for p, end in ends.items() if p in extent)
+        for partition, parts in self._checkpoints.items():
+            if partition in extent:
+                self._partition(partition, parts, extent[partition][0])
+        return self.report
+
+    def _partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> None:
+        now, base = _Saved.of(parts), _Saved.of(self._base.get(partition, ()))
+        self._count_missing(partition, now, base, first)
+        works = [
+            work
+            for part in now.lanes.values()
+            if (work := self._work(partition, part, now, base, first)) is not None
+        ]
+        for work in works:
+            if work.memory is not None:
+                self._insert(_table_of(work), work.memory)
+        self._read_again(partition, works, base.ledger)
+
+    # --- what to do ------------------------------------------------------------------------------
+
+    def _work(
+        self, partition: int, part: Checkpoint, now: "_Saved", base: "_Saved", first: int
+    ) -> _Work | None:
+        stored = stored_policy(self._catalog, part.part)
+        policy = policy_of(stored, self._settings)
+        if stored is None or policy is None or policy.keep not in _IN_SERIES:
+            return None
+        if self._records_only and policy.keep not in _RECORDS:
+            return None
+        before = self._before(policy, base)
+        start = first if before is None else max(first, before.offset)
+        whole = first == 0 if before is None else first <= before.offset
+        work = _Work(self._lane(policy, partition, base, start), part.offset, stored.created, whole)
+        if before is not None:
+            work.lane.restore(before.state)
+        if policy.keep == "aggregate":
+            _remember(work, self._lane(policy, partition, now, part.offset), part)
+        return work
+
+    def _lane(self, policy: Policy, partition: int, saved: "_Saved", offset: int) -> Lane:
+        site = Site(policy, partition, saved.ledger.topics)
+        return Lane(site, offset, self._settings.limits.future)
+
+    def _before(self, policy: Policy, base: "_Saved") -> Checkpoint | None:
+        """The policy's place in the backup, where it kept the same in the same way."""
+        for part in base.lanes.values():
+            if part.part.rpartition("@")[0] != f"{policy.owner}/{policy.name}":
+                continue
+            was = policy_of(stored_policy(self._catalog, part.part), self._settings)
+            if was is not None and (was.keep, was.type) == (policy.keep, policy.type):
+                return part
+        return None
+
+    def _count_missing(self, partition: int, now: "_Saved", base: "_Saved", first: int) -> None:
+        """Messages counted since the backup that the journal has no more."""
+        here = self._journal.pending({partition: max(first, base.counted)}).total()
+        here -= self._journal.pending({partition: now.counted}).total()
+        missing = now.total - base.total - here
+        if missing <= 0:
+            return
+        self.report.missing += missing
+        seen = now.ledger.first_seen
+        since = base.newest if base.total else int(seen.min()) if len(seen) else None
+        left = self._journal.entries(partition, first, 1)
+        until = int(left[0].batch.received[0]) if left else now.newest
+        self.report.since = _least(self.report.since, since)
+        self.report.until = until or self.report.until
+
+    # --- reading again ---------------------------------------------------------------------------
+
+    def _read_again(self, partition: int, works: Sequence[_Work], ledger: Ledger) -> None:
+        by_lane = {id(work.lane): work for work in works}
+        routes = Routes([work.lane for work in works])
+        offset = min((work.lane.offset for work in works), default=0)
+        end = max((work.until for work in works), default=0)
+        oldest: Micros | None = None
+        while offset < end:
+            entries = self._journal.entries(partition, offset, self._settings.keeper.read)
+            if not entries:
+                break
+            stretch = join(entries, ledger)
+            oldest = int(stretch.received[0]) if oldest is None else oldest
+            for lane, index in routes.split(stretch.channel, ledger.channels):
+                self._absorb(by_lane[id(lane)], stretch.take(index))
+            now = int(stretch.received[-1])
+            for work in works:
+                work.lane.offset = max(work.lane.offset, min(stretch.end, work.until))
+                self._write(work, now, oldest, final=False)
+            self._read += stretch.end - offset
+            self._step(min(self._read, self._total), self._total)
+            offset = stretch.end
+        for work in works:
+            self._write(work, 0, oldest, final=True)
+
+    def _absorb(self, work: _Work, stretch: Stretch) -> None:
+        wanted = (stretch.offset >= work.lane.offset) & (stretch.offset < work.until)
+        wanted &= stretch.received >= work.created
+        index = np.flatnonzero(wanted)
+        if not len(index):
+            return
+        try:
+            work.lane.absorb(stretch.take(index))
+        except LakebedError:
+            raise
+        except Exception:  # the keeper has put the message aside already, when it came
+            log.exception("a policy's code failed, messages passed over", policy=work.lane.part)
+            self.report.failed += len(index)
+
+    def _write(self, work: _Work, now: Micros, oldest: Micros | None, final: bool) -> None:
+        lane = work.lane
+        rows, size = lane.load()
+        limit = self._settings.keeper
+        full = rows >= limit.buffer_rows or size >= limit.buffer_bytes
+        due = lane.due()
+        if not (final or full or (due is not None and due <= now)):
+            return
+        for table, made in lane.drain(now, final=final or full).rows:
+            chosen = _not_in_memory(made, work) if work.fragments else made
+            if lane.policy.keep == "aggregate" and not work.whole and oldest is not None:
+                chosen = _marked(chosen, oldest)
+            self._insert(table, chosen)
+        lane.release(now)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        if len(rows):
+            self._series.insert(table, rows)
+            self.report.rows += len(rows)
+
+
+@dataclass(slots=True)
+class _Saved:
+    """The checkpoints of one partition, opened."""
+
+    ledger: Ledger
+    counted: int
+    lanes: dict[str, Checkpoint]
+
+    @classmethod
+    def of(cls, parts: Sequence[Checkpoint]) -> "_Saved":
+        lanes = {part.part: part for part in parts}
+        router = lanes.pop(ledgers.PART, None)
+        if router is None:
+            return cls(Ledger(), 0, lanes)
+        return cls(Ledger.from_bytes(router.state), router.offset, lanes)
+
+    @property
+    def total(self) -> int:
+        return sum(self.ledger.totals.values())
+
+    @property
+    def newest(self) -> Micros | None:
+        seen = self.ledger.last_seen
+        return int(seen.max()) if len(seen) else None
+
+
+def _remember(work: _Work, kept: Lane, part: Checkpoint) -> None:
+    """Note the windows that the keeper's lane has in memory, whole, as rows."""
+    kept.restore(part.state)
+    kept.rewrite()
+    for _, rows in kept.drain(0, final=True).rows:
+        work.memory = rows
+        topics, starts, fragments = (
+            rows[name].to_pylist() for name in ("topic", "start", "fragment")
+        )
+        keys = zip(topics, starts, strict=True)
+        work.fragments = dict(zip(keys, fragments, strict=True))
+
+
+def _not_in_memory(rows: pa.Table, work: _Work) -> pa.Table:
+    keys = zip(rows["topic"].to_pylist(), rows["start"].to_pylist(), strict=True)
+    newest = [work.fragments.get(key) for key in keys]
+    stays = [
+        limit is None or fragment < limit
+        for limit, fragment in zip(newest, rows["fragment"].to_pylist(), strict=True)
+    ]
+    return rows.filter(pa.array(stays, pa.bool_()))
+
+
+def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
+    """Windows that may have had messages that are gone never count as complete."""
+    begun = pc.less(rows["start"].cast(pa.int64()), -(-oldest // 1_000_000))
+    complete = pc.if_else(begun, pa.scalar(0, pa.uint8()), rows["complete"])
+    return rows.set_column(rows.column_names.index("complete"), "complete", complete)
+
+
+def _table_of(work: _Work) -> str:
+    return "aggregate" if work.lane.policy.type == "number" else "aggregate_text"
+
+
+def _least(one: Micros | None, other: Micros | None) -> Micros | None:
+    given = [value for value in (one, other) if value is not None]
+    return min(given, default=None)

@@ -1,0 +1,171 @@
+"""The series is deleted or broken: it is put together again, and what is gone is said."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.test_backup import POLICIES, answers, expected, lakebed, lines
+from tests.server import Server, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+TOPIC = "plant/1"
+
+
+def _fill(server: Server, count: int = 300) -> None:
+    server.put_policies(POLICIES)
+    for first in range(0, count, 100):
+        server.send_batch(lines(TOPIC, first, first + 100))
+    server.settle(lambda flow: flow["kept"] == count)
+    eventually(lambda: answers(server, TOPIC) == expected(TOPIC, count))
+
+
+def _series(server: Server) -> dict[str, Any]:
+    part: dict[str, Any] = server.request("GET", "/readyz").json()["parts"]["series"]
+    return part
+
+
+def _remove(home: Path) -> None:
+    shutil.rmtree(home / "series")
+
+
+def _spoil(home: Path) -> None:
+    for file in (home / "series").rglob("*.sql"):
+        file.write_text("garbage")
+
+
+@pytest.mark.parametrize("harm", [_remove, _spoil])
+def test_a_series_that_is_gone_is_rebuilt_from_the_journal(harm: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
+        _fill(server)
+        server.kill()
+        harm(server.home)
+        lakebed("doctor", "--home", str(server.home), fails=None)  # looks, and hides nothing
+        place = str(tmp_path / "backups")
+        assert "is lost" in lakebed("backup", place, "--home", str(server.home), fails=True)
+        server.start()
+        assert answers(server, TOPIC) == expected(TOPIC, 300)
+        assert not (server.home / "series.lost.json").exists()
+        server.send_batch(lines(TOPIC, 300, 400))
+        eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 400))
+        assert server.flow()["received"] == 400
+
+
+QUICK = [policy for policy in POLICIES if policy["name"] != "slow"]  # nothing waits for an hour
+TRIMMED = {"JOURNAL__SPAN": "0s"}
+
+
+class Unready(Server):
+    """A server whose start is over when it answers, ready or not."""
+
+    def _wait_ready(self) -> None:
+        eventually(self._answers, 60)
+
+    def _answers(self) -> bool:
+        try:
+            return self._client.get(f"{self.url}/readyz", timeout=2).status_code in (200, 503)
+        except httpx.HTTPError:
+            return False
+
+
+def _answers_of_all(server: Server) -> dict[str, Any]:
+    """Of every policy but `slow`, which is not there."""
+    records = {
+        name: [row["value"] for row in server.records(TOPIC, name, limit=10_000)]
+        for name in ("all", "day", "ten")
+    }
+    aggregates = {
+        name: [
+            (row["start"], row["count"], row.get("sum"), row["complete"])
+            for row in server.records(TOPIC, name)
+        ]
+        for name in ("hours", "words")
+    }
+    return {**records, **aggregates, "last": server.get("/api/v1/last", topic=TOPIC)}
+
+
+def _send(server: Server, first: int, last: int) -> dict[str, Any]:
+    server.send_batch(lines(TOPIC, first, last))
+    server.settle(lambda flow: flow["kept"] == last)
+    eventually(lambda: len(server.records(TOPIC, "ten")) == min(10, last))
+    eventually(lambda: server.get("/api/v1/last", topic=TOPIC)["records"][0]["value"] == last - 1)
+    return _answers_of_all(server)
+
+
+def _trimmed(server: Server) -> None:
+    eventually(
+        lambda: server.request("GET", "/readyz").json()["parts"]["journal"]["messages"] == 0, 60
+    )
+
+
+def test_with_a_backup_and_the_journal_since_nothing_is_missing(tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    home = tmp_path / "home"
+    with Server(home, TRIMMED | {"BACKUP__TO": str(place)}) as server:
+        server.put_policies(QUICK)
+        _send(server, 0, 200)
+        _trimmed(server)
+        lakebed("backup", str(place), "--home", str(home))
+        server.kill()
+    with Server(home, {"BACKUP__TO": str(place)}) as server:
+        before = _send(server, 200, 300)
+        server.kill()
+        _remove(home)
+        server.start()
+        assert _answers_of_all(server) == before
+        assert server.flow()["received"] == 300
+        after = _send(server, 300, 400)
+        assert after["all"] == list(range(400))
+        assert sum(count for _, count, _, _ in after["hours"]) == 400
+
+
+def test_what_is_neither_in_a_backup_nor_in_the_journal_is_said_until_it_was_seen(
+    tmp_path: Path,
+) -> None:
+    with Unready(tmp_path / "home", TRIMMED) as server:
+        server.put_policies(QUICK)
+        before = _send(server, 0, 200)
+        _trimmed(server)
+        server.kill()
+        _remove(server.home)
+        server.start()
+        eventually(lambda: json.loads((server.home / "series.lost.json").read_text())["done"])
+        series = server.request("GET", "/readyz").json()["parts"]["series"]
+        assert not series["ok"]
+        assert series["missing"] == 200
+        assert (
+            "200 messages are in no backup and not in the journal, received between"
+            in series["message"]
+        )
+        left = _answers_of_all(server)
+        assert left["all"] == left["day"] == left["ten"] == []
+        assert left["last"] == before["last"]
+        # windows that are still in the keeper's memory are whole
+        assert set(left["words"]) <= set(before["words"])
+        (server.home / "series.lost.json").unlink()
+        assert server.request("GET", "/readyz").status_code == 200
+        server.stop()
+        server.start()
+        assert server.request("GET", "/readyz").json()["parts"]["series"]["ok"]
+
+
+def test_records_in_a_damaged_part_come_back_and_the_rest_is_told(tmp_path: Path) -> None:
+    with Unready(tmp_path / "home") as server:
+        server.put_policies(POLICIES[:1])
+        server.send_batch([{"topic": TOPIC, "value": 1, "time": "2025-01-15T00:00:00Z"}])
+        server.send_batch([{"topic": TOPIC, "value": 2, "time": "2025-02-15T00:00:00Z"}])
+        server.settle(lambda flow: flow["kept"] == 2)
+        eventually(lambda: len(server.records(TOPIC, "all")) == 2)
+        server.kill()
+        for part in (server.home / "series").rglob("202501_*"):
+            (part / "data.bin").write_bytes(b"x")
+        server.start()
+        eventually(lambda: json.loads((server.home / "series.lost.json").read_text())["done"])
+        assert [row["value"] for row in server.records(TOPIC, "all")] == [1, 2]
+        message = _series(server)["message"]
+        assert "damaged and put aside" in message
+        assert "archive/broken-on-start_202501" in message

@@ -1,0 +1,79 @@
+"""The real command over a series store that fails: `python -m tests.crash.faulty up …`.
+
+The store is the real one; what is made up is what its callers hear of it. Before each insert a
+fault is drawn, as FAULTS in the environment says:
+
+* refused: nothing was written;
+* ambiguous: it was written, and the answer is lost;
+* slow: it answers after a while, and meanwhile callers see nothing.
+
+While the file AWAY exists it refuses everything. Each fault is a line in the file `faults`.
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lakebed import wiring
+from lakebed.cli.main import main
+from lakebed.errors import StoreUnavailable
+from lakebed.ports import Health, Series
+from lakebed.settings import Settings
+
+LOG, AWAY = "faults", "away"
+
+
+class Faulty:
+    """Fulfils `ports.Series`."""
+
+    def __init__(self, series: Series, home: Path, seed: str) -> None:
+        self._series, self._home = series, home
+        self._rate = float(os.environ.get("FAULTS", "0"))
+        self._dice = random.Random(f"{seed} {os.getpid()}")
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        self._be_there()
+        fault = "" if self._dice.random() >= self._rate else self._dice.choice(KINDS)
+        if fault:
+            with (self._home / LOG).open("a") as log:
+                log.write(f"{fault} {table}\n")
+        if fault == "slow":
+            time.sleep(self._dice.uniform(0.2, 1.0))
+        if fault != "refused":
+            self._series.insert(table, rows)
+        if fault in ("refused", "ambiguous"):
+            raise StoreUnavailable(f"made up: {fault}")
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        self._be_there()
+        return self._series.query(sql, parameters)
+
+    def _be_there(self) -> None:
+        if (self._home / AWAY).exists():
+            raise StoreUnavailable("made up: away")
+
+    def health(self) -> Health:
+        return self._series.health()
+
+    def close(self) -> None:
+        self._series.close()
+
+
+KINDS = ("refused", "ambiguous", "slow")
+
+
+def _open(url: str, settings: Settings) -> Series:
+    series = _real(url, settings)
+    return Faulty(series, settings.home, os.environ.get("LAKEBED_SEED", ""))
+
+
+if __name__ == "__main__":
+    _real = wiring.SERIES["chdb"]
+    wiring.SERIES["chdb"] = _open
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What was sent, what was acknowledged, and what must be true of the answers afterwards.
+
+    senders ──sent(n)──> Oracle <──acknowledged(n)── senders
+                            ^
+    faults ──died()─────────┘            check(): the archive of everything ──> who was stored
+                                         promises.py: all other answers follow from that
+
+Every message has a number, which its payload carries; so a record says which message it is, and a
+message that was never sent, or came out another, cannot hide.
+"""
+
+import os
+import re
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+SOAK = os.environ.get("LAKEBED_SOAK", "") not in ("", "0")
+"""`make soak`: the attacks in the numbers that take hours."""
+
+SEED = int(os.environ.get("LAKEBED_SEED", "20260301"))
+"""Replays the choices of a run; timing is the machine's."""
+
+Repeats = Literal["never", "unanswered", "always"]
+
+_NUMBER = re.compile(r"\d+")
+
+
+def times(ci: int, soak: int) -> int:
+    """How often to attack."""
+    return soak if SOAK else ci
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One message as its sender meant it.
+
+    Attributes:
+        repeats: whether it may be stored more than once: `never` where its sender gave it an id,
+            or the protocol tells repetitions apart (QoS 2), or nobody repeats; `unanswered` for
+            plain QoS 1 without an answer when the server died; `always` for plain QoS 1 by way of
+            a broker, whose answer to the sender is not ours to the broker.
+        time, id: as given, or None.
+    """
+
+    number: int
+    topic: str
+    payload: str
+    repeats: Repeats
+    time: datetime | None = None
+    id: str | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether a policy asks for its topic."""
+        return self.topic.startswith("o/")
+
+
+class Oracle:
+    """The account of all senders. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.messages: dict[int, Sent] = {}
+        self.acknowledged: set[int] = set()
+        self._repeatable: set[int] = set()
+
+    def send(self, message: Sent) -> None:
+        """To be called before the message leaves."""
+        with self._lock:
+            assert message.number not in self.messages
+            self.messages[message.number] = message
+            if message.repeats == "always":
+                self._repeatable.add(message.number)
+
+    def acknowledge(self, numbers: Iterable[int]) -> None:
+        with self._lock:
+            self.acknowledged.update(numbers)
+
+    def died(self) -> None:
+        """Somebody on the way was killed: who has no answer yet will send again."""
+        with self._lock:
+            unanswered = self.messages.keys() - self.acknowledged
+            self._repeatable |= {n for n in unanswered if self.messages[n].repeats == "unanswered"}
+
+    # --- afterwards -------------------------------------------------------------------------------
+
+    def check_stored(self, records: list[dict[str, Any]]) -> None:
+        """Compare the archive of everything with what was sent."""
+        found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for record in records:
+            number = int(_NUMBER.search(record["value"])[0])  # type: ignore[index]
+            assert number in self.messages, f"never sent: {record}"
+            check_same(record, self.messages[number])
+            found[number].append(record)
+        positions = Counter(record["position"] for record in records)
+        assert max(positions.values(), default=1) == 1, "two messages at one place"
+        lost = {n for n in self.acknowledged if self.messages[n].kept} - found.keys()
+        assert not lost, f"{len(lost)} acknowledged and lost: {self._examples(lost)}"
+        twice = {n for n, rows in found.items() if len(rows) > 1} - self._repeatable
+        assert not twice, f"{len(twice)} stored twice: {[found[n] for n in sorted(twice)[:3]]}"
+
+    def check_sum(self, flow: Mapping[str, Any], stored: int) -> None:
+        """Invariant 3, with the numbers that only the senders know."""
+        assert flow["kept"] == stored, f"{stored} records: {flow}"
+        nobodys = {n for n, message in self.messages.items() if not message.kept}
+        assert all(self.messages[n].repeats == "never" for n in nobodys), (
+            "these cannot be counted from outside"
+        )
+        asked = len(nobodys & self.acknowledged)
+        assert asked <= flow["skipped"] <= len(nobodys), f"{asked} … {len(nobodys)}: {flow}"
+        assert flow["received"] == flow["kept"] + flow["skipped"], flow
+
+    def _examples(self, numbers: Iterable[int]) -> list[Sent]:
+        return [self.messages[n] for n in sorted(numbers)[:5]]
+
+
+def check_same(record: Mapping[str, Any], sent: Sent) -> None:
+    """A record is its message, to the last byte."""
+    assert record["topic"] == sent.topic, f"{record} is not {sent}"
+    assert record["value"] == sent.payload, f"{record} is not {sent}"
+    assert record["size"] == len(sent.payload.encode()), f"{record} is not {sent}"
+    assert record.get("id") == sent.id, f"{record} is not {sent}"
+    if sent.time is not None:
+        assert datetime.fromisoformat(record["time"]) == sent.time, f"{record} is not {sent}"
+
+
+def place(record: Mapping[str, Any]) -> int:
+    """The offset of a record in the one partition of the embedded journal."""
+    return int(record["position"].partition(":")[2])

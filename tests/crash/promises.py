@@ -1,0 +1,167 @@
+"""The policies of the attacks, and the answers that each of them promises.
+
+What was stored, and in which order, is told by the archive of everything. From it `reference.py`,
+which shares no code with Lakebed, works out what every other policy must answer and have counted.
+"""
+
+import json
+import math
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tests.cases import reference
+from tests.crash.oracle import Oracle, place
+from tests.server import Server, assert_sum, eventually
+
+Document = dict[str, Any]
+SETTLE = 240.0  # seconds: with everything shrunk, on a busy machine, a backlog takes its time
+
+EVERYTHING: Document = {
+    "name": "everything", "topics": ["o/#"], "type": "text", "keep": "archive", "buffer": "200ms",
+}  # fmt: skip
+_NUMBERS = {"topics": ["o/number/+"], "type": "number"}
+_TEXTS = {"topics": ["o/text/+"], "type": "text"}
+_JSON = {"topics": ["o/json/+"], "type": "json"}
+_PICKED = {"topics": ["o/json/+"], "type": "number", "at": "/value"}
+_FUNCTIONS = ["count", "min", "max", "sum", "avg", "first", "last", "stddev"]
+_OF_TEXT = ["count", "unique", "first", "last", "min", "max", "top"]
+
+POLICIES: list[Document] = [
+    {"name": "window-number", **_NUMBERS, "keep": "window", "for": "1d", "buffer": "300ms"},
+    {"name": "window-text", **_TEXTS, "keep": "window", "for": "1d", "buffer": "3s"},
+    {"name": "archive-json", **_JSON, "keep": "archive", "buffer": "0s"},
+    {"name": "archive-picked", **_PICKED, "keep": "archive", "transform": {"scale": 0.5}},
+    {"name": "archive-rated", **_NUMBERS, "keep": "archive", "filter": {"max_rate": "1s"}},
+    {"name": "ring-number", **_NUMBERS, "keep": "last_n", "count": 25, "buffer": "200ms"},
+    {"name": "ring-text", **_TEXTS, "keep": "last_n", "count": 7},
+    {"name": "ring-json", **_JSON, "keep": "last_n", "count": 1000},
+    {"name": "last-number", **_NUMBERS, "keep": "last_value", "every": "0s"},
+    {"name": "last-text", **_TEXTS, "keep": "last_value", "every": "1s"},
+    {"name": "last-json", **_JSON, "keep": "last_value", "every": "2s"},
+    {"name": "seconds", **_NUMBERS, "keep": "aggregate", "every": "1s", "buffer": "200ms",
+     "functions": _FUNCTIONS},
+    {"name": "hours", **_PICKED, "keep": "aggregate", "every": "1h", "buffer": "4s",
+     "functions": _FUNCTIONS, "timezone": "Asia/Kolkata"},
+    {"name": "words", **_TEXTS, "keep": "aggregate", "every": "10s", "functions": _OF_TEXT},
+]  # fmt: skip
+
+EDITED: list[Document] = [
+    {**POLICIES[0], "buffer": "1s"},
+    {**POLICIES[4], "buffer": "100ms"},
+    {**POLICIES[5], "buffer": "2s"},
+    {**POLICIES[8], "every": "1s"},
+    {**POLICIES[11], "buffer": "2s"},
+    {**POLICIES[12], "buffer": "500ms"},
+    {**POLICIES[13], "buffer": "100ms"},
+]
+"""Edits that change how a policy works, and nothing of what it promises."""
+
+SHORT: Document = {
+    "name": "short", **_NUMBERS, "keep": "window", "for": "3s", "buffer": "200ms",
+}  # fmt: skip
+TURNING: list[Document] = [
+    {"name": "turning", **_PICKED, "keep": "archive", "filter": {"min": bound}} for bound in (0, 50)
+]
+"""One after the other in force: values from 50 on are kept by both, those below 0 by neither."""
+
+
+def check_everything(server: Server, oracle: Oracle) -> None:
+    """All answers, once the keeper has worked off what there is."""
+    flow = server.settle(seconds=SETTLE)
+    records = server.records("o/#", "everything", limit=10_000)
+    oracle.check_stored(records)
+    oracle.check_sum(flow, len(records))
+    stored = sorted(records, key=place)
+    by_policy = {row["policy"]: row for row in server.get("/api/v1/flow", by="policy")["policies"]}
+    for counts in by_policy.values():
+        assert_sum(counts)
+    messages = [_message(record) for record in stored]
+    for policy in POLICIES:
+        # what was counted is read once the policy's buffer has been written
+        eventually(partial(_check_policy, server, policy, messages), 60)
+        _check_counts(policy, messages, by_policy[policy["name"]])
+    if "turning" in by_policy:
+        _check_turning(server, stored, by_policy["turning"])
+    if "short" in by_policy:
+        _check_short(server, stored)
+
+
+def _message(record: dict[str, Any]) -> reference.Message:
+    """As it lies in the journal; every event time is near the arrival, so that none is late."""
+    line = {
+        "topic": record["topic"],
+        "payload": record["value"],
+        "received": record["time"],
+        "time": record["time"],
+        "id": record.get("id", ""),
+    }
+    return reference.Message(line)
+
+
+def _check_policy(server: Server, policy: Document, messages: list[reference.Message]) -> bool:
+    kept, _ = reference.keep(policy, messages)
+    if policy["keep"] == "aggregate":
+        expected = reference.windows(policy, kept, datetime.now(UTC))
+    else:
+        expected = reference.raw_rows(policy, kept)
+    found = server.records("#", policy["name"], limit=10_000)
+    _assert_rows(found, expected, policy["name"])
+    return True
+
+
+def _check_counts(
+    policy: Document, messages: list[reference.Message], counts: dict[str, Any]
+) -> None:
+    _, outcomes = reference.keep(policy, messages)
+    reasons = Counter(outcomes.values())
+    told = Counter(counts["filtered"]) + Counter(kept=counts["kept"])
+    assert told == reasons, f"{policy['name']}: counted {told}, must be {reasons}"
+
+
+def _assert_rows(found: list[Document], expected: list[Document], name: str) -> None:
+    key = ("topic", "start") if expected and "start" in expected[0] else ("topic", "time", "value")
+
+    def order(row: Document) -> list[str]:
+        return [json.dumps(row[part]) for part in key]
+
+    have, want = sorted(found, key=order), sorted(expected, key=order)
+    assert len(have) == len(want), f"{name}: {len(have)} rows, must be {len(want)}"
+    for row, right in zip(have, want, strict=True):
+        for field, value in right.items():
+            if field == "complete":
+                continue  # a matter of the moment of asking
+            assert _same(row[field], value), f"{name}: {row} must be {right}"
+
+
+def _same(found: Any, right: Any) -> bool:
+    if isinstance(right, float) and isinstance(found, (int, float)):
+        return math.isclose(found, right, rel_tol=1e-9, abs_tol=1e-6)
+    return bool(found == right)
+
+
+def _check_turning(server: Server, stored: list[Document], counts: dict[str, Any]) -> None:
+    """A policy that was edited to and fro: what both versions keep is there, and nothing else."""
+    values = {
+        place(record): json.loads(record["value"])["value"]
+        for record in stored
+        if record["topic"].startswith("o/json/")
+    }
+    rows = server.records("#", "turning", limit=10_000)
+    found = {place(row): row["value"] for row in rows}
+    assert len(found) == len(rows) == counts["kept"]
+    assert all(values[position] == value for position, value in found.items())
+    assert min(found.values(), default=0) >= 0
+    missing = {p for p, value in values.items() if value >= 50} - found.keys()
+    assert not missing, f"turning: {len(missing)} not kept, such as {sorted(missing)[:5]}"
+
+
+def _check_short(server: Server, stored: list[Document]) -> None:
+    """A window answers with nothing that is past it, and nothing that was not stored."""
+    asked = datetime.now(UTC)
+    known = {place(record): float(record["value"]) for record in stored
+             if record["topic"].startswith("o/number/")}  # fmt: skip
+    for row in server.records("#", "short", limit=10_000):
+        assert datetime.fromisoformat(row["time"]) > asked - timedelta(seconds=3)
+        assert known[place(row)] == row["value"]

@@ -1,0 +1,58 @@
+"""What surrounds a server: its wall clock, the room on its disk, its series store."""
+
+import mmap
+import struct
+import subprocess
+from pathlib import Path
+
+from tests.crash import faulty
+from tests.server import Server
+
+
+class Weather:
+    """Turns the clock and the room on the disk of a server, which it must be given before a start.
+
+    Args:
+        folder: for the shim; not the home.
+    """
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        library, file = folder / "weather.so", folder / "weather"
+        source = Path(__file__).with_name("weather.c")
+        command = ["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+        subprocess.run(command, check=True)
+        file.write_bytes(bytes(16))
+        server.environment |= {
+            "LD_PRELOAD": str(library),
+            "WEATHER": str(file),
+            "WEATHER_ROOT": str(server.home),
+        }
+        with file.open("r+b") as opened:
+            self._map = mmap.mmap(opened.fileno(), 16)
+
+    def clock(self, hours: float) -> None:
+        """Let the wall clock show so much more than the right time."""
+        struct.pack_into("<q", self._map, 0, round(hours * 3600e9))
+
+    def disk_full(self, full: bool) -> None:
+        struct.pack_into("<q", self._map, 8, full)
+
+
+class SeriesStore:
+    """Lets a server's series store fail. `rate` is the share of inserts that meet a fault."""
+
+    def __init__(self, server: Server, rate: float = 0.0) -> None:
+        self._home = server.home
+        server.module = "tests.crash.faulty"
+        server.environment["FAULTS"] = str(rate)
+
+    @property
+    def faults(self) -> int:
+        log = self._home / faulty.LOG
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
+    def leave(self) -> None:
+        (self._home / faulty.AWAY).touch()
+
+    def come_back(self) -> None:
+        (self._home / faulty.AWAY).unlink()

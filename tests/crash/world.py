@@ -1,0 +1,146 @@
+"""One run of an attack: the real command, real clients of every kind, and the oracle."""
+
+import random
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.crash import promises
+from tests.crash.broker import Mosquitto
+from tests.crash.oracle import SEED, Oracle
+from tests.crash.senders import BatchSender, Editor, MqttSender, Sender, SingleSender
+from tests.server import Server, eventually
+
+SMALL = {
+    "JOURNAL__SPAN": "1ms",
+    "KEEPER__READ": "400",
+    "KEEPER__BUFFER_ROWS": "150",
+    "KEEPER__CHECKPOINT": "100ms",
+    "LOG__FORMAT": "json",
+}
+"""Everything shrunk, so that it trims, flushes and checkpoints all the time."""
+
+_SOURCES = """
+[[sources]]
+name = "one"
+url = "mqtt://127.0.0.1:{port}"
+topics = ["o/+/broker-1", "o/+/broker-1-ids", "nobody/broker-1-ids"]
+
+[[sources]]
+name = "two"
+url = "mqtt://127.0.0.1:{port}"
+topics = ["o/+/broker-2", "nobody/broker-2"]
+qos = 2
+"""
+
+
+class World:
+    """Use as a context: inside, the home has its policies and the broker a session for it."""
+
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+        print(f"seed {SEED}: LAKEBED_SEED={SEED} repeats the choices of this run")
+        self.dice = random.Random(SEED)
+        self.oracle = Oracle()
+        self.broker = Mosquitto(folder / "broker")
+        home = folder / "home"
+        home.mkdir(parents=True)
+        self.server = Server(home, SMALL | (settings or {}))
+        self.senders: list[Sender] = []
+        self.editor: Editor | None = None
+
+    def __enter__(self) -> "World":
+        self.broker.start()
+        (self.server.home / "lakebed.toml").write_text(_SOURCES.format(port=self.broker.port))
+        self.server.start()
+        turning, short = promises.TURNING[0], promises.SHORT
+        self.server.put_policies([promises.EVERYTHING, *promises.POLICIES, turning, short])
+        # from now on the broker keeps for us what it gets
+        eventually(lambda: self._joined("one") and self._joined("two"), 90)
+        self.kill()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.server.__exit__(None, None, None)
+        self.broker.stop()
+
+    def _joined(self, source: str) -> bool:
+        return bool(self.parts()[f"source {source}"]["message"] == "connected")
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """What /readyz says of each part, be it ready or not; nothing while nobody answers."""
+        try:
+            answer = self.server.request("GET", "/readyz").json()
+        except httpx.HTTPError:
+            return defaultdict(lambda: {"ok": False, "message": "no answer"})
+        found: dict[str, dict[str, Any]] = answer["parts"]
+        return found
+
+    def send(self) -> None:
+        """Let all kinds of clients begin."""
+        server, oracle = self.server, self.oracle
+        here, there = server.mqtt_port, self.broker.port
+        self.senders = [
+            MqttSender(oracle, "qos-1", SEED, server, here, qos=1, version=4),
+            MqttSender(oracle, "qos-1-ids", SEED, server, here, qos=1, version=5, ids=True),
+            MqttSender(oracle, "qos-2", SEED, server, here, qos=2, version=4),
+            MqttSender(oracle, "qos-2-v5", SEED, server, here, qos=2, version=5),
+            MqttSender(oracle, "broker-1", SEED, server, there, qos=1, version=4),
+            MqttSender(oracle, "broker-1-ids", SEED, server, there, qos=1, version=5, ids=True),
+            MqttSender(oracle, "broker-2", SEED, server, there, qos=2, version=4),
+            BatchSender(oracle, "batches", SEED, server),
+            SingleSender(oracle, "singles", SEED, server, ids=True),
+            SingleSender(oracle, "once", SEED, server, ids=False),
+        ]
+        for sender in self.senders:
+            sender.start()
+
+    def edit(self) -> None:
+        """Let policies be edited from now on."""
+        self.editor = Editor(self.server, SEED, [*promises.EDITED, *promises.TURNING])
+        self.editor.start()
+
+    def kill(self) -> None:
+        self.server.kill()
+        self.oracle.died()
+
+    def break_connections(self) -> None:
+        """Cut every MQTT connection in the middle of whatever it does."""
+        for sender in self.senders:
+            sender.break_connection()
+        self.oracle.died()
+
+    def live_a_moment(self) -> None:
+        """Start, and be killed while it serves or while it still starts."""
+        if self.dice.random() < 0.4:
+            self.server.spawn()
+            time.sleep(self.dice.uniform(0.3, 2.5))
+        else:
+            self.server.start()
+            time.sleep(self.dice.uniform(0, 1.0))
+        self.kill()
+
+    def finish(self) -> None:
+        """The faults have stopped: all senders come to their end, and the keeper catches up."""
+        if self.editor is not None:
+            self.editor.finish()
+        for sender in self.senders:
+            sender.finish()
+        self.server.settle(seconds=promises.SETTLE)
+
+    def check(self) -> None:
+        promises.check_everything(self.server, self.oracle)
+
+    def check_fresh(self) -> None:
+        """A message that is sent now is there within 30 s, and everything else still is."""
+        sender = SingleSender(self.oracle, "fresh", SEED, self.server, ids=True)
+        message = sender.one()
+        began = time.monotonic()
+        eventually(lambda: self._is_there(message.topic, message.payload), 30)
+        print(f"a fresh message went through in {time.monotonic() - began:.1f} s")
+
+    def _is_there(self, topic: str, payload: str) -> bool:
+        rows = self.server.records(topic, promises.EVERYTHING["name"])
+        return any(row["value"] == payload for row in rows)
