@@ -21,6 +21,9 @@ pytestmark = [
     pytest.mark.timeout(300 + FAULTS + 20 * STEPS),
     pytest.mark.server("mosquitto"),
 ]
+AT_ONCE = {"LAKEBED__KEEPER__READ": "50000", "LAKEBED__KEEPER__BUFFER_ROWS": "50000"}
+"""Settings by which a backlog is worked off at full speed."""
+
 COMPILED = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
@@ -44,10 +47,10 @@ def test_a_series_store_that_fails_hangs_or_loses_its_answer(world: World) -> No
     world.send()
     world.edit()
     while store.faults < FAULTS:
-        time.sleep(world.dice.uniform(3, 6))
+        time.sleep(world.dice.uniform(6, 10))
         world.kill()
         world.server.start()
-    world.server.environment["FAULTS"] = "0"
+    world.server.environment |= AT_ONCE | {"FAULTS": "0"}
     world.kill()
     world.server.start()
     _in_the_end_all_is_there(world)
@@ -57,11 +60,7 @@ def test_a_series_store_that_fails_hangs_or_loses_its_answer(world: World) -> No
 def test_a_series_store_that_is_away_for_a_day(world: World, tmp_path: Path) -> None:
     """The journal grows to its limit, senders are held back; a kill later all goes on."""
     store, weather = SeriesStore(world.server), Weather(world.server, tmp_path)
-    world.server.environment |= {
-        "LAKEBED__JOURNAL__LIMIT": "768KiB",
-        "LAKEBED__KEEPER__READ": "50000",  # what has gathered is worked off at full speed
-        "LAKEBED__KEEPER__BUFFER_ROWS": "50000",
-    }
+    world.server.environment |= AT_ONCE | {"LAKEBED__JOURNAL__LIMIT": "768KiB"}
     world.server.start()
     world.send()
     time.sleep(1)
