@@ -81,7 +81,10 @@ def _check(given: Given, who: Asker, body: bytes, media: str) -> None:
     zone = given.settings.keeper.timezone
     if media.partition(";")[0].strip().lower() not in _YAML:
         document = document_in(body)
-        if not isinstance(document, list) and "policies" not in document:
+        is_file = isinstance(document, list) or (
+            isinstance(document, dict) and "policies" in document
+        )
+        if not is_file:
             parse(document, who.owner, default_timezone=zone)
             return
     try:

@@ -105,6 +105,13 @@ def test_check_answers_and_changes_nothing(api: Api) -> None:
     assert api.get(POLICIES).json() == before
 
 
+@pytest.mark.parametrize("body", [b"null", b"7", b"true", b'"policies"', b"[]x"])
+def test_check_refuses_what_is_no_document_at_all(api: Api, body: bytes) -> None:
+    for path in (POLICIES, f"{POLICIES}/check", f"{POLICIES}/preview"):
+        assert api.post(path, content=body).status_code in (400, 422)
+    assert api.ask("PUT", f"{POLICIES}/p", content=body).status_code in (400, 422)
+
+
 def test_check_takes_a_whole_file_and_names_the_line(api: Api) -> None:
     text = "policies:\n  - name: a\n    topics: [t]\n    type: number\n    keep: never\n"
     headers = {"Content-Type": "application/yaml"}
