@@ -262,10 +262,12 @@ class Missing:
     """Attributes:
     everything: whether none of the tables was there: the store is new, or all of it is lost.
     broken: the parts of tables that the store has put aside as damaged, as "table/name".
+    covered: further ones that cost nothing, because what they were made of is there.
     """
 
     everything: bool
     broken: tuple[str, ...] = ()
+    covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,19 +153,52 @@ def test_what_is_neither_in_a_backup_nor_in_the_journal_is_said_until_it_was_see
         assert server.request("GET", "/readyz").json()["parts"]["series"]["ok"]
 
 
-def test_records_in_a_damaged_part_come_back_and_the_rest_is_told(tmp_path: Path) -> None:
-    with Unready(tmp_path / "home") as server:
+JANUARY = {"topic": TOPIC, "value": 1, "time": "2025-01-15T00:00:00Z"}
+FEBRUARY = {"topic": TOPIC, "value": 2, "time": "2025-02-15T00:00:00Z"}
+
+
+def _damage_january(server: Server) -> None:
+    parts = list((server.home / "series").rglob("202501_*"))
+    assert parts
+    for part in parts:
+        (part / "data.bin").write_bytes(b"x")
+
+
+def test_records_in_a_damaged_part_come_back(tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
         server.put_policies(POLICIES[:1])
-        server.send_batch([{"topic": TOPIC, "value": 1, "time": "2025-01-15T00:00:00Z"}])
-        server.send_batch([{"topic": TOPIC, "value": 2, "time": "2025-02-15T00:00:00Z"}])
+        server.send_batch([JANUARY])
+        server.send_batch([FEBRUARY])
         server.settle(lambda flow: flow["kept"] == 2)
         eventually(lambda: len(server.records(TOPIC, "all")) == 2)
         server.kill()
-        for part in (server.home / "series").rglob("202501_*"):
-            (part / "data.bin").write_bytes(b"x")
+        _damage_january(server)
+        for _ in range(2):  # the store tells of the part at each start
+            server.start()
+            assert [row["value"] for row in server.records(TOPIC, "all")] == [1, 2]
+            assert not (server.home / "series.lost.json").exists()
+            server.kill()
+        assert server.output.count("the series is rebuilt") == 1
+
+
+def test_aggregates_in_a_damaged_part_are_told_until_somebody_has_seen_it(tmp_path: Path) -> None:
+    with Unready(tmp_path / "home") as server:
+        server.put_policies([policy for policy in POLICIES if policy["name"] == "hours"])
+        server.send_batch([JANUARY])
+        server.send_batch([FEBRUARY])
+        server.settle(lambda flow: flow["kept"] == 2)
+        eventually(lambda: len(server.records(TOPIC, "hours")) == 2)
+        server.kill()
+        _damage_january(server)
         server.start()
-        eventually(lambda: json.loads((server.home / "series.lost.json").read_text())["done"])
-        assert [row["value"] for row in server.records(TOPIC, "all")] == [1, 2]
+        note = server.home / "series.lost.json"
+        eventually(lambda: json.loads(note.read_text())["done"])
         message = _series(server)["message"]
         assert "damaged and put aside" in message
-        assert "archive/broken-on-start_202501" in message
+        assert "aggregate/broken-on-start_202501" in message
+        note.unlink()
+        assert _series(server)["ok"]
+        server.kill()
+        server.start()
+        assert _series(server)["ok"]
+        assert not note.exists()

@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +25,6 @@ _SECTOR = 512
 _EXCHANGE = 2  # flag of renameat2
 _TRANSIENT = ("-shm",)
 """Ends of files that are memory between processes: SQLite makes them anew."""
-
-
-def build_recorder(folder: Path) -> Path:
-    """Compile the recorder; returns the library for LD_PRELOAD."""
-    library = folder / "recorder.so"
-    source = Path(__file__).with_name("recorder.c")
-    subprocess.run(
-        ["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl", "-lpthread"], check=True
-    )
-    return library
 
 
 class Note(NamedTuple):

@@ -23,7 +23,7 @@ import pyarrow as pa
 from lakebed import wiring
 from lakebed.cli.main import main
 from lakebed.errors import StoreUnavailable
-from lakebed.ports import Health, Series
+from lakebed.ports import Health, Missing, Series, SeriesSnapshot
 from lakebed.settings import Settings
 
 LOG, AWAY = "faults", "away"
@@ -54,6 +54,17 @@ class Faulty:
         self._be_there()
         return self._series.query(sql, parameters)
 
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        self._be_there()
+        self._series.delete(table, where, parameters)
+
+    def snapshot(self) -> SeriesSnapshot:
+        self._be_there()
+        return self._series.snapshot()
+
+    def missing(self) -> Missing:
+        return self._series.missing()
+
     def _be_there(self) -> None:
         if (self._home / AWAY).exists():
             raise StoreUnavailable("made up: away")
@@ -68,8 +79,8 @@ class Faulty:
 KINDS = ("refused", "ambiguous", "slow")
 
 
-def _open(url: str, settings: Settings) -> Series:
-    series = _real(url, settings)
+def _open(url: str, settings: Settings, make: bool) -> Series:
+    series = _real(url, settings, make)
     return Faulty(series, settings.home, os.environ.get("LAKEBED_SEED", ""))
 
 

@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.crash.disk import Disk, Note, build_recorder, read_log
+from tests.crash.disk import Disk, Note, read_log
+from tests.preload import build
 from tests.server import Server
 
 
@@ -20,7 +21,7 @@ class Recorded:
         self._log = folder / "record.log"
         server.home.mkdir(parents=True, exist_ok=True)
         server.environment |= {
-            "LD_PRELOAD": str(build_recorder(folder)),
+            "LD_PRELOAD": str(build(Path(__file__).with_name("recorder.c"), folder)),
             "RECORDER_ROOT": str(server.home),
             "RECORDER_LOG": str(self._log),
         }

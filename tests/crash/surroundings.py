@@ -2,10 +2,10 @@
 
 import mmap
 import struct
-import subprocess
 from pathlib import Path
 
 from tests.crash import faulty
+from tests.preload import build
 from tests.server import Server
 
 
@@ -17,13 +17,10 @@ class Weather:
     """
 
     def __init__(self, server: Server, folder: Path) -> None:
-        library, file = folder / "weather.so", folder / "weather"
-        source = Path(__file__).with_name("weather.c")
-        command = ["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"]
-        subprocess.run(command, check=True)
+        file = folder / "weather"
         file.write_bytes(bytes(16))
         server.environment |= {
-            "LD_PRELOAD": str(library),
+            "LD_PRELOAD": str(build(Path(__file__).with_name("weather.c"), folder)),
             "WEATHER": str(file),
             "WEATHER_ROOT": str(server.home),
         }

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.broker import Mosquitto
 from tests.crash import promises
-from tests.crash.broker import Mosquitto
 from tests.crash.oracle import SEED, Oracle
 from tests.crash.senders import BatchSender, Editor, MqttSender, Sender, SingleSender
 from tests.server import Server, eventually

@@ -1,9 +1,8 @@
-"""Compiles the fault layer `shim.c`, and speaks to it from within its process."""
+"""Arms the fault layer `shim.c`, and speaks to it from within its process."""
 
 import ctypes
 import errno
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +35,6 @@ FAULTS = {
     "EIO of names": Fault(RENAME | UNLINK, errno.EIO),
     "ENOSPC for a while": Fault(WRITE | TRUNCATE, errno.ENOSPC, times=12),
 }
-
-
-def compile_shim(folder: Path) -> Path:
-    """The shared object, made by the system's C compiler."""
-    made = folder / "shim.so"
-    source = Path(__file__).with_name("shim.c")
-    command = ["cc", "-O1", "-Wall", "-shared", "-fPIC", "-o", made, source, "-ldl", "-lpthread"]
-    subprocess.run(command, check=True)
-    return made
 
 
 def environment(shim: Path) -> dict[str, str]:

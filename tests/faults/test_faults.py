@@ -18,6 +18,7 @@ import pytest
 from tests.faults import shim as layer
 from tests.faults.shim import FAULTS, SYNC, WRITE, Fault
 from tests.nightly import NIGHTLY
+from tests.preload import build
 from tests.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -37,7 +38,7 @@ COUNTED = {"journal": 100, "salvage": 50, "checkpoints": 30}
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return layer.compile_shim(tmp_path_factory.mktemp("shim"))
+    return build(Path(__file__).with_name("shim.c"), tmp_path_factory.mktemp("shim"))
 
 
 @pytest.mark.parametrize(("story", "fault"), ALWAYS + (REST if NIGHTLY else []))

@@ -2,7 +2,8 @@
 
     opens, tables there ──────────────────────────────> as always
     opens, but empty, while the catalog has checkpoints ─> lost
-    opens, but has put parts aside as damaged ───────────> lost in parts
+    opens, but has put parts aside as damaged ───────────> lost in parts, unless what they were
+                                                            merged from is there
     does not open ──> the folder is put aside ───────────> lost
 
 The note in the home (`series.lost.json`) is written before anything else is done, so that a rebuild
@@ -21,13 +22,15 @@ from lakebed import times
 from lakebed.backup.restoring import put_aside
 from lakebed.errors import StoreUnavailable
 from lakebed.files import remove_file, write_file
-from lakebed.ports import Checkpoint, Series
+from lakebed.ports import Checkpoint, Missing, Series
 from lakebed.times import Micros
 
 log = structlog.get_logger(__name__)
 
 FILE = "series.lost.json"
 _CHECKPOINTS = "series.lost.checkpoints"
+_KNOWN = "series.lost.known"
+"""Damaged parts that were noticed once: the store keeps them aside and tells of them for ever."""
 _CIRCUMSTANCES = re.compile(
     r"no space|not_enough_space|permission denied|read-only|too many open files|memory|"
     r"already in use|resource temporarily|cannot lock|locked",
@@ -119,13 +122,16 @@ def open_noticing(
         aside = str(put_aside(folder, f".broken-{times.now()}"))
         log.error("the series does not open and is put aside", error=str(error), aside=aside)
         series = open_series()
-    found = _found(series, reason, noted) if checkpoints else None
+    known = _read_known(home)
+    found = _found(series, reason, noted, known) if checkpoints else None
     if found is None:
+        _know(home, series.missing(), known)
         return series, noted
     found.aside = aside
     log.error("the series is lost, in whole or in part", reason=found.reason, aside=aside)
     write_file(home / _CHECKPOINTS, msgspec.msgpack.encode(checkpoints))
     write(home, found)
+    _know(home, series.missing(), known)
     return series, found
 
 
@@ -135,13 +141,29 @@ def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:
     return msgspec.msgpack.decode(data, type=dict[int, list[Checkpoint]])
 
 
-def _found(series: Series, reason: str, noted: Loss | None) -> Loss | None:
+def _found(series: Series, reason: str, noted: Loss | None, known: set[str]) -> Loss | None:
     missing = series.missing()
     if missing.everything:
         return Loss(reason, times.now())
-    known = noted.broken if noted is not None else ()
     broken = tuple(part for part in missing.broken if part not in known)
     if not broken:
         return None
+    before = [part for part in noted.broken if part not in broken] if noted is not None else []
     reason = f"{len(broken)} parts were damaged and put aside by the store"
-    return Loss(reason, times.now(), everything=False, broken=known + broken)
+    return Loss(reason, times.now(), everything=False, broken=(*before, *broken))
+
+
+def _read_known(home: Path) -> set[str]:
+    try:
+        return set(msgspec.json.decode((home / _KNOWN).read_bytes(), type=list[str]))
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return set()
+
+
+def _know(home: Path, missing: Missing, known: set[str]) -> None:
+    if missing.everything:  # another store, whose parts may have the same names
+        known = set()
+        remove_file(home / _KNOWN)
+    if new := {*missing.broken, *missing.covered} - known:
+        log.warning("the store has put damaged parts aside", parts=sorted(new))
+        write_file(home / _KNOWN, msgspec.json.encode(sorted(known | new)))

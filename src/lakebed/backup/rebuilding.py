@@ -25,7 +25,7 @@ from lakebed.backup.manifest import Manifest
 from lakebed.backup.restoring import check, fetch, load_series
 from lakebed.errors import Invalid, LakebedError, Unavailable
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.keeper.rebuild import Checkpoints, Rebuild
+from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
 from lakebed.ports import Catalog, Health, Journal, Objects, Series
 from lakebed.settings import Settings
 from lakebed.times import to_rfc3339
@@ -131,8 +131,8 @@ class Rebuilding:
         loss.missing, loss.since, loss.until = report.missing, report.since, report.until
         if report.failed:
             self._trouble(f"{report.failed} messages broke a policy's code and were passed over")
-        if not loss.everything:
-            names = ", ".join(loss.broken)
+        if beyond := [part for part in loss.broken if part.partition("/")[0] not in RECORDS]:
+            names = ", ".join(beyond)
             self._trouble(
                 f"aggregates and last_n in damaged parts are as in the backup, if any ({names})"
             )

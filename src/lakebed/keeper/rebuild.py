@@ -35,7 +35,8 @@ from lakebed.times import Micros
 log = structlog.get_logger(__name__)
 
 _IN_SERIES = {"window", "archive", "last_n", "aggregate"}
-_RECORDS = {"window", "archive"}
+RECORDS = {"window", "archive"}
+"""Kinds, and their tables, whose rows can be written once more whatever is there already."""
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 
@@ -128,7 +129,7 @@ class Rebuild:
         policy = policy_of(stored, self._settings)
         if stored is None or policy is None or policy.keep not in _IN_SERIES:
             return None
-        if self._records_only and policy.keep not in _RECORDS:
+        if self._records_only and policy.keep not in RECORDS:
             return None
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)

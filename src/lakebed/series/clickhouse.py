@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from lakebed.errors import Problem, SettingsError, StoreUnavailable
 from lakebed.ports import Health, Missing
+from lakebed.series import damaged
 from lakebed.series.schema import TABLES, create
 from lakebed.series.snapshot import DROP, ClonedTables, statements
 
@@ -43,10 +44,6 @@ WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert
 ORDER BY name
 """
 _THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
-_BROKEN = f"""
-SELECT concat(table, '/', name) AS part FROM system.detached_parts
-WHERE database = '{DATABASE}' AND startsWith(reason, 'broken') ORDER BY part
-"""
 
 
 class ClickHouseSeries:
@@ -94,8 +91,7 @@ class ClickHouseSeries:
         tables = self.query(_THERE, {})
         if not len(tables):
             return Missing(everything=True)
-        broken = self.query(_BROKEN, {})["part"].to_pylist()
-        return Missing(everything=False, broken=tuple(broken))
+        return damaged.look(self, DATABASE)
 
     def snapshot(self) -> ClonedTables:
         self._command("clone the tables", *statements(DATABASE))

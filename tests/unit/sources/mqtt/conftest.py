@@ -1,19 +1,16 @@
 """An endpoint on loopback over an intake in memory, whose `done` the test can hold back."""
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import paho.mqtt.publish as publishing
 import pytest
 import uvloop
+from tests.broker import Mosquitto, missing
+from tests.server import free_port
 
 from lakebed.messages import Channel
 from lakebed.policies.topics import matches
@@ -326,32 +323,6 @@ def channel(topic: str, owner: str = "ada") -> Channel:
 # --- brokers --------------------------------------------------------------------------------------
 
 
-class Mosquitto:
-    """Debian's mosquitto with persistence, so that sessions survive a restart."""
-
-    def __init__(self, program: str, folder: Path):
-        self.program, self.folder, self.port = program, folder, free_port()
-        self.process = None
-        (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {folder}/\nmax_queued_messages 0\nuser root\n"
-        )
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.program, "-c", str(self.folder / "mosquitto.conf")],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        await_port(self.port)
-
-    def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
-
-
 class Rumqttd:
     """rumqttd as the package iotcore ships it: a broker of quite another make."""
 
@@ -368,46 +339,18 @@ class Rumqttd:
         self.broker.stop()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def await_port(port: int) -> None:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise TimeoutError(f"nobody listens at port {port}")
-
-
-def missing(what: str):
-    """A missing server skips at a desk and fails in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
-
-
 @pytest.fixture
 def mosquitto(tmp_path: Path):
-    program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        missing("mosquitto")
-    broker = Mosquitto(program, tmp_path)
-    broker.start()
-    yield broker
-    broker.stop()
+    with Mosquitto(tmp_path) as broker:
+        yield broker
 
 
 @pytest.fixture
 def rumqttd():
     try:
-        import iotcore  # noqa: F401
+        broker = Rumqttd()
     except ImportError:
         missing("iotcore")
-    broker = Rumqttd()
     broker.start()
     yield broker
     broker.stop()
