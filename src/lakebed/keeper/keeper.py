@@ -157,7 +157,7 @@ class Keeper:
         alive = self._thread.is_alive()
         message = self._stores.failing or ("" if alive else "not running")
         behind = {
-            str(partition): end - shard.offset
+            str(partition): self._journal.distance(partition, shard.offset, end)
             for partition, (_, end) in self._journal.extent().items()
             if (shard := self._shards.get(partition)) is not None
         }
@@ -179,6 +179,10 @@ class Keeper:
         now = self._clock()
         shard.flush(now, final=True)
         self._consumer.commit({partition: shard.checkpoint(now, final=True)})
+
+    def lost(self, partition: int) -> None:
+        self._shards.pop(partition, None)
+        log.warning("partition lost to another keeper", partition=partition)
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -340,4 +344,4 @@ class Keeper:
 
 
 def _newest(entries: Sequence[Entry]) -> Micros:
-    return max(int(entry.batch.received[-1]) for entry in entries)
+    return max(int(entry.batch.received[-1]) for entry in entries if len(entry.batch))
