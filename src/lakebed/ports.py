@@ -200,7 +200,10 @@ class Assignment(Protocol):
         ...
 
     def revoked(self, partition: int) -> None:
-        """Last call before another worker may own it: flush, checkpoint, forget."""
+        """Last call before another worker may own it: flush, checkpoint, forget.
+
+        One who was away for too long may hear it too late; the checkpoint is refused then.
+        """
         ...
 
     def lost(self, partition: int) -> None:

@@ -6,9 +6,9 @@ It needs Java 17 and Maven (Debian: openjdk-17-jre-headless, maven). Where one o
 the tests skip at a desk and fail in CI.
 """
 
-import ctypes
 import fcntl
 import hashlib
+import os
 import shutil
 import signal
 import socket
@@ -29,6 +29,9 @@ _JVM = (
     "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )  # fmt: skip
+_ATTENDED = '"$@" </dev/null & cat >/dev/null; kill -9 $!'
+"""Tests that are killed leave no broker behind: the shell sees their end of the pipe close."""
+
 _START = 90.0  # seconds; a loaded machine takes its time
 _SETTINGS = """
 process.roles=broker,controller
@@ -104,9 +107,9 @@ class KafkaServer:
         """Start and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_java(), "kafka.Kafka", self._settings],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
-                preexec_fn=_die_with_us,
+                ["sh", "-c", _ATTENDED, "kafka", *_java(), "kafka.Kafka", self._settings],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self._folder,
+                start_new_session=True,
             )  # fmt: skip
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         deadline = time.monotonic() + _START
@@ -122,35 +125,21 @@ class KafkaServer:
 
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            with self._process:  # closes the pipe, and waits
+                self._process = None
 
     def pause(self) -> None:
         """It hangs: connections stay, nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.send_signal(signal.SIGCONT)
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-
-
-def _die_with_us() -> None:
-    """Tests that are killed leave no broker behind (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        os.killpg(self._process.pid, what)
 
 
 def _java() -> tuple[str, ...]:

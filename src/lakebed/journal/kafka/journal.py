@@ -248,7 +248,17 @@ class KafkaJournal:
     # --- let go -----------------------------------------------------------------------------------
 
     def trim(self) -> int:
+        """Nothing while Kafka is away: the next call does it."""
         self._keys.expire()
+        if self._waiting:
+            return 0
+        try:
+            return self._trim()
+        except Unavailable as error:
+            log.warning("nothing is let go of", error=str(error))
+            return 0
+
+    def _trim(self) -> int:
         extent = self._topic.extent(self._partitions)
         groups = self._topic.groups()
         young = self._topic.records_since(self._clock() - self._options.span, self._partitions)

@@ -133,5 +133,6 @@ class Sender:
         if error.fatal():
             self._fail(error)
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            if not self.away:
+                log.warning("no broker answers", error=errors.text(error))
             self.away = errors.text(error)
-        log.debug("kafka producer", error=errors.text(error))

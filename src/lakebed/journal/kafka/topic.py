@@ -6,6 +6,7 @@ topic is made without either limit, and `trim` deletes what every consumer group
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,6 +35,9 @@ _MOVING = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,  # no leader is known
 }
 _PARTITIONS = 12
 _LARGEST = 16 * 2**20  # bytes of a record in a topic that we make
@@ -89,7 +93,7 @@ class Topic:
         with errors.opening():
             if self.name not in self._admin.list_topics(timeout=_PATIENCE).topics:
                 self._make(self.name, address.partitions or _PARTITIONS, self._settings())
-            facts = _patiently(self.facts)
+            facts = self._patiently(self.facts)
         if address.partitions not in (None, facts.partitions):
             raise SettingsError(
                 Problem(
@@ -166,6 +170,21 @@ class Topic:
             retention_bytes=number("retention.bytes"),
         )
 
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask again while leaders move, or a new topic is not known everywhere yet."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return ask()
+            except KafkaException as exception:
+                error = errors.of(exception)
+                passes = error.retriable() or error.code() in _MOVING
+                if not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
+            with suppress(KafkaException):
+                self._admin.list_topics(timeout=_PATIENCE)  # or the old leaders are asked again
+
     # --- places -----------------------------------------------------------------------------------
 
     def extent(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
@@ -193,7 +212,7 @@ class Topic:
             return {p.partition: f.result(_PATIENCE).offset for p, f in found.items()}
 
         with errors.translated("asking for offsets"):
-            return _patiently(ask)
+            return self._patiently(ask)
 
     def groups(self) -> dict[str, dict[int, int]]:
         """For each consumer that ever committed, its offset in each partition."""
@@ -246,20 +265,6 @@ class Topic:
         with errors.translated("letting go of records"):
             for future in self._admin.delete_records(places).values():
                 future.result(_PATIENCE)
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again while leaders move, or a new topic is not known everywhere yet."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return ask()
-        except KafkaException as exception:
-            error = errors.of(exception)
-            passes = error.retriable() or error.code() in _MOVING
-            if not passes or time.monotonic() > deadline:
-                raise
-        time.sleep(_PAUSE)
 
 
 def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
