@@ -395,16 +395,39 @@ class Checkpoint:
 
 
 class CheckpointStore(Protocol):
+    """A partition has one worker at a time, but one that slept may not know that it has none.
+
+    So who takes a partition over claims it, and saves under the term that the claim gave it: what
+    an earlier worker saves after that is refused.
+    """
+
+    def claim(self, consumer: str, partition: int) -> int:
+        """Become the one who saves; returns the term, greater than all before."""
+        ...
+
+    def term(self, consumer: str, partition: int) -> int:
+        """The newest term; 0 where nobody ever claimed."""
+        ...
+
     def checkpoints(
-        self, consumer: str, partition: int | None = None
+        self, consumer: str, partition: int | None = None, part: str | None = None
     ) -> dict[int, list[Checkpoint]]:
-        """All parts of one partition, or of all partitions."""
+        """Of one partition, or of all; all parts, or those of one name."""
         ...
 
     def save_checkpoints(
-        self, consumer: str, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()
+        self,
+        consumer: str,
+        partition: int,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        term: int | None = None,
     ) -> None:
-        """Write some parts and remove others, in one durable transaction."""
+        """Write some parts and remove others, in one durable transaction.
+
+        Raises:
+            Superseded: the partition was claimed after `term`; nothing was written.
+        """
         ...
 
 

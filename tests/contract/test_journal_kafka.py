@@ -5,15 +5,26 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from tests.servers.kafka import KafkaServer
 
+from lakebed.catalog.sql import open_catalog
 from lakebed.errors import Fatal, JournalFailed, JournalFull, SettingsError
+from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.keeper import Keeper
 from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.policies.outcomes import Outcome
+from lakebed.ports import Health
+from lakebed.settings import Settings
 from lakebed.sources.intake import Intake
+from lakebed.sources.keys import id_key
+from lakebed.times import now
 
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.server("kafka")
@@ -429,3 +440,142 @@ def drain(consumer: object) -> list[Entry]:
     while entries := consumer.poll(0, 100):
         found += entries
     return found
+
+
+# --- keepers --------------------------------------------------------------------------------------
+
+
+class Rows:
+    """A series store of one keeper; clear `held` and the keeper sleeps in the middle of a write."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.held = threading.Event()
+        self.held.set()
+        self.asleep = threading.Event()
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        if not self.held.is_set():
+            self.asleep.set()
+            self.held.wait()
+        self.rows += rows.to_pylist()
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        raise NotImplementedError
+
+    def health(self) -> Health:
+        return Health(True)
+
+    def close(self) -> None: ...
+
+
+class Cluster:
+    """Two gateways that get the same messages, and keepers that come, go, and sleep."""
+
+    def __init__(self, open_journal: Open, folder: Path) -> None:
+        self._open = lambda: open_journal(f"partitions=4&{_QUICK}&max.poll.interval.ms=2000")
+        self.catalog = open_catalog("sqlite:catalog.db", folder)
+        everything = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
+        ring = {**everything, "name": "ring", "keep": "last_n", "count": 1000}
+        self.catalog.put_policies("ann", [everything, ring])
+        self.series: list[Rows] = []
+        self.keepers: list[Keeper] = []
+        self.failures: list[BaseException] = []
+        self.gateways = [self._open(), self._open()]
+        self.sent = 0
+
+    def keeper(self) -> Keeper:
+        self.series.append(Rows())
+        keeper = Keeper(
+            self._open(), self.series[-1], self.catalog, Settings(), self.failures.append
+        )
+        self.keepers.append(keeper)
+        keeper.start()
+        return keeper
+
+    def send(self, count: int = 200) -> None:
+        """Each message to both gateways, under one id."""
+        wanted = range(self.sent, self.sent + count)
+        self.sent += count
+        builder = BatchBuilder()
+        builder.extend(
+            [Channel("ann", f"plant/{i % 40}") for i in wanted],
+            [b"%d" % i for i in wanted],
+            now(),
+            ids=[f"id {i}" for i in wanted],
+            keys=[id_key("ann", f"id {i}") for i in wanted],
+        )
+        for gateway in self.gateways:
+            asyncio.run(durable(gateway, builder.build()))
+
+    def archived(self) -> list[float]:
+        """Values by key: rows written again fall together."""
+        rows = [row for series in self.series for row in series.rows if row["policy"] == "all"]
+        return sorted({(r["partition"], r["offset"]): r["number"] for r in rows}.values())
+
+    def slots(self) -> dict[tuple[str, int], set[float]]:
+        rows = [row for series in self.series for row in series.rows if row["policy"] == "ring"]
+        slots: dict[tuple[str, int], set[float]] = {}
+        for row in rows:
+            slots.setdefault((row["topic"], row["slot"]), set()).add(row["number"])
+        return slots
+
+    def assert_exact(self) -> None:
+        expected = [float(i) for i in range(self.sent)]
+        eventually(lambda: len(self.archived()) >= self.sent)
+        assert self.archived() == expected
+        eventually(lambda: ledgers.load(self.catalog).totals == {Outcome.KEPT: self.sent})
+        slots = self.slots()  # numbered by the state that moves: one value each, none left out
+        assert all(len(values) == 1 for values in slots.values())
+        assert len(slots) == self.sent
+        assert not self.failures
+
+    def close(self) -> None:
+        for series in self.series:
+            series.held.set()
+        for keeper in self.keepers:
+            keeper.stop(30)
+        self.catalog.close()
+
+
+@pytest.fixture
+def cluster(open_journal: Open, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(open_journal, tmp_path)
+    yield made
+    made.close()
+
+
+def partitions(keeper: Keeper) -> int:
+    return len(keeper.health().detail["behind"])
+
+
+def test_keepers_that_come_and_go_keep_each_message_once(cluster: Cluster) -> None:
+    first = cluster.keeper()
+    cluster.send()
+    eventually(lambda: partitions(first) == 4)
+    second = cluster.keeper()
+    cluster.send()
+    eventually(lambda: partitions(first) == partitions(second) == 2)
+    cluster.send()
+    first.stop(30)
+    cluster.send()
+    eventually(lambda: partitions(second) == 4)
+    cluster.assert_exact()
+
+
+def test_a_keeper_that_slept_in_a_write_changes_no_answer(cluster: Cluster) -> None:
+    sleeper = cluster.keeper()
+    cluster.send()
+    eventually(lambda: partitions(sleeper) == 4)
+    cluster.assert_exact()
+    cluster.series[0].held.clear()
+    cluster.send()
+    assert cluster.series[0].asleep.wait(60)
+    heir = cluster.keeper()
+    eventually(lambda: partitions(heir) == 4)
+    cluster.send()
+    eventually(lambda: len(cluster.archived()) == cluster.sent)
+    cluster.series[0].held.set()
+    eventually(lambda: partitions(sleeper) == partitions(heir) == 2)
+    cluster.send()
+    cluster.assert_exact()

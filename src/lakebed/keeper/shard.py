@@ -64,6 +64,7 @@ class Shard:
         self.replay_end = end
         self.revision = -1
         self.ledger = Ledger()
+        self._term = 0
         self._counted = 0  # the ledger has counted everything below
         self._lanes: dict[str, Lane] = {}
         self._routes = Routes([])
@@ -80,6 +81,7 @@ class Shard:
 
     def load(self, store: PolicyStore) -> int:
         """Take up where the last checkpoint stands; returns the offset to read from."""
+        self._term = self._stores.claim(self.partition)  # before reading: nobody saves after it
         parts = {part.part: part for part in self._stores.checkpoints(self.partition)}
         router = parts.pop(ledgers.PART, None)
         if router is None:
@@ -104,6 +106,10 @@ class Shard:
     def _lane(self, policy: Policy, offset: int) -> Lane:
         site = Site(policy, self.partition, self.ledger.topics)
         return Lane(site, offset, self._settings.limits.future)
+
+    def is_ours(self) -> bool:
+        """Whether nobody has taken the partition over since `load`."""
+        return self._stores.term(self.partition) == self._term
 
     @property
     def replayed(self) -> bool:
@@ -284,14 +290,17 @@ class Shard:
         return age >= (self._interval if lane.changed else _UNCHANGED)
 
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
-        """One transaction: the ledger is never behind a lane, so nothing is counted twice."""
+        """One transaction: the ledger is never behind a lane, so nothing is counted twice.
+
+        Raises:
+            Superseded: the partition is another worker's.
+        """
         router = ledgers.to_checkpoint(self.ledger, self._counted)
         floor = min([self._saved, *(lane.saved for lane in self._lanes.values())])
         once, outlived = self._once.parts(floor)
+        saved, dropped = [*parts, *once, router], [*drop, *outlived]
         examples = self._examples.take_changed(self._counted)
-        self._stores.save(
-            self.partition, [*parts, *once, router], [*drop, *outlived], examples
-        )
+        self._stores.save(self.partition, self._term, saved, dropped, examples)
         self._once.saved()
         at = time.monotonic()
         self._saved = self._counted

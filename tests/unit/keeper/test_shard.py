@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import StoreUnavailable
+from lakebed.errors import StoreUnavailable, Superseded
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.forgetting import delete_last
@@ -433,3 +433,23 @@ def test_examples_are_bounded_whatever_the_number_of_policies(world: World) -> N
     found = load_examples(world.catalog, "anna")
     assert len(found) == 200
     assert {example.topic for example in found} == {"t"}
+
+
+def test_who_was_superseded_saves_nothing_more_and_his_heir_has_all(world: World) -> None:
+    world.policies(ARCHIVE)
+    before = world.shard()
+    world.adopt(before)
+    world.send(b"1")
+    world.read(before)
+    heir = world.shard()
+    assert heir.is_ours()
+    assert not before.is_ours()
+    before.flush(NOW, final=True)
+    with pytest.raises(Superseded):
+        before.checkpoint(NOW, final=True)
+    world.adopt(heir)
+    world.read(heir)
+    heir.flush(NOW, final=True)
+    heir.checkpoint(NOW, final=True)
+    assert list(world.series.kept().values()) == [1.0]
+    assert load(world.catalog).totals == {Outcome.KEPT: 1}

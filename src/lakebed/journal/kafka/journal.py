@@ -181,7 +181,7 @@ class KafkaJournal:
                 raise ValueError(f"there is a consumer {name!r} already")
             self._live[name] = None
         try:
-            self._topic.register(name, self._partitions)
+            self._topic.register(name)
             with errors.opening():
                 member = KafkaConsumer({**self._address.member(name), "on_commit": on_commit})
         except BaseException:

@@ -5,21 +5,21 @@ topic is made without either limit, and `trim` deletes what every consumer group
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
-from lakebed.errors import Problem, SettingsError, StoreUnavailable
+from lakebed.errors import Problem, SettingsError
 from lakebed.journal.kafka import errors, positions
 from lakebed.journal.kafka.address import Address
 from lakebed.journal.kafka.records import ROOM
@@ -29,6 +29,12 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 10.0  # seconds for an answer of the cluster
+_LIVE = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.NON_EMPTY_GROUP,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
 _PAUSE = 0.1  # seconds between two tries
 _MOVING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -37,6 +43,10 @@ _MOVING = {
     KafkaError.REPLICA_NOT_AVAILABLE,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._WAIT_COORD,
     KafkaError._NOENT,  # no leader is known
 }
 _PARTITIONS = 12
@@ -79,6 +89,7 @@ class Topic:
     def __init__(self, address: Address) -> None:
         self._address = address
         self.name = address.topic
+        self._partitions = range(0)
         with errors.opening():
             self._admin = AdminClient(address.common())
 
@@ -110,6 +121,7 @@ class Topic:
                     f"max.message.bytes, or lower the limit of {payload} bytes",
                 )
             )
+        self._partitions = range(facts.partitions)
         return facts
 
     def _settings(self) -> dict[str, str]:
@@ -228,34 +240,44 @@ class Topic:
 
     def committed(self, consumer: str) -> dict[int, int]:
         """Where a consumer stands, in the partitions where it ever committed."""
-        group = self._address.group(consumer)
-        with errors.translated("asking where a consumer stands"):
-            asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-            places = asked[group].result(_PATIENCE).topic_partitions
-        return {
-            place.partition: offset_of(place)
-            for place in places
-            if place.topic == self.name and place.offset >= 0
-        }
+        with errors.translated("asking where a consumer stands"), self._onlooker(consumer) as seen:
+            return self._committed(seen)
 
-    def register(self, consumer: str, partitions: Iterable[int]) -> None:
+    def register(self, consumer: str) -> None:
         """Let a consumer that never committed stand at the beginning, so that `trim` waits for it.
 
         A group with live members has its place already; Kafka then refuses, which is all right.
         """
-        missing = set(partitions) - self.committed(consumer).keys()
-        if not missing:
-            return
-        extent = self.extent(missing)
-        places = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
-        group = ConsumerGroupTopicPartitions(self._address.group(consumer), places)
+        with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
+            missing = set(self._partitions) - self._committed(seen).keys()
+            if not missing:
+                return
+            extent = self.extent(missing)
+            places = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
+            try:
+                self._patiently(lambda: seen.commit(offsets=places, asynchronous=False))
+            except KafkaException as exception:
+                if errors.of(exception).code() not in _LIVE:
+                    raise
+
+    def _committed(self, onlooker: Consumer) -> dict[int, int]:
+        asked = [TopicPartition(self.name, partition) for partition in self._partitions]
+        found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
+        return {place.partition: offset_of(place) for place in found if place.offset >= 0}
+
+    @contextmanager
+    def _onlooker(self, consumer: str) -> Iterator[Consumer]:
+        """One who asks for a group without joining it.
+
+        librdkafka 2.16 has the same question in its administration, but there it crashes the
+        process when the group's coordinator is just moving (it looks for a group of its own).
+        """
+        group = {"group.id": self._address.group(consumer)}
+        onlooker = Consumer({**self._address.reader(), **group})
         try:
-            future = self._admin.alter_consumer_group_offsets([group])[group.group_id]
-            future.result(_PATIENCE)
-        except KafkaException as exception:
-            error = errors.of(exception)
-            if error.code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
-                raise StoreUnavailable(f"the journal at Kafka: {errors.text(error)}") from exception
+            yield onlooker
+        finally:
+            onlooker.close()
 
     # --- letting go -------------------------------------------------------------------------------
 
