@@ -42,7 +42,7 @@ from lakebed.journal.kafka.consumer import GroupConsumer  # noqa: E402
 from lakebed.journal.kafka.journal import KafkaJournal  # noqa: E402
 
 _TOPICS = count()
-_QUICK = "session.timeout.ms=1500&heartbeat.interval.ms=300"
+_QUICK = "session.timeout.ms=6000&heartbeat.interval.ms=500"
 Open = Callable[..., KafkaJournal]
 
 
@@ -319,10 +319,11 @@ def test_partitions_move_to_who_joins_and_back_and_each_message_is_read_once(
     assert read() == Counter(numbers(0, sent))
 
 
+@pytest.mark.slow
 def test_a_worker_that_sleeps_loses_its_partitions_and_its_late_commit_is_refused(
     open_journal: Open,
 ) -> None:
-    query = f"partitions=2&{_QUICK}&max.poll.interval.ms=2000"
+    query = f"partitions=2&{_QUICK}&max.poll.interval.ms=8000"
     journal = open_journal(query)
     zombie = Worker(journal)
     heir = None
@@ -473,7 +474,7 @@ class Cluster:
     """Two gateways that get the same messages, and keepers that come, go, and sleep."""
 
     def __init__(self, open_journal: Open, folder: Path) -> None:
-        self._open = lambda: open_journal(f"partitions=4&{_QUICK}&max.poll.interval.ms=2000")
+        self._open = lambda: open_journal(f"partitions=4&{_QUICK}&max.poll.interval.ms=8000")
         self.catalog = open_catalog("sqlite:catalog.db", folder)
         everything = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
         ring = {**everything, "name": "ring", "keep": "last_n", "count": 1000}
@@ -563,6 +564,7 @@ def test_keepers_that_come_and_go_keep_each_message_once(cluster: Cluster) -> No
     cluster.assert_exact()
 
 
+@pytest.mark.slow
 def test_a_keeper_that_slept_in_a_write_changes_no_answer(cluster: Cluster) -> None:
     sleeper = cluster.keeper()
     cluster.send()

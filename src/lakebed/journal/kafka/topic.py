@@ -7,7 +7,7 @@ topic is made without either limit, and `trim` deletes what every consumer group
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -17,7 +17,15 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from lakebed.errors import Problem, SettingsError
 from lakebed.journal.kafka import errors, positions
@@ -64,6 +72,7 @@ class Facts:
         insync: copies that must have a record before it is acknowledged.
         largest: bytes of a record it takes.
         retention_ms, retention_bytes: after which it lets go of what nobody has read; -1 for never.
+        synced: whether each record is on disk before it is acknowledged.
     """
 
     partitions: int
@@ -72,6 +81,7 @@ class Facts:
     largest: int
     retention_ms: int
     retention_bytes: int
+    synced: bool
 
     @property
     def risk(self) -> str:
@@ -80,6 +90,8 @@ class Facts:
             return "its retention deletes messages that nobody has read: set it to -1"
         if self.replication > 1 and self.insync < 2:
             return "min.insync.replicas is 1: a message may be acknowledged with a single copy"
+        if self.replication == 1 and not self.synced:
+            return "a single copy that is not synced: set its flush.messages to 1, or replicate it"
         return ""
 
 
@@ -102,9 +114,13 @@ class Topic:
         """
         address = self._address
         with errors.opening():
-            if self.name not in self._admin.list_topics(timeout=_PATIENCE).topics:
+            made = self.name not in self._admin.list_topics(timeout=_PATIENCE).topics
+            if made:
                 self._make(self.name, address.partitions or _PARTITIONS, self._settings())
             facts = self._patiently(self.facts)
+            if made and facts.replication == 1:
+                self._sync_each()
+                facts = replace(facts, synced=True)
         if address.partitions not in (None, facts.partitions):
             raise SettingsError(
                 Problem(
@@ -133,11 +149,15 @@ class Topic:
             "max.message.bytes": str(_LARGEST),
             **_SEGMENT,
         }
-        if replication == 1:
-            settings["flush.messages"] = "1"  # no second copy: an ack means that it is on disk
-        elif replication is not None and replication > 2:
+        if replication is not None and replication > 2:
             settings["min.insync.replicas"] = "2"
         return settings
+
+    def _sync_each(self) -> None:
+        """There is no second copy: an ack has to mean that it is on disk."""
+        entry = ConfigEntry("flush.messages", "1", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, self.name, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(_PATIENCE)
 
     def make_keys(self, horizon: Micros) -> str:
         """The compacted topic of held keys beside this one, made where it is missing; its name."""
@@ -180,6 +200,7 @@ class Topic:
             largest=number("max.message.bytes"),
             retention_ms=number("retention.ms"),
             retention_bytes=number("retention.bytes"),
+            synced=number("flush.messages") == 1,
         )
 
     def _patiently(self, ask: Callable[[], T]) -> T:
