@@ -221,11 +221,11 @@ class Consumer(Protocol):
     def poll(self, timeout: float, limit: int) -> list[Entry]:
         """The next entries, about `limit` messages; waits up to `timeout` seconds for the first.
 
-        With `timeout` 0 an empty list means that everything there was at the time of the call has
-        been read, unless the journal does not answer.
+        An empty list means that everything there was at the time of the call has been read.
 
         Raises:
-            JournalFailed: it never will, whatever the time.
+            StoreUnavailable: the journal does not answer, so nobody knows. Call again.
+            JournalFailed: it never will.
         """
         ...
 

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _SLICE = 0.05  # seconds that a wake, or a close, may take to be noticed
 _FETCH = 64  # records taken from librdkafka at a time
 _JOIN = 30.0  # seconds a first poll waits for the group to give it partitions
-_REACH = 30.0  # seconds that `poll(0)` may take to read what there is
+_REACH = 30.0  # seconds that what is there may take to come
 _COMMIT_EVERY = 1.0  # seconds
 _PAUSE = 0.5  # seconds between two tries
 
@@ -89,19 +89,15 @@ class GroupConsumer:
 
     def poll(self, timeout: float, limit: int) -> list[Entry]:
         self._commit_if_due()
-        now = time.monotonic()
-        # who has just come does not know yet what there is to read
-        deadline = now + (timeout if self._joined else max(timeout, _JOIN))
-        joining = not self._joined
+        joining = not self._joined  # who has just come does not know yet what there is to read
+        deadline = time.monotonic() + (max(timeout, _JOIN) if joining else timeout)
         while not (found := self._take(limit)):
-            if self._woken or self._ended:
-                self._woken = False
-                return []
             if joining and self._joined:
                 joining, deadline = False, min(deadline, time.monotonic() + timeout)
             left = deadline - time.monotonic()
-            if left <= 0:
-                return self._rest(limit) if timeout <= 0 else []
+            if left <= 0 or self._woken or self._ended:
+                self._woken = False
+                return self._rest(limit)
             self._fetch(min(left, _SLICE))
         return found
 
@@ -184,22 +180,20 @@ class GroupConsumer:
     def _rest(self, limit: int) -> list[Entry]:
         """What there is at the time of this call, or nothing where all of it has been read."""
         deadline = time.monotonic() + _REACH
-        try:
-            extent = self._topic.extent(self._places)
-        except StoreUnavailable as error:
-            log.warning("the end of the journal is unknown", error=str(error))
-            return []
-        while not self._ended and time.monotonic() < deadline:
+        extent = self._topic.extent(self._places)
+        while not self._ended:
             behind = [
-                (partition, place)
+                (partition, place, extent[partition])
                 for partition, place in self._places.items()
-                if place.record < extent.get(partition, (0, 0))[1]
+                if partition in extent and place.record < extent[partition][1]
             ]
             if not behind:
                 break
-            for partition, place in behind:
-                if extent[partition][0] == extent[partition][1]:
-                    return [self._skip(partition, place, extent[partition][1])]
+            for partition, place, (first, end) in behind:
+                if first == end:
+                    return [self._skip(partition, place, end)]
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("the journal at Kafka does not give what it has")
             self._fetch(_SLICE)
             if found := self._take(limit):
                 return found

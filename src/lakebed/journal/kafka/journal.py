@@ -21,7 +21,7 @@ import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
 from lakebed import settings, times
-from lakebed.errors import JournalFailed, JournalFull, Unavailable
+from lakebed.errors import Conflict, JournalFailed, JournalFull, Unavailable, Unsupported
 from lakebed.journal import blocks
 from lakebed.journal.blocks import Damaged
 from lakebed.journal.kafka import address, errors, positions, records
@@ -32,8 +32,8 @@ from lakebed.journal.kafka.reader import Readers
 from lakebed.journal.kafka.topic import Topic
 from lakebed.journal.recent import READ_BYTES, cut
 from lakebed.messages import ID_KEY, Batch, Channel, Entry
-from lakebed.ports import Consumer, Health
-from lakebed.times import Micros
+from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
+from lakebed.times import SECOND, Micros
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +90,7 @@ class KafkaJournal:
         self._damaged = 0
         self._waiting = ""  # why the last append is not durable yet
         self._closed = False
+        self._holds: list[int] = []
         self._behind: dict[str, int] = {}
         with errors.opening():
             self._extent = self._topic.extent(self._partitions)
@@ -245,6 +246,33 @@ class KafkaJournal:
                     counts.update(blocks.count_channels(message.value() or b"", skip))
         return counts
 
+    def places(self) -> list[Place]:
+        extent = self._topic.extent(self._partitions)
+        return [
+            Place(
+                name,
+                partition,
+                offset,
+                self.distance(partition, offset, positions.pack(extent[partition][1])),
+                self._waited(partition, positions.record_of(offset), extent[partition]),
+                name in self._live,
+            )
+            for name, places in self._topic.groups().items()
+            for partition, offset in sorted(places.items())
+        ]
+
+    def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
+        """Seconds since the record that a consumer would read next was appended."""
+        start = max(record, extent[0])
+        for message in self._readers.records(partition, start, extent[1]):
+            return max(0.0, (self._clock() - message.timestamp()[1] * 1000) / SECOND)
+        return None
+
+    def drop_consumer(self, name: str) -> None:
+        if name in self._live:
+            raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
+        self._topic.drop(name)
+
     # --- let go -----------------------------------------------------------------------------------
 
     def trim(self) -> int:
@@ -266,7 +294,7 @@ class KafkaJournal:
         for partition, (first, end) in extent.items():
             done = [places.get(partition, 0) for places in groups.values()]
             least = positions.record_of(min(done)) if done else end
-            least = min(least, young.get(partition, end))
+            least = min([least, young.get(partition, end), *map(positions.record_of, self._holds)])
             if least > first:
                 below[partition] = least
         if below:
@@ -290,7 +318,22 @@ class KafkaJournal:
             for name, places in groups.items()
         }
 
+    def hold(self, offset: int) -> Callable[[], None]:
+        """Of this process: others that trim the same journal do not know of it."""
+        self._holds.append(offset)
+        return lambda: self._holds.remove(offset)
+
+    def snapshot(self) -> JournalSnapshot:
+        raise Unsupported("the journal is on Kafka: keep copies there (replication, mirroring)")
+
     # --- state ------------------------------------------------------------------------------------
+
+    def damage(self) -> Damage:
+        """Records that this process found damaged, or gone before they were read."""
+        return Damage(messages=self._damaged, missing=self._damaged)
+
+    def acknowledge_damage(self) -> None:
+        self._damaged = 0
 
     def health(self) -> Health:
         facts = self._facts

@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lakebed.errors import Problem, SettingsError
+from lakebed.errors import Conflict, NotFound, Problem, SettingsError, StoreUnavailable
 from lakebed.journal.kafka import errors, positions
 from lakebed.journal.kafka.address import Address
 from lakebed.journal.kafka.records import ROOM
@@ -280,6 +280,19 @@ class Topic:
             except KafkaException as exception:
                 if errors.of(exception).code() not in _LIVE:
                     raise
+
+    def drop(self, consumer: str) -> None:
+        """Raises `NotFound`, or `Conflict` where somebody reads under the name."""
+        group = self._address.group(consumer)
+        try:
+            self._admin.delete_consumer_groups([group])[group].result(_PATIENCE)
+        except KafkaException as exception:
+            error = errors.of(exception)
+            if error.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                raise NotFound(f"no consumer is called {consumer!r}") from exception
+            if error.code() == KafkaError.NON_EMPTY_GROUP:
+                raise Conflict(f"{consumer!r} is reading in another process") from exception
+            raise StoreUnavailable(f"the journal at Kafka: {errors.text(error)}") from exception
 
     def _committed(self, onlooker: Consumer) -> dict[int, int]:
         asked = [TopicPartition(self.name, partition) for partition in self._partitions]
