@@ -308,7 +308,8 @@ def test_a_deleted_window_does_not_come_back_with_the_next_message(
     world.series.rows.clear()
     world.send(b"7")
     world.send(b"8", topic="other")
-    for taken in (shard, world.shard()):
+    for take_over in (lambda: shard, world.shard):
+        taken = take_over()
         world.read(taken)
         taken.flush(NOW, final=True)
         assert windows(world, table) == {3: 1, 2: 2}  # a new fragment, and the other topic's
@@ -375,7 +376,8 @@ def test_the_last_few_of_each_reason_are_told_and_outlive_a_restart(world: World
     world.send(*(b"%d" % number for number in range(20)))
     world.send(b"x" * 500, "Ж".encode())
     world.send(b"1", topic="nobody")
-    for taken in (shard, world.shard()):
+    for take_over in (lambda: shard, world.shard):
+        taken = take_over()
         world.read(taken)
         taken.flush(NOW, final=True)
         taken.checkpoint(NOW, final=True)

@@ -86,7 +86,7 @@ class KafkaJournal:
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
         self._under_way: _Append | None = None
-        self._density = 1.0  # messages in a record, lately
+        self._density = 0.0  # messages in a record, lately
         self._damaged = 0
         self._waiting = ""  # why the last append is not durable yet
         self._closed = False
@@ -368,7 +368,7 @@ class KafkaJournal:
 
     def _learn(self, messages: int) -> None:
         if messages:
-            self._density += (messages - self._density) / 16
+            self._density += (messages - self._density) / (16 if self._density else 1)
 
     def _count_damaged(self, count: int) -> None:
         self._damaged += count
