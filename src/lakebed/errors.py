@@ -9,6 +9,7 @@
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
     │   └── Unsupported    a store of this kind cannot do this: use another way
+    ├── Superseded         another worker has taken over: forget what you hold, write nothing
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
     │   ├── StoreUnavailable  a store does not answer or refuses for now
     │   └── JournalFull       the journal has reached its limit, or its disk is full
@@ -84,6 +85,10 @@ class Conflict(LakebedError):
 
 
 class Unsupported(Conflict):
+    pass
+
+
+class Superseded(LakebedError):
     pass
 
 

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from lakebed.times import UNSET, Micros
 
+ID_KEY = b"i\0"
+"""What keys of ids begin with. They end with the horizon alone; other keys are forgotten on
+purpose, so that only those have to be found again (`Journal.known`)."""
+
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 T = TypeVar("T")
@@ -39,8 +43,8 @@ class Batch:
         event: int64[n], the event time the sender gave, or `UNSET`.
         ids: n idempotency ids as the senders gave them ("" where none), or None when no message
             of the batch has one.
-        keys: n keys under which the journal stores a message once (b"" where none), or None.
-            They are for `Journal.append` alone: a batch read back has none.
+        keys: n keys under which a message is stored once (b"" where none), or None. A batch read
+            back has them only where its journal leaves looking for duplicates to its readers.
     """
 
     channels: tuple[Channel, ...]
@@ -147,19 +151,27 @@ class Entry:
     """A stretch of the journal: a batch with its place.
 
     The position of message i is (`partition`, `offset` + i). Within a partition offsets grow with
-    every message; they may have gaps between entries, never within one.
+    every message; they may have gaps between entries, never within one. So the distance of two
+    offsets is no number of messages. An entry may be empty: it tells that there is nothing more
+    up to its end, or only what to forget.
+
+    Attributes:
+        gap: offsets behind the last message that no message will ever have.
+        forget: keys that stop counting behind this entry, where readers look for duplicates.
     """
 
     partition: int
     offset: int
     batch: Batch
+    gap: int = 0
+    forget: Sequence[bytes] = ()
 
     @property
     def end(self) -> int:
-        """The offset just behind the last message."""
-        return self.offset + len(self.batch)
+        """Where to read on: the least offset that a message behind this entry can have."""
+        return self.offset + len(self.batch) + self.gap
 
     @property
     def offsets(self) -> Ints:
         """int64[n], the offset of each message."""
-        return np.arange(self.offset, self.end, dtype=np.int64)
+        return np.arange(self.offset, self.offset + len(self.batch), dtype=np.int64)

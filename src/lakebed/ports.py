@@ -82,22 +82,31 @@ class Journal(Protocol):
     """The one ordered, durable log. Partitions are numbered from 0; a channel stays in one."""
 
     async def append(self, batch: Batch, forget: Sequence[bytes] = ()) -> int:
-        """Make a batch durable; return how many of its messages were new.
+        """Make a batch durable; return how many of its messages were new, as far as is known.
 
         A message whose key (`Batch.keys`) was appended within the horizon, or stands earlier in
-        the same batch, is left out: its sender may be told yes, it is there. `forget` are keys
-        that stop counting once this call has returned. A batch may be empty.
+        the same batch, counts once: its sender may be told yes, it is there. A journal with one
+        writer leaves it out. One with many cannot know what the others append: it keeps the keys
+        beside the messages, and each reader leaves out what it has seen (`keeper/once.py`).
+        `forget` are keys that stop counting once this call has returned. A batch may be empty.
 
-        Concurrency: one call at a time. Order: batches stand in the log in the order of the calls.
+        Concurrency: one call at a time. Order: the messages of a channel stand in the log in the
+        order of the calls.
 
         Raises:
-            JournalFull: no room now, nothing was written: the same call may be made again later.
+            JournalFull: not durable yet: make the same call, with the same batch, again later.
             JournalFailed: what is on disk is unknown: acknowledge nothing more and stop.
         """
         ...
 
     def known(self, prefix: bytes) -> list[bytes]:
-        """The keys within the horizon that begin with `prefix`. Any thread."""
+        """The keys within the horizon that begin with `prefix`. Any thread.
+
+        It may leave out ids (`ID_KEY`), and may hold a key whose append came to nothing.
+
+        Raises:
+            StoreUnavailable: nobody can tell now.
+        """
         ...
 
     def consumer(self, name: str) -> "Consumer":
@@ -105,7 +114,14 @@ class Journal(Protocol):
         ...
 
     def extent(self) -> dict[int, tuple[int, int]]:
-        """For each partition the first offset still held and the offset behind the last."""
+        """For each partition the first offset still held and the offset behind the last.
+
+        As they are now, or, while the journal does not answer, as they were last seen.
+        """
+        ...
+
+    def distance(self, partition: int, start: int, end: int) -> int:
+        """About how many messages stand between two offsets: for figures, not for decisions."""
         ...
 
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
@@ -120,7 +136,7 @@ class Journal(Protocol):
     def trim(self) -> int:
         """Let go of what every consumer has committed and is older than the minimum span.
 
-        Returns the number of messages let go. Any thread; may take a while.
+        Returns about how many messages that were, 0 for none. Any thread; may take a while.
         """
         ...
 
@@ -184,7 +200,14 @@ class Assignment(Protocol):
         ...
 
     def revoked(self, partition: int) -> None:
-        """Last call before another worker may own it: flush, checkpoint, forget."""
+        """Last call before another worker may own it: flush, checkpoint, forget.
+
+        One who was away for too long may hear it too late; the checkpoint is refused then.
+        """
+        ...
+
+    def lost(self, partition: int) -> None:
+        """Another worker may own it already (we were away too long): forget, write nothing."""
         ...
 
 
@@ -199,18 +222,27 @@ class Consumer(Protocol):
         """The next entries, about `limit` messages; waits up to `timeout` seconds for the first.
 
         An empty list means that everything there was at the time of the call has been read.
+
+        Raises:
+            StoreUnavailable: the journal does not answer, so nobody knows. Call again.
+            JournalFailed: it never will.
         """
         ...
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Everything below these offsets is done for this consumer."""
+        """Everything below these offsets is done for this consumer.
+
+        Kept a little later; what is not ours any more is left alone.
+        """
         ...
 
     def wake(self) -> None:
         """End a `poll` that is waiting. Any thread."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let others have the partitions. Does not call `revoked`: the owner ends by itself."""
+        ...
 
 
 # --- series ---------------------------------------------------------------------------------------
@@ -363,16 +395,39 @@ class Checkpoint:
 
 
 class CheckpointStore(Protocol):
+    """A partition has one worker at a time, but one that slept may not know that it has none.
+
+    So who takes a partition over claims it, and saves under the term that the claim gave it: what
+    an earlier worker saves after that is refused.
+    """
+
+    def claim(self, consumer: str, partition: int) -> int:
+        """Become the one who saves; returns the term, greater than all before."""
+        ...
+
+    def term(self, consumer: str, partition: int) -> int:
+        """The newest term; 0 where nobody ever claimed."""
+        ...
+
     def checkpoints(
-        self, consumer: str, partition: int | None = None
+        self, consumer: str, partition: int | None = None, part: str | None = None
     ) -> dict[int, list[Checkpoint]]:
-        """All parts of one partition, or of all partitions."""
+        """Of one partition, or of all; all parts, or those of one name."""
         ...
 
     def save_checkpoints(
-        self, consumer: str, partition: int, parts: Sequence[Checkpoint], drop: Sequence[str] = ()
+        self,
+        consumer: str,
+        partition: int,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        term: int | None = None,
     ) -> None:
-        """Write some parts and remove others, in one durable transaction."""
+        """Write some parts and remove others, in one durable transaction.
+
+        Raises:
+            Superseded: the partition was claimed after `term`; nothing was written.
+        """
         ...
 
 

@@ -119,7 +119,9 @@ class Mqtt(Section):
 
 
 class Journal(Section):
-    url: str = Field("sqlite:journal.db", description="`sqlite:PATH` or `memory:`")
+    url: str = Field(
+        "sqlite:journal.db", description="`sqlite:PATH`, `kafka://HOST:PORT/TOPIC` or `memory:`"
+    )
     limit: Size = Field(10 * 2**30, description="bytes on disk at which sources are held back")
     span: Duration = Field(parse_duration("1h"), description="messages stay at least this long")
     id_horizon: Duration = Field(parse_duration("1d"), description="how long an `id` is remembered")

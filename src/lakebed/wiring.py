@@ -75,6 +75,17 @@ def _memory_journal(url: str, settings: Settings, begin: int) -> Journal:
     return MemoryJournal(settings.journal)
 
 
+def _kafka_journal(url: str, settings: Settings, begin: int) -> Journal:
+    try:
+        from lakebed.journal.kafka.journal import KafkaJournal
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        what = "kafka:// needs the package confluent-kafka: install lakebed[kafka]"
+        raise SettingsError(Problem("journal.url", what)) from None
+    return KafkaJournal(url, settings.journal, payload=settings.limits.payload)
+
+
 def _sql_catalog(url: str, settings: Settings) -> Catalog:
     from lakebed.catalog.sql import open_catalog
 
@@ -87,7 +98,7 @@ def _clickhouse_series(url: str, settings: Settings, make: bool) -> Series:
     return open_series(url, settings.home, make)
 
 
-JOURNALS = {"sqlite": _sqlite_journal, "memory": _memory_journal}
+JOURNALS = {"sqlite": _sqlite_journal, "memory": _memory_journal, "kafka": _kafka_journal}
 CATALOGS = {"sqlite": _sql_catalog, "postgresql": _sql_catalog}
 SERIES = {
     "chdb": _clickhouse_series,
@@ -97,7 +108,7 @@ SERIES = {
 
 
 def open_journal(settings: Settings, begin: int = 0) -> Journal:
-    """Open the journal; in a new one offsets begin at `begin`."""
+    """Open the journal; in a new one that is ours alone offsets begin at `begin`."""
     return _choose(JOURNALS, settings.journal.url, "journal")(settings.journal.url, settings, begin)
 
 
@@ -414,7 +425,9 @@ class Node:
     def _preview(self, policy: Policy) -> dict[str, Any]:
         from lakebed.keeper.preview import preview
 
-        return preview(policy, self.journal, self.settings.limits.future).to_dict()
+        horizon = self.settings.journal.id_horizon
+        found = preview(policy, self.journal, self.settings.limits.future, horizon=horizon)
+        return found.to_dict()
 
 
 def lock(home: Path) -> int:

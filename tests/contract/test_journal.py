@@ -1,22 +1,32 @@
-"""What every journal does, whichever adapter serves. Nothing here assumes dense offsets."""
+"""What every journal does, whichever adapter serves. Nothing here assumes dense offsets.
+
+A journal with many writers leaves looking for duplicates to its readers, so `read_all` looks as a
+keeper does.
+"""
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import compress, count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lakebed import settings
 from lakebed.errors import Conflict, JournalFull, NotFound
 from lakebed.journal.memory import MemoryJournal
 from lakebed.journal.sqlite import SqliteJournal
+from lakebed.keeper.once import Once
 from lakebed.messages import Batch, BatchBuilder, Channel, Entry
-from lakebed.times import HOUR, SECOND
+from lakebed.ports import Place
+from lakebed.times import DAY, HOUR, SECOND
 
 A, B = Channel("ann", "plant/a"), Channel("bob", "plant/a")
 
@@ -31,10 +41,18 @@ class Clock:
 
 @dataclass
 class Bench:
-    """A kind of journal, how to open it again, and the clock it goes by."""
+    """A kind of journal, how to open it again, and the clock it goes by.
+
+    Attributes:
+        durable: it outlives its process.
+        alone: nobody else writes to it, so that it knows at an append what it has.
+        bounded: it keeps to `limit` by itself.
+    """
 
     make: Callable[..., Any]
     durable: bool
+    alone: bool = True
+    bounded: bool = True
     clock: Clock = field(default_factory=Clock)
     journal: Any = None
 
@@ -48,18 +66,39 @@ class Bench:
             self.journal.close()
         self.journal = None
 
+    def new(self, count: int, of: int) -> int:
+        """What an append answers when `count` of its messages are new."""
+        return count if self.alone else of
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite without cache"])
+
+_TOPICS = count()
+KINDS = [
+    "memory",
+    "sqlite",
+    "sqlite without cache",
+    pytest.param("kafka", marks=pytest.mark.server("kafka")),
+]
+
+
+@pytest.fixture(params=KINDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterable[Bench]:
-    def make(options: settings.Journal, clock: Clock) -> Any:
-        if request.param == "memory":
-            return MemoryJournal(options, clock=clock)
-        cache = 0 if "without" in request.param else 2**20
-        return SqliteJournal(tmp_path / "journal.db", options, clock=clock, cache=cache)
-
-    bench = Bench(make, durable=request.param != "memory")
+    kind = request.param
+    if kind == "kafka":
+        server = request.getfixturevalue("kafka_server")
+        bench = kafka_bench(f"kafka://{server.address}/contract-{next(_TOPICS)}?partitions=3")
+    elif kind == "memory":
+        bench = Bench(MemoryJournal, durable=False)
+    else:
+        cache = 0 if "without" in kind else 2**20
+        bench = Bench(partial(SqliteJournal, tmp_path / "journal.db", cache=cache), durable=True)
     yield bench
     bench.close()
+
+
+def kafka_bench(url: str) -> Bench:
+    from lakebed.journal.kafka.journal import KafkaJournal
+
+    return Bench(partial(KafkaJournal, url), durable=True, alone=False, bounded=False)
 
 
 @pytest.fixture
@@ -71,9 +110,10 @@ def batch(
     payloads: Sequence[bytes],
     channels: Sequence[Channel] | None = None,
     keys: Sequence[bytes] | None = None,
+    received: int = 1_800_000_000 * SECOND,
 ) -> Batch:
     builder = BatchBuilder()
-    builder.extend(channels or [A] * len(payloads), payloads, 1_800_000_000 * SECOND, keys=keys)
+    builder.extend(channels or [A] * len(payloads), payloads, received, keys=keys)
     return builder.build()
 
 
@@ -89,12 +129,15 @@ def payloads(entries: Iterable[Entry]) -> list[bytes]:
     return [payload for entry in entries for payload in entry.batch.payloads]
 
 
-def read_all(journal: Any) -> list[bytes]:
-    """Everything held, through `entries`, whatever the partitions."""
+def read_all(bench: Bench, horizon: int = DAY) -> list[bytes]:
+    """Everything held, through `entries`, whatever the partitions, as a keeper sees it."""
     found: list[bytes] = []
-    for partition, (offset, _) in journal.extent().items():
-        while entries := journal.entries(partition, offset, 100):
-            found += payloads(entries)
+    for partition, (offset, _) in bench.journal.extent().items():
+        once = Once(horizon)
+        while entries := bench.journal.entries(partition, offset, 100):
+            counts = once.judge(entries)
+            stretch = payloads(entries)
+            found += stretch if counts is None else compress(stretch, counts.tolist())
             offset = entries[-1].end
     return found
 
@@ -112,6 +155,8 @@ class Owner:
 
     def revoked(self, partition: int) -> None: ...
 
+    def lost(self, partition: int) -> None: ...
+
 
 def consumer(journal: Any, name: str, place: int | None = None) -> Any:
     reader = journal.consumer(name)
@@ -122,8 +167,15 @@ def consumer(journal: Any, name: str, place: int | None = None) -> Any:
 def drain(reader: Any) -> list[Entry]:
     found: list[Entry] = []
     while entries := reader.poll(0, 7):
-        found += entries
+        found += [entry for entry in entries if len(entry.batch)]
     return found
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def commit(reader: Any, entries: Sequence[Entry]) -> None:
@@ -133,13 +185,15 @@ def commit(reader: Any, entries: Sequence[Entry]) -> None:
 # --- order and durability -------------------------------------------------------------------------
 
 
-def test_messages_come_back_as_they_were_in_the_order_of_the_appends(journal: Any) -> None:
+def test_messages_come_back_as_they_were_in_the_order_of_the_appends(
+    bench: Bench, journal: Any
+) -> None:
     assert append(journal, batch(numbers(0, 10))) == 10
     assert append(journal, batch(numbers(10, 15))) == 5
-    assert read_all(journal) == numbers(0, 15)
+    assert read_all(bench) == numbers(0, 15)
 
 
-def test_all_columns_come_back_but_keys(journal: Any) -> None:
+def test_all_columns_come_back_but_keys(bench: Bench, journal: Any) -> None:
     builder = BatchBuilder()
     builder.extend([A, B, A], [b"", b"x", b"\0\xff"], 5, event=[1, 2, 3], ids=["", "é", "i"])
     builder.extend([B], [b"y"], 9, keys=[b"k"])
@@ -156,7 +210,7 @@ def test_all_columns_come_back_but_keys(journal: Any) -> None:
             entry.batch.ids or (),
             strict=True,
         )
-        if entry.batch.keys is None
+        if entry.batch.keys is None or not bench.alone
     ]
     assert Counter(got) == Counter(
         [(A, b"", 5, 1, ""), (B, b"x", 5, 2, "é"), (A, b"\0\xff", 5, 3, "i"), (B, b"y", 9, 9, "")]
@@ -168,65 +222,86 @@ def test_what_was_appended_outlives_the_process(bench: Bench) -> None:
     if not bench.durable:
         pytest.skip("lives in memory")
     journal = bench.open()
-    assert read_all(journal) == numbers(0, 10)
+    assert read_all(bench) == numbers(0, 10)
     append(journal, batch(numbers(10, 12)))
-    assert read_all(bench.open()) == numbers(0, 12)
+    bench.open()
+    assert read_all(bench) == numbers(0, 12)
 
 
-def test_an_empty_batch_is_no_entry(journal: Any) -> None:
+def test_an_empty_batch_is_no_entry(bench: Bench, journal: Any) -> None:
     assert append(journal, batch([])) == 0
     assert append(journal, batch([]), forget=[b"k"]) == 0
-    assert read_all(journal) == []
+    assert read_all(bench) == []
 
 
 # --- once -----------------------------------------------------------------------------------------
 
 
-def test_a_key_is_stored_once_within_a_batch(journal: Any) -> None:
-    assert append(journal, batch([b"1", b"2", b"3", b"4"], keys=[b"k", b"", b"k", b""])) == 3
-    assert read_all(journal) == [b"1", b"2", b"4"]
+def test_a_key_is_stored_once_within_a_batch(bench: Bench, journal: Any) -> None:
+    assert append(
+        journal, batch([b"1", b"2", b"3", b"4"], keys=[b"k", b"", b"k", b""])
+    ) == bench.new(3, 4)
+    assert read_all(bench) == [b"1", b"2", b"4"]
 
 
 def test_a_key_is_stored_once_across_batches_and_starts(bench: Bench) -> None:
     journal = bench.open()
     append(journal, batch([b"1"], keys=[b"k"]))
-    assert append(journal, batch([b"2", b"3"], keys=[b"k", b"l"])) == 1
+    assert append(journal, batch([b"2", b"3"], keys=[b"k", b"l"])) == bench.new(1, 2)
     if bench.durable:
         journal = bench.open()
-    assert append(journal, batch([b"4", b"5"], keys=[b"k", b"l"])) == 0
-    assert read_all(journal) == [b"1", b"3"]
+    assert append(journal, batch([b"4", b"5"], keys=[b"k", b"l"])) == bench.new(0, 2)
+    assert read_all(bench) == [b"1", b"3"]
 
 
-def test_many_keys_in_one_batch_are_all_looked_up(journal: Any) -> None:
-    keys = [b"k%d" % i for i in range(1200)]
-    append(journal, batch(numbers(0, 600), keys=keys[:600]))
-    assert append(journal, batch(numbers(0, 1200), keys=keys)) == 600
+def test_many_keys_in_one_batch_are_all_looked_up(bench: Bench, journal: Any) -> None:
+    keys = [b"k%d" % i for i in range(600)] + [b"i\0k%d" % i for i in range(600)]
+    append(journal, batch(numbers(0, 1000), keys=keys[:1000]))
+    assert append(journal, batch(numbers(0, 1200), keys=keys)) == bench.new(200, 1200)
+    assert read_all(bench) == numbers(0, 1200)
 
 
-def test_a_forgotten_key_may_be_used_anew(journal: Any) -> None:
+def test_a_forgotten_key_may_be_used_anew(bench: Bench, journal: Any) -> None:
     append(journal, batch([b"1"], keys=[b"k"]))
     append(journal, batch([]), forget=[b"k", b"never seen"])
     assert append(journal, batch([b"2"], keys=[b"k"])) == 1
+    assert read_all(bench) == [b"1", b"2"]
 
 
-def test_an_append_forgets_after_it_has_looked_for_duplicates(journal: Any) -> None:
+def test_a_forgotten_key_may_be_used_anew_for_another_channel(bench: Bench, journal: Any) -> None:
+    channels = [Channel("ann", f"plant/{i}") for i in range(20)]
+    for i, channel in enumerate(channels):
+        append(journal, batch([b"%d" % i], [channel], keys=[b"k"]))
+        append(journal, batch([]), forget=[b"k"])
+    assert sorted(read_all(bench)) == sorted(numbers(0, 20))
+
+
+def test_an_append_forgets_after_it_has_looked_for_duplicates(bench: Bench, journal: Any) -> None:
     append(journal, batch([b"1"], keys=[b"k"]))
-    assert append(journal, batch([b"1 again"], keys=[b"k"]), forget=[b"k"]) == 0
+    again = append(journal, batch([b"1 again"], keys=[b"k"]), forget=[b"k"])
+    assert again == bench.new(0, 1)
     assert append(journal, batch([b"2"], keys=[b"k"]), forget=[b"k"]) == 1
     assert append(journal, batch([b"3"], keys=[b"k"])) == 1
+    assert read_all(bench) == [b"1", b"2", b"3"]
 
 
-def test_a_key_counts_until_the_horizon(bench: Bench) -> None:
+@pytest.mark.parametrize("key", [b"k", b"i\0k"])
+def test_a_key_counts_until_the_horizon(bench: Bench, key: bytes) -> None:
     journal = bench.open(id_horizon=HOUR)
-    append(journal, batch([b"1"], keys=[b"k"]))
+    moment = bench.clock.now
+    append(journal, batch([b"1"], keys=[key], received=moment))
     bench.clock.now += HOUR
-    assert append(journal, batch([b"2"], keys=[b"k"])) == 0
+    again = append(journal, batch([b"2"], keys=[key], received=moment + HOUR))
+    assert again == bench.new(0, 1)
     bench.clock.now += 1
-    assert journal.known(b"") == []
-    assert append(journal, batch([b"3"], keys=[b"k"])) == 1
-    assert append(journal, batch([b"4"], keys=[b"k"])) == 0
+    if bench.alone:
+        assert journal.known(b"") == []
+    assert append(journal, batch([b"3"], keys=[key], received=moment + HOUR + 1)) == 1
+    again = append(journal, batch([b"4"], keys=[key], received=moment + HOUR + 1))
+    assert again == bench.new(0, 1)
+    assert read_all(bench, HOUR) == [b"1", b"3"]
     journal.trim()
-    assert journal.known(b"") == [b"k"]
+    assert journal.known(b"k") == ([b"k"] if key == b"k" else [])
 
 
 def test_known_keys_are_found_by_prefix(journal: Any) -> None:
@@ -269,21 +344,30 @@ def test_a_consumer_may_commit_within_an_entry(journal: Any) -> None:
     append(journal, batch(numbers(0, 10)))
     first = consumer(journal, "keeper")
     entries = drain(first)
-    first.commit({entries[-1].partition: entries[-1].end - 3})
+    first.commit({entries[-1].partition: int(entries[-1].offsets[-3])})
     first.close()
     assert payloads(drain(consumer(journal, "keeper"))) == numbers(7, 10)
 
 
 def test_an_owner_may_choose_its_place_and_is_told_the_end(journal: Any) -> None:
     append(journal, batch(numbers(0, 10)))
-    ((partition, (_, end)),) = [
-        (partition, extent) for partition, extent in journal.extent().items() if extent[1]
-    ]
-    owner = Owner(end - 2)
+    ((partition, (start, end)),) = [x for x in journal.extent().items() if x[1][1]]
+    (entry,) = journal.entries(partition, start, 10)
+    owner = Owner(int(entry.offsets[-2]))
     reader = journal.consumer("keeper")
     reader.subscribe(owner)
     assert payloads(drain(reader)) == numbers(8, 10)
-    assert owner.ends[partition] == end
+    assert owner.ends[partition] == end == entry.end
+    reader.close()
+
+
+def test_who_reads_to_the_end_has_reached_it(journal: Any) -> None:
+    append(journal, batch(numbers(0, 10)))
+    append(journal, batch(numbers(10, 20)))
+    reader = consumer(journal, "keeper")
+    last = drain(reader)[-1]
+    assert last.end == journal.extent()[last.partition][1]
+    reader.close()
 
 
 def test_a_waiting_consumer_hears_of_an_append(journal: Any) -> None:
@@ -321,11 +405,14 @@ def test_entries_begin_within_an_entry_where_asked(journal: Any) -> None:
     append(journal, batch(numbers(0, 10)))
     append(journal, batch(numbers(10, 20)))
     ((partition, (start, end)),) = [x for x in journal.extent().items() if x[1][1]]
-    for skip in range(end - start + 1):
-        entries = journal.entries(partition, start + skip, 1000)
+    all_of_it = journal.entries(partition, start, 1000)
+    offsets = np.concatenate([entry.offsets for entry in all_of_it]).tolist()
+    assert len(offsets) == 20
+    for skip, offset in enumerate(offsets):
+        entries = journal.entries(partition, offset, 1000)
         assert payloads(entries) == numbers(0, 20)[skip:]
-        if entries:
-            assert entries[0].offset == start + skip
+        assert entries[0].offset == offset
+    assert journal.entries(partition, end, 10) == []
     assert journal.entries(partition, end + 100, 10) == []
 
 
@@ -347,11 +434,20 @@ def test_pending_counts_by_channel(journal: Any) -> None:
 
 def test_pending_begins_within_an_entry_where_asked(journal: Any) -> None:
     append(journal, batch(numbers(0, 5), [A, A, A, A, B]))
-    ends = {partition: end for partition, (_, end) in journal.extent().items()}
-    assert journal.pending({p: end - 2 for p, end in ends.items()}) == {A: 1, B: 1}
+    everything = [entry for p in journal.extent() for entry in journal.entries(p, 0, 10)]
+    (entry,) = [entry for entry in everything if A in entry.batch.channels]
+    assert journal.pending({entry.partition: int(entry.offsets[3])}) == {A: 1, B: 1}
 
 
 # --- letting go -----------------------------------------------------------------------------------
+
+
+def test_the_distance_of_places_is_about_a_number_of_messages(journal: Any) -> None:
+    for i in range(20):
+        append(journal, batch(numbers(i * 10, i * 10 + 10)))
+    ((partition, (start, end)),) = [x for x in journal.extent().items() if x[1][1]]
+    assert journal.distance(partition, end, end) == 0
+    assert 100 <= journal.distance(partition, start, end) <= 400
 
 
 def test_trim_waits_for_the_slowest_consumer(bench: Bench) -> None:
@@ -364,11 +460,15 @@ def test_trim_waits_for_the_slowest_consumer(bench: Bench) -> None:
     assert journal.trim() == 0
     entries = drain(slow)
     commit(slow, entries[:2])
+    slow.close()  # so that its place is kept now, not a little later
     assert journal.trim() == 2
-    assert read_all(journal) == numbers(2, 4)
-    commit(slow, entries)
+    assert read_all(bench) == numbers(2, 4)
+    slow = consumer(journal, "slow")
+    commit(slow, drain(slow))
+    slow.close()
+    fast.close()
     assert journal.trim() == 2
-    assert read_all(journal) == []
+    assert read_all(bench) == []
 
 
 def test_trim_keeps_the_minimum_span(bench: Bench) -> None:
@@ -377,9 +477,9 @@ def test_trim_keeps_the_minimum_span(bench: Bench) -> None:
     bench.clock.now += HOUR
     append(journal, batch([b"young"]))
     assert journal.trim() == 0
-    bench.clock.now += 1
+    bench.clock.now += 1000  # a millisecond
     assert journal.trim() == 1
-    assert read_all(journal) == [b"young"]
+    assert read_all(bench) == [b"young"]
 
 
 def test_offsets_are_not_used_again_after_everything_was_let_go(bench: Bench) -> None:
@@ -387,12 +487,12 @@ def test_offsets_are_not_used_again_after_everything_was_let_go(bench: Bench) ->
     append(journal, batch(numbers(0, 10)))
     ends = {partition: end for partition, (_, end) in journal.extent().items()}
     bench.clock.now += SECOND
-    assert journal.trim() == 10
+    assert journal.trim()
     if bench.durable:
         journal = bench.open(span=0)
     assert {partition: end for partition, (_, end) in journal.extent().items()} == ends
     append(journal, batch(numbers(10, 11)))
-    assert read_all(journal) == numbers(10, 11)
+    assert read_all(bench) == numbers(10, 11)
     assert payloads(drain(consumer(journal, "late"))) == numbers(10, 11)
 
 
@@ -400,6 +500,8 @@ def test_offsets_are_not_used_again_after_everything_was_let_go(bench: Bench) ->
 
 
 def test_a_full_journal_leaves_nothing_behind_and_works_again_later(bench: Bench) -> None:
+    if not bench.bounded:
+        pytest.skip("its servers have limits of their own")
     journal = bench.open(limit=200_000, span=0)
     reader = consumer(journal, "keeper")
     written = 0
@@ -409,11 +511,11 @@ def test_a_full_journal_leaves_nothing_behind_and_works_again_later(bench: Bench
         while written < 10_000:
             keys = [b"%d" % (written + i) for i in range(20)]
             written += append(journal, batch(noise, keys=keys))
-    before = read_all(journal)
+    before = read_all(bench)
     assert len(before) == written > 0
     with pytest.raises(JournalFull):
         append(journal, batch(noise, keys=keys))
-    assert read_all(journal) == before
+    assert read_all(bench) == before
     assert not journal.health().ok or not bench.durable
     commit(reader, drain(reader))
     bench.clock.now += SECOND
@@ -433,18 +535,30 @@ def test_places_tell_how_far_behind_each_consumer_is_and_who_reads(bench: Bench)
     clock.now += 10 * SECOND
     append(journal, batch(numbers(5, 8)))
     reader, gone = consumer(journal, "reads"), consumer(journal, "gone")
-    drain(reader)
+    entries = drain(reader)
     drain(gone)
-    reader.commit({0: 6})
+    partition, sixth = entries[-1].partition, int(entries[-1].offsets[-2])
+    reader.commit({partition: sixth})
     gone.close()
     clock.now += 20 * SECOND
-    first, second = journal.places()
-    assert (first.name, first.offset, first.behind, first.live) == ("gone", 0, 8, False)
+
+    def places() -> list[Place]:
+        return [place for place in journal.places() if place.partition == partition]
+
+    eventually(lambda: places()[1].offset == sixth)
+    first, second = places()
+    start = journal.extent()[partition][0]
+    assert (first.name, first.offset, first.live) == ("gone", start, False)
+    assert (second.name, second.live) == ("reads", True)
+    assert (first.age, second.age) == (30, 20)
+    if bench.alone:
+        assert (first.behind, second.behind) == (8, 2)
+    assert first.behind > second.behind > 0
+    reader.commit({partition: entries[-1].end})
+    reader.close()
+    first, second = places()
+    assert (second.behind, second.age, second.live) == (0, None, False)
     assert first.age == 30
-    assert (second.name, second.offset, second.behind, second.live) == ("reads", 6, 2, True)
-    assert second.age == 20
-    reader.commit({0: 8})
-    assert [(place.behind, place.age) for place in journal.places()] == [(8, 30), (0, None)]
 
 
 def test_a_consumer_that_is_gone_can_be_dropped_and_holds_nothing_any_more(bench: Bench) -> None:
@@ -452,21 +566,22 @@ def test_a_consumer_that_is_gone_can_be_dropped_and_holds_nothing_any_more(bench
     append(journal, batch(numbers(0, 5)))
     bench.clock.now += SECOND
     reader, gone = consumer(journal, "reads"), consumer(journal, "gone")
-    drain(gone)
-    gone.commit({0: 1})  # this place may still be on its way to the disk
-    reader.commit({0: 5})
+    (entry,) = drain(gone)
+    gone.commit({entry.partition: entry.offset + 1})  # it may still be on its way to the disk
+    commit(reader, drain(reader))
     with pytest.raises(Conflict):
         journal.drop_consumer("gone")
     gone.close()
     assert journal.trim() == 0
     journal.drop_consumer("gone")
-    assert [place.name for place in journal.places()] == ["reads"]
-    assert journal.trim() == 5
+    assert {place.name for place in journal.places()} == {"reads"}
+    eventually(lambda: bool(reader.poll(0, 7)) or journal.trim() > 0)
+    assert read_all(bench) == []
     with pytest.raises(NotFound):
         journal.drop_consumer("gone")
     if bench.durable:
         reader.close()
-        assert [place.name for place in bench.open().places()] == ["reads"]
+        assert {place.name for place in bench.open().places()} == {"reads"}
 
 
 def test_a_name_that_was_dropped_may_be_used_anew(journal: Any) -> None:

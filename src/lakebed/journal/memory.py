@@ -84,6 +84,9 @@ class MemoryJournal:
             start = self._log.start
             return {0: (self.end if start is None else start, self.end)}
 
+    def distance(self, partition: int, start: int, end: int) -> int:
+        return end - start
+
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
         return self.read(offset, limit)[0] if partition == 0 else []
 

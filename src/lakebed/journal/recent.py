@@ -21,10 +21,10 @@ def weight(batch: Batch) -> int:
 
 def cut(entry: Entry, offset: int) -> Entry:
     """The entry without what stands before `offset`."""
-    k = offset - entry.offset
-    if k <= 0:
+    if offset <= entry.offset:
         return entry
     batch = entry.batch
+    k = min(offset - entry.offset, len(batch))
     rest = Batch(
         batch.channels,
         batch.channel[k:],
@@ -32,8 +32,9 @@ def cut(entry: Entry, offset: int) -> Entry:
         batch.received[k:],
         batch.event[k:],
         None if batch.ids is None else batch.ids[k:],
+        None if batch.keys is None else batch.keys[k:],
     )
-    return Entry(entry.partition, offset, rest)
+    return Entry(entry.partition, offset, rest, entry.end - offset - len(rest), entry.forget)
 
 
 def without_keys(batch: Batch) -> Batch:

@@ -170,6 +170,9 @@ class SqliteJournal:
         with self.changed:
             return {0: (self._first, self.end)}
 
+    def distance(self, partition: int, start: int, end: int) -> int:
+        return end - start
+
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
         return self.read(offset, limit)[0] if partition == 0 else []
 

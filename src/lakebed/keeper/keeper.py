@@ -11,14 +11,16 @@ interpreter lock, and so it never holds up the loop that acknowledges messages.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import structlog
 
-from lakebed.errors import Unavailable
+from lakebed.errors import StoreUnavailable, Superseded, Unavailable
 from lakebed.keeper.forgetting import Request, delete_last
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.shard import Shard
@@ -31,6 +33,7 @@ from lakebed.threads import name_this_thread
 from lakebed.times import LATEST, Micros
 from lakebed.times import now as wall_clock
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _LINGER = 0.05  # seconds between two polls while little arrives: small entries are joined
@@ -41,6 +44,7 @@ _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
 _FORGET = 30.0  # seconds a request to delete waits for its turn
 _STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
+_ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 _STILL = 60.0  # seconds in which a keeper at work comes to rest
 
@@ -157,7 +161,7 @@ class Keeper:
         alive = self._thread.is_alive()
         message = self._stores.failing or ("" if alive else "not running")
         behind = {
-            str(partition): end - shard.offset
+            str(partition): self._journal.distance(partition, shard.offset, end)
             for partition, (_, end) in self._journal.extent().items()
             if (shard := self._shards.get(partition)) is not None
         }
@@ -175,10 +179,29 @@ class Keeper:
         return offset
 
     def revoked(self, partition: int) -> None:
-        shard = self._shards.pop(partition)
-        now = self._clock()
-        shard.flush(now, final=True)
-        self._consumer.commit({partition: shard.checkpoint(now, final=True)})
+        self._forget_superseded([partition])
+        place = self._working(partition, partial(_write_all, now=self._clock()))
+        if self._shards.pop(partition, None) is not None and place is not None:
+            self._consumer.commit({partition: place})
+
+    def lost(self, partition: int) -> None:
+        if self._shards.pop(partition, None) is not None:
+            log.warning("partition lost to another keeper", partition=partition)
+
+    def _working(self, partition: int, work: Callable[[Shard], T]) -> T | None:
+        """Let a shard work; None where it is not ours any more."""
+        shard = self._shards.get(partition)
+        try:
+            return None if shard is None else work(shard)
+        except Superseded:
+            self.lost(partition)
+            return None
+
+    def _forget_superseded(self, partitions: Iterable[int]) -> None:
+        """Ask who the partitions belong to, before anything is written for them."""
+        for partition in partitions:
+            if self._working(partition, Shard.is_ours) is False:
+                self.lost(partition)
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -203,24 +226,35 @@ class Keeper:
         began = time.monotonic()
         before = self._clock()
         asked = list(self._forgets)
-        entries = self._consumer.poll(self._patience(before), self._settings.keeper.read)
-        if not entries:
+        entries, answered = self._poll(self._patience(before))
+        if answered and not entries:
             for shard in self._shards.values():
                 shard.nothing_ahead()
         read = sum(len(entry.batch) for entry in entries)
         everything = read < self._settings.keeper.read // 2
         self._adopt(before)
         self._absorb(entries)
+        if time.monotonic() - began > _ASLEEP:
+            self._forget_superseded(list(self._shards))
         # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
         # nothing was received later than now, whatever a clock that was set back had shown
         now = self._clock() - _SETTLE
         now = now if everything else min(now, _newest(entries))
         self._write(now, self._set_back(before, entries))
-        self._forget(asked, now, nothing_more=not entries)
+        self._forget(asked, now, nothing_more=answered and not entries)
         if self._pauses:
             self._rest()
         if read and everything:
             self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
+
+    def _poll(self, patience: float) -> tuple[list[Entry], bool]:
+        """What came, and whether the journal answers: if not, no messages does not mean no more."""
+        try:
+            return self._consumer.poll(patience, self._settings.keeper.read), True
+        except StoreUnavailable as error:
+            log.warning("the journal does not answer, trying again", error=str(error))
+            self._stop.wait(_POLICIES_EVERY)
+            return [], False
 
     def _patience(self, now: Micros) -> float:
         """Seconds to wait for messages: until something is due or policies are looked at."""
@@ -240,11 +274,11 @@ class Keeper:
             return
         self._policies_asked = at  # before the look: a change meanwhile asks for another
         revision = self._stores.insist(self._catalog.revision)
-        stale = [s for s in self._shards.values() if s.revision != revision and s.replayed]
+        stale = [p for p, s in self._shards.items() if s.revision != revision and s.replayed]
         if stale:
             policies = self._stores.insist(self._catalog.policies)
-            for shard in stale:
-                shard.adopt(revision, policies, now)
+            for partition in stale:
+                self._working(partition, lambda shard: shard.adopt(revision, policies, now))
         with self._adopted:
             self._in_force = min((s.revision for s in self._shards.values()), default=revision)
             self._adopted.notify_all()
@@ -259,6 +293,8 @@ class Keeper:
                 continue
             try:
                 request.done.set_result(self._forgotten(request.wanted, now))
+            except Unavailable as error:
+                request.done.set_exception(error)
             except BaseException as error:
                 request.done.set_exception(Unavailable(f"not deleted: {error}"))
                 raise
@@ -269,7 +305,12 @@ class Keeper:
         return shard is not None and shard.replayed and (nothing_more or shard.offset >= end)
 
     def _forgotten(self, wanted: Forgetting, now: Micros) -> tuple[dict[int, int], int]:
-        places = {p: shard.forget(wanted, now) for p, shard in self._shards.items()}
+        places = {}
+        for partition in list(self._shards):
+            place = self._working(partition, partial(Shard.forget, wanted=wanted, now=now))
+            if place is None:
+                raise Unavailable("another keeper has taken over meanwhile")
+            places[partition] = place
         last = self._stores.insist(lambda: delete_last(self._catalog, wanted, places))
         return places, last
 
@@ -289,10 +330,9 @@ class Keeper:
         if used < 0.5:
             return
         for partition, (first, end) in self._journal.extent().items():
-            shard = self._shards.get(partition)
-            if shard is not None:
-                # a journal near its limit by the span it is asked to keep is left half its reach
-                shard.let_go(end if used >= 0.9 else (first + end) // 2, now)
+            # a journal near its limit by the span it is asked to keep is left half its reach
+            below = end if used >= 0.9 else (first + end) // 2
+            self._working(partition, partial(Shard.let_go, below=below, now=now))
 
     def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
         """Whether the clock shows less than it did: what is due by it may be due in hours.
@@ -300,27 +340,29 @@ class Keeper:
         What waits is written then, and waits anew by the clock as it is.
         """
         set_back = now < self._latest - _STEP
-        newest = max((int(entry.batch.received.max()) for entry in entries), default=now)
+        received = [entry.batch.received for entry in entries if len(entry.batch)]
+        newest = max((int(times.max()) for times in received), default=now)
         self._latest = now if set_back else max(now, newest, self._latest)
         return set_back
 
     def _write(self, now: Micros, set_back: bool) -> None:
         self._make_room(now)
         on_grid = now // _TICK * _TICK
-        done = {}
-        for partition, shard in self._shards.items():
+
+        def write(shard: Shard) -> int:
             shard.flush(on_grid, final=set_back)
-            done[partition] = shard.checkpoint(now)
-        self._consumer.commit(done)
+            return shard.checkpoint(now)
+
+        self._commit_all(write)
+
+    def _commit_all(self, write: Callable[[Shard], int]) -> None:
+        """Let each shard write; `write` returns the place below which all is kept."""
+        places = {partition: self._working(partition, write) for partition in list(self._shards)}
+        self._consumer.commit({p: place for p, place in places.items() if place is not None})
 
     def _rest(self) -> None:
         """Write and save all that waits, then do nothing for as long as somebody asks for it."""
-        now = self._clock()
-        done = {}
-        for partition, shard in self._shards.items():
-            shard.flush(now, final=True)
-            done[partition] = shard.checkpoint(now, final=True)
-        self._consumer.commit(done)
+        self._commit_all(partial(_write_all, now=self._clock()))
         while self._pauses:
             pause = self._pauses.popleft()
             pause.reached.set()
@@ -331,7 +373,7 @@ class Keeper:
         """Read what was acknowledged before the stop, then write all that waits."""
         deadline = time.monotonic() + _DRAIN
         while time.monotonic() < deadline:
-            entries = self._consumer.poll(0, self._settings.keeper.read)
+            entries, _ = self._poll(0)
             if not entries:
                 break
             self._absorb(entries)
@@ -339,5 +381,10 @@ class Keeper:
             self.revoked(partition)
 
 
+def _write_all(shard: Shard, now: Micros) -> int:
+    shard.flush(now, final=True)
+    return shard.checkpoint(now, final=True)
+
+
 def _newest(entries: Sequence[Entry]) -> Micros:
-    return max(int(entry.batch.received[-1]) for entry in entries)
+    return max(int(entry.batch.received[-1]) for entry in entries if len(entry.batch))

@@ -182,12 +182,11 @@ def _ints(data: bytes) -> Ints:
 def load(catalog: CheckpointStore) -> Ledger:
     """The ledgers of all partitions, as last saved, added up."""
     total = Ledger()
-    for partition, parts in catalog.checkpoints(CONSUMER).items():
+    for partition, parts in catalog.checkpoints(CONSUMER, part=PART).items():
         for part in parts:
-            if part.part == PART:
-                ledger = Ledger.from_bytes(part.state)
-                ledger.offsets = {partition: part.offset}
-                total.add(ledger)
+            ledger = Ledger.from_bytes(part.state)
+            ledger.offsets = {partition: part.offset}
+            total.add(ledger)
     return total
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.once import Once
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.stretch import Stretch, join
@@ -32,9 +33,11 @@ _TRACE = 4_000  # characters of a traceback that are kept, its end
 class Poison:
     """Remembers for each lane the offsets that it must not be given."""
 
-    def __init__(self, partition: int, journal: Journal, stores: Stores, keep: DeadLetters) -> None:
+    def __init__(
+        self, partition: int, journal: Journal, stores: Stores, keep: DeadLetters, once: Once
+    ) -> None:
         self._partition, self._journal, self._stores = partition, journal, stores
-        self._keep = keep
+        self._keep, self._once = keep, once
         self._offsets: dict[str, set[int]] = {}
 
     def isolate(
@@ -117,6 +120,7 @@ class Poison:
                 break
             offset = entries[-1].end
             stretch = join(entries, ledger)
+            stretch = stretch.take(np.flatnonzero(self._once.counts(stretch.offset)))
             for _, index in routes.split(stretch.channel, ledger.channels):
                 kept = index[(stretch.offset[index] < end) & (stretch.offset[index] >= lane.offset)]
                 if len(kept):

@@ -8,13 +8,14 @@ import numpy as np
 from lakebed.keeper.kinds.kind import Site, Writes
 from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.once import Once
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.stretch import join
 from lakebed.messages import Ints
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Journal
-from lakebed.times import Micros, to_rfc3339
+from lakebed.times import DAY, Micros, to_rfc3339
 
 _READ = 50_000  # messages at a time
 LIMIT = 5_000_000
@@ -55,20 +56,39 @@ class Preview:
         }
 
 
-def preview(policy: Policy, journal: Journal, future: Micros, limit: int = LIMIT) -> Preview:
-    """Read the journal from its beginning; nothing is written and nobody's place moves."""
+def preview(
+    policy: Policy,
+    journal: Journal,
+    future: Micros,
+    limit: int = LIMIT,
+    *,
+    horizon: Micros = DAY,
+) -> Preview:
+    """Read the journal from its beginning; nothing is written and nobody's place moves.
+
+    Args:
+        future: how far ahead of its arrival an event time may lie.
+        horizon: how long an id is remembered.
+    """
     result = Preview()
     for partition, (start, end) in journal.extent().items():
         ledger = Ledger()
         lane = Lane(Site(policy, partition, ledger.topics), start, future)
         routes, offset, seen = Routes([lane]), start, 0
+        once = Once(horizon)
         kept: dict[tuple[object, ...], int] = {}
         while offset < end and seen < limit:
             entries = journal.entries(partition, offset, _READ)
             if not entries:
                 break
             stretch = join(entries, ledger)
-            offset, seen = stretch.end, seen + len(stretch)
+            offset = stretch.end
+            counts = once.judge(entries)
+            if counts is not None:
+                stretch = stretch.take(np.flatnonzero(counts))
+            if not len(stretch):
+                continue
+            seen += len(stretch)
             if result.since is None:
                 result.since = int(stretch.received[0])
             result.until = int(stretch.received[-1])

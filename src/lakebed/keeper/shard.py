@@ -1,6 +1,6 @@
 """A shard: everything a keeper does for one partition. It moves with the partition.
 
-    entries ──> Stretch ──> Routes ──> lanes ──> outcomes ──> Ledger
+    entries ──> Once ──> Stretch ──> Routes ──> lanes ──> outcomes ──> Ledger
                                          │
               adopt (policies) ──────────┤
               flush ── drain ──> stores ─┤
@@ -27,6 +27,7 @@ from lakebed.keeper.examples import Examples
 from lakebed.keeper.kinds.kind import Site
 from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.once import Once
 from lakebed.keeper.poison import Poison
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.stores import Stores
@@ -63,11 +64,13 @@ class Shard:
         self.replay_end = end
         self.revision = -1
         self.ledger = Ledger()
+        self._term = 0
         self._counted = 0  # the ledger has counted everything below
         self._lanes: dict[str, Lane] = {}
         self._routes = Routes([])
         self._examples = Examples(partition)
-        self._poison = Poison(partition, journal, stores, settings.dead_letters)
+        self._once = Once(settings.journal.id_horizon)
+        self._poison = Poison(partition, journal, stores, settings.dead_letters, self._once)
         self._stores, self._settings = stores, settings
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = settings.keeper.checkpoint / 1e6
@@ -78,6 +81,7 @@ class Shard:
 
     def load(self, store: PolicyStore) -> int:
         """Take up where the last checkpoint stands; returns the offset to read from."""
+        self._term = self._stores.claim(self.partition)  # before reading: nobody saves after it
         parts = {part.part: part for part in self._stores.checkpoints(self.partition)}
         router = parts.pop(ledgers.PART, None)
         if router is None:
@@ -86,6 +90,7 @@ class Shard:
             self.ledger = Ledger.from_bytes(router.state)
             self._counted = router.offset
             self._examples.restore(self._stores.examples(self.partition))
+        self._once.restore(parts, self._counted)
         for part in parts.values():
             policy = policy_of(stored_policy(store, part.part), self._settings)
             if policy is not None:
@@ -102,6 +107,10 @@ class Shard:
         site = Site(policy, self.partition, self.ledger.topics)
         return Lane(site, offset, self._settings.limits.future)
 
+    def is_ours(self) -> bool:
+        """Whether nobody has taken the partition over since `load`."""
+        return self._stores.term(self.partition) == self._term
+
     @property
     def replayed(self) -> bool:
         """Whether everything that an earlier run may have written has been read again."""
@@ -117,6 +126,17 @@ class Shard:
     def absorb(self, entries: Sequence[Entry]) -> None:
         """Work through the next entries of the partition."""
         stretch = join(entries, self.ledger)
+        once = self._once.judge(entries)
+        if once is not None:
+            stretch = stretch.take(np.flatnonzero(once))
+        if len(stretch):
+            self._absorb_all(stretch)
+        self.offset = stretch.end
+        self._counted = max(self._counted, stretch.end)
+        for lane in self._lanes.values():
+            lane.offset = max(lane.offset, self.offset)
+
+    def _absorb_all(self, stretch: Stretch) -> None:
         outcomes = np.full(len(stretch), Outcome.SKIPPED, np.uint8)
         fresh = stretch.offset >= self._counted
         shared: dict[int, tuple[Ints, Stretch]] = {}  # policies on the same topics share the index
@@ -136,9 +156,6 @@ class Shard:
         self._count(stretch, outcomes, fresh)
         skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
         self._examples.note_skipped(skipped, stretch, self.ledger.channels)
-        self.offset = stretch.end
-        for lane in self._lanes.values():
-            lane.offset = max(lane.offset, self.offset)
 
     def _absorb(self, lane: Lane, stretch: Stretch) -> NDArray[np.uint8]:
         try:
@@ -164,7 +181,6 @@ class Shard:
                 stretch.size[fresh],
                 stretch.received[fresh],
             )
-        self._counted = max(self._counted, stretch.end)
 
     # --- policies --------------------------------------------------------------------------------
 
@@ -274,10 +290,18 @@ class Shard:
         return age >= (self._interval if lane.changed else _UNCHANGED)
 
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
-        """One transaction: the ledger is never behind a lane, so nothing is counted twice."""
+        """One transaction: the ledger is never behind a lane, so nothing is counted twice.
+
+        Raises:
+            Superseded: the partition is another worker's.
+        """
         router = ledgers.to_checkpoint(self.ledger, self._counted)
+        floor = min([self._saved, *(lane.saved for lane in self._lanes.values())])
+        once, outlived = self._once.parts(floor)
+        saved, dropped = [*parts, *once, router], [*drop, *outlived]
         examples = self._examples.take_changed(self._counted)
-        self._stores.save(self.partition, [*parts, router], drop, examples)
+        self._stores.save(self.partition, self._term, saved, dropped, examples)
+        self._once.saved()
         at = time.monotonic()
         self._saved = self._counted
         self._waits_since = None

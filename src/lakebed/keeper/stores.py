@@ -51,16 +51,26 @@ class Stores:
             self.insist(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
 
+    def claim(self, partition: int) -> int:
+        """Become the partition's worker; returns the term to save under."""
+        return self.insist(lambda: self._catalog.claim(CONSUMER, partition))
+
+    def term(self, partition: int) -> int:
+        return self.insist(lambda: self._catalog.term(CONSUMER, partition))
+
     def save(
         self,
         partition: int,
+        term: int,
         parts: Sequence[Checkpoint],
         drop: Sequence[str] = (),
         examples: Sequence[Checkpoint] = (),
     ) -> None:
+        """Raises `Superseded` where another has claimed the partition since."""
+
         def save() -> None:
             with self._catalog.transaction():
-                self._catalog.save_checkpoints(CONSUMER, partition, parts, drop)
+                self._catalog.save_checkpoints(CONSUMER, partition, parts, drop, term)
                 if examples:
                     self._catalog.save_checkpoints(EXAMPLES, partition, examples)
 

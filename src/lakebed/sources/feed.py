@@ -36,7 +36,8 @@ class Subscription:
     """One looker-on.
 
     Attributes:
-        dropped: messages passed over unread because delivery fell behind, matching or not.
+        dropped: about how many messages were passed over unread because delivery fell behind,
+            matching or not.
     """
 
     def __init__(
@@ -158,9 +159,10 @@ class LiveFeed:
         more = False
         for partition, (start, end) in self._journal.extent().items():
             position = positions.get(partition, start)
-            if end - position > _BEHIND:
+            behind = self._journal.distance(partition, position, end)
+            if behind > _BEHIND:
                 for looker in lookers:
-                    looker.dropped += end - position
+                    looker.dropped += behind
                 position = end
             if position < end:
                 found = self._journal.entries(partition, position, _READ)

@@ -1,9 +1,11 @@
 """Keys under which the journal stores a message once (`Batch.keys`)."""
 
+from lakebed.messages import ID_KEY
+
 
 def id_key(owner: str, id: str) -> bytes:
     """A message with an id of its sender's."""
-    return b"i\0%b\0%b" % (owner.encode(), id.encode())
+    return b"%b%b\0%b" % (ID_KEY, owner.encode(), id.encode())
 
 
 def packet_prefix(owner: str, client_id: str) -> bytes:

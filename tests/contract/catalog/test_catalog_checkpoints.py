@@ -1,6 +1,9 @@
 from collections.abc import Callable
 
+import pytest
+
 from lakebed.catalog.sql import SqlCatalog
+from lakebed.errors import Superseded
 from lakebed.ports import Checkpoint
 
 
@@ -48,3 +51,39 @@ def test_thousands_of_parts_can_be_written_and_dropped_at_once(catalog: SqlCatal
     assert catalog.checkpoints("keeper") == {0: parts}
     catalog.save_checkpoints("keeper", 0, [], drop=[part.part for part in parts[1:]])
     assert catalog.checkpoints("keeper") == {0: parts[:1]}
+
+
+def test_parts_of_one_name_can_be_read_alone(catalog: SqlCatalog) -> None:
+    for partition in (0, 1):
+        catalog.save_checkpoints("keeper", partition, [Checkpoint("a", 1, b""), ROUTER])
+    assert catalog.checkpoints("keeper", part="router") == {0: [ROUTER], 1: [ROUTER]}
+    assert catalog.checkpoints("keeper", 1, "router") == {1: [ROUTER]}
+
+
+ROUTER = Checkpoint("router", 1, b"state")
+
+
+def test_who_claims_a_partition_keeps_the_one_before_from_saving(
+    catalog: SqlCatalog, reopened: Callable[[SqlCatalog], SqlCatalog]
+) -> None:
+    assert catalog.term("keeper", 0) == 0
+    first = catalog.claim("keeper", 0)
+    catalog.save_checkpoints("keeper", 0, [ROUTER], term=first)
+    catalog = reopened(catalog)
+    second = catalog.claim("keeper", 0)
+    assert catalog.term("keeper", 0) == second > first
+    with pytest.raises(Superseded):
+        catalog.save_checkpoints("keeper", 0, [Checkpoint("router", 9, b"")], term=first)
+    with pytest.raises(Superseded):
+        catalog.save_checkpoints("keeper", 0, [], drop=["router"], term=first)
+    assert catalog.checkpoints("keeper") == {0: [ROUTER]}
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("router", 2, b"")], term=second)
+    assert catalog.checkpoints("keeper") == {0: [Checkpoint("router", 2, b"")]}
+
+
+def test_claims_are_of_one_consumer_and_one_partition(catalog: SqlCatalog) -> None:
+    term = catalog.claim("keeper", 0)
+    catalog.claim("keeper", 1)
+    catalog.claim("relay", 0)
+    catalog.save_checkpoints("keeper", 0, [ROUTER], term=term)
+    assert catalog.checkpoints("keeper") == {0: [ROUTER]}

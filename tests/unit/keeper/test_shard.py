@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import StoreUnavailable
+from lakebed.errors import StoreUnavailable, Superseded
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.forgetting import delete_last
@@ -308,7 +308,8 @@ def test_a_deleted_window_does_not_come_back_with_the_next_message(
     world.series.rows.clear()
     world.send(b"7")
     world.send(b"8", topic="other")
-    for taken in (shard, world.shard()):
+    for take_over in (lambda: shard, world.shard):
+        taken = take_over()
         world.read(taken)
         taken.flush(NOW, final=True)
         assert windows(world, table) == {3: 1, 2: 2}  # a new fragment, and the other topic's
@@ -375,7 +376,8 @@ def test_the_last_few_of_each_reason_are_told_and_outlive_a_restart(world: World
     world.send(*(b"%d" % number for number in range(20)))
     world.send(b"x" * 500, "Ж".encode())
     world.send(b"1", topic="nobody")
-    for taken in (shard, world.shard()):
+    for take_over in (lambda: shard, world.shard):
+        taken = take_over()
         world.read(taken)
         taken.flush(NOW, final=True)
         taken.checkpoint(NOW, final=True)
@@ -433,3 +435,23 @@ def test_examples_are_bounded_whatever_the_number_of_policies(world: World) -> N
     found = load_examples(world.catalog, "anna")
     assert len(found) == 200
     assert {example.topic for example in found} == {"t"}
+
+
+def test_who_was_superseded_saves_nothing_more_and_his_heir_has_all(world: World) -> None:
+    world.policies(ARCHIVE)
+    before = world.shard()
+    world.adopt(before)
+    world.send(b"1")
+    world.read(before)
+    heir = world.shard()
+    assert heir.is_ours()
+    assert not before.is_ours()
+    before.flush(NOW, final=True)
+    with pytest.raises(Superseded):
+        before.checkpoint(NOW, final=True)
+    world.adopt(heir)
+    world.read(heir)
+    heir.flush(NOW, final=True)
+    heir.checkpoint(NOW, final=True)
+    assert list(world.series.kept().values()) == [1.0]
+    assert load(world.catalog).totals == {Outcome.KEPT: 1}

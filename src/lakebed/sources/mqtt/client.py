@@ -134,7 +134,7 @@ class MqttClient:
 
     async def _run(self) -> None:
         ids = await self._known(packet_prefix(*self._key))
-        self._member.unreleased.ids.update(int.from_bytes(key[-2:], "big") for key in ids)
+        self._member.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
         loop = asyncio.get_running_loop()
         delay = FIRST_DELAY
         while not self._stopping.is_set():
@@ -190,6 +190,7 @@ class MqttClient:
         if not unreleased.used and not keys:
             return
         unreleased.ids.clear()
+        unreleased.doubtful.clear()
         forgotten: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def done() -> None:

@@ -33,17 +33,25 @@ class Unreleased:
     """Packet identifiers of one session's QoS 2 messages that were received, not yet released.
 
     Attributes:
+        doubtful: those of them that only the journal told of: another gateway received them, and
+            may have died before their messages were durable.
         used: whether there ever was one; only then can the journal hold keys of this session
             that its set no longer shows.
     """
 
-    __slots__ = ("_client_id", "_owner", "ids", "used")
+    __slots__ = ("_client_id", "_owner", "doubtful", "ids", "used")
 
     def __init__(self, owner: str, client_id: str, ids: Iterable[int] = ()) -> None:
         self._owner = owner
         self._client_id = client_id
         self.ids = set(ids)
+        self.doubtful = set(self.ids)
         self.used = bool(self.ids)
+
+    def recall(self, ids: Iterable[int]) -> None:
+        """The journal tells of these."""
+        self.ids.update(ids)
+        self.doubtful.update(self.ids)
 
     def key(self, packet_id: int) -> bytes:
         return packet_key(self._owner, self._client_id, packet_id)
@@ -206,14 +214,19 @@ class Reception:
             offer.keys.append((start, [self._id_key(i) for i in run.ids]))
 
     def _take_twos(self, offer: _Offer, run: Run[Channel]) -> None:
-        """QoS 2: what is known by its packet id is answered, not stored again."""
+        """QoS 2: what is known by its packet id is answered, not stored again.
+
+        Where only the journal knows it, the journal decides by its key.
+        """
         unreleased = self._unreleased
         unreleased.used = True
         for i, raw in enumerate(run.packet_ids):
             packet_id = int.from_bytes(raw, "big")
             if packet_id in unreleased.ids:
                 self._stats.resent += 1
-                continue
+                if packet_id not in unreleased.doubtful:
+                    continue
+                unreleased.doubtful.discard(packet_id)
             unreleased.ids.add(packet_id)
             key = unreleased.key(packet_id)
             start = len(offer.payloads)
@@ -234,6 +247,7 @@ class Reception:
         reason = 0
         if packet_id in self._unreleased.ids:
             self._unreleased.ids.discard(packet_id)
+            self._unreleased.doubtful.discard(packet_id)
             offer.forget.append(self._unreleased.key(packet_id))
             offer.settled += 1
         else:

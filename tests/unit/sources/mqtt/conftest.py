@@ -32,6 +32,7 @@ class MemoryIntake:
         self.messages = []  # (topic, payload, event, id) as they became durable, without duplicates
         self.owners = Counter()
         self.keys = {}
+        self.noted = []  # keys told by `known` though their messages came to nothing
         self.waiting = []
         self.held = False
         self.gates = []
@@ -96,7 +97,7 @@ class MemoryIntake:
             gate(open)
 
     async def known(self, prefix):
-        return [key for key in self.keys if key.startswith(prefix)]
+        return [key for key in (*self.keys, *self.noted) if key.startswith(prefix)]
 
     @property
     def seen(self):

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from lakebed.sources.keys import packet_key
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
 from lakebed.sources.mqtt.handshake import Connect, Disconnect, Will
 from lakebed.sources.mqtt.publish import publish
@@ -144,6 +145,21 @@ def test_after_a_restart_the_journal_still_knows_unreleased_identifiers(run, ser
             wire.publish("a", b"1", 2, 5, duplicate=True)
             assert await wire.next() == Answer(PUBREC, 5)
             assert later.intake.seen == []
+
+    run(story())
+
+
+def test_an_identifier_whose_message_another_gateway_did_not_make_durable_is_stored(run, serving):
+    async def story():
+        keep = {"session_expiry_interval": 100}
+        async with serving() as bench:
+            bench.intake.noted = [packet_key("ada", "unit", 5)]
+            wire = await bench.join(clean_start=False, properties=keep)
+            assert wire.answer.session_present
+            for _ in range(2):
+                wire.publish("a", b"1", 2, 5, duplicate=True)
+                assert await wire.next() == Answer(PUBREC, 5)
+            assert bench.intake.seen == [("a", b"1")]
 
     run(story())
 

@@ -1,0 +1,1 @@
+"""The journal on Apache Kafka, for many gateways and many keepers."""

@@ -1,0 +1,168 @@
+"""A real Apache Kafka for tests: KRaft, one node, free ports of the loopback, a folder of its own.
+
+    pom.xml ──mvn──> .tools/kafka/HASH/*.jar ──java──> StorageTool format, then kafka.Kafka
+
+It needs Java 17 and Maven (Debian: openjdk-17-jre-headless, maven). Where one of them is missing
+the tests skip at a desk and fail in CI.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+_POM = Path(__file__).with_name("pom.xml")
+_TOOLS = Path(__file__).parents[3] / ".tools"
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+_JVM = (
+    "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)  # fmt: skip
+_ATTENDED = '"$@" </dev/null & cat >/dev/null; kill -9 $!'
+"""Tests that are killed leave no broker behind: the shell sees their end of the pipe close."""
+
+_START = 90.0  # seconds; a loaded machine takes its time
+_SETTINGS = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
+broker.session.timeout.ms=1500
+broker.heartbeat.interval.ms=300
+log.cleaner.dedupe.buffer.size=8388608
+num.network.threads=2
+num.io.threads=2
+"""
+
+
+def missing() -> str:
+    """What this machine lacks to run it; empty where nothing."""
+    return ", ".join(
+        f"{program} (Debian: {package})"
+        for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven"))
+        if shutil.which(program) is None
+    )
+
+
+def jars() -> Path:
+    """The folder with Kafka's jars, fetched once per state of pom.xml."""
+    folder = _TOOLS / "kafka" / hashlib.sha256(_POM.read_bytes()).hexdigest()[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes start at the same time
+        if not folder.is_dir():
+            fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+            subprocess.run(
+                ["mvn", "-q", "-B", "-f", _POM, _COPY, f"-DoutputDirectory={fresh}",
+                 "-DincludeScope=runtime"],
+                check=True, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            fresh.rename(folder)
+    return folder
+
+
+class KafkaServer:
+    """Attributes:
+    address: HOST:PORT of the broker, the same after every start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        port, controller = _free_ports(2)
+        self.address = f"127.0.0.1:{port}"
+        self._settings = folder / "server.properties"
+        self._settings.write_text(_SETTINGS.format(port=port, controller=controller, folder=folder))
+        self._log = folder / "kafka.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def format(self) -> None:
+        subprocess.run(
+            [*_java(), "kafka.tools.StorageTool", "format", "-t", "bGFrZWJlZC1rYWZrYS10ZQ",
+             "-c", self._settings],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", _ATTENDED, "kafka", *_java(), "kafka.Kafka", self._settings],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self._folder,
+                start_new_session=True,
+            )  # fmt: skip
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        deadline = time.monotonic() + _START
+        while True:
+            try:
+                if admin.list_topics(timeout=1).brokers:
+                    return
+            except KafkaException:
+                pass
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError(f"Kafka did not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """SIGKILL, as a machine that goes away."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            with self._process:  # closes the pipe, and waits
+                self._process = None
+
+    def pause(self) -> None:
+        """It hangs: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, what)
+
+
+def _java() -> tuple[str, ...]:
+    return ("java", *_JVM, "-cp", f"{jars()}/*")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@contextmanager
+def running() -> Iterator[KafkaServer]:
+    """A started broker; killed and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="lakebed-kafka-"))
+    server = KafkaServer(folder)
+    try:
+        server.format()
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
