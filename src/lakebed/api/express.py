@@ -10,6 +10,7 @@ ordinary way, which then gives the answer.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,9 +37,11 @@ class ExpressProtocol(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._ingest: Ingest = self.config.app.ingest  # type: ignore[union-attr]
         self._in_message = False  # the parser stands inside a request
-        self._behind: list[bytes] = []  # what came behind the request under way
+        self._behind: list[bytes] = []  # what came behind the request under way,
+        self._behind_size = 0  # and how much that is
         self._under_way = 0  # the number of the request that waits for the journal; 0: none
         self._numbers = 0
+        self._end_waiting: Callable[[], object] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # a plain request that is not there to its end
         self._missing = 0  # bytes of it that are still to come
@@ -65,7 +68,8 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def _wait(self, data: bytes) -> None:
         self._behind.append(data)
-        if sum(map(len, self._behind)) > _MOST_WAITING:
+        self._behind_size += len(data)
+        if self._behind_size > _MOST_WAITING:
             self.flow.pause_reading()
 
     # --- the short way ----------------------------------------------------------------------------
@@ -90,9 +94,10 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def _offer(self, plan: Plan, body: bytes) -> bool:
         number = self._numbers + 1
+        refuse = partial(self._refused, number)
         if plan.channel is not None:
             done = partial(self._durable, number, _ANSWER)
-            taken = self._ingest.offer([plan.channel], [body], now(), done)
+            end = self._ingest.offer([plan.channel], [body], now(), done, refuse)
         else:
             found = self._ingest.whole(plan, body)
             if found is None:
@@ -100,25 +105,33 @@ class ExpressProtocol(HttpToolsProtocol):
             channels, payloads, sparse = found
             answer = msgspec.json.encode({"accepted": len(payloads), "rejected": []})
             done = partial(self._durable, number, _STATUS % (len(answer), answer))
-            taken = self._ingest.offer(channels, payloads, now(), done, **sparse)
-        if taken:
-            self._numbers = self._under_way = number
-            self._patience = self.loop.call_later(PATIENCE, self._give_up, number)
-        return taken
+            end = self._ingest.offer(channels, payloads, now(), done, refuse, **sparse)
+        if end is None:
+            return False
+        self._numbers = self._under_way = number
+        self._end_waiting = end
+        self._patience = self.loop.call_later(PATIENCE, refuse, Unavailable(SLOW))
+        return True
 
     def _durable(self, number: int, answer: bytes) -> None:
         if number == self._under_way:
-            assert self._patience is not None
-            self._patience.cancel()
             self._answer(answer)
 
-    def _give_up(self, number: int) -> None:
+    def _refused(self, number: int, refusal: Unavailable) -> None:
         if number == self._under_way:
-            status, document, headers = problems.of_error(Unavailable(SLOW))
-            self._answer(problems.whole(status, document, headers))
+            self._answer(problems.whole(*problems.of_error(refusal)))
+
+    def _stop_waiting(self) -> None:
+        self._under_way = 0
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._end_waiting is not None:
+            self._end_waiting()
+            self._end_waiting = None
 
     def _answer(self, answer: bytes) -> None:
-        self._under_way = 0
+        self._stop_waiting()
         if self.transport.is_closing():
             return
         self.transport.write(answer)
@@ -130,6 +143,7 @@ class ExpressProtocol(HttpToolsProtocol):
         if self._behind:
             data = b"".join(self._behind)
             self._behind.clear()
+            self._behind_size = 0
             self.flow.resume_reading()
             self.data_received(data)
 
@@ -161,9 +175,7 @@ class ExpressProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-        self._under_way = 0
+        self._stop_waiting()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 

@@ -46,6 +46,8 @@ PATIENCE = 5.0
 
 SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
+_PLANS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
+_PLAN_COST = 500  # and about what remembering one takes besides its bytes
 _SENDERS = 100  # identities whose topics are remembered
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 ACCEPTED = b'{"accepted":1}'
@@ -69,6 +71,7 @@ class Ingest:
         self._largest_body = services.settings.http.max_body
         self._channels: dict[bytes, tuple[Identity, Channel]] = {}
         self._plans: dict[bytes, Plan] = {}
+        self._plans_bytes = 0
         self._senders: dict[Identity, lines.Sender] = {}
         self._routes: dict[str, Handler] = {
             MESSAGES: self._message,
@@ -88,11 +91,14 @@ class Ingest:
                 return None  # the ordinary way says what is wrong
             if plan is None:
                 return None
-            if len(self._plans) >= _REMEMBERED:
+            self._plans_bytes += len(head) + _PLAN_COST
+            if self._plans_bytes > _PLANS_BYTES:
                 self._plans.clear()
+                self._plans_bytes = len(head) + _PLAN_COST
             self._plans[head] = plan
         if self._access.identify_cached(plan.token) is not plan.identity:
-            self._plans.pop(head, None)
+            del self._plans[head]
+            self._plans_bytes -= len(head) + _PLAN_COST
             return None
         return plan
 
@@ -126,13 +132,25 @@ class Ingest:
         payloads: list[bytes],
         received: Micros,
         done: Callable[[], None],
+        refuse: Callable[[Unavailable], None],
         **sparse: Any,
-    ) -> bool:
-        """Offer messages to the intake; False where there is none, or its gate is shut."""
+    ) -> Callable[[], object] | None:
+        """Offer messages to the intake.
+
+        Args:
+            done: called once they are durable.
+            refuse: called where that does not come to pass, or not soon.
+
+        Returns:
+            what ends the waiting, to be called after either; None where nothing was offered,
+            because there is no intake or its gate is shut.
+        """
         if self._intake is None or not self._intake.is_open:
-            return False
+            return None
         self._intake.offer(channels, payloads, received, done, **sparse)
-        return True
+        waiting = self._intake.waiting
+        waiting[refuse] = refuse
+        return partial(waiting.pop, refuse, None)
 
     # --- ASGI -------------------------------------------------------------------------------------
 
@@ -236,22 +254,24 @@ class Ingest:
         loop = asyncio.get_running_loop()
         durable = loop.create_future()
         self._intake.offer(channels, payloads, received, partial(_settle, durable), **sparse)
-        timer = loop.call_later(PATIENCE, _settle, durable, SLOW)
-        self._intake.waiting.add(durable)
+        refuse = partial(_refuse, durable)
+        timer = loop.call_later(PATIENCE, refuse, Unavailable(SLOW))
+        self._intake.waiting[durable] = refuse
         try:
             await durable
         finally:
-            self._intake.waiting.discard(durable)
+            self._intake.waiting.pop(durable, None)
             timer.cancel()
 
 
-def _settle(durable: asyncio.Future[None], refusal: str = "") -> None:
-    if durable.done():
-        return
-    if refusal:
-        durable.set_exception(Unavailable(refusal))
-    else:
+def _settle(durable: asyncio.Future[None]) -> None:
+    if not durable.done():
         durable.set_result(None)
+
+
+def _refuse(durable: asyncio.Future[None], refusal: Unavailable) -> None:
+    if not durable.done():
+        durable.set_exception(refusal)
 
 
 def bearer(header: bytes) -> str:

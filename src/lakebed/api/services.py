@@ -1,12 +1,12 @@
 """What the API stands on. `wiring.py` puts it together."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client import Metric
 
+from lakebed.errors import Unavailable
 from lakebed.messages import Channel
 from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Health, Identity, Journal, Series
@@ -23,10 +23,10 @@ class Intake(Protocol):
     """The part of `sources.intake.Intake` that requests need.
 
     Attributes:
-        waiting: futures that get an exception when what they wait for does not come.
+        waiting: requests, with what tells them that what they wait for does not come.
     """
 
-    waiting: "set[asyncio.Future[None]]"
+    waiting: dict[object, Callable[[Unavailable], None]]
 
     @property
     def is_open(self) -> bool: ...

@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 Done = Callable[[], None]
 Gate = Callable[[bool], None]
+Refuse = Callable[[Unavailable], None]
 
 _LARGEST = 50_000  # messages gathered for one append
 _LARGEST_BYTES = 16 * 2**20
@@ -70,7 +71,7 @@ class Intake:
         patience: seconds `append` waits at a shut gate.
 
     Attributes:
-        waiting: futures of requests; they get an exception when what they wait for does not come.
+        waiting: requests, with what tells them that what they wait for does not come, or not soon.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
     """
@@ -103,7 +104,7 @@ class Intake:
         self._opened = asyncio.Event()
         self._began = 0.0  # when the last append began, on the loop's clock
         self._tasks: list[asyncio.Task[None]] = []
-        self.waiting: set[asyncio.Future[None]] = set()
+        self.waiting: dict[object, Refuse] = {}
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
@@ -200,19 +201,17 @@ class Intake:
         """
         await self._at_open_gate()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.add(future)
+        self.waiting[future] = partial(_refuse, future)
         try:
             done = partial(_settle, future)
             self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
             await future
         finally:
-            self.waiting.discard(future)
+            self.waiting.pop(future, None)
 
     def _refuse_waiting(self) -> None:
-        """Tell requests that what they wait for does not come, or not soon."""
-        for future in self.waiting:
-            if not future.done():
-                future.set_exception(self._refusal())
+        for refuse in list(self.waiting.values()):
+            refuse(self._refusal())
 
     async def _at_open_gate(self) -> None:
         if self._failure is not None:  # no patience will help
@@ -411,6 +410,11 @@ class Intake:
         self._turn()
         self._refuse_waiting()
         self._on_fatal(error)
+
+
+def _refuse(future: "asyncio.Future[None]", refusal: Unavailable) -> None:
+    if not future.done():
+        future.set_exception(refusal)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:

@@ -1,7 +1,9 @@
 """Plain POSTs take a short way past the parser; nobody can tell from the answers."""
 
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from lakebed.api.plans import read_head
 from lakebed.api.server import HttpServer
+from lakebed.errors import JournalFull
+from lakebed.messages import Batch
 from lakebed.settings import Http
 
 from .conftest import ANN, ROOMS, Api, NoSeries, Open
@@ -166,6 +170,46 @@ def test_who_leaves_before_the_answer_harms_nobody(
             gone.sendall(post(b"1"))
     device.sendall(post(b"2"))
     assert answers(device) == [ACCEPTED]
+
+
+def test_a_journal_without_room_is_told_of_before_patience_ends(
+    remembering: Api, device: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.sendall(post(b"0"))
+    answers(device)
+    monkeypatch.setattr("lakebed.api.express.PATIENCE", 600)
+    append, full = remembering.journal.append, True
+
+    async def refuse(batch: Batch, forget: Sequence[bytes] = ()) -> int:
+        if full:
+            raise JournalFull("it is full")
+        return await append(batch, forget)
+
+    monkeypatch.setattr(remembering.journal, "append", refuse)
+    before = remembering.end
+    device.sendall(post(b"late"))
+    status, body = answers(device)[0]
+    assert status == 503
+    assert b"it is full" in body
+    full = False
+    while remembering.end == before or not remembering.intake.is_open:
+        time.sleep(0.01)
+    assert remembering.intake.waiting == {}
+    device.sendall(post(b"2"))
+    assert answers(device) == [ACCEPTED]
+    assert [payload for *_, payload in remembering.appended(before)] == [b"late", b"2"]
+
+
+def test_a_flood_behind_a_request_is_answered_one_by_one(
+    remembering: Api, device: socket.socket
+) -> None:
+    before = remembering.end
+    flood = b"".join(post(b"%d" % i) for i in range(2000))
+    sender = threading.Thread(target=device.sendall, args=(flood,))
+    sender.start()
+    assert answers(device, 2000) == [ACCEPTED] * 2000
+    sender.join()
+    assert len(remembering.appended(before)) == 2000
 
 
 PLAIN = post(b"1")[:-1]
