@@ -1,6 +1,6 @@
 """Lakebed: streams flow in; what you chose settles.
 
-Read `messages.py` (the vocabulary), then `ports.py` (every contract), then `wiring.py`.
+Read `messages.py` (the vocabulary), then `ports/` (every contract), then `wiring.py`.
 """
 
 from importlib.metadata import version

@@ -17,18 +17,18 @@ def write_file(path: Path, data: bytes) -> None:
 def rename(path: Path, to: Path) -> None:
     """Give a file or folder another name, durably; replaces a file that has it."""
     os.replace(path, to)
-    sync_folder(to.parent)
+    sync(to.parent)
 
 
 def remove_file(path: Path) -> None:
     """Durably; a file that is not there is no error."""
     path.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a file's own fsync does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Fsync a file, or a folder: its names, which a file's own fsync does not make durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

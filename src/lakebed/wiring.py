@@ -190,7 +190,6 @@ class Node:
         self.settings = settings
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None]
-        self._stop_asked = asyncio.Event()
 
     @property
     def http_url(self) -> str:
@@ -226,18 +225,9 @@ class Node:
             raise
 
     async def run_until_stopped(self) -> None:
-        """Return when `request_stop` was called; raise what made a part fail."""
-        stop = asyncio.create_task(self._stop_asked.wait())
-        either: set[asyncio.Future[Any]] = {stop, self._failed}
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
-        if self._failed.done():
-            self._failed.result()
-
-    def request_stop(self) -> None:
-        self._stop_asked.set()
+        """Until this is cancelled; raises what made a part fail."""
+        await asyncio.wait({self._failed})
+        self._failed.result()
 
     async def stop(self) -> None:
         """Close the doors, finish what was accepted, write what waits, let go of the home."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lakebed.errors import Fatal
-from lakebed.files import sync_folder
+from lakebed.files import sync
 
 APPLICATION = 0x4C616B65  # "Lake"
 VERSION = 1
@@ -91,8 +91,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
             )
         # at every start: an earlier one may have failed right here, and SQLite, which does the
         # same for its WAL, passes over an error of it
-        sync_folder(path.parent)
-        sync_folder(path.parent.parent)
+        sync(path.parent)
+        sync(path.parent.parent)
     except BaseException:
         connection.close()
         raise

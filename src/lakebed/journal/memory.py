@@ -8,6 +8,7 @@ import numpy as np
 
 from lakebed import settings, times
 from lakebed.errors import Conflict, JournalFull, NotFound, Unsupported
+from lakebed.journal.holds import Holds
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.messages import Batch, Channel, Entry
@@ -31,7 +32,7 @@ class MemoryJournal:
         self._keys: dict[bytes, Micros] = {}
         self._consumers: dict[str, int] = {}
         self._live: set[str] = set()
-        self._holds: list[int] = []
+        self._holds = Holds()
         self.changed = threading.Condition()
         self.end = 0
 
@@ -97,7 +98,7 @@ class MemoryJournal:
     def trim(self) -> int:
         youngest = self._clock() - self._options.span
         with self.changed:
-            floor = min([*self._consumers.values(), *self._holds], default=self.end)
+            floor = min([*self._consumers.values(), *self._holds.offsets()], default=self.end)
             count = 0
             for entry, at in zip(self._log.entries(), self._appended, strict=True):
                 if entry.end > floor or at >= youngest:
@@ -138,14 +139,7 @@ class MemoryJournal:
         pass
 
     def hold(self, offset: int) -> Callable[[], None]:
-        with self.changed:
-            self._holds.append(offset)
-
-        def release() -> None:
-            with self.changed:
-                self._holds.remove(offset)
-
-        return release
+        return self._holds.hold(offset)
 
     def snapshot(self) -> JournalSnapshot:
         raise Unsupported("the journal is in memory: there is nothing of it to keep")

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from lakebed.errors import Fatal
-from lakebed.files import sync_folder
+from lakebed.files import sync
 from lakebed.journal import database
 from lakebed.journal.pages import PageScan, wal_commits
 from lakebed.times import Micros
@@ -167,7 +167,7 @@ def _salvage(path: Path, now: Micros) -> None:
     finally:
         fresh.close()
     os.replace(building, _salvaged(path))
-    sync_folder(path.parent)
+    sync(path.parent)
     _take_place(path, now)
 
 
@@ -178,10 +178,10 @@ def _take_place(path: Path, now: Micros) -> None:
         with suppress(FileNotFoundError):
             os.replace(f"{path}{suffix}", f"{aside}{suffix}")
     Path(f"{path}-shm").unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
     _mark(path).unlink(missing_ok=True)
     os.replace(_salvaged(path), path)
-    sync_folder(path.parent)
+    sync(path.parent)
     log.error("the damaged journal was put aside", old_file=str(aside))
 
 

@@ -23,6 +23,7 @@ from lakebed import settings, times
 from lakebed.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.journal import blocks, care, database, identities, salvage
 from lakebed.journal.copying import SqliteSnapshot
+from lakebed.journal.holds import Holds
 from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
@@ -75,7 +76,7 @@ class SqliteJournal:
         self._refused = ""  # why the last append found no room
         self._live: set[str] = set()
         self._closed = False
-        self._holds: list[int] = []  # offsets from which on snapshots need the log
+        self._holds = Holds()  # offsets from which on snapshots need the log
         self.changed = threading.Condition()
 
     def _open(self, begin: int, again: bool = True) -> None:
@@ -249,7 +250,7 @@ class SqliteJournal:
         if _used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
-            floor = min([*self._places.values(), *self._holds], default=self.end)
+            floor = min([*self._places.values(), *self._holds.offsets()], default=self.end)
             first, end = self._first, self.end
         rows = connection.execute(
             "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
@@ -281,14 +282,7 @@ class SqliteJournal:
         return self._writer.submit(lambda _: SqliteSnapshot(self._path, *self._held())).result()
 
     def hold(self, offset: int) -> Callable[[], None]:
-        with self.changed:
-            self._holds.append(offset)
-
-        def release() -> None:
-            with self.changed:
-                self._holds.remove(offset)
-
-        return release
+        return self._holds.hold(offset)
 
     def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
         """On the writer's thread, so between two appends: where everything stands."""

@@ -17,6 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from lakebed.errors import NotFound, Problem, SettingsError, StoreUnavailable
+from lakebed.files import sync
 
 
 class ObjectFolder:
@@ -116,16 +117,8 @@ def _make_durable(folder: Path, name: str) -> None:
     What it holds was private where it came from; the library makes it readable by all.
     """
     (folder / name).chmod(0o600)
-    _fsync(folder / name)
+    sync(folder / name)
     for above in (folder / name).parents:
-        _fsync(above)
+        sync(above)
         if above == folder:
             break
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from lakebed import settings, times
 from lakebed.errors import Conflict, JournalFailed, JournalFull, Unavailable, Unsupported
 from lakebed.journal import blocks
 from lakebed.journal.blocks import Damaged
+from lakebed.journal.holds import Holds
 from lakebed.journal.kafka import address, errors, positions, records
 from lakebed.journal.kafka.consumer import GroupConsumer, on_commit
 from lakebed.journal.kafka.keys import HeldKeys
@@ -90,7 +91,7 @@ class KafkaJournal:
         self._damaged = 0
         self._waiting = ""  # why the last append is not durable yet
         self._closed = False
-        self._holds: list[int] = []
+        self._holds = Holds()
         self._behind: dict[str, int] = {}
         with errors.opening():
             self._extent = self._topic.extent(self._partitions)
@@ -294,7 +295,9 @@ class KafkaJournal:
         for partition, (first, end) in extent.items():
             done = [places.get(partition, 0) for places in groups.values()]
             least = positions.record_of(min(done)) if done else end
-            least = min([least, young.get(partition, end), *map(positions.record_of, self._holds)])
+            least = min(
+                [least, young.get(partition, end), *map(positions.record_of, self._holds.offsets())]
+            )
             if least > first:
                 below[partition] = least
         if below:
@@ -320,8 +323,7 @@ class KafkaJournal:
 
     def hold(self, offset: int) -> Callable[[], None]:
         """Of this process: others that trim the same journal do not know of it."""
-        self._holds.append(offset)
-        return lambda: self._holds.remove(offset)
+        return self._holds.hold(offset)
 
     def snapshot(self) -> JournalSnapshot:
         raise Unsupported("the journal is on Kafka: keep copies there (replication, mirroring)")
