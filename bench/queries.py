@@ -27,7 +27,8 @@ from bench.apart import apart
 from bench.lag import Http
 from bench.load import Load, topic
 from bench.report import Figures, Report, Usage, at_least, at_most
-from lakebed.series.clickhouse import ClickHouseSeries, open_series
+from lakebed.series.clickhouse import ClickHouseSeries
+from lakebed.series.opening import open_series
 from lakebed.series.schema import TYPES
 from lakebed.times import SECOND
 

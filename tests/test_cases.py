@@ -33,7 +33,7 @@ from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Series
-from lakebed.series.clickhouse import open_series
+from lakebed.series.opening import open_series
 from lakebed.series.reading import queries
 from lakebed.series.reading.question import Question
 from lakebed.settings import Keeper, Settings

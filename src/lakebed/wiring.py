@@ -93,7 +93,7 @@ def _sql_catalog(url: str, settings: Settings) -> Catalog:
 
 
 def _clickhouse_series(url: str, settings: Settings, make: bool) -> Series:
-    from lakebed.series.clickhouse import open_series
+    from lakebed.series.opening import open_series
 
     return open_series(url, settings.home, make)
 

@@ -8,6 +8,33 @@ from tests.crash import faulty
 from tests.preload import build
 from tests.server import Server
 
+WELL, FULL, FAILING = range(3)
+"""States of a disk: with FAILING there is room, but nothing is written."""
+
+
+def weather(folder: Path, root: Path) -> dict[str, str]:
+    """Make what the shim needs; returns the environment of a process whose disk `root` is on.
+
+    Args:
+        folder: for the shim; not below `root`.
+    """
+    file = folder / "weather"
+    file.write_bytes(bytes(16))
+    return {
+        "LD_PRELOAD": str(build(Path(__file__).with_name("weather.c"), folder)),
+        "WEATHER": str(file),
+        "WEATHER_ROOT": str(root),
+    }
+
+
+def turn_disk(file: Path, state: int) -> None:
+    _turn(file, 8, state)
+
+
+def _turn(file: Path, at: int, value: int) -> None:
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 16) as shared:
+        struct.pack_into("<q", shared, at, value)
+
 
 class Weather:
     """Turns the clock and the room on the disk of a server, which it must be given before a start.
@@ -17,22 +44,15 @@ class Weather:
     """
 
     def __init__(self, server: Server, folder: Path) -> None:
-        file = folder / "weather"
-        file.write_bytes(bytes(16))
-        server.environment |= {
-            "LD_PRELOAD": str(build(Path(__file__).with_name("weather.c"), folder)),
-            "WEATHER": str(file),
-            "WEATHER_ROOT": str(server.home),
-        }
-        with file.open("r+b") as opened:
-            self._map = mmap.mmap(opened.fileno(), 16)
+        server.environment |= weather(folder, server.home)
+        self._file = folder / "weather"
 
     def clock(self, hours: float) -> None:
         """Let the wall clock show so much more than the right time."""
-        struct.pack_into("<q", self._map, 0, round(hours * 3600e9))
+        _turn(self._file, 0, round(hours * 3600e9))
 
     def disk_full(self, full: bool) -> None:
-        struct.pack_into("<q", self._map, 8, full)
+        turn_disk(self._file, FULL if full else WELL)
 
 
 class SeriesStore:

@@ -2,8 +2,8 @@
  *
  *   LD_PRELOAD=weather.so WEATHER=/file WEATHER_ROOT=/home/dir program
  *
- * The file holds two int64: nanoseconds to add to the wall clock, and whether the disk below
- * WEATHER_ROOT is full. All libraries of the process see the same clock, the database's too.
+ * The file holds two int64: nanoseconds to add to the wall clock, and the state of the disk below
+ * WEATHER_ROOT: 0 well, 1 full, 2 its writes fail though it has room. All libraries of the process see the same clock, the database's too.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct weather { volatile int64_t clock, full; };
+struct weather { volatile int64_t clock, disk; };
 static struct weather calm, *weather = &calm;
 static char root[PATH_MAX];
 
@@ -79,9 +79,12 @@ time_t time(time_t *now) {
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
-static int no_room(int fd) {
+enum { WELL, FULL, FAILING };
+#define REASON (weather->disk == FULL ? ENOSPC : EIO)
+
+static int refused(int fd) {
     char link[64], path[PATH_MAX];
-    if (!weather->full) return 0;
+    if (weather->disk == WELL) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof path - 1);
     if (size <= 0) return 0;
@@ -89,19 +92,19 @@ static int no_room(int fd) {
     return !strncmp(path, root, strlen(root));
 }
 
-#define REFUSE(fd) if (no_room(fd)) { errno = ENOSPC; return -1; }
+#define REFUSE(fd) if (refused(fd)) { errno = REASON; return -1; }
 
 ssize_t write(int fd, const void *data, size_t size) { REFUSE(fd) return raw(SYS_write, fd, data, size); }
 ssize_t writev(int fd, const struct iovec *parts, int count) { REFUSE(fd) return raw(SYS_writev, fd, parts, count); }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { REFUSE(fd) return raw(SYS_pwrite64, fd, data, size, at); }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
 int mkdir(const char *path, mode_t mode) {
-    if (weather->full && !strncmp(path, root, strlen(root))) { errno = ENOSPC; return -1; }
+    if (weather->disk == FULL && !strncmp(path, root, strlen(root))) { errno = ENOSPC; return -1; }
     return raw(SYS_mkdirat, AT_FDCWD, path, mode);
 }
 
 static int shrunk(int done, const char *path, struct statvfs *state) {
-    if (!done && weather->full && !strncmp(path, root, strlen(root))) state->f_bavail = state->f_bfree = 0;
+    if (!done && weather->disk == FULL && !strncmp(path, root, strlen(root))) state->f_bavail = state->f_bfree = 0;
     return done;
 }
 int statvfs64(const char *restrict path, struct statvfs64 *restrict state) {

@@ -21,7 +21,7 @@ from lakebed.policies.document import parse
 from lakebed.policies.policy import Policy
 from lakebed.ports import Series
 from lakebed.series import sketch
-from lakebed.series.clickhouse import open_series
+from lakebed.series.opening import open_series
 from lakebed.series.reading import aggregates
 from lakebed.series.reading.question import Question
 from lakebed.times import HOUR, SECOND

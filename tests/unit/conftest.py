@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lakebed.ports import Series
-from lakebed.series.clickhouse import open_series
+from lakebed.series.opening import open_series
 from lakebed.series.schema import TYPES
 from lakebed.times import DAY, now
 

@@ -1,24 +1,22 @@
-"""The series store through clickhouse-connect: chDB in this process, or a ClickHouse server.
+"""The series store through clickhouse-connect: a ClickHouse server, or chDB in this process.
 
-The SQL and the client are the same for both; only the way to open one differs.
+The SQL and the client are the same for both; what is particular to chDB is in `series/embedded.py`.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from lakebed.errors import Problem, SettingsError, StoreUnavailable
+from lakebed.errors import StoreUnavailable
 from lakebed.ports import Health, Missing
 from lakebed.series import damaged
 from lakebed.series.schema import TABLES, create
@@ -101,10 +99,12 @@ class ClickHouseSeries:
         """Let go of a snapshot; of one that a killed process left, too."""
         self._command("drop the clones", DROP)
 
-    def _command(self, doing: str, *commands: str) -> None:
+    def _command(
+        self, doing: str, *commands: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         with self._session(doing) as client:
             for command in commands:
-                client.command(command)
+                client.command(command, settings=dict(settings or {}))
 
     def health(self) -> Health:
         started = time.monotonic()
@@ -160,59 +160,26 @@ class ClickHouseSeries:
         self._idle.put(client)
 
 
-def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
-    """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
-
-    Args:
-        make: whether to make tables that are missing; without it they are left to be missed.
-
-    Raises:
-        SettingsError: the URL is none of these.
-        StoreUnavailable: the store cannot be opened or its tables cannot be made.
-    """
-    if url.startswith("chdb:"):
-        path = home / url.removeprefix("chdb:").removeprefix("//")
-        path.mkdir(parents=True, exist_ok=True)
-        series = ClickHouseSeries(_embedded(path), f"chDB in {path}")
-        series.drop_clones()
-    elif re.match(r"clickhouses?://", url):
-        parts = urlsplit(url)
-        series = ClickHouseSeries(_server(url), f"ClickHouse at {parts.hostname}")
-    else:
-        what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
-        raise SettingsError(Problem("series.url", what))
-    if make:
-        series.migrate()
-    return series
-
-
-def _embedded(path: Path) -> Callable[[], Client]:
-    def connect() -> Client:
-        return clickhouse_connect.get_client(dsn=f"chdb://{path.resolve()}")
-
-    return connect
-
-
-def _server(url: str) -> Callable[[], Client]:
-    parts = urlsplit(url)
-    secure = parts.scheme == "clickhouses"
-
-    def connect() -> Client:
-        return clickhouse_connect.get_client(
-            host=parts.hostname or "localhost",
-            port=parts.port or (8443 if secure else 8123),
-            username=parts.username or "default",
-            password=parts.password or "",
-            secure=secure,
-            autogenerate_session_id=False,
-        )
-
-    return connect
-
-
 def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
     return {"query_ms": round(milliseconds, 1), "fsync": fsync}
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def connect_server(url: SplitResult) -> Callable[[], Client]:
+    """What opens a session to the server at `clickhouse[s]://user:password@host:port`."""
+    secure = url.scheme == "clickhouses"
+
+    def connect() -> Client:
+        return clickhouse_connect.get_client(
+            host=url.hostname or "localhost",
+            port=url.port or (8443 if secure else 8123),
+            username=url.username or "default",
+            password=url.password or "",
+            secure=secure,
+            autogenerate_session_id=False,
+        )
+
+    return connect

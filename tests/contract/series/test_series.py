@@ -16,7 +16,8 @@ import pytest
 from lakebed.errors import SettingsError, StoreUnavailable
 from lakebed.keeper.kinds.columns import FOREVER, constant
 from lakebed.ports import Series
-from lakebed.series.clickhouse import ClickHouseSeries, open_series
+from lakebed.series.clickhouse import ClickHouseSeries
+from lakebed.series.opening import open_series
 from lakebed.series.schema import TABLES
 
 

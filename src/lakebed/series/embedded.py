@@ -1,0 +1,139 @@
+"""chDB in this process, whose word for what it wrote is not taken: see `series/parts.py`.
+
+A part that is not whole leaves by closing and opening its table: the engine then puts it aside, and
+what a broken merge was made of is in force again (it is kept for `old_parts_lifetime`, 8 minutes).
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pyarrow as pa
+import structlog
+
+from lakebed.errors import StoreUnavailable
+from lakebed.series.clickhouse import DATABASE, ClickHouseSeries
+from lakebed.series.parts import Parts
+from lakebed.series.schema import TABLES
+from lakebed.threads import name_this_thread
+
+log = structlog.get_logger(__name__)
+
+_ROOM = 64 << 20
+"""Bytes that must be free before anything is written."""
+_LOOK_EVERY = 60.0
+"""Seconds between looks at what merges wrote; their sources are kept for 8 minutes."""
+_DROP = {"allow_drop_detached": 1}
+
+
+class EmbeddedSeries(ClickHouseSeries):
+    """Args:
+    path: the folder of the engine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self._parts = Parts(self._path / "data" / DATABASE)
+        self._mending = threading.Lock()
+        self._mended = 0
+        self._left_closed: set[str] = set()
+        self._closed = threading.Event()
+        super().__init__(
+            lambda: clickhouse_connect.get_client(dsn=f"chdb://{self._path}"), f"chDB in {path}"
+        )
+
+    def migrate(self) -> None:
+        super().migrate()
+        threading.Thread(target=self._look_after_merges, name="series care", daemon=True).start()
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        self._require_room()
+        before = self._mended
+        super().insert(table, rows)
+        self._require_whole(table, before)
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        before = self._mended
+        try:
+            return super().query(sql, parameters)
+        except StoreUnavailable:
+            self.mend()
+            if self._mended == before:
+                raise
+            return super().query(sql, parameters)
+
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        self._require_room()
+        before = self._mended
+        super().delete(table, where, parameters)
+        self._require_whole(table, before)
+
+    def mend(self) -> None:
+        """Put aside what merges wrote since the last look and is not whole."""
+        for table in TABLES:
+            self._mend(table)
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._mending:
+            super().close()
+
+    def _require_room(self) -> None:
+        with self._told():
+            disk = os.statvfs(self._path)
+        free = disk.f_bavail * disk.f_frsize
+        if free < _ROOM:
+            needs = f"{free >> 20} MiB are free on its disk, it needs {_ROOM >> 20} MiB to write"
+            raise StoreUnavailable(f"{self.name}: {needs}")
+
+    def _require_whole(self, table: str, before: int) -> None:
+        self._mend(table)
+        # A look of another thread may have put aside what this call wrote.
+        if self._mended != before:
+            what = f"not all that was written to {table} reached the disk; is it full or failing?"
+            raise StoreUnavailable(f"{self.name}: {what}")
+
+    def _mend(self, table: str) -> None:
+        with self._mending:
+            with self._told():
+                broken = self._parts.broken(table)
+            if broken:
+                self._mended += 1
+                self._left_closed.add(table)
+                log.warning("parts did not reach the disk", table=table, parts=broken)
+                self._command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
+            if table in self._left_closed:
+                self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
+                self._left_closed.remove(table)
+            if broken:
+                self._forget_aside(table, broken)
+
+    def _forget_aside(self, table: str, broken: list[str]) -> None:
+        """Remove what was put aside: empty files that nobody was told are stored."""
+        prefix = "broken-on-start_"
+        aside = self._path / "data" / DATABASE / table / "detached"
+        drops = [
+            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{prefix}{part}'"
+            for part in broken
+            if (aside / f"{prefix}{part}").exists()
+        ]
+        self._command("drop broken parts", *drops, settings=_DROP)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailable(f"{self.name}: {error}") from error
+
+    def _look_after_merges(self) -> None:
+        name_this_thread("series care")
+        while not self._closed.wait(_LOOK_EVERY):
+            try:
+                self.mend()
+            except StoreUnavailable as error:
+                log.warning("cannot look at parts", error=str(error))
