@@ -27,7 +27,7 @@ class SqlCheckpoints(Database):
         with self._call() as connection:
             first = {"consumer": consumer, "partition": partition, "part": _TERM}
             claimed = (
-                insert(connection, _TABLE)
+                insert(connection.dialect.name, _TABLE)
                 .values(**first, offset=1, state=b"")
                 .on_conflict_do_update(
                     index_elements=_TABLE.primary_key, set_={"offset": _TABLE.c.offset + 1}
@@ -37,7 +37,7 @@ class SqlCheckpoints(Database):
             return int(connection.execute(claimed).scalar_one())
 
     def term(self, consumer: str, partition: int) -> int:
-        with self._call() as connection:
+        with self._read() as connection:
             return int(connection.execute(_term(consumer, partition)).scalar() or 0)
 
     def checkpoints(
@@ -53,7 +53,7 @@ class SqlCheckpoints(Database):
         if part is not None:
             query = query.where(_TABLE.c.part == part)
         found: dict[int, list[Checkpoint]] = {}
-        with self._call() as connection:
+        with self._read() as connection:
             for place, name, offset, state in connection.execute(query):
                 found.setdefault(place, []).append(Checkpoint(name, offset, bytes(state)))
         return found
@@ -86,7 +86,7 @@ class SqlCheckpoints(Database):
                     )
                 )
             if rows:
-                statement = insert(connection, _TABLE)
+                statement = insert(connection.dialect.name, _TABLE)
                 changed = {name: statement.excluded[name] for name in ("offset", "state")}
                 connection.execute(
                     statement.on_conflict_do_update(

@@ -5,6 +5,7 @@ calls it from handlers that run in a thread pool; an async engine would give bot
 of doing the same, and SQLite's driver only moves its calls to a thread anyway.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from lakebed.catalog.engine import readers_for
 from lakebed.errors import Conflict, Fatal, StoreUnavailable
 
 
@@ -54,10 +56,16 @@ def _line(error: DBAPIError) -> str:
 
 
 class Database:
-    """An engine whose calls are one transaction each, or join the one their thread has open."""
+    """An engine whose calls are one transaction each, or join the one their thread has open.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        held: descriptor of the lock that keeps other processes out; closed with the rest.
+    """
+
+    def __init__(self, engine: Engine, held: int | None = None) -> None:
         self._engine = engine
+        self._readers = readers_for(engine)
+        self._held = held
         self._local = threading.local()
         self._closed = False
 
@@ -90,9 +98,25 @@ class Database:
             with self._engine.begin() if joined is None else joined.begin_nested() as scope:
                 yield scope if isinstance(scope, Connection) else scope.connection
 
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """As `_call`, for one statement that reads: no writer is waited for."""
+        if self._joined() is not None or self._readers is self._engine:
+            with self._call() as connection:
+                yield connection
+            return
+        if self._closed:
+            raise StoreUnavailable("catalog: it is closed")
+        with translated(), self._readers.connect() as connection:
+            yield connection
+
     def _joined(self) -> Connection | None:
         return getattr(self._local, "connection", None)
 
     def close(self) -> None:
         self._closed = True
+        self._readers.dispose()
         self._engine.dispose()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None

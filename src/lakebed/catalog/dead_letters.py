@@ -44,7 +44,7 @@ class SqlDeadLetters(Database):
             return
         with self._call() as connection:
             connection.execute(
-                insert(connection, _TABLE).on_conflict_do_nothing(),
+                insert(connection.dialect.name, _TABLE).on_conflict_do_nothing(),
                 [asdict(letter) for letter in letters],
             )
 
@@ -75,11 +75,11 @@ class SqlDeadLetters(Database):
 
     def dead_letter_fates(self, owner: str) -> dict[Fate, int]:
         query = select(_FATES.c.fate, _FATES.c.count).where(_FATES.c.owner == owner)
-        with self._call() as connection:
+        with self._read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def _letters(self, query: Select[Any]) -> list[DeadLetter]:
-        with self._call() as connection:
+        with self._read() as connection:
             return [_letter(row) for row in connection.execute(query)]
 
 
@@ -117,7 +117,8 @@ def _settle(connection: Connection, keys: Iterable[Key], fate: Fate) -> int:
         )
         settled[key[0]] += done.rowcount
     for owner, count in sorted((+settled).items()):
-        statement = insert(connection, _FATES).values(owner=owner, fate=fate, count=count)
+        row = {"owner": owner, "fate": fate, "count": count}
+        statement = insert(connection.dialect.name, _FATES).values(**row)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=_FATES.primary_key,

@@ -1,20 +1,23 @@
 """Catalog URLs -> SQLAlchemy engines, and what each database must be told on connecting."""
 
+import fcntl
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from lakebed.errors import Problem, SettingsError
+from lakebed.errors import Problem, SettingsError, StoreUnavailable
 
 WAIT = 30.0
 """Seconds a call waits for a connection that others hold."""
 
 _BUSY = 5000
-"""Milliseconds SQLite waits for a file that another process holds: a predecessor may be closing."""
+"""Milliseconds to wait for a file that another process holds: a predecessor may be closing."""
 
 _WRITE = Problem("catalog.url", "write sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME")
 
@@ -45,12 +48,13 @@ def engine_for(url: str, home: Path) -> Engine:
 
 
 def _sqlite(path: Path) -> Engine:
-    """One connection for the whole process, in WAL, holding the file exclusively.
+    """One connection for the whole process, in WAL.
 
     SQLite 3.7.0 … 3.51.2 can lose a commit when two connections write or checkpoint one WAL. So
-    the pool holds a single connection, and `locking_mode=EXCLUSIVE` makes SQLite itself keep
-    other processes out. WAL then costs one fsync a commit, a rollback journal two or three.
-    Waiting for the pool's one connection is what makes calls of several threads take turns.
+    the pool holds a single connection, and a lock file keeps other processes out (`hold`). WAL
+    costs one fsync a commit, a rollback journal two or three. Waiting for the pool's one
+    connection is what makes calls of several threads take turns; who only reads need not wait
+    (`readers_for`).
     """
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
@@ -72,7 +76,6 @@ def _sqlite(path: Path) -> Engine:
         connection.isolation_level = None
         for pragma, value in (
             ("busy_timeout", _BUSY),
-            ("locking_mode", "exclusive"),
             ("journal_mode", "wal"),
             ("synchronous", 2),  # FULL: fsync of the WAL before a commit returns
             ("foreign_keys", 1),
@@ -87,6 +90,54 @@ def _sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def readers_for(engine: Engine) -> Engine:
+    """For calls that only read: on SQLite connections that cannot write, and wait for nobody.
+
+    Each statement sees what was committed when it began.
+    """
+    if engine.dialect.name != "sqlite":
+        return engine
+    file = f"file:{quote(str(engine.url.database))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            file, uri=True, check_same_thread=False, timeout=_BUSY / 1000, isolation_level=None
+        )
+
+    return create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=60
+    )
+
+
+def hold(engine: Engine) -> int | None:
+    """Keep other processes from the file of a SQLite catalog; the descriptor that holds its lock.
+
+    Raises:
+        StoreUnavailable: another process has it, or the folder cannot be written to.
+    """
+    if engine.dialect.name != "sqlite":
+        return None
+    path = Path(f"{engine.url.database}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"catalog: {error}") from None
+    until = time.monotonic() + _BUSY / 1000
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until:
+                os.close(descriptor)
+                raise StoreUnavailable(
+                    f"catalog: {engine.url.database} is locked by another process"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return descriptor
 
 
 def _postgres(url: str) -> Engine:

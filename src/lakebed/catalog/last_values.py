@@ -1,16 +1,18 @@
 """Last values: one row per owner, topic and policy, written in bulk."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Dialect, delete, select, tuple_
 
 from lakebed.catalog import tables
 from lakebed.catalog.database import Database
-from lakebed.catalog.upsert import Insert, insert
+from lakebed.catalog.upsert import insert
 from lakebed.ports import LastValue
 
 _TABLE = tables.last_values
+_NAMES = [column.name for column in _TABLE.columns]
 _KEY = ("owner", "topic", "policy")
 _ORDER = ("time", "partition", "offset")
 
@@ -29,9 +31,14 @@ class SqlLastValues(Database):
                 latest[key] = value
         if not latest:
             return
-        rows = [_row(latest[key]) for key in sorted(latest)]
+        ordered = [latest[key] for key in sorted(latest)]
         with self._call() as connection:
-            connection.execute(_upsert(connection), rows)
+            # past SQLAlchemy's own way of binding, which takes longer than the database
+            statement, positional = _upsert(connection.dialect)
+            rows: list[Any] = [_row(value) for value in ordered]
+            if not positional:
+                rows = [dict(zip(_NAMES, row, strict=True)) for row in rows]
+            connection.exec_driver_sql(statement, rows)
 
     def last_values(
         self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
@@ -45,7 +52,7 @@ class SqlLastValues(Database):
                 query = query.where(_TABLE.c.topic < end)
         if policy is not None:
             query = query.where(_TABLE.c.policy == policy)
-        with self._call() as connection:
+        with self._read() as connection:
             rows = connection.execute(query.order_by(_TABLE.c.topic, _TABLE.c.policy))
             return [_value(row) for row in rows]
 
@@ -73,36 +80,41 @@ def successor(prefix: str) -> str | None:
     return stem[:-1] + chr(code)
 
 
-def _upsert(connection: Connection) -> Insert:
-    statement = insert(connection, _TABLE)
+@cache
+def _upsert(dialect: Dialect) -> tuple[str, bool]:
+    """The statement for rows of all columns, and whether its parameters have places, not names."""
+    statement = insert(dialect.name, _TABLE)
     excluded = statement.excluded
-    return statement.on_conflict_do_update(
+    newer = statement.on_conflict_do_update(
         index_elements=_KEY,
         set_={c.name: excluded[c.name] for c in _TABLE.columns if c.name not in _KEY},
         where=tuple_(*(excluded[name] for name in _ORDER))
         > tuple_(*(_TABLE.c[name] for name in _ORDER)),
     )
+    compiled = newer.compile(dialect=dialect)
+    return str(compiled), bool(compiled.positional)
 
 
 def _order(value: LastValue) -> tuple[int, int, int]:
     return value.time, value.partition, value.offset
 
 
-def _row(value: LastValue) -> dict[str, Any]:
-    numeric = value.type == "number"
-    return {
-        "owner": value.owner,
-        "topic": value.topic,
-        "policy": value.policy,
-        "type": value.type,
-        "time": value.time,
-        "number": value.value if numeric else None,
-        "text": None if numeric else value.value,
-        "size": value.size,
-        "partition": value.partition,
-        "offset": value.offset,
-        "id": value.id,
-    }
+def _row(value: LastValue) -> tuple[Any, ...]:
+    """In the order of the table's columns, bound as their types would."""
+    text = value.value if isinstance(value.value, str) else None
+    return (
+        value.owner,
+        value.topic,
+        value.policy,
+        value.type,
+        value.time,
+        value.value if text is None else None,
+        None if text is None else tables.to_utf8(text),
+        value.size,
+        value.partition,
+        value.offset,
+        tables.to_utf8(value.id),
+    )
 
 
 def _value(row: Sequence[Any]) -> LastValue:

@@ -23,14 +23,14 @@ class SqlPolicies(Database):
     """Fulfils `ports.PolicyStore`."""
 
     def revision(self) -> int:
-        with self._call() as connection:
+        with self._read() as connection:
             return int(connection.execute(_READ_REVISION).scalar_one())
 
     def policies(self, owner: str | None = None) -> list[StoredPolicy]:
         query = _IN_FORCE.order_by(policy_versions.c.owner, policy_versions.c.name)
         if owner is not None:
             query = query.where(policies.c.owner == owner)
-        with self._call() as connection:
+        with self._read() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
     def policy_version(self, owner: str, name: str, version: int) -> StoredPolicy | None:
@@ -39,7 +39,7 @@ class SqlPolicies(Database):
             policy_versions.c.name == name,
             policy_versions.c.version == version,
         )
-        with self._call() as connection:
+        with self._read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _stored(row)
 
@@ -49,7 +49,7 @@ class SqlPolicies(Database):
             .where(policy_versions.c.owner == owner, policy_versions.c.name == name)
             .order_by(policy_versions.c.version)
         )
-        with self._call() as connection:
+        with self._read() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
     def put_policies(
@@ -100,12 +100,12 @@ def _add_version(
     key = {"owner": owner, "name": name, "version": version}
     text = json.dumps(document, allow_nan=False)
     connection.execute(
-        insert(connection, policy_versions).values(
+        insert(connection.dialect.name, policy_versions).values(
             **key, document=text, created=created, updated=updated
         )
     )
     connection.execute(
-        insert(connection, policies)
+        insert(connection.dialect.name, policies)
         .values(**key)
         .on_conflict_do_update(index_elements=["owner", "name"], set_={"version": version})
     )

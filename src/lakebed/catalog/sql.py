@@ -5,6 +5,7 @@ SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDead
                         └── Engine (engine.py: what each database must be told)
 """
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from lakebed.catalog.checkpoints import SqlCheckpoints
 from lakebed.catalog.database import translated
 from lakebed.catalog.dead_letters import SqlDeadLetters
-from lakebed.catalog.engine import engine_for
+from lakebed.catalog.engine import engine_for, hold
 from lakebed.catalog.last_values import SqlLastValues
 from lakebed.catalog.migrate import migrate
 from lakebed.catalog.policies import SqlPolicies
@@ -74,10 +75,13 @@ def open_catalog(url: str, home: Path) -> SqlCatalog:
         StoreUnavailable: the database does not answer, or another process holds the file.
     """
     engine = engine_for(url, home)
+    held = hold(engine)
     try:
         with translated():
             migrate(engine)
     except BaseException:
         engine.dispose()
+        if held is not None:
+            os.close(held)
         raise
-    return SqlCatalog(engine)
+    return SqlCatalog(engine, held)

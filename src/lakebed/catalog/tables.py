@@ -39,10 +39,14 @@ class Utf8(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
-        return None if value is None else value.encode("utf-8", "surrogatepass")
+        return None if value is None else to_utf8(value)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         return None if value is None else value.decode("utf-8", "surrogatepass")
+
+
+def to_utf8(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
 
 
 revisions = Table(

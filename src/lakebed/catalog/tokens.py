@@ -25,7 +25,7 @@ class SqlTokens(Database):
     """Fulfils `ports.TokenStore`."""
 
     def identify(self, token: str) -> Identity | None:
-        with self._call() as connection:
+        with self._read() as connection:
             row = connection.execute(
                 _IDENTITY.where(_TABLE.c.digest == digest(token))
             ).one_or_none()
@@ -55,7 +55,7 @@ class SqlTokens(Database):
         return token
 
     def tokens(self) -> list[Identity]:
-        with self._call() as connection:
+        with self._read() as connection:
             rows = connection.execute(_IDENTITY.order_by(_TABLE.c.owner, _TABLE.c.name))
             return [_identity(row) for row in rows]
 

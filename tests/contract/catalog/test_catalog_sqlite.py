@@ -27,12 +27,11 @@ def test_a_commit_is_synced_to_disk_before_it_returns(sqlite_place: Place) -> No
     with sqlite_place.open()._call() as connection:
         pragmas = {
             name: connection.execute(text(f"PRAGMA {name}")).scalar()
-            for name in ("synchronous", "journal_mode", "locking_mode", "foreign_keys")
+            for name in ("synchronous", "journal_mode", "foreign_keys")
         }
     assert pragmas == {
         "synchronous": 2,
         "journal_mode": "wal",
-        "locking_mode": "exclusive",
         "foreign_keys": 1,
     }
 

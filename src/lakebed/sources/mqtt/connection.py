@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -44,6 +45,7 @@ from lakebed.sources.mqtt.reception import Reception
 from lakebed.sources.mqtt.sessions import Session, Sessions
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
+from lakebed.sources.mqtt.topics import Topics
 from lakebed.sources.mqtt.wire import V3, V5
 from lakebed.times import SECOND
 
@@ -80,6 +82,16 @@ class Shared:
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
+    topics: WeakValueDictionary[Identity, Topics[Channel]] = field(
+        default_factory=WeakValueDictionary
+    )
+
+    def topics_of(self, identity: Identity) -> Topics[Channel]:
+        """What topics mean to those who may do the same: forgotten with the last of them."""
+        known = self.topics.get(identity)
+        if known is None:
+            known = self.topics[identity] = Topics()
+        return known
 
 
 class Connection(asyncio.Protocol):
@@ -283,6 +295,7 @@ class Connection(asyncio.Protocol):
             raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
 
     async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
+        assert self._identity is not None
         shared, mqtt = self._shared, self._shared.settings.mqtt
         session, present = await shared.sessions.begin(key, connect.clean_start)
         session.expiry = self._expiry(connect)
@@ -312,6 +325,7 @@ class Connection(asyncio.Protocol):
             payload_maximum=shared.settings.limits.payload,
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
+            topics=shared.topics_of(self._identity),
         )
         self.write(self._connack(connect, present, assigned).encode(connect.version))
         self._listen(connect)
@@ -364,7 +378,7 @@ class Connection(asyncio.Protocol):
     # --- what it says ----------------------------------------------------------------------------
 
     def _resolve(self, topic: str) -> Channel:
-        """Once per distinct topic of this connection."""
+        """Once per distinct topic of this identity."""
         assert self._identity is not None
         try:
             check_topic(topic)

@@ -17,6 +17,7 @@ from lakebed.sources.mqtt.plain import decode_plain
 from lakebed.sources.mqtt.publish import Refused, Run
 from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse, malformed, violation
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
+from lakebed.sources.mqtt.topics import Topics
 from lakebed.sources.mqtt.wire import V5, Reader, decode_text
 from lakebed.times import UNSET, Micros, parse_time
 
@@ -26,9 +27,6 @@ Control: TypeAlias = (
 )
 Parser = Callable[[Reader, int, int], Control]
 Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
-
-TOPICS_BYTES = 2**18
-"""Bytes of distinct topic names remembered per connection; beyond, the memory starts anew."""
 
 _USER_PROPERTY = 0x26
 _NOT_PUBLISH, _BAD = 3, 4
@@ -76,6 +74,7 @@ class Decoder(Generic[T]):
         parsers: `AT_SERVER` or `AT_CLIENT`.
         resolve: what a topic means to the caller; called once per distinct topic. It may raise
             `Refuse`: then every message to this topic becomes a `Refused`.
+        topics: where it is remembered; may be shared by decoders whose `resolve` agree.
         payload_maximum: bytes; larger messages become `Refused`.
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
         alias_maximum: topic aliases the peer may use (MQTT 5).
@@ -92,6 +91,7 @@ class Decoder(Generic[T]):
         packet_maximum: int,
         alias_maximum: int = 0,
         accept: Accept | None = None,
+        topics: Topics[T] | None = None,
     ) -> None:
         self._version = version
         self._parsers = parsers
@@ -103,8 +103,8 @@ class Decoder(Generic[T]):
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 2
-        self._topics: dict[bytes, T] = {}
-        self._topics_bytes = 0
+        self._topics: Topics[T] = topics if topics is not None else Topics()
+        self._known = self._topics.known
         self._aliases: dict[int, bytes] = {}
         self._run: Run[T] | None = None
         self._usual = -1  # the QoS of the plain run that the last read ended with
@@ -149,7 +149,7 @@ class Decoder(Generic[T]):
         while at < end - 1:
             if run is not None:
                 at = decode_plain(
-                    data, at, run.qos, _QOS, five, self._payload_maximum, self._topics,
+                    data, at, run.qos, _QOS, five, self._payload_maximum, self._known,
                     run.targets, run.payloads, run.packet_ids,
                 )  # fmt: skip
                 if at >= end - 1:
@@ -220,7 +220,7 @@ class Decoder(Generic[T]):
         if at > stop or data[at - 1] > 127:
             return False
         start = at + data[at - 1]
-        target = self._topics.get(data[body:name_end])
+        target = self._known.get(data[body:name_end])
         if target is None or start > stop or stop - start > self._payload_maximum:
             return False
         found = _stamps(data, at, start)
@@ -292,17 +292,13 @@ class Decoder(Generic[T]):
         return self._aliases[alias]
 
     def _target(self, name: bytes) -> T:
-        target = self._topics.get(name)
+        target = self._known.get(name)
         if target is not None:
             return target
         topic = decode_text(name[2:])
         check_topic_name(topic)
         target = self._resolve(topic)
-        self._topics_bytes += len(name)
-        if self._topics_bytes > TOPICS_BYTES:
-            self._topics.clear()
-            self._topics_bytes = len(name)
-        self._topics[name] = target
+        self._topics.remember(name, target)
         return target
 
     def _check_payload(self, payload: bytes) -> None:

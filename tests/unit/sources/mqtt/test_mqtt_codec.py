@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lakebed.sources.mqtt import properties as props
 from lakebed.sources.mqtt import wire
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
-from lakebed.sources.mqtt.decoder import AT_CLIENT, AT_SERVER, TOPICS_BYTES, Decoder
+from lakebed.sources.mqtt.decoder import AT_CLIENT, AT_SERVER, Decoder
 from lakebed.sources.mqtt.handshake import (
     Auth,
     ConnAck,
@@ -23,6 +23,7 @@ from lakebed.sources.mqtt.handshake import (
 from lakebed.sources.mqtt.publish import Refused, Run, publish
 from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.topics import Topics
 from lakebed.sources.mqtt.wire import V3, V5, Reader
 from lakebed.times import UNSET
 
@@ -351,15 +352,26 @@ def test_payloads_up_to_the_limit_are_taken_and_larger_ones_refused(limit):
 
 def test_a_topic_is_resolved_once_and_the_memory_of_topics_is_bounded():
     asked = []
-    one = decoder(resolve=lambda topic: asked.append(topic) or topic)
+    topics = Topics(most=2**18)
+    one = decoder(resolve=lambda topic: asked.append(topic) or topic, topics=topics)
     for _ in range(3):
         one.feed(publish("a", b"1") + publish("b", b"2"))
     assert asked == ["a", "b"]
     for number in range(1000):
         one.feed(publish(f"{number:04}" + "x" * 1000, b""))
-        assert one._topics_bytes <= TOPICS_BYTES
+        assert sum(map(len, topics.known)) <= 2**18
     one.feed(publish("a", b"1"))
     assert asked.count("a") == 2
+
+
+def test_decoders_that_share_their_topics_resolve_each_once():
+    asked = []
+    topics = Topics()
+    for _ in range(2):
+        one = decoder(resolve=lambda topic: asked.append(topic) or topic, topics=topics)
+        one.feed(publish("a", b"1"))
+        assert one.events()[0].targets == ["a"]
+    assert asked == ["a"]
 
 
 def test_a_refused_topic_becomes_an_event_in_its_place():
