@@ -6,35 +6,47 @@ this process run in one module-wide instance, because an engine serves one folde
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.servers import clickhouse
 
 from lakebed.errors import SettingsError, StoreUnavailable
 from lakebed.keeper.kinds.columns import FOREVER, constant
-from lakebed.ports import Series
+from lakebed.ports import Part, Series
 from lakebed.series.clickhouse import ClickHouseSeries
 from lakebed.series.opening import open_series
 from lakebed.series.schema import TABLES
 
 
-def _chdb(folder: Path) -> Series:
-    return open_series("chdb:series", folder)
+@contextmanager
+def _chdb(folder: Path) -> Iterator[Series]:
+    yield open_series("chdb:series", folder)
 
 
-STORES: dict[str, Callable[[Path], Series]] = {"chdb": _chdb}
+@contextmanager
+def _server(folder: Path) -> Iterator[Series]:
+    with clickhouse.running() as server:
+        yield open_series(server.url, folder)
+
+
+STORES: dict[str, Callable[[Path], AbstractContextManager[Series]]] = {
+    "chdb": _chdb,
+    "server": _server,
+}
 
 
 @pytest.fixture(scope="module", params=sorted(STORES))
 def series(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Series]:
-    opened = STORES[request.param](tmp_path_factory.mktemp("series"))
-    yield opened
-    opened.close()
+    with STORES[request.param](tmp_path_factory.mktemp("series")) as opened:
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
@@ -59,6 +71,11 @@ def records(owner: str, offsets: range, **columns: Any) -> pa.Table:
         }
         | columns
     )
+
+
+def archived(parts: list[Part]) -> list[Part]:
+    """Those of the month in which `records` lie."""
+    return [part for part in parts if (part.table, part.partition) == ("archive", "202701")]
 
 
 def count(series: Series, table: str, owner: str) -> int:
@@ -174,7 +191,7 @@ def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, o
     snapshot = series.snapshot()
     try:
         series.insert("archive", records(owner, range(10, 20)))
-        parts = [part for part in snapshot.parts() if part.table == "archive"]
+        parts = archived(snapshot.parts())
         pieces = [piece for part in parts for piece in snapshot.read(part, 4)]
         assert max(len(piece) for piece in pieces) <= 4
         mine = [row for piece in pieces for row in piece.to_pylist() if row["owner"] == owner]
@@ -190,7 +207,7 @@ def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
     seen = []
     for _ in range(2):
         snapshot = series.snapshot()
-        parts = [part for part in snapshot.parts() if part.table == "archive"]
+        parts = archived(snapshot.parts())
         seen.append({part.hash: part.rows for part in parts})
         pieces = [piece for part in parts for piece in snapshot.read(part, 1000)]
         snapshot.close()
