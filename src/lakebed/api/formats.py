@@ -6,7 +6,9 @@ The text formats are written piece by piece, so that a large page never stands i
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from functools import lru_cache
+from itertools import islice
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -18,6 +20,7 @@ from lakebed.errors import BadRequest
 from lakebed.messages import Ints
 from lakebed.series.reading.question import Page
 from lakebed.series.schema import TYPES
+from lakebed.times import SECOND
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -65,15 +68,17 @@ def tidy(number: float) -> float | int:
     return number
 
 
-def rows(page: Page) -> Iterator[dict[str, Any]]:
+def rows(page: Page) -> Iterator[dict[str, Any] | msgspec.Struct]:
     """Rows as the JSON formats show them; JSON values are passed on as they were sent."""
+    shape: Callable[[pa.Table], Iterator[dict[str, Any] | msgspec.Struct]]
     shape = _aggregates if "start" in page.rows.column_names else _records
     for start in range(0, len(page.rows), _ROWS):
         yield from shape(page.rows.slice(start, _ROWS))
 
 
 def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = part.to_pydict() | {"time": texts_of(part["time"].to_numpy())}
+    columns = {name: _listed(part[name]) for name in _RAW_COLUMNS if name != "time"}
+    columns["time"] = texts_of(part["time"].to_numpy())
     for topic, time, type, number, text, size, partition, offset, id in zip(
         *(columns[name] for name in _RAW_COLUMNS), strict=True
     ):
@@ -94,6 +99,9 @@ _RAW_COLUMNS = ("topic", "time", "type", "number", "text", "size", "partition", 
 
 def texts_of(micros: Ints) -> list[str]:
     """`to_rfc3339` of many times, at a fraction of its cost."""
+    if not (micros % SECOND).any():
+        texts = np.datetime_as_string(micros.view("M8[us]"), unit="s").tolist()
+        return [text + "Z" for text in texts]
     found = []
     for text in np.datetime_as_string(micros.view("M8[us]"), unit="us").tolist():
         if text.endswith(".000000"):
@@ -102,6 +110,30 @@ def texts_of(micros: Ints) -> list[str]:
             text = text[:-3]
         found.append(text + "Z")
     return found
+
+
+def _listed(column: pa.ChunkedArray) -> list[Any]:
+    """As `to_pylist`, in a fraction of its time for numbers, and for a topic that is always one."""
+    if column.null_count:
+        return cast(list[Any], column.to_pylist())
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return cast(list[Any], column.to_numpy().tolist())
+    alike = pa.types.is_string(column.type) and pc.count_distinct(column).as_py() == 1
+    if alike:
+        return [column[0].as_py()] * len(column)
+    return cast(list[Any], column.to_pylist())
+
+
+def _tidied(column: pa.ChunkedArray) -> list[Any]:
+    """`tidy` of all."""
+    if column.null_count:
+        return cast(list[Any], column.to_pylist())
+    numbers = column.to_numpy()
+    values = numbers.tolist()
+    whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) < _EXACT)
+    for place in np.flatnonzero(whole).tolist():
+        values[place] = int(values[place])
+    return cast(list[Any], values)
 
 
 def show(type: int, number: float, text: str) -> Any:
@@ -118,18 +150,20 @@ def one_line(text: str) -> str:
     return text.strip(_JSON_SPACE)
 
 
-def _aggregates(part: pa.Table) -> Iterator[dict[str, Any]]:
+def _aggregates(part: pa.Table) -> Iterator[msgspec.Struct]:
     columns = {
-        name: [tidy(value) for value in column.to_pylist()]
-        if pa.types.is_floating(column.type) and not column.null_count
-        else column.to_pylist()
+        name: _tidied(column) if pa.types.is_floating(column.type) else _listed(column)
         for name, column in zip(part.column_names, part.columns, strict=True)
     }
     for name in ("start", "end"):
         columns[name] = texts_of(part[name].to_numpy())
-    names = list(columns)
-    for row in zip(*columns.values(), strict=True):
-        yield dict(zip(names, row, strict=True))
+    yield from map(_row_of(tuple(columns)), *columns.values())
+
+
+@lru_cache(maxsize=64)
+def _row_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """A row of these fields, made and encoded faster than a dictionary."""
+    return msgspec.defstruct("Row", names)
 
 
 # --- the formats ----------------------------------------------------------------------------------
@@ -157,7 +191,8 @@ def _csv(page: Page) -> Iterator[bytes]:
     names = page.rows.column_names if aggregates else _RAW_FIELDS
     yield _csv_lines([names])
     for piece in _pieces(rows(page)):
-        yield _csv_lines([_cell(row.get(name, "")) for name in names] for row in piece)
+        named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
+        yield _csv_lines([_cell(row.get(name, "")) for name in names] for row in named)
 
 
 def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
@@ -202,14 +237,8 @@ _WRITERS: dict[str, Callable[[Page], Iterator[bytes]]] = {
 }
 
 
-def _pieces(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    piece: list[dict[str, Any]] = []
-    for row in found:
-        piece.append(row)
-        if len(piece) == _ROWS:
-            yield piece
-            piece = []
-    if piece:
+def _pieces(found: Iterator[Any]) -> Iterator[list[Any]]:
+    while piece := list(islice(found, _ROWS)):
         yield piece
 
 

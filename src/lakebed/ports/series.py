@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from lakebed.ports.health import Health
+from lakebed.times import Micros
 
 
 class Series(Protocol):
@@ -25,6 +26,13 @@ class Series(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a SELECT with bound parameters (`{name:Type}`)."""
+        ...
+
+    def oldest(self, table: str) -> Micros | None:
+        """Event time at which the rows of a table begin, about and as of lately; None: unknown.
+
+        For planning alone: rows that are older may be there.
+        """
         ...
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from lakebed.ports import Health, Missing
 from lakebed.series import damaged
 from lakebed.series.schema import TABLES, create
 from lakebed.series.snapshot import DROP, ClonedTables, statements
+from lakebed.times import Micros
 
 DATABASE = "lakebed"
 _SETTINGS = {
@@ -41,6 +42,12 @@ SELECT name FROM system.tables
 WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert = 1%'
 ORDER BY name
 """
+_OLDEST = """
+SELECT if(count() = 0, NULL, toInt64(toUnixTimestamp(toDateTime(min({day}), 'UTC'))) * 1000000)
+    AS day
+FROM system.parts WHERE active AND database = {{database:String}} AND table = {{table:String}}
+"""
+_OLDEST_FOR = 60.0  # seconds
 _THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
 
 
@@ -55,6 +62,7 @@ class ClickHouseSeries:
         self._error = ""
         self._fsync = "unknown"
         self._missing = Missing(everything=True)
+        self._oldest: dict[str, tuple[float, Micros | None]] = {}
         self.name = name
 
     def migrate(self) -> None:
@@ -72,6 +80,14 @@ class ClickHouseSeries:
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         with self._session("query") as client:
             return client.query_arrow(sql, parameters=dict(parameters))
+
+    def oldest(self, table: str) -> Micros | None:
+        known = self._oldest.get(table)
+        if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
+            sql = _OLDEST.format(day=TABLES[table].day)
+            found = self.query(sql, {"database": DATABASE, "table": table})["day"][0].as_py()
+            known = self._oldest[table] = time.monotonic(), found
+        return known[1]
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         with self._session(f"delete from {table}") as client:

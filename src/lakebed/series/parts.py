@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-_PART = re.compile(r"(?!tmp|delete_tmp)\w+?(_\d+){3,4}")
+_PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
 """`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; the temporary ones begin with `tmp` or `delete_tmp`."""
 _LIST = "checksums.txt"
 _HEAD = b"checksums format version: 4\n"

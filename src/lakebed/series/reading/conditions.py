@@ -1,6 +1,7 @@
 """WHERE, piece by piece: conditions whose values are all bound, never spelled out."""
 
 import re
+from copy import copy
 from typing import Any
 
 from lakebed.series.clickhouse import DATABASE
@@ -20,6 +21,12 @@ class Conditions:
     def add(self, condition: str, **parameters: Any) -> None:
         self.parts.append(condition)
         self.parameters |= parameters
+
+    def copy(self) -> "Conditions":
+        """The same, to which more can be added."""
+        other = copy(self)
+        other.parts = [*self.parts]
+        return other
 
     @property
     def where(self) -> str:

@@ -1,6 +1,6 @@
 """Records of the raw kinds: window, archive and last_n, in order of event time and position."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +17,8 @@ from lakebed.series.reading.conditions import (
     source,
 )
 from lakebed.series.reading.question import Page, Question
-from lakebed.times import Micros
+from lakebed.series.reading.stretches import Range, gather, reach
+from lakebed.times import Micros, now
 
 PAGE_BYTES = 64 * 2**20
 """Payload bytes after which a page ends early, so that an answer fits in memory."""
@@ -49,13 +50,27 @@ def read(series: Series, question: Question) -> Page:
         # One topic is read in the order of the sorting key: rows written again stand side by side
         # and need no FINAL, which would read all columns of the whole range first.
         rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
-    _add_range(conditions, question)
-    tail = f"FROM {rows} WHERE {conditions.where} ORDER BY {order}{once}"
-    tail += " LIMIT {limit:UInt64} OFFSET {skip:UInt64}" + effort(question.topic)
-    parameters = conditions.parameters | {"skip": question.offset}
-    limit = _affordable(series, question, tail, parameters)
-    found = series.query(f"SELECT {_COLUMNS} {tail}", parameters | {"limit": limit + 1})
-    return _page(question, found, limit)
+    key = cursors.decode(question, _KEY_TYPES)
+    _add_range(conditions, question, key)
+    begin = None if key is None else int(key[0])
+    reached = None
+    if once and not question.offset:
+        reached = reach(question, begin, series.oldest(table), now())
+
+    def rows_of(columns: str, wanted: int) -> pa.Table:
+        def ask(stretch: Range, limit: int) -> pa.Table:
+            within = conditions.copy()
+            _add_stretch(within, stretch)
+            return series.query(
+                f"SELECT {columns} FROM {rows} WHERE {within.where} ORDER BY {order}{once}"
+                f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}",
+                within.parameters | {"limit": limit, "skip": question.offset},
+            )
+
+        return gather(reached, wanted, ask)
+
+    limit = _affordable(question, rows_of)
+    return _page(question, rows_of(_COLUMNS, limit + 1), limit)
 
 
 def _newest(conditions: Conditions, count: int | None) -> str:
@@ -70,14 +85,14 @@ def _newest(conditions: Conditions, count: int | None) -> str:
     return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
 
 
-def _add_range(conditions: Conditions, question: Question) -> None:
+def _add_range(conditions: Conditions, question: Question, key: cursors.Key | None) -> None:
     if question.start is not None:
         moment = "fromUnixTimestamp64Micro({start:Int64}, 'UTC')"
         conditions.add(f"time >= {moment}", start=_clamp(question.start))
     if question.end is not None:
         moment = "fromUnixTimestamp64Micro({end:Int64}, 'UTC')"
         conditions.add(f"time < {moment}", end=_clamp(question.end))
-    if (key := cursors.decode(question, _KEY_TYPES)) is not None:
+    if key is not None:
         moment = "fromUnixTimestamp64Micro({key_time:Int64}, 'UTC')"
         sign = "<" if question.descending else ">"
         conditions.add(
@@ -90,15 +105,25 @@ def _add_range(conditions: Conditions, question: Question) -> None:
         )
 
 
+def _add_stretch(conditions: Conditions, stretch: Range) -> None:
+    since, until = stretch
+    if since is not None:
+        moment = "fromUnixTimestamp64Micro({since:Int64}, 'UTC')"
+        conditions.add(f"time >= {moment}", since=_clamp(since))
+    if until is not None:
+        moment = "fromUnixTimestamp64Micro({until:Int64}, 'UTC')"
+        conditions.add(f"time < {moment}", until=_clamp(until))
+
+
 def _clamp(micros: Micros) -> Micros:
     return min(max(micros, _FIRST_TIME), _LAST_TIME)
 
 
-def _affordable(series: Series, question: Question, tail: str, parameters: dict[str, Any]) -> int:
+def _affordable(question: Question, rows_of: Callable[[str, int], pa.Table]) -> int:
     """How many rows of the page fit into PAGE_BYTES: looked up only where values may be long."""
     if question.policy.type == "number" or question.limit <= 100:
         return question.limit
-    sizes = series.query(f"SELECT size {tail}", parameters | {"limit": question.limit})
+    sizes = rows_of("size", question.limit)
     total = pc.cumulative_sum(sizes["size"].cast(pa.int64()))
     fitting = pc.sum(pc.less_equal(total, PAGE_BYTES)).as_py() or 0
     return question.limit if fitting == len(sizes) else max(fitting, 1)
