@@ -119,6 +119,13 @@ class BatchBuilder:
         if keys is not None:
             self._keys.append((start, keys))
 
+    def append(self, channel: Channel, payload: bytes, received: Micros) -> None:
+        """One message, as `extend`."""
+        self._channels.append(channel)
+        self.payloads.append(payload)
+        self._received.append((received, 1))
+        self.size += len(payload)
+
     def build(self) -> Batch:
         """The batch so far. The builder must not be used afterwards."""
         n = len(self.payloads)

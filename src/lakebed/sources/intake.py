@@ -173,7 +173,29 @@ class Intake:
             gathering.urgent = True
         if forget:
             gathering.forget.update(dict.fromkeys(forget))
-        cost = builder.size - before + _MESSAGE_COST * (len(payloads) + 1)
+        self._take_in(gathering, builder.size - before + _MESSAGE_COST * (len(payloads) + 1))
+
+    def offer_one(
+        self,
+        channel: Channel,
+        payload: bytes,
+        received: Micros,
+        done: Done,
+        patient: bool = False,
+    ) -> None:
+        """`offer` of one message that has nothing but a payload, at half its cost."""
+        if self._stopping or self._failure is not None:
+            return
+        gathering = self._gathering
+        gathering.builder.append(channel, payload, received)
+        gathering.done.append(done)
+        if not patient:
+            gathering.urgent = True
+        self._take_in(gathering, len(payload) + 2 * _MESSAGE_COST)
+
+    def _take_in(self, gathering: _Gathering, cost: int) -> None:
+        """What was added to it costs so many bytes of memory."""
+        builder = gathering.builder
         gathering.cost += cost
         self._pending += cost
         if len(builder) >= _LARGEST or builder.size >= _LARGEST_BYTES:

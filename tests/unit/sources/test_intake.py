@@ -104,6 +104,22 @@ def test_offers_gather_while_an_append_runs_and_are_acknowledged_in_order() -> N
     story(tell)
 
 
+def test_messages_offered_one_by_one_stand_among_the_others_in_their_order() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("first")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        door.offer("two", count=2)
+        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
+        door.offer("last")
+        door.journal.may.set()
+        await door.all_done(4)
+        assert door.done == ["first", "two", "one", "last"]
+        assert door.journal.calls[1][0] == [b"two", b"two", b"one", b"last"]
+
+    story(tell)
+
+
 def test_a_very_large_gathering_is_split_into_several_appends_at_the_edges_of_offers() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()

@@ -152,6 +152,9 @@ class Connection(asyncio.Protocol):
             return
         error = None
         try:
+            if (single := decoder.single(data)) is not None:
+                reception.take_one(*single, times.now())
+                return
             decoder.feed(data)
         except ProtocolError as broken:
             error = broken

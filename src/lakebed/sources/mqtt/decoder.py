@@ -8,12 +8,12 @@ authorizing happen once per distinct topic. Everything unusual leaves the loop f
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from lakebed.sources.mqtt import properties as props
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
 from lakebed.sources.mqtt.handshake import Auth, ConnAck, Disconnect, check_topic_name
-from lakebed.sources.mqtt.plain import decode_plain
+from lakebed.sources.mqtt.plain import decode_plain, single_plain
 from lakebed.sources.mqtt.publish import Refused, Run
 from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse, malformed, violation
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
@@ -114,6 +114,16 @@ class Decoder(Generic[T]):
         """What the bytes fed so far have brought since the last call."""
         events, self._events = self._events, []
         return events
+
+    def single(self, data: bytes) -> tuple[T, bytes, bytes] | None:
+        """Target, payload and packet id of a read that is one plain publish with QoS 1.
+
+        So speaks a device that waits for each answer. None: `feed` it.
+        """
+        if self._have:
+            return None
+        found = single_plain(data, _QOS, self._version == V5, self._payload_maximum, self._known)
+        return cast("tuple[T, bytes, bytes] | None", found)
 
     def feed(self, data: bytes) -> None:
         """Take what one read brought; a packet that is not complete waits for the next.

@@ -1,4 +1,4 @@
-"""The loop over plain publishes: nothing but bytes, indices and list appends.
+"""Plain publishes, one or many: nothing but bytes, indices and list appends.
 
 This module is compiled by mypyc where a C compiler and Python's headers are there (`make install`),
 which makes it about five times as fast; as plain Python it does the same.
@@ -64,3 +64,34 @@ def decode_plain(
             packet_ids.append(data[name_end : name_end + 2])
         at = stop
     return at
+
+
+def single_plain(
+    data: bytes, kinds: bytes, five: bool, largest: int, known: "Mapping[bytes, Any]"
+) -> "tuple[Any, bytes, bytes] | None":
+    """Target, payload and packet id, where `data` is one plain publish with QoS 1 and no more.
+
+    None for all that is special (see `decode_plain`), and for a packet id of zero.
+    """
+    stop = len(data)
+    if stop < 7 or kinds[data[0]] != 1:
+        return None
+    size = data[1]
+    body = 2
+    if size > 127:
+        if data[2] > 127 or data[2] == 0:
+            return None
+        size = size - 128 + (data[2] << 7)
+        body = 3
+    if body + size != stop or size > largest:
+        return None
+    name_end = body + 2 + (data[body] << 8 | data[body + 1])
+    start = name_end + (3 if five else 2)
+    if start > stop or (five and data[start - 1]):
+        return None
+    if data[name_end] == 0 and data[name_end + 1] == 0:
+        return None
+    target = known.get(data[body:name_end])
+    if target is None:
+        return None
+    return target, data[start:stop], data[name_end : name_end + 2]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lakebed.sources.intake import Intake
 
 T = TypeVar("T")
+_PUBACK = answers(PUBACK, [b""])
 Event: TypeAlias = Run[Channel] | Refused | Control
 
 
@@ -134,6 +135,16 @@ class Reception:
                 self._take_plain(run, received)
                 return []
         return self._take_mixed(events, received)
+
+    def take_one(
+        self, channel: Channel, payload: bytes, packet_id: bytes, received: Micros
+    ) -> None:
+        """Offer one plain message with QoS 1; may raise as `take`."""
+        self._stats.publishes[1] += 1
+        self._arrive(1)
+        self.pending += 1
+        done = partial(self._done, _PUBACK + packet_id, 1)
+        self._intake.offer_one(channel, payload, received, done, self._patient)
 
     def _take_plain(self, run: Run[Channel], received: Micros) -> None:
         count = len(run.payloads)

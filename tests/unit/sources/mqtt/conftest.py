@@ -58,6 +58,9 @@ class MemoryIntake:
         if not self.held:
             asyncio.get_running_loop().call_soon(self._commit)
 
+    def offer_one(self, channel, payload, received, done, patient=False):
+        self.offer([channel], [payload], received, done, patient=patient)
+
     def _commit(self):
         waiting, self.waiting = self.waiting, []
         for channels, payloads, event, ids, keys, forget, done in waiting:

@@ -442,3 +442,20 @@ def test_many_answers_at_once_are_what_single_ones_are(ids):
     raw = [number.to_bytes(2, "big") for number in ids]
     for kind in ANSWER_KINDS:
         assert answers(kind, raw) == b"".join(Answer(kind, number).encode(V5) for number in ids)
+
+
+@given(st.data(), st.sampled_from([V3, V5]), st.sampled_from([0, 0, 0, 1]), st.booleans())
+def test_a_single_message_is_read_as_all_others_are_or_not_at_all(data, version, cut, known):
+    packet, _ = data.draw(publishes(version))
+    packet = packet[: len(packet) - cut] + data.draw(st.sampled_from([b"", b"", packet]))
+    topics = Topics()
+    one, other = decoder(version, topics=topics), decoder(version, topics=topics)
+    if known:
+        one.feed(packet)
+        one = decoder(version, topics=topics)
+    found = one.single(packet)
+    other.feed(packet)
+    if found is not None:
+        [run] = other.events()
+        assert (run.qos, run.event, run.ids) == (1, None, None)
+        assert ([found[0]], [found[1]], [found[2]]) == (run.targets, run.payloads, run.packet_ids)
