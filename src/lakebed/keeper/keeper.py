@@ -157,14 +157,18 @@ class Keeper:
             self._abandon.set()
             self._thread.join(2)
 
-    def health(self) -> Health:
-        alive = self._thread.is_alive()
-        message = self._stores.failing or ("" if alive else "not running")
-        behind = {
-            str(partition): self._journal.distance(partition, shard.offset, end)
+    def lag(self) -> dict[int, int]:
+        """About how many messages of each partition of ours are not worked through yet."""
+        return {
+            partition: self._journal.distance(partition, shard.offset, end)
             for partition, (_, end) in self._journal.extent().items()
             if (shard := self._shards.get(partition)) is not None
         }
+
+    def health(self) -> Health:
+        alive = self._thread.is_alive()
+        message = self._stores.failing or ("" if alive else "not running")
+        behind = {str(partition): count for partition, count in self.lag().items()}
         detail = {"behind": behind, "rows_written": self._stores.rows}
         return Health(alive and not self._stores.failing, message, detail)
 

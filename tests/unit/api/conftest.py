@@ -60,6 +60,7 @@ class Api:
             ready=lambda: self.ready,
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
             intake=self.intake,
+            resending=self.intake,
             policies_changed=self._changed,
         )
         return create_app(self.services)
