@@ -1,21 +1,18 @@
-"""What the API stands on. `wiring.py` puts it together."""
+"""What the API stands on. `wiring/` puts it together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Metric
 
 from lakebed.errors import Unavailable
 from lakebed.messages import Channel
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Health, Identity, Journal, Series
+from lakebed.ports import Catalog, Forgetting, Health, Identity, Journal, Series
 from lakebed.settings import Settings
 from lakebed.sources.access import Known
 from lakebed.times import Micros
-
-if TYPE_CHECKING:
-    from lakebed.series.forgetting import Forgetting
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""
@@ -126,7 +123,7 @@ class Services(Common):
     Attributes:
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
-        forget: deletes what was kept and returns how many rows; None where no keeper runs.
+        forget: deletes what was kept and returns how many rows.
         policies_changed: called when policies were written or deleted; any thread.
         backups: None in a process that takes none.
     """
@@ -137,6 +134,6 @@ class Services(Common):
     feed: Feed
     resending: Intake
     preview: Callable[[Policy], dict[str, Any]]
-    forget: "Callable[[Forgetting], int] | None" = None
+    forget: Callable[[Forgetting], int]
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None

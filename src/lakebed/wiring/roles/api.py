@@ -4,6 +4,7 @@ people, programs ──HTTP──> series, catalog, journal
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakebed.errors import StoreUnavailable
 from lakebed.policies.policy import Policy
+from lakebed.ports import Forgetting
 from lakebed.wiring import stores
 from lakebed.wiring.home import ensure_admin
 from lakebed.wiring.parts import Parts
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from lakebed.api.services import Common, Services
     from lakebed.backup.service import Backups
     from lakebed.keeper.keeper import Keeper
-    from lakebed.series.forgetting import Forgetting
 
 
 async def _open(parts: Parts) -> None:
@@ -48,7 +49,7 @@ def _services(parts: Parts, backups: "Backups | None", common: "Common") -> "Ser
         feed=parts.feed,
         resending=parts.intake,
         preview=partial(_preview, parts),
-        forget=None if keeper is None else partial(_forget, parts, keeper),
+        forget=_forgetter(parts),
         policies_changed=_nothing if keeper is None else keeper.policies_changed,
         backups=backups,
     )
@@ -66,12 +67,23 @@ def _preview(parts: Parts, policy: Policy) -> dict[str, Any]:
     return found.to_dict()
 
 
-def _forget(parts: Parts, keeper: "Keeper", wanted: "Forgetting") -> int:
+def _forgetter(parts: Parts) -> Callable[[Forgetting], int]:
+    """Deletes by request; one that waits for keepers gives up when the process stops."""
+    from lakebed.keeper.forgetting import ask
     from lakebed.series.forgetting import forget
 
-    assert parts.series is not None
-    places, last = keeper.forget(wanted)
-    return last + forget(parts.series, wanted, places)
+    series, stopping = parts.series, threading.Event()
+    wake = _nothing if parts.keeper is None else parts.keeper.forgets_asked
+    assert series is not None
+    parts.stack.callback(stopping.set)
+
+    def delete(wanted: Forgetting) -> int:
+        places, last = ask(
+            parts.catalog, parts.journal, wanted, wake=wake, stopping=stopping.is_set
+        )
+        return last + forget(series, wanted, places)
+
+    return delete
 
 
 # --- backups --------------------------------------------------------------------------------------
