@@ -35,9 +35,11 @@ class Server:
     Attributes:
         environment: what it is started with beside this process's own.
         module: what is run: the command, or one that changes something and then is the command.
+        command: of that program, with its first arguments.
     """
 
     module = "lakebed.cli.main"
+    command: Sequence[str] = ("up",)
 
     def __init__(
         self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
@@ -64,7 +66,7 @@ class Server:
 
     def start(self) -> "Server":
         self.spawn()
-        self._wait_ready()
+        self.wait_ready()
         return self
 
     def spawn(self) -> None:
@@ -73,7 +75,7 @@ class Server:
         with (self.home / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", self.module, "up", "--home", str(self.home),
+                    sys.executable, "-m", self.module, *self.command, "--home", str(self.home),
                     "--http", f"127.0.0.1:{self.http_port}",
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],
@@ -81,7 +83,8 @@ class Server:
                 env=os.environ | self.environment,
             )  # fmt: skip
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Wait until all parts do their work."""
         assert self._process is not None
         until = time.monotonic() + START
         while time.monotonic() < until:
@@ -127,6 +130,10 @@ class Server:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it, if it runs, by force where that does not help."""
         if self._process is not None and self._process.poll() is None:
             try:
                 self.stop()

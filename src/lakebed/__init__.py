@@ -1,6 +1,6 @@
 """Lakebed: streams flow in; what you chose settles.
 
-Read `messages.py` (the vocabulary), then `ports/` (every contract), then `wiring.py`.
+Read `messages.py` (the vocabulary), then `ports/` (every contract), then `wiring/`.
 """
 
 from importlib.metadata import version

@@ -100,6 +100,14 @@ class Http(Section):
     tls_key: Path | None = Field(None, description="PEM private key of that chain")
 
 
+class Api(Section):
+    admin_token: str | None = Field(
+        None,
+        min_length=32,
+        description="what the admin's token shall be; without it the first start makes one",
+    )
+
+
 class Mqtt(Section):
     listen: Address = Field("127.0.0.1:1883", description="where the MQTT endpoint listens")
     tls_listen: Address | None = Field(None, description="a second port that speaks TLS")
@@ -200,6 +208,7 @@ class Log(Section):
 class Settings(Section):
     home: Path = Field(Path("lakebed-data"), description="where the embedded stores live")
     http: Http = Http()
+    api: Api = Api()
     mqtt: Mqtt = Mqtt()
     journal: Journal = Journal()
     series: Series = Series()

@@ -34,7 +34,7 @@ def lakebed(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
 class Unready(Server):
     """Started is one that answers, whatever it says of itself."""
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
         def answers() -> bool:
             try:
                 return self.ready() in (200, 503)

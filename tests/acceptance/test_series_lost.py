@@ -62,7 +62,7 @@ TRIMMED = {"JOURNAL__SPAN": "0s"}
 class Unready(Server):
     """A server whose start is over when it answers, ready or not."""
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
         eventually(self._answers, 60)
 
     def _answers(self) -> bool:

@@ -20,11 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakebed import wiring
 from lakebed.cli.main import main
 from lakebed.errors import StoreUnavailable
 from lakebed.ports import Health, Missing, Series, SeriesSnapshot
 from lakebed.settings import Settings
+from lakebed.wiring import stores
 
 LOG, AWAY = "faults", "away"
 
@@ -85,6 +85,6 @@ def _open(url: str, settings: Settings, make: bool) -> Series:
 
 
 if __name__ == "__main__":
-    _real = wiring.SERIES["chdb"]
-    wiring.SERIES["chdb"] = _open
+    _real = stores.SERIES["chdb"]
+    stores.SERIES["chdb"] = _open
     sys.exit(main())

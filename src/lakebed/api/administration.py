@@ -105,7 +105,10 @@ def show_backups(given: Given, who: Admin) -> dict[str, Any]:
 
 def _backups(given: Services) -> Backups:
     if given.backups is None:
-        raise NotFound("this process takes no backups")
+        raise NotFound(
+            "no backups are taken here, but by a process that has all roles and is alone"
+            " (lakebed up); servers have tools of their own"
+        )
     return given.backups
 
 

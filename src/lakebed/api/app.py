@@ -2,32 +2,24 @@
 
 uvicorn ──> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
                           └── all others ──────> FastAPI         handlers in the thread pool
+
+A process without the API has a front alone: ingest and health. Whatever answers questions is not
+even imported there.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from lakebed import __version__
-from lakebed.api import (
-    administration,
-    bodies,
-    dead_letters,
-    flow,
-    health,
-    journal,
-    openapi,
-    policies,
-    problems,
-    reading,
-    tap,
-)
+from lakebed.api import bodies, health, openapi, problems
 from lakebed.api.ingest import Ingest, Scope
 from lakebed.api.problems import Send
-from lakebed.api.services import Services
+from lakebed.api.services import Common, Services
 from lakebed.errors import LakebedError, Problem
 
 _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
@@ -58,7 +50,27 @@ class Application:
 
 
 def create_app(services: Services) -> Application:
-    """The application over these services."""
+    """The whole application over these services."""
+    from lakebed.api import (
+        administration,
+        dead_letters,
+        flow,
+        journal,
+        policies,
+        reading,
+        tap,
+    )
+
+    parts = (policies, reading, flow, tap, administration, dead_letters, journal, health, openapi)
+    return _application(services, [part.router for part in parts])
+
+
+def create_front(common: Common) -> Application:
+    """Ingest and health: the application of a process that answers no questions."""
+    return _application(common, [health.router])
+
+
+def _application(given: Common, routers: Sequence[APIRouter]) -> Application:
     control = FastAPI(
         title="Lakebed",
         version=__version__,
@@ -68,26 +80,16 @@ def create_app(services: Services) -> Application:
         redoc_url=None,
         redirect_slashes=False,
     )
-    control.state.services = services
-    for part in (
-        policies,
-        reading,
-        flow,
-        tap,
-        administration,
-        dead_letters,
-        journal,
-        health,
-        openapi,
-    ):
-        control.include_router(part.router)
+    control.state.services = given
+    for router in routers:
+        control.include_router(router)
     openapi.install(control)
     control.add_exception_handler(LakebedError, _known)
     control.add_exception_handler(HTTPException, _http)
     control.add_exception_handler(RequestValidationError, _invalid)
     control.add_exception_handler(bodies.Gone, _gone)
     control.add_exception_handler(Exception, _known)
-    return Application(Ingest(services), control)
+    return Application(Ingest(given), control)
 
 
 def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:
@@ -103,13 +105,19 @@ async def _http(request: Request, error: Exception) -> Response:
     """What the router says: 404 and 405."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}; /api/docs lists the routes"
+        detail = f"there is nothing at {request.url.path}; {_elsewhere(request)}"
     elif error.status_code == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
     else:
         detail = str(error.detail)
     document = problems.document(error.status_code, detail)
     return _answer(error.status_code, document, dict(error.headers or {}))
+
+
+def _elsewhere(request: Request) -> str:
+    if isinstance(request.app.state.services, Services):
+        return "/api/docs lists the routes"
+    return "this process is no API: ask one of role api"
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

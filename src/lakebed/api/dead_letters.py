@@ -138,14 +138,12 @@ def _find(given: Services, who: Identity, id: str) -> DeadLetter:
 
 
 async def _resend(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> int:
-    if given.intake is None:
-        raise NotFound("this process accepts no messages: ask a gateway")
     _check_publish(given, who, letters)
     sent = 0
     for start in range(0, len(letters), _AT_ONCE):
         some = letters[start : start + _AT_ONCE]
         whole = await asyncio.to_thread(_whole, given, some)
-        await given.intake.append(
+        await given.resending.append(
             [Channel(letter.owner, letter.topic) for letter in whole],
             [letter.payload for letter in whole],
             now(),

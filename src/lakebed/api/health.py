@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,12 +14,18 @@ from prometheus_client.registry import Collector
 
 from lakebed import __version__
 from lakebed.api import flow
-from lakebed.api.requests import Given
-from lakebed.api.services import Services
+from lakebed.api.services import Common, Services
 from lakebed.errors import Unavailable
 from lakebed.ports import Health
 
 router = APIRouter(tags=["health"])
+
+
+def common(request: Request) -> Common:
+    return cast(Common, request.app.state.services)
+
+
+Given = Annotated[Common, Depends(common)]
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -50,14 +56,17 @@ def readyz(given: Given) -> Response:
 
 @router.get("/metrics", response_class=Response)
 def metrics(given: Given) -> Response:
-    """Prometheus text: totals of the whole instance; nothing in it names an owner or a topic."""
+    """Prometheus text: figures of this process and, where it is an API, totals of the instance.
+
+    Nothing in it names an owner or a topic.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Instance(given))
+    registry.register(_Process(given))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class _Instance(Collector):
-    def __init__(self, given: Services) -> None:
+class _Process(Collector):
+    def __init__(self, given: Common) -> None:
         self._given = given
 
     def describe(self) -> Iterator[Metric]:
@@ -65,8 +74,9 @@ class _Instance(Collector):
 
     def collect(self) -> Iterator[Metric]:
         # what can be said is said; lakebed_ready tells of the rest
-        with suppress(Unavailable):
-            yield from _messages(self._given)
+        if isinstance(self._given, Services):  # once is enough: all would say the same
+            with suppress(Unavailable):
+                yield from _messages(self._given)
         yield from _parts(self._given.ready())
         for more in self._given.metrics:
             yield from more()

@@ -16,7 +16,7 @@ from lakebed.api import bodies, lines, problems
 from lakebed.api.bodies import Receive
 from lakebed.api.plans import Plan, read_head
 from lakebed.api.problems import Send
-from lakebed.api.services import Services
+from lakebed.api.services import Common
 from lakebed.errors import (
     BadRequest,
     Denied,
@@ -64,7 +64,7 @@ _ALLOW = (b"allow", b"POST, OPTIONS")
 class Ingest:
     """The three routes that take messages. Event loop only."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Common) -> None:
         self._access = services.access
         self._intake = services.intake
         self._largest_payload = services.settings.limits.payload
@@ -247,7 +247,7 @@ class Ingest:
         self, channels: list[Channel], payloads: list[bytes], received: Micros, **sparse: Any
     ) -> None:
         if self._intake is None:
-            raise NotFound("this process accepts no messages: send them to a gateway")
+            raise NotFound("this process takes no messages: send them to one of role gateway")
         if not self._intake.is_open:  # it may open in a moment; else this says why it does not
             await self._intake.append(channels, payloads, received, **sparse)
             return

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.api import formats
 from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, moment
-from lakebed.errors import BadRequest, NotFound
-from lakebed.ports import LastValue
-from lakebed.series.forgetting import Forgetting
+from lakebed.errors import BadRequest
+from lakebed.ports import Forgetting, LastValue
 from lakebed.series.reading import choice, last_values, queries
 from lakebed.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
 from lakebed.series.schema import TYPES
@@ -98,8 +97,6 @@ def forget(given: Given, who: Admin, query: Annotated[ForgetQuery, Query()]) -> 
     start, end = moment("from", query.start), moment("to", query.end)
     if start is not None and end is not None and start >= end:
         raise BadRequest("from", "it must lie before `to`, which is not part of the range")
-    if given.forget is None:
-        raise NotFound("this process keeps nothing: ask one that runs a keeper")
     return {"deleted": given.forget(Forgetting(owner, query.topic, query.policy, start, end))}
 
 

@@ -1,4 +1,4 @@
-"""What the API stands on. `wiring.py` puts it together."""
+"""What the API stands on. `wiring/` puts it together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from prometheus_client import Metric
 from lakebed.errors import Unavailable
 from lakebed.messages import Channel
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Health, Identity, Journal, Series
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Catalog, Forgetting, Health, Identity, Journal, Series
 from lakebed.settings import Settings
 from lakebed.sources.access import Known
 from lakebed.times import Micros
@@ -100,30 +99,41 @@ class Backups(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Everything a request may need.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What every process has: health, and the routes that take messages.
 
     Attributes:
         ready: the health of every part this process depends on, by name.
-        preview: what a policy would have kept of the journal's recent past.
         intake: None in a process that accepts no messages.
-        forget: deletes what was kept and returns how many rows; None where no keeper runs.
-        policies_changed: called when policies were written or deleted; any thread.
-        backups: None in a process that takes none.
         metrics: sources of further metrics for /metrics.
     """
 
     settings: Settings
+    access: Access
+    ready: Callable[[], dict[str, Health]]
+    intake: Intake | None = None
+    metrics: Sequence[Callable[[], Iterable[Metric]]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(Common):
+    """Everything a request may need.
+
+    Attributes:
+        preview: what a policy would have kept of the journal's recent past.
+        resending: where dead letters are sent again.
+        forget: deletes what was kept and returns how many rows.
+        policies_changed: called when policies were written or deleted; any thread.
+        backups: None in a process that takes none.
+    """
+
     journal: Journal
     series: Series
     catalog: Catalog
-    access: Access
     feed: Feed
-    ready: Callable[[], dict[str, Health]]
+    resending: Intake
     preview: Callable[[Policy], dict[str, Any]]
-    intake: Intake | None = None
-    forget: Callable[[Forgetting], int] | None = None
+    forget: Callable[[Forgetting], int]
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None
-    metrics: Sequence[Callable[[], Iterable[Metric]]] = ()

@@ -1,6 +1,6 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
-SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters
+SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlForgets
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: what each database must be told)
 """
@@ -15,6 +15,7 @@ from lakebed.catalog.checkpoints import SqlCheckpoints
 from lakebed.catalog.database import translated
 from lakebed.catalog.dead_letters import SqlDeadLetters
 from lakebed.catalog.engine import engine_for, hold
+from lakebed.catalog.forgets import SqlForgets
 from lakebed.catalog.last_values import SqlLastValues
 from lakebed.catalog.migrate import migrate
 from lakebed.catalog.policies import SqlPolicies
@@ -35,7 +36,7 @@ _FSYNC = {
 }
 
 
-class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters):
+class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlForgets):
     """Fulfils `ports.Catalog`. Safe for any number of threads."""
 
     def health(self) -> Health:

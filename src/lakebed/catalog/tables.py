@@ -147,3 +147,20 @@ dead_letter_fates = Table(
     Column("fate", Name, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
+
+forgets = Table(
+    "forgets",  # what keepers are to let go of, one row for each partition
+    metadata,
+    Column("request", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False),  # the partition's end when it was asked for
+    Column("asked", BigInteger, nullable=False),
+    Column("owner", Name, nullable=False),
+    Column("topic", Name, nullable=False),
+    Column("policy", Name),
+    Column("start", BigInteger),
+    Column("end", BigInteger),
+    # NULL until the keeper of the partition has followed
+    Column("place", BigInteger),
+    Column("last", BigInteger),
+)

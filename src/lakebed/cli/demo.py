@@ -59,21 +59,26 @@ def greeting(place: Place) -> str:
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 
-async def _show(node: "Node", place: Place) -> None:
-    from lakebed.cli.greeting import reachable
+async def _show(node: "Node") -> None:
+    from lakebed.cli.home import token_of
+    from lakebed.cli.running import place_of
     from lakebed.sources import machine
     from lakebed.sources.driving import Drive, Tally
     from lakebed.wiring import ADMIN
 
-    await asyncio.to_thread(write_policies, node.catalog, ADMIN)
-    await asyncio.to_thread(node.keeper.policies_changed)
-    host, port = node.mqtt_address
-    drive = Drive(reachable(host), port, node.admin_token)
+    parts, place = node.parts, place_of(node)
+    token = node.settings.api.admin_token or token_of(place.home)
+    assert parts.keeper is not None
+    assert parts.intake is not None
+    assert token is not None
+    await asyncio.to_thread(write_policies, parts.catalog, ADMIN)
+    await asyncio.to_thread(parts.keeper.policies_changed)
+    drive = Drive(*place.mqtt, token)
     reader = await asyncio.to_thread(machine.Machine, socket.gethostname())
     async with asyncio.TaskGroup() as group:
-        group.create_task(machine.run(reader, node.intake, ADMIN), name="machine")
+        group.create_task(machine.run(reader, parts.intake, ADMIN), name="machine")
         group.create_task(drive.run(_fleet(), Tally(), None), name="fleet")
-        await asyncio.to_thread(_until_kept, place, node.admin_token)
+        await asyncio.to_thread(_until_kept, place, token)
         typer.echo(greeting(place))
 
 

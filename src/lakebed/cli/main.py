@@ -19,6 +19,7 @@ from lakebed.cli import (
     policies,
     query,
     send,
+    serve,
     simulate,
     tap,
     tokens,
@@ -56,7 +57,12 @@ def _options(
 
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Serve": {"up": up.up, "demo": demo.demo, "doctor": doctor.doctor},
+    "Serve": {
+        "up": up.up,
+        "serve": serve.serve,
+        "demo": demo.demo,
+        "doctor": doctor.doctor,
+    },
     "Choose what is kept": {
         "check": check.check,
         "apply": apply.apply,

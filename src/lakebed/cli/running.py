@@ -8,7 +8,7 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lakebed.settings import Settings
     from lakebed.wiring import Node
 
-Beside = Callable[["Node", Place], Coroutine[None, None, None]]
+Beside = Callable[["Node"], Coroutine[None, None, None]]
 """What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -47,8 +47,11 @@ def settings_of(
     return load(config, flags=flags)
 
 
-def foreground(settings: "Settings", beside: Beside) -> None:
-    """Everything in this process until a signal; returns when all is flushed and closed.
+def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | None = None) -> None:
+    """Run a node until a signal; returns when all is flushed and closed.
+
+    Args:
+        roles: of a process that may be one of several; None for everything, alone.
 
     Raises:
         SettingsError: the settings are wrong.
@@ -59,7 +62,7 @@ def foreground(settings: "Settings", beside: Beside) -> None:
     configure(settings.log)
     _raise_file_limit()
     try:
-        loop.run(_until_signal(_serve(settings, beside)))
+        loop.run(_until_signal(_serve(settings, beside, roles)))
     except (SettingsError, Fatal):
         raise
     except LakebedError as error:
@@ -91,10 +94,10 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
         await task
 
 
-async def _serve(settings: "Settings", beside: Beside) -> None:
+async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | None) -> None:
     from lakebed.wiring import Node
 
-    node = Node(settings)
+    node = Node(settings) if roles is None else Node(settings, roles, alone=False)
     try:
         await node.start()
     except OSError as error:
@@ -102,13 +105,14 @@ async def _serve(settings: "Settings", beside: Beside) -> None:
     try:
         await _ready(node)
         _share_the_interpreter()
-        place = place_of(node)
-        write_running(settings.home, place.url, ":".join(map(str, place.mqtt)))
+        if node.alone:
+            write_running(settings.home, reachable_url(node.http_url), mqtt_of(node) or "")
         async with asyncio.TaskGroup() as group:
             group.create_task(node.run_until_stopped(), name="node")
-            group.create_task(beside(node, place), name="beside")
+            group.create_task(beside(node), name="beside")
     finally:
-        remove_running(settings.home)
+        if node.alone:
+            remove_running(settings.home)
         await node.stop()
 
 
@@ -132,9 +136,15 @@ async def _ready(node: "Node") -> None:
 
 
 def place_of(node: "Node") -> Place:
-    """Where the node is for somebody on this machine."""
+    """Where a node with all roles is for somebody on this machine."""
+    assert node.mqtt_address is not None
     host, port = node.mqtt_address
     return Place(reachable_url(node.http_url), (reachable(host), port), node.settings.home)
+
+
+def mqtt_of(node: "Node") -> str | None:
+    """HOST:PORT that devices connect to, or None where they cannot."""
+    return None if node.mqtt_address is None else ":".join(map(str, node.mqtt_address))
 
 
 def reachable_url(url: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakebed.cli.greeting import Place, first_steps
+from lakebed.cli.greeting import first_steps
 
 if TYPE_CHECKING:
     from lakebed.wiring import Node
@@ -36,5 +36,7 @@ def up(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config =
     foreground(settings_of(home, http, mqtt, config), _greet)
 
 
-async def _greet(node: "Node", place: Place) -> None:
-    typer.echo(first_steps(place))
+async def _greet(node: "Node") -> None:
+    from lakebed.cli.running import place_of
+
+    typer.echo(first_steps(place_of(node)))

@@ -1,6 +1,7 @@
 """Requests to delete what was kept, and why a replay does not bring it back.
 
-    request ──> the keeper has read all that was there ──> write, forget, checkpoint ──> delete
+    request ──orders in the catalog──> keepers ──> all let go ──> delete
+                    each: has read all that was there ──> write, forget, checkpoint, note it
 
 What is deleted must never be written again. So the shards first read everything that was accepted
 before the request; the policies concerned write what waits, let go of windows, last values and what
@@ -8,33 +9,70 @@ filters remember, and save a checkpoint at that place. A replay begins behind it
 deleted, and only those from below it: what arrives meanwhile is none of the request's business.
 """
 
-from collections.abc import Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+from lakebed.errors import StoreUnavailable, Unavailable
 from lakebed.keeper.kinds.kind import Forgotten
 from lakebed.keeper.ledger import Ledger
 from lakebed.policies.policy import Policy
 from lakebed.policies.topics import matches
-from lakebed.ports import LastValueStore
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import ForgetStore, Forgetting, Journal, LastValueStore
 from lakebed.series.reading import last_values
 from lakebed.series.reading.conditions import is_wildcard
 from lakebed.times import UNSET
 
 _NEVER = 2**63 - 1
+_PATIENCE = 30.0  # seconds a request waits for the keepers of all partitions
+_LOOK = 0.05  # seconds between two looks at what they have done
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Attributes:
-    ends: how far each partition reached when it was asked for.
-    done: the place of each partition, and how many last values were deleted.
+def ask(
+    store: ForgetStore,
+    journal: Journal,
+    wanted: Forgetting,
+    *,
+    wake: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+    patience: float = _PATIENCE,
+) -> tuple[dict[int, int], int]:
+    """Have the keepers, wherever they run, let go of what is about to be deleted from the series.
+
+    Args:
+        wake: told when there is something to do for keepers of this process.
+        stopping: whether to wait no longer.
+
+    Returns:
+        the place of each partition below which nothing is written again, and how many last values
+        were deleted.
+
+    Raises:
+        Unavailable: a keeper has too much to read before, or waits for a store, or there is none.
+            The rows are all there; the same call may be made again.
     """
-
-    wanted: Forgetting
-    ends: Mapping[int, int]
-    done: "Future[tuple[dict[int, int], int]]" = field(default_factory=Future)
+    ends = {partition: end for partition, (_, end) in journal.extent().items()}
+    request = secrets.randbits(62)
+    store.ask_to_forget(request, wanted, ends)
+    try:
+        wake()
+        deadline = time.monotonic() + patience
+        while ends.keys() - (found := store.let_go(request)).keys():
+            if stopping():
+                raise Unavailable("the server is stopping")
+            if time.monotonic() > deadline:
+                missing = ", ".join(map(str, sorted(ends.keys() - found.keys())))
+                raise Unavailable(
+                    f"no keeper of partition {missing} has come so far yet: it has more to read"
+                    " that was sent before, or waits for a store"
+                )
+            time.sleep(_LOOK)
+    finally:
+        with suppress(StoreUnavailable):  # it grows old there, and is removed
+            store.withdraw(request)
+    places = {partition: share.place for partition, share in found.items()}
+    return places, sum(share.last for share in found.values())
 
 
 def concerns(wanted: Forgetting, policy: Policy) -> bool:

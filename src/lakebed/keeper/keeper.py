@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -21,13 +20,12 @@ from typing import TypeVar
 import structlog
 
 from lakebed.errors import StoreUnavailable, Superseded, Unavailable
-from lakebed.keeper.forgetting import Request, delete_last
+from lakebed.keeper.forgetting import delete_last
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import Entry
-from lakebed.ports import Catalog, Health, Journal, Series
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Catalog, Health, Journal, LetGo, Order, Series
 from lakebed.settings import Settings
 from lakebed.threads import name_this_thread
 from lakebed.times import LATEST, Micros
@@ -42,7 +40,7 @@ _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by t
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 0.5  # seconds between two looks at the journal's room
-_FORGET = 30.0  # seconds a request to delete waits for its turn
+_ORDERS_EVERY = 0.5  # seconds between two looks at requests to delete
 _STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
 _ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
@@ -85,7 +83,8 @@ class Keeper:
         self._in_force = -1  # revision of the policies that all shards follow
         self._policies_asked = 0.0
         self._room_asked = 0.0
-        self._forgets: list[Request] = []
+        self._orders_asked = 0.0
+        self._waiting: list[Order] = []  # requests to delete that were not followed yet
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------------
@@ -101,28 +100,10 @@ class Keeper:
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
 
-    def forget(self, wanted: Forgetting) -> tuple[dict[int, int], int]:
-        """Let go of what is about to be deleted from the series, and delete last values.
-
-        Returns the place of each partition below which nothing is written again, and how many
-        last values were deleted.
-
-        Raises:
-            Unavailable: the keeper has too much to read before, or a store does not answer. The
-                rows are all there; the same call may be made again.
-        """
-        ends = {partition: end for partition, (_, end) in self._journal.extent().items()}
-        request = Request(wanted, ends)
-        self._forgets.append(request)
+    def forgets_asked(self) -> None:
+        """Look for orders now; returns at once."""
+        self._orders_asked = 0.0
         self._consumer.wake()
-        try:
-            return request.done.result(_FORGET)
-        except TimeoutError:
-            if request.done.cancel():
-                raise Unavailable("the keeper has not read all that was sent before") from None
-            raise Unavailable(f"the keeper waits for a store: {self._stores.failing}") from None
-        except CancelledError:
-            raise Unavailable("the keeper is stopping") from None
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -157,14 +138,18 @@ class Keeper:
             self._abandon.set()
             self._thread.join(2)
 
-    def health(self) -> Health:
-        alive = self._thread.is_alive()
-        message = self._stores.failing or ("" if alive else "not running")
-        behind = {
-            str(partition): self._journal.distance(partition, shard.offset, end)
+    def lag(self) -> dict[int, int]:
+        """About how many messages of each partition of ours are not worked through yet."""
+        return {
+            partition: self._journal.distance(partition, shard.offset, end)
             for partition, (_, end) in self._journal.extent().items()
             if (shard := self._shards.get(partition)) is not None
         }
+
+    def health(self) -> Health:
+        alive = self._thread.is_alive()
+        message = self._stores.failing or ("" if alive else "not running")
+        behind = {str(partition): count for partition, count in self.lag().items()}
         detail = {"behind": behind, "rows_written": self._stores.rows}
         return Health(alive and not self._stores.failing, message, detail)
 
@@ -219,13 +204,11 @@ class Keeper:
             self._on_failure(error)
         finally:
             self._consumer.close()
-            for request in list(self._forgets):
-                request.done.cancel()
 
     def _turn(self) -> None:
         began = time.monotonic()
         before = self._clock()
-        asked = list(self._forgets)
+        orders = self._orders()
         entries, answered = self._poll(self._patience(before))
         if answered and not entries:
             for shard in self._shards.values():
@@ -241,7 +224,7 @@ class Keeper:
         now = self._clock() - _SETTLE
         now = now if everything else min(now, _newest(entries))
         self._write(now, self._set_back(before, entries))
-        self._forget(asked, now, nothing_more=answered and not entries)
+        self._forget(orders, now, nothing_more=answered and not entries)
         if self._pauses:
             self._rest()
         if read and everything:
@@ -283,36 +266,35 @@ class Keeper:
             self._in_force = min((s.revision for s in self._shards.values()), default=revision)
             self._adopted.notify_all()
 
-    def _forget(self, asked: Sequence[Request], now: Micros, nothing_more: bool) -> None:
-        """Do what was asked before the last poll, once all is read that was there by then."""
-        for request in asked:
-            if not all(self._has_read(*end, nothing_more) for end in request.ends.items()):
+    def _orders(self) -> list[Order]:
+        """What our partitions are to let go of."""
+        at = time.monotonic()
+        if at - self._orders_asked >= _ORDERS_EVERY:
+            self._orders_asked = at
+            self._waiting = self._stores.insist(self._catalog.forget_orders)
+        return [order for order in self._waiting if order.partition in self._shards]
+
+    def _forget(self, orders: Sequence[Order], now: Micros, nothing_more: bool) -> None:
+        """Follow what was there before the last poll, once all is read that was sent before."""
+        for order in orders:
+            if not self._has_read(order.partition, order.until, nothing_more):
                 continue
-            self._forgets.remove(request)
-            if not request.done.set_running_or_notify_cancel():
-                continue
-            try:
-                request.done.set_result(self._forgotten(request.wanted, now))
-            except Unavailable as error:
-                request.done.set_exception(error)
-            except BaseException as error:
-                request.done.set_exception(Unavailable(f"not deleted: {error}"))
-                raise
+            self._waiting.remove(order)
+            forget = partial(Shard.forget, wanted=order.wanted, now=now)
+            place = self._working(order.partition, forget)
+            if place is not None:  # else another keeper has taken over, and follows it
+                self._note(order, place)
+
+    def _note(self, order: Order, place: int) -> None:
+        """Last values go now: before others are written, which older ones would shut out."""
+        places = {order.partition: place}
+        last = self._stores.insist(lambda: delete_last(self._catalog, order.wanted, places))
+        self._stores.insist(lambda: self._catalog.note_let_go(order, LetGo(place, last)))
 
     def _has_read(self, partition: int, end: int, nothing_more: bool) -> bool:
         shard = self._shards.get(partition)
         # behind the last message a partition may have a gap, which no message ever passes
         return shard is not None and shard.replayed and (nothing_more or shard.offset >= end)
-
-    def _forgotten(self, wanted: Forgetting, now: Micros) -> tuple[dict[int, int], int]:
-        places = {}
-        for partition in list(self._shards):
-            place = self._working(partition, partial(Shard.forget, wanted=wanted, now=now))
-            if place is None:
-                raise Unavailable("another keeper has taken over meanwhile")
-            places[partition] = place
-        last = self._stores.insist(lambda: delete_last(self._catalog, wanted, places))
-        return places, last
 
     def _make_room(self, now: Micros) -> None:
         """Write early what waits for the end of a long buffer, before the journal is full of it.

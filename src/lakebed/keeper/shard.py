@@ -36,8 +36,7 @@ from lakebed.messages import Entry, Ints
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
-from lakebed.ports import Checkpoint, Journal, PolicyStore, StoredPolicy
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Checkpoint, Forgetting, Journal, PolicyStore, StoredPolicy
 from lakebed.settings import Settings
 from lakebed.times import Micros
 

@@ -1,4 +1,4 @@
-"""Every contract between the parts. `wiring.py` decides by URL who fulfils each of them.
+"""Every contract between the parts. `wiring/` decides by URL who fulfils each of them.
 
     gateway side (asyncio)                  consumer side (plain threads)
 
@@ -24,6 +24,7 @@ from lakebed.ports.catalog import (
     StoredPolicy,
     TokenStore,
 )
+from lakebed.ports.forgetting import ForgetStore, Forgetting, LetGo, Order
 from lakebed.ports.health import Health
 from lakebed.ports.journal import (
     Assignment,
@@ -48,14 +49,18 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStore",
     "Fate",
+    "ForgetStore",
+    "Forgetting",
     "Health",
     "Identity",
     "Journal",
     "JournalSnapshot",
     "LastValue",
     "LastValueStore",
+    "LetGo",
     "Missing",
     "Objects",
+    "Order",
     "Part",
     "Place",
     "PolicyStore",

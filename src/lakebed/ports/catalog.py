@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lakebed.ports.forgetting import ForgetStore
 from lakebed.ports.health import Health
 from lakebed.times import UNSET, Micros
 
@@ -237,7 +238,15 @@ class DeadLetterStore(Protocol):
         ...
 
 
-class Catalog(PolicyStore, CheckpointStore, LastValueStore, TokenStore, DeadLetterStore, Protocol):
+class Catalog(
+    PolicyStore,
+    CheckpointStore,
+    LastValueStore,
+    TokenStore,
+    DeadLetterStore,
+    ForgetStore,
+    Protocol,
+):
     """The SQL store. Calls block and may be made from any thread; each is one transaction.
 
     Every method raises `StoreUnavailable` where the database does not answer.

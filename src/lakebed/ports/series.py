@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.ports.health import Health
 from lakebed.times import Micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a gateway starts without it
 
 
 class Series(Protocol):
@@ -16,7 +17,7 @@ class Series(Protocol):
     Both calls block (the engine releases the GIL) and may be made from any thread.
     """
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def insert(self, table: str, rows: "pa.Table") -> None:
         """Write rows durably, in one insert. Columns are named; those left out get defaults.
 
         Raises:
@@ -24,7 +25,7 @@ class Series(Protocol):
         """
         ...
 
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> "pa.Table":
         """Run a SELECT with bound parameters (`{name:Type}`)."""
         ...
 
@@ -94,7 +95,7 @@ class SeriesSnapshot(Protocol):
         """All parts, by table and name."""
         ...
 
-    def read(self, part: Part, rows: int) -> Iterator[pa.Table]:
+    def read(self, part: Part, rows: int) -> "Iterator[pa.Table]":
         """The part in pieces of `rows` rows, the same pieces each time."""
         ...
 

@@ -5,9 +5,8 @@ partition is ever written again. What lies behind that place came after the requ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from lakebed.ports import Series
+from lakebed.ports import Forgetting, Series
 from lakebed.series.reading.conditions import Conditions, add_topic, source
 from lakebed.series.schema import LAST_N, TABLES, Table
 from lakebed.times import SECOND, Micros
@@ -15,27 +14,6 @@ from lakebed.times import SECOND, Micros
 _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 """1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
 _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
-
-
-@dataclass(frozen=True, slots=True)
-class Forgetting:
-    """What to delete.
-
-    Attributes:
-        topic: a topic, or an MQTT filter with wildcards.
-        policy: of this policy alone, whatever kinds it has had; None for all of the owner's.
-        start, end: half-open range of event time (aggregates: of the window's start).
-    """
-
-    owner: str
-    topic: str
-    policy: str | None = None
-    start: Micros | None = None
-    end: Micros | None = None
-
-    def covers(self, time: Micros) -> bool:
-        after = self.start is None or time >= self.start
-        return after and (self.end is None or time < self.end)
 
 
 def forget(series: Series, wanted: Forgetting, places: Mapping[int, int]) -> int:

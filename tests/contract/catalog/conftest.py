@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import postgres_server
 import pytest
 from catalog_place import Place
-from postgres_server import PostgresServer
+from tests.servers import postgres as postgres_server
+from tests.servers.postgres import PostgresServer
 
 from lakebed.catalog.sql import SqlCatalog
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from catalog_place import Place
-from postgres_server import PostgresServer
+from tests.servers.postgres import PostgresServer
 
 from lakebed.errors import SettingsError, StoreUnavailable
 from lakebed.ports import LastValue

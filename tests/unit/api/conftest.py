@@ -58,8 +58,10 @@ class Api:
             access=Access(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,
+            forget=lambda wanted: 0,
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
             intake=self.intake,
+            resending=self.intake,
             policies_changed=self._changed,
         )
         return create_app(self.services)

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakebed.api.requests import services
-from lakebed.ports import LastValue, Series
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Forgetting, LastValue, Series
 
 from .conftest import ADMIN, EVE, ROOMS, Api, Open, problem
 
@@ -338,6 +337,5 @@ def test_a_wrong_request_deletes_nothing(api: Api, params: dict[str, str], where
     problem(api.ask("DELETE", RECORDS, token=ADMIN, params=params), 400, where)
 
 
-def test_deleting_is_for_admins_and_for_processes_with_a_keeper(api: Api) -> None:
+def test_deleting_is_for_admins(api: Api) -> None:
     problem(api.ask("DELETE", RECORDS, params={"topic": "a"}), 403)
-    problem(api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "a"}), 404)

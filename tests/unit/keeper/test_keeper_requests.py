@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import StoreUnavailable, Unavailable
+from lakebed.errors import Unavailable
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.keeper import keeper as keepers
+from lakebed.keeper.forgetting import ask
 from lakebed.keeper.keeper import Keeper
 from lakebed.messages import BatchBuilder, Channel
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Forgetting
 from lakebed.settings import Settings
 from lakebed.times import now
 
@@ -31,6 +31,10 @@ class Running:
         self.keeper = Keeper(
             self.journal, self.series, self.catalog, Settings(), self.failed.append
         )
+
+    def forget(self, patience: float = 30.0) -> tuple[dict[int, int], int]:
+        wake = self.keeper.forgets_asked
+        return ask(self.catalog, self.journal, ALL, wake=wake, patience=patience)
 
     def send(self, *payloads: bytes) -> None:
         builder = BatchBuilder()
@@ -54,7 +58,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_all_that_was_sent_before_the_request_is_covered(running: Running) -> None:
     for number in range(20):
         running.send(b"%d" % number)
-    places, last = running.keeper.forget(ALL)
+    places, last = running.forget()
     assert (places, last) == ({0: 20}, 1)
     assert len(running.series.kept()) == 20  # written: the caller deletes all of them below 20
     saved = {part.offset for part in running.catalog.checkpoints("keeper")[0]}
@@ -65,20 +69,20 @@ def test_behind_a_gap_at_the_end_of_the_journal_policies_and_requests_come_into_
     running: Running,
 ) -> None:
     running.send(b"1")
-    running.keeper.forget(ALL)
+    running.forget()
     running.keeper.stop(10)
     # a salvage leaves offsets out: the journal's end lies behind every message that is left
     running.journal.close()
     running.journal = SqliteJournal(running.path, begin=2**40)
     running.series.rows.clear()
-    again = Keeper(
+    again = running.keeper = Keeper(
         running.journal, running.series, running.catalog, Settings(), running.failed.append
     )
     again.start()
     running.catalog.put_policies("anna", [{**ARCHIVE, "name": "more"}])
     again.policies_changed()
     running.send(b"2")
-    assert again.forget(ALL)[0] == {0: 2**40 + 1}
+    assert running.forget()[0] == {0: 2**40 + 1}
     again.stop(10)
     assert {row["policy"] for _, row in running.series.rows} == {"all", "more"}
 
@@ -86,8 +90,8 @@ def test_behind_a_gap_at_the_end_of_the_journal_policies_and_requests_come_into_
 def test_requests_may_come_at_once_and_again(running: Running) -> None:
     running.send(b"1")
     found: list[int] = []
-    ask = lambda: found.append(running.keeper.forget(ALL)[1])  # noqa: E731
-    threads = [threading.Thread(target=ask) for _ in range(5)]
+    forget = lambda: found.append(running.forget()[1])  # noqa: E731
+    threads = [threading.Thread(target=forget) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -96,41 +100,35 @@ def test_requests_may_come_at_once_and_again(running: Running) -> None:
 
 
 def test_a_keeper_that_cannot_keep_up_says_so_and_deletes_nothing(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running,
 ) -> None:
-    monkeypatch.setattr(keepers, "_FORGET", 0.3)
     running.series.away = True
     running.send(b"1")
     for _ in range(2):  # it waits for the store within the first; the second finds it waiting
         with pytest.raises(Unavailable):
-            running.keeper.forget(ALL)
+            running.forget(0.3)
     running.series.away = False
-    monkeypatch.undo()
     running.send(b"2")
-    assert running.keeper.forget(ALL)[0] == {0: 2}
+    assert running.forget()[0] == {0: 2}
     assert len(running.series.kept()) == 2
 
 
-def test_a_keeper_that_stops_says_so(tmp_path: Path) -> None:
+def test_who_waits_for_a_keeper_gives_up_when_the_process_stops(tmp_path: Path) -> None:
     made = Running(tmp_path)
-    made.catalog.put_policies("anna", [ARCHIVE])
-    made.keeper.start()
-    made.keeper.policies_changed()
-    made.series.away = True
-    made.send(b"1")
-    errors: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            made.keeper.forget(ALL)
-        except Exception as error:
-            errors.append(error)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    made.keeper.stop(1)
-    asking.join()
+    with pytest.raises(Unavailable, match="stopping"):
+        ask(made.catalog, made.journal, ALL, stopping=lambda: True)
+    assert made.catalog.forget_orders() == []
     made.journal.close()
     made.catalog.close()
-    assert [type(error) for error in errors] == [Unavailable]
-    assert not isinstance(errors[0], StoreUnavailable)
+
+
+def test_an_order_given_while_no_keeper_ran_is_followed_by_the_next(tmp_path: Path) -> None:
+    made = Running(tmp_path)
+    made.catalog.put_policies("anna", [ARCHIVE, LAST])
+    made.send(b"1", b"2")
+    made.keeper.start()
+    assert made.forget() == ({0: 2}, 1)
+    made.keeper.stop(10)
+    made.journal.close()
+    made.catalog.close()
+    assert made.failed == []

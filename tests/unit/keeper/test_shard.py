@@ -22,8 +22,7 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.messages import BatchBuilder, Channel
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Checkpoint, Health
-from lakebed.series.forgetting import Forgetting
+from lakebed.ports import Checkpoint, Forgetting, Health
 from lakebed.settings import DeadLetters, Settings
 from lakebed.times import HOUR, MINUTE, SECOND
 

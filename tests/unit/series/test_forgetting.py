@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lakebed.ports import Series
-from lakebed.series.forgetting import Forgetting, forget
+from lakebed.ports import Forgetting, Series
+from lakebed.series.forgetting import forget
 from lakebed.series.reading.conditions import source
 from lakebed.times import SECOND
 

@@ -23,7 +23,7 @@ from lakebed.times import Micros
 log = structlog.get_logger(__name__)
 
 _LOOK = 0.2  # seconds between two looks at whether to stop
-_STOP = 5.0  # seconds a close waits for what is under way
+_STOP = 2.0  # seconds a close waits for what is under way: the whole stop has ten
 
 
 class Sending:

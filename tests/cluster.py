@@ -1,0 +1,93 @@
+"""Lakebed in several processes over real servers: Kafka, PostgreSQL, chDB behind HTTP."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+from tests.servers import clickhouse, kafka, postgres
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What a cluster stands on; `postgres_url` is an empty place of its own."""
+
+    kafka: kafka.KafkaServer
+    postgres: postgres.PostgresServer
+    clickhouse: clickhouse.ClickHouseServer
+    postgres_url: str
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """All three, started; skips at a desk where one of them is missing, fails in CI."""
+    programs = postgres.find_programs()
+    missing = kafka.missing() or ("" if programs else "PostgreSQL (Debian: postgresql)")
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} is missing")
+    if missing or programs is None:
+        pytest.skip(f"{missing} is missing")
+    with ExitStack() as stack:
+        database = stack.enter_context(postgres.running(programs))
+        yield Servers(
+            stack.enter_context(kafka.running()),
+            database,
+            stack.enter_context(clickhouse.running()),
+            database.create_schema(),
+        )
+
+
+class Member(Server):
+    """One process of a cluster."""
+
+    def __init__(self, role: str, home: Path, settings: Mapping[str, str]) -> None:
+        super().__init__(home, settings)
+        self.command = ("serve", "--role", role)
+
+    @property
+    def token(self) -> str:
+        return self.environment["LAKEBED__API__ADMIN_TOKEN"]
+
+
+class Cluster:
+    """Processes over one set of stores.
+
+    Args:
+        parameters: more of the journal's URL.
+    """
+
+    def __init__(self, folder: Path, on: Servers, parameters: str = "") -> None:
+        self._folder = folder
+        self._members: list[Member] = []
+        topic = f"journal-{secrets.token_hex(4)}"
+        self.settings = {
+            "JOURNAL__URL": f"kafka://{on.kafka.address}/{topic}?partitions=4{parameters}",
+            "CATALOG__URL": on.postgres_url,
+            "SERIES__URL": on.clickhouse.url,
+            "API__ADMIN_TOKEN": secrets.token_hex(32),
+        }
+
+    def member(self, role: str) -> Member:
+        """One more process, not started yet."""
+        home = self._folder / f"{role}-{len(self._members)}"
+        made = Member(role, home, self.settings)
+        self._members.append(made)
+        return made
+
+    def start(self, *roles: str) -> list[Member]:
+        """Start one process for each, all at the same time."""
+        members = [self.member(role) for role in roles]
+        for member in members:
+            member.spawn()
+        for member in members:
+            member.wait_ready()
+        return members
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
