@@ -51,6 +51,7 @@ $(UV): tools/bootstrap
 lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
 	$(UV) pip compile -q --universal --python-version 3.11 --group dev --generate-hashes \
 	    --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	deploy/image/lock $(UV)
 
 clean:
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

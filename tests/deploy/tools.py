@@ -22,10 +22,9 @@ def find(name: str, package: str) -> str:
 
 
 def run(*command: str | Path, folder: Path | None = None) -> str:
-    """What it said; fails where it fails."""
+    """Its output; fails with all it said where it fails."""
     done = subprocess.run(
         command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    return said
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
