@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: up test soak nightly check fix bench lock clean install
+.PHONY: up test soak nightly check deploy-check fix bench lock clean install
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
@@ -26,6 +26,9 @@ check: install         ## what the machine can say about the code without runnin
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+
+deploy-check: install  ## all of deploy/ by the programs that will read it; fetches and builds some of them
+	deploy/check
 
 fix: install           ## let ruff mend what it can
 	$(RUN)/ruff check --fix .
