@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: up test soak nightly check fix bench lock clean install
+.PHONY: up test soak nightly check deploy-check fix bench lock clean install
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
@@ -26,6 +26,9 @@ check: install         ## what the machine can say about the code without runnin
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+
+deploy-check: install  ## all of deploy/ by the programs that will read it; fetches and builds some of them
+	deploy/check
 
 fix: install           ## let ruff mend what it can
 	$(RUN)/ruff check --fix .
@@ -51,6 +54,7 @@ $(UV): tools/bootstrap
 lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
 	$(UV) pip compile -q --universal --python-version 3.11 --group dev --generate-hashes \
 	    --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	deploy/image/lock $(UV)
 
 clean:
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

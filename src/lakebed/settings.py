@@ -5,6 +5,7 @@ Unknown keys are errors. Paths may be relative: they count from the home directo
 
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -72,6 +73,11 @@ def _address(value: object) -> object:
     if int(value.rpartition(":")[2]) > 65535:
         raise ValueError("a port is at most 65535")
     return value
+
+
+def _hosted(value: str) -> str:
+    """Many gateways share one file, but a broker throws out the elder of two that have one name."""
+    return value.replace("{host}", socket.gethostname())
 
 
 Duration = Annotated[Micros, BeforeValidator(_duration), Field(ge=0)]
@@ -179,7 +185,10 @@ class MqttSource(Section):
         min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
     )
     owner: str = Field("admin", description="owner of what comes in")
-    client_id: str | None = Field(None, description="default `lakebed-NAME`; keep it stable")
+    client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
+        None,
+        description="default `lakebed-NAME`; keep it stable; `{host}` is the machine's name",
+    )
     qos: Literal[0, 1, 2] = Field(1, description="QoS of the subscriptions")
     version: Literal["3.1.1", "5"] = Field("5", description="protocol version")
     session_expiry: Duration = Field(

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,14 @@ def test_files_named_by_a_relative_path_lie_in_the_home(tmp_path: Path) -> None:
     assert settings.mqtt.tls_key == Path("/etc/key.pem")
     assert settings.sources[0].ca_file == tmp_path / "home" / "ca.pem"
     assert settings.mqtt.tls_certificate is None
+
+
+def test_a_client_identifier_may_name_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "gateway-1")
+    text = "[[sources]]\nname = 'hall'\nurl = 'mqtt://b'\ntopics = ['#']\nclient_id = 'lb-{host}'\n"
+    assert load(written(tmp_path, text), {}).sources[0].client_id == "lb-gateway-1"
 
 
 def test_in_code_a_duration_is_microseconds() -> None:

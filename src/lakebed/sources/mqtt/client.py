@@ -127,6 +127,7 @@ class MqttClient:
             )
         detail = {
             "broker": f"{self._host}:{self._port}",
+            "joined": self._connected and not refused,  # told in figures too, where `ok` hides it
             "connects": self.stats.connections,
             "received": sum(self.stats.publishes),
         }

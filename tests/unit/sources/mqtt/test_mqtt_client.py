@@ -83,8 +83,10 @@ def test_a_broker_that_restarts_is_joined_again(run, joined, send, wait_until, b
         await wait_until(lambda: len(source.intake.messages) == 5)
         broker.stop()
         await wait_until(lambda: not source.client.health().ok)
+        assert source.client.health().detail["joined"] is False
         broker.start()
         await wait_until(lambda: source.client.health().ok)
+        assert source.client.health().detail["joined"] is True
         await send(broker.port, numbered("b", 5))
         await wait_until(lambda: source.intake.seen[-1] == ("t/b", b"4"))
         await source.stop()

@@ -1,0 +1,192 @@
+"""Writes lakebed.json, the dashboard that Grafana loads: `python deploy/grafana/dashboard.py`.
+
+Totals of the whole instance are told by every process of role api, all the same: `max`, not `sum`.
+What a process counts for itself is summed, or shown for each.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders.common import ReduceDataOptions, StackingConfig
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueTextMode, StackingMode
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    Threshold,
+    ThresholdsMode,
+)
+
+SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")
+FILE = Path(__file__).with_name("lakebed.json")
+_ROW = 24  # columns that Grafana divides a row into
+_CHOSEN = '{instance=~"$instance"}'
+
+
+def build() -> str:
+    """The dashboard as Grafana's JSON."""
+    board = (
+        dashboard.Dashboard("Lakebed")
+        .uid("lakebed")
+        .tags(["lakebed"])
+        .description("What comes in, what becomes of it, and how the parts are.")
+        .refresh("30s")
+        .time("now-3h", "now")
+        .timezone("browser")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .with_variable(
+            dashboard.DatasourceVariable("source").label("Prometheus").type("prometheus")
+        )
+        .with_variable(
+            dashboard.QueryVariable("instance")
+            .label("Process")
+            .datasource(SOURCE)
+            .query("label_values(lakebed_ready, instance)")
+            .multi(True)
+            .include_all(True)
+            .all_value(".*")
+        )
+    )
+    _now(board)
+    _messages(board)
+    _mqtt(board)
+    _parts(board)
+    return JSONEncoder(sort_keys=True, indent=1).encode(board.build()) + "\n"
+
+
+def _now(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Now"))
+    for title, expression, unit, steps in (
+        ("Messages", "sum(max by (outcome) (rate(lakebed_messages_total[5m])))",
+         units.CountsPerSecond, ()),
+        ("Payload", "max(rate(lakebed_payload_bytes_total[5m]))", units.BytesPerSecondIEC, ()),
+        ("In flight", "max(lakebed_in_flight)", units.Short, ((1e5, "orange"), (1e6, "red"))),
+        ("Topics", "max(lakebed_topics)", units.Short, ()),
+        ("Parts that do not work", 'count(lakebed_ready == 0) or vector(0)',
+         units.Short, ((1, "red"),)),
+        ("Dead letters in a day",
+         'max(increase(lakebed_messages_total{outcome="dead_letter"}[1d])) or vector(0)',
+         units.Short, ((1, "orange"),)),
+    ):  # fmt: skip
+        board.with_panel(_figure(title, expression, unit, steps))
+
+
+def _messages(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Messages, of the whole instance"))
+    board.with_panel(
+        _curves(
+            "What becomes of messages",
+            "A message counts once: kept if any policy took it in.",
+            {"{{outcome}}": "max by (outcome) (rate(lakebed_messages_total[$__rate_interval]))"},
+            units.CountsPerSecond,
+        )
+        .fill_opacity(30)
+        .stacking(StackingConfig().mode(StackingMode.NORMAL))
+    )
+    board.with_panel(
+        _curves(
+            "In flight",
+            "Durable and not worked through yet. It should return to 0; while it grows, the keepers"
+            " are slower than the senders.",
+            {
+                "in flight": "max(lakebed_in_flight)",
+                "partition {{partition}}": "max by (partition) (lakebed_keeper_lag_messages)",
+            },
+            units.Short,
+        )
+    )
+
+
+def _mqtt(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("MQTT endpoints"))
+    for title, text, label, metric in (
+        ("Received, by QoS", "", "qos", "lakebed_mqtt_publishes_total"),
+        ("Not taken, by reason", "Messages and connections refused.", "reason",
+         "lakebed_mqtt_refused_total"),
+        ("Connections ended, by reason", "", "reason", "lakebed_mqtt_disconnects_total"),
+        ("Events", "Connections opened, wills published, QoS 2 messages resent.", "event",
+         "lakebed_mqtt_events_total"),
+        ("Live feed", "Messages delivered to subscribers, and dropped for slow ones.", "outcome",
+         "lakebed_mqtt_feed_total"),
+    ):  # fmt: skip
+        rate = f"sum by ({label}) (rate({metric}{_CHOSEN}[$__rate_interval]))"
+        board.with_panel(_curves(title, text, {f"{{{{{label}}}}}": rate}, units.CountsPerSecond, 8))
+
+
+def _parts(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Parts, of each process"))
+    board.with_panel(
+        _curves(
+            "Ready",
+            "1 while a part does its work. /readyz says why not.",
+            {"{{instance}} {{part}}": f"lakebed_ready{_CHOSEN}"},
+            units.Short,
+            8,
+        )
+        .min(0)
+        .max(1)
+    )
+    for title, text, part, figure, unit in (
+        ("Journal on disk", "The embedded one; of Kafka's ask Kafka.", "journal", "used",
+         units.BytesIEC),
+        ("Oldest message held", "", "journal", "oldest", units.Seconds),
+        ("Journal records damaged", "Accepted, and not readable any more.", "journal", "damaged",
+         units.Short),
+        ("Journal records in Kafka", "", "journal", "records", units.Short),
+        ("Waiting for the journal", "Taken from senders and not acknowledged yet.", "intake",
+         "pending", units.Short),
+        ("Series: time of a question", "", "series", "query_ms", units.Milliseconds),
+        ("Catalog", "", "catalog", "bytes", units.BytesIEC),
+    ):  # fmt: skip
+        shown = f'lakebed_part{{instance=~"$instance",part="{part}",figure="{figure}"}}'
+        board.with_panel(_curves(title, text, {"{{instance}}": shown}, unit, 8))
+    rows = 'rate(lakebed_part{instance=~"$instance",part="keeper",figure="rows_written"}[5m])'
+    board.with_panel(
+        _curves("Rows written", "By the keepers.", {"{{instance}}": rows}, units.CountsPerSecond, 8)
+    )
+
+
+def _figure(
+    title: str, expression: str, unit: str, steps: Sequence[tuple[float, str]]
+) -> stat.Panel:
+    """One number, in the colour of the highest of `steps` that it has reached."""
+    colours = [Threshold(value=None, color="green"), *(Threshold(v, c) for v, c in steps)]
+    return (
+        stat.Panel()
+        .title(title)
+        .datasource(SOURCE)
+        .unit(unit)
+        .span(_ROW // 6)
+        .height(4)
+        .color_mode(BigValueColorMode.VALUE)
+        .text_mode(BigValueTextMode.VALUE)
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(colours))
+        .with_target(prometheus.Dataquery().expr(expression).instant().ref_id("A"))
+    )
+
+
+def _curves(
+    title: str, text: str, expressions: dict[str, str], unit: str, span: int = _ROW // 2
+) -> timeseries.Panel:
+    """Curves over time; `expressions` by the legend of what they give."""
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(text)
+        .datasource(SOURCE)
+        .unit(unit)
+        .min(0)
+        .span(span)
+        .height(8)
+    )
+    for place, (legend, expression) in enumerate(expressions.items()):
+        query = prometheus.Dataquery().expr(expression).range().legend_format(legend)
+        panel.with_target(query.ref_id(chr(ord("A") + place)))
+    return panel
+
+
+if __name__ == "__main__":
+    FILE.write_text(build())

@@ -1,0 +1,137 @@
+"""Alerts and the dashboard ask for metrics that there are, in expressions that Prometheus reads."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.deploy.tools import DEPLOY, find, run
+from tests.server import Server
+
+RULES = DEPLOY / "prometheus" / "lakebed.rules.yml"
+DASHBOARD = DEPLOY / "grafana" / "lakebed.json"
+FOREIGN = {"up", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
+"""Of Prometheus itself and of its node_exporter."""
+
+ELSEWHERE = {("journal", "records"), ("source .*", "joined")}
+"""Figures that need a Kafka or a broker to be there: `KafkaJournal.health`, `MqttClient.health`."""
+
+_SELECTOR = re.compile(r"\b(?:lakebed|node|up)(?:_[a-z_0-9]+)?\b(?!:)(?:\{[^}]*\})?")
+_FIGURE = re.compile(r'part=~?"([\w .*]+)",figure="(\w+)"')
+
+
+class Exported(NamedTuple):
+    """What a running server tells: names of metrics, and the figures of its parts."""
+
+    names: set[str]
+    figures: set[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    with Server(tmp_path_factory.mktemp("deploy") / "home") as server:
+        server.send("plant/1", b"21.5")
+        text = httpx.get(f"{server.url}/metrics").text
+    families = list(text_string_to_metric_families(text))
+    # a family that counts something nobody has met yet has no samples, but a name
+    names = {f.name + ("_total" if f.type == "counter" else "") for f in families}
+    labels = [s.labels for f in families if f.name == "lakebed_part" for s in f.samples]
+    return Exported(names, {(found["part"], found["figure"]) for found in labels})
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [r for g in yaml.safe_load(RULES.read_text())["groups"] for r in g["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    return [p for p in json.loads(DASHBOARD.read_text())["panels"] if p["type"] != "row"]
+
+
+def expressions() -> list[str]:
+    shown = [target["expr"] for panel in panels() for target in panel["targets"]]
+    return [rule["expr"] for rule in alerts()] + shown
+
+
+def names(expression: str) -> set[str]:
+    return {found.partition("{")[0] for found in _SELECTOR.findall(expression)}
+
+
+def test_every_metric_that_is_asked_for_is_exported(exported: Exported) -> None:
+    asked = {name for expression in expressions() for name in names(expression)}
+    assert {"lakebed_ready", "lakebed_in_flight", "lakebed_messages_total"} <= asked
+    assert asked - FOREIGN <= exported.names
+
+
+def test_every_figure_that_is_asked_for_is_exported(exported: Exported) -> None:
+    asked = {found for expression in expressions() for found in _FIGURE.findall(expression)}
+    assert ("journal", "used") in asked
+    assert asked >= ELSEWHERE
+    assert asked - ELSEWHERE <= exported.figures
+
+
+def test_the_lag_that_keepers_are_scaled_by_is_exported(exported: Exported) -> None:
+    template = DEPLOY / "helm" / "lakebed" / "templates" / "keeper-autoscaling.yaml"
+    query = re.search(r"query: sum\((\w+)", template.read_text())
+    external = re.search(r"name: (lakebed_\w+)", template.read_text())
+    assert query is not None
+    assert external is not None
+    assert {query[1], external[1]} <= exported.names
+
+
+def test_prometheus_accepts_its_configuration_and_the_rules() -> None:
+    promtool = find("promtool", "prometheus")
+    folder = DEPLOY / "prometheus"
+    assert "SUCCESS" in run(promtool, "check", "config", "prometheus.yml", folder=folder)
+
+
+def test_each_alert_tells_when_it_must_and_not_when_it_must_not() -> None:
+    promtool = find("promtool", "prometheus")
+    run(promtool, "test", "rules", "lakebed.rules_test.yml", folder=DEPLOY / "prometheus")
+
+
+def test_no_alert_is_without_a_test() -> None:
+    tests = yaml.safe_load((RULES.parent / "lakebed.rules_test.yml").read_text())["tests"]
+    asked = [case for test in tests for case in test.get("alert_rule_test", [])]
+    quiet = {case["alertname"] for case in asked if not case.get("exp_alerts")}
+    told = {case["alertname"] for case in asked if case.get("exp_alerts")}
+    named = {rule["alert"] for rule in alerts() if "alert" in rule}
+    assert quiet == told == named
+
+
+def test_prometheus_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    promtool = find("promtool", "prometheus")
+    shown = [target["expr"] for panel in panels() for target in panel["targets"]]
+    assert len(shown) > 10
+    plain = [e.replace("$__rate_interval", "5m").replace("$instance", ".*") for e in shown]
+    rules = [{"record": f"panel:{place}", "expr": e} for place, e in enumerate(plain)]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    run(promtool, "check", "rules", "--lint=none", file)
+
+
+def test_the_dashboard_is_what_its_program_writes() -> None:
+    spec = importlib.util.spec_from_file_location("dashboard", DASHBOARD.with_name("dashboard.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    assert program.build() == DASHBOARD.read_text()
+
+
+def test_panels_of_the_dashboard_do_not_cover_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]):
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
