@@ -51,6 +51,11 @@ class ClickHouseServer:
                 raise RuntimeError(f"it did not start: {self._log.read_text()[-2000:]}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """As by its operator: what it has accepted is answered first."""
         self._end(signal.SIGTERM)

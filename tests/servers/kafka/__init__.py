@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -122,6 +123,13 @@ class KafkaServer:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError(f"Kafka did not start: {self._log.read_text()[-2000:]}")
             time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        """Of the broker, not of the shell around it."""
+        assert self._process is not None
+        family = psutil.Process(self._process.pid).children()
+        return next(child.pid for child in family if child.name() == "java")
 
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""
