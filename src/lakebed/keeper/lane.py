@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lakebed.keeper.kinds import KINDS
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.stretch import Stretch
+from lakebed.messages import Codes
 from lakebed.policies.pipeline import Pipeline
 from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint
@@ -85,6 +86,12 @@ class Lane:
     def forget(self, gone: Forgotten) -> None:
         self._pipeline.forget(gone.channels, gone.start, gone.end)
         self._kind.forget(gone)
+        self.changed = True
+
+    def renumber(self, codes: Codes) -> None:
+        """Channels have other small ints from here on; -1: not ours any more."""
+        self._pipeline.renumber(codes)
+        self._kind.renumber(codes)
         self.changed = True
 
     def checkpoint(self) -> Checkpoint:

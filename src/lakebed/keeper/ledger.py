@@ -107,6 +107,17 @@ class Ledger:
         """int64[channels], how many messages of each channel ended so."""
         return self._column(outcome)[: len(self.channels)]
 
+    def take(self, codes: Ints) -> "Ledger":
+        """The channels at `codes` with their counters, numbered in that order; no policies."""
+        taken = Ledger()
+        taken.identify([self.channels[code] for code in codes.tolist()])
+        for outcome in self._counts:
+            taken._column(outcome)[: len(codes)] = self.by_channel(outcome)[codes]
+        taken._bytes[: len(codes)] = self.sizes[codes]
+        taken._first[: len(codes)] = self.first_seen[codes]
+        taken._last[: len(codes)] = self.last_seen[codes]
+        return taken
+
     @property
     def outcomes(self) -> Ints:
         """int64[channels, CODES]."""

@@ -27,6 +27,7 @@ from lakebed.times import Micros
 PART = "once"
 """The part of a checkpoint with what is here; segments of ids are parts named `once:NUMBER`."""
 
+_NOTED = 2**16  # keys in one segment of those that were noted elsewhere
 _LOOK = 1000
 """Segments that expire are looked for once in so many judgements."""
 
@@ -144,6 +145,19 @@ class Once:
         ]
         dropped = [_name(number) for number in sorted(self._ids.gone())]
         return [Checkpoint(PART, self.offset, state), *segments], dropped
+
+    def note(self, keys: Sequence[bytes], at: Ints) -> None:
+        """Know keys that were noted elsewhere, each once, at int64[n] microseconds."""
+        self._used = self._used or bool(keys)
+        is_id = np.array([key.startswith(ID_KEY) for key in keys], np.bool_)
+        places = np.flatnonzero(is_id)
+        for start in range(0, len(places), _NOTED):
+            chosen = places[start : start + _NOTED]
+            high, low = digests([keys[i] for i in chosen.tolist()])
+            self._ids.add(high, low, at[chosen])
+        for i in np.flatnonzero(~is_id).tolist():
+            self._held[keys[i]] = int(at[i])
+        self._newest = max(self._newest, int(at.max(initial=0)))
 
     def saved(self) -> None:
         """The parts are in the catalog."""

@@ -124,6 +124,10 @@ class Pipeline:
         """Let the filters forget what they remember of these channels and times."""
         self._memory.forget(channels, start, end)
 
+    def renumber(self, codes: Codes) -> None:
+        """Channels have other numbers from here on; of those with -1 nothing is remembered."""
+        self._memory.renumber(codes)
+
     def _column(self, payloads: Sequence[bytes], columns: dict[Reading, Column]) -> Column:
         limit = self._policy.filter.max_size
         if limit is None:
@@ -213,6 +217,10 @@ class _Memory:
         for key in self._last.keys() & set(channels):
             if start <= self._last[key][0] < end:
                 del self._last[key]
+
+    def renumber(self, codes: Codes) -> None:
+        moved = [(int(codes[channel]), kept) for channel, kept in self._last.items()]
+        self._last = {code: kept for code, kept in moved if code >= 0}
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self._last) if self.asked else b""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lakebed.keeper.kinds.columns import plain
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.kinds.windows import Groups, Windows
-from lakebed.messages import Ints
+from lakebed.messages import Codes, Ints
 from lakebed.series.schema import AGGREGATE
 from lakebed.series.sketch import bins_of
 from lakebed.times import Micros
@@ -131,6 +131,10 @@ class Aggregate:
 
     def forget(self, gone: Forgotten) -> None:
         self._free(self._windows.begun(gone))
+
+    def renumber(self, codes: Codes) -> None:
+        self._free(self._windows.elsewhere(codes))
+        self._windows.renumber(codes)
 
     def _free(self, slots: set[int]) -> bool:
         if slots:

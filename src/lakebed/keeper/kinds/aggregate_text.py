@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
 from lakebed.keeper.kinds.windows import Windows
+from lakebed.messages import Codes
 from lakebed.series.schema import AGGREGATE_TEXT
 from lakebed.series.sketch import K, hash_text, smallest
 from lakebed.times import Micros
@@ -124,6 +125,10 @@ class AggregateText:
 
     def forget(self, gone: Forgotten) -> None:
         self._free(self._windows.begun(gone))
+
+    def renumber(self, codes: Codes) -> None:
+        self._free(self._windows.elsewhere(codes))
+        self._windows.renumber(codes)
 
     def _free(self, slots: set[int]) -> bool:
         if slots:

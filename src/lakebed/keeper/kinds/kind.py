@@ -126,3 +126,11 @@ class Kind(Protocol):
         Called when nothing waits, right before a snapshot, like `release`.
         """
         ...
+
+    def renumber(self, codes: Codes) -> None:
+        """Channels have other small ints from here on, and some are not ours any more.
+
+        Args:
+            codes: int32[channels], the new one of each; -1: let go of its state.
+        """
+        ...

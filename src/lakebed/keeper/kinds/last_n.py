@@ -12,7 +12,7 @@ import pyarrow as pa
 from lakebed.keeper.kinds.buffer import RowBuffer
 from lakebed.keeper.kinds.columns import plain, record_columns, times
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
-from lakebed.messages import Ints
+from lakebed.messages import Codes, Ints
 from lakebed.series.schema import LAST_N
 from lakebed.times import Micros
 
@@ -85,3 +85,7 @@ class LastN:
         # in the old ring the next record would take the slot of one that still is among the newest
         for channel in gone.channels:
             self._rings.pop(channel, None)
+
+    def renumber(self, codes: Codes) -> None:
+        moved = [(int(codes[channel]), ring) for channel, ring in self._rings.items()]
+        self._rings = {code: ring for code, ring in moved if code >= 0}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
-from lakebed.messages import Ints
+from lakebed.messages import Codes, Ints
 from lakebed.ports import LastValue
 from lakebed.times import Micros
 
@@ -24,6 +24,9 @@ class LastValues:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._every = site.policy.every or 0
+        self._clear()
+
+    def _clear(self) -> None:
         self._time = np.full(0, _NEVER, np.int64)
         self._offset = np.zeros(0, np.int64)
         self._size = np.zeros(0, np.int64)
@@ -101,7 +104,11 @@ class LastValues:
 
     def snapshot(self) -> bytes:
         codes = np.flatnonzero(self._time != _NEVER)
-        columns = [codes, *(column[codes] for column in self._columns())]
+        return self._state(codes, codes)
+
+    def _state(self, codes: Ints, named: Codes | Ints) -> bytes:
+        """What is known of the channels at `codes`, to be restored under the codes `named`."""
+        columns = [named.astype(np.int64), *(column[codes] for column in self._columns())]
         values = [self._values[code] for code in codes.tolist()]
         ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []
         return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids))
@@ -130,6 +137,13 @@ class LastValues:
         for code in codes.tolist():
             self._values[code] = ""
             self._ids.pop(code, None)
+
+    def renumber(self, codes: Codes) -> None:
+        known = np.flatnonzero(self._time != _NEVER)
+        stays = known[codes[known] >= 0]
+        state = self._state(stays, codes[stays])
+        self._clear()
+        self.restore(state)
 
     def _grow(self, needed: int) -> None:
         more = needed - len(self._time)

@@ -5,6 +5,7 @@ import pyarrow as pa
 from lakebed.keeper.kinds.buffer import RowBuffer
 from lakebed.keeper.kinds.columns import expiry, record_columns
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values, Writes
+from lakebed.messages import Codes
 from lakebed.series.schema import ARCHIVE, WINDOW
 from lakebed.times import Micros
 
@@ -52,3 +53,6 @@ class Records:
 
     def forget(self, gone: Forgotten) -> None:
         pass  # what is written is not remembered
+
+    def renumber(self, codes: Codes) -> None:
+        pass

@@ -216,6 +216,20 @@ class Windows:
         used, table = self.slots.used(), self.slots
         return set(used[gone.covers(table["channel"][used], table["start"][used])].tolist())
 
+    def elsewhere(self, codes: Codes) -> set[int]:
+        """Slots of channels that are not ours under their new small ints."""
+        used = self.slots.used()
+        return set(used[codes[self.slots["channel"][used]] < 0].tolist())
+
+    def renumber(self, codes: Codes) -> None:
+        """Once those `elsewhere` are free."""
+        used = self.slots.used()
+        self.slots["channel"][used] = codes[self.slots["channel"][used]]
+        self.slots.where = {
+            (int(codes[channel]), start): slot
+            for (channel, start), slot in self.slots.where.items()
+        }
+
     def snapshot(self, extra: Any) -> bytes:
         state = (self._every, self.site.policy.timezone, self.slots.to_bytes(), extra)
         return msgspec.msgpack.encode(state)
