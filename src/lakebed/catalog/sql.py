@@ -1,6 +1,7 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
-SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlForgets
+SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlForgets,
+                 │        SqlContent
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: what each database must be told)
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from lakebed.catalog.checkpoints import SqlCheckpoints
+from lakebed.catalog.content import SqlContent
 from lakebed.catalog.database import translated
 from lakebed.catalog.dead_letters import SqlDeadLetters
 from lakebed.catalog.engine import engine_for, hold
@@ -36,7 +38,15 @@ _FSYNC = {
 }
 
 
-class SqlCatalog(SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlForgets):
+class SqlCatalog(
+    SqlPolicies,
+    SqlCheckpoints,
+    SqlLastValues,
+    SqlTokens,
+    SqlDeadLetters,
+    SqlForgets,
+    SqlContent,
+):
     """Fulfils `ports.Catalog`. Safe for any number of threads."""
 
     def health(self) -> Health:

@@ -1,6 +1,6 @@
 """The catalog: policies, checkpoints, last values, tokens and dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +238,27 @@ class DeadLetterStore(Protocol):
         ...
 
 
+Rows = list[dict[str, Any]]
+"""Of one table of a catalog, by column."""
+
+
+class ContentStore(Protocol):
+    """A catalog as a whole, to be moved to another database."""
+
+    def content(self) -> Iterator[tuple[str, Rows]]:
+        """Everything, as of one moment, in stretches of one table each; tables that others name
+        come first. Make no other call of the same catalog before it has ended."""
+        ...
+
+    def replace(self, content: Iterable[tuple[str, Rows]]) -> None:
+        """Make this all that is there, in one transaction."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Rows of those tables that an unused catalog has none in."""
+        ...
+
+
 class Catalog(
     PolicyStore,
     CheckpointStore,
@@ -245,6 +266,7 @@ class Catalog(
     TokenStore,
     DeadLetterStore,
     ForgetStore,
+    ContentStore,
     Protocol,
 ):
     """The SQL store. Calls block and may be made from any thread; each is one transaction.
