@@ -1,12 +1,13 @@
 """Keys under which a message is stored once: a table in the journal's own transactions."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from lakebed.times import Micros
 
 _SIZES = (512, 32, 1)  # keys asked for at once: few statements, each prepared once
+_STRETCH = 50_000
 
 
 def unknown(connection: sqlite3.Connection, keys: Sequence[bytes], oldest: Micros) -> list[int]:
@@ -66,6 +67,13 @@ def beginning(connection: sqlite3.Connection, prefix: bytes, oldest: Micros) -> 
         f"SELECT key FROM ids WHERE key >= ? AND at >= ?{bound} ORDER BY key", parameters
     )
     return [key for (key,) in rows]
+
+
+def noted(connection: sqlite3.Connection, oldest: Micros) -> Iterator[list[tuple[bytes, Micros]]]:
+    """All keys noted at `oldest` or later, with when, in stretches."""
+    rows = connection.execute("SELECT key, at FROM ids WHERE at >= ?", (oldest,))
+    while found := rows.fetchmany(_STRETCH):
+        yield found
 
 
 def _above(prefix: bytes) -> bytes | None:

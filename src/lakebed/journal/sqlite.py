@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lakebed.journal.reading import Blocks
 from lakebed.journal.recent import Recent, count_channels, without_keys
 from lakebed.journal.tail import TailConsumer
 from lakebed.journal.writer import Writer, is_malformed
-from lakebed.messages import Batch, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry, Ints
 from lakebed.ports import Consumer, Damage, Health, JournalSnapshot, Place
 from lakebed.times import SECOND, Micros
 
@@ -154,6 +154,14 @@ class SqliteJournal:
         oldest = self._clock() - self._options.id_horizon
         with self._blocks.connection() as connection:
             return identities.beginning(connection, prefix, oldest)
+
+    def remembered(self) -> Iterator[tuple[list[bytes], Ints]]:
+        """See the port `Predecessor`."""
+        oldest = self._clock() - self._options.id_horizon
+        with self._blocks.connection() as connection:
+            for rows in identities.noted(connection, oldest):
+                keys, at = zip(*rows, strict=True)
+                yield list(keys), np.array(at, np.int64)
 
     # --- read -------------------------------------------------------------------------------------
 

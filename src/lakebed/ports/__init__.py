@@ -34,6 +34,8 @@ from lakebed.ports.journal import (
     Journal,
     JournalSnapshot,
     Place,
+    Predecessor,
+    Successor,
 )
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Missing, Part, Series, SeriesSnapshot
@@ -64,8 +66,10 @@ __all__ = [
     "Part",
     "Place",
     "PolicyStore",
+    "Predecessor",
     "Series",
     "SeriesSnapshot",
     "StoredPolicy",
+    "Successor",
     "TokenStore",
 ]

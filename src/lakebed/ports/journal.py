@@ -1,12 +1,12 @@
 """The journal: what is durable, who reads it, and what became unreadable."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from lakebed.messages import Batch, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry, Ints
 from lakebed.ports.health import Health
 from lakebed.times import Micros
 
@@ -160,6 +160,41 @@ class Journal(Protocol):
     def health(self) -> Health: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Predecessor(Protocol):
+    """What a journal can do that another one goes on from: its keys are known one by one."""
+
+    def remembered(self) -> Iterator[tuple[list[bytes], Ints]]:
+        """All keys within the horizon, in stretches, with when each was noted (microseconds).
+
+        Raises:
+            StoreUnavailable: they cannot be read now.
+        """
+        ...
+
+
+@runtime_checkable
+class Successor(Protocol):
+    """What a journal can do that goes on where another one, which is used no more, has ended."""
+
+    def partition_of(self, channel: Channel) -> int: ...
+
+    def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
+        """Let every offset from here on be greater than `end`; returns where partitions begin.
+
+        Called before the first message is appended; again, it changes nothing.
+
+        Args:
+            held: keys of messages stored in the other one that wait to be forgotten. Each reader
+                was told of them; to forget one is told to all of them.
+
+        Raises:
+            StoreUnavailable: nobody knows how far it came: call again.
+            JournalFailed: it was refused.
+        """
+        ...
 
 
 class JournalSnapshot(Protocol):

@@ -21,13 +21,20 @@ import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
 from lakebed import settings, times
-from lakebed.errors import Conflict, JournalFailed, JournalFull, Unavailable, Unsupported
+from lakebed.errors import (
+    Conflict,
+    JournalFailed,
+    JournalFull,
+    StoreUnavailable,
+    Unavailable,
+    Unsupported,
+)
 from lakebed.journal import blocks
 from lakebed.journal.blocks import Damaged
 from lakebed.journal.holds import Holds
 from lakebed.journal.kafka import address, errors, positions, records
 from lakebed.journal.kafka.consumer import GroupConsumer, on_commit
-from lakebed.journal.kafka.keys import HeldKeys
+from lakebed.journal.kafka.keys import EVERYWHERE, HeldKeys
 from lakebed.journal.kafka.producer import Sender, Sending
 from lakebed.journal.kafka.reader import Readers
 from lakebed.journal.kafka.topic import Topic
@@ -39,6 +46,8 @@ from lakebed.times import SECOND, Micros
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 2.0  # seconds an append waits before sources are told to wait
+_ROWS = 1000  # sent at a time when it goes on from another journal,
+_WAIT = 60.0  # each for so many seconds
 _LARGEST = 256 * 2**10
 
 
@@ -142,8 +151,9 @@ class KafkaJournal:
         held: dict[bytes, int] = {}
         forgets: dict[int, list[bytes]] = {}
         if forget:
-            for key, partition in self._keys.partitions(forget).items():
-                forgets.setdefault(partition, []).append(key)
+            for key, place in self._keys.partitions(forget).items():
+                for partition in self._partitions if place == EVERYWHERE else (place,):
+                    forgets.setdefault(partition, []).append(key)
         rows = []
         for partition, part in records.split(batch, self._facts.partitions):
             if part.keys is not None:
@@ -154,7 +164,10 @@ class KafkaJournal:
             rows += self._rows(partition, part, forgets.pop(partition, ()))
         for partition, keys in forgets.items():
             rows += self._rows(partition, records.EMPTY, keys)
-        before = [self._keys.row(key, partition) for key, partition in held.items()]
+        before = [
+            self._keys.row(key, EVERYWHERE if self._keys.is_everywhere(key) else partition)
+            for key, partition in held.items()
+        ]
         after = [self._keys.row(key, None) for key in forget]
         return [step for step in (before, rows, after) if step]
 
@@ -174,6 +187,29 @@ class KafkaJournal:
 
     def known(self, prefix: bytes) -> list[bytes]:
         return self._keys.beginning(prefix)
+
+    # --- going on from another journal ------------------------------------------------------------
+
+    def partition_of(self, channel: Channel) -> int:
+        return records.partition_of(channel, self._facts.partitions)
+
+    def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
+        """See the port `Successor`. Records without messages make Kafka's own offsets large enough:
+        a million of the other journal's are one of them."""
+        first = positions.record_of(end) + 1
+        ends = {p: last for p, (_, last) in self._topic.extent(self._partitions).items()}
+        rows = [self._keys.row(key, EVERYWHERE) for key in held]
+        for partition, last in ends.items():
+            for _ in range(last, first):
+                rows += self._rows(partition, records.EMPTY, ())
+        for start in range(0, len(rows), _ROWS):
+            sending = self._sender.send(rows[start : start + _ROWS], self._clock())
+            try:
+                sending.done.result(_WAIT)
+            except TimeoutError:
+                away = self._sender.away
+                raise StoreUnavailable(f"Kafka has not confirmed what was sent: {away}") from None
+        return {partition: positions.pack(max(first, last)) for partition, last in ends.items()}
 
     # --- read -------------------------------------------------------------------------------------
 

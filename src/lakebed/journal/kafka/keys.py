@@ -21,6 +21,10 @@ from lakebed.times import Micros
 
 log = structlog.get_logger(__name__)
 
+EVERYWHERE = 2**32 - 1
+"""In the place of a partition: of a message that stood in another journal, before this one. Every
+partition was told of its key."""
+
 _PATIENCE = 10.0  # seconds
 _SLICE = 0.2
 _FETCH = 1000
@@ -85,6 +89,11 @@ class HeldKeys:
             self._catch_up()
         with self._changed:
             return {key: self._held[key][0] for key in keys if key in self._held}
+
+    def is_everywhere(self, key: bytes) -> bool:
+        """As far as is known here: of keys that a client may still use, its gateway has asked."""
+        with self._changed:
+            return self._held.get(key, (0, 0))[0] == EVERYWHERE
 
     def expire(self) -> None:
         """Let go of those older than the horizon."""
