@@ -116,10 +116,10 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
         return self.wait()
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = 20) -> int:
         """Until it has ended by itself; returns the exit code."""
         assert self._process is not None
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=seconds)
 
     def __enter__(self) -> "Server":
         return self.start()

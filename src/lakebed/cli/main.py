@@ -16,6 +16,7 @@ from lakebed.cli import (
     forget,
     journal,
     last,
+    migrate,
     policies,
     query,
     send,
@@ -75,6 +76,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "backup": backups.backup,
         "backups": backups.backups,
         "restore": backups.restore,
+        "migrate": migrate.migrate,
     },
     "More": {"simulate": simulate.simulate},
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakebed import times
 from lakebed.errors import Fatal
+from lakebed.migration import mark
 from lakebed.ports import Catalog, Health, Journal, Series
 from lakebed.settings import Settings
 from lakebed.wiring import home as homes
@@ -125,8 +126,10 @@ class Node:
         if self._alone:
             self._stack.callback(os.close, homes.lock(self.settings.home))
             homes.check_whole(self.settings.home)
+        mark.check_here(self.settings)
         catalog = await asyncio.to_thread(stores.open_catalog, self.settings)
         self._stack.callback(catalog.close)
+        await asyncio.to_thread(mark.check_finished, catalog)
         series, lost = await self._open_series(catalog)
         journal = await asyncio.to_thread(self._open_journal, catalog)
         self._stack.callback(journal.close)

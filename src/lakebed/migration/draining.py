@@ -1,0 +1,92 @@
+"""Lets the keeper of a home that no server runs on finish: nothing unread, nothing unwritten.
+
+What is left then is the state of its lanes at one place. It can be divided and carried elsewhere;
+messages on their way could not.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from lakebed.errors import StoreUnavailable
+from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.keeper import Keeper
+from lakebed.keeper.shard import policy_of, stored_policy
+from lakebed.ports import Catalog, Checkpoint, Journal, Series
+from lakebed.settings import Settings
+
+_LOOK = 0.2  # seconds between two looks at how far it is
+_PATIENCE = 60.0  # seconds that a store may refuse, and that writing may take at the end
+
+
+def drain(
+    settings: Settings,
+    journal: Journal,
+    series: Series,
+    catalog: Catalog,
+    step: Callable[[int], None],
+) -> list[Checkpoint]:
+    """Returns the checkpoints of the journal's one partition, all at its end.
+
+    Args:
+        step: told how many messages are still to be worked off, now and then.
+
+    Raises:
+        StoreUnavailable: a store refuses; nothing is lost, the same may be tried again.
+        Fatal: the keeper failed.
+    """
+    failures: list[BaseException] = []
+    keeper = Keeper(journal, series, catalog, settings, failures.append)
+    keeper.start()
+    try:
+        _wait(keeper, journal, partial(saved, catalog, settings), failures, step)
+        keeper.policies_changed()
+    finally:
+        keeper.stop(_PATIENCE)
+    if failures:
+        raise failures[0]
+    parts = saved(catalog, settings)
+    if not is_drained(journal, parts):
+        raise StoreUnavailable("the keeper could not write all that it had read: try again")
+    return parts
+
+
+def _wait(
+    keeper: Keeper,
+    journal: Journal,
+    look: Callable[[], list[Checkpoint]],
+    failures: list[BaseException],
+    step: Callable[[int], None],
+) -> None:
+    refused_since: float | None = None
+    while not failures:
+        parts = look()
+        counted = _counted(parts)
+        step(journal.distance(0, counted, journal.extent()[0][1]))
+        if parts and not journal.entries(0, counted, 1):
+            return
+        failing = keeper.health().message
+        refused_since = (refused_since or time.monotonic()) if failing else None
+        if refused_since is not None and time.monotonic() - refused_since > _PATIENCE:
+            raise StoreUnavailable(failing)
+        time.sleep(_LOOK)
+
+
+def saved(catalog: Catalog, settings: Settings) -> list[Checkpoint]:
+    """What the keeper has saved, but for policies that cannot be read and so have no lane."""
+    found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
+    return [
+        part
+        for part in found
+        if part.part == ledgers.PART or policy_of(stored_policy(catalog, part.part), settings)
+    ]
+
+
+def is_drained(journal: Journal, parts: list[Checkpoint]) -> bool:
+    """Whether nothing is behind the ledger and every lane stands where it does."""
+    counted = _counted(parts)
+    return not journal.entries(0, counted, 1) and all(part.offset == counted for part in parts)
+
+
+def _counted(parts: list[Checkpoint]) -> int:
+    return next((part.offset for part in parts if part.part == ledgers.PART), 0)

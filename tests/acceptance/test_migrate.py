@@ -1,0 +1,344 @@
+"""An embedded home with a day of data moves to servers, and nobody who asks sees a seam.
+
+A copy of a home that was killed in the middle of its work is moved; the home itself goes on
+embedded beside it and says what every answer must be, before the move and after more messages.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import Cluster, Servers, servers
+from tests.server import Server, eventually
+from tests.servers import clickhouse
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server("kafka"),
+    pytest.mark.server("postgres"),
+    pytest.mark.timeout(600),
+]
+
+STEPS = (
+    "working off", "copying aggregate", "copying archive", "copying last_n", "copying window",
+    "comparing", "preparing the journal", "moving the catalog",
+)  # fmt: skip
+"""What a migration tells that it does, in this order."""
+LIMIT = 120  # seconds a migration may take on a busy machine
+NUMBERS = {"topics": ["plant/+/celsius"], "type": "number"}
+POLICIES: list[dict[str, Any]] = [
+    {"name": "all", "keep": "archive", "buffer": "1h", **NUMBERS},
+    {"name": "day", "keep": "window", "for": "72h", **NUMBERS},
+    {"name": "now", "keep": "last_value", "every": "1s", **NUMBERS},
+    {"name": "few", "keep": "last_n", "count": 7, **NUMBERS},
+    {"name": "quarters", "keep": "aggregate", "every": "15m", **NUMBERS,
+     "functions": ["count", "min", "max", "sum", "avg", "first", "last", "stddev", "p50", "p99"]},
+    {"name": "days", "keep": "aggregate", "every": "24h", "timezone": "Asia/Kathmandu", **NUMBERS},
+    {"name": "thin", "keep": "archive", **NUMBERS, "filter": {"max_rate": "20m", "unique": True}},
+    {"name": "words", "keep": "aggregate", "every": "1h", "topics": ["log/#"], "type": "text",
+     "functions": ["count", "unique", "first", "last", "min", "max", "top"]},
+    {"name": "lines", "keep": "last_n", "count": 20, "topics": ["log/#"], "type": "text"},
+    {"name": "said", "keep": "last_value", "topics": ["log/#"], "type": "text", "every": "1s"},
+    {"name": "documents", "keep": "archive", "topics": ["doc/#"], "type": "json",
+     "filter": {"max_size": "40B"}},
+    {"name": "gone", "keep": "archive", "topics": ["plant/0/celsius"], "type": "number"},
+]  # fmt: skip
+
+
+def day(now: datetime, seed: int, count: int = 4000) -> list[dict[str, Any]]:
+    """Messages of many topics whose event times lie in the day before `now`, mostly in order."""
+    dice = random.Random(seed)
+    lines: list[dict[str, Any]] = []
+    for n in range(count):
+        late = dice.random() < 0.03
+        at = now - timedelta(hours=24) * (1 - n / count) - timedelta(minutes=90 * late)
+        line: dict[str, Any] = {"time": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "id": f"{seed}-{n}"}
+        kind = dice.randrange(10)
+        if kind < 6:
+            line |= {
+                "topic": f"plant/{dice.randrange(12)}/celsius",
+                "value": dice.randrange(300) / 10,
+            }
+        elif kind < 8:
+            line |= {"topic": f"log/{dice.randrange(5)}", "value": f"line {dice.randrange(60)}"}
+        elif kind < 9:
+            text = "x" * dice.randrange(60)
+            line |= {"topic": f"doc/{dice.randrange(3)}", "value": {"text": text}}
+        else:
+            line |= {"topic": f"nobody/{dice.randrange(3)}", "value": n}
+        lines.append(line)
+    return lines
+
+
+# --- what is asked --------------------------------------------------------------------------------
+
+
+def answers(server: Server, *, positions: bool) -> dict[str, Any]:
+    """The answer of every question there is."""
+    found: dict[str, Any] = {}
+    for policy in POLICIES:
+        if policy["keep"] != "last_value":
+            records = server.records("#", policy["name"], limit=1000)
+            found[f"records of {policy['name']}"] = records
+            found[f"newest of {policy['name']}"] = server.records(
+                policy["topics"][0].replace("+", "3").replace("#", "1"),
+                policy["name"],
+                order="desc",
+            )
+    found["last"] = server.get("/api/v1/last", filter="#")["records"]
+    found["flow"] = server.flow()
+    for by in ("topic", "policy"):
+        found[f"flow by {by}"] = server.get("/api/v1/flow", by=by)
+    found["policies"] = server.get("/api/v1/policies")
+    found["tokens"] = server.get("/api/v1/tokens")
+    found["topics"] = server.get("/api/v1/topics")
+    return {name: _plain(answer, positions) for name, answer in found.items()}
+
+
+def _plain(answer: Any, positions: bool) -> Any:
+    """What must be equal: without `complete` of windows that end while the test runs; without
+    `positions` also without what is ordered by them, and sums to 12 digits."""
+    if isinstance(answer, dict):
+        kept = {
+            key: _plain(value, positions)
+            for key, value in answer.items()
+            if positions or key not in ("position", "first_seen", "last_seen")
+        }
+        if "complete" in kept and abs(_moment(kept["end"]) - time.time()) < 1800:
+            del kept["complete"]
+        return kept
+    if isinstance(answer, list):
+        rows = [_plain(value, positions) for value in answer]
+        return rows if positions else sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
+    return float(f"{answer:.12g}") if isinstance(answer, float) else answer
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name, answer in wanted.items():
+        assert found[name] == answer, name
+
+
+# --- the world ------------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """Attributes:
+    original: goes on embedded; it has worked off all that the copy has.
+    home: the copy, with a tail of the journal that nobody has read.
+    now: of the event times.
+    reader: a token of another owner.
+    """
+
+    original: Server
+    home: Path
+    on: Servers
+    now: datetime
+    reader: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("migrate")
+    now = datetime.now(UTC) - timedelta(minutes=5)
+    original = Server(folder / "original")
+    with servers() as on, original:
+        original.put_policies(POLICIES)
+        lines = day(now, 1)
+        original.send_batch(lines[:2500])
+        original.put_policy(**POLICIES[3] | {"count": 5})
+        original.put_policies([POLICIES[3]])
+        original.request("DELETE", "/api/v1/policies/gone")
+        made = original.request("POST", "/api/v1/tokens", json={"owner": "ann", "name": "one"})
+        original.settle(lambda flow: flow["received"] == 2500)
+        time.sleep(1)  # the deleted policy is not in force any more
+        for start in range(2500, 4000, 250):
+            original.send_batch(lines[start : start + 250])
+        original.kill()
+        shutil.copytree(folder / "original", folder / "copy", symlinks=True)
+        original.start()
+        original.settle(lambda flow: flow["received"] == 4000)
+        original.stop()  # what waits is written: last values, buffers
+        original.start()
+        yield World(original, folder / "copy", on, now, made.json()["token"], folder)
+
+
+@contextmanager
+def target(world: World, name: str) -> Iterator[Path]:
+    """A configuration that names servers without any data; its home is a folder beside it."""
+    with clickhouse.running() as series:
+        config = world.folder / f"{name}.toml"
+        settings = Cluster(world.folder, world.on).settings
+        config.write_text(
+            f'home = "{world.folder / name}"\n'
+            f'journal.url = "{settings["JOURNAL__URL"]}"\n'
+            f'catalog.url = "{world.on.postgres.create_schema()}"\n'
+            f'series.url = "{series.url}"\n'
+        )
+        yield config
+
+
+def copied(world: World, name: str) -> Path:
+    """The home as it is now, in another folder."""
+    world.original.stop()
+    shutil.copytree(world.original.home, world.folder / name, symlinks=True)
+    world.original.start()
+    return world.folder / name
+
+
+def migrate(home: Path, config: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "lakebed.cli.main", "migrate", "--from", str(home)]
+    return subprocess.Popen(
+        [*command, "--to", str(config), "--format", "json"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ,
+    )  # fmt: skip
+
+
+def done(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    with process:
+        output, errors = process.communicate(timeout=LIMIT)
+    return process.returncode, output, errors
+
+
+def kill_at(process: "subprocess.Popen[str]", step: str, wait: float) -> list[str]:
+    """Kill it so many seconds after it began with a step; returns what it had told."""
+    told: list[str] = []
+    reached = threading.Event()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            told.append(line.strip())
+            if line.startswith(step):
+                reached.set()
+        reached.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert reached.wait(LIMIT)
+    time.sleep(wait)
+    process.kill()
+    thread.join()
+    with process:
+        process.wait()
+    return told
+
+
+def served(world: World, config: Path, name: str) -> Server:
+    """Everything in one process, on the servers."""
+    server = Server(world.folder / name)
+    server.command = ("up", "--config", str(config))
+    return server
+
+
+def refused(server: Server) -> str:
+    """What a server says that does not start."""
+    with closing(server):
+        server.spawn()
+        assert server.wait(seconds=60) == 3
+        return server.output
+
+
+# --- the tests ------------------------------------------------------------------------------------
+
+
+def test_a_home_killed_at_its_work_is_moved_by_a_migration_that_is_killed_again_and_again(
+    world: World,
+) -> None:
+    dice = random.Random(os.environ.get("LAKEBED_SEED", "7"))
+    before = answers(world.original, positions=True)
+    with target(world, "cluster") as config:
+        for step in STEPS:
+            told = kill_at(migrate(world.home, config), step, dice.random() * 0.1)
+            assert any(line.startswith(step) for line in told), told
+        code, output, errors = done(migrate(world.home, config))
+        assert code == 0, errors
+        assert json.loads(output)["messages"] == 4000
+        code, output, errors = done(migrate(world.home, config))
+        assert (code, json.loads(output)["already"]) == (0, True), errors
+        assert "has been moved to" in refused(Server(world.home))
+        with served(world, config, "cluster") as cluster:
+            assert_same(answers(cluster, positions=True), before)
+            _send_more(world, cluster)
+            for server in (world.original, cluster):
+                server.stop()
+                server.start()
+            wanted = answers(world.original, positions=False)
+            assert_same(answers(cluster, positions=False), wanted)
+            _check_reader(world, cluster)
+
+
+def _send_more(world: World, cluster: Server) -> None:
+    """To both the same: new messages, ids sent before, late data, equal times, equal values."""
+    more = day(world.now, 2, 600)
+    again = day(world.now, 1)[1000:1500]
+    last = world.original.get("/api/v1/last", filter="plant/#")["records"]
+    ties = [{"topic": r["topic"], "time": r["time"], "value": r["value"] + 1} for r in last]
+    for server in (world.original, cluster):
+        for lines in (ties, more, again):
+            server.send_batch(lines)
+        server.settle(lambda flow: flow["received"] == 4600 + len(ties))
+
+
+def _check_reader(world: World, cluster: Server) -> None:
+    headers = {"Authorization": f"Bearer {world.reader}"}
+    response = cluster.request("GET", "/api/v1/topics", headers=headers)
+    assert response.json()["topics"] == []
+
+
+def test_nothing_is_moved_where_it_would_meet_other_data_or_a_running_server(
+    world: World,
+) -> None:
+    with target(world, "other") as config:
+        code, _, errors = done(migrate(world.original.home, config))
+        assert (code, "another process holds the home" in errors) == (3, True), errors
+        with served(world, config, "other") as other:
+            other.put_policy(**POLICIES[0])
+        code, _, errors = done(migrate(copied(world, "refused"), config))
+        assert (code, "1 policy versions, 1 tokens" in errors) == (5, True), errors
+
+
+def test_half_a_home_is_not_served(world: World) -> None:
+    home = copied(world, "half")
+    with target(world, "half-cluster") as config:
+        told = kill_at(migrate(home, config), "copying", 0)
+        assert not any(line.startswith("moved") for line in told)
+        assert "run `lakebed migrate` again" in refused(served(world, config, "half-cluster"))
+
+
+def test_a_home_that_was_used_after_an_interrupted_migration_is_copied_anew(world: World) -> None:
+    home = copied(world, "used")
+    with target(world, "used-cluster") as config:
+        kill_at(migrate(home, config), "copying archive", 0.1)
+        with Server(home) as source:
+            source.send_batch([{"topic": "plant/3/celsius", "value": 12.5}])
+            deleted = source.request("DELETE", "/api/v1/records", params={"topic": "log/1"})
+            assert deleted.status_code == 200, deleted.text
+            eventually(lambda: source.get("/api/v1/last", topic="plant/3/celsius")["records"])
+            source.settle()
+            source.stop()
+            source.start()
+            wanted = answers(source, positions=True)
+        code, _, errors = done(migrate(home, config))
+        assert code == 0, errors
+        with served(world, config, "used-cluster") as cluster:
+            assert_same(answers(cluster, positions=True), wanted)
