@@ -38,8 +38,10 @@ from confluent_kafka.admin import (  # noqa: E402
     NewTopic,
 )
 
+from lakebed.journal.kafka.address import parse  # noqa: E402
 from lakebed.journal.kafka.consumer import GroupConsumer  # noqa: E402
 from lakebed.journal.kafka.journal import KafkaJournal  # noqa: E402
+from lakebed.journal.kafka.topic import Topic  # noqa: E402
 
 _TOPICS = count()
 _QUICK = "session.timeout.ms=6000&heartbeat.interval.ms=500"
@@ -581,3 +583,15 @@ def test_a_keeper_that_slept_in_a_write_changes_no_answer(cluster: Cluster) -> N
     eventually(lambda: partitions(sleeper) == partitions(heir) == 2)
     cluster.send()
     cluster.assert_exact()
+
+
+def test_a_single_copy_is_synced_also_where_its_maker_was_killed_at_once(
+    kafka_server: KafkaServer,
+) -> None:
+    address = parse(f"kafka://{kafka_server.address}/killed-{next(_TOPICS)}?partitions=1")
+    topic = Topic(address)
+    topic._make(topic.name, 1, topic._settings())  # and then nothing more
+    facts = Topic(address).open(1000)
+    assert (facts.replication, facts.synced, facts.risk) == (1, True, "")
+    topic._leave_syncing()  # what its maker does where the cluster keeps more copies
+    assert not topic.facts().synced

@@ -118,9 +118,9 @@ class Topic:
             if made:
                 self._make(self.name, address.partitions or _PARTITIONS, self._settings())
             facts = self._patiently(self.facts)
-            if made and facts.replication == 1:
-                self._sync_each()
-                facts = replace(facts, synced=True)
+            if made and facts.replication > 1 and facts.synced:
+                self._leave_syncing()
+                facts = replace(facts, synced=False)
         if address.partitions not in (None, facts.partitions):
             raise SettingsError(
                 Problem(
@@ -149,13 +149,17 @@ class Topic:
             "max.message.bytes": str(_LARGEST),
             **_SEGMENT,
         }
+        if replication is None or replication == 1:
+            # a single copy has to be on disk before an ack; whether the cluster's default makes
+            # more is known once it is there, and who made it may be gone by then
+            settings["flush.messages"] = "1"
         if replication is not None and replication > 2:
             settings["min.insync.replicas"] = "2"
         return settings
 
-    def _sync_each(self) -> None:
-        """There is no second copy: an ack has to mean that it is on disk."""
-        entry = ConfigEntry("flush.messages", "1", incremental_operation=AlterConfigOpType.SET)
+    def _leave_syncing(self) -> None:
+        """To the brokers: there are more copies."""
+        entry = ConfigEntry("flush.messages", None, incremental_operation=AlterConfigOpType.DELETE)
         resource = ConfigResource(ResourceType.TOPIC, self.name, incremental_configs=[entry])
         self._admin.incremental_alter_configs([resource])[resource].result(_PATIENCE)
 
