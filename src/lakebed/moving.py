@@ -213,7 +213,7 @@ def _moved(
     for table, found in catalog.content():
         if table == "checkpoints":
             yield table, [row for row in found if row["consumer"] != ledgers.CONSUMER]
-        else:
+        elif table != "forgets":  # who asked for them is gone with the server
             yield table, found
     for partition, own in parts.items():
         yield "checkpoints", [_row(ledgers.CONSUMER, partition, part) for part in own]

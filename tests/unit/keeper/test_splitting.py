@@ -23,9 +23,10 @@ from lakebed.policies.outcomes import CODES
 from lakebed.ports import Checkpoint, Health
 from lakebed.settings import Settings
 from lakebed.sources.keys import id_key, packet_key
-from lakebed.times import MINUTE, SECOND
+from lakebed.times import DAY, MINUTE, SECOND
 
 NOW = 1_790_000_000 * SECOND
+END = NOW + 30 * DAY
 START = 1 << 20
 PARTITIONS = range(3)
 COMMON: dict[str, Any] = {"topics": ["n/#"], "type": "number"}
@@ -118,8 +119,8 @@ class World:
         shard.adopt(self.catalog.revision(), self.catalog.policies(), NOW)
         return shard
 
-    def finish(self, shard: Shard) -> None:
-        at = NOW + 10_000 * SECOND
+    def finish(self, shard: Shard, at: int = NOW) -> None:
+        """Write and save; windows that are open at that time stay in memory."""
         shard.flush(at, final=True)
         shard.checkpoint(at, final=True)
 
@@ -158,13 +159,13 @@ def test_every_policy_goes_on_as_if_there_had_always_been_one_partition(
     one.finish(whole)
     split_into(one, many)
     whole.absorb([Entry(0, 300, after)])
-    one.finish(whole)
+    one.finish(whole, END)
     place = np.array([partition_of(channel) for channel in after.channels])[after.channel]
     for partition in PARTITIONS:
         shard = many.shard(partition)
         assert shard.offset == START
         shard.absorb([Entry(partition, START, after.take(np.flatnonzero(place == partition)))])
-        many.finish(shard)
+        many.finish(shard, END)
     assert many.last() == one.last()
     assert _counts(many) == _counts(one)
     assert many.series.seen() == one.series.seen()
