@@ -15,10 +15,13 @@ from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
+from lakebed.keeper.kinds.kind import Site, Values
+from lakebed.keeper.kinds.last_value import LastValues
 from lakebed.keeper.once import PART, Once
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
 from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports import Checkpoint, Health
 from lakebed.settings import Settings
@@ -227,3 +230,19 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
         verdict = once.judge([Entry(partition, START, builder.build())])
         assert verdict is not None
         assert verdict.tolist() == [False, False, True]
+
+
+def test_values_that_wait_to_be_written_wait_under_their_new_numbers() -> None:
+    policy = parse({"name": "now", "keep": "last_value", "every": "1h", **COMMON}, "anna", 1)
+    topics = ["c", "a"]
+    kind = LastValues(Site(policy, 0, topics))
+    columns = [np.array(column, np.int64) for column in ([NOW] * 3, range(3), [NOW] * 3, [1] * 3)]
+    numbers = np.array([0.5, 1.5, 2.5])
+    channel = np.arange(3, dtype=np.int32)
+    kind.absorb(Values(channel, *columns, numbers, None, ["x", "y", "z"]))
+    kind.renumber(np.array([1, -1, 0], np.int32))
+    written = kind.drain(NOW, 3, final=True).last
+    assert [(v.topic, v.value, v.offset, v.id) for v in written] == [
+        ("c", 2.5, 2, "z"),
+        ("a", 0.5, 0, "x"),
+    ]
