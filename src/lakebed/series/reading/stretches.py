@@ -15,7 +15,7 @@ import pyarrow as pa
 from lakebed.series.reading.question import Question
 from lakebed.times import SECOND, Micros
 
-_HOUR, _DAY = 3_600 * SECOND, 86_400 * SECOND
+_MINUTE, _DAY = 60 * SECOND, 86_400 * SECOND
 _ROW: Micros = 15 * SECOND
 """The distance of rows that the first stretch is made for."""
 _MOST = 3
@@ -82,7 +82,7 @@ def gather(reached: Reach | None, wanted: int, ask: Callable[[Range, int], pa.Ta
 
 def _ranges(reached: Reach, wanted: int) -> Generator[Range, int, None]:
     """Is sent how many rows all ranges so far have brought."""
-    length = min(max(wanted * _ROW, _HOUR), 30 * _DAY)
+    length = min(max(wanted * _ROW, _MINUTE), 30 * _DAY)
     sign = -1 if reached.falling else 1
     before: Micros | None = None
     edge = reached.begin
@@ -94,7 +94,7 @@ def _ranges(reached: Reach, wanted: int) -> Generator[Range, int, None]:
         before = edge
         covered = abs(edge - reached.begin)
         further = (wanted - have) / have * _SPARE if have else _NOTHING_SEEN
-        length = max(int(covered * further), _HOUR)
+        length = max(int(covered * further), _MINUTE)
     yield _between(before, None, reached.falling)
 
 
