@@ -6,10 +6,10 @@ The SQL and the client are the same for both; what is particular to chDB is in `
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from queue import Empty, LifoQueue
 from typing import Any
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, unquote
 
 import clickhouse_connect
 import pyarrow as pa
@@ -36,6 +36,11 @@ _SETTINGS = {
 """Of every session, set once: given with a query, chDB sets and resets them around it, which takes
 ten times as long as a small query."""
 _DELETE = {"mutations_sync": 2}  # wait, on all replicas
+SILENCE = 60.0
+"""Seconds without an answer after which a call is given up; it may be made again."""
+PATIENCE = 3600.0
+"""The same for deletions: they write parts anew, and the server tells nothing meanwhile."""
+_CONNECT = 10.0  # seconds, at most
 
 _LAZY = """
 SELECT name FROM system.tables
@@ -52,10 +57,21 @@ _THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
 
 
 class ClickHouseSeries:
-    """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one."""
+    """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one.
 
-    def __init__(self, connect: Callable[[], Client], name: str) -> None:
-        self._connect = connect
+    Args:
+        connect: opens a session.
+        name: the store's name in messages.
+        patient: opens one that waits long for an answer; None where all wait.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        name: str,
+        patient: Callable[[], Client] | None = None,
+    ) -> None:
+        self._connect, self._patient = connect, patient or connect
         self._idle: LifoQueue[Client] = LifoQueue()
         self._all: list[Client] = []
         self._lock = threading.Lock()
@@ -90,7 +106,7 @@ class ClickHouseSeries:
         return known[1]
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        with self._session(f"delete from {table}") as client:
+        with self._patient_session(f"delete from {table}") as client:
             client.command(
                 f"ALTER TABLE {DATABASE}.{table} DELETE WHERE {where}",
                 parameters=dict(parameters),
@@ -144,26 +160,39 @@ class ClickHouseSeries:
         except Empty:
             client = self._open()
         try:
-            yield client
-        except ClickHouseError as error:
+            with self._translated(doing):
+                yield client
+        except StoreUnavailable:
             # A session that failed may be in any state: the next call opens a fresh one.
             self._discard(client)
-            raise StoreUnavailable(f"{self.name}: cannot {doing}: {_first_line(error)}") from error
-        except OSError as error:
-            self._discard(client)
-            raise StoreUnavailable(f"{self.name}: cannot {doing}: {error}") from error
+            raise
         else:
             self._idle.put(client)
 
-    def _open(self) -> Client:
+    @contextmanager
+    def _patient_session(self, doing: str) -> Iterator[Client]:
+        """One for a single call."""
+        with self._translated(doing), closing(self._opened(self._patient)) as client:
+            yield client
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
         try:
-            client = self._connect()
+            yield
         except (ClickHouseError, OSError) as error:
-            raise StoreUnavailable(f"{self.name}: cannot connect: {_first_line(error)}") from error
-        for name, value in _SETTINGS.items():
-            client.set_client_setting(name, value)
+            raise StoreUnavailable(f"{self.name}: cannot {doing}: {_first_line(error)}") from error
+
+    def _open(self) -> Client:
+        with self._translated("connect"):
+            client = self._opened(self._connect)
         with self._lock:
             self._all.append(client)
+        return client
+
+    def _opened(self, connect: Callable[[], Client]) -> Client:
+        client = connect()
+        for name, value in _SETTINGS.items():
+            client.set_client_setting(name, value)
         return client
 
     def _discard(self, client: Client) -> None:
@@ -184,18 +213,25 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def connect_server(url: SplitResult) -> Callable[[], Client]:
-    """What opens a session to the server at `clickhouse[s]://user:password@host:port`."""
+def connect_server(url: SplitResult, timeout: float = SILENCE) -> Callable[[], Client]:
+    """What opens a session to the server at `clickhouse[s]://user:password@host:port`.
+
+    Args:
+        timeout: seconds without a byte from the server after which a call has failed. A server at
+            work on a long query sends something every 10 seconds, or 5 before the time is over.
+    """
     secure = url.scheme == "clickhouses"
 
     def connect() -> Client:
         return clickhouse_connect.get_client(
             host=url.hostname or "localhost",
             port=url.port or (8443 if secure else 8123),
-            username=url.username or "default",
-            password=url.password or "",
+            username=unquote(url.username or "default"),
+            password=unquote(url.password or ""),
             secure=secure,
             autogenerate_session_id=False,
+            connect_timeout=max(1, int(min(timeout, _CONNECT))),
+            send_receive_timeout=max(1, int(timeout)),
         )
 
     return connect

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lakebed.errors import Problem, SettingsError
-from lakebed.series.clickhouse import ClickHouseSeries, connect_server
+from lakebed.series.clickhouse import PATIENCE, ClickHouseSeries, connect_server
 from lakebed.series.embedded import EmbeddedSeries
 
 
@@ -27,7 +27,11 @@ def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
         series.drop_clones()
     elif re.match(r"clickhouses?://", url):
         parts = urlsplit(url)
-        series = ClickHouseSeries(connect_server(parts), f"ClickHouse at {parts.hostname}")
+        series = ClickHouseSeries(
+            connect_server(parts),
+            f"ClickHouse at {parts.hostname}",
+            patient=connect_server(parts, PATIENCE),
+        )
     else:
         what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
         raise SettingsError(Problem("series.url", what))
