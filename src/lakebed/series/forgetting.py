@@ -36,10 +36,12 @@ def _forget(series: Series, table: Table, wanted: Forgetting, places: Mapping[in
     shown = f"SELECT count() AS n FROM {source(table.name)} WHERE {where}"
     (rows,) = series.query(shown, parameters)["n"].to_pylist()
     if table is LAST_N:
-        # else an older record, which left the ring, would come back into the slot
-        slot = "topic, partition, ring, slot"
+        # Else an older record, which left the ring, would come back into the slot. In a deletion of
+        # its own, which leaves what it asks for as it is: parts are written anew one by one.
+        slot = "policy, topic, partition, ring, slot"
         rings = f"SELECT {slot} FROM {source(table.name)} WHERE {where}"
-        where = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) OR ({where})"
+        older = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) AND NOT ({where})"
+        series.delete(table.name, older, parameters)
     series.delete(table.name, where, parameters)
     return int(rows)
 

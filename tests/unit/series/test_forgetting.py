@@ -91,6 +91,17 @@ def test_a_record_that_had_left_the_ring_does_not_come_back(
     assert left(series, "last_n", owner) == [4, 5]
 
 
+def test_rings_of_other_policies_stay_though_they_began_with_the_same_message(
+    series: Series, insert: Insert, owner: str
+) -> None:
+    for policy in ("p", "q"):
+        slots = [row | {"slot": row["offset"]} for row in raw(range(3), ring=0)]
+        insert("last_n", *slots, owner=owner, policy=policy, topic="a")
+    assert forget(series, Forgetting(owner, "a", "p"), EVERYTHING) == 3
+    assert left(series, "last_n", owner) == [0, 1, 2]
+    assert left(series, "last_n", owner, "policy") == ["q", "q", "q"]
+
+
 @pytest.mark.parametrize("table", ["aggregate", "aggregate_text"])
 def test_windows_go_whole_by_their_start_with_all_their_fragments(
     series: Series, insert: Insert, owner: str, table: str
