@@ -16,14 +16,18 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from lakebed.errors import StoreUnavailable
+from lakebed.errors import StoreUnavailable, Unsupported
 from lakebed.ports import Health, Missing
 from lakebed.series import damaged
-from lakebed.series.schema import TABLES, create
+from lakebed.series.layout import Layout, OneServer
+from lakebed.series.schema import TABLES
 from lakebed.series.snapshot import DROP, ClonedTables, statements
 from lakebed.times import Micros
 
 DATABASE = "lakebed"
+PATIENCE = 3600.0
+"""Seconds a deletion may take: it writes parts anew, and the server tells nothing meanwhile."""
+_CONNECT = 10.0  # seconds, at most
 _SETTINGS = {
     "async_insert": 0,  # the call returns when the part is there
     "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
@@ -35,25 +39,33 @@ _SETTINGS = {
 }
 """Of every session, set once: given with a query, chDB sets and resets them around it, which takes
 ten times as long as a small query."""
-_DELETE = {"mutations_sync": 2}  # wait, on all replicas
-SILENCE = 60.0
-"""Seconds without an answer after which a call is given up; it may be made again."""
-PATIENCE = 3600.0
-"""The same for deletions: they write parts anew, and the server tells nothing meanwhile."""
-_CONNECT = 10.0  # seconds, at most
+_DELETE = {
+    "mutations_sync": 2,  # wait, on all replicas
+    "distributed_ddl_task_timeout": int(PATIENCE),
+}
+_ALONE = OneServer()
 
 _LAZY = """
-SELECT name FROM system.tables
-WHERE database = {database:String} AND engine_full NOT LIKE '%fsync_after_insert = 1%'
+SELECT DISTINCT name FROM {tables}
+WHERE database = {{database:String}} AND engine LIKE '%MergeTree'
+      AND engine_full NOT LIKE '%fsync_after_insert = 1%'
 ORDER BY name
+SETTINGS skip_unavailable_shards = 1
+"""
+_NODES = "one"  # a table that each node has
+_THERE = f"""
+SELECT name, count() AS nodes FROM {{tables}}
+WHERE database = {{{{database:String}}}} OR database = 'system' AND name = '{_NODES}'
+GROUP BY name
+SETTINGS skip_unavailable_shards = 1
 """
 _OLDEST = """
 SELECT if(count() = 0, NULL, toInt64(toUnixTimestamp(toDateTime(min({day}), 'UTC'))) * 1000000)
     AS day
-FROM system.parts WHERE active AND database = {{database:String}} AND table = {{table:String}}
+FROM {parts} WHERE active AND database = {{database:String}} AND table = {{table:String}}
+SETTINGS skip_unavailable_shards = 1
 """
 _OLDEST_FOR = 60.0  # seconds
-_THERE = f"SELECT name FROM system.tables WHERE database = '{DATABASE}'"
 
 
 class ClickHouseSeries:
@@ -63,6 +75,7 @@ class ClickHouseSeries:
         connect: opens a session.
         name: the store's name in messages.
         patient: opens one that waits long for an answer; None where all wait.
+        layout: where the tables are.
     """
 
     def __init__(
@@ -70,8 +83,10 @@ class ClickHouseSeries:
         connect: Callable[[], Client],
         name: str,
         patient: Callable[[], Client] | None = None,
+        layout: Layout = _ALONE,
     ) -> None:
         self._connect, self._patient = connect, patient or connect
+        self._layout = layout
         self._idle: LifoQueue[Client] = LifoQueue()
         self._all: list[Client] = []
         self._lock = threading.Lock()
@@ -83,10 +98,14 @@ class ClickHouseSeries:
 
     def migrate(self) -> None:
         """Create the database and the tables that are missing."""
-        self._missing = self._look()
-        tables = [create(table, DATABASE) for table in TABLES.values()]
-        self._command("create tables", f"CREATE DATABASE IF NOT EXISTS {DATABASE}", *tables)
-        lazy = self.query(_LAZY, {"database": DATABASE})["name"].to_pylist()
+        there = self._tables()
+        self._missing = self._look(there)
+        wanted = self._layout.names(list(TABLES.values()))
+        # A statement for all nodes fails while one is down: none is made that is not needed.
+        if any(there.get(name) != there[_NODES] for name in wanted):
+            made = self._layout.statements(DATABASE, list(TABLES.values()))
+            self._command("create tables", *made)
+        lazy = self._everywhere(_LAZY)["name"].to_pylist()
         self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
     def insert(self, table: str, rows: pa.Table) -> None:
@@ -100,15 +119,16 @@ class ClickHouseSeries:
     def oldest(self, table: str) -> Micros | None:
         known = self._oldest.get(table)
         if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
-            sql = _OLDEST.format(day=TABLES[table].day)
-            found = self.query(sql, {"database": DATABASE, "table": table})["day"][0].as_py()
+            day, parts = TABLES[table].day, self._layout.everywhere("parts")
+            stored = {"database": DATABASE, "table": self._layout.local(table)}
+            found = self.query(_OLDEST.format(day=day, parts=parts), stored)["day"][0].as_py()
             known = self._oldest[table] = time.monotonic(), found
         return known[1]
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         with self._patient_session(f"delete from {table}") as client:
             client.command(
-                f"ALTER TABLE {DATABASE}.{table} DELETE WHERE {where}",
+                f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",
                 parameters=dict(parameters),
                 settings=_DELETE,
             )
@@ -116,14 +136,27 @@ class ClickHouseSeries:
     def missing(self) -> Missing:
         return self._missing
 
-    def _look(self) -> Missing:
+    def _look(self, there: Mapping[str, int]) -> Missing:
         """Before tables are made. Damaged parts are put aside by the store itself on opening."""
-        tables = self.query(_THERE, {})
-        if not len(tables):
+        if set(there) <= {_NODES}:
             return Missing(everything=True)
+        if self._layout.cluster is not None:  # a replica gets its damaged parts from another
+            return Missing(everything=False)
         return damaged.look(self, DATABASE)
 
+    def _tables(self) -> dict[str, int]:
+        """On how many of the nodes that answer a table is."""
+        rows = self._everywhere(_THERE).to_pylist()
+        return {row["name"]: row["nodes"] for row in rows}
+
+    def _everywhere(self, query: str) -> pa.Table:
+        tables = self._layout.everywhere("tables")
+        return self.query(query.format(tables=tables), {"database": DATABASE})
+
     def snapshot(self) -> ClonedTables:
+        if self._layout.cluster is not None:
+            what = "no moment is the same on all nodes of a cluster; use BACKUP ... ON CLUSTER"
+            raise Unsupported(f"{self.name} cannot be backed up by Lakebed: {what}")
         self._command("clone the tables", *statements(DATABASE))
         return ClonedTables(self, self.drop_clones)
 
@@ -191,7 +224,7 @@ class ClickHouseSeries:
 
     def _opened(self, connect: Callable[[], Client]) -> Client:
         client = connect()
-        for name, value in _SETTINGS.items():
+        for name, value in {**_SETTINGS, **self._layout.settings}.items():
             client.set_client_setting(name, value)
         return client
 
@@ -213,7 +246,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def connect_server(url: SplitResult, timeout: float = SILENCE) -> Callable[[], Client]:
+def connect_server(url: SplitResult, timeout: float) -> Callable[[], Client]:
     """What opens a session to the server at `clickhouse[s]://user:password@host:port`.
 
     Args:

@@ -7,13 +7,21 @@ from urllib.parse import urlsplit
 from lakebed.errors import Problem, SettingsError
 from lakebed.series.clickhouse import PATIENCE, ClickHouseSeries, connect_server
 from lakebed.series.embedded import EmbeddedSeries
+from lakebed.series.layout import Cluster, OneServer
+from lakebed.settings import Series as Settings
+from lakebed.times import SECOND
+
+_DEFAULTS = Settings()
 
 
-def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
+def open_series(
+    url: str, home: Path, make: bool = True, settings: Settings = _DEFAULTS
+) -> ClickHouseSeries:
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
 
     Args:
         make: whether to make tables that are missing; without it they are left to be missed.
+        settings: all but its `url` counts.
 
     Raises:
         SettingsError: the URL is none of these.
@@ -21,16 +29,21 @@ def open_series(url: str, home: Path, make: bool = True) -> ClickHouseSeries:
     """
     series: ClickHouseSeries
     if url.startswith("chdb:"):
+        if settings.cluster is not None:
+            what = "chDB is one engine in this process: a cluster needs clickhouse://…"
+            raise SettingsError(Problem("series.cluster", what))
         path = home / url.removeprefix("chdb:").removeprefix("//")
         path.mkdir(parents=True, exist_ok=True)
         series = EmbeddedSeries(path)
         series.drop_clones()
     elif re.match(r"clickhouses?://", url):
         parts = urlsplit(url)
+        timeout = settings.timeout / SECOND
         series = ClickHouseSeries(
-            connect_server(parts),
+            connect_server(parts, timeout),
             f"ClickHouse at {parts.hostname}",
             patient=connect_server(parts, PATIENCE),
+            layout=Cluster(settings.cluster, timeout) if settings.cluster else OneServer(),
         )
     else:
         what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"

@@ -150,14 +150,22 @@ AGGREGATE_TEXT = Table(
 TABLES = {table.name: table for table in (WINDOW, ARCHIVE, LAST_N, AGGREGATE, AGGREGATE_TEXT)}
 
 
-def create(table: Table, database: str) -> str:
-    """The CREATE TABLE statement."""
+def create(table: Table, place: str, path: str | None = None) -> str:
+    """The CREATE TABLE statement.
+
+    Args:
+        place: how it names the table: `database.name`, and what may follow that.
+        path: in ClickHouse Keeper, of a table whose replicas follow each other.
+    """
     columns = ",\n  ".join(f"`{name}` {kind}" for name, kind in table.columns.items())
-    engine = f"ReplacingMergeTree({table.version})" if table.version else "ReplacingMergeTree"
+    arguments = [f"'{path}'", "'{replica}'"] if path else []
+    if table.version:
+        arguments.append(table.version)
+    engine = "ReplicatedReplacingMergeTree" if path else "ReplacingMergeTree"
     key = ", ".join(f"`{name}`" for name in table.key)
     lines = [
-        f"CREATE TABLE IF NOT EXISTS {database}.{table.name} (\n  {columns}\n)",
-        f"ENGINE = {engine}",
+        f"CREATE TABLE IF NOT EXISTS {place} (\n  {columns}\n)",
+        f"ENGINE = {engine}({', '.join(arguments)})",
         f"PARTITION BY {table.partition}",
         f"ORDER BY ({key})",
     ]

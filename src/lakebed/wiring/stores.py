@@ -48,7 +48,7 @@ def _sql_catalog(url: str, settings: Settings) -> Catalog:
 def _clickhouse_series(url: str, settings: Settings, make: bool) -> Series:
     from lakebed.series.opening import open_series
 
-    return open_series(url, settings.home, make)
+    return open_series(url, settings.home, make, settings.series)
 
 
 JOURNALS = {"sqlite": _sqlite_journal, "memory": _memory_journal, "kafka": _kafka_journal}

@@ -21,6 +21,7 @@ from lakebed.ports import Part, Series
 from lakebed.series.clickhouse import ClickHouseSeries
 from lakebed.series.opening import open_series
 from lakebed.series.schema import TABLES
+from lakebed.settings import Series as SeriesSettings
 
 
 @contextmanager
@@ -34,13 +35,22 @@ def _server(folder: Path) -> Iterator[Series]:
         yield open_series(server.url, folder)
 
 
+@contextmanager
+def _cluster(folder: Path) -> Iterator[Series]:
+    with clickhouse.running(cluster="telemetry") as server:
+        yield open_series(server.url, folder, settings=SeriesSettings(cluster="telemetry"))
+
+
 STORES: dict[str, Callable[[Path], AbstractContextManager[Series]]] = {
     "chdb": _chdb,
     "server": _server,
+    "cluster": _cluster,
 }
+snapshotting = pytest.mark.parametrize("series", ["chdb", "server"], indirect=True)
+"""A cluster has no moment that is the same on all of its nodes."""
 
 
-@pytest.fixture(scope="module", params=sorted(STORES))
+@pytest.fixture(scope="module", params=list(STORES))
 def series(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Series]:
@@ -186,6 +196,7 @@ def test_an_unknown_url_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
         open_series("redis://nowhere", tmp_path)
 
 
+@snapshotting
 def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, owner: str) -> None:
     series.insert("archive", records(owner, range(10)))
     snapshot = series.snapshot()
@@ -200,6 +211,7 @@ def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, o
         snapshot.close()
 
 
+@snapshotting
 def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
     series: Series, owner: str
 ) -> None:

@@ -212,6 +212,6 @@ def test_a_deletion_is_repeated_after_the_server_died(
 def test_user_and_password_in_a_url_are_decoded(server: ClickHouseServer) -> None:
     secret = "p@ss:wörd/%"
     url = urlsplit(f"clickhouse://us%40er:{quote(secret, safe='')}@{server.address}")
-    with connect_server(url)() as client:
+    with connect_server(url, timeout=60)() as client:
         scheme, told = client.headers["Authorization"].split()  # type: ignore[attr-defined]
     assert (scheme, b64decode(told).decode()) == ("Basic", f"us@er:{secret}")

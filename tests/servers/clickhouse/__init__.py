@@ -1,8 +1,8 @@
 """A ClickHouse server for tests: chDB behind HTTP, in a process and a folder of its own.
 
 No ClickHouse server can be installed where the tests run; its engine can (the package chdb). What
-`serve.py` puts around it is the server's HTTP interface. It has no cluster: no ClickHouse Keeper,
-no replicas.
+`serve.py` puts around it is the server's HTTP interface. A cluster it can only be alone: there is
+no ClickHouse Keeper and no other node.
 """
 
 import shutil
@@ -23,18 +23,23 @@ _START = 60.0  # seconds; a loaded machine takes its time
 
 
 class ClickHouseServer:
-    """Attributes:
-    address: HOST:PORT, the same after every start.
-    url: for `series.url`.
+    """Args:
+        folder: of its data.
+        cluster: whose only node it is.
+
+    Attributes:
+        address: HOST:PORT, the same after every start.
+        url: for `series.url`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cluster: str | None = None) -> None:
         self._folder = folder
         self._log = folder / "server.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.address = f"127.0.0.1:{self._port}"
         self.url = f"clickhouse://{self.address}"
+        self._cluster = [cluster] if cluster else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -42,7 +47,7 @@ class ClickHouseServer:
         program = "tests.servers.clickhouse.serve"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", program, self._folder, str(self._port)],
+                [sys.executable, "-m", program, self._folder, str(self._port), *self._cluster],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=_ROOT,
             )  # fmt: skip
         deadline = time.monotonic() + _START
@@ -89,10 +94,10 @@ class ClickHouseServer:
 
 
 @contextmanager
-def running() -> Iterator[ClickHouseServer]:
+def running(cluster: str | None = None) -> Iterator[ClickHouseServer]:
     """A started server; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lakebed-clickhouse-"))
-    server = ClickHouseServer(folder)
+    server = ClickHouseServer(folder, cluster)
     try:
         server.start()
         yield server

@@ -1,4 +1,6 @@
-"""chDB behind ClickHouse's HTTP interface: `python -m tests.servers.clickhouse.serve FOLDER PORT`.
+"""chDB behind ClickHouse's HTTP interface.
+
+    python -m tests.servers.clickhouse.serve FOLDER PORT [CLUSTER]
 
     request ──> the settings in its URL choose a session ──> chDB (GIL released) ──> answer
 
@@ -7,6 +9,10 @@ The engine, its SQL and its formats are ClickHouse's own; only this shell is our
 parameters (`param_NAME`) and the query in the URL; a query, or the data of an INSERT, in the body;
 bodies compressed by gzip, lz4 or zstd; errors with their code in a header. There are no users,
 no sessions by `session_id`, no external data, no progress.
+
+With CLUSTER it is a cluster's only node: Distributed tables, `clusterAllReplicas` and the macros
+`{shard}` and `{replica}` are the engine's. It has no ClickHouse Keeper: what goes ON CLUSTER is
+carried out here alone, and a Replicated table is made as the one that it would replicate.
 """
 
 import asyncio
@@ -53,6 +59,19 @@ _CODE = re.compile(r"Code: (\d+)")
 _STATUS = {46: 404, 47: 404, 60: 404, 81: 404, 26: 400, 27: 400, 53: 400, 62: 400, 164: 403}
 """HTTP status of an error by its code, as the server has them; 500 for all others."""
 
+_ON_CLUSTER = re.compile(r" ON CLUSTER '[^']*'")
+_REPLICATED = re.compile(r"\bReplicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?")
+_CONFIG = """
+<clickhouse>
+  <tcp_port>{port}</tcp_port>  <!-- nobody listens: by it the engine knows the node as itself -->
+  <remote_servers><{cluster}><shard>
+    <internal_replication>true</internal_replication>
+    <replica><host>127.0.0.1</host><port>{port}</port></replica>
+  </shard></{cluster}></remote_servers>
+  <macros><cluster>{cluster}</cluster><shard>01</shard><replica>one</replica></macros>
+</clickhouse>
+"""
+
 Headers = dict[str, str]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -74,10 +93,16 @@ class Engine:
 
     Args:
         folder: where the data are, and what is on its way in.
+        cluster: whose only node this is.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int, cluster: str | None) -> None:
         self._data, self._incoming = str(folder / "data"), folder / "incoming"
+        self._cluster = cluster
+        if cluster is not None:
+            config = folder / "config.xml"
+            config.write_text(_CONFIG.format(cluster=cluster, port=port))
+            self._data += f"?config-file={config}"
         self._incoming.mkdir(parents=True, exist_ok=True)
         for left in self._incoming.iterdir():  # by one that was killed
             left.unlink()
@@ -96,6 +121,8 @@ class Engine:
         Raises:
             Refused: the engine says no.
         """
+        if self._cluster is not None:
+            query = _alone(query)
         insert = _INSERT.match(query)
         if insert is not None:
             head, format = insert[1].decode(), insert[2].decode()
@@ -151,6 +178,14 @@ class Engine:
             else:
                 session.query(f"SET {name} = {_quoted(value, chr(39))}")
         return session
+
+
+def _alone(query: bytes) -> bytes:
+    """A statement for a cluster as this node carries it out."""
+    if re.match(rb"\s*(CREATE|ALTER|DROP)\b", query):
+        here = _ON_CLUSTER.sub("", query.decode())
+        return _REPLICATED.sub(r"\1(", here).encode()
+    return query
 
 
 def _quoted(text: str, mark: str) -> str:
@@ -245,8 +280,9 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    folder, port, *cluster = sys.argv[1:]
     uvicorn.run(
-        Interface(Engine(Path(sys.argv[1]))),
-        host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", lifespan="off",
+        Interface(Engine(Path(folder), int(port), cluster[0] if cluster else None)),
+        host="127.0.0.1", port=int(port), log_level="warning", lifespan="off",
         timeout_graceful_shutdown=5, backlog=128,
     )  # fmt: skip
