@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
 from obstore.exceptions import BaseError
@@ -18,6 +19,12 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from lakebed.errors import NotFound, Problem, SettingsError, StoreUnavailable
 from lakebed.files import sync
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+_RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(seconds=30)}
+"""Of one request, with growing distances; then whoever asked has to know."""
 
 
 class ObjectFolder:
@@ -102,7 +109,7 @@ def _remote(url: str) -> ObjectFolder:
     if not url.startswith("s3://"):
         raise SettingsError(Problem("objects", what))
     try:
-        return ObjectFolder(from_url(url), None, url)
+        return ObjectFolder(from_url(url, retry_config=_RETRIES), None, url)
     except (BaseError, ValueError) as error:
         raise SettingsError(Problem("objects", f"{what}: {error}")) from None
 

@@ -8,10 +8,8 @@ the tests skip at a desk and fail in CI.
 
 import fcntl
 import hashlib
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +21,8 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.servers.attended import Attended, free_ports
+
 _POM = Path(__file__).with_name("pom.xml")
 _TOOLS = Path(__file__).parents[3] / ".tools"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
@@ -30,9 +30,6 @@ _JVM = (
     "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )  # fmt: skip
-_ATTENDED = '"$@" </dev/null & cat >/dev/null; kill -9 $!'
-"""Tests that are killed leave no broker behind: the shell sees their end of the pipe close."""
-
 _START = 90.0  # seconds; a loaded machine takes its time
 _SETTINGS = """
 process.roles=broker,controller
@@ -90,12 +87,12 @@ class KafkaServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        port, controller = _free_ports(2)
+        port, controller = free_ports(2)
         self.address = f"127.0.0.1:{port}"
         self._settings = folder / "server.properties"
         self._settings.write_text(_SETTINGS.format(port=port, controller=controller, folder=folder))
         self._log = folder / "kafka.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Attended | None = None
 
     def format(self) -> None:
         subprocess.run(
@@ -106,12 +103,8 @@ class KafkaServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", _ATTENDED, "kafka", *_java(), "kafka.Kafka", self._settings],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self._folder,
-                start_new_session=True,
-            )  # fmt: skip
+        command = [*_java(), "kafka.Kafka", self._settings]
+        self._process = Attended(command, self._folder, self._log)
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         deadline = time.monotonic() + _START
         while True:
@@ -120,8 +113,8 @@ class KafkaServer:
                     return
             except KafkaException:
                 pass
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError(f"Kafka did not start: {self._log.read_text()[-2000:]}")
+            if time.monotonic() > deadline or self._process.ended:
+                raise RuntimeError(f"Kafka did not start: {self._process.said()}")
             time.sleep(0.1)
 
     @property
@@ -134,9 +127,8 @@ class KafkaServer:
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
-            with self._process:  # closes the pipe, and waits
-                self._process = None
+            self._process.kill()
+            self._process = None
 
     def pause(self) -> None:
         """It hangs: connections stay, nothing is answered."""
@@ -147,19 +139,11 @@ class KafkaServer:
 
     def _signal(self, what: signal.Signals) -> None:
         assert self._process is not None
-        os.killpg(self._process.pid, what)
+        self._process.signal(what)
 
 
 def _java() -> tuple[str, ...]:
     return ("java", *_JVM, "-cp", f"{jars()}/*")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @contextmanager
