@@ -171,8 +171,10 @@ def create(table: Table, place: str, path: str | None = None) -> str:
     ]
     if table.expires:
         lines.append("TTL expires")
-    # An insert that returned is on disk: the journal lets go of what the series has. A part below
-    # so many bytes is one file: reading a page from it costs half of what a file per column does.
+    # An insert that returned is on disk: the journal lets go of what the series has. A merge need
+    # not be, because its sources stay for 8 minutes (what it would cost: docs/why/durability.md).
+    # A part below so many bytes is one file: reading a page from it costs half of what a file per
+    # column does.
     lines.append(
         "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,"
         f" min_bytes_for_wide_part = {_WIDE}"
