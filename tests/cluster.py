@@ -15,12 +15,11 @@ from tests.servers import clickhouse, kafka, postgres
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What a cluster stands on; `postgres_url` is an empty place of its own."""
+    """What clusters stand on."""
 
     kafka: kafka.KafkaServer
     postgres: postgres.PostgresServer
     clickhouse: clickhouse.ClickHouseServer
-    postgres_url: str
 
 
 @contextmanager
@@ -38,7 +37,6 @@ def servers() -> Iterator[Servers]:
             stack.enter_context(kafka.running()),
             database,
             stack.enter_context(clickhouse.running()),
-            database.create_schema(),
         )
 
 
@@ -55,21 +53,29 @@ class Member(Server):
 
 
 class Cluster:
-    """Processes over one set of stores.
+    """Processes over one set of stores; journal and catalog are empty at first.
 
     Args:
         parameters: more of the journal's URL.
+        settings: over those of the cluster.
     """
 
-    def __init__(self, folder: Path, on: Servers, parameters: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on: Servers,
+        parameters: str = "",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._members: list[Member] = []
         topic = f"journal-{secrets.token_hex(4)}"
         self.settings = {
             "JOURNAL__URL": f"kafka://{on.kafka.address}/{topic}?partitions=4{parameters}",
-            "CATALOG__URL": on.postgres_url,
+            "CATALOG__URL": on.postgres.create_schema(),
             "SERIES__URL": on.clickhouse.url,
             "API__ADMIN_TOKEN": secrets.token_hex(32),
+            **(settings or {}),
         }
 
     def member(self, role: str) -> Member:

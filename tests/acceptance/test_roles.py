@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.clients import publish_by_paho
-from tests.cluster import Cluster, Member, servers
+from tests.cluster import Cluster, Member, Servers, servers
 from tests.dataset import Reading
 from tests.server import eventually
 
@@ -31,14 +31,19 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with servers() as on:
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"), on, "&session.timeout.ms=6000")
-        try:
-            found = cluster.start("gateway", "gateway", "keeper", "keeper", "api")
-            yield Running(cluster, found[:2], found[2:4], found[4])
-        finally:
-            cluster.close()
+def on() -> Iterator[Servers]:
+    with servers() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(on: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), on, "&session.timeout.ms=6000")
+    try:
+        found = cluster.start("gateway", "gateway", "keeper", "keeper", "api")
+        yield Running(cluster, found[:2], found[2:4], found[4])
+    finally:
+        cluster.close()
 
 
 def numbered(prefix: str, count: int, start: int = 0) -> list[dict[str, Any]]:
@@ -257,6 +262,25 @@ def test_a_gateway_stops_with_nothing_lost(running: Running) -> None:
     sender.join()
     expected = set(map(float, acknowledged))
     eventually(lambda: expected <= set(values(running.api, "leave", "leave")), 60)
+
+
+def test_an_embedded_series_needs_keeper_and_api_in_one_process_beside_any_gateways(
+    on: Servers, tmp_path: Path
+) -> None:
+    cluster = Cluster(tmp_path, on, settings={"SERIES__URL": "chdb:series"})
+    try:
+        gateway, both = cluster.start("gateway", "keeper,api")
+        both.put_policies([{"name": "p", "topics": ["#"], "type": "number", "keep": "archive"}])
+        gateway.send("t", "1")
+        eventually(lambda: [r["value"] for r in both.records("t", "p")] == [1.0])
+        assert not (gateway.home / "lock").exists()
+        second = Member("keeper,api", both.home, cluster.settings)
+        second.spawn()
+        assert second.wait() == 3
+        assert "another process holds the home" in second.output
+        second.close()
+    finally:
+        cluster.close()
 
 
 def listens(port: int) -> bool:

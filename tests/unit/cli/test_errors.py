@@ -98,3 +98,9 @@ def test_wrong_usage_exits_2_before_anything_is_asked(
     assert result.code == Exit.USAGE
     assert "Traceback" not in result.err
     assert server.seen == []
+
+
+def test_a_role_that_there_is_not_is_wrong_usage(run: Run) -> None:
+    result = run("serve", "--role", "relay")
+    assert result.code == Exit.USAGE
+    assert "no role 'relay': there are api, gateway, keeper" in result.err

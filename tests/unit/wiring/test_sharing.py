@@ -1,10 +1,13 @@
 """Roles as they are named, and the stores that they may share."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from lakebed.errors import SettingsError
 from lakebed.settings import Settings
-from lakebed.wiring import sharing
+from lakebed.wiring import Node, sharing
 from lakebed.wiring.roles import ALL, opened, parse
 
 FILES = {"journal": "sqlite:journal.db", "catalog": "sqlite:catalog.db", "series": "chdb:series"}
@@ -55,6 +58,15 @@ def test_an_embedded_series_needs_keeper_and_api_in_one_process_and_no_gateway()
     sharing.check(settings(**urls), {"keeper", "api"})
     sharing.check(settings(**urls), {"gateway"})
     assert sharing.embedded(settings(**urls), {"gateway"}) == []
+
+
+def test_a_node_with_a_store_that_others_need_does_not_start(tmp_path: Path) -> None:
+    node = Node(Settings(home=tmp_path / "home"), {"gateway"}, alone=False)
+    with pytest.raises(
+        SettingsError, match=r"journal\.url.*catalog\.url|catalog\.url.*journal\.url"
+    ):
+        asyncio.run(node.start())
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_gateway_opens_no_series() -> None:

@@ -28,6 +28,7 @@ partition was told of its key."""
 _PATIENCE = 10.0  # seconds
 _SLICE = 0.2
 _FETCH = 1000
+_FEW = 1024  # held keys among which nobody looks for old ones
 
 
 class HeldKeys:
@@ -49,6 +50,7 @@ class HeldKeys:
         self._config, self.topic, self._end = config, topic, end
         self._horizon, self._clock = horizon, clock
         self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, and when
+        self._crowd = _FEW  # held keys at which old ones are looked for
         self._changed = threading.Condition()
         self._reached = 0  # records read
         self._consumer: Consumer | None = None
@@ -112,6 +114,9 @@ class HeldKeys:
             self._held.pop(key, None)
         else:
             self._held[key] = int.from_bytes(value, "big"), at
+        if len(self._held) > self._crowd:  # a gateway does not trim, which would do it
+            self.expire()
+            self._crowd = max(_FEW, 2 * len(self._held))
 
     # --- reading ----------------------------------------------------------------------------------
 
