@@ -24,6 +24,7 @@ from lakebed.cli.main import main
 from lakebed.errors import StoreUnavailable
 from lakebed.ports import Health, Missing, Series, SeriesSnapshot
 from lakebed.settings import Settings
+from lakebed.times import Micros
 from lakebed.wiring import stores
 
 LOG, AWAY = "faults", "away"
@@ -53,6 +54,10 @@ class Faulty:
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         self._be_there()
         return self._series.query(sql, parameters)
+
+    def oldest(self, table: str) -> Micros | None:
+        self._be_there()
+        return self._series.oldest(table)
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         self._be_there()
