@@ -12,6 +12,8 @@ import pytest
 from tests.server import Server
 from tests.servers import clickhouse, kafka, postgres
 
+_START = 180.0  # seconds: many processes start at the same time, on few and busy cores
+
 
 @dataclass(frozen=True, slots=True)
 class Servers:
@@ -91,7 +93,7 @@ class Cluster:
         for member in members:
             member.spawn()
         for member in members:
-            member.wait_ready()
+            member.wait_ready(_START)
         return members
 
     def close(self) -> None:

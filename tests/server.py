@@ -83,10 +83,10 @@ class Server:
                 env=os.environ | self.environment,
             )  # fmt: skip
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, seconds: float = START) -> None:
         """Wait until all parts do their work."""
         assert self._process is not None
-        until = time.monotonic() + START
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise AssertionError(
@@ -98,7 +98,7 @@ class Server:
             except httpx.HTTPError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"lakebed was not ready in {START} s\n{self.output}")
+        raise AssertionError(f"lakebed was not ready in {seconds} s\n{self.output}")
 
     @property
     def output(self) -> str:

@@ -19,7 +19,11 @@ from tests.server import eventually
 
 TOPICS = 16  # enough that each of four partitions has some
 
-pytestmark = [pytest.mark.server("kafka"), pytest.mark.server("postgres")]
+pytestmark = [
+    pytest.mark.server("kafka"),
+    pytest.mark.server("postgres"),
+    pytest.mark.timeout(400),  # the first one also starts three servers and five processes
+]
 
 
 @dataclass
