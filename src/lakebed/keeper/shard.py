@@ -14,6 +14,7 @@ shard reads again what an earlier run may have written (`replay_end`).
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import structlog
@@ -91,7 +92,8 @@ class Shard:
             self._examples.restore(self._stores.examples(self.partition))
         self._once.restore(parts, self._counted)
         for part in parts.values():
-            policy = policy_of(stored_policy(store, part.part), self._settings)
+            stored = self._stores.insist(partial(stored_policy, store, part.part))
+            policy = policy_of(stored, self._settings)
             if policy is not None:
                 lane = self._lane(policy, part.offset)
                 lane.restore(part.state)

@@ -109,6 +109,29 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Records, "absorb", broken)
 
 
+def test_taking_over_waits_for_a_catalog_that_goes_away_in_the_middle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.policies(ARCHIVE)
+    first = world.shard()
+    world.adopt(first)
+    first.checkpoint(NOW, final=True)
+    ask, refusals = world.catalog.policy_version, iter([StoreUnavailable("away")] * 2)
+
+    def away_for_a_while(owner: str, name: str, version: int) -> Any:
+        for refusal in refusals:
+            raise refusal
+        return ask(owner, name, version)
+
+    monkeypatch.setattr(world.catalog, "policy_version", away_for_a_while)
+    second = world.shard()
+    assert next(refusals, None) is None
+    world.send(b"1")
+    world.read(second)
+    second.flush(NOW, final=True)
+    assert world.series.kept() == {0: 1.0}
+
+
 @pytest.mark.usefixtures("fragile")
 def test_a_message_that_breaks_a_policy_is_put_aside_and_the_rest_is_kept(world: World) -> None:
     world.policies(ARCHIVE, {**ARCHIVE, "name": "ring", "keep": "last_n", "count": 9})
