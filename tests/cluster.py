@@ -25,8 +25,12 @@ class Servers:
 
 
 @contextmanager
-def servers() -> Iterator[Servers]:
-    """All three, started; skips at a desk where one of them is missing, fails in CI."""
+def servers(by: int | None = None) -> Iterator[Servers]:
+    """All three, started; skips at a desk where one of them is missing, fails in CI.
+
+    Args:
+        by: see `KafkaServer`.
+    """
     programs = postgres.find_programs()
     missing = kafka.missing() or ("" if programs else "PostgreSQL (Debian: postgresql)")
     if missing and os.environ.get("CI") == "true":
@@ -36,7 +40,7 @@ def servers() -> Iterator[Servers]:
     with ExitStack() as stack:
         database = stack.enter_context(postgres.running(programs))
         yield Servers(
-            stack.enter_context(kafka.running()),
+            stack.enter_context(kafka.running(by)),
             database,
             stack.enter_context(clickhouse.running()),
         )
@@ -60,6 +64,9 @@ class Cluster:
     Args:
         parameters: more of the journal's URL.
         settings: over those of the cluster.
+
+    Attributes:
+        settings: of all; those of some roles are in `of_role`.
     """
 
     def __init__(
@@ -71,19 +78,24 @@ class Cluster:
     ) -> None:
         self._folder = folder
         self._members: list[Member] = []
-        topic = f"journal-{secrets.token_hex(4)}"
+        self._journal = f"/journal-{secrets.token_hex(4)}?partitions=4{parameters}"
+        self.of_role: dict[str, dict[str, str]] = {}
         self.settings = {
-            "JOURNAL__URL": f"kafka://{on.kafka.address}/{topic}?partitions=4{parameters}",
+            "JOURNAL__URL": self.journal(on.kafka.address),
             "CATALOG__URL": on.postgres.create_schema(),
             "SERIES__URL": on.clickhouse.url,
             "API__ADMIN_TOKEN": secrets.token_hex(32),
             **(settings or {}),
         }
 
+    def journal(self, address: str) -> str:
+        """Its URL by way of an address."""
+        return f"kafka://{address}{self._journal}"
+
     def member(self, role: str) -> Member:
         """One more process, not started yet."""
         home = self._folder / f"{role}-{len(self._members)}"
-        made = Member(role, home, self.settings)
+        made = Member(role, home, self.settings | self.of_role.get(role, {}))
         self._members.append(made)
         return made
 

@@ -64,6 +64,11 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> "Server":
         self.spawn()
         self.wait_ready()
@@ -86,19 +91,21 @@ class Server:
     def wait_ready(self, seconds: float = START) -> None:
         """Wait until all parts do their work."""
         assert self._process is not None
-        until = time.monotonic() + seconds
+        until, told = time.monotonic() + seconds, ""
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise AssertionError(
                     f"lakebed ended with {self._process.returncode}\n{self.output}"
                 )
             try:
-                if self._client.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                answer = self._client.get(f"{self.url}/readyz", timeout=2)
+                if answer.status_code == 200:
                     return
+                told = answer.text
             except httpx.HTTPError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"lakebed was not ready in {seconds} s\n{self.output}")
+        raise AssertionError(f"lakebed was not ready in {seconds} s: {told}\n{self.output}")
 
     @property
     def output(self) -> str:
@@ -109,6 +116,15 @@ class Server:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: it hangs, its connections stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -24,7 +24,7 @@ SOAK = os.environ.get("LAKEBED_SOAK", "") not in ("", "0")
 SEED = int(os.environ.get("LAKEBED_SEED", "20260301"))
 """Replays the choices of a run; timing is the machine's."""
 
-Repeats = Literal["never", "unanswered", "always"]
+Repeats = Literal["never", "unanswered", "stalled", "always"]
 
 _NUMBER = re.compile(r"\d+")
 
@@ -41,8 +41,10 @@ class Sent:
     Attributes:
         repeats: whether it may be stored more than once: `never` where its sender gave it an id,
             or the protocol tells repetitions apart (QoS 2), or nobody repeats; `unanswered` for
-            plain QoS 1 without an answer when the server died; `always` for plain QoS 1 by way of
-            a broker, whose answer to the sender is not ours to the broker.
+            plain QoS 1 without an answer when the server died; `stalled` for QoS 2 that may go on
+            at another gateway while the first one's append is stuck (docs/decisions/005); `always`
+            for plain QoS 1 by way of a broker, whose answer to the sender is not ours to the
+            broker.
         time, id: as given, or None.
     """
 
@@ -82,9 +84,16 @@ class Oracle:
 
     def died(self) -> None:
         """Somebody on the way was killed: who has no answer yet will send again."""
+        self._may_repeat("unanswered")
+
+    def stalled(self) -> None:
+        """Somebody on the way hangs, with what has no answer yet, and may go on with it later."""
+        self._may_repeat("unanswered", "stalled")
+
+    def _may_repeat(self, *which: Repeats) -> None:
         with self._lock:
             unanswered = self.messages.keys() - self.acknowledged
-            self._repeatable |= {n for n in unanswered if self.messages[n].repeats == "unanswered"}
+            self._repeatable |= {n for n in unanswered if self.messages[n].repeats in which}
 
     # --- afterwards -------------------------------------------------------------------------------
 
@@ -101,10 +110,17 @@ class Oracle:
         lost = {n for n in self.acknowledged if self.messages[n].kept} - found.keys()
         assert not lost, f"{len(lost)} acknowledged and lost: {self._examples(lost)}"
         twice = {n for n, rows in found.items() if len(rows) > 1} - self._repeatable
+        again = sum(len(rows) > 1 for rows in found.values())
+        print(f"{len(self.messages)} sent, {len(self.acknowledged)} acknowledged, {again} repeated")
         assert not twice, f"{len(twice)} stored twice: {[found[n] for n in sorted(twice)[:3]]}"
 
-    def check_sum(self, flow: Mapping[str, Any], stored: int) -> None:
-        """Invariant 3, with the numbers that only the senders know."""
+    def check_sum(self, counted: Mapping[str, Any], stored: int, before: Counter[str]) -> None:
+        """Invariant 3, with the numbers that only the senders know.
+
+        Args:
+            before: what was counted before they began.
+        """
+        flow = {part: counted[part] - before[part] for part in ("received", "kept", "skipped")}
         assert flow["kept"] == stored, f"{stored} records: {flow}"
         nobodys = {n for n, message in self.messages.items() if not message.kept}
         assert all(self.messages[n].repeats == "never" for n in nobodys), (
@@ -128,6 +144,7 @@ def check_same(record: Mapping[str, Any], sent: Sent) -> None:
         assert datetime.fromisoformat(record["time"]) == sent.time, f"{record} is not {sent}"
 
 
-def place(record: Mapping[str, Any]) -> int:
-    """The offset of a record in the one partition of the embedded journal."""
-    return int(record["position"].partition(":")[2])
+def place(record: Mapping[str, Any]) -> tuple[int, int]:
+    """Partition and offset of a record: the order of arrival within its topic."""
+    partition, _, offset = record["position"].partition(":")
+    return int(partition), int(offset)

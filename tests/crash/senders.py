@@ -112,12 +112,12 @@ class MqttSender(Sender):
 
     def __init__(
         self, oracle: Oracle, name: str, seed: int, server: Server, port: int, *, qos: int,
-        version: int, ids: bool = False,
+        version: int, ids: bool = False, repeats: Repeats = "never", keep_alive: int = 30,
     ) -> None:  # fmt: skip
-        plain: Repeats = "unanswered" if port == server.mqtt_port else "always"
-        super().__init__(
-            oracle, name, seed, ids=ids, timed=ids, repeats="never" if qos == 2 or ids else plain
-        )
+        if qos == 1 and not ids:
+            repeats = "unanswered" if port == server.mqtt_port else "always"
+        super().__init__(oracle, name, seed, ids=ids, timed=ids, repeats=repeats)
+        self._keep_alive = keep_alive
         self._server, self._port, self._qos, self._version = server, port, qos, version
         self._client = clients.paho_client(server, name, version)
         self._answers: SimpleQueue[int] = SimpleQueue()
@@ -134,7 +134,9 @@ class MqttSender(Sender):
         # called with paho's locks held: takes none of ours
         client.on_publish = lambda _c, _d, packet, _reason, _more: self._answers.put(packet)
         session = clients.session(self._version, self.name)
-        client.connect_async("127.0.0.1", self._port, keepalive=30, **session)
+        # before it connects anew, and sends again
+        client.on_disconnect = lambda *_: self._oracle.died()
+        client.connect_async("127.0.0.1", self._port, keepalive=self._keep_alive, **session)
         client.loop_start()
         try:
             while not self._ending.is_set():

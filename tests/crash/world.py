@@ -1,6 +1,5 @@
 """One run of an attack: the real command, real clients of every kind, and the oracle."""
 
-import random
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -10,8 +9,9 @@ import httpx
 
 from tests.broker import Mosquitto
 from tests.crash import promises
-from tests.crash.oracle import SEED, Oracle
-from tests.crash.senders import BatchSender, Editor, MqttSender, Sender, SingleSender
+from tests.crash.attack import Attack
+from tests.crash.oracle import SEED
+from tests.crash.senders import BatchSender, MqttSender, SingleSender
 from tests.server import Server, eventually
 
 SMALL = {
@@ -37,19 +37,14 @@ qos = 2
 """
 
 
-class World:
+class World(Attack):
     """Use as a context: inside, the home has its policies and the broker a session for it."""
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
-        print(f"seed {SEED}: LAKEBED_SEED={SEED} repeats the choices of this run")
-        self.dice = random.Random(SEED)
-        self.oracle = Oracle()
         self.broker = Mosquitto(folder / "broker")
         home = folder / "home"
         home.mkdir(parents=True)
-        self.server = Server(home, SMALL | (settings or {}))
-        self.senders: list[Sender] = []
-        self.editor: Editor | None = None
+        super().__init__(Server(home, SMALL | (settings or {})))
 
     def __enter__(self) -> "World":
         self.broker.start()
@@ -82,7 +77,7 @@ class World:
         """Let all kinds of clients begin."""
         server, oracle = self.server, self.oracle
         here, there = server.mqtt_port, self.broker.port
-        self.senders = [
+        self.begin(
             MqttSender(oracle, "qos-1", SEED, server, here, qos=1, version=4),
             MqttSender(oracle, "qos-1-ids", SEED, server, here, qos=1, version=5, ids=True),
             MqttSender(oracle, "qos-2", SEED, server, here, qos=2, version=4),
@@ -93,14 +88,7 @@ class World:
             BatchSender(oracle, "batches", SEED, server),
             SingleSender(oracle, "singles", SEED, server, ids=True),
             SingleSender(oracle, "once", SEED, server, ids=False),
-        ]
-        for sender in self.senders:
-            sender.start()
-
-    def edit(self) -> None:
-        """Let policies be edited from now on."""
-        self.editor = Editor(self.server, SEED, [*promises.EDITED, *promises.TURNING])
-        self.editor.start()
+        )
 
     def kill(self) -> None:
         self.server.kill()
@@ -121,26 +109,3 @@ class World:
             self.server.start()
             time.sleep(self.dice.uniform(0, 1.0))
         self.kill()
-
-    def finish(self) -> None:
-        """The faults have stopped: all senders come to their end, and the keeper catches up."""
-        if self.editor is not None:
-            self.editor.finish()
-        for sender in self.senders:
-            sender.finish()
-        self.server.settle(seconds=promises.SETTLE)
-
-    def check(self) -> None:
-        promises.check_everything(self.server, self.oracle)
-
-    def check_fresh(self) -> None:
-        """A message that is sent now is there within 30 s, and everything else still is."""
-        sender = SingleSender(self.oracle, "fresh", SEED, self.server, ids=True)
-        message = sender.one()
-        began = time.monotonic()
-        eventually(lambda: self._is_there(message.topic, message.payload), 30)
-        print(f"a fresh message went through in {time.monotonic() - began:.1f} s")
-
-    def _is_there(self, topic: str, payload: str) -> bool:
-        rows = self.server.records(topic, promises.EVERYTHING["name"])
-        return any(row["value"] == payload for row in rows)

@@ -35,8 +35,9 @@ _SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},FAR://127.0.0.1:{by}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
 auto.create.topics.enable=false
@@ -81,16 +82,24 @@ def jars() -> Path:
 
 
 class KafkaServer:
-    """Attributes:
-    address: HOST:PORT of the broker, the same after every start.
+    """Args:
+        by: port of something that leads to `far`: who asks there is sent there again.
+
+    Attributes:
+        address: HOST:PORT of the broker, the same after every start.
+        far: a second port of it, for those who come by another way.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, by: int | None = None) -> None:
         self._folder = folder
-        port, controller = free_ports(2)
+        port, controller, self.far = free_ports(3)
         self.address = f"127.0.0.1:{port}"
         self._settings = folder / "server.properties"
-        self._settings.write_text(_SETTINGS.format(port=port, controller=controller, folder=folder))
+        self._settings.write_text(
+            _SETTINGS.format(
+                port=port, controller=controller, far=self.far, by=by or self.far, folder=folder
+            )
+        )
         self._log = folder / "kafka.log"
         self._process: Attended | None = None
 
@@ -147,10 +156,10 @@ def _java() -> tuple[str, ...]:
 
 
 @contextmanager
-def running() -> Iterator[KafkaServer]:
+def running(by: int | None = None) -> Iterator[KafkaServer]:
     """A started broker; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lakebed-kafka-"))
-    server = KafkaServer(folder)
+    server = KafkaServer(folder, by)
     try:
         server.format()
         server.start()

@@ -59,6 +59,10 @@ class PostgresServer:
             self._process.wait(30)
             self._process = None
 
+    def crash(self) -> None:
+        """At once, as a machine that goes away: it recovers at its next start."""
+        self.stop(signal.SIGQUIT)
+
     def create_schema(self) -> str:
         """Make an empty place of its own, quicker than a database, and return its URL."""
         name = f"catalog_{next(_NUMBERS)}"

@@ -1,0 +1,177 @@
+"""Faults that happen to processes, several at a time, and what heals each of them.
+
+strike ──> kill ────── wait ──> start       (a thread each, so that faults overlap)
+       ├─> pause ───── wait ──> resume      a zombie that wakes up
+       ├─> stop ────── wait ──> start       as by its operator
+       └─> join ────── wait ──> stop        one more keeper, for a while
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.cluster import Cluster, Member, Servers
+
+_AT_ONCE = 4  # processes that are not well
+_PAUSES = ((0.3, 3.0), (4.0, 10.0), (15.0, 40.0))  # seconds; sessions end after three
+_OFTEN = (6, 3, 1)
+_NO_STORE = 3  # exit code: a store was away at the start
+
+
+@dataclass(eq=False)
+class Victim:
+    """A process with what can happen to it: pairs of what harms and what heals.
+
+    Attributes:
+        stalls: whether messages stand still on their way while it is not well.
+    """
+
+    name: str
+    faults: dict[str, tuple[Callable[[], object], Callable[[], object]]]
+    weight: int = 3
+    stalls: bool = False
+    ill: bool = field(default=False, init=False)
+
+
+def of_member(member: Member, name: str) -> Victim:
+    """A member that is started again is not waited for: it may be harmed while it starts."""
+    faults = {
+        "kill": (member.kill, member.spawn),
+        "pause": (member.pause, member.resume),
+        "stop": (lambda: member.stop() if member.exit_code is None else None, member.spawn),
+    }
+    return Victim(name, faults, stalls=name.startswith("gateway"))
+
+
+def of_servers(on: Servers) -> list[Victim]:
+    kafka, clickhouse, postgres = on.kafka, on.clickhouse, on.postgres
+    return [
+        Victim(
+            "kafka",
+            {"kill": (kafka.kill, kafka.start), "pause": (kafka.pause, kafka.resume)},
+            weight=2,
+            stalls=True,
+        ),
+        Victim(
+            "clickhouse",
+            {
+                "kill": (clickhouse.kill, clickhouse.start),
+                "pause": (clickhouse.pause, clickhouse.resume),
+            },
+            weight=2,
+        ),
+        Victim("postgres", {"kill": (postgres.crash, postgres.start)}, weight=2),
+    ]
+
+
+class Chaos:
+    """Attributes:
+    struck: what has happened, `WHAT NAME` -> how often.
+    ended: members that ended by themselves, because a store was away when they started.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        members: dict[str, Member],
+        victims: list[Victim],
+        dice: random.Random,
+        stalled: Callable[[], None],
+        died: Callable[[], None],
+    ) -> None:
+        self.struck: Counter[str] = Counter()
+        self.ended: list[str] = []
+        self._cluster, self._members, self._victims = cluster, members, victims
+        self._dice, self._stalled, self._died = dice, stalled, died
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        self._guests = 0
+
+    def rage(self, faults: int, pace: tuple[float, float]) -> None:
+        """Let so many faults happen, with so many seconds between two: least and most."""
+        while self.struck.total() < faults:
+            until = time.monotonic() + self._dice.uniform(*pace)
+            self._strike()
+            while time.monotonic() < until:
+                self._look_after()
+                time.sleep(0.1)
+        self.calm()
+
+    def calm(self) -> None:
+        """Until everybody is well again."""
+        while any(thread.is_alive() for thread in self._threads):
+            self._look_after()
+            time.sleep(0.1)
+        self._look_after()
+        if self._errors:
+            raise self._errors[0]
+        for member in self._members.values():
+            if member.exit_code is None:
+                member.wait_ready()
+
+    def _strike(self) -> None:
+        well = [victim for victim in self._victims if not victim.ill]
+        if len(self._victims) - len(well) >= _AT_ONCE:
+            return None
+        if self._guests < 1 and self._dice.random() < 0.08:
+            self._guests += 1
+            return self._begin("join keeper", self._visit, self._dice.uniform(4, 15))
+        victim = self._dice.choices(well, [victim.weight for victim in well])[0]
+        what = self._dice.choice(sorted(victim.faults))
+        if what == "pause":
+            seconds = self._dice.uniform(*self._dice.choices(_PAUSES, _OFTEN)[0])
+        else:
+            seconds = self._dice.uniform(0, 2.0)
+        victim.ill = True
+        return self._begin(f"{what} {victim.name}", self._harm, victim, what, seconds)
+
+    def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
+        self.struck[name] += 1
+
+        def run() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:
+                self._errors.append(error)
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _harm(self, victim: Victim, what: str, seconds: float) -> None:
+        harm, heal = victim.faults[what]
+        harm()
+        self._died()
+        time.sleep(seconds)
+        heal()
+        self._died()
+        victim.ill = False
+
+    def _visit(self, seconds: float) -> None:
+        """One more keeper takes its share, and leaves."""
+        guest = self._cluster.member("keeper")
+        guest.spawn()
+        time.sleep(seconds)
+        if guest.exit_code is None:
+            guest.stop()
+        self._note("guest", guest)
+        self._guests -= 1
+
+    def _look_after(self) -> None:
+        """What a supervisor does: who has ended by itself is started again."""
+        if any(victim.ill and victim.stalls for victim in self._victims):
+            self._stalled()
+        for victim in self._victims:
+            member = self._members.get(victim.name)
+            if member is not None and not victim.ill and member.exit_code is not None:
+                self._note(victim.name, member)
+                member.spawn()
+
+    def _note(self, name: str, member: Member) -> None:
+        if member.exit_code:
+            self.ended.append(name)
+            print(f"{name} ended with {member.exit_code}:\n{member.output[-1500:]}")
+            assert member.exit_code == _NO_STORE, f"{name} ended with {member.exit_code}"

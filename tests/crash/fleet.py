@@ -1,0 +1,150 @@
+"""One run of an attack on many processes: gateways, keepers and an API over real servers."""
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.cluster import Cluster, Member, servers
+from tests.crash import promises
+from tests.crash.attack import Attack
+from tests.crash.chaos import Chaos, of_member, of_servers
+from tests.crash.network import Proxy
+from tests.crash.oracle import SEED
+from tests.crash.senders import BatchSender, MqttSender, SingleSender
+from tests.server import Server, eventually
+
+SMALL = {
+    "JOURNAL__SPAN": "1ms",
+    "KEEPER__READ": "2000",
+    "KEEPER__BUFFER_ROWS": "1000",
+    "KEEPER__CHECKPOINT": "300ms",
+    "LOG__FORMAT": "json",
+}
+"""Shrunk, so that it trims, flushes and checkpoints often; each of these now costs a round trip."""
+
+_SESSIONS = "&session.timeout.ms=3000&heartbeat.interval.ms=500"
+"""Who hangs for longer is taken over."""
+
+_PATIENCE = 10.0  # seconds for an answer over HTTP, till the next gateway is asked
+_KEEP_ALIVE = 10  # seconds in which a client notices that its gateway hangs
+_PROBES = 16  # topics: enough that each of four partitions has some
+_PROBE = {"name": "probe", "topics": ["probe/#"], "type": "number", "keep": "archive"}
+
+
+class Front(Server):
+    """The whole as clients see it: balancers before all gateways, and an API."""
+
+    def __init__(self, api: Member, http: Proxy, mqtt: Proxy) -> None:
+        super().__init__(api.home, ports=(http.port, mqtt.port))
+        self._api = api
+
+    @property
+    def token(self) -> str:
+        return self._api.token
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        if method == "POST" and path.startswith("/api/v1/messages"):
+            return super().request(method, path, **{"timeout": _PATIENCE} | arguments)
+        return self._api.request(method, path, **arguments)
+
+
+class Fleet(Attack):
+    """Use as a context: inside, all run, and the policies are in force in every partition.
+
+    Args:
+        way: by which gateways reach Kafka; it needs no target yet.
+    """
+
+    def __init__(
+        self, folder: Path, gateways: int = 2, keepers: int = 3, way: Proxy | None = None
+    ) -> None:
+        self._stack = ExitStack()
+        try:
+            self._open(folder, gateways, keepers, way)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, folder: Path, gateways: int, keepers: int, way: Proxy | None) -> None:
+        stack = self._stack
+        self.on = stack.enter_context(servers(None if way is None else way.port))
+        cluster = Cluster(folder, self.on, _SESSIONS)
+        cluster.settings |= SMALL
+        if way is not None:
+            way.targets = [self.on.kafka.far]
+            url = cluster.journal(f"127.0.0.1:{way.port}")
+            cluster.of_role["gateway"] = {"JOURNAL__URL": url}
+        stack.callback(cluster.close)
+        roles = ["gateway"] * gateways + ["keeper"] * keepers + ["api"]
+        members = cluster.start(*roles)
+        names = [f"{role} {number}" for number, role in enumerate(roles)]
+        self.members = dict(zip(names, members, strict=True))
+        self.gateways = members[:gateways]
+        http, mqtt = (
+            stack.enter_context(Proxy(ports, SEED))
+            for ports in (
+                [gateway.http_port for gateway in self.gateways],
+                [gateway.mqtt_port for gateway in self.gateways],
+            )
+        )
+        front = Front(members[-1], http, mqtt)
+        stack.callback(front.close)
+        super().__init__(front)
+        victims = [of_member(member, name) for name, member in self.members.items()]
+        self.chaos = Chaos(
+            cluster, self.members, victims + of_servers(self.on), self.dice,
+            self.oracle.stalled, self.oracle.died,
+        )  # fmt: skip
+
+    def __enter__(self) -> "Fleet":
+        turning, short = promises.TURNING[0], promises.SHORT
+        for policy in [promises.EVERYTHING, *promises.POLICIES, turning, short, _PROBE]:
+            self.server.put_policy(**policy)
+        eventually(self._in_force, 60)
+        flow = self.server.settle()
+        self.before = Counter({part: flow[part] for part in ("received", "kept", "skipped")})
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def _in_force(self) -> bool:
+        """Each partition takes up all policies at once, the last of them as well."""
+        before = self._kept()
+        self.server.send_batch([{"topic": f"probe/{n}", "value": n} for n in range(_PROBES)])
+        self.server.settle()
+        return self._kept() - before == _PROBES
+
+    def _kept(self) -> int:
+        return int(self.server.get("/api/v1/flow")["kept"])
+
+    def send(self) -> None:
+        """Let all kinds of clients begin; where their gateway dies they go on at another."""
+        server, oracle = self.server, self.oracle
+        exactly_once = "stalled" if len(self.gateways) > 1 else "never"
+
+        def mqtt(name: str, qos: int, version: int, ids: bool = False) -> MqttSender:
+            return MqttSender(
+                oracle, name, SEED, server, server.mqtt_port, qos=qos, version=version, ids=ids,
+                repeats=exactly_once if qos == 2 else "never", keep_alive=_KEEP_ALIVE,
+            )  # fmt: skip
+
+        self.begin(
+            mqtt("qos-1", 1, 4),
+            mqtt("qos-1-ids", 1, 5, ids=True),
+            mqtt("qos-2", 2, 4),
+            mqtt("qos-2-v5", 2, 5),
+            BatchSender(oracle, "batches", SEED, server),
+            SingleSender(oracle, "singles", SEED, server, ids=True),
+            SingleSender(oracle, "once", SEED, server, ids=False),
+        )
+
+    def rage(self, faults: int, pace: tuple[float, float] = (0.8, 1.8)) -> None:
+        began = time.monotonic()
+        self.chaos.rage(faults, pace)
+        print(f"{self.chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")
+        print(dict(sorted(self.chaos.struck.items())), self.chaos.ended)

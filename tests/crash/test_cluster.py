@@ -1,0 +1,27 @@
+"""Many processes over Kafka, PostgreSQL and ClickHouse, each of which is killed or hangs."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.fleet import Fleet
+from tests.crash.oracle import times
+
+FAULTS = times(100, 1000)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900 + 10 * FAULTS),
+    pytest.mark.server("kafka"),
+    pytest.mark.server("postgres"),
+]
+
+
+def test_no_answer_changes_whoever_dies_or_hangs_or_joins(tmp_path: Path) -> None:
+    with Fleet(tmp_path) as fleet:
+        fleet.send()
+        fleet.edit()
+        fleet.rage(FAULTS)
+        fleet.finish()
+        fleet.check_fresh()
+        fleet.check()
