@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 START = 60.0  # seconds a server may take to become ready on a busy machine
+STOP = 20.0  # seconds it may take to end
 SETTLE = 60.0  # seconds the keeper may take to work off what was sent
 
 
@@ -126,13 +127,13 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def stop(self) -> int:
+    def stop(self, seconds: float = STOP) -> int:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self.wait()
+        return self.wait(seconds)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = STOP) -> int:
         """Until it has ended by itself; returns the exit code."""
         assert self._process is not None
         return self._process.wait(timeout=seconds)

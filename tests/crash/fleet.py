@@ -11,7 +11,7 @@ import httpx
 from tests.cluster import Cluster, Member, servers
 from tests.crash import promises
 from tests.crash.attack import Attack
-from tests.crash.chaos import Chaos, of_member, of_servers
+from tests.crash.chaos import Chaos
 from tests.crash.network import Proxy
 from tests.crash.oracle import SEED
 from tests.crash.senders import BatchSender, MqttSender, SingleSender
@@ -30,7 +30,7 @@ _SESSIONS = "&session.timeout.ms=3000&heartbeat.interval.ms=500"
 """Who hangs for longer is taken over."""
 
 _PATIENCE = 10.0  # seconds for an answer over HTTP, till the next gateway is asked
-_KEEP_ALIVE = 10  # seconds in which a client notices that its gateway hangs
+_KEEP_ALIVE = 5  # seconds in which a client notices that its gateway hangs
 _PROBES = 16  # topics: enough that each of four partitions has some
 _PROBE = {"name": "probe", "topics": ["probe/#"], "type": "number", "keep": "archive"}
 
@@ -94,17 +94,15 @@ class Fleet(Attack):
         front = Front(members[-1], http, mqtt)
         stack.callback(front.close)
         super().__init__(front)
-        victims = [of_member(member, name) for name, member in self.members.items()]
         self.chaos = Chaos(
-            cluster, self.members, victims + of_servers(self.on), self.dice,
-            self.oracle.stalled, self.oracle.died,
-        )  # fmt: skip
+            cluster, self.members, self.on, self.dice, self.oracle.stalled, self.oracle.died
+        )
 
     def __enter__(self) -> "Fleet":
         turning, short = promises.TURNING[0], promises.SHORT
         for policy in [promises.EVERYTHING, *promises.POLICIES, turning, short, _PROBE]:
             self.server.put_policy(**policy)
-        eventually(self._in_force, 60)
+        eventually(self._in_force, 120)
         flow = self.server.settle()
         self.before = Counter({part: flow[part] for part in ("received", "kept", "skipped")})
         return self
@@ -147,4 +145,6 @@ class Fleet(Attack):
         began = time.monotonic()
         self.chaos.rage(faults, pace)
         print(f"{self.chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")
-        print(dict(sorted(self.chaos.struck.items())), self.chaos.ended)
+        print(dict(sorted(self.chaos.struck.items())))
+        print(f"could not start for want of a store: {self.chaos.ended}")
+        print(f"{self.chaos.guests} guests, slowest stop {self.chaos.slowest_stop:.1f} s")

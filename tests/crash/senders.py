@@ -134,8 +134,7 @@ class MqttSender(Sender):
         # called with paho's locks held: takes none of ours
         client.on_publish = lambda _c, _d, packet, _reason, _more: self._answers.put(packet)
         session = clients.session(self._version, self.name)
-        # before it connects anew, and sends again
-        client.on_disconnect = lambda *_: self._oracle.died()
+        client.on_disconnect = self._disconnected
         client.connect_async("127.0.0.1", self._port, keepalive=self._keep_alive, **session)
         client.loop_start()
         try:
@@ -153,6 +152,13 @@ class MqttSender(Sender):
         finally:
             client.disconnect()
             client.loop_stop()
+
+    def _disconnected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
+        """Before it connects anew, and sends again."""
+        if reason.getName() == "Keep alive timeout":
+            self._oracle.stalled()
+        else:
+            self._oracle.died()
 
     def _publish(self, client: clients.Paho, message: Sent) -> None:
         properties = _properties(message) if message.id is not None else None
