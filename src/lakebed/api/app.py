@@ -7,6 +7,7 @@ A process without the API has a front alone: ingest and health. Whatever answers
 even imported there.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from lakebed.api import bodies, health, openapi, problems
 from lakebed.api.ingest import Ingest, Scope
 from lakebed.api.problems import Send
 from lakebed.api.services import Common, Services
-from lakebed.errors import LakebedError, Problem
+from lakebed.errors import LakebedError, Problem, Unavailable
 
 _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
 
@@ -33,12 +34,12 @@ class Application:
         self.ingest = ingest
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            handler = self.ingest.route(scope["path"])
-            if handler is not None:
-                await handler(scope, receive, send)
-                return
-        await self._behind(scope, receive, send)
+        try:
+            handler = self.ingest.route(scope["path"]) if scope["type"] == "http" else None
+            await (handler or self._behind)(scope, receive, send)
+        except asyncio.CancelledError:
+            # the server stops, and its patience is over: the sender is to ask elsewhere, or again
+            await problems.answer(send, Unavailable("the process is stopping"))
 
     async def _behind(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         try:

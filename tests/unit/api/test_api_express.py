@@ -1,5 +1,6 @@
 """Plain POSTs take a short way past the parser; nobody can tell from the answers."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -247,3 +248,36 @@ def test_no_bytes_break_the_reading_of_a_head(noise: bytes, at: int) -> None:
     for head in (noise, PLAIN[:at] + noise + PLAIN[at:]):
         found = read_head(head)
         assert found is None or found.length >= 0
+
+
+def test_a_server_that_stops_sends_away_whom_the_journal_keeps_waiting(
+    open_api: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, which senders take for "again": 500 they would take for a fault of their message."""
+    api = open_api(NoSeries(), TTL)
+    reached, answered = threading.Event(), asyncio.Event()
+    append = api.journal.append
+
+    async def slow(batch: Batch, forget: Sequence[bytes] = ()) -> int:
+        reached.set()
+        await answered.wait()
+        return await append(batch, forget)
+
+    async def start() -> HttpServer:
+        server = HttpServer(api.app, Http(listen="127.0.0.1:0"))
+        await server.start()
+        return server
+
+    async def answer() -> None:
+        answered.set()
+
+    monkeypatch.setattr(api.journal, "append", slow)
+    server = api.run(start())
+    port = int(server.url.rpartition(":")[2])
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as device:
+        device.sendall(post(b"1", X_Message_Id="waits"))
+        assert reached.wait(20)
+        api.run(server.stop())
+        [(status, body)] = answers(device)
+    api.run(answer())
+    assert (status, b"stopping" in body) == (503, True)
