@@ -153,6 +153,7 @@ class Server:
         """Stop it, if it runs, by force where that does not help."""
         if self._process is not None and self._process.poll() is None:
             try:
+                self.resume()
                 self.stop()
             finally:
                 self.kill()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.cluster import Cluster, Member, Servers
+from tests.server import eventually
 
 _AT_ONCE = 4  # processes that are not well
 _PAUSES = ((0.3, 3.0), (5.0, 12.0), (15.0, 60.0))  # seconds; sessions end after three
@@ -99,6 +100,7 @@ class Chaos:
         self._dice, self._stalled, self._died = dice, stalled, died
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
+        self._over = threading.Event()
         self._guests = self.guests = 0
         self.slowest_stop = 0.0
 
@@ -117,12 +119,21 @@ class Chaos:
         while any(thread.is_alive() for thread in self._threads):
             self._look_after()
             time.sleep(0.1)
-        self._look_after()
         if self._errors:
             raise self._errors[0]
         for member in self._members.values():
-            if member.exit_code is None:
-                member.wait_ready()
+            eventually(partial(self._is_ready, member), 120)
+
+    def _is_ready(self, member: Member) -> bool:
+        self._look_after()
+        member.wait_ready()  # or it has ended, for want of a store that is back by now
+        return True
+
+    def end(self) -> None:
+        """At once: nobody is harmed or healed any more when it returns."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
 
     def _strike(self) -> None:
         well = [victim for victim in self._victims if not victim.ill]
@@ -157,7 +168,7 @@ class Chaos:
         harm, heal = victim.faults[what]
         harm()
         self._died()
-        time.sleep(seconds)
+        self._over.wait(seconds)
         heal()
         self._died()
         victim.ill = False
@@ -171,7 +182,7 @@ class Chaos:
             print(f"a guest did not come: {error}")
             guest.close()
         else:
-            time.sleep(seconds)
+            self._over.wait(seconds)
             self._stop(guest)
             assert guest.exit_code == 0, f"a guest left with {guest.exit_code}\n{guest.output}"
             self.guests += 1

@@ -97,6 +97,7 @@ class Fleet(Attack):
         self.chaos = Chaos(
             cluster, self.members, self.on, self.dice, self.oracle.stalled, self.oracle.died
         )
+        stack.callback(self.chaos.end)
 
     def __enter__(self) -> "Fleet":
         turning, short = promises.TURNING[0], promises.SHORT
