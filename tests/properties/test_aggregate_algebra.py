@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -79,7 +80,8 @@ def answer(series: Series, kept: Policy, parts: list[list[tuple[int, int, Any]]]
     for name, rows in enumerate(parts):
         if rows:
             series.insert(table, fragment(kept, topic, rows, name))
-    (row,) = shown(aggregates.read(series, Question(kept, topic)))
+    (found,) = shown(aggregates.read(series, Question(kept, topic)))
+    row: dict[str, Any] = msgspec.to_builtins(found)
     del row["topic"]
     return row
 
