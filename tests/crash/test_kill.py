@@ -84,7 +84,7 @@ def test_nothing_is_lost_or_there_twice_after_kills_in_the_middle(tmp_path: Path
             sender.start()
         interrupted = 0
         for _ in range(KILLS):
-            time.sleep(dice.uniform(0.2, 1.5))
+            time.sleep(dice.uniform(0.05, 0.4))
             interrupted += any(sender.is_alive() for sender in senders)
             server.kill()
             time.sleep(dice.uniform(0, 0.3))

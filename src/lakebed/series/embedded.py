@@ -27,6 +27,11 @@ _ROOM = 64 << 20
 """Bytes that must be free before anything is written."""
 _LOOK_EVERY = 60.0
 """Seconds between looks at what merges wrote; their sources are kept for 8 minutes."""
+_FOLDER = """
+SELECT data_paths[1] AS folder FROM system.tables
+WHERE database = {database:String} AND name = {table:String}
+"""
+"""Not by the links in `data`, which a loss of power may take: tables are found without them."""
 _DROP = {"allow_drop_detached": 1}
 
 
@@ -37,7 +42,7 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
-        self._parts = Parts(self._path / "data" / DATABASE)
+        self._parts: dict[str, Parts] = {}
         self._mending = threading.Lock()
         self._mended = 0
         self._left_closed: set[str] = set()
@@ -100,7 +105,7 @@ class EmbeddedSeries(ClickHouseSeries):
     def _mend(self, table: str) -> None:
         with self._mending:
             with self._told():
-                broken = self._parts.broken(table)
+                broken = self._parts_of(table).broken()
             if broken:
                 self._mended += 1
                 self._left_closed.add(table)
@@ -115,13 +120,21 @@ class EmbeddedSeries(ClickHouseSeries):
     def _forget_aside(self, table: str, broken: list[str]) -> None:
         """Remove what was put aside: empty files that nobody was told are stored."""
         prefix = "broken-on-start_"
-        aside = self._path / "data" / DATABASE / table / "detached"
+        aside = self._parts_of(table).folder / "detached"
         drops = [
             f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{prefix}{part}'"
             for part in broken
             if (aside / f"{prefix}{part}").exists()
         ]
         self._command("drop broken parts", *drops, settings=_DROP)
+
+    def _parts_of(self, table: str) -> Parts:
+        if table not in self._parts:
+            found = super().query(_FOLDER, {"database": DATABASE, "table": table})
+            if not len(found):
+                raise StoreUnavailable(f"{self.name}: the table {table} is not there")
+            self._parts[table] = Parts(Path(found["folder"][0].as_py()))
+        return self._parts[table]
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -22,23 +22,22 @@ _HASH = 16
 
 
 class Parts:
-    """The parts of one database, each measured once.
+    """The parts of one table, each measured once.
 
     Args:
-        folder: holds a folder of parts for each table.
+        folder: where the table has them.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen: dict[str, set[str]] = {}
+        self.folder = folder
+        self._seen: set[str] = set()
 
-    def broken(self, table: str) -> list[str]:
+    def broken(self) -> list[str]:
         """The names of parts written since the last look that are not whole."""
-        folder = self._folder / table
-        there = {name for name in os.listdir(folder) if _PART.fullmatch(name)}
-        new = there - self._seen.get(table, set())
-        self._seen[table] = there
-        return sorted(name for name in new if not _is_whole(folder / name))
+        there = {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
+        new = there - self._seen
+        self._seen = there
+        return sorted(name for name in new if not _is_whole(self.folder / name))
 
 
 def _is_whole(part: Path) -> bool:
