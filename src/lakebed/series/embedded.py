@@ -53,10 +53,11 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def migrate(self) -> None:
         super().migrate()
+        self.mend()  # from here on, what is new is measured
         threading.Thread(target=self._look_after_merges, name="series care", daemon=True).start()
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        self._require_room()
+        self._begin(table)
         before = self._mended
         super().insert(table, rows)
         self._require_whole(table, before)
@@ -72,7 +73,7 @@ class EmbeddedSeries(ClickHouseSeries):
             return super().query(sql, parameters)
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        self._require_room()
+        self._begin(table)
         before = self._mended
         super().delete(table, where, parameters)
         self._require_whole(table, before)
@@ -86,6 +87,11 @@ class EmbeddedSeries(ClickHouseSeries):
         self._closed.set()
         with self._mending:
             super().close()
+
+    def _begin(self, table: str) -> None:
+        self._require_room()
+        with self._mending, self._told():
+            self._parts_of(table)  # knows what was there before
 
     def _require_room(self) -> None:
         with self._told():

@@ -16,28 +16,37 @@ _PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
 """`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; the temporary ones begin with `tmp` or `delete_tmp`."""
 _LIST = "checksums.txt"
 _HEAD = b"checksums format version: 4\n"
+_ANY_HEAD = b"checksums format version: "
 _CODECS = {0x82: pa.Codec("lz4_raw"), 0x90: pa.Codec("zstd")}
 _BLOCK = struct.Struct("<16xBII")  # hash of the block, method, bytes with this head, bytes unpacked
 _HASH = 16
+
+
+class _Unknown(Exception):
+    """Then no more can be said than that no file is empty."""
 
 
 class Parts:
     """The parts of one table, each measured once.
 
     Args:
-        folder: where the table has them.
+        folder: where the table has them. Those that are there already were measured by the engine
+            when it opened them.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._seen: set[str] = set()
+        self._seen = self._there()
 
     def broken(self) -> list[str]:
         """The names of parts written since the last look that are not whole."""
-        there = {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
+        there = self._there()
         new = there - self._seen
         self._seen = there
         return sorted(name for name in new if not _is_whole(self.folder / name))
+
+    def _there(self) -> set[str]:
+        return {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
 
 
 def _is_whole(part: Path) -> bool:
@@ -48,6 +57,8 @@ def _is_whole(part: Path) -> bool:
         return not part.exists()  # merged away meanwhile
     except ValueError:
         return False
+    except _Unknown:
+        return all(there.values())
     # Files that are not listed tell of the part's columns: none of them is ever empty.
     return all(there.get(name) == size for name, size in listed.items()) and all(
         size for name, size in there.items() if name not in listed
@@ -58,13 +69,18 @@ def _sizes(file: bytes) -> dict[str, int]:
     """File name to bytes, as `checksums.txt` says.
 
     Raises:
-        ValueError: it is cut off or not in the format that is known.
+        ValueError: it is empty or cut off.
+        _Unknown: another version of the engine wrote it, in a way that is not known here.
     """
     if not file.startswith(_HEAD):
-        raise ValueError("unknown format")
+        if file.startswith(_ANY_HEAD) and not _HEAD.startswith(file):
+            raise _Unknown
+        raise ValueError("cut off")
     try:
         return _read(_unpack(file[len(_HEAD) :]))
-    except (struct.error, IndexError, KeyError, pa.ArrowException, OSError) as error:
+    except KeyError:  # of the codec
+        raise _Unknown from None
+    except (struct.error, IndexError, pa.ArrowException, OSError) as error:
         raise ValueError(f"cut off: {error}") from error
 
 
