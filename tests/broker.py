@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.server import free_port
+from tests.ports import free_port
 
 
 def missing(what: str) -> NoReturn:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,11 @@ from typing import Any
 
 import httpx
 
+from tests.ports import free_port
+
 START = 60.0  # seconds a server may take to become ready on a busy machine
 STOP = 20.0  # seconds it may take to end
 SETTLE = 60.0  # seconds the keeper may take to work off what was sent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

@@ -4,7 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.server import free_port
+from tests.ports import free_port
 
 _START = 10.0  # seconds
 _CONFIG = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.server import free_port
+from tests.ports import free_port
 
 from bench.peers.receiver import TOPICS, Gathering, Job, Lines, Program, Stored, fill
 

@@ -24,7 +24,8 @@ import pytest
 
 from tests.cluster import Cluster, servers
 from tests.deploy.test_image import FOLDER, ROOT, environment
-from tests.server import START, eventually, free_port
+from tests.ports import free_port
+from tests.server import START, eventually
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("LAKEBED_DEPLOY") != "1", reason="make deploy-check does it"),

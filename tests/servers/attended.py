@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,12 +45,3 @@ class Attended:
     def said(self) -> str:
         """The last of it."""
         return self._log.read_text(errors="replace")[-2000:]
-
-
-def free_ports(count: int) -> list[int]:
-    """Of the loopback, each another one."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -7,7 +7,6 @@ no ClickHouse Keeper and no other node.
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_port
 
 _ROOT = Path(__file__).parents[3]
 _START = 60.0  # seconds; a loaded machine takes its time
@@ -35,8 +36,7 @@ class ClickHouseServer:
     def __init__(self, folder: Path, cluster: str | None = None) -> None:
         self._folder = folder
         self._log = folder / "server.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.address = f"127.0.0.1:{self._port}"
         self.url = f"clickhouse://{self.address}"
         self._cluster = [cluster] if cluster else []

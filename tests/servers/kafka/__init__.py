@@ -21,7 +21,8 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.servers.attended import Attended, free_ports
+from tests.ports import free_port
+from tests.servers.attended import Attended
 
 _POM = Path(__file__).with_name("pom.xml")
 _TOOLS = Path(__file__).parents[3] / ".tools"
@@ -92,7 +93,7 @@ class KafkaServer:
 
     def __init__(self, folder: Path, by: int | None = None) -> None:
         self._folder = folder
-        port, controller, self.far = free_ports(3)
+        port, controller, self.far = (free_port() for _ in range(3))
         self.address = f"127.0.0.1:{port}"
         self._settings = folder / "server.properties"
         self._settings.write_text(

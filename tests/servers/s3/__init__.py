@@ -14,7 +14,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from tests.servers.attended import Attended, free_ports
+from tests.ports import free_port
+from tests.servers.attended import Attended
 
 BUCKET = "telemetry"
 _KEY, _SECRET = "key", "made-up-secret"
@@ -40,7 +41,7 @@ class S3Server:
         (folder / "data").mkdir()
         (folder / "rights.json").write_text(json.dumps(_RIGHTS))
         names = ("master", "volume", "filer", "s3")
-        ports = dict(zip([*names, *(f"{name}.grpc" for name in names)], free_ports(8), strict=True))
+        ports = {name: free_port() for name in [*names, *(f"{name}.grpc" for name in names)]}
         self._ports = [
             f"-{name.replace('.grpc', '')}.port{'.grpc' if 'grpc' in name else ''}={port}"
             for name, port in ports.items()

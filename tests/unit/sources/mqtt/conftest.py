@@ -10,7 +10,7 @@ import paho.mqtt.publish as publishing
 import pytest
 import uvloop
 from tests.broker import Mosquitto, missing
-from tests.server import free_port
+from tests.ports import free_port
 
 from lakebed.messages import Channel
 from lakebed.policies.topics import matches
