@@ -23,12 +23,13 @@ import pytest
 
 from lakebed.api.flow import show as show_flow
 from lakebed.api.formats import rows as api_rows
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from lakebed import settings
+from lakebed.building import BatchBuilder
 from lakebed.errors import Conflict, JournalFull, NotFound
 from lakebed.journal.memory import MemoryJournal
 from lakebed.journal.sqlite import SqliteJournal
 from lakebed.keeper.once import Once
-from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry
 from lakebed.ports import Place
 from lakebed.times import DAY, HOUR, SECOND
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pytest
 from tests.servers.kafka import KafkaServer
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import open_catalog
 from lakebed.errors import Fatal, JournalFailed, JournalFull, SettingsError
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Health
 from lakebed.settings import Settings

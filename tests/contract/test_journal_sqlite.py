@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from lakebed import settings
+from lakebed.building import BatchBuilder
 from lakebed.errors import Fatal, JournalFailed, JournalFull
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry
 from lakebed.times import HOUR, SECOND
 
 A = Channel("ann", "plant/a")
@@ -71,7 +72,8 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.building import BatchBuilder
+from lakebed.messages import Channel
 from lakebed import settings
 
 async def main():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.servers.kafka import KafkaServer
 
+from lakebed.building import BatchBuilder
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 from lakebed.ports import Journal, Predecessor, Successor
 from lakebed.sources.keys import id_key, packet_key, packet_prefix
 from lakebed.times import now

@@ -14,12 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import LakebedError
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper import ledger, stores
 from lakebed.keeper.shard import Shard
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.settings import Keeper, Settings
 from lakebed.times import MINUTE, SECOND
 from tests.faults.journal import Tell

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lakebed import settings
+from lakebed.building import BatchBuilder
 from lakebed.errors import JournalFailed, LakebedError
 from lakebed.journal import writer
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import BatchBuilder, Channel, Entry
+from lakebed.messages import Channel, Entry
 from lakebed.sources import intake as intakes
 from lakebed.sources.intake import Intake
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from lakebed import settings
+from lakebed.building import BatchBuilder
 from lakebed.journal import blocks
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -25,10 +25,11 @@ from hypothesis.stateful import (
 )
 
 from lakebed import settings as options
+from lakebed.building import BatchBuilder
 from lakebed.journal import writer
 from lakebed.journal.memory import MemoryJournal
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import BatchBuilder, Channel, Entry
+from lakebed.messages import Channel, Entry
 from lakebed.times import MINUTE, SECOND
 from tests.nightly import often
 

@@ -19,12 +19,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper.ledger import CONSUMER, PART, Ledger
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.settings import Keeper, Settings
 from lakebed.times import HOUR, SECOND, UNSET
 from tests.keyed import KeyedSeries

@@ -5,7 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.building import BatchBuilder
+from lakebed.messages import Batch, Channel, Entry
 from lakebed.times import UNSET
 
 

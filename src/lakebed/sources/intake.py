@@ -16,7 +16,6 @@ is durable, and nothing is dropped.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,19 +23,16 @@ from functools import partial
 import structlog
 
 from lakebed.errors import JournalFull, Unavailable
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 from lakebed.ports import Health, Journal
+from lakebed.sources.gathering import Gatherer, Gathering
 from lakebed.times import Micros
 
 log = structlog.get_logger()
 
-Done = Callable[[], None]
 Gate = Callable[[bool], None]
 Refuse = Callable[[Unavailable], None]
 
-_LARGEST = 50_000  # messages gathered for one append
-_LARGEST_BYTES = 16 * 2**20
-_MESSAGE_COST = 64  # bytes a message takes in memory besides its payload
 _SPACING = 0.002  # seconds between the beginnings of two appends
 _FEW = 256  # messages that may wait for that
 _TURNS = 16  # of the loop that a batch may wait for more
@@ -46,19 +42,6 @@ _MANY = 2000  # or until it holds this many messages
 _ROOM_CHECK = 1.0  # seconds between two looks at the disk
 _CROWDED = "more waits to become durable than memory may hold"
 _RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: first, longest
-
-
-class _Gathering:
-    """What one append will make durable, and whom to tell."""
-
-    __slots__ = ("builder", "cost", "done", "forget", "urgent")
-
-    def __init__(self) -> None:
-        self.builder = BatchBuilder()
-        self.done: list[Done] = []
-        self.forget: dict[bytes, None] = {}
-        self.cost = 0
-        self.urgent = False  # somebody waits for it before sending more
 
 
 class Intake:
@@ -71,6 +54,7 @@ class Intake:
         patience: seconds `append` waits at a shut gate.
 
     Attributes:
+        offer, offer_one: how sources bring messages; see `Gatherer`.
         waiting: requests, with what tells them that what they wait for does not come, or not soon.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
@@ -86,13 +70,13 @@ class Intake:
         patience: float = 3.0,
     ) -> None:
         self._journal = journal
-        self._max_pending = max_pending
+        self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room
         self._patience = patience
-        self._gathering = _Gathering()
-        self._closed: deque[_Gathering] = deque()
-        self._pending = 0
+        self._wake = asyncio.Event()
+        self._gatherer = gatherer = Gatherer(max_pending, self._wake.set, self._pressed)
+        self.offer, self.offer_one = gatherer.offer, gatherer.offer_one
         self._gates: dict[object, Gate] = {}
         self._shut_because: str | None = "the intake has not started"
         self._crowded = False
@@ -100,7 +84,6 @@ class Intake:
         self._no_room = False
         self._failure: BaseException | None = None
         self._stopping = False
-        self._wake = asyncio.Event()
         self._opened = asyncio.Event()
         self._began = 0.0  # when the last append began, on the loop's clock
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,7 +107,7 @@ class Intake:
 
         What is given up was never acknowledged.
         """
-        self._stopping = True
+        self._stopping = self._gatherer.deaf = True
         self._turn()
         self._wake.set()
         if self._tasks:
@@ -136,74 +119,6 @@ class Intake:
         self._tasks.clear()
 
     # --- in ---------------------------------------------------------------------------------------
-
-    def offer(
-        self,
-        channels: Sequence[Channel],
-        payloads: Sequence[bytes],
-        received: Micros,
-        done: Done,
-        *,
-        event: Sequence[Micros] | None = None,
-        ids: Sequence[str] | None = None,
-        keys: Sequence[bytes] | None = None,
-        forget: Sequence[bytes] = (),
-        patient: bool = False,
-    ) -> None:
-        """Gather messages (columns as in `BatchBuilder.extend`). Event loop only; never waits.
-
-        Args:
-            done: called on the loop, in the order of the offers, when all of it is durable. Never
-                called where that cannot be reached any more: the process is about to stop then.
-            forget: keys of the journal that stop counting; offers behind this one may use them
-                anew. The messages of this offer come before it.
-            patient: the source goes on sending while this waits: a few milliseconds for a larger
-                batch are no loss to it.
-        """
-        if self._stopping or self._failure is not None:
-            return
-        gathering = self._gathering
-        if keys is not None and gathering.forget and not gathering.forget.keys().isdisjoint(keys):
-            gathering = self._close()  # one append forgets after it has looked for duplicates
-        builder = gathering.builder
-        before = builder.size
-        builder.extend(channels, payloads, received, event, ids, keys)
-        gathering.done.append(done)
-        if not patient:
-            gathering.urgent = True
-        if forget:
-            gathering.forget.update(dict.fromkeys(forget))
-        self._take_in(gathering, builder.size - before + _MESSAGE_COST * (len(payloads) + 1))
-
-    def offer_one(
-        self,
-        channel: Channel,
-        payload: bytes,
-        received: Micros,
-        done: Done,
-        patient: bool = False,
-    ) -> None:
-        """`offer` of one message that has nothing but a payload, at half its cost."""
-        if self._stopping or self._failure is not None:
-            return
-        gathering = self._gathering
-        gathering.builder.append(channel, payload, received)
-        gathering.done.append(done)
-        if not patient:
-            gathering.urgent = True
-        self._take_in(gathering, len(payload) + 2 * _MESSAGE_COST)
-
-    def _take_in(self, gathering: _Gathering, cost: int) -> None:
-        """What was added to it costs so many bytes of memory."""
-        builder = gathering.builder
-        gathering.cost += cost
-        self._pending += cost
-        if len(builder) >= _LARGEST or builder.size >= _LARGEST_BYTES:
-            self._close()
-        self._wake.set()
-        if self._pending > self._max_pending and not self._crowded:
-            self._crowded = True
-            self._turn()
 
     async def append(
         self,
@@ -272,7 +187,7 @@ class Intake:
 
     def health(self) -> Health:
         detail = {
-            "pending": self._pending,
+            "pending": self._gatherer.pending,
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "batches": self.appended_batches,
@@ -280,6 +195,11 @@ class Intake:
         # a crowd passes by itself: sources wait for moments, no one needs to be sent away
         ok = self.is_open or self._shut_because == _CROWDED
         return Health(ok, self._shut_because or "", detail)
+
+    def _pressed(self) -> None:
+        if not self._crowded:
+            self._crowded = True
+            self._turn()
 
     def _turn(self) -> None:
         """Open or shut the gates as things stand now."""
@@ -319,26 +239,22 @@ class Intake:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def _close(self) -> _Gathering:
-        """Let the gathering batch go as it is; returns the next one."""
-        self._closed.append(self._gathering)
-        self._gathering = _Gathering()
-        return self._gathering
-
     async def _run(self) -> None:
+        gatherer = self._gatherer
         try:
             while True:
-                if not self._closed and self._gathering.done:
+                if not gatherer.closed and gatherer.current.done:
                     await self._gather()
-                    if self._gathering.done:
-                        self._close()
-                if self._closed:
-                    if not await self._make_durable(self._closed.popleft()):
+                    if gatherer.current.done:
+                        gatherer.close()
+                if gatherer.closed:
+                    if not await self._make_durable(gatherer.closed.popleft()):
                         return
                 elif self._stopping:
                     return
                 else:
                     self._wake.clear()
+                    gatherer.awaited()
                     await self._wake.wait()
         except Exception as error:  # JournalFailed, and whatever nobody thought of
             self._fail(error)
@@ -351,15 +267,16 @@ class Intake:
         turn of the loop reads what has arrived: when a turn brings nothing, the batch goes.
         """
         loop = asyncio.get_running_loop()
+        gatherer = self._gatherer
         early = self._began + _SPACING - loop.time()
-        if early > 0 and len(self._gathering.builder) < _FEW and not self._stopping:
+        if early > 0 and gatherer.gathered < _FEW and not self._stopping:
             await asyncio.sleep(early)
         await self._let_patient_sources_send()
         have = -1
         for _ in range(_TURNS):
-            if self._closed or len(self._gathering.builder) == have:
+            if gatherer.closed or gatherer.gathered == have:
                 break
-            have = len(self._gathering.builder)
+            have = gatherer.gathered
             await asyncio.sleep(0)
         self._began = loop.time()
 
@@ -367,15 +284,16 @@ class Intake:
         """A broker delivers a few messages at a time, for as long as it may: an append for each
         few would cost more than all else. One that stops to deliver waits for us; so it goes on.
         """
+        gatherer = self._gatherer
         for _ in range(_STEPS):
-            have = len(self._gathering.builder)
-            if self._gathering.urgent or self._closed or self._stopping or have >= _MANY:
+            have = gatherer.gathered
+            if gatherer.current.urgent or gatherer.closed or self._stopping or have >= _MANY:
                 return
             await asyncio.sleep(_STEP)
-            if len(self._gathering.builder) == have:
+            if gatherer.gathered == have:
                 return
 
-    async def _make_durable(self, gathering: _Gathering) -> bool:
+    async def _make_durable(self, gathering: Gathering) -> bool:
         """Append, count, acknowledge; False when it was given up because the process stops."""
         batch = gathering.builder.build()
         new = await self._append_with_patience(batch, tuple(gathering.forget))
@@ -418,8 +336,9 @@ class Intake:
             delay = min(delay * 2, longest)
 
     def _relieve(self, cost: int) -> None:
-        self._pending -= cost
-        if self._crowded and self._pending <= self._max_pending // 2:
+        gatherer = self._gatherer
+        gatherer.pending -= cost
+        if self._crowded and gatherer.pending <= self._relieved:
             self._crowded = False
             self._turn()
         if self._full is not None:
@@ -428,6 +347,7 @@ class Intake:
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
+        self._gatherer.deaf = True
         log.error("nothing is acknowledged any more", error=str(error))
         self._turn()
         self._refuse_waiting()

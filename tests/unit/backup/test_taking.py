@@ -16,10 +16,11 @@ from lakebed.backup.lineage import Lineage
 from lakebed.backup.restoring import check, load_series
 from lakebed.backup.service import Backups
 from lakebed.backup.taking import Cancelled, Progress, Stores, sweep, take
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import open_catalog
 from lakebed.errors import Conflict, Invalid, NotFound, StoreUnavailable
 from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.objects.store import open_objects
 from lakebed.ports import Objects, Part
 

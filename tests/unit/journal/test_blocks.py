@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakebed.building import BatchBuilder
 from lakebed.journal import blocks
 from lakebed.journal.blocks import Damaged, count_channels, decode, encode
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 from lakebed.times import UNSET
 
 int64 = st.integers(-(2**63), 2**63 - 1)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakebed.building import BatchBuilder
 from lakebed.errors import SettingsError
 from lakebed.journal.blocks import Damaged
-from lakebed.messages import Batch, BatchBuilder, Channel
+from lakebed.messages import Batch, Channel
 
 pytest.importorskip("confluent_kafka")
 

@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.ports import Health
 from lakebed.settings import Settings
 from lakebed.times import HOUR, SECOND, Micros

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import Unavailable
 from lakebed.journal.sqlite import SqliteJournal
 from lakebed.keeper.forgetting import ask
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.ports import Forgetting
 from lakebed.settings import Settings
 from lakebed.times import now

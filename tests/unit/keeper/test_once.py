@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakebed.building import BatchBuilder
 from lakebed.keeper import once as module
 from lakebed.keeper import remembered
 from lakebed.keeper.once import Once
-from lakebed.messages import BatchBuilder, Channel, Entry
+from lakebed.messages import Channel, Entry
 from lakebed.ports import Checkpoint
 from lakebed.times import HOUR
 

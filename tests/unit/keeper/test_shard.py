@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.errors import StoreUnavailable, Superseded
 from lakebed.journal.memory import MemoryJournal
@@ -20,7 +21,7 @@ from lakebed.keeper.kinds.records import Records
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Forgetting, Health
 from lakebed.settings import DeadLetters, Settings

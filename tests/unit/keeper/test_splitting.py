@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lakebed.building import BatchBuilder
 from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.journal.memory import MemoryJournal
 from lakebed.keeper import ledger as ledgers
@@ -20,7 +21,7 @@ from lakebed.keeper.kinds.last_value import LastValues
 from lakebed.keeper.once import PART, Once
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import Batch, BatchBuilder, Channel, Entry
+from lakebed.messages import Batch, Channel, Entry
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports import Checkpoint, Health

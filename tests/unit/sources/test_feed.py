@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from lakebed.building import BatchBuilder
 from lakebed.journal.memory import MemoryJournal
-from lakebed.messages import BatchBuilder, Channel
+from lakebed.messages import Channel
 from lakebed.sources import feed as feeds
 from lakebed.sources.feed import LiveFeed, Message
 
