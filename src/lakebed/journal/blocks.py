@@ -161,9 +161,12 @@ def _ints(values: Ints) -> Iterable[bytes]:
         narrow = _width(int(differences.max()) - low)
         if narrow < width:
             values, base, width, steps = differences, low, narrow, True
-    above = values.view(np.uint64) - np.uint64(base & _WRAP)
-    planes = above.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T if width else b""
-    return _COLUMN.pack(steps, width, first, base), bytes(planes)
+    head = _COLUMN.pack(steps, width, first, base)
+    if not width:
+        return (head,)
+    above = (values.view(np.uint64) - np.uint64(base & _WRAP)).astype(f"<u{width}")
+    planes = above.view(np.uint8).reshape(-1, width).T if width > 1 else above
+    return head, planes.tobytes()
 
 
 def _texts(values: Sequence[str]) -> Iterable[bytes]:

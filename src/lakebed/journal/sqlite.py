@@ -35,6 +35,7 @@ from lakebed.times import SECOND, Micros
 _TRIM_ROWS = 256  # batches let go of in one transaction,
 _TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
 _TRIM_KEYS = 5_000
+_COUNT_EVERY = 2**20  # bytes that may be written between two counts of the pages
 _INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -102,6 +103,7 @@ class SqliteJournal:
             self.end = begin
         self._damaged = _damaged(connection)
         self._used = _used(connection)
+        self._count_at = 0  # bytes in use, as far as known, at which the pages are counted anew
         self._fsync = database.fsync_mode(connection)
 
     # --- append -----------------------------------------------------------------------------------
@@ -129,19 +131,32 @@ class SqliteJournal:
                 batch = batch.take(np.array(fresh, np.intp))
             identities.remember(connection, batch.keys or (), now)
             batch = without_keys(batch)
+            self._count_at = 0  # keys take room too
         if forget:
             identities.forget(connection, forget)
         if len(batch):
             block = blocks.encode(batch)
-            self._used = _used(connection)
-            if self._used + len(block) > self._options.limit:
-                raise JournalFull(
-                    f"the journal holds {self._used} bytes, its limit is {self._options.limit}"
-                )
+            self._require_room(connection, len(block))
             size = sum(map(len, batch.payloads))
             connection.execute(_INSERT, (self.end, len(batch), now, size, block))
             self._writer.wrote(len(block))
         return Entry(0, self.end, batch)
+
+    def _require_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Between two counts of the pages what is written is added up, generously.
+
+        Raises:
+            JournalFull: a block of this size would pass the limit.
+        """
+        limit = self._options.limit
+        guessed = self._used + size + database.PAGE
+        if guessed > min(limit, self._count_at):
+            self._used = _used(connection)
+            self._count_at = self._used + _COUNT_EVERY
+            if self._used + size > limit:
+                raise JournalFull(f"the journal holds {self._used} bytes, its limit is {limit}")
+            guessed = self._used + size + database.PAGE
+        self._used = guessed
 
     def _publish(self, entry: Entry) -> None:
         if len(entry.batch):

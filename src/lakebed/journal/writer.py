@@ -149,7 +149,8 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             result = work(connection)
-            connection.executemany(_PLACE, places.items())
+            if places:
+                connection.executemany(_PLACE, places.items())
             connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back(places)
