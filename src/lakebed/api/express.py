@@ -42,6 +42,7 @@ class ExpressProtocol(HttpToolsProtocol):
         self._under_way = 0  # the number of the request that waits for the journal; 0: none
         self._numbers = 0
         self._end_waiting: Callable[[], object] | None = None
+        self._asked_at = 0.0  # when that request was offered
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # a plain request that is not there to its end
         self._missing = 0  # bytes of it that are still to come
@@ -97,7 +98,7 @@ class ExpressProtocol(HttpToolsProtocol):
         refuse = partial(self._refused, number)
         if plan.channel is not None:
             done = partial(self._durable, number, _ANSWER)
-            end = self._ingest.offer([plan.channel], [body], now(), done, refuse)
+            end = self._ingest.offer_one(plan.channel, body, now(), done, refuse)
         else:
             found = self._ingest.whole(plan, body)
             if found is None:
@@ -110,8 +111,20 @@ class ExpressProtocol(HttpToolsProtocol):
             return False
         self._numbers = self._under_way = number
         self._end_waiting = end
-        self._patience = self.loop.call_later(PATIENCE, refuse, Unavailable(SLOW))
+        self._asked_at = self.loop.time()
+        if self._patience is None:
+            self._patience = self.loop.call_later(PATIENCE, self._look_at_wait)
         return True
+
+    def _look_at_wait(self) -> None:
+        """One timer for all requests of a connection: it looks how old the one under way is."""
+        self._patience = None
+        if self._under_way:
+            left = self._asked_at + PATIENCE - self.loop.time()
+            if left > 0:
+                self._patience = self.loop.call_later(left, self._look_at_wait)
+            else:
+                self._refused(self._under_way, Unavailable(SLOW))
 
     def _durable(self, number: int, answer: bytes) -> None:
         if number == self._under_way:
@@ -123,9 +136,6 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def _stop_waiting(self) -> None:
         self._under_way = 0
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
         if self._end_waiting is not None:
             self._end_waiting()
             self._end_waiting = None
@@ -176,6 +186,8 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._patience is not None:
+            self._patience.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 

@@ -148,6 +148,24 @@ class Ingest:
         if self._intake is None or not self._intake.is_open:
             return None
         self._intake.offer(channels, payloads, received, done, **sparse)
+        return self._wait(refuse)
+
+    def offer_one(
+        self,
+        channel: Channel,
+        payload: bytes,
+        received: Micros,
+        done: Callable[[], None],
+        refuse: Callable[[Unavailable], None],
+    ) -> Callable[[], object] | None:
+        """`offer` of one message that has nothing but a payload."""
+        if self._intake is None or not self._intake.is_open:
+            return None
+        self._intake.offer_one(channel, payload, received, done)
+        return self._wait(refuse)
+
+    def _wait(self, refuse: Callable[[Unavailable], None]) -> Callable[[], object]:
+        assert self._intake is not None
         waiting = self._intake.waiting
         waiting[refuse] = refuse
         return partial(waiting.pop, refuse, None)

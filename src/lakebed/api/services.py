@@ -44,6 +44,12 @@ class Intake(Protocol):
         """Take messages; `done` is called once they are durable, or never."""
         ...
 
+    def offer_one(
+        self, channel: Channel, payload: bytes, received: Micros, done: Callable[[], None]
+    ) -> None:
+        """Take a message that has nothing but a payload."""
+        ...
+
     async def append(
         self,
         channels: Sequence[Channel],
