@@ -105,17 +105,34 @@ class Report:
         (RESULTS / f"{self.scenario}.json").write_text(text + "\n")
 
 
-class Usage:
-    """CPU seconds and memory of a process with all its threads, from the operating system."""
+def _spent(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
-    def __init__(self, pid: int) -> None:
+
+class Usage:
+    """CPU seconds and memory of a process with all its threads, from the operating system.
+
+    Args:
+        family: whether the CPU of the processes that it started counts too.
+    """
+
+    def __init__(self, pid: int, family: bool = False) -> None:
         self._process = psutil.Process(pid)
+        self._family = family
         self._start = self._cpu()
         self._threads = self._by_thread()
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()
-        return times.user + times.system
+        own = times.user + times.system
+        if not self._family:
+            return own
+        ended = times.children_user + times.children_system
+        return own + ended + sum(map(_spent, self._process.children(recursive=True)))
 
     @property
     def cpu(self) -> float:

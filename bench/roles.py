@@ -18,7 +18,7 @@ from tests.server import assert_sum
 
 from bench import load as generator
 from bench.load import Load
-from bench.report import Figures, Report, Usage
+from bench.report import Figures, Report, Usage, disk_bytes
 from bench.trial import POLICIES
 
 _TOPICS = 1000
@@ -68,15 +68,17 @@ def _measure(cluster: Cluster, on: Servers, messages: int, count: int) -> Figure
     for keeper in keepers:
         keeper.stop()
 
-    usage, broker = Usage(gateway.pid), Usage(on.kafka.pid)
+    usage, broker, before = Usage(gateway.pid), Usage(on.kafka.pid), disk_bytes(on.kafka.folder)
     measured = generator.run(Load(gateway.mqtt_port, gateway.token, messages, topics=_TOPICS))
     figures: Figures = {
         "gateway acknowledged msg/s": messages / measured.seconds,
         "gateway CPU µs/msg": usage.cpu / messages * 1e6,
         "gateway's Kafka CPU µs/msg": broker.cpu / messages * 1e6,
+        "gateway's Kafka bytes/msg": (disk_bytes(on.kafka.folder) - before) / messages,
         "gateway peak RSS MiB": usage.peak_mib,
     }
     began, store, broker = time.monotonic(), Usage(on.clickhouse.pid), Usage(on.kafka.pid)
+    catalog = Usage(on.postgres.pid, family=True)
     for keeper in keepers:
         keeper.spawn()
     for keeper in keepers:
@@ -90,6 +92,7 @@ def _measure(cluster: Cluster, on: Servers, messages: int, count: int) -> Figure
         "keeper CPU µs/msg, their start included": spent / messages * 1e6,
         "ClickHouse CPU µs/msg": store.cpu / messages * 1e6,
         "Kafka CPU µs/msg": broker.cpu / messages * 1e6,
+        "PostgreSQL CPU µs/msg": catalog.cpu / messages * 1e6,
         "peak RSS MiB of one": max(Usage(keeper.pid).peak_mib for keeper in keepers),
     }
 

@@ -23,12 +23,21 @@ _FUNCTIONS = ["min", "max", "sum", "avg"]
 
 
 def _policies(job: Job) -> list[Mapping[str, Any]]:
-    """The firehose's three; only the window where only messages are asked for."""
+    """The firehose's three; only the window where only messages are asked for.
+
+    Peers write a window when it ends; a buffer as long as the window comes nearest to that.
+    """
     policies: list[Mapping[str, Any]] = [{"name": "hour", "keep": "window", "for": "1h"}]
     if job.period:
         every = f"{job.period}s"
         policies += [
-            {"name": "aggregate", "keep": "aggregate", "every": every, "functions": _FUNCTIONS},
+            {
+                "name": "aggregate",
+                "keep": "aggregate",
+                "every": every,
+                "functions": _FUNCTIONS,
+                "buffer": every,
+            },
             {"name": "now", "keep": "last_value", "every": "10s"},
         ]
     return policies

@@ -5,7 +5,8 @@ fault is drawn, as FAULTS in the environment says:
 
 * refused: nothing was written;
 * ambiguous: it was written, and the answer is lost;
-* slow: it answers after a while, and meanwhile callers see nothing.
+* slow: it answers after a while, and meanwhile callers see nothing;
+* hang: the same for longer than anybody is patient.
 
 While the file AWAY exists it refuses everything. Each fault is a line in the file `faults`.
 """
@@ -40,16 +41,19 @@ class Faulty:
 
     def insert(self, table: str, rows: pa.Table) -> None:
         self._be_there()
-        fault = "" if self._dice.random() >= self._rate else self._dice.choice(KINDS)
+        fault = "" if self._dice.random() >= self._rate else self._draw()
         if fault:
             with (self._home / LOG).open("a") as log:
                 log.write(f"{fault} {table}\n")
-        if fault == "slow":
-            time.sleep(self._dice.uniform(0.2, 1.0))
+        if fault in _SECONDS:
+            time.sleep(self._dice.uniform(*_SECONDS[fault]))
         if fault != "refused":
             self._series.insert(table, rows)
         if fault in ("refused", "ambiguous"):
             raise StoreUnavailable(f"made up: {fault}")
+
+    def _draw(self) -> str:
+        return "hang" if self._dice.random() < _HANGS else self._dice.choice(KINDS)
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         self._be_there()
@@ -82,6 +86,8 @@ class Faulty:
 
 
 KINDS = ("refused", "ambiguous", "slow")
+_HANGS = 0.03  # of the faults
+_SECONDS = {"slow": (0.2, 1.0), "hang": (6.0, 12.0)}
 
 
 def _open(url: str, settings: Settings, make: bool) -> Series:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 _ATTENDED = '"$@" </dev/null & cat >/dev/null; kill -9 $!'
 """Tests that are killed leave no server behind: the shell sees their end of the pipe close."""
 
@@ -32,6 +34,12 @@ class Attended:
     @property
     def ended(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the program, not of the shell that attends it, nor of its `cat`."""
+        children = psutil.Process(self._process.pid).children()
+        return next(child.pid for child in children if child.name() != "cat")
 
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""

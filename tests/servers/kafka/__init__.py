@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -87,12 +86,13 @@ class KafkaServer:
         by: port of something that leads to `far`: who asks there is sent there again.
 
     Attributes:
+        folder: all that it writes.
         address: HOST:PORT of the broker, the same after every start.
         far: a second port of it, for those who come by another way.
     """
 
     def __init__(self, folder: Path, by: int | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         port, controller, self.far = (free_port() for _ in range(3))
         self.address = f"127.0.0.1:{port}"
         self._settings = folder / "server.properties"
@@ -114,7 +114,7 @@ class KafkaServer:
     def start(self) -> None:
         """Start and wait until it answers."""
         command = [*_java(), "kafka.Kafka", self._settings]
-        self._process = Attended(command, self._folder, self._log)
+        self._process = Attended(command, self.folder, self._log)
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         deadline = time.monotonic() + _START
         while True:
@@ -129,10 +129,8 @@ class KafkaServer:
 
     @property
     def pid(self) -> int:
-        """Of the broker, not of the shell around it."""
         assert self._process is not None
-        family = psutil.Process(self._process.pid).children()
-        return next(child.pid for child in family if child.name() == "java")
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""

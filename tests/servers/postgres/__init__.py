@@ -52,6 +52,12 @@ class PostgresServer:
                 raise RuntimeError("the PostgreSQL of the tests did not start")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that starts all others."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it and wait: SIGINT cleanly, SIGQUIT without caring for its files."""
         if self._process is not None:
