@@ -2,9 +2,10 @@
 
     python -m bench.roles [--messages 1000000] [--keepers 1 2 3]
 
-One gateway takes the firehose while no keeper runs; then so many keepers work off what waits in
-Kafka. All share this machine, and ClickHouse is chDB behind HTTP, so messages per second say
-little: CPU per message is what each role costs wherever it runs.
+Last values are written to PostgreSQL alone, ten thousand at a time. Then one gateway takes the
+firehose while no keeper runs, and so many keepers work off what waits in Kafka. All share this
+machine, and ClickHouse is chDB behind HTTP, so messages per second say little: CPU per message is
+what each role costs wherever it runs.
 """
 
 import argparse
@@ -20,8 +21,11 @@ from bench import load as generator
 from bench.load import Load
 from bench.report import Figures, Report, Usage, disk_bytes
 from bench.trial import POLICIES
+from lakebed.catalog.sql import open_catalog
+from lakebed.ports import LastValue
 
 _TOPICS = 1000
+_VALUES, _ROUNDS = 10_000, 10  # last values of one write, and writes
 _PATIENCE = 300.0  # seconds that keepers may take
 
 
@@ -32,6 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     figures: Figures = {"messages": given.messages}
     with servers() as on:
+        figures |= _last_values(on)
         for count in given.keepers:
             found = _trial(on, given.messages, count)
             if count == given.keepers[0]:
@@ -95,6 +100,29 @@ def _measure(cluster: Cluster, on: Servers, messages: int, count: int) -> Figure
         "PostgreSQL CPU µs/msg": catalog.cpu / messages * 1e6,
         "peak RSS MiB of one": max(Usage(keeper.pid).peak_mib for keeper in keepers),
     }
+
+
+def _last_values(on: Servers) -> Figures:
+    """Rows of last values written in bulk, each for the second time and later."""
+    catalog = open_catalog(on.postgres.create_schema(), Path())
+    try:
+        for time_us in range(_ROUNDS + 1):
+            values = [
+                LastValue(
+                    "admin", "now", f"plant/{i:06d}/celsius", "number", time_us, 21.5, 5, 0, i
+                )
+                for i in range(_VALUES)
+            ]
+            if time_us == 1:
+                server, own = Usage(on.postgres.pid, family=True), time.process_time()
+            catalog.upsert_last(values)
+        rows = _ROUNDS * _VALUES
+        return {
+            "PostgreSQL CPU µs/last value": server.cpu / rows * 1e6,
+            "keeper CPU µs/last value": (time.process_time() - own) / rows * 1e6,
+        }
+    finally:
+        catalog.close()
 
 
 def _until_policies_hold(gateway: Member, api: Member) -> int:
