@@ -4,6 +4,7 @@ python -m bench.many_series [--topics 100 10000 100000] [--messages 2000000]
 """
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 
 from tests.server import Server
@@ -20,8 +21,10 @@ def main() -> None:
     given = parser.parse_args()
     figures: Figures = {"messages": given.messages}
     for topics in given.topics:
-        found = Trial(partial(_load, given.messages, topics)).run()
-        for name in ("stored msg/s", "server CPU µs/msg", "lag p99 ms", "peak RSS MiB"):
+        found = Trial(partial(_load, given.messages, topics), beside=_rows).run()
+        threads = [name for name in found if name.startswith("of it")]
+        shown = ("stored msg/s", "server CPU µs/msg", *threads, "lag p99 ms", "peak RSS MiB")
+        for name in (*shown, "rows written/msg"):
             figures[f"{topics:,} topics: {name}"] = found[name]
         for name in ("journal bytes/msg", "series bytes/msg"):
             figures[f"{topics:,} topics: {name}"] = found[name]
@@ -39,6 +42,17 @@ def main() -> None:
             at_most(f"{given.topics[-1]:,} topics: peak RSS MiB", 1536),
         ],
     ).show()
+
+
+def _rows(server: Server) -> Callable[[], Figures]:
+    """What the keeper has written of the load, probes included."""
+
+    def tell() -> Figures:
+        parts = server.get("/readyz")["parts"]
+        rows, messages = parts["keeper"]["rows_written"], parts["intake"]["accepted"]
+        return {"rows written/msg": rows / messages}
+
+    return tell
 
 
 def _load(messages: int, topics: int, server: Server) -> Load:

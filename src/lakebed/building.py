@@ -77,12 +77,13 @@ class BatchBuilder:
             self.payloads,
             np.repeat(np.array(self._moments, np.int64), np.array(self._counts, np.intp)),
             event,
-            _spread(n, self._ids, "") if self._ids else None,
-            _spread(n, self._keys, b"") if self._keys else None,
+            spread(n, self._ids, "") if self._ids else None,
+            spread(n, self._keys, b"") if self._keys else None,
         )
 
 
-def _spread(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T]:
+def spread(n: int, pieces: Sequence[tuple[int, Sequence[T]]], empty: T) -> list[T]:
+    """A column of n values, `empty` but for the pieces, each with the place where it begins."""
     column = [empty] * n
     for start, values in pieces:
         column[start : start + len(values)] = values

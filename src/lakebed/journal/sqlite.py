@@ -68,6 +68,7 @@ class SqliteJournal:
         self._options = options or settings.Journal()
         self._clock = clock
         self._recent = Recent(cache)
+        self._used = self._count_at = 0  # bytes; see `_count`
         self._lock_descriptor = database.lock(path)
         try:
             self._open(begin)
@@ -102,8 +103,7 @@ class SqliteJournal:
             self._first = begin if self._first == self.end else self._first
             self.end = begin
         self._damaged = _damaged(connection)
-        self._used = _used(connection)
-        self._count_at = 0  # bytes in use, as far as known, at which the pages are counted anew
+        self._count(connection)
         self._fsync = database.fsync_mode(connection)
 
     # --- append -----------------------------------------------------------------------------------
@@ -151,12 +151,16 @@ class SqliteJournal:
         limit = self._options.limit
         guessed = self._used + size + database.PAGE
         if guessed > min(limit, self._count_at):
-            self._used = _used(connection)
-            self._count_at = self._used + _COUNT_EVERY
+            self._count(connection)
             if self._used + size > limit:
                 raise JournalFull(f"the journal holds {self._used} bytes, its limit is {limit}")
             guessed = self._used + size + database.PAGE
         self._used = guessed
+
+    def _count(self, connection: sqlite3.Connection) -> None:
+        """What is in use now, and at how much, as far as known, to count again."""
+        self._used = _used(connection)
+        self._count_at = self._used + _COUNT_EVERY
 
     def _publish(self, entry: Entry) -> None:
         if len(entry.batch):
@@ -288,7 +292,7 @@ class SqliteJournal:
             connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
             self._writer.wrote(4096 * len(rows))
-        self._used = _used(connection)
+        self._count(connection)
         return messages, first
 
     def _trimmed(self, result: tuple[int, int]) -> None:

@@ -201,6 +201,32 @@ def test_a_journal_without_room_is_told_of_before_patience_ends(
     assert [payload for *_, payload in remembering.appended(before)] == [b"late", b"2"]
 
 
+def test_each_request_of_a_connection_is_waited_for_as_long_as_the_first(
+    remembering: Api, device: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebed.api.express.PATIENCE", 0.6)
+    device.sendall(post(b"0"))
+    answers(device)
+    append, delay = remembering.journal.append, 0.4
+
+    async def slowly(batch: Batch, forget: Sequence[bytes] = ()) -> int:
+        await asyncio.sleep(delay)
+        return await append(batch, forget)
+
+    monkeypatch.setattr(remembering.journal, "append", slowly)
+    for value in (b"1", b"2", b"3"):  # the second is under way when the first's time is over
+        device.sendall(post(value))
+        assert answers(device) == [ACCEPTED]
+    delay = 2.0
+    began = time.monotonic()
+    device.sendall(post(b"4"))
+    status, body = answers(device)[0]
+    assert (status, b"not durable yet" in body) == (503, True)
+    assert 0.5 < time.monotonic() - began < 1.9
+    while remembering.intake.waiting:
+        time.sleep(0.01)
+
+
 def test_a_flood_behind_a_request_is_answered_one_by_one(
     remembering: Api, device: socket.socket
 ) -> None:

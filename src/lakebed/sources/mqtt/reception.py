@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from lakebed.building import spread
 from lakebed.messages import Channel
 from lakebed.sources.keys import id_key, packet_key
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
@@ -284,9 +285,4 @@ class Reception:
 
 
 def _column(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T] | None:
-    if not pieces:
-        return None
-    column = [empty] * n
-    for start, values in pieces:
-        column[start : start + len(values)] = values
-    return column
+    return spread(n, pieces, empty) if pieces else None
