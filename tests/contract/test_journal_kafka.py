@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from lakebed.ports import Health
 from lakebed.settings import Settings
 from lakebed.sources.intake import Intake
 from lakebed.sources.keys import id_key
-from lakebed.times import now
+from lakebed.times import HOUR, now
 
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.server("kafka")
@@ -396,6 +397,48 @@ def test_a_partition_emptied_before_it_was_read_is_passed_to_its_end(open_journa
     consumer.subscribe(Places())
     (entry,) = drain(consumer)
     assert entry.end == journal.extent()[0][1]
+    consumer.close()
+
+
+class _Dying:
+    """An administrative client whose broker dies when it is asked for the consumers."""
+
+    def __init__(self, admin: AdminClient, server: KafkaServer) -> None:
+        self._admin, self._server = admin, server
+        self.died = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+    def list_consumer_groups(self, **options: Any) -> Any:
+        self._server.pause()
+        answer = self._admin.list_consumer_groups(**options)
+        time.sleep(0.5)  # it is asked, and says nothing
+        self._server.kill()
+        with suppress(Exception):
+            answer.result()
+        self._server.start()
+        self.died = True
+        return answer
+
+
+@pytest.mark.slow
+def test_a_broker_that_dies_while_it_tells_the_consumers_costs_nothing(
+    open_journal: Open, kafka_server: KafkaServer
+) -> None:
+    journal = open_journal("partitions=1")
+    consumer = journal.consumer("keeper")
+    asyncio.run(durable(journal, batch(numbers(0, 100))))
+    topic = journal._topic
+    dying: Any = _Dying(topic._admin, kafka_server)
+    topic._admin = dying
+    later = journal._clock() + HOUR
+    journal._clock = lambda: later  # nothing is young
+    assert journal.trim() == 0
+    assert dying.died
+    topic._admin = dying._admin
+    assert journal.trim() == 0
+    assert sum(map(len, by_channel(journal).values())) == 100
     consumer.close()
 
 

@@ -142,6 +142,11 @@ class Fleet(Attack):
             SingleSender(oracle, "once", SEED, server, ids=False),
         )
 
+    def check(self) -> None:
+        for name, member in self.members.items():
+            assert "deleted records before they were read" not in member.output, name
+        super().check()
+
     def rage(self, faults: int, pace: tuple[float, float] = (0.8, 1.8)) -> None:
         began = time.monotonic()
         self.chaos.rage(faults, pace)

@@ -48,6 +48,8 @@ def translated(doing: str) -> Iterator[None]:
         if is_hopeless(error):
             raise JournalFailed(message) from exception
         raise StoreUnavailable(message) from exception
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the journal at Kafka: {doing}: no answer") from error
 
 
 @contextmanager
@@ -60,3 +62,5 @@ def opening() -> Iterator[None]:
         if error.code() in _WRONG_SETTINGS:
             raise SettingsError(Problem("journal.url", text(error))) from exception
         raise Fatal(f"the journal at Kafka does not open: {text(error)}") from exception
+    except TimeoutError as error:
+        raise Fatal("the journal at Kafka does not open: no answer") from error

@@ -102,6 +102,7 @@ class Topic:
         self._address = address
         self.name = address.topic
         self._partitions = range(0)
+        self._seen: set[str] = set()  # consumers, the last time that they were asked for
         with errors.opening():
             self._admin = AdminClient(address.common())
 
@@ -252,16 +253,24 @@ class Topic:
             return self._patiently(ask)
 
     def groups(self) -> dict[str, dict[int, int]]:
-        """For each consumer that ever committed, its offset in each partition."""
+        """For each consumer that ever committed, its offset in each partition.
+
+        Raises:
+            StoreUnavailable: a broker did not answer; who stands there is not known.
+        """
         begin = self._address.group("")
         with errors.translated("asking for its consumers"):
-            listed = self._admin.list_consumer_groups().result(_PATIENCE)
-            names = [group.group_id for group in listed.valid]
-            return {
-                name.removeprefix(begin): self.committed(name.removeprefix(begin))
-                for name in sorted(names)
-                if name.startswith(begin) and name != begin
-            }
+            listed = self._admin.list_consumer_groups(request_timeout=_PATIENCE).result()
+            if listed.errors:  # what it lists is what the other brokers know, if there are any
+                raise KafkaException(listed.errors[0])
+        ours = {g.group_id.removeprefix(begin) for g in listed.valid if g.group_id.startswith(begin)}
+        ours.discard("")
+        found = {name: self.committed(name) for name in sorted(ours | self._seen)}
+        # one that was there and is not listed was dropped, or its broker does not know it yet
+        gone = {name for name, places in found.items() if not places and name not in ours}
+        self._seen.update(found)
+        self._seen.difference_update(gone)
+        return {name: places for name, places in found.items() if name not in gone}
 
     def committed(self, consumer: str) -> dict[int, int]:
         """Where a consumer stands, in the partitions where it ever committed."""
@@ -275,6 +284,7 @@ class Topic:
         """
         with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
             missing = set(self._partitions) - self._committed(seen).keys()
+            self._seen.add(consumer)
             if not missing:
                 return
             extent = self.extent(missing)
