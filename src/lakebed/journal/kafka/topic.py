@@ -263,14 +263,17 @@ class Topic:
             listed = self._admin.list_consumer_groups(request_timeout=_PATIENCE).result()
             if listed.errors:  # what it lists is what the other brokers know, if there are any
                 raise KafkaException(listed.errors[0])
-        ours = {g.group_id.removeprefix(begin) for g in listed.valid if g.group_id.startswith(begin)}
-        ours.discard("")
-        found = {name: self.committed(name) for name in sorted(ours | self._seen)}
-        # one that was there and is not listed was dropped, or its broker does not know it yet
-        gone = {name for name, places in found.items() if not places and name not in ours}
+        ids = [group.group_id for group in listed.valid]
+        ours = {name.removeprefix(begin) for name in ids if name.startswith(begin)} - {""}
+        found: dict[str, dict[int, int]] = {}
+        for name in sorted(ours | self._seen):
+            places = self.committed(name)
+            if places or name in ours:
+                found[name] = places
+            else:  # it was dropped; a broker that had only just begun would have told its places
+                self._seen.discard(name)
         self._seen.update(found)
-        self._seen.difference_update(gone)
-        return {name: places for name, places in found.items() if name not in gone}
+        return found
 
     def committed(self, consumer: str) -> dict[int, int]:
         """Where a consumer stands, in the partitions where it ever committed."""
