@@ -34,8 +34,10 @@ from lakebed.times import now as wall_clock
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_LINGER = 0.05  # seconds between two polls while little arrives: small entries are joined
-_TICK: Micros = 200_000  # flushes happen on this grid, so that policies share inserts
+_TICK: Micros = 200_000
+"""Flushes happen on this grid, so that policies share inserts. Between two of them nothing that is
+read could be written, so what arrives is left to gather: a poll for each."""
+_LEAST = 0.05  # seconds that a poll waits at least where nothing is there
 _SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
@@ -73,6 +75,7 @@ class Keeper:
     ) -> None:
         self._journal, self._catalog, self._settings = journal, catalog, settings
         self._stop, self._abandon = threading.Event(), threading.Event()
+        self._called = threading.Event()  # somebody wants a turn now
         self._stores = Stores(series, catalog, self._abandon)
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
@@ -96,14 +99,14 @@ class Keeper:
         """Take them up now; returns when they are in force, or after `_IN_FORCE` seconds."""
         wanted = self._catalog.revision()
         self._policies_asked = 0.0
-        self._consumer.wake()
+        self._wake()
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
 
     def forgets_asked(self) -> None:
         """Look for orders now; returns at once."""
         self._orders_asked = 0.0
-        self._consumer.wake()
+        self._wake()
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -114,7 +117,7 @@ class Keeper:
         """
         pause = _Pause()
         self._pauses.append(pause)
-        self._consumer.wake()
+        self._wake()
         try:
             deadline = time.monotonic() + _STILL
             while not pause.reached.wait(0.1):
@@ -132,7 +135,7 @@ class Keeper:
         What is given up is read again from the journal at the next start.
         """
         self._stop.set()
-        self._consumer.wake()
+        self._wake()
         self._thread.join(timeout)
         if self._thread.is_alive():
             self._abandon.set()
@@ -152,6 +155,10 @@ class Keeper:
         behind = {str(partition): count for partition, count in self.lag().items()}
         detail = {"behind": behind, "rows_written": self._stores.rows}
         return Health(alive and not self._stores.failing, message, detail)
+
+    def _wake(self) -> None:
+        self._called.set()
+        self._consumer.wake()
 
     # --- ports.Assignment ------------------------------------------------------------------------
 
@@ -228,7 +235,13 @@ class Keeper:
         if self._pauses:
             self._rest()
         if read and everything:
-            self._stop.wait(max(0.0, _LINGER - (time.monotonic() - began)))
+            self._gather()
+
+    def _gather(self) -> None:
+        """Let messages come until the next flush, or until somebody calls."""
+        left = _TICK - (self._clock() - _SETTLE) % _TICK
+        self._called.wait(left / 1e6)
+        self._called.clear()
 
     def _poll(self, patience: float) -> tuple[list[Entry], bool]:
         """What came, and whether the journal answers: if not, no messages does not mean no more."""
@@ -242,8 +255,10 @@ class Keeper:
     def _patience(self, now: Micros) -> float:
         """Seconds to wait for messages: until something is due or policies are looked at."""
         due = min((d for s in self._shards.values() if (d := s.due()) is not None), default=None)
-        until_due = _POLICIES_EVERY if due is None else (due - now) / 1e6
-        return min(max(until_due, _LINGER), _POLICIES_EVERY)
+        if due is None:
+            return _POLICIES_EVERY
+        flush = -(-due // _TICK) * _TICK + _SETTLE  # the first that writes it
+        return min(max((flush - now) / 1e6, _LEAST), _POLICIES_EVERY)
 
     def _absorb(self, entries: Sequence[Entry]) -> None:
         for partition, group in groupby(entries, key=lambda entry: entry.partition):
