@@ -14,16 +14,21 @@ from typing import Any
 import clickhouse_connect
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from bench.load import Load, topic, value
 from lakebed.api import lines
 from lakebed.policies.values import decode_each, read_numbers
 from lakebed.ports import Identity
+from lakebed.series.schema import WINDOW, create
 from lakebed.sources.mqtt import plain
 from lakebed.sources.mqtt.publish import publish
+from lakebed.times import SECOND
 
 _RUNS = 7
 _MESSAGES = 200  # of one read
+_INSERTS = 60
+_MERGE_AT = "merge_selector_base = 10"
 
 
 def main() -> None:
@@ -31,6 +36,7 @@ def main() -> None:
     numbers()
     batches()
     settings()
+    merging()
 
 
 def best(work: Callable[[], Any], times: int) -> float:
@@ -114,6 +120,37 @@ def settings() -> None:
         along = lambda: client.query_arrow("SELECT 1", settings=given)  # noqa: E731
         told("settings along with the query", best(along, 10), 1e-3, "ms")
         client.close()
+
+
+def merging() -> None:
+    print(f"a row inserted and merged, {_INSERTS} inserts of 30,000")
+    with tempfile.TemporaryDirectory() as folder:
+        client = clickhouse_connect.get_client(dsn=f"chdb://{Path(folder).resolve()}")
+        ours = create(WINDOW, "default.ours")
+        assert _MERGE_AT in ours
+        theirs = create(WINDOW, "default.theirs").replace(_MERGE_AT, "merge_selector_base = 5")
+        client.command(ours)
+        client.command(theirs)
+        told("parts merged by ten", _merged(client, "ours"), 1e-6, "µs")
+        told("by five, as ClickHouse does", _merged(client, "theirs"), 1e-6, "µs")
+        client.close()
+
+
+def _merged(client: Any, table: str) -> float:
+    """CPU seconds a row, of all threads; several inserts a second, while merges keep up."""
+    topics = np.array([topic(i, Load(0, "", 0, topics=10_000)) for i in range(10_000)])
+    names = pa.array(np.tile(topics, 3))
+    began, n = time.process_time(), len(names)
+    for i in range(_INSERTS):
+        at = pa.array(np.arange(n) + (1_800_000_000 + i) * SECOND).cast(pa.timestamp("us", "UTC"))
+        owner, policy = (pa.array([text] * n) for text in ("ann", "hour"))
+        columns = [owner, policy, names, at, pa.array(np.arange(i * n, (i + 1) * n))]
+        rows = pa.table(columns, ["owner", "policy", "topic", "time", "offset"])
+        client.insert_arrow(table, rows)
+        time.sleep(0.2)
+    while client.query_arrow("SELECT 1 FROM system.merges").num_rows:
+        time.sleep(0.1)
+    return (time.process_time() - began) / (_INSERTS * n)
 
 
 if __name__ == "__main__":
