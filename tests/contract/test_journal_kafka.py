@@ -629,6 +629,20 @@ def test_a_keeper_that_slept_in_a_write_changes_no_answer(cluster: Cluster) -> N
     cluster.assert_exact()
 
 
+@pytest.mark.slow
+def test_a_partition_whose_heir_came_to_nothing_is_taken_up_again(cluster: Cluster) -> None:
+    """The heir claimed it, and lost it before Kafka told anybody else that it had it."""
+    keepers = [cluster.keeper(), cluster.keeper()]
+    cluster.send()
+    eventually(lambda: [partitions(keeper) for keeper in keepers] == [2, 2])
+    for partition in range(4):
+        cluster.catalog.claim(ledgers.CONSUMER, partition)
+    cluster.send()
+    cluster.assert_exact()
+    cluster.send()
+    cluster.assert_exact()
+
+
 def test_a_single_copy_is_synced_also_where_its_maker_was_killed_at_once(
     kafka_server: KafkaServer,
 ) -> None:

@@ -45,6 +45,9 @@ _ROOM_EVERY = 2.0  # seconds between two looks at the journal's room
 _ORDERS_EVERY = 1.0  # seconds between two looks at requests to delete
 _STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
 _ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
+_CONTESTED = 5.0
+"""Seconds that a partition may be ours by the journal and another's by the catalog: the journal's
+word is late, or the other one came to nothing."""
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 _STILL = 60.0  # seconds in which a keeper at work comes to rest
 
@@ -79,6 +82,7 @@ class Keeper:
         self._stores = Stores(series, catalog, self._abandon)
         self._consumer = journal.consumer(CONSUMER)
         self._shards: dict[int, Shard] = {}
+        self._contested: dict[int, float] = {}  # partitions; monotonic seconds since when
         self._clock, self._on_failure = clock, on_failure
         self._pauses: deque[_Pause] = deque()
         self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
@@ -163,6 +167,7 @@ class Keeper:
     # --- ports.Assignment ------------------------------------------------------------------------
 
     def assigned(self, partition: int, end: int) -> int:
+        self._contested.pop(partition, None)
         shard = Shard(partition, end, self._journal, self._stores, self._settings)
         offset = shard.load(self._catalog)
         self._shards[partition] = shard
@@ -175,10 +180,24 @@ class Keeper:
         place = self._working(partition, partial(_write_all, now=self._clock()))
         if self._shards.pop(partition, None) is not None and place is not None:
             self._consumer.commit({partition: place})
+        self._contested.pop(partition, None)
 
     def lost(self, partition: int) -> None:
+        self._contested.pop(partition, None)
         if self._shards.pop(partition, None) is not None:
             log.warning("partition lost to another keeper", partition=partition)
+
+    def _superseded(self, partition: int) -> None:
+        """By the catalog another keeper has it; the journal will say so, or has changed its mind."""
+        self.lost(partition)
+        self._contested[partition] = time.monotonic()
+
+    def _settle_contests(self) -> None:
+        """What no keeper has, since the one who had claimed it lost it at once, is asked for."""
+        if any(time.monotonic() - since > _CONTESTED for since in self._contested.values()):
+            log.warning("asking for partitions anew", contested=sorted(self._contested))
+            self._contested.clear()
+            self._consumer.subscribe(self)
 
     def _working(self, partition: int, work: Callable[[Shard], T]) -> T | None:
         """Let a shard work; None where it is not ours any more."""
@@ -186,14 +205,14 @@ class Keeper:
         try:
             return None if shard is None else work(shard)
         except Superseded:
-            self.lost(partition)
+            self._superseded(partition)
             return None
 
     def _forget_superseded(self, partitions: Iterable[int]) -> None:
         """Ask who the partitions belong to, before anything is written for them."""
         for partition in partitions:
             if self._working(partition, Shard.is_ours) is False:
-                self.lost(partition)
+                self._superseded(partition)
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -215,6 +234,7 @@ class Keeper:
     def _turn(self) -> None:
         began = time.monotonic()
         before = self._clock()
+        self._settle_contests()
         orders = self._orders()
         entries, answered = self._poll(self._patience(before))
         if answered and not entries:

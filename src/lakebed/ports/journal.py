@@ -236,7 +236,10 @@ class Consumer(Protocol):
     """Reads the journal in order, partition by partition. Used from one thread."""
 
     def subscribe(self, owner: Assignment) -> None:
-        """Ask for partitions; the owner hears of them during `poll`."""
+        """Ask for partitions; the owner hears of them during `poll`.
+
+        Called again, those that there are are given up first, and all is asked anew.
+        """
         ...
 
     def poll(self, timeout: float, limit: int) -> list[Entry]:

@@ -77,9 +77,11 @@ class GroupConsumer:
         self._woken = self._ended = False
 
     def subscribe(self, owner: Assignment) -> None:
-        self._owner = owner
+        again, self._owner = self._owner is not None, owner
         self._joined = False
         with errors.translated("joining the group"):
+            if again:
+                self._consumer.unsubscribe()
             self._consumer.subscribe(
                 [self._topic.name],
                 on_assign=self._on_assign,
