@@ -176,6 +176,7 @@ def _ask_while_it_pours(server: Server, seconds: int, topics: int) -> Figures:
     asker = _Asker(server, topics)
     asker.start()
     sent = generator.run(load)
+    threads, cpu = usage.by_thread(load.messages), usage.cpu
     waits = asker.finish()
     flow = server.settle(lambda flow: flow["received"] >= topics + load.messages)
     assert flow["kept"] == topics + load.messages, flow
@@ -190,7 +191,9 @@ def _ask_while_it_pours(server: Server, seconds: int, topics: int) -> Figures:
             place = min(len(ordered) - 1, int(share * len(ordered)))
             figures[f"{name} {label} ms"] = ordered[place] * 1e3
     return figures | {
-        "server CPU µs/msg, questions included": usage.cpu / load.messages * 1e6,
+        "server CPU µs/msg, questions included": cpu / load.messages * 1e6,
+        **threads,
+        "generator CPU µs/msg": sent.cpu / load.messages * 1e6,
         "peak RSS MiB": usage.peak_mib,
     }
 

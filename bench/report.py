@@ -10,7 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results"
 Figures = dict[str, Any]
@@ -113,6 +115,10 @@ def _spent(process: psutil.Process) -> float:
     return times.user + times.system
 
 
+_PARTS = {"": "event loop", "journal-writer": "journal", "keeper": "keeper"}
+_OTHERS = "engine and others"
+
+
 class Usage:
     """CPU seconds and memory of a process with all its threads, from the operating system.
 
@@ -139,26 +145,33 @@ class Usage:
         """CPU seconds since this was made."""
         return self._cpu() - self._start
 
-    @property
-    def by_thread(self) -> dict[str, float]:
-        """CPU seconds since this was made, by what the threads are for."""
-        found = {"event loop": 0.0, "journal": 0.0, "keeper": 0.0, "engine and others": 0.0}
-        names = {"journal-writer": "journal", "keeper": "keeper"}
+    def by_thread(self, messages: int) -> Figures:
+        """What threads are for: their CPU µs a message, how much of it they spent in the kernel,
+        and how long they were ready to run while others had the cores."""
+        spent = {part: np.zeros(3) for part in (*_PARTS.values(), _OTHERS)}
         for thread, (name, seconds) in self._by_thread().items():
-            part = "event loop" if thread == self._process.pid else names.get(name)
-            spent = seconds - self._threads.get(thread, ("", 0.0))[1]
-            found[part or "engine and others"] += spent
-        found["engine and others"] = self.cpu - sum(
-            list(found.values())[:3]
-        )  # with those that ended
-        return found
+            part = _PARTS.get("" if thread == self._process.pid else name, _OTHERS)
+            spent[part] += seconds - self._threads.get(thread, ("", 0.0))[1]
+        known = sum(user + system for part, (user, system, _) in spent.items() if part != _OTHERS)
+        figures: Figures = {}
+        for part, (user, system, _) in spent.items():
+            cpu = self.cpu - known if part == _OTHERS else user + system  # with those that ended
+            figures[f"of it {part}"] = float(cpu) / messages * 1e6
+        for part, (user, system, waited) in spent.items():
+            figures[f"{part}: in the kernel %"] = float(system / max(user + system, 1e-9)) * 100
+            figures[f"{part}: waits for a core µs/msg"] = float(waited) / messages * 1e6
+        return figures
 
-    def _by_thread(self) -> dict[int, tuple[str, float]]:
+    def _by_thread(self) -> dict[int, tuple[str, NDArray[np.float64]]]:
+        """Of each thread its name, and seconds in user space, in the kernel, and ready to run."""
         found = {}
         for thread in self._process.threads():
-            task = Path(f"/proc/{self._process.pid}/task/{thread.id}/comm")
+            task = Path(f"/proc/{self._process.pid}/task/{thread.id}")
             with suppress(OSError):
-                found[thread.id] = task.read_text().strip(), thread.user_time + thread.system_time
+                name = (task / "comm").read_text().strip()
+                waited = int((task / "schedstat").read_text().split()[1]) / 1e9
+                times = thread.user_time, thread.system_time, waited
+                found[thread.id] = name, np.array(times)
         return found
 
     @property

@@ -76,7 +76,7 @@ class Trial:
                 _received(server, load.messages)
             visible = lag.finish()
         stored, cpu, peak = visible - sent.began, usage.cpu, usage.peak_mib
-        threads = {f"of it {name}": s / load.messages * 1e6 for name, s in usage.by_thread.items()}
+        threads = usage.by_thread(load.messages)
         extra = further() if further else {}
         _kept(server, load.messages + lag.sent)
         n = load.messages
