@@ -188,7 +188,7 @@ class Keeper:
             log.warning("partition lost to another keeper", partition=partition)
 
     def _superseded(self, partition: int) -> None:
-        """By the catalog another keeper has it; the journal will say so, or has changed its mind."""
+        """By the catalog another has it; the journal will say so, or has changed its mind."""
         self.lost(partition)
         self._contested[partition] = time.monotonic()
 
