@@ -283,7 +283,7 @@ class Keeper:
     def _absorb(self, entries: Sequence[Entry]) -> None:
         for partition, group in groupby(entries, key=lambda entry: entry.partition):
             shard = self._shards.get(partition)
-            if shard is not None:
+            if shard is not None and shard.begun:
                 shard.absorb(list(group))
 
     def _adopt(self, now: Micros) -> None:

@@ -54,6 +54,8 @@ class Shard:
     offset: everything below it has been absorbed.
     replay_end: what lies below may have been written by an earlier run.
     revision: of the policies in force.
+    begun: whether policies were ever taken up in this partition; nothing is read or saved before,
+        or the next run would read on without those that are there already.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Shard:
         self.offset = 0
         self.replay_end = end
         self.revision = -1
+        self.begun = False
         self.ledger = Ledger()
         self._term = 0
         self._counted = 0  # the ledger has counted everything below
@@ -87,6 +90,7 @@ class Shard:
         if router is None:
             self.replay_end = 0  # no run before this one: nothing was written
         else:
+            self.begun = True
             self.ledger = Ledger.from_bytes(router.state)
             self._counted = router.offset
             self._examples.restore(self._stores.examples(self.partition))
@@ -207,7 +211,7 @@ class Shard:
                 "policies in force", partition=self.partition, count=len(self._lanes),
                 added=[lane.part for lane in fresh], removed=list(gone),
             )  # fmt: skip
-        self.revision = revision
+        self.revision, self.begun = revision, True
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -255,7 +259,7 @@ class Shard:
         Everything below the returned offset may be forgotten by the journal.
         """
         started = time.monotonic()
-        if final or not self._unwritten(started):
+        if self.begun and (final or not self._unwritten(started)):
             self._checkpoint(now, started, final)
         return min([self._saved, *(lane.saved for lane in self._lanes.values())])
 

@@ -245,6 +245,22 @@ def test_during_a_replay_no_policy_is_taken_up(world: World) -> None:
     assert again.replayed
 
 
+def test_who_has_no_policies_yet_leaves_nothing_behind_that_would_keep_an_heir_from_them(
+    world: World,
+) -> None:
+    world.policies(ARCHIVE)
+    world.shard().checkpoint(NOW, final=True)  # the partition moves on at once
+    world.send(b"1")
+    heir = world.shard()
+    assert heir.replayed
+    world.adopt(heir)
+    world.read(heir)
+    heir.flush(NOW, final=True)
+    heir.checkpoint(NOW, final=True)
+    assert list(world.series.kept().values()) == [1.0]
+    assert load(world.catalog).totals == {Outcome.KEPT: 1}
+
+
 def test_a_window_that_a_change_of_policy_meets_goes_on(world: World) -> None:
     minutes = {**ARCHIVE, "name": "m", "keep": "aggregate", "every": "1h", "functions": ["sum"]}
     world.policies(minutes)

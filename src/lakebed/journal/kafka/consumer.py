@@ -51,6 +51,7 @@ class GroupConsumer:
     """See the port `Consumer`.
 
     Args:
+        member: makes a member of the group that has not joined yet.
         seen: told of each entry read, for figures.
         damaged: told of records that cannot be read, and of those gone before they were read.
         closed: called once with its name.
@@ -58,7 +59,7 @@ class GroupConsumer:
 
     def __init__(
         self,
-        consumer: Consumer,
+        member: Callable[[], Consumer],
         topic: Topic,
         name: str,
         *,
@@ -66,7 +67,8 @@ class GroupConsumer:
         damaged: Callable[[int], None],
         closed: Callable[[str], object],
     ) -> None:
-        self._consumer, self._topic, self._name = consumer, topic, name
+        self._member, self._topic, self._name = member, topic, name
+        self._consumer = member()
         self._seen, self._damaged, self._closed = seen, damaged, closed
         self._owner: Assignment | None = None
         self._joined = False
@@ -77,11 +79,14 @@ class GroupConsumer:
         self._woken = self._ended = False
 
     def subscribe(self, owner: Assignment) -> None:
-        again, self._owner = self._owner is not None, owner
-        self._joined = False
         with errors.translated("joining the group"):
-            if again:
-                self._consumer.unsubscribe()
+            if self._owner is not None:
+                # to unsubscribe and subscribe would do, were it not that librdkafka 2.16 now and
+                # then counts as assigned what it has just given up, and tells nobody
+                self._consumer.close()
+                self._consumer = self._member()
+            self._owner = owner
+            self._joined = False
             self._consumer.subscribe(
                 [self._topic.name],
                 on_assign=self._on_assign,

@@ -220,19 +220,20 @@ class KafkaJournal:
             self._live[name] = None
         try:
             self._topic.register(name)
+            config = {**self._address.member(name), "on_commit": on_commit}
             with errors.opening():
-                member = KafkaConsumer({**self._address.member(name), "on_commit": on_commit})
+                made = GroupConsumer(
+                    lambda: KafkaConsumer(config),
+                    self._topic,
+                    name,
+                    seen=lambda entry: self._learn(len(entry.batch)),
+                    damaged=self._count_damaged,
+                    closed=self._live.pop,
+                )
         except BaseException:
             del self._live[name]
             raise
-        made = self._live[name] = GroupConsumer(
-            member,
-            self._topic,
-            name,
-            seen=lambda entry: self._learn(len(entry.batch)),
-            damaged=self._count_damaged,
-            closed=self._live.pop,
-        )
+        self._live[name] = made
         return made
 
     def extent(self) -> dict[int, tuple[int, int]]:
