@@ -89,6 +89,13 @@ class World:
         while entries := self.journal.entries(0, shard.offset, 1000):
             shard.absorb(entries)
 
+    def work_through(self, shard: Shard) -> None:
+        """All that there is, to its end."""
+        self.adopt(shard)
+        self.read(shard)
+        shard.flush(NOW, final=True)
+        shard.checkpoint(NOW, final=True)
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -253,10 +260,7 @@ def test_who_has_no_policies_yet_leaves_nothing_behind_that_would_keep_an_heir_f
     world.send(b"1")
     heir = world.shard()
     assert heir.replayed
-    world.adopt(heir)
-    world.read(heir)
-    heir.flush(NOW, final=True)
-    heir.checkpoint(NOW, final=True)
+    world.work_through(heir)
     assert list(world.series.kept().values()) == [1.0]
     assert load(world.catalog).totals == {Outcome.KEPT: 1}
 
@@ -488,9 +492,6 @@ def test_who_was_superseded_saves_nothing_more_and_his_heir_has_all(world: World
     before.flush(NOW, final=True)
     with pytest.raises(Superseded):
         before.checkpoint(NOW, final=True)
-    world.adopt(heir)
-    world.read(heir)
-    heir.flush(NOW, final=True)
-    heir.checkpoint(NOW, final=True)
+    world.work_through(heir)
     assert list(world.series.kept().values()) == [1.0]
     assert load(world.catalog).totals == {Outcome.KEPT: 1}
