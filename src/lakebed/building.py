@@ -1,6 +1,7 @@
 """From offers to a batch: messages are gathered as columns, one by one or many at a time."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
@@ -62,6 +63,16 @@ class BatchBuilder:
         self._moments.append(received)
         self._counts.append(1)
         self.size += len(payload)
+
+    def extend_each(
+        self, channels: Sequence[Channel], payloads: Sequence[bytes], received: Sequence[Micros]
+    ) -> None:
+        """Messages that have nothing but a payload, each read at its own moment."""
+        self._channels.extend(channels)
+        self.payloads.extend(payloads)
+        self._moments.extend(received)
+        self._counts.extend(repeat(1, len(payloads)))
+        self.size += sum(map(len, payloads))
 
     def build(self) -> Batch:
         """The batch so far. The builder must not be used afterwards."""

@@ -1,16 +1,21 @@
 """What sources offer, gathered into what one append makes durable.
 
 offer()     ──┐
-offer()     ──┼──> [ columns, whom to tell, what to forget ] ──close()──> the next append
-offer_one() ──┘
+offer_one() ──┼──> [ columns, whom to tell, what to forget ] ──close()──> the next append
+lone ─────────┘
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
 
 from lakebed.building import BatchBuilder
 from lakebed.messages import Channel
 from lakebed.times import Micros
+
+log = structlog.get_logger()
 
 Done = Callable[[], None]
 
@@ -21,6 +26,32 @@ LARGEST_BYTES = 16 * 2**20
 """and bytes of their payloads."""
 
 _MESSAGE_COST = 64  # bytes a message takes in memory besides its payload
+_LONE = 256  # messages that came alone, before they join the others
+
+
+class Lone:
+    """Messages that came alone, one to a read, from all who wait for an answer before the next.
+
+    Nearly nothing is done for each of them: a source appends a value to every list, and says so to
+    `Gatherer.came_alone`. The lists are always the same objects.
+
+    Attributes:
+        channels, payloads, received: the messages.
+        done, marks: when it is durable, `done[i](marks[i])` is called on the loop.
+    """
+
+    __slots__ = ("channels", "done", "marks", "payloads", "received")
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self.payloads: list[bytes] = []
+        self.received: list[Micros] = []
+        self.done: list[Callable[[bytes], None]] = []
+        self.marks: list[bytes] = []
+
+    def clear(self) -> None:
+        for column in (self.channels, self.payloads, self.received, self.done, self.marks):
+            column.clear()
 
 
 class Gathering:
@@ -49,7 +80,8 @@ class Gatherer:
         pressed: called when more than `max_pending` wait.
 
     Attributes:
-        current: what gathers now.
+        lone: for messages that come alone.
+        current: what gathers now, but for the lone.
         closed: what waits for its append, in order.
         pending: bytes of memory that all of it takes.
         deaf: nothing more is taken: the process is about to stop.
@@ -62,6 +94,7 @@ class Gatherer:
         self._wake = wake
         self._pressed = pressed
         self._awake = False
+        self.lone = Lone()
         self.current = Gathering()
         self.closed: deque[Gathering] = deque()
         self.pending = 0
@@ -90,11 +123,13 @@ class Gatherer:
             patient: the source goes on sending while this waits: a few milliseconds for a larger
                 batch are no loss to it.
         """
+        self._take_lone()
         if self.deaf:
             return
         gathering = self.current
         if keys is not None and gathering.forget and not gathering.forget.keys().isdisjoint(keys):
-            gathering = self.close()  # one append forgets after it has looked for duplicates
+            self._close()  # one append forgets after it has looked for duplicates
+            gathering = self.current
         builder = gathering.builder
         before = builder.size
         builder.extend(channels, payloads, received, event, ids, keys)
@@ -114,6 +149,7 @@ class Gatherer:
         patient: bool = False,
     ) -> None:
         """`offer` of one message that has nothing but a payload, at a fraction of its cost."""
+        self._take_lone()
         if self.deaf:
             return
         gathering = self.current
@@ -123,30 +159,71 @@ class Gatherer:
             gathering.urgent = True
         self._take_in(gathering, len(payload) + 2 * _MESSAGE_COST)
 
+    def came_alone(self, count: int) -> None:
+        """A message came to `lone`, which holds so many now."""
+        if count == 1:
+            self._call()
+        elif count >= _LONE:
+            self._take_lone()
+
+    def _take_lone(self) -> None:
+        """What came alone joins the others, behind them."""
+        lone = self.lone
+        count = len(lone.payloads)
+        if not count:
+            return
+        if not self.deaf:
+            gathering = self.current
+            before = gathering.builder.size
+            gathering.builder.extend_each(lone.channels, lone.payloads, lone.received)
+            gathering.done.append(partial(_tell, tuple(zip(lone.done, lone.marks, strict=True))))
+            gathering.urgent = True
+            self._take_in(gathering, gathering.builder.size - before + 2 * _MESSAGE_COST * count)
+        lone.clear()
+
     def _take_in(self, gathering: Gathering, cost: int) -> None:
         """What was added to it costs so many bytes of memory."""
         builder = gathering.builder
         gathering.cost += cost
         self.pending += cost
         if len(builder.payloads) >= LARGEST or builder.size >= LARGEST_BYTES:
-            self.close()
-        if not self._awake:
-            self._awake = True
-            self._wake()
+            self._close()
+        self._call()
         if self.pending > self._max_pending:
             self._pressed()
 
-    @property
+    def _call(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._wake()
+
     def gathered(self) -> int:
-        """Messages that gather now."""
+        """How many messages gather now."""
+        self._take_lone()
         return len(self.current.builder.payloads)
+
+    def waits(self) -> bool:
+        """Whether there is anything that gathers now."""
+        self._take_lone()
+        return bool(self.current.done)
 
     def awaited(self) -> None:
         """Whoever appends is about to wait: wake it with the next offer."""
         self._awake = False
 
-    def close(self) -> Gathering:
-        """Let what gathers go as it is; returns the next one."""
+    def close(self) -> None:
+        """Let what gathers go as it is."""
+        self._take_lone()
+        self._close()
+
+    def _close(self) -> None:
         self.closed.append(self.current)
         self.current = Gathering()
-        return self.current
+
+
+def _tell(those: Iterable[tuple[Callable[[bytes], None], bytes]]) -> None:
+    for done, mark in those:
+        try:
+            done(mark)
+        except Exception:
+            log.exception("an acknowledgement failed")

@@ -54,7 +54,7 @@ class Intake:
         patience: seconds `append` waits at a shut gate.
 
     Attributes:
-        offer, offer_one: how sources bring messages; see `Gatherer`.
+        offer, offer_one, lone, came_alone: how sources bring messages; see `Gatherer`.
         waiting: requests, with what tells them that what they wait for does not come, or not soon.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
@@ -77,6 +77,7 @@ class Intake:
         self._wake = asyncio.Event()
         self._gatherer = gatherer = Gatherer(max_pending, self._wake.set, self._pressed)
         self.offer, self.offer_one = gatherer.offer, gatherer.offer_one
+        self.lone, self.came_alone = gatherer.lone, gatherer.came_alone
         self._gates: dict[object, Gate] = {}
         self._shut_because: str | None = "the intake has not started"
         self._crowded = False
@@ -243,9 +244,9 @@ class Intake:
         gatherer = self._gatherer
         try:
             while True:
-                if not gatherer.closed and gatherer.current.done:
+                if not gatherer.closed and gatherer.waits():
                     await self._gather()
-                    if gatherer.current.done:
+                    if gatherer.waits():
                         gatherer.close()
                 if gatherer.closed:
                     if not await self._make_durable(gatherer.closed.popleft()):
@@ -269,14 +270,14 @@ class Intake:
         loop = asyncio.get_running_loop()
         gatherer = self._gatherer
         early = self._began + _SPACING - loop.time()
-        if early > 0 and gatherer.gathered < _FEW and not self._stopping:
+        if early > 0 and gatherer.gathered() < _FEW and not self._stopping:
             await asyncio.sleep(early)
         await self._let_patient_sources_send()
         have = -1
         for _ in range(_TURNS):
-            if gatherer.closed or gatherer.gathered == have:
+            before, have = have, gatherer.gathered()
+            if gatherer.closed or have == before:
                 break
-            have = gatherer.gathered
             await asyncio.sleep(0)
         self._began = loop.time()
 
@@ -286,11 +287,11 @@ class Intake:
         """
         gatherer = self._gatherer
         for _ in range(_STEPS):
-            have = gatherer.gathered
+            have = gatherer.gathered()
             if gatherer.current.urgent or gatherer.closed or self._stopping or have >= _MANY:
                 return
             await asyncio.sleep(_STEP)
-            if gatherer.gathered == have:
+            if gatherer.gathered() == have:
                 return
 
     async def _make_durable(self, gathering: Gathering) -> bool:

@@ -120,6 +120,72 @@ def test_messages_offered_one_by_one_stand_among_the_others_in_their_order() -> 
     story(tell)
 
 
+def alone(door: Door, name: str, told: Callable[[bytes], None] | None = None) -> None:
+    """A message as a device sends it that waits for the answer."""
+    lone = door.intake.lone
+    lone.channels.append(A)
+    lone.payloads.append(name.encode())
+    lone.received.append(7)
+    lone.marks.append(name.encode())
+    lone.done.append(told or (lambda mark: door.done.append(mark.decode())))
+    door.intake.came_alone(len(lone.payloads))
+
+
+def test_messages_that_came_alone_stand_among_the_others_in_their_order() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        alone(door, "first")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        alone(door, "a")
+        alone(door, "b")
+        door.offer("two", count=2)
+        alone(door, "c")
+        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
+        alone(door, "last")
+        door.journal.may.set()
+        await door.all_done(7)
+        assert door.done == ["first", "a", "b", "two", "c", "one", "last"]
+        [_, (payloads, _)] = door.journal.calls
+        assert payloads == [b"a", b"b", b"two", b"two", b"c", b"one", b"last"]
+
+    story(tell)
+
+
+def test_many_that_came_alone_while_an_append_runs_are_counted_as_they_come() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        for i in range(1, 3000):
+            alone(door, str(i))
+        pending = door.intake.health().detail["pending"]
+        assert pending > 2700 * 64, "what waits is not seen"
+        door.journal.may.set()
+        await door.all_done(3000)
+        assert door.done == [str(i) for i in range(3000)]
+        assert door.intake.health().detail["pending"] == 0
+
+    story(tell)
+
+
+def test_one_that_came_alone_and_cannot_be_told_does_not_keep_the_others() -> None:
+    async def tell(door: Door) -> None:
+        def broken(mark: bytes) -> None:
+            raise OSError("the connection is gone")
+
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        alone(door, "a")
+        alone(door, "b", broken)
+        alone(door, "c")
+        door.journal.may.set()
+        await door.all_done(3)
+        assert door.done == ["0", "a", "c"]
+
+    story(tell)
+
+
 def test_a_very_large_gathering_is_split_into_several_appends_at_the_edges_of_offers() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()

@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._greeting = bytearray()
         self._connect: Connect | None = None
         self._decoder: Decoder[Channel] | None = None
+        self._single: Callable[[bytes], int]  # with the decoder
         self._reception: Reception | None = None
         self._identity: Identity | None = None
         self._session: Session | None = None
@@ -152,8 +153,8 @@ class Connection(asyncio.Protocol):
             return
         error = None
         try:
-            if (single := decoder.single(data)) is not None:
-                reception.take_one(*single, times.now())
+            if not decoder.have and (count := self._single(data)):
+                reception.took_one(count, times.now())
                 return
             decoder.feed(data)
         except ProtocolError as broken:
@@ -330,6 +331,8 @@ class Connection(asyncio.Protocol):
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
             topics=shared.topics_of(self._identity),
         )
+        lone = shared.intake.lone
+        self._single = self._decoder.single(lone.channels, lone.payloads, lone.marks)
         self.write(self._connack(connect, present, assigned).encode(connect.version))
         self._listen(connect)
         greeting, self._greeting = bytes(self._greeting), bytearray()

@@ -8,7 +8,8 @@ authorizing happen once per distinct topic. Everything unusual leaves the loop f
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from lakebed.sources.mqtt import properties as props
 from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
@@ -79,6 +80,9 @@ class Decoder(Generic[T]):
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
         alias_maximum: topic aliases the peer may use (MQTT 5).
         accept: event time and id of a message with properties; may raise `Refuse`.
+
+    Attributes:
+        have: bytes of a packet that is not there to its end.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Decoder(Generic[T]):
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
         self._chunks: list[bytes] = []
-        self._have = 0
+        self.have = 0
         self._need = 2
         self._topics: Topics[T] = topics if topics is not None else Topics()
         self._known = self._topics.known
@@ -115,15 +119,19 @@ class Decoder(Generic[T]):
         events, self._events = self._events, []
         return events
 
-    def single(self, data: bytes) -> tuple[T, bytes, bytes] | None:
-        """Target, payload and packet id of a read that is one plain publish with QoS 1.
+    def single(
+        self, targets: list[T], payloads: list[bytes], packet_ids: list[bytes]
+    ) -> Callable[[bytes], int]:
+        """A short way into these lists, for reads that are one plain publish with QoS 1.
 
-        So speaks a device that waits for each answer. None: `feed` it.
+        So speaks a device that waits for each answer. What it returns takes the bytes of a read and
+        tells how many messages the lists hold then, or 0: `feed` them. Not while the decoder has
+        bytes of a packet that is not there to its end.
         """
-        if self._have:
-            return None
-        found = single_plain(data, _QOS, self._version == V5, self._payload_maximum, self._known)
-        return cast("tuple[T, bytes, bytes] | None", found)
+        return partial(
+            single_plain, _QOS, self._version == V5, self._payload_maximum, self._known,
+            targets, payloads, packet_ids,
+        )  # fmt: skip
 
     def feed(self, data: bytes) -> None:
         """Take what one read brought; a packet that is not complete waits for the next.
@@ -132,21 +140,21 @@ class Decoder(Generic[T]):
             ProtocolError: the stream is broken; what came before is still in `events()`, and
                 nothing may be fed any more.
         """
-        if self._have:
+        if self.have:
             self._chunks.append(data)
-            self._have += len(data)
-            if self._have < self._need:
+            self.have += len(data)
+            if self.have < self._need:
                 return
             data = b"".join(self._chunks)
             self._chunks.clear()
-            self._have = 0
+            self.have = 0
         try:
             rest = self._packets(data)
         finally:
             self._end_run()
         if rest < len(data):
             self._chunks.append(data[rest:])
-            self._have = len(data) - rest
+            self.have = len(data) - rest
 
     def _packets(self, data: bytes) -> int:
         """Decode all whole packets; returns where the first incomplete one begins."""

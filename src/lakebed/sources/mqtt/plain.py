@@ -67,31 +67,43 @@ def decode_plain(
 
 
 def single_plain(
-    data: bytes, kinds: bytes, five: bool, largest: int, known: "Mapping[bytes, Any]"
-) -> "tuple[Any, bytes, bytes] | None":
-    """Target, payload and packet id, where `data` is one plain publish with QoS 1 and no more.
+    kinds: bytes,
+    five: bool,
+    largest: int,
+    known: "Mapping[bytes, Any]",
+    targets: "list[Any]",
+    payloads: "list[bytes]",
+    packet_ids: "list[bytes]",
+    data: bytes,
+) -> int:
+    """Append what `data` holds, where that is one plain publish with QoS 1 and no more.
 
-    None for all that is special (see `decode_plain`), and for a packet id of zero.
+    Returns:
+        how many there are then in each list; 0, and nothing appended, for all that is special
+        (see `decode_plain`) and for a packet id of zero.
     """
     stop = len(data)
     if stop < 7 or kinds[data[0]] != 1:
-        return None
+        return 0
     size = data[1]
     body = 2
     if size > 127:
         if data[2] > 127 or data[2] == 0:
-            return None
+            return 0
         size = size - 128 + (data[2] << 7)
         body = 3
     if body + size != stop or size > largest:
-        return None
+        return 0
     name_end = body + 2 + (data[body] << 8 | data[body + 1])
     start = name_end + (3 if five else 2)
     if start > stop or (five and data[start - 1]):
-        return None
+        return 0
     if data[name_end] == 0 and data[name_end + 1] == 0:
-        return None
+        return 0
     target = known.get(data[body:name_end])
     if target is None:
-        return None
-    return target, data[start:stop], data[name_end : name_end + 2]
+        return 0
+    targets.append(target)
+    payloads.append(data[start:stop])
+    packet_ids.append(data[name_end : name_end + 2])
+    return len(payloads)

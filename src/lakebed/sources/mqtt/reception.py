@@ -8,6 +8,7 @@ both know QoS 2 messages again by their packet id (MQTT 5 section 4.3.3, method 
 message: it is stored at once, and its identifier is kept until it is released).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -111,11 +112,13 @@ class Reception:
         self._unreleased = unreleased
         self._write = write
         self._stats = stats
-        self._maximum = in_flight_maximum
+        self._maximum = in_flight_maximum if self._five else sys.maxsize
         self._explain = explain
         self._forgiving = forgiving
         self._patient = patient
         self._open = True
+        self._lone = intake.lone
+        self._done_one = self._acknowledge
         self.in_flight = 0
         self.pending = 0
 
@@ -137,15 +140,19 @@ class Reception:
                 return []
         return self._take_mixed(events, received)
 
-    def take_one(
-        self, channel: Channel, payload: bytes, packet_id: bytes, received: Micros
-    ) -> None:
-        """Offer one plain message with QoS 1; may raise as `take`."""
+    def took_one(self, count: int, received: Micros) -> None:
+        """A plain message with QoS 1 stands in the intake's `lone`, the last of so many.
+
+        Raises:
+            ProtocolError: more in flight than was agreed. The message is offered all the same.
+        """
+        lone = self._lone
+        lone.received.append(received)
+        lone.done.append(self._done_one)
         self._stats.publishes[1] += 1
-        self._arrive(1)
         self.pending += 1
-        done = partial(self._done, _PUBACK + packet_id, 1)
-        self._intake.offer_one(channel, payload, received, done, self._patient)
+        self._intake.came_alone(count)
+        self._arrive(1)
 
     def _take_plain(self, run: Run[Channel], received: Micros) -> None:
         count = len(run.payloads)
@@ -198,9 +205,16 @@ class Reception:
         if acks and self._open:
             self._write(acks)
 
+    def _acknowledge(self, packet_id: bytes) -> None:
+        self.pending -= 1
+        if self.in_flight:
+            self.in_flight -= 1
+        if self._open:
+            self._write(_PUBACK + packet_id)
+
     def _arrive(self, count: int) -> None:
         self.in_flight += count
-        if self._five and self.in_flight > self._maximum:
+        if self.in_flight > self._maximum:
             raise ProtocolError(
                 Reason.RECEIVE_MAXIMUM_EXCEEDED,
                 f"more than {self._maximum} messages are unacknowledged",

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import paho.mqtt.publish as publishing
@@ -16,6 +17,7 @@ from lakebed.messages import Channel
 from lakebed.policies.topics import matches
 from lakebed.ports import Identity
 from lakebed.settings import MqttSource, Settings
+from lakebed.sources.gathering import Lone
 from lakebed.sources.mqtt.client import MqttClient
 from lakebed.sources.mqtt.decoder import AT_CLIENT, Decoder
 from lakebed.sources.mqtt.endpoint import MqttEndpoint
@@ -37,6 +39,7 @@ class MemoryIntake:
         self.held = False
         self.gates = []
         self.is_open = True
+        self.lone = Lone()
 
     def offer(
         self,
@@ -58,8 +61,12 @@ class MemoryIntake:
         if not self.held:
             asyncio.get_running_loop().call_soon(self._commit)
 
-    def offer_one(self, channel, payload, received, done, patient=False):
-        self.offer([channel], [payload], received, done, patient=patient)
+    def came_alone(self, count):
+        lone = self.lone
+        assert count == len(lone.payloads) == len(lone.received) == len(lone.done) == 1
+        done = partial(lone.done[0], lone.marks[0])
+        self.offer(lone.channels[:], lone.payloads[:], lone.received[0], done)
+        lone.clear()
 
     def _commit(self):
         waiting, self.waiting = self.waiting, []

@@ -453,12 +453,15 @@ def test_a_single_message_is_read_as_all_others_are_or_not_at_all(data, version,
     if known:
         with suppress(ProtocolError):
             decoder(version, topics=topics).feed(packet)
-    found = one.single(packet)
+    targets, payloads, packet_ids = ["other"], [b"other"], [b"\0\1"]
+    count = one.single(targets, payloads, packet_ids)(packet)
+    assert len(targets) == len(payloads) == len(packet_ids) == (count or 1)
     try:
         other.feed(packet)
     except ProtocolError:
-        assert found is None
-    if found is not None:
+        assert not count
+    if count:
         [run] = other.events()
         assert (run.qos, run.event, run.ids) == (1, None, None)
-        assert ([found[0]], [found[1]], [found[2]]) == (run.targets, run.payloads, run.packet_ids)
+        found = targets[1:], payloads[1:], packet_ids[1:]
+        assert found == (run.targets, run.payloads, run.packet_ids)
