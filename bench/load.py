@@ -19,6 +19,7 @@ from bench.pace import Pace, drive_at
 _PUBACK = 4  # bytes of a PUBACK without properties
 _TOGETHER = 200  # connections that are opened at a time
 _BODIES = 4001  # distinct payloads
+_TIMED = 5  # one of so many messages is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,11 @@ def connect(client_id: str, token: str) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """What all senders share: they log in, count acknowledgements, and end in order."""
+    """What all senders share: they log in, count acknowledgements, and end in order.
+
+    Attributes:
+        next: how many must be acknowledged for something to happen.
+    """
 
     def __init__(self, load: Load, number: int) -> None:
         loop = asyncio.get_running_loop()
@@ -115,7 +120,9 @@ class Connection(asyncio.Protocol):
         self.ended: asyncio.Future[None] = loop.create_future()
         self.total = len(range(number, load.messages, load.connections))
         self.sent = self.acked = self._partial = 0
-        self._sent_at: deque[tuple[int, float]] = deque()
+        self.next = self.total
+        self._open = False
+        self._timed: deque[tuple[int, float]] = deque()  # the how manieth, and when it was sent
         self.waits: list[float] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,24 +130,28 @@ class Connection(asyncio.Protocol):
         self.transport.write(connect(f"bench-{self.number}", self.load.token))
 
     def data_received(self, data: bytes) -> None:
-        if not self.ready.done():
+        if not self._open:
             assert data == b"\x20\x02\x00\x00", f"refused: {data!r}"
+            self._open = True
             self.ready.set_result(None)
             return
-        count, self._partial = divmod(self._partial + len(data), _PUBACK)
-        self.acked += count
-        now = time.perf_counter()
-        while self._sent_at and self._sent_at[0][0] <= self.acked:
-            self.waits.append(now - self._sent_at.popleft()[1])
-        self.acknowledged()
+        if len(data) == _PUBACK and not self._partial:
+            self.acked += 1
+        else:
+            count, self._partial = divmod(self._partial + len(data), _PUBACK)
+            self.acked += count
+        while self._timed and self._timed[0][0] <= self.acked:
+            self.waits.append(time.perf_counter() - self._timed.popleft()[1])
+        if self.acked >= self.next:
+            self.acknowledged()
 
     def acknowledged(self) -> None:
         self.end_if_done()
 
     def write(self, data: bytes, count: int) -> None:
         self.sent += count
-        if self.load.qos:
-            self._sent_at.append((self.sent, time.perf_counter()))
+        if count > 1 or (self.sent + self.number) % _TIMED == 0:
+            self._timed.append((self.sent, time.perf_counter()))
         self.transport.write(data)
 
     def end_if_done(self) -> None:
@@ -162,6 +173,7 @@ class Burst(Connection):
 
     def __init__(self, load: Load, number: int, names: Sequence[bytes]) -> None:
         super().__init__(load, number)
+        self.next = 1
         self._size = max(1, load.in_flight // 4)
         self._blocks = deque(_blocks(load, number, self._size, names))
         self._paused = False
@@ -238,8 +250,7 @@ async def _paced(load: Load, connections: Sequence[Connection], names: Sequence[
     def send(i: int) -> None:
         place, number = divmod(i, count)
         packet_id = struct.pack(">H", place % 65535 + 1) if load.qos else b""
-        packet = heads[i % load.topics] + packet_id + bodies[i % _BODIES]
-        connections[number].write(packet, 1)
+        connections[number].write(heads[i % load.topics] + packet_id + bodies[i % _BODIES], 1)
 
     return await drive_at(Pace(load.rate, load.messages), send)
 

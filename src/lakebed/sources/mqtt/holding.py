@@ -11,6 +11,7 @@ class Hold(Flag):
     GREETING = auto()  # CONNECT is being answered
     INTAKE = auto()  # the journal takes nothing more for now
     WRITING = auto()  # the peer does not read our acks
+    UNANSWERED = auto()  # a broker sends more than it has agreed to before our acks
     STOPPING = auto()
 
 
@@ -24,6 +25,7 @@ class Holding:
         self._why = Hold.NONE
 
     def __contains__(self, why: Hold) -> bool:
+        """Whether one of these is a reason now."""
         return bool(self._why & why)
 
     def hold(self, why: Hold) -> None:

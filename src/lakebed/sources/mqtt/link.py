@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PACKET_ROOM = 2**17  # bytes of topic and properties beside the largest payload
+_UNANSWERED = 2**14  # messages; one read more of the smallest are still less than Receive Maximum
+_LOOK = 0.005  # seconds between two looks at what is unanswered
 _SUBSCRIBE_ID = 1
 _IF_NEW = 1  # retain handling: retained messages only with a new subscription (section 3.8.3.1)
 
@@ -158,6 +160,19 @@ class Link(asyncio.Protocol):
             error = broken  # it stands earlier in the stream
         if error is not None:
             self._give_up(error.reason, error.text)
+        elif self._floods():
+            self.hold(Hold.UNANSWERED)
+            self._loop.call_later(_LOOK, self._read_on)
+
+    def _floods(self) -> bool:
+        """Mosquitto 2.0 with `max_inflight_messages 0` sends what it has, past every maximum."""
+        return self._reception.in_flight > _UNANSWERED and self._reception.pending > 0
+
+    def _read_on(self) -> None:
+        if self._floods():
+            self._loop.call_later(_LOOK, self._read_on)
+        else:
+            self.release(Hold.UNANSWERED)
 
     def eof_received(self) -> bool:
         return False
@@ -283,8 +298,8 @@ class Link(asyncio.Protocol):
         """Twice per keep-alive; a broker silent for one and a half of them is gone."""
         if self._transport is None or not self._keep_alive:
             return
-        held = self._holding is not None and Hold.INTAKE in self._holding
-        if not held and self._loop.time() - self._heard > 1.5 * self._keep_alive:
+        ours = self._holding is not None and Hold.INTAKE | Hold.UNANSWERED in self._holding
+        if not ours and self._loop.time() - self._heard > 1.5 * self._keep_alive:
             self._reason = f"nothing heard for {1.5 * self._keep_alive:g} s"
             self._transport.abort()
             return

@@ -1,10 +1,15 @@
 """The client at real brokers: what it acknowledges, and what it gets again."""
 
+import asyncio
+
 import pytest
 
 from lakebed.errors import SettingsError
 from lakebed.settings import MqttSource
 from lakebed.sources.mqtt.client import MqttClient
+from lakebed.sources.mqtt.handshake import ConnAck
+from lakebed.sources.mqtt.publish import publish
+from lakebed.sources.mqtt.subscriptions import SubAck
 
 EVERYWHERE = pytest.mark.parametrize(
     ("broker", "version"),
@@ -162,6 +167,48 @@ def test_a_shut_intake_stops_the_reading(run, joined, send, wait_until, mosquitt
         source.intake.turn(True)
         await wait_until(lambda: len(source.intake.messages) == 50)
         await source.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(("version", "qos"), [("5", 1), ("3.1.1", 1), ("5", 2)])
+def test_a_broker_that_floods_is_read_more_slowly_and_heard_to_the_end(run, joined, wait_until,
+                                                                       version, qos):  # fmt: skip
+    """Mosquitto 2.0 goes past every maximum where its own is unlimited."""
+    n, code = 70_000 if qos == 1 else 60_000, 5 if version == "5" else 4
+    acks = []
+    closed = asyncio.Event()
+
+    async def broker(reader, writer):
+        while not (await reader.read(4096)).startswith(b"\x82"):  # CONNECT, then SUBSCRIBE
+            writer.write(ConnAck().encode(code))
+        writer.write(SubAck(1, [qos]).encode(code))
+        for i in range(n):
+            writer.write(publish("t/a", b"%d" % i, qos, i % 65535 + 1, version=code))
+        while len(acks) < n:
+            acks.append(await reader.readexactly(4))
+            if qos == 2:
+                writer.write(b"\x62\x02" + acks[-1][2:])  # PUBREL
+        closed.set()
+        await reader.read()  # until we go
+        writer.close()
+
+    async def story():
+        async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+            source = joined(server.sockets[0].getsockname()[1], version=version, qos=qos)
+            source.intake.hold()
+            await source.start()
+            await wait_until(lambda: sum(len(w[0]) for w in source.intake.waiting) > 2**14)
+            await asyncio.sleep(0.2)
+            assert source.client.health().ok
+            held = sum(len(w[0]) for w in source.intake.waiting)
+            assert held < n, "all of it was read, answered or not"
+            source.intake.release()
+            async with asyncio.timeout(20):
+                await closed.wait()
+            assert source.intake.seen == [("t/a", b"%d" % i) for i in range(n)]
+            assert source.client.stats.connections == 1
+            await source.stop()
 
     run(story())
 
