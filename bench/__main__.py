@@ -14,6 +14,7 @@ SCENARIOS = {
     "firehose-qos0": ["--messages", "300000"],
     "fleet": ["--messages", "30000", "--connections", "200"],
     "crowd": ["--connections", "500", "--seconds", "10"],
+    "bare": ["--connections", "500", "--seconds", "2"],
     "broker": ["--messages", "100000"],
     "http": ["--messages", "20000"],
     "http-paced": ["--messages", "10000"],

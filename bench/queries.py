@@ -3,8 +3,8 @@
     python -m bench.queries [--rows 50000000] [--seconds 60]
 
 The rows are put into the tables before the server starts, as the keeper would have written them,
-block by block in the order of time. Then one client asks three kinds of questions in turn, each
-of a topic at random, while messages arrive at a steady rate.
+block by block in the order of time. Then one client asks four kinds of questions in turn, each
+of a topic at random: first while nothing arrives, then while messages arrive at a steady rate.
 """
 
 import argparse
@@ -39,6 +39,7 @@ _QUARTER = 900  # seconds
 _DAYS = 30
 _QUARTERS = _DAYS * 86_400 // _QUARTER  # windows of one topic
 _RATE = 30_000  # messages a second during the questions
+_ALONE = 10  # seconds of questions before
 _POLICIES = (
     {"name": "raw", "keep": "window", "for": "30d"},
     {
@@ -171,6 +172,12 @@ def _ask_while_it_pours(server: Server, seconds: int, topics: int) -> Figures:
     # all topics have a last value before anybody asks for it
     generator.run(Load(server.mqtt_port, server.token, topics, topics=topics))
     server.settle(lambda flow: flow["received"] >= topics)
+    alone = _Asker(server, topics)
+    usage = Usage(server.pid)
+    alone.start()
+    time.sleep(_ALONE)
+    quiet = alone.finish()
+    each = usage.cpu / sum(map(len, quiet.values()))
     load = Load(server.mqtt_port, server.token, _RATE * seconds, 100, topics=_TOPICS, rate=_RATE)
     usage = Usage(server.pid)
     asker = _Asker(server, topics)
@@ -185,17 +192,25 @@ def _ask_while_it_pours(server: Server, seconds: int, topics: int) -> Figures:
         "ingest ack p99 ms": sent.wait(0.99) * 1e3,
         "questions": sum(map(len, waits.values())),
     }
-    for name, found in waits.items():
-        ordered = sorted(found)
-        for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
-            place = min(len(ordered) - 1, int(share * len(ordered)))
-            figures[f"{name} {label} ms"] = ordered[place] * 1e3
+    figures |= _shares(waits, "")
+    figures |= _shares(quiet, ", nothing arriving")
     return figures | {
+        "server CPU ms/question, nothing arriving": each * 1e3,
         "server CPU µs/msg, questions included": cpu / load.messages * 1e6,
         **threads,
         "generator CPU µs/msg": sent.cpu / load.messages * 1e6,
         "peak RSS MiB": usage.peak_mib,
     }
+
+
+def _shares(waits: dict[str, list[float]], when: str) -> Figures:
+    figures: Figures = {}
+    for name, found in waits.items():
+        ordered = sorted(found)
+        for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+            place = min(len(ordered) - 1, int(share * len(ordered)))
+            figures[f"{name} {label} ms{when}"] = ordered[place] * 1e3
+    return figures
 
 
 class _Asker(threading.Thread):

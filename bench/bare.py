@@ -1,0 +1,109 @@
+"""What the machine leaves: a server that only answers, under the loads of `fleet` and `crowd`.
+
+    python -m bench.bare [--seconds 20]
+
+No journal, no policies, no topics: a few lines on the same event loop that read a PUBLISH and send
+its PUBACK. What it costs, system calls and the generator included, is the floor of any server
+written like this; the distance to it is what Lakebed does for a message.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import multiprocessing.synchronize
+import socket
+from typing import cast
+
+import uvloop
+
+from bench import load as generator
+from bench.apart import raise_file_limit
+from bench.load import Load
+from bench.report import Figures, Report, Usage
+
+_CONNACK, _PUBACK = b"\x20\x02\x00\x00", b"\x40\x02\x00\x01"
+_FLEET, _CROWD, _EACH = 1000, 10_000, 3
+
+
+class Answering(asyncio.Protocol):
+    """Answers CONNECT, and each PUBLISH at the end of the loop's turn; packets are of one size."""
+
+    def __init__(self, due: list[tuple[asyncio.Transport, int]]) -> None:
+        self._due = due
+        self._greeted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._greeted:
+            self._greeted = True
+            self._transport.write(_CONNACK)
+            return
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._answer)
+        self._due.append((self._transport, len(data) // (data[1] + 2)))
+
+    def _answer(self) -> None:
+        for transport, count in self._due:
+            if not transport.is_closing():
+                transport.write(_PUBACK * count)
+        self._due.clear()
+
+
+def _serve(listening: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
+    raise_file_limit()
+    uvloop.run(_answer_all(listening, ready))
+
+
+async def _answer_all(listening: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
+    due: list[tuple[asyncio.Transport, int]] = []
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: Answering(due), sock=listening, backlog=1024):
+        ready.set()
+        await asyncio.Event().wait()
+
+
+def _measured(name: str, messages: int, connections: int, rate: float) -> Figures:
+    context = multiprocessing.get_context("spawn")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port, ready = listening.getsockname()[1], context.Event()
+        server = context.Process(target=_serve, args=(listening, ready), daemon=True)
+        server.start()
+    try:
+        assert ready.wait(30), "the server does not come up"
+        assert server.pid is not None
+        usage = Usage(server.pid)
+        load = Load(port, "bare", messages, connections, 1, connections, rate=rate)
+        sent = generator.run(load)
+        threads = usage.by_thread(messages)
+        return {
+            f"{name}: acknowledged msg/s": messages / sent.seconds,
+            f"{name}: server CPU µs/msg": usage.cpu / messages * 1e6,
+            f"{name}: of it in the kernel %": threads["event loop: in the kernel %"],
+            f"{name}: generator CPU µs/msg": sent.cpu / messages * 1e6,
+            f"{name}: ack p50 ms": sent.wait(0.5) * 1e3,
+            f"{name}: ack p99 ms": sent.wait(0.99) * 1e3,
+        }
+    finally:
+        server.terminate()
+        server.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--connections", type=int, default=_CROWD, help="of the crowd")
+    parser.add_argument("--seconds", type=int, default=20)
+    given = parser.parse_args()
+    rate = given.connections * _EACH
+    Report(
+        "bare",
+        "a server that only answers, under the loads of fleet and crowd: the machine's floor",
+        "python -m bench.bare",
+        _measured("fleet", given.seconds * 30_000, _FLEET, 0)
+        | _measured("crowd", rate * given.seconds, given.connections, rate),
+    ).show()
+
+
+if __name__ == "__main__":
+    main()
