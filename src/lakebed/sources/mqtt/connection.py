@@ -21,6 +21,7 @@ from lakebed.messages import Channel
 from lakebed.policies.topics import check_topic
 from lakebed.ports import Identity
 from lakebed.settings import Settings
+from lakebed.sources.mqtt.admission import PACKET_ROOM, admitted, connack, session_expiry
 from lakebed.sources.mqtt.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.decoder import AT_SERVER, Control, Decoder
 from lakebed.sources.mqtt.handshake import (
@@ -46,7 +47,7 @@ from lakebed.sources.mqtt.sessions import Session, Sessions
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.topics import Topics
-from lakebed.sources.mqtt.wire import V3, V5
+from lakebed.sources.mqtt.wire import UINT32_MAXIMUM, V3, V5
 from lakebed.times import SECOND
 
 if TYPE_CHECKING:
@@ -56,16 +57,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PACKET_ROOM = 2**17
-"""Bytes that topic and properties may take beside the largest payload."""
-
 WRITE_BUFFER = 2**18
 """Bytes waiting to be sent at which a peer counts as a slow reader."""
 
 RECHECK = 30.0
 """Seconds after which a token is looked up again, so that a revoked one ends its connections."""
-
-_NEVER = 0xFFFFFFFF  # a session expiry interval without end (section 3.1.2.11.2)
 
 
 @dataclass(slots=True)
@@ -250,16 +246,17 @@ class Connection(asyncio.Protocol):
         self._close()
 
     async def _let_in(self, connect: Connect) -> None:
+        shared = self._shared
         try:
-            self._identity = identity = await self._identify(connect)
+            self._identity, self._token = await admitted(shared.access, shared.settings, connect)
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
-            key = identity.owner, connect.client_id or assigned
-            async with self._shared.sessions.lock(key):
+            key = self._identity.owner, connect.client_id or assigned
+            async with shared.sessions.lock(key):
                 await self._join(connect, key, assigned)
         except Refuse as refuse:
             properties = {"reason_string": refuse.text} if connect.version == V5 else {}
             self.write(ConnAck(False, refuse.reason, properties).encode(connect.version))
-            self._shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
+            shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
             self._count(reason_name(refuse.reason))
             self._close()
         except Exception:
@@ -267,42 +264,11 @@ class Connection(asyncio.Protocol):
             self._count("error")
             self.abort()
 
-    async def _identify(self, connect: Connect) -> Identity:
-        """Who it is, if this CONNECT is in order in every way.
-
-        Raises:
-            Refuse: with the reason for CONNACK.
-        """
-        if "authentication_method" in connect.properties:
-            raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
-        if connect.version == V3 and not connect.client_id and not connect.clean_start:
-            raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
-        identity = None
-        try:
-            token = (connect.password or b"").decode()
-            identity = await self._shared.access.identify(token) if token else None
-            self._token = token
-        except UnicodeDecodeError:
-            pass
-        except Unavailable as error:
-            raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
-        if identity is None:
-            raise Refuse(Reason.BAD_USER_NAME_OR_PASSWORD, "the password is not a valid token")
-        if connect.will is not None:
-            self._check_will(connect.will, identity)
-        return identity
-
-    def _check_will(self, will: Will, identity: Identity) -> None:
-        if not self._shared.access.may_publish(identity, will.topic):
-            raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
-        if len(will.payload) > self._shared.settings.limits.payload:
-            raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
-
     async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._identity is not None
         shared, mqtt = self._shared, self._shared.settings.mqtt
         session, present = await shared.sessions.begin(key, connect.clean_start)
-        session.expiry = self._expiry(connect)
+        session.expiry = session_expiry(shared.settings, connect)
         if self._transport is None or self._ended:
             shared.sessions.leave(session, None)
             return
@@ -333,37 +299,13 @@ class Connection(asyncio.Protocol):
         )
         lone = shared.intake.lone
         self._single = self._decoder.single(lone.channels, lone.payloads, lone.marks)
-        self.write(self._connack(connect, present, assigned).encode(connect.version))
+        granted = connack(shared.settings, connect, present, assigned, session.expiry)
+        self.write(granted.encode(connect.version))
         self._listen(connect)
         greeting, self._greeting = bytes(self._greeting), bytearray()
         if greeting:
             self.data_received(greeting)
         self.release(Hold.GREETING)
-
-    def _expiry(self, connect: Connect) -> float:
-        """Seconds; what the client asks for, at most what the settings allow."""
-        longest = self._shared.settings.mqtt.session_expiry / SECOND
-        if connect.version == V3:
-            return 0 if connect.clean_start else longest
-        asked = connect.properties.get("session_expiry_interval", 0)
-        return longest if asked == _NEVER else min(asked, longest)
-
-    def _connack(self, connect: Connect, present: bool, assigned: str) -> ConnAck:
-        if connect.version == V3:
-            return ConnAck(present)
-        settings, session = self._shared.settings, self._session
-        assert session is not None
-        properties: dict[str, Any] = {
-            "receive_maximum": settings.mqtt.receive_maximum,
-            "maximum_packet_size": settings.limits.payload + PACKET_ROOM,
-            "topic_alias_maximum": settings.mqtt.topic_alias_maximum,
-            "shared_subscription_available": 0,
-        }
-        if assigned:
-            properties["assigned_client_identifier"] = assigned
-        if connect.properties.get("session_expiry_interval", 0) != session.expiry:
-            properties["session_expiry_interval"] = int(session.expiry)
-        return ConnAck(present, Reason.SUCCESS, properties)
 
     def _listen(self, connect: Connect) -> None:
         """The live feed, with what a kept session had subscribed to."""
@@ -378,7 +320,7 @@ class Connection(asyncio.Protocol):
             self._transport,
             self._shared.stats,
             connect.version,
-            connect.properties.get("maximum_packet_size", _NEVER),
+            connect.properties.get("maximum_packet_size", UINT32_MAXIMUM),
         )
 
     # --- what it says ----------------------------------------------------------------------------

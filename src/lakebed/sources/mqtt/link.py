@@ -10,6 +10,7 @@ import structlog
 from lakebed import times
 from lakebed.messages import Channel
 from lakebed.settings import MqttSource
+from lakebed.sources.mqtt.admission import PACKET_ROOM
 from lakebed.sources.mqtt.answers import PINGREQ
 from lakebed.sources.mqtt.decoder import AT_CLIENT, Control, Decoder, message_properties
 from lakebed.sources.mqtt.handshake import ConnAck, Connect, Disconnect
@@ -25,7 +26,7 @@ from lakebed.sources.mqtt.reasons import (
 from lakebed.sources.mqtt.reception import Reception, Unreleased
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, Wish
-from lakebed.sources.mqtt.wire import V5, VARINT_MAXIMUM
+from lakebed.sources.mqtt.wire import UINT32_MAXIMUM, V5, VARINT_MAXIMUM
 from lakebed.times import SECOND, Micros
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PACKET_ROOM = 2**17  # bytes of topic and properties beside the largest payload
 _UNANSWERED = 2**14  # messages; one read more of the smallest are still less than Receive Maximum
 _LOOK = 0.005  # seconds between two looks at what is unanswered
 _SUBSCRIBE_ID = 1
@@ -72,7 +72,7 @@ class Membership:
         properties: dict[str, Any] = {}
         if self.version == V5:
             properties = {
-                "session_expiry_interval": min(source.session_expiry // SECOND, 2**32 - 1),
+                "session_expiry_interval": min(source.session_expiry // SECOND, UINT32_MAXIMUM),
                 "receive_maximum": source.receive_maximum,
                 "maximum_packet_size": self.packet_maximum,
                 "topic_alias_maximum": 65535,

@@ -7,6 +7,7 @@ V5 = 5
 """Protocol levels as CONNECT carries them: 4 is MQTT 3.1.1."""
 
 VARINT_MAXIMUM = 268_435_455
+UINT32_MAXIMUM = 2**32 - 1
 
 
 class Reader:
