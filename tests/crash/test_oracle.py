@@ -22,7 +22,7 @@ def test_nothing_is_lost_or_there_twice_however_often_it_is_killed(tmp_path: Pat
         world.edit()
         for _ in range(KILLS):
             world.live_a_moment()
-        world.server.start()
+        world.live_on()
         world.finish()
         world.kill()
         world.server.start()

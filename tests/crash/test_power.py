@@ -31,7 +31,7 @@ def test_what_was_acknowledged_outlives_the_power(tmp_path: Path) -> None:
         for _ in range(LOSSES):
             world.live_a_moment()
             recorded.lose_power(world.dice)
-        world.server.start()
+        world.live_on()
         world.finish()
         world.kill()
         recorded.lose_power(world.dice)

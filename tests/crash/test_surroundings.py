@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.oracle import times
 from tests.crash.surroundings import SeriesStore, Weather
-from tests.crash.world import World
+from tests.crash.world import AT_ONCE, World
 from tests.server import eventually
 
 FAULTS = times(100, 1000)
@@ -21,9 +21,6 @@ pytestmark = [
     pytest.mark.timeout(300 + FAULTS + 20 * STEPS),
     pytest.mark.server("mosquitto"),
 ]
-AT_ONCE = {"LAKEBED__KEEPER__READ": "50000", "LAKEBED__KEEPER__BUFFER_ROWS": "50000"}
-"""Settings by which a backlog is worked off at full speed."""
-
 COMPILED = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 

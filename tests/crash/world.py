@@ -23,6 +23,13 @@ SMALL = {
 }
 """Everything shrunk, so that it trims, flushes and checkpoints all the time."""
 
+AT_ONCE = {"LAKEBED__KEEPER__READ": "50000", "LAKEBED__KEEPER__BUFFER_ROWS": "50000"}
+"""Settings by which a backlog is worked off at full speed."""
+
+_QUICK = 0.2
+"""The share of lives that have them: lives of a second with a read or two in them would leave the
+keeper ever farther behind, until hundreds of kills later all of them hit the same old messages."""
+
 _SOURCES = """
 [[sources]]
 name = "one"
@@ -45,6 +52,7 @@ class World(Attack):
         home = folder / "home"
         home.mkdir(parents=True)
         super().__init__(Server(home, SMALL | (settings or {})))
+        self._usual = dict(self.server.environment)
 
     def __enter__(self) -> "World":
         self.broker.start()
@@ -94,6 +102,11 @@ class World(Attack):
         self.server.kill()
         self.oracle.died()
 
+    def live_on(self) -> None:
+        """Start to stay, and work off what has gathered."""
+        self.server.environment |= AT_ONCE
+        self.server.start()
+
     def break_connections(self) -> None:
         """Cut every MQTT connection in the middle of whatever it does."""
         for sender in self.senders:
@@ -102,6 +115,9 @@ class World(Attack):
 
     def live_a_moment(self) -> None:
         """Start, and be killed while it serves or while it still starts."""
+        small = {name: value for name, value in self._usual.items() if name in AT_ONCE}
+        quick = self.dice.random() < _QUICK
+        self.server.environment |= AT_ONCE if quick else small
         if self.dice.random() < 0.4:
             self.server.spawn()
             time.sleep(self.dice.uniform(0.3, 2.5))
