@@ -22,10 +22,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests import clients
-from tests.crash.oracle import Oracle, Repeats, Sent
+from tests.crash.oracle import Oracle, Repeats, Sent, times
 from tests.server import Server
 
-PATIENCE = 120.0  # seconds until the last answer must be there
+PATIENCE = float(times(120, 1200))  # seconds until the last answer must be there
 _WAITING = 400  # messages without an answer at which a sender waits
 _PAUSE = (0.02, 0.3)  # seconds between two bursts: least, most
 _BURST = 8  # messages at most
