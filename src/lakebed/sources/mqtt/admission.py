@@ -11,14 +11,11 @@ from lakebed.ports import Identity
 from lakebed.settings import Settings
 from lakebed.sources.mqtt.handshake import ConnAck, Connect, Will
 from lakebed.sources.mqtt.reasons import Reason, Refuse
-from lakebed.sources.mqtt.wire import UINT32_MAXIMUM, V3
+from lakebed.sources.mqtt.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
 from lakebed.times import SECOND
 
 if TYPE_CHECKING:
     from lakebed.sources.access import Access
-
-PACKET_ROOM = 2**17
-"""Bytes that topic and properties may take beside the largest payload."""
 
 _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
 

@@ -21,7 +21,7 @@ from lakebed.messages import Channel
 from lakebed.policies.topics import check_topic
 from lakebed.ports import Identity
 from lakebed.settings import Settings
-from lakebed.sources.mqtt.admission import PACKET_ROOM, admitted, connack, session_expiry
+from lakebed.sources.mqtt.admission import admitted, connack, session_expiry
 from lakebed.sources.mqtt.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.decoder import AT_SERVER, Control, Decoder
 from lakebed.sources.mqtt.handshake import (
@@ -47,7 +47,7 @@ from lakebed.sources.mqtt.sessions import Session, Sessions
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.topics import Topics
-from lakebed.sources.mqtt.wire import UINT32_MAXIMUM, V3, V5
+from lakebed.sources.mqtt.wire import PACKET_ROOM, UINT32_MAXIMUM, V3, V5
 from lakebed.times import SECOND
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import structlog
 from lakebed import times
 from lakebed.messages import Channel
 from lakebed.settings import MqttSource
-from lakebed.sources.mqtt.admission import PACKET_ROOM
 from lakebed.sources.mqtt.answers import PINGREQ
 from lakebed.sources.mqtt.decoder import AT_CLIENT, Control, Decoder, message_properties
 from lakebed.sources.mqtt.handshake import ConnAck, Connect, Disconnect
@@ -26,7 +25,7 @@ from lakebed.sources.mqtt.reasons import (
 from lakebed.sources.mqtt.reception import Reception, Unreleased
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, Wish
-from lakebed.sources.mqtt.wire import UINT32_MAXIMUM, V5, VARINT_MAXIMUM
+from lakebed.sources.mqtt.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
 from lakebed.times import SECOND, Micros
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ class Link(asyncio.Protocol):
         return self._reception.in_flight > _UNANSWERED and self._reception.pending > 0
 
     def _read_on(self) -> None:
-        if self._floods():
+        if self._floods() and self._transport is not None:
             self._loop.call_later(_LOOK, self._read_on)
         else:
             self.release(Hold.UNANSWERED)

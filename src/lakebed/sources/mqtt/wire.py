@@ -8,6 +8,8 @@ V5 = 5
 
 VARINT_MAXIMUM = 268_435_455
 UINT32_MAXIMUM = 2**32 - 1
+PACKET_ROOM = 2**17
+"""Bytes that topic and properties may take beside the largest payload."""
 
 
 class Reader:

@@ -53,6 +53,25 @@ def test_compiled_and_plain_take_the_same_from_any_bytes(
     assert found[0] == found[1]
 
 
+@given(
+    st.one_of(PACKETS, st.binary(max_size=400)),
+    st.sampled_from([b"", b"", b"\0", b"\x32\0"]),
+    st.booleans(),
+    st.integers(0, 5),
+)
+def test_a_single_one_is_the_same_from_any_bytes_too(
+    data: bytes, more: bytes, five: bool, cut: int
+) -> None:
+    data = data[: max(0, len(data) - cut)] + more
+    found = []
+    for module in (plain, SOURCE):
+        columns: tuple[list[str], list[bytes], list[bytes]] = ([], [], [])
+        count = module.single_plain(KINDS, five, 200, KNOWN, *columns, data)
+        assert count == len(columns[0]) == len(columns[1]) == len(columns[2])
+        found.append((count, columns))
+    assert found[0] == found[1]
+
+
 def test_what_is_compiled_is_of_the_newest_source() -> None:
     compiled = Path(plain.__file__)
     if compiled.suffix == ".py":
