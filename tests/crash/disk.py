@@ -52,7 +52,7 @@ class File:
     """`now` is what programs see, `safe` what the last fsync left, `since` what came after."""
 
     now: bytearray = field(default_factory=bytearray)
-    safe: bytes = b""
+    safe: bytearray = field(default_factory=bytearray)
     since: list[tuple[int, bytes | None]] = field(default_factory=list)  # None: cut to this length
 
     def change(self, at: int, data: bytes | None) -> None:
@@ -60,10 +60,9 @@ class File:
         self.since.append((at, data))
 
     def sync(self, covered: int) -> None:
-        safe = bytearray(self.safe)
         for at, data in self.since[:covered]:
-            _apply(safe, at, data)
-        self.safe, self.since = bytes(safe), self.since[covered:]
+            _apply(self.safe, at, data)
+        del self.since[:covered]
 
     def after_power_loss(self, dice: random.Random) -> bytes:
         left = bytearray(self.safe)
@@ -103,8 +102,11 @@ class Disk:
             name = str(path.relative_to(self.root))
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 continue
-            content = None if path.is_dir() else path.read_bytes()
-            self.names[name] = None if content is None else File(bytearray(content), content)
+            if path.is_dir():
+                self.names[name] = None
+            else:
+                content = path.read_bytes()
+                self.names[name] = File(bytearray(content), bytearray(content))
         self._safe_names = dict(self.names)
         self._changes: list[Renaming] = []
         self._open: dict[int, File | None] = {}
@@ -182,7 +184,7 @@ class Disk:
         """What is left of one file at the very least, under the name it has now."""
         file = self.names[name]
         assert file is not None
-        return file.safe
+        return bytes(file.safe)
 
     def lose_power(self, dice: random.Random) -> None:
         """Leave below `root` what the power loss leaves."""
