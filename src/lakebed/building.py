@@ -15,7 +15,9 @@ T = TypeVar("T")
 class BatchBuilder:
     """Gathers messages into columns until somebody takes the batch."""
 
-    __slots__ = ("_channels", "_counts", "_event", "_ids", "_keys", "_moments", "payloads", "size")
+    __slots__ = (
+        "_channels", "_counts", "_event", "_ids", "_keys", "_moments", "_only", "payloads", "size",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._channels: list[Channel] = []
@@ -25,6 +27,7 @@ class BatchBuilder:
         self._event: list[tuple[int, Sequence[Micros]]] = []
         self._ids: list[tuple[int, Sequence[str]]] = []
         self._keys: list[tuple[int, Sequence[bytes]]] = []
+        self._only: list[tuple[int, Sequence[str]]] = []
         self.size = 0
 
     def __len__(self) -> int:
@@ -38,10 +41,11 @@ class BatchBuilder:
         event: Sequence[Micros] | None = None,
         ids: Sequence[str] | None = None,
         keys: Sequence[bytes] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         """Append k messages that were read together at `received`; columns are parallel.
 
-        Sparse columns (event, ids, keys) may be None where none of the k messages has one.
+        Sparse columns (event, ids, keys, only) may be None where none of the k messages has one.
         """
         start = len(self.payloads)
         self._channels.extend(channels)
@@ -55,6 +59,8 @@ class BatchBuilder:
             self._ids.append((start, ids))
         if keys is not None:
             self._keys.append((start, keys))
+        if only is not None:
+            self._only.append((start, only))
 
     def append(self, channel: Channel, payload: bytes, received: Micros) -> None:
         """One message, as `extend`."""
@@ -90,6 +96,7 @@ class BatchBuilder:
             event,
             spread(n, self._ids, "") if self._ids else None,
             spread(n, self._keys, b"") if self._keys else None,
+            spread(n, self._only, "") if self._only else None,
         )
 
 

@@ -44,6 +44,8 @@ class Batch:
             of the batch has one.
         keys: n keys under which a message is stored once (b"" where none), or None. A batch read
             back has them only where its journal leaves looking for duplicates to its readers.
+        only: n names of the one policy that a message is meant for ("" where for every policy of
+            its topic), or None when all are for every policy.
     """
 
     channels: tuple[Channel, ...]
@@ -53,6 +55,7 @@ class Batch:
     event: Ints
     ids: Sequence[str] | None = None
     keys: Sequence[bytes] | None = None
+    only: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -73,6 +76,7 @@ class Batch:
             self.event[index],
             None if self.ids is None else [self.ids[i] for i in chosen],
             None if self.keys is None else [self.keys[i] for i in chosen],
+            None if self.only is None else [self.only[i] for i in chosen],
         )
 
 

@@ -197,24 +197,30 @@ def test_messages_come_back_as_they_were_in_the_order_of_the_appends(
 def test_all_columns_come_back_but_keys(bench: Bench, journal: Any) -> None:
     builder = BatchBuilder()
     builder.extend([A, B, A], [b"", b"x", b"\0\xff"], 5, event=[1, 2, 3], ids=["", "é", "i"])
-    builder.extend([B], [b"y"], 9, keys=[b"k"])
+    builder.extend([B], [b"y"], 9, keys=[b"k"], only=["p"])
     append(journal, builder.build())
     got = [
-        (entry.batch.channels[code], payload, received, event, id)
+        (entry.batch.channels[code], payload, received, event, id, only)
         for partition in journal.extent()
         for entry in journal.entries(partition, 0, 10)
-        for code, payload, received, event, id in zip(
+        for code, payload, received, event, id, only in zip(
             entry.batch.channel.tolist(),
             entry.batch.payloads,
             entry.batch.received.tolist(),
             entry.batch.times.tolist(),
             entry.batch.ids or (),
+            entry.batch.only or [""] * len(entry.batch),
             strict=True,
         )
         if entry.batch.keys is None or not bench.alone
     ]
     assert Counter(got) == Counter(
-        [(A, b"", 5, 1, ""), (B, b"x", 5, 2, "é"), (A, b"\0\xff", 5, 3, "i"), (B, b"y", 9, 9, "")]
+        [
+            (A, b"", 5, 1, "", ""),
+            (B, b"x", 5, 2, "é", ""),
+            (A, b"\0\xff", 5, 3, "i", ""),
+            (B, b"y", 9, 9, "", "p"),
+        ]
     )
 
 

@@ -1,8 +1,9 @@
 """Routes of dead letters: look at them, send them again, or drop them.
 
-Sent again, a letter's message is a new one: it is counted anew, and every policy of its topic gets
-it. It keeps the time at which it happened. A key made of its old place has it stored once, however
-often it is sent, and whether or not the letter could be taken off the list afterwards.
+Sent again, a letter's message is a new one: it is counted anew, and goes to the policy that it
+broke and to no other, since those have it. It keeps the time at which it happened. A key made of
+its policy and its old place has it stored once, however often it is sent, and whether or not the
+letter could be taken off the list afterwards.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_filter_in, check_read
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest, Denied, NotFound
+from lakebed.errors import BadRequest, Conflict, Denied, NotFound
 from lakebed.messages import Channel
 from lakebed.policies.topics import matches
 from lakebed.ports import DeadLetter, Identity
@@ -55,10 +56,15 @@ def list_letters(
 async def resend_letters(
     given: Given, who: Asker, topic: Topic = None, policy: PolicyName = None, reason: Reason = None
 ) -> dict[str, int]:
-    """Send those chosen again, the oldest first; `topic=#` chooses all."""
+    """Send those chosen again, the oldest first; `topic=#` chooses all.
+
+    Those whose policy is no more, or has let go of their topic, stay where they are.
+    """
     _check_choice(topic, policy, reason)
     heads = await asyncio.to_thread(_chosen, given, who, topic, policy, reason)
-    return {"resent": await _resend(given, who, heads[::-1])}
+    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    wanted = [head for head in heads[::-1] if head.policy in policies.match(head.topic)]
+    return {"resent": await _resend(given, who, wanted)}
 
 
 @router.delete("")
@@ -81,6 +87,12 @@ def show_letter(given: Given, who: Asker, id: str) -> dict[str, Any]:
 async def resend_letter(given: Given, who: Asker, id: str) -> dict[str, int]:
     """Send its message again as a new one; the letter leaves the list."""
     letter = await asyncio.to_thread(_find, given, who, id)
+    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    if letter.policy not in policies.match(letter.topic):
+        raise Conflict(
+            f"there is no policy {letter.policy!r} any more that takes {letter.topic!r}: "
+            "bring it back, or drop the letter"
+        )
     return {"resent": await _resend(given, who, [letter])}
 
 
@@ -149,7 +161,8 @@ async def _resend(given: Services, who: Identity, letters: Sequence[DeadLetter])
             now(),
             event=[_happened(letter) for letter in whole],
             ids=[letter.id for letter in whole],
-            keys=[letter_key(x.owner, x.partition, x.offset) for x in whole],
+            keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in whole],
+            only=[letter.policy for letter in whole],
         )
         # durable by now; a crash before the next line leaves the letter listed, and its key known
         sent += await asyncio.to_thread(given.catalog.settle_dead_letters, whole, "resent")

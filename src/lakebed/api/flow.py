@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_filter_in, check_read
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.keeper import examples as keeper_examples
 from lakebed.keeper import ledger as ledgers
@@ -22,7 +22,7 @@ from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.messages import Channel
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.policies.topics import FilterTree, matches
+from lakebed.policies.topics import matches
 from lakebed.ports import Identity
 from lakebed.times import to_rfc3339
 
@@ -150,9 +150,7 @@ def topics(
     """The topics seen, by name: how many messages, how much, when last, and whose they are."""
     _check(given, who, filter)
     ledger, pending = load(given)
-    policies: FilterTree[str] = FilterTree()
-    for stored in given.catalog.policies(who.owner):
-        policies.add(stored.name, *stored.document["topics"])
+    policies = policies_by_topic(given, who)
     shown: list[dict[str, Any]] = []
     for topic, counts, in_flight in _topics(ledger, pending, who.owner):
         if topic <= after or not (filter == "#" or matches(filter, topic)):

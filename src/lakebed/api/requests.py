@@ -12,7 +12,7 @@ from lakebed.api import bodies
 from lakebed.api.ingest import bearer, unknown
 from lakebed.api.services import Services
 from lakebed.errors import BadRequest, Denied
-from lakebed.policies.topics import check_filter
+from lakebed.policies.topics import FilterTree, check_filter
 from lakebed.ports import Identity
 from lakebed.times import Micros, parse_time
 
@@ -75,6 +75,14 @@ def check_filter_in(parameter: str, text: str) -> None:
         check_filter(text)
     except ValueError as error:
         raise BadRequest(parameter, str(error)) from None
+
+
+def policies_by_topic(given: Services, who: Identity) -> FilterTree[str]:
+    """The names of the asker's policies, to be matched with topics."""
+    tree: FilterTree[str] = FilterTree()
+    for stored in given.catalog.policies(who.owner):
+        tree.add(stored.name, *stored.document["topics"])
+    return tree
 
 
 def moment(name: str, text: str | None) -> Micros | None:

@@ -59,6 +59,7 @@ class Intake(Protocol):
         event: Sequence[Micros] | None = None,
         ids: Sequence[str] | None = None,
         keys: Sequence[bytes] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         """Return once the messages are durable; `Unavailable` where that takes too long."""
         ...

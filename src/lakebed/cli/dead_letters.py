@@ -83,7 +83,7 @@ def resend(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """Send their messages again, as new ones; twice sent they are stored once."""
+    """Send their messages again, to the policies they broke; twice sent they are stored once."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
     count = _settle("POST", "/resend", ids or [], chosen, url, token, home)
     output.note(f"{count} sent again")

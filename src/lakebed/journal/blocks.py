@@ -2,7 +2,8 @@
 
     header    magic, CRC-32 of all behind it, n, number of channels, sizes of the two sections
     section 1 channels: owners, topics, and for each message the index of its channel
-    section 2 messages: lengths, payloads, receive times, event times, ids
+    section 2 messages: lengths, payloads, receive times, event times, ids, and where any message
+              is meant for one policy alone, for which
 
 Both sections are Zstandard frames; the first can be read alone, to count by channel. Integers are
 columns: the distance from the smallest value (or of the steps between neighbours, where these are
@@ -65,6 +66,7 @@ def encode(batch: Batch) -> bytes:
             *_ints(batch.received),
             *_optional_times(batch.event, batch.received),
             *_optional_texts(batch.ids),
+            *(() if batch.only is None else _optional_texts(batch.only)),
         ]
     )
     if max(len(channels), len(messages)) > _LARGEST or len(batch) > _MOST:
@@ -93,7 +95,8 @@ def decode(block: bytes) -> Batch:
     received = section.ints(n)
     event = section.optional_times(received)
     ids = section.optional_texts(n)
-    return Batch(channels, codes, payloads, received, event, ids)
+    only = section.optional_texts(n) if section.left else None
+    return Batch(channels, codes, payloads, received, event, ids, only=only)
 
 
 def count_channels(block: bytes, skip: int = 0) -> dict[Channel, int]:

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,17 +34,14 @@ def cut(entry: Entry, offset: int) -> Entry:
         batch.event[k:],
         None if batch.ids is None else batch.ids[k:],
         None if batch.keys is None else batch.keys[k:],
+        None if batch.only is None else batch.only[k:],
     )
     return Entry(entry.partition, offset, rest, entry.end - offset - len(rest), entry.forget)
 
 
 def without_keys(batch: Batch) -> Batch:
     """Keys are for the append alone."""
-    if batch.keys is None:
-        return batch
-    return Batch(
-        batch.channels, batch.channel, batch.payloads, batch.received, batch.event, batch.ids
-    )
+    return batch if batch.keys is None else replace(batch, keys=None)
 
 
 def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:

@@ -121,7 +121,7 @@ class Poison:
             offset = entries[-1].end
             stretch = join(entries, ledger)
             stretch = stretch.take(np.flatnonzero(self._once.counts(stretch.offset)))
-            for _, index in routes.split(stretch.channel, ledger.channels):
+            for _, index in routes.split(stretch, ledger.channels):
                 kept = index[(stretch.offset[index] < end) & (stretch.offset[index] >= lane.offset)]
                 if len(kept):
                     pieces.append(stretch.take(kept))

@@ -92,7 +92,7 @@ def preview(
             if result.since is None:
                 result.since = int(stretch.received[0])
             result.until = int(stretch.received[-1])
-            for _, index in routes.split(stretch.channel, ledger.channels):
+            for _, index in routes.split(stretch, ledger.channels):
                 result.matched += len(index)
                 outcomes = lane.absorb(stretch.take(index))
                 result.outcomes += np.bincount(outcomes, minlength=CODES)

@@ -184,7 +184,7 @@ class Rebuild:
                 break
             stretch = join(entries, ledger)
             oldest = int(stretch.received[0]) if oldest is None else oldest
-            for lane, index in routes.split(stretch.channel, ledger.channels):
+            for lane, index in routes.split(stretch, ledger.channels):
                 self._absorb(by_lane[id(lane)], stretch.take(index))
             now = int(stretch.received[-1])
             for work in works:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.lane import Lane
+from lakebed.keeper.stretch import Stretch
 from lakebed.messages import Channel, Codes, Ints
 from lakebed.policies.topics import FilterTree
 
@@ -30,18 +31,23 @@ class Routes:
         self._route_of = np.full(0, _UNKNOWN, np.int32)
 
     def split(
-        self, channel: Codes, channels: Sequence[Channel]
+        self, stretch: Stretch, channels: Sequence[Channel]
     ) -> Iterator[tuple[Lane, NDArray[np.intp]]]:
         """For each lane that gets any of these messages, their indices, ascending."""
-        routes = self._of(channel, channels)
+        routes = self._of(stretch.channel, channels)
         pieces: dict[int, list[NDArray[np.intp]]] = {}
         for route in np.unique(routes).tolist():
             index = np.flatnonzero(routes == route)
             for place in self._routes[route]:
                 pieces.setdefault(place, []).append(index)
         for place, found in pieces.items():
+            lane = self._lanes[place]
             index = found[0] if len(found) == 1 else np.sort(np.concatenate(found))
-            yield self._lanes[place], index
+            if stretch.only is not None:
+                only = stretch.only[index]
+                index = index[(only == "") | (only == lane.policy.name)]
+            if len(index):
+                yield lane, index
 
     def _of(self, channel: Codes, channels: Sequence[Channel]) -> Codes:
         missing = len(channels) - len(self._route_of)

@@ -145,7 +145,7 @@ class Shard:
         outcomes = np.full(len(stretch), Outcome.SKIPPED, np.uint8)
         fresh = stretch.offset >= self._counted
         shared: dict[int, tuple[Ints, Stretch]] = {}  # policies on the same topics share the index
-        for lane, index in self._routes.split(stretch.channel, self.ledger.channels):
+        for lane, index in self._routes.split(stretch, self.ledger.channels):
             if stretch.offset[0] < lane.offset:
                 index = index[stretch.offset[index] >= lane.offset]
             if not len(index):

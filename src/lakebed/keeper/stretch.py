@@ -29,6 +29,7 @@ class Stretch:
         received: int64[n].
         size: int64[n], payload bytes.
         ids: n ids ("" where none), or None.
+        only: n names of the one policy it is for ("" for all), or None where all are for all.
         end: the offset just behind.
         columns: what readers made of `payloads`: policies that read alike share it.
     """
@@ -40,6 +41,7 @@ class Stretch:
     received: Ints
     size: Ints
     ids: Sequence[str] | None
+    only: NDArray[np.object_] | None
     end: int
     columns: dict[Reading, Column] = field(default_factory=dict)
 
@@ -59,6 +61,7 @@ class Stretch:
             self.received[index],
             self.size[index],
             None if self.ids is None else [self.ids[row] for row in rows],
+            None if self.only is None else self.only[index],
             self.end,
         )
 
@@ -71,9 +74,12 @@ def join(entries: Sequence[Entry], ledger: Ledger) -> Stretch:
         if len(batches) == 1
         else list(chain.from_iterable(batch.payloads for batch in batches))
     )
-    ids = None
+    ids = only = None
     if any(batch.ids is not None for batch in batches):
         ids = list(chain.from_iterable(batch.ids or [""] * len(batch) for batch in batches))
+    if any(batch.only is not None for batch in batches):
+        names = chain.from_iterable(batch.only or [""] * len(batch) for batch in batches)
+        only = np.array(list(names), np.object_)
     return Stretch(
         np.concatenate([entry.offsets for entry in entries]),
         np.concatenate([ledger.identify(b.channels)[b.channel] for b in batches]),
@@ -82,5 +88,6 @@ def join(entries: Sequence[Entry], ledger: Ledger) -> Stretch:
         np.concatenate([batch.received for batch in batches]),
         np.fromiter(map(len, payloads), np.int64, len(payloads)),
         ids,
+        only,
         entries[-1].end,
     )

@@ -110,6 +110,7 @@ class Gatherer:
         event: Sequence[Micros] | None = None,
         ids: Sequence[str] | None = None,
         keys: Sequence[bytes] | None = None,
+        only: Sequence[str] | None = None,
         forget: Sequence[bytes] = (),
         patient: bool = False,
     ) -> None:
@@ -132,7 +133,7 @@ class Gatherer:
             gathering = self.current
         builder = gathering.builder
         before = builder.size
-        builder.extend(channels, payloads, received, event, ids, keys)
+        builder.extend(channels, payloads, received, event, ids, keys, only)
         gathering.done.append(done)
         if not patient:
             gathering.urgent = True

@@ -130,6 +130,7 @@ class Intake:
         event: Sequence[Micros] | None = None,
         ids: Sequence[str] | None = None,
         keys: Sequence[bytes] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         """Make messages durable; returns when they are.
 
@@ -142,7 +143,9 @@ class Intake:
         self.waiting[future] = partial(_refuse, future)
         try:
             done = partial(_settle, future)
-            self.offer(channels, payloads, received, done, event=event, ids=ids, keys=keys)
+            self.offer(
+                channels, payloads, received, done, event=event, ids=ids, keys=keys, only=only
+            )
             await future
         finally:
             self.waiting.pop(future, None)

@@ -21,6 +21,6 @@ def packet_key(owner: str, client_id: str, packet_id: int) -> bytes:
     return packet_prefix(owner, client_id) + packet_id.to_bytes(2, "big")
 
 
-def letter_key(owner: str, partition: int, offset: int) -> bytes:
-    """A dead letter that is sent again, named by the place of the message that it was."""
-    return b"d\0%b\0%d:%d" % (owner.encode(), partition, offset)
+def letter_key(owner: str, policy: str, partition: int, offset: int) -> bytes:
+    """A dead letter that is sent again: the policy, and the place of the message that broke it."""
+    return b"d\0%b\0%b\0%d:%d" % (owner.encode(), policy.encode(), partition, offset)

@@ -19,7 +19,10 @@ Put = Callable[..., DeadLetter]
 
 @pytest.fixture
 def put(api: Api) -> Put:
-    """Put a letter aside; those of earlier tests are dropped."""
+    """Put a letter aside of p or q, policies on everything; those of earlier tests are dropped."""
+    for name in ("p", "q"):
+        policy = {"name": name, "topics": ["#"], "type": "number", "keep": "archive"}
+        api.catalog.put_policies("ann", [policy])
     for owner in ("ann", "eve"):
         api.catalog.settle_dead_letters(api.catalog.dead_letters(owner, 1000), "dropped")
 
@@ -113,12 +116,28 @@ def test_sent_again_twice_it_is_stored_once(
     assert len(api.appended(before)) == 1
 
 
-def test_a_message_that_broke_two_policies_is_stored_once(api: Api, put: Put) -> None:
+def test_a_message_goes_to_the_policies_it_broke_and_to_no_other(api: Api, put: Put) -> None:
     letter = put(policy="p")
     put(policy="q", offset=letter.offset)
     before = api.end
     assert api.post(f"{PATH}/resend", params={"topic": "#"}).json() == {"resent": 2}
+    meant_for = [name for entry in api.entries(before) for name in entry.batch.only or ()]
+    assert sorted(meant_for) == ["p", "q"]
+
+
+def test_a_letter_whose_policy_is_gone_stays_until_it_is_back(api: Api, put: Put) -> None:
+    gone, narrowed, _ = put(policy="old"), put("hall", "q"), put("hall")
+    rooms = {"name": "q", "topics": ["room/#"], "type": "number", "keep": "archive"}
+    api.catalog.put_policies("ann", [rooms])
+    before = api.end
+    assert "no policy 'old' any more" in problem(resend(api, gone), 409)["detail"]
+    problem(resend(api, narrowed), 409)
+    assert api.post(f"{PATH}/resend", params={"topic": "#"}).json() == {"resent": 1}
+    assert listed(api) == [id_of(letter) for letter in (narrowed, gone)]
     assert len(api.appended(before)) == 1
+    api.catalog.put_policies("ann", [{**rooms, "topics": ["#"]}])
+    assert resend(api, narrowed).json() == {"resent": 1}
+    assert listed(api) == [id_of(gone)]
 
 
 def test_those_chosen_are_sent_again_the_oldest_first(api: Api, put: Put) -> None:

@@ -123,7 +123,8 @@ def test_examples_tell_why_messages_were_not_kept(counted: Api) -> None:
     payloads = [b"21.5?", "Ж".encode() * 60 + b"..", b"\xff\x00"]
     sizes = np.array([len(payload) for payload in payloads])
     n, channel = len(payloads), np.zeros(len(payloads), np.int32)
-    stretch = Stretch(np.arange(n), channel, payloads, np.arange(n), np.arange(n), sizes, None, n)
+    at = np.arange(n)
+    stretch = Stretch(at, channel, payloads, at, at, sizes, None, None, n)
     examples = Examples(0)
     codes = np.full(n, Outcome.NOT_A_NUMBER, np.uint8)
     examples.note(("ann", "raw"), codes, stretch, np.arange(n), [Channel("ann", "room/1")])

@@ -40,6 +40,7 @@ def batches(draw: st.DrawFn) -> Batch:
         np.array(received, np.int64),
         np.array(event, np.int64),
         draw(st.sampled_from([None, list(ids)])),
+        only=draw(st.sampled_from([None, list(ids[::-1])])),
     )
 
 
@@ -48,6 +49,7 @@ def same(a: Batch, b: Batch) -> bool:
         a.channels == b.channels
         and list(a.payloads) == list(b.payloads)
         and a.ids == b.ids
+        and a.only == b.only
         and all(
             x.dtype == y.dtype and np.array_equal(x, y)
             for x, y in (

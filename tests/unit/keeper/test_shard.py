@@ -80,9 +80,10 @@ class World:
     def adopt(self, shard: Shard) -> None:
         shard.adopt(self.revision, self.catalog.policies(), NOW)
 
-    def send(self, *payloads: bytes, topic: str = "t") -> None:
+    def send(self, *payloads: bytes, topic: str = "t", only: str = "") -> None:
         builder = BatchBuilder()
-        builder.extend([Channel("anna", topic)] * len(payloads), payloads, NOW)
+        meant_for = [only] * len(payloads) if only else None
+        builder.extend([Channel("anna", topic)] * len(payloads), payloads, NOW, only=meant_for)
         asyncio.run(self.journal.append(builder.build()))
 
     def read(self, shard: Shard) -> None:
@@ -495,3 +496,19 @@ def test_who_was_superseded_saves_nothing_more_and_his_heir_has_all(world: World
     world.work_through(heir)
     assert list(world.series.kept().values()) == [1.0]
     assert load(world.catalog).totals == {Outcome.KEPT: 1}
+
+
+def test_a_message_meant_for_one_policy_goes_to_no_other(world: World) -> None:
+    world.policies(ARCHIVE, {**ARCHIVE, "name": "too"})
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", b"2")
+    world.send(b"3", only="all")
+    world.send(b"4", only="nobody")
+    world.send(b"5", only="too")
+    world.work_through(shard)
+    kept: dict[str, set[float]] = {}
+    for _, row in world.series.rows:
+        kept.setdefault(row["policy"], set()).add(row["number"])
+    assert kept == {"all": {1.0, 2.0, 3.0}, "too": {1.0, 2.0, 5.0}}
+    assert load(world.catalog).totals == {Outcome.KEPT: 4, Outcome.SKIPPED: 1}

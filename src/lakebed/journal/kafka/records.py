@@ -10,7 +10,7 @@ key is empty; the partition is chosen here, by owner and topic.
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from lakebed.journal import blocks
 from lakebed.journal.blocks import Damaged
 from lakebed.journal.kafka.positions import MOST, pack
-from lakebed.messages import Batch, Channel, Codes, Entry
+from lakebed.messages import Batch, Channel, Entry
 
 Headers = Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
 _KEYS, _FORGET = "k", "f"
@@ -79,7 +79,7 @@ def decode(partition: int, record: int, value: bytes | None, headers: Headers | 
     if len(batch) > MOST or (keys is not None and len(keys) != len(batch)):
         raise Damaged("the keys do not fit")
     if keys is not None:
-        batch = _with_keys(batch, keys)
+        batch = replace(batch, keys=keys)
     return Entry(partition, pack(record), batch, MOST - len(batch), forget or ())
 
 
@@ -95,32 +95,20 @@ def _list(packed: str | bytes | None) -> list[bytes] | None:
         raise Damaged(str(error)) from None
 
 
-def _with_keys(batch: Batch, keys: Sequence[bytes]) -> Batch:
-    return Batch(
-        batch.channels, batch.channel, batch.payloads, batch.received, batch.event, batch.ids, keys
-    )
-
-
 def _compact(batch: Batch) -> Batch:
     """Without channels that no message of it has."""
     used, codes = np.unique(batch.channel, return_inverse=True)
     if len(used) == len(batch.channels):
         return batch
     channels = tuple(batch.channels[code] for code in used.tolist())
-    return _recoded(batch, channels, codes.astype(np.int32))
-
-
-def _recoded(batch: Batch, channels: tuple[Channel, ...], codes: Codes) -> Batch:
-    return Batch(
-        channels, codes, batch.payloads, batch.received, batch.event, batch.ids, batch.keys
-    )
+    return replace(batch, channels=channels, channel=codes.astype(np.int32))
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
     """Stretches of about `_RECORD` bytes; a larger payload is a record of its own size."""
     n = len(batch)
     sizes = np.fromiter(map(len, batch.payloads), np.int64, n) + _MESSAGE_COST
-    for texts in (batch.ids, batch.keys):
+    for texts in (batch.ids, batch.keys, batch.only):
         if texts is not None:
             sizes += np.fromiter(map(len, texts), np.int64, n) * 2
     ends = np.cumsum(sizes)
