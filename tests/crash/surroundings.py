@@ -8,8 +8,9 @@ from tests.crash import faulty
 from tests.preload import build
 from tests.server import Server
 
-WELL, FULL, FAILING = range(3)
-"""States of a disk: with FAILING there is room, but nothing is written."""
+WELL, FULL, FAILING, NO_SYNC, NO_NAMES = range(5)
+"""States of a disk: with FAILING there is room, but nothing is written; with NO_SYNC no file can be
+fsynced, with NO_NAMES no folder."""
 
 
 def weather(folder: Path, root: Path) -> dict[str, str]:

@@ -3,7 +3,9 @@
  *   LD_PRELOAD=weather.so WEATHER=/file WEATHER_ROOT=/home/dir program
  *
  * The file holds two int64: nanoseconds to add to the wall clock, and the state of the disk below
- * WEATHER_ROOT: 0 well, 1 full, 2 its writes fail though it has room. All libraries of the process see the same clock, the database's too.
+ * WEATHER_ROOT: 0 well, 1 full, 2 its writes fail though it has room, 3 fsyncs of its
+ * files fail, 4 those of its folders. All libraries of the process see the same clock, the
+ * database's too.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -79,12 +82,11 @@ time_t time(time_t *now) {
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
-enum { WELL, FULL, FAILING };
+enum { WELL, FULL, FAILING, NO_SYNC, NO_NAMES };
 #define REASON (weather->disk == FULL ? ENOSPC : EIO)
 
-static int refused(int fd) {
+static int below(int fd) {
     char link[64], path[PATH_MAX];
-    if (weather->disk == WELL) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof path - 1);
     if (size <= 0) return 0;
@@ -92,12 +94,22 @@ static int refused(int fd) {
     return !strncmp(path, root, strlen(root));
 }
 
-#define REFUSE(fd) if (refused(fd)) { errno = REASON; return -1; }
+#define REFUSE(fd) \
+    if ((weather->disk == FULL || weather->disk == FAILING) && below(fd)) { errno = REASON; return -1; }
+
+static int unsynced(int fd) {
+    struct stat state;
+    if (weather->disk < NO_SYNC || !below(fd) || fstat(fd, &state)) return 0;
+    return S_ISDIR(state.st_mode) == (weather->disk == NO_NAMES);
+}
+#define UNSYNC(fd) if (unsynced(fd)) { errno = EIO; return -1; }
 
 ssize_t write(int fd, const void *data, size_t size) { REFUSE(fd) return raw(SYS_write, fd, data, size); }
 ssize_t writev(int fd, const struct iovec *parts, int count) { REFUSE(fd) return raw(SYS_writev, fd, parts, count); }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { REFUSE(fd) return raw(SYS_pwrite64, fd, data, size, at); }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
+int fsync(int fd) { UNSYNC(fd) return raw(SYS_fsync, fd); }
+int fdatasync(int fd) { UNSYNC(fd) return raw(SYS_fdatasync, fd); }
 int mkdir(const char *path, mode_t mode) {
     if (weather->disk == FULL && !strncmp(path, root, strlen(root))) { errno = ENOSPC; return -1; }
     return raw(SYS_mkdirat, AT_FDCWD, path, mode);

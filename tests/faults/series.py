@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from lakebed.errors import StoreUnavailable
 from lakebed.series.embedded import EmbeddedSeries
 from tests.contract.series.test_series import count, records
-from tests.crash.surroundings import FAILING, FULL, WELL, turn_disk
+from tests.crash.surroundings import FAILING, FULL, NO_NAMES, NO_SYNC, WELL, turn_disk
 
 OWNER = "owner"
 
@@ -42,7 +42,8 @@ def main(home: Path) -> None:
         return _attempt(lambda: series.insert("archive", rows))
 
     told["before"] = [insert(first) for first in range(0, 100, 20)]
-    for name, state in {"failing": FAILING, "full": FULL}.items():
+    states = {"failing": FAILING, "full": FULL, "no sync": NO_SYNC, "no names": NO_NAMES}
+    for name, state in states.items():
         turn_disk(weather, state)
         told[name] = insert(100)
         turn_disk(weather, WELL)

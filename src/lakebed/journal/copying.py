@@ -6,12 +6,12 @@ WAL for long keeps it from beginning anew; what it reads does not change: batche
 stay as they are while they are held, and ids are told apart by the time they were written.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from lakebed.files import sync
 from lakebed.journal import database
 from lakebed.times import Micros
 
@@ -66,11 +66,7 @@ class SqliteSnapshot:
                 copy.execute("PRAGMA journal_mode=delete")  # one file, without a WAL beside it
             finally:
                 copy.close()
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
     def close(self) -> None:
         release, self._release = self._release, None

@@ -107,6 +107,8 @@ class EmbeddedSeries(ClickHouseSeries):
         if self._mended != before:
             what = f"not all that was written to {table} reached the disk; is it full or failing?"
             raise StoreUnavailable(f"{self.name}: {what}")
+        with self._told():
+            self._parts_of(table).sync_names()
 
     def _mend(self, table: str) -> None:
         with self._mending:

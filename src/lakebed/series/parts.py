@@ -3,6 +3,7 @@
 chDB (26.1 to 26.9 were tried) takes no notice of a write that failed: on a disk that is full or
 fails, an insert succeeds and a merge replaces its sources, with parts whose files are empty. So
 each new part is measured against the list of its files, `checksums.txt`, which is written last.
+Of an fsync that failed it does tell, but not of a folder's: so the names are made durable here.
 """
 
 import os
@@ -11,6 +12,8 @@ import struct
 from pathlib import Path
 
 import pyarrow as pa
+
+from lakebed.files import sync
 
 _PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
 """`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; the temporary ones begin with `tmp` or `delete_tmp`."""
@@ -44,6 +47,14 @@ class Parts:
         new = there - self._seen
         self._seen = there
         return sorted(name for name in new if not _is_whole(self.folder / name))
+
+    def sync_names(self) -> None:
+        """Return once no loss of power can take the names of the parts.
+
+        Raises:
+            OSError: it may.
+        """
+        sync(self.folder)
 
     def _there(self) -> set[str]:
         return {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
