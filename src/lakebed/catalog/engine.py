@@ -1,9 +1,7 @@
 """Catalog URLs -> SQLAlchemy engines, and what each database must be told on connecting."""
 
-import fcntl
 import os
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +9,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
+from lakebed import files
 from lakebed.errors import Problem, SettingsError, StoreUnavailable
 
 WAIT = 30.0
@@ -121,23 +120,12 @@ def hold(engine: Engine) -> int | None:
         return None
     path = Path(f"{engine.url.database}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = files.lock(path, patience=_BUSY / 1000)
     except OSError as error:
         raise StoreUnavailable(f"catalog: {error}") from None
-    until = time.monotonic() + _BUSY / 1000
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() >= until:
-                os.close(descriptor)
-                raise StoreUnavailable(
-                    f"catalog: {engine.url.database} is locked by another process"
-                ) from None
-            time.sleep(0.05)
-        else:
-            return descriptor
+    if descriptor is None:
+        raise StoreUnavailable(f"catalog: {engine.url.database} is locked by another process")
+    return descriptor
 
 
 def _postgres(url: str) -> Engine:

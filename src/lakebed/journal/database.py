@@ -9,14 +9,12 @@ Checkpoints are asked for by the writer, never automatic: SQLite ignores an erro
 one, and an fsync that failed must not be tried again as if nothing had happened.
 """
 
-import fcntl
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from lakebed import files
 from lakebed.errors import Fatal
-from lakebed.files import sync
 
 APPLICATION = 0x4C616B65  # "Lake"
 VERSION = 1
@@ -56,15 +54,11 @@ def lock(path: Path) -> int:
         Fatal: another process has it, or the folder cannot be written to.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = files.lock(path.with_name(path.name + ".lock"))
     except OSError as error:
         raise Fatal(f"the journal {path} cannot be opened: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise Fatal(f"another process has opened the journal {path}") from None
+    if descriptor is None:
+        raise Fatal(f"another process has opened the journal {path}")
     return descriptor
 
 
@@ -91,8 +85,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
             )
         # at every start: an earlier one may have failed right here, and SQLite, which does the
         # same for its WAL, passes over an error of it
-        sync(path.parent)
-        sync(path.parent.parent)
+        files.sync(path.parent)
+        files.sync(path.parent.parent)
     except BaseException:
         connection.close()
         raise

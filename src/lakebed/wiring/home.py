@@ -4,13 +4,13 @@ A home is locked by the process that keeps an embedded store in it. Where all st
 nothing in it needs a lock, and several processes may name the same one.
 """
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 
 import structlog
 
+from lakebed import files
 from lakebed.errors import Conflict, Fatal
 from lakebed.ports import Catalog, Identity
 
@@ -23,15 +23,11 @@ ADMIN = "admin"
 def lock(home: Path) -> int:
     """Hold the home for this process; returns the descriptor that holds it."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = files.lock(home / "lock")
     except OSError as error:
         raise Fatal(f"the home {home} cannot be used: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Fatal(f"another process holds the home {home}: stop it or choose --home") from None
+    if descriptor is None:
+        raise Fatal(f"another process holds the home {home}: stop it or choose --home")
     return descriptor
 
 
