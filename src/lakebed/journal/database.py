@@ -1,4 +1,4 @@
-"""The journal's SQLite file: its tables, and the two ways to open it.
+"""The journal's SQLite file: its tables, the two ways to open it, and what it holds.
 
 WAL with `synchronous=FULL`: a commit has returned only when the frames and their commit mark were
 fsynced. SQLite 3.7.0 … 3.51.2 can damage a file when two connections write or checkpoint at the
@@ -123,3 +123,39 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if connection.execute("PRAGMA query_only").fetchone()[0] != 1:
         raise Fatal("SQLite does not accept query_only=1")
     return connection
+
+
+# --- what the tables say --------------------------------------------------------------------------
+
+
+def places(connection: sqlite3.Connection) -> dict[str, int]:
+    rows = connection.execute("SELECT name, offset FROM consumers WHERE partition = 0")
+    return dict(rows.fetchall())
+
+
+def extent(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The first offset held and the end: no offset is used twice, whatever was let go of."""
+    (first,) = connection.execute("SELECT min(offset) FROM batches").fetchone()
+    ends = connection.execute(
+        """
+        SELECT max(offset + count) FROM (SELECT * FROM batches ORDER BY offset DESC LIMIT 1)
+        UNION ALL SELECT max(offset + count) FROM damaged
+        UNION ALL SELECT max(offset) FROM consumers
+        UNION ALL SELECT max(value) FROM meta WHERE key = 'end'
+        """
+    ).fetchall()
+    end = max(value or 0 for (value,) in ends)
+    return end if first is None else first, end
+
+
+def used(connection: sqlite3.Connection) -> int:
+    """Bytes of the pages that hold something; free pages are used again before the file grows."""
+    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return (pages - free) * PAGE
+
+
+def file_size(path: Path) -> int:
+    return sum(
+        file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()
+    )

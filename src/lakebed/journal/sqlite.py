@@ -96,13 +96,13 @@ class SqliteJournal:
             self._open(begin, again=False)
 
     def _look(self, connection: sqlite3.Connection, begin: int) -> None:
-        self._places = _places(connection)
-        self._first, self.end = _extent(connection)
+        self._places = database.places(connection)
+        self._first, self.end = database.extent(connection)
         if begin > self.end:
             # an empty one begins there; one that holds older messages has a gap before it
             self._first = begin if self._first == self.end else self._first
             self.end = begin
-        self._damaged = _damaged(connection)
+        self._damaged = care.damaged(connection)
         self._count(connection)
         self._fsync = database.fsync_mode(connection)
 
@@ -159,7 +159,7 @@ class SqliteJournal:
 
     def _count(self, connection: sqlite3.Connection) -> None:
         """What is in use now, and at how much, as far as known, to count again."""
-        self._used = _used(connection)
+        self._used = database.used(connection)
         self._count_at = self._used + _COUNT_EVERY
 
     def _publish(self, entry: Entry) -> None:
@@ -274,7 +274,7 @@ class SqliteJournal:
     def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Remove some batches; returns how many messages they held and the first offset left."""
         youngest = self._clock() - self._options.span
-        if _used(connection) > self._options.limit * 3 // 4:
+        if database.used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
             floor = min([*self._places.values(), *self._holds.offsets()], default=self.end)
@@ -322,7 +322,7 @@ class SqliteJournal:
 
     def _set_aside(self, offset: int) -> None:
         """A block cannot be read: keep it, and its loss, for the operator to see."""
-        self._writer.submit(partial(_move_aside, offset), self._counted)
+        self._writer.submit(partial(care.move_aside, offset), self._counted)
 
     def _counted(self, messages: int) -> None:
         self._damaged += messages
@@ -339,7 +339,7 @@ class SqliteJournal:
         with self.changed:
             places = dict(self._places)
         detail = {
-            "bytes": _file_size(self._path),
+            "bytes": database.file_size(self._path),
             "used": self._used,
             "limit": limit,
             "messages": end - first,
@@ -377,7 +377,7 @@ class SqliteJournal:
 
     def acknowledge_damage(self) -> None:
         """An operator has seen it: forget the damaged blocks, and be healthy again."""
-        self._writer.submit(_forget_damage, self._acknowledged).result()
+        self._writer.submit(care.forget_damage, self._acknowledged).result()
 
     def _acknowledged(self, _: None) -> None:
         self._damaged = 0  # on the writer's thread, which also counts what is found later
@@ -388,60 +388,3 @@ class SqliteJournal:
             self._blocks.close()
             self._writer.close()
             os.close(self._lock_descriptor)
-
-
-def _places(connection: sqlite3.Connection) -> dict[str, int]:
-    rows = connection.execute("SELECT name, offset FROM consumers WHERE partition = 0")
-    return dict(rows.fetchall())
-
-
-def _extent(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The first offset held and the end: no offset is used twice, whatever was let go of."""
-    (first,) = connection.execute("SELECT min(offset) FROM batches").fetchone()
-    ends = connection.execute(
-        """
-        SELECT max(offset + count) FROM (SELECT * FROM batches ORDER BY offset DESC LIMIT 1)
-        UNION ALL SELECT max(offset + count) FROM damaged
-        UNION ALL SELECT max(offset) FROM consumers
-        UNION ALL SELECT max(value) FROM meta WHERE key = 'end'
-        """
-    ).fetchall()
-    end = max(value or 0 for (value,) in ends)
-    return end if first is None else first, end
-
-
-def _damaged(connection: sqlite3.Connection) -> int:
-    """Messages put aside or missing, as far as known, and not yet seen by an operator."""
-    (aside,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
-    notes = dict(connection.execute("SELECT key, value FROM meta"))
-    return int(aside) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
-
-
-def _used(connection: sqlite3.Connection) -> int:
-    """Bytes of the pages that hold something; free pages are used again before the file grows."""
-    pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
-    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    return (pages - free) * database.PAGE
-
-
-def _move_aside(offset: int, connection: sqlite3.Connection) -> int:
-    moved = connection.execute(
-        "INSERT OR IGNORE INTO damaged SELECT offset, count, at, block FROM batches"
-        " WHERE offset = ? RETURNING count",
-        (offset,),
-    ).fetchall()
-    connection.execute("DELETE FROM batches WHERE offset = ?", (offset,))
-    return sum(count for (count,) in moved)
-
-
-def _forget_damage(connection: sqlite3.Connection) -> None:
-    end = _extent(connection)[1]
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
-    connection.execute("DELETE FROM damaged")
-    connection.execute("DELETE FROM meta WHERE key IN ('lost', 'salvaged')")
-
-
-def _file_size(path: Path) -> int:
-    return sum(
-        file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()
-    )
