@@ -173,8 +173,12 @@ def _ints(values: Ints) -> Iterable[bytes]:
 
 
 def _texts(values: Sequence[str]) -> Iterable[bytes]:
-    text = "".join(values).encode(*_ENCODING)
-    return *_ints(_lengths(values)), len(text).to_bytes(4, "little"), text
+    n = len(values)
+    if n and values.count(values[0]) == n:  # as owners mostly are
+        text, lengths = values[0].encode(*_ENCODING) * n, np.full(n, len(values[0]), np.int64)
+    else:
+        text, lengths = "".join(values).encode(*_ENCODING), _lengths(values)
+    return *_ints(lengths), len(text).to_bytes(4, "little"), text
 
 
 def _optional_texts(values: Sequence[str] | None) -> Iterable[bytes]:
