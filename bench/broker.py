@@ -1,6 +1,6 @@
 """From Mosquitto by the MQTT client, QoS 1 all the way; and what Mosquitto alone can deliver.
 
-    python -m bench.broker [--messages 1000000]
+    python -m bench.broker [--messages 2000000]
 
 Needs Debian's `mosquitto`. Both runs have the same broker, generator and messages. The plain
 subscriber decodes with our codec, acknowledges at once and keeps nothing.
@@ -35,7 +35,7 @@ topics = ["{filter}"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--messages", type=int, default=2_000_000)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--in-flight", type=int, default=200)
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """A fleet of careful devices: each waits for its PUBACK before it says the next thing.
 
-python -m bench.fleet [--connections 1000] [--messages 1000000]
+python -m bench.fleet [--connections 1000] [--messages 2000000]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from bench.trial import Trial
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--messages", type=int, default=2_000_000)
     parser.add_argument("--connections", type=int, default=1000)
     given = parser.parse_args()
 
