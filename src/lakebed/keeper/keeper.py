@@ -11,7 +11,7 @@ interpreter lock, and so it never holds up the loop that acknowledges messages.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
@@ -19,8 +19,9 @@ from typing import TypeVar
 
 import structlog
 
-from lakebed.errors import StoreUnavailable, Superseded, Unavailable
+from lakebed.errors import StoreUnavailable, Unavailable
 from lakebed.keeper.forgetting import delete_last
+from lakebed.keeper.holdings import Holdings
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
@@ -45,9 +46,6 @@ _ROOM_EVERY = 2.0  # seconds between two looks at the journal's room
 _ORDERS_EVERY = 1.0  # seconds between two looks at requests to delete
 _STEP: Micros = 1_000_000  # a clock that shows so much less than before was set back
 _ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
-_CONTESTED = 5.0
-"""Seconds that a partition may be ours by the journal and another's by the catalog: the journal's
-word is late, or the other one came to nothing."""
 _DRAIN = 5.0  # seconds a stopping keeper goes on reading what is still there
 _STILL = 60.0  # seconds in which a keeper at work comes to rest
 
@@ -60,7 +58,7 @@ class _Pause:
 
 
 class Keeper:
-    """Fulfils `ports.Assignment`: shards come and go with their partitions.
+    """One thread; its methods for other threads come first.
 
     Args:
         on_failure: called from the keeper's thread when it ends by an error.
@@ -81,9 +79,11 @@ class Keeper:
         self._called = threading.Event()  # somebody wants a turn now
         self._stores = Stores(series, catalog, self._abandon)
         self._consumer = journal.consumer(CONSUMER)
-        self._shards: dict[int, Shard] = {}
-        self._contested: dict[int, float] = {}  # partitions; monotonic seconds since when
         self._clock, self._on_failure = clock, on_failure
+        self._holdings = Holdings(
+            journal, catalog, self._stores, settings, self._consumer, clock, self._look_at_policies
+        )
+        self._shards = self._holdings.shards
         self._pauses: deque[_Pause] = deque()
         self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
         self._adopted = threading.Condition()
@@ -102,7 +102,7 @@ class Keeper:
     def policies_changed(self) -> None:
         """Take them up now; returns when they are in force, or after `_IN_FORCE` seconds."""
         wanted = self._catalog.revision()
-        self._policies_asked = 0.0
+        self._look_at_policies()
         self._wake()
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
@@ -160,66 +160,19 @@ class Keeper:
         detail = {"behind": behind, "rows_written": self._stores.rows}
         return Health(alive and not self._stores.failing, message, detail)
 
+    def _look_at_policies(self) -> None:
+        self._policies_asked = 0.0
+
     def _wake(self) -> None:
         self._called.set()
         self._consumer.wake()
-
-    # --- ports.Assignment ------------------------------------------------------------------------
-
-    def assigned(self, partition: int, end: int) -> int:
-        self._contested.pop(partition, None)
-        shard = Shard(partition, end, self._journal, self._stores, self._settings)
-        offset = shard.load(self._catalog)
-        self._shards[partition] = shard
-        self._policies_asked = 0.0
-        log.info("partition taken over", partition=partition, offset=offset, end=end)
-        return offset
-
-    def revoked(self, partition: int) -> None:
-        self._forget_superseded([partition])
-        place = self._working(partition, partial(_write_all, now=self._clock()))
-        if self._shards.pop(partition, None) is not None and place is not None:
-            self._consumer.commit({partition: place})
-        self._contested.pop(partition, None)
-
-    def lost(self, partition: int) -> None:
-        self._contested.pop(partition, None)
-        if self._shards.pop(partition, None) is not None:
-            log.warning("partition lost to another keeper", partition=partition)
-
-    def _superseded(self, partition: int) -> None:
-        """By the catalog another has it; the journal will say so, or has changed its mind."""
-        self.lost(partition)
-        self._contested[partition] = time.monotonic()
-
-    def _settle_contests(self) -> None:
-        """What no keeper has, since the one who had claimed it lost it at once, is asked for."""
-        if any(time.monotonic() - since > _CONTESTED for since in self._contested.values()):
-            log.warning("asking for partitions anew", contested=sorted(self._contested))
-            self._contested.clear()
-            self._consumer.subscribe(self)
-
-    def _working(self, partition: int, work: Callable[[Shard], T]) -> T | None:
-        """Let a shard work; None where it is not ours any more."""
-        shard = self._shards.get(partition)
-        try:
-            return None if shard is None else work(shard)
-        except Superseded:
-            self._superseded(partition)
-            return None
-
-    def _forget_superseded(self, partitions: Iterable[int]) -> None:
-        """Ask who the partitions belong to, before anything is written for them."""
-        for partition in partitions:
-            if self._working(partition, Shard.is_ours) is False:
-                self._superseded(partition)
 
     # --- the loop --------------------------------------------------------------------------------
 
     def _run(self) -> None:
         name_this_thread("keeper")
         try:
-            self._consumer.subscribe(self)
+            self._consumer.subscribe(self._holdings)
             while not self._stop.is_set():
                 self._turn()
             self._finish()
@@ -234,7 +187,7 @@ class Keeper:
     def _turn(self) -> None:
         began = time.monotonic()
         before = self._clock()
-        self._settle_contests()
+        self._holdings.settle_contests()
         orders = self._orders()
         entries, answered = self._poll(self._patience(before))
         if answered and not entries:
@@ -245,7 +198,7 @@ class Keeper:
         self._adopt(before)
         self._absorb(entries)
         if time.monotonic() - began > _ASLEEP:
-            self._forget_superseded(list(self._shards))
+            self._holdings.check(list(self._shards))
         # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
         # nothing was received later than now, whatever a clock that was set back had shown
         now = self._clock() - _SETTLE
@@ -295,8 +248,9 @@ class Keeper:
         stale = [p for p, s in self._shards.items() if s.revision != revision and s.replayed]
         if stale:
             policies = self._stores.insist(self._catalog.policies)
+            adopt = partial(Shard.adopt, revision=revision, stored=policies, now=now)
             for partition in stale:
-                self._working(partition, lambda shard: shard.adopt(revision, policies, now))
+                self._holdings.working(partition, adopt)
         with self._adopted:
             self._in_force = min((s.revision for s in self._shards.values()), default=revision)
             self._adopted.notify_all()
@@ -316,7 +270,7 @@ class Keeper:
                 continue
             self._waiting.remove(order)
             forget = partial(Shard.forget, wanted=order.wanted, now=now)
-            place = self._working(order.partition, forget)
+            place = self._holdings.working(order.partition, forget)
             if place is not None:  # else another keeper has taken over, and follows it
                 self._note(order, place)
 
@@ -349,7 +303,7 @@ class Keeper:
         for partition, (first, end) in self._journal.extent().items():
             # a journal near its limit by the span it is asked to keep is left half its reach
             below = end if used >= 0.9 else (first + end) // 2
-            self._working(partition, partial(Shard.let_go, below=below, now=now))
+            self._holdings.working(partition, partial(Shard.let_go, below=below, now=now))
 
     def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
         """Whether the clock shows less than it did: what is due by it may be due in hours.
@@ -370,16 +324,11 @@ class Keeper:
             shard.flush(on_grid, final=set_back)
             return shard.checkpoint(now)
 
-        self._commit_all(write)
-
-    def _commit_all(self, write: Callable[[Shard], int]) -> None:
-        """Let each shard write; `write` returns the place below which all is kept."""
-        places = {partition: self._working(partition, write) for partition in list(self._shards)}
-        self._consumer.commit({p: place for p, place in places.items() if place is not None})
+        self._holdings.commit(write)
 
     def _rest(self) -> None:
         """Write and save all that waits, then do nothing for as long as somebody asks for it."""
-        self._commit_all(partial(_write_all, now=self._clock()))
+        self._holdings.commit_everything()
         while self._pauses:
             pause = self._pauses.popleft()
             pause.reached.set()
@@ -395,12 +344,7 @@ class Keeper:
                 break
             self._absorb(entries)
         for partition in list(self._shards):
-            self.revoked(partition)
-
-
-def _write_all(shard: Shard, now: Micros) -> int:
-    shard.flush(now, final=True)
-    return shard.checkpoint(now, final=True)
+            self._holdings.revoked(partition)
 
 
 def _newest(entries: Sequence[Entry]) -> Micros:
