@@ -503,6 +503,17 @@ def test_offsets_are_not_used_again_after_everything_was_let_go(bench: Bench) ->
     assert payloads(drain(consumer(journal, "late"))) == numbers(10, 11)
 
 
+def test_what_was_let_go_of_is_read_no_more(bench: Bench) -> None:
+    journal = bench.open(span=0)
+    append(journal, batch(numbers(0, 10)))
+    bench.clock.now += SECOND
+    assert journal.trim() == 10
+    assert [e for p in journal.extent() for e in journal.entries(p, 0, 100)] == []
+    append(journal, batch(numbers(10, 11)))
+    held = [e for p in journal.extent() for e in journal.entries(p, 0, 100)]
+    assert payloads(held) == numbers(10, 11)
+
+
 # --- no room --------------------------------------------------------------------------------------
 
 

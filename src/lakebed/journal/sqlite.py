@@ -207,13 +207,13 @@ class SqliteJournal:
     def read(self, offset: int, limit: int) -> tuple[list[Entry], int]:
         """Entries from `offset` on, and the offset to go on from (for consumers)."""
         with self.changed:
-            first, end = self._first, self.end
+            offset, end = max(offset, self._first), self.end
             if offset >= end:
                 return [], offset
             found = self._recent.read(offset, limit)
         if found:
             return found, found[-1].end
-        return self._blocks.read(max(offset, first), end, limit)
+        return self._blocks.read(offset, end, limit)
 
     def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
         with self.changed:
