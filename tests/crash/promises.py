@@ -18,6 +18,8 @@ from tests.crash.oracle import Oracle, place
 from tests.server import Server, assert_sum, eventually
 
 Document = dict[str, Any]
+_COUNTED, _TOLD_APART = 1024, 2048
+"""Different texts of a window up to which `top` and `unique` are exact (docs/reference)."""
 SETTLE = 240.0  # seconds: with everything shrunk, on a busy machine, a backlog takes its time
 
 EVERYTHING: Document = {
@@ -144,10 +146,20 @@ def _assert_rows(found: list[Document], expected: list[Document], name: str) -> 
     have, want = sorted(found, key=order), sorted(expected, key=order)
     assert len(have) == len(want), f"{name}: {len(have)} rows, must be {len(want)}"
     for row, right in zip(have, want, strict=True):
-        for field, value in right.items():
-            if field == "complete":
-                continue  # a matter of the moment of asking
-            assert _same(row[field], value), f"{name}: {row} must be {right}"
+        for field in right:
+            if field != "complete":  # a matter of the moment of asking
+                assert _as_promised(field, row, right), f"{name}: {row} must be {right}"
+
+
+def _as_promised(field: str, row: Document, right: Document) -> bool:
+    """Of very many different texts in one window, `top` and `unique` promise less."""
+    found, value, different = row[field], right[field], right.get("unique", 0)
+    if field == "top" and different > _COUNTED:
+        counts = [entry["count"] for entry in found]
+        return all(count >= entry["count"] for count, entry in zip(counts, value, strict=True))
+    if field == "unique" and different > _TOLD_APART:
+        return math.isclose(found, value, rel_tol=0.1)
+    return _same(found, value)
 
 
 def _same(found: Any, right: Any) -> bool:
