@@ -30,9 +30,9 @@ class Series(Protocol):
         ...
 
     def oldest(self, table: str) -> Micros | None:
-        """Event time at which the rows of a table begin, about and as of lately; None: unknown.
+        """Event time at which the rows of a table begin; None where that is unknown.
 
-        For planning alone: rows that are older may be there.
+        For planning alone: it may be a minute old, and older rows may be there.
         """
         ...
 

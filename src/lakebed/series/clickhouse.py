@@ -60,9 +60,8 @@ GROUP BY name
 SETTINGS skip_unavailable_shards = 1
 """
 _OLDEST = """
-SELECT if(count() = 0, NULL, toInt64(toUnixTimestamp(toDateTime(min({day}), 'UTC'))) * 1000000)
-    AS day
-FROM {parts} WHERE active AND database = {{database:String}} AND table = {{table:String}}
+SELECT if(count() = 0, NULL, toUnixTimestamp64Micro(min({begin}))) AS oldest
+FROM {table}
 SETTINGS skip_unavailable_shards = 1
 """
 _OLDEST_FOR = 60.0  # seconds
@@ -119,9 +118,10 @@ class ClickHouseSeries:
     def oldest(self, table: str) -> Micros | None:
         known = self._oldest.get(table)
         if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
-            day, parts = TABLES[table].day, self._layout.everywhere("parts")
-            stored = {"database": DATABASE, "table": self._layout.local(table)}
-            found = self.query(_OLDEST.format(day=day, parts=parts), stored)["day"][0].as_py()
+            found = None
+            if (begin := TABLES[table].begin) is not None:
+                sql = _OLDEST.format(begin=begin, table=f"{DATABASE}.{table}")
+                found = self.query(sql, {})["oldest"][0].as_py()
             known = self._oldest[table] = time.monotonic(), found
         return known[1]
 

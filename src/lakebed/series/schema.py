@@ -60,7 +60,8 @@ class Table:
         key: the sorting key; rows equal in it replace each other.
         version: the column that decides which of them stays; None for the one written last.
         partition: partition expression, computed from the key.
-        day: the first day of event time in a partition, from its name `partition_id`.
+        begin: the column of event time that the partition is computed from, if any: the least that
+            it holds stands in the parts' indexes, and is told without reading a row.
         expires: whether rows leave by the time in their column `expires`.
     """
 
@@ -70,7 +71,7 @@ class Table:
     partition: str
     version: str | None = None
     expires: bool = False
-    day: str = "NULL::Nullable(Date)"
+    begin: str | None = None
 
 
 WINDOW = Table(
@@ -79,7 +80,7 @@ WINDOW = Table(
     ("owner", "policy", "topic", "time", "partition", "offset"),
     # by expiry, so that whole parts leave; by time, so that a page looks into few parts
     partition="(toDate(expires), toDate(time))",
-    day="toDate(parseDateTime(splitByChar('-', partition_id)[2], '%Y%m%d'))",
+    begin="time",
     expires=True,
 )
 
@@ -89,7 +90,7 @@ ARCHIVE = Table(
     | {"expires": f"DateTime('UTC') DEFAULT toDateTime('{_FOREVER}', 'UTC') CODEC(Delta, ZSTD(1))"},
     ("owner", "policy", "topic", "time", "partition", "offset"),
     partition="toYYYYMM(time)",
-    day="toDate(parseDateTime(partition_id, '%Y%m'))",
+    begin="time",
     expires=True,
 )
 

@@ -136,6 +136,16 @@ def test_a_newer_version_replaces_an_older_one_in_any_order(series: Series, owne
     assert found["count"].to_pylist() == [8]
 
 
+def test_where_rows_begin_is_exact_and_costs_no_reading(series: Series, owner: str) -> None:
+    first = 1_700_000_000_123_456
+    times = pa.array([first + 1, first], pa.timestamp("us", "UTC"))
+    series.insert("archive", records(owner, range(2), time=times))
+    assert series.oldest("archive") == first
+    assert series.oldest("last_n") is None
+    plan = series.query("EXPLAIN SELECT min(time) FROM lakebed.archive", {})["explain"]
+    assert any("_minmax_count_projection" in line or "Remote" in line for line in plan.to_pylist())
+
+
 def test_one_insert_may_touch_hundreds_of_partitions(series: Series, owner: str) -> None:
     months = [i * 31 * 86_400_000_000 for i in range(400)]
     rows = records(owner, range(400), time=pa.array(months, pa.timestamp("us", "UTC")))

@@ -45,7 +45,7 @@ def reach(
 
     Args:
         key: the time at which the page before ended.
-        oldest: the time at which rows begin, about.
+        oldest: the time at which rows begin, as of lately.
     """
     if question.descending:
         known = [moment for moment in (question.end, key) if moment is not None]
