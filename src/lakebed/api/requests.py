@@ -21,7 +21,7 @@ LARGEST_DOCUMENT = 4 * 2**20  # bytes; a policy file of thousands of policies
 _scheme = HTTPBearer(auto_error=False, description="A token; a first start writes one for admin.")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
@@ -41,7 +41,7 @@ async def identity(request: Request, given: Given, _: Annotated[Any, Depends(_sc
     return found
 
 
-def asker(
+async def asker(
     found: Annotated[Identity, Depends(identity)],
     owner: Annotated[str | None, Query(description="whose; for admins only")] = None,
 ) -> Identity:
@@ -53,7 +53,7 @@ def asker(
     return replace(found, owner=owner)
 
 
-def admin(found: Annotated[Identity, Depends(identity)]) -> Identity:
+async def admin(found: Annotated[Identity, Depends(identity)]) -> Identity:
     if not found.admin:
         raise Denied("this is for admins")
     return found

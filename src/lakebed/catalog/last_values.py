@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Dialect, delete, select, tuple_
+from sqlalchemy import Dialect, Select, bindparam, delete, select, tuple_
 
 from lakebed.catalog import tables
 from lakebed.catalog.database import Database
@@ -43,18 +43,12 @@ class SqlLastValues(Database):
     def last_values(
         self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
     ) -> list[LastValue]:
-        query = select(_TABLE).where(_TABLE.c.owner == owner)
-        if topic is not None:
-            query = query.where(_TABLE.c.topic == topic)
+        asked = {"owner": owner, "topic": topic, "policy": policy}
         if prefix:
-            query = query.where(_TABLE.c.topic >= prefix)
-            if (end := successor(prefix)) is not None:
-                query = query.where(_TABLE.c.topic < end)
-        if policy is not None:
-            query = query.where(_TABLE.c.policy == policy)
+            asked |= {"begin": prefix, "end": successor(prefix)}
+        asked = {name: value for name, value in asked.items() if value is not None}
         with self._read() as connection:
-            rows = connection.execute(query.order_by(_TABLE.c.topic, _TABLE.c.policy))
-            return [_value(row) for row in rows]
+            return [_value(row) for row in connection.execute(_select(*asked), asked)]
 
     def delete_last(self, values: Sequence[LastValue]) -> int:
         names = (*_KEY, "partition", "offset")
@@ -78,6 +72,21 @@ def successor(prefix: str) -> str | None:
     if 0xD800 <= code <= 0xDFFF:  # surrogates are no characters and have no UTF-8
         code = 0xE000
     return stem[:-1] + chr(code)
+
+
+@cache
+def _select(*asked: str) -> Select[Any]:
+    """Made once: to build and to recognize it would take longer than to read a row."""
+    columns = _TABLE.c
+    conditions = {
+        "owner": columns.owner == bindparam("owner"),
+        "topic": columns.topic == bindparam("topic"),
+        "policy": columns.policy == bindparam("policy"),
+        "begin": columns.topic >= bindparam("begin"),
+        "end": columns.topic < bindparam("end"),
+    }
+    chosen = [conditions[name] for name in asked]
+    return select(_TABLE).where(*chosen).order_by(columns.topic, columns.policy)
 
 
 @cache

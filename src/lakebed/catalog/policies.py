@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
 
 from lakebed.catalog.database import Database
 from lakebed.catalog.tables import policies, policy_versions, revisions
@@ -14,7 +14,14 @@ from lakebed.ports import StoredPolicy
 from lakebed.times import Micros, now
 
 _COLUMNS = tuple(policy_versions.c[name] for name in StoredPolicy.__slots__)
-_IN_FORCE = select(*_COLUMNS).join(policies)
+_OWNER: BindParameter[str] = bindparam("owner")
+_NAME: BindParameter[str] = bindparam("name")
+_VERSIONS = select(*_COLUMNS).order_by(policy_versions.c.version)
+_OF_NAME = _VERSIONS.where(policy_versions.c.owner == _OWNER, policy_versions.c.name == _NAME)
+_OF_VERSION = _OF_NAME.where(policy_versions.c.version == bindparam("version"))
+_ORDER = (policy_versions.c.owner, policy_versions.c.name)
+_IN_FORCE = select(*_COLUMNS).join(policies).order_by(*_ORDER)
+_IN_FORCE_OF = _IN_FORCE.where(policies.c.owner == _OWNER)
 _REVISION = revisions.c.name == "policies"
 _READ_REVISION = select(revisions.c.value).where(_REVISION)
 
@@ -27,30 +34,20 @@ class SqlPolicies(Database):
             return int(connection.execute(_READ_REVISION).scalar_one())
 
     def policies(self, owner: str | None = None) -> list[StoredPolicy]:
-        query = _IN_FORCE.order_by(policy_versions.c.owner, policy_versions.c.name)
-        if owner is not None:
-            query = query.where(policies.c.owner == owner)
+        query, asked = (_IN_FORCE, {}) if owner is None else (_IN_FORCE_OF, {"owner": owner})
         with self._read() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            return [_stored(row) for row in connection.execute(query, asked)]
 
     def policy_version(self, owner: str, name: str, version: int) -> StoredPolicy | None:
-        query = select(*_COLUMNS).where(
-            policy_versions.c.owner == owner,
-            policy_versions.c.name == name,
-            policy_versions.c.version == version,
-        )
+        asked = {"owner": owner, "name": name, "version": version}
         with self._read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_OF_VERSION, asked).one_or_none()
         return None if row is None else _stored(row)
 
     def policy_versions(self, owner: str, name: str) -> list[StoredPolicy]:
-        query = (
-            select(*_COLUMNS)
-            .where(policy_versions.c.owner == owner, policy_versions.c.name == name)
-            .order_by(policy_versions.c.version)
-        )
         with self._read() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            rows = connection.execute(_OF_NAME, {"owner": owner, "name": name})
+            return [_stored(row) for row in rows]
 
     def put_policies(
         self, owner: str, documents: Sequence[dict[str, Any]], create: bool = False

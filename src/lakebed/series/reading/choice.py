@@ -41,18 +41,18 @@ def _named(store: PolicyStore, owner: str, name: str, keep: str | None) -> Polic
 
 def _fitting(store: PolicyStore, owner: str, topic: str, keep: str | None) -> Policy:
     fitting = [
-        to_policy(stored)
+        stored
         for stored in store.policies(owner)
         if keep in (None, stored.document["keep"]) and _fits(stored, topic)
     ]
     if not fitting:
         raise NotFound(f"no policy in force keeps {topic!r}; name an earlier one with `policy`")
     best = min(map(_rank, fitting))
-    candidates = [policy for policy in fitting if _rank(policy) == best]
+    candidates = [stored for stored in fitting if _rank(stored) == best]
     if len(candidates) > 1:
-        names = ", ".join(policy.name for policy in candidates)
+        names = ", ".join(stored.name for stored in candidates)
         raise BadRequest("policy", f"several policies keep this topic, name one of them: {names}")
-    return candidates[0]
+    return to_policy(candidates[0])
 
 
 def _fits(stored: StoredPolicy, topic: str) -> bool:
@@ -63,8 +63,8 @@ def to_policy(stored: StoredPolicy) -> Policy:
     return parse(stored.document, stored.owner, stored.version)
 
 
-def _rank(policy: Policy) -> int:
-    return KINDS.index(policy.keep)
+def _rank(stored: StoredPolicy) -> int:
+    return KINDS.index(stored.document["keep"])
 
 
 def overlaps(one: str, other: str) -> bool:
