@@ -83,8 +83,12 @@ class BatchBuilder:
     def build(self) -> Batch:
         """The batch so far. The builder must not be used afterwards."""
         n = len(self.payloads)
-        index = {channel: code for code, channel in enumerate(dict.fromkeys(self._channels))}
-        codes = np.fromiter(map(index.__getitem__, self._channels), np.int32, n)
+        index = dict.fromkeys(self._channels, 0)
+        if len(index) == n:  # as where many devices send one message each
+            codes = np.arange(n, dtype=np.int32)
+        else:
+            index = dict(zip(index, range(n), strict=False))
+            codes = np.fromiter(map(index.__getitem__, self._channels), np.int32, n)
         event: Ints = np.full(n, UNSET, np.int64)
         for start, times in self._event:
             event[start : start + len(times)] = times

@@ -144,7 +144,10 @@ def _unzip(packed: bytes, size: int) -> "_Section":
 
 
 def _lengths(values: Sequence[bytes] | Sequence[str]) -> Ints:
-    return np.fromiter(map(len, values), np.int64, len(values))
+    try:
+        return np.frombuffer(bytes(map(len, values)), np.uint8).astype(np.int64)
+    except ValueError:  # one is longer than 255
+        return np.fromiter(map(len, values), np.int64, len(values))
 
 
 def _width(span: int) -> int:
