@@ -109,7 +109,10 @@ class ClickHouseSeries:
 
     def insert(self, table: str, rows: pa.Table) -> None:
         with self._session(f"insert into {table}") as client:
-            client.insert_arrow(f"{DATABASE}.{table}", rows)
+            self._insert(client, table, rows)
+
+    def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
+        client.insert_arrow(f"{DATABASE}.{table}", rows)
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         with self._session("query") as client:
