@@ -1,4 +1,4 @@
-"""What the machine leaves: a server that only answers, under the loads of `fleet` and `crowd`.
+"""What the machine leaves: a server that only answers, under the loads of other scenarios.
 
     python -m bench.bare [--seconds 20]
 
@@ -23,6 +23,7 @@ from bench.report import Figures, Report, Usage
 
 _CONNACK, _PUBACK = b"\x20\x02\x00\x00", b"\x40\x02\x00\x01"
 _FLEET, _CROWD, _EACH = 1000, 10_000, 3
+_FIREHOSE, _IN_FLIGHT = 3_000_000, 200
 
 
 class Answering(asyncio.Protocol):
@@ -30,19 +31,22 @@ class Answering(asyncio.Protocol):
 
     def __init__(self, due: list[tuple[asyncio.Transport, int]]) -> None:
         self._due = due
-        self._greeted = False
+        self._size = self._rest = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self._greeted:
-            self._greeted = True
+        if not self._size:
+            self._size = -1
             self._transport.write(_CONNACK)
             return
+        if self._size < 0:
+            self._size = data[1] + 2
         if not self._due:
             asyncio.get_running_loop().call_soon(self._answer)
-        self._due.append((self._transport, len(data) // (data[1] + 2)))
+        count, self._rest = divmod(self._rest + len(data), self._size)
+        self._due.append((self._transport, count))
 
     def _answer(self) -> None:
         for transport, count in self._due:
@@ -64,7 +68,9 @@ async def _answer_all(listening: socket.socket, ready: multiprocessing.synchroni
         await asyncio.Event().wait()
 
 
-def _measured(name: str, messages: int, connections: int, rate: float) -> Figures:
+def _measured(
+    name: str, messages: int, connections: int, in_flight: int = 1, rate: float = 0.0
+) -> Figures:
     context = multiprocessing.get_context("spawn")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port, ready = listening.getsockname()[1], context.Event()
@@ -74,7 +80,8 @@ def _measured(name: str, messages: int, connections: int, rate: float) -> Figure
         assert ready.wait(30), "the server does not come up"
         assert server.pid is not None
         usage = Usage(server.pid)
-        load = Load(port, "bare", messages, connections, 1, connections, rate=rate)
+        topics = max(connections, 1000)
+        load = Load(port, "bare", messages, connections, in_flight, topics, rate=rate)
         sent = generator.run(load)
         threads = usage.by_thread(messages)
         return {
@@ -98,10 +105,11 @@ def main() -> None:
     rate = given.connections * _EACH
     Report(
         "bare",
-        "a server that only answers, under the loads of fleet and crowd: the machine's floor",
+        "a server that only answers, under the loads of firehose, fleet and crowd",
         "python -m bench.bare",
-        _measured("fleet", given.seconds * 30_000, _FLEET, 0)
-        | _measured("crowd", rate * given.seconds, given.connections, rate),
+        _measured("firehose", _FIREHOSE, 4, _IN_FLIGHT)
+        | _measured("fleet", given.seconds * 30_000, _FLEET)
+        | _measured("crowd", rate * given.seconds, given.connections, rate=rate),
     ).show()
 
 
