@@ -1,15 +1,20 @@
 """A growing table of columns: one slot per open window, found by its key."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.messages import Ints
+from lakebed.messages import Codes, Ints
+from lakebed.times import SECOND
 
-Key = tuple[int, int]
+_START_BITS = 32  # as the tables of the series have them: seconds until 2106
+
+
+def keys_of(channel: Codes | Ints, start: Ints) -> Ints:
+    """int64[n], the keys of windows: channel, and start in whole seconds, in one number."""
+    return (channel.astype(np.int64) << _START_BITS) | (start // SECOND)
 
 
 class Slots:
@@ -24,7 +29,7 @@ class Slots:
         self.columns: dict[str, NDArray[Any]] = {
             name: np.zeros(0, kind) for name, kind in self._fields.items()
         }
-        self.where: dict[Key, int] = {}
+        self.where: dict[int, int] = {}
         self._free: list[int] = []
         self._capacity = 0
 
@@ -34,22 +39,29 @@ class Slots:
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
 
-    def find(self, keys: Iterable[Key]) -> tuple[Ints, Ints]:
+    def find(self, keys: Ints) -> tuple[Ints, Ints]:
         """The slot of each key, making those that are missing.
+
+        Args:
+            keys: distinct, as `keys_of` makes them.
 
         Returns:
             int64[n], the slots, and the rows (indices into `keys`) that are new; the columns of a
             new slot hold zeros.
         """
-        slots, new = [], []
-        where = self.where
-        for row, key in enumerate(keys):
-            slot = where.get(key)
-            if slot is None:
-                slot = where[key] = self._take()
-                new.append(row)
-            slots.append(slot)
+        listed = keys.tolist()
+        slots = list(map(self.where.get, listed))
+        new = []
+        if None in slots:
+            for row, slot in enumerate(slots):
+                if slot is None:
+                    slots[row] = self.where[listed[row]] = self._take()
+                    new.append(row)
         return np.array(slots, np.int64), np.array(new, np.int64)
+
+    def rename(self, keys: Ints) -> None:
+        """New keys for all slots, in the order of `used`."""
+        self.where = dict(zip(keys.tolist(), self.used().tolist(), strict=True))
 
     def _take(self) -> int:
         if not self._free:
@@ -75,12 +87,14 @@ class Slots:
     def to_bytes(self) -> bytes:
         used = self.used()
         columns = {name: column[used].tobytes() for name, column in self.columns.items()}
-        return msgspec.msgpack.encode((list(self.where), columns))
+        pairs = [(key >> _START_BITS, key % 2**_START_BITS * SECOND) for key in self.where]
+        return msgspec.msgpack.encode((pairs, columns))
 
     def from_bytes(self, state: bytes) -> Ints:
         """Fill an empty table; returns the slots in the order of `to_bytes`."""
-        keys, columns = msgspec.msgpack.decode(state)
-        slots, _ = self.find(tuple(key) for key in keys)
+        pairs, columns = msgspec.msgpack.decode(state)
+        channel, start = np.array(pairs, np.int64).reshape(-1, 2).T
+        slots, _ = self.find(keys_of(channel, start))
         for name, data in columns.items():
             self.columns[name][slots] = np.frombuffer(data, self._fields[name])
         return slots

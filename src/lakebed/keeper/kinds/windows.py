@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lakebed.keeper.kinds.columns import expiry, owner_columns, plain, times
 from lakebed.keeper.kinds.kind import Forgotten, Site, Values
-from lakebed.keeper.kinds.slots import Slots
+from lakebed.keeper.kinds.slots import Slots, keys_of
 from lakebed.messages import Codes, Ints
 from lakebed.policies.windows import Alignment
 from lakebed.times import MINUTE, SECOND, Micros
@@ -106,8 +106,7 @@ class Windows:
         ordered = key[order]
         starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
         heads = order[starts]
-        keys = zip(values.channel[heads].tolist(), start[heads].tolist(), strict=True)
-        slot, new = self.slots.find(keys)
+        slot, new = self.slots.find(keys_of(values.channel[heads], start[heads]))
         counts = np.diff(np.append(starts, len(order)))
         groups = Groups(order, starts, slot, new, counts)
         self._open(values, groups, start, end)
@@ -224,11 +223,8 @@ class Windows:
     def renumber(self, codes: Codes) -> None:
         """Once those `elsewhere` are free."""
         used = self.slots.used()
-        self.slots["channel"][used] = codes[self.slots["channel"][used]]
-        self.slots.where = {
-            (int(codes[channel]), start): slot
-            for (channel, start), slot in self.slots.where.items()
-        }
+        channel = self.slots["channel"][used] = codes[self.slots["channel"][used]]
+        self.slots.rename(keys_of(channel, self.slots["start"][used]))
 
     def snapshot(self, extra: Any) -> bytes:
         state = (self._every, self.site.policy.timezone, self.slots.to_bytes(), extra)
@@ -253,4 +249,4 @@ def _key(channel: Codes, start: Ints) -> NDArray[np.uint16] | Ints:
     where all is in one window, as mostly what comes at the same time is."""
     if channel.max() < 2**16 and np.all(start == start[0]):
         return channel.astype(np.uint16)
-    return (channel.astype(np.int64) << 32) | (start // SECOND)
+    return keys_of(channel, start)
