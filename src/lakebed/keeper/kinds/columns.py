@@ -48,7 +48,7 @@ def constant(n: int, text: str) -> pa.Array:
 def topics(channel: Codes, names: Sequence[str]) -> pa.Array:
     """The topic of each row, each distinct one stored once."""
     used, codes = np.unique(channel, return_inverse=True)
-    distinct = pa.array([names[code] for code in used.tolist()], pa.string())
+    distinct = pa.array(list(map(names.__getitem__, used.tolist())), pa.string())
     return pa.DictionaryArray.from_arrays(plain(codes.astype(np.int32)), distinct)
 
 

@@ -4,7 +4,8 @@ A topic's first value is written at once, then its newest one whenever `every` h
 its last write. Newest is by event time, ties by position.
 """
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -55,10 +56,8 @@ class LastValues:
         self._offset[channel] = values.offset[newest]
         self._size[channel] = values.size[newest]
         self._waits[channel] = True
-        column = values.texts if values.numbers is None else values.numbers.tolist()
-        assert column is not None
-        for code, row in zip(channel.tolist(), newest.tolist(), strict=True):
-            self._values[code] = column[row]
+        for code, value in zip(channel.tolist(), _at(values, newest), strict=True):
+            self._values[code] = value
         self._remember_ids(values, channel.tolist(), newest.tolist())
 
     def _remember_ids(self, values: Values, channels: list[int], rows: list[int]) -> None:
@@ -82,22 +81,25 @@ class LastValues:
         self._waits[codes] = False
         self._written[codes] = now
         np.minimum(self._written, now, out=self._written)  # nothing was written later than now
-        return Writes(last=[self._last_value(code) for code in codes.tolist()])
+        return Writes(last=list(self._last_values(codes)))
 
-    def _last_value(self, code: int) -> LastValue:
-        policy = self._site.policy
-        return LastValue(
-            policy.owner,
-            policy.name,
-            self._site.topics[code],
-            policy.type,
-            int(self._time[code]),
-            self._values[code],
-            int(self._size[code]),
-            self._site.partition,
-            int(self._offset[code]),
-            self._ids.get(code, ""),
-        )
+    def _last_values(self, codes: Ints) -> Iterator[LastValue]:
+        policy, topics, partition = self._site.policy, self._site.topics, self._site.partition
+        columns = (column[codes].tolist() for column in (self._time, self._size, self._offset))
+        for code, time, size, offset in zip(codes.tolist(), *columns, strict=True):
+            value, id = self._values[code], self._ids.get(code, "")
+            yield LastValue(
+                policy.owner,
+                policy.name,
+                topics[code],
+                policy.type,
+                time,
+                value,
+                size,
+                partition,
+                offset,
+                id,
+            )
 
     def rewrite(self) -> None:
         pass  # nothing in memory is also in the series
@@ -160,6 +162,13 @@ class LastValues:
 
 def _extended(column: Ints, more: int, fill: int) -> Ints:
     return np.concatenate([column, np.full(more, fill, np.int64)])
+
+
+def _at(values: Values, rows: Ints) -> Sequence[float | str]:
+    if values.numbers is not None:
+        return cast(list[float], values.numbers[rows].tolist())
+    assert values.texts is not None
+    return [values.texts[row] for row in rows.tolist()]
 
 
 def _newest(values: Values) -> Ints:
