@@ -25,7 +25,7 @@ from lakebed.messages import Channel
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Forgetting, Health
 from lakebed.settings import DeadLetters, Settings
-from lakebed.times import HOUR, MINUTE, SECOND
+from lakebed.times import DAY, HOUR, MINUTE, SECOND, Micros
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
 ARCHIVE = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
@@ -80,10 +80,13 @@ class World:
     def adopt(self, shard: Shard) -> None:
         shard.adopt(self.revision, self.catalog.policies(), NOW)
 
-    def send(self, *payloads: bytes, topic: str = "t", only: str = "") -> None:
-        builder = BatchBuilder()
-        meant_for = [only] * len(payloads) if only else None
-        builder.extend([Channel("anna", topic)] * len(payloads), payloads, NOW, only=meant_for)
+    def send(
+        self, *payloads: bytes, topic: str = "t", only: str = "", event: Micros | None = None
+    ) -> None:
+        builder, n = BatchBuilder(), len(payloads)
+        meant_for = [only] * n if only else None
+        times = None if event is None else [event] * n
+        builder.extend([Channel("anna", topic)] * n, payloads, NOW, times, only=meant_for)
         asyncio.run(self.journal.append(builder.build()))
 
     def read(self, shard: Shard) -> None:
@@ -512,3 +515,18 @@ def test_a_message_meant_for_one_policy_goes_to_no_other(world: World) -> None:
         kept.setdefault(row["policy"], set()).add(row["number"])
     assert kept == {"all": {1.0, 2.0, 3.0}, "too": {1.0, 2.0, 5.0}}
     assert load(world.catalog).totals == {Outcome.KEPT: 4, Outcome.SKIPPED: 1}
+
+
+def test_devices_whose_clock_stands_at_its_beginning_have_windows_of_their_own(
+    world: World,
+) -> None:
+    """In Tokyo the first day of 1970 began nine hours before time does."""
+    sums = {"every": "24h", "timezone": "Asia/Tokyo", "functions": ["sum"]}
+    world.policies({"name": "days", "topics": ["#"], "type": "number", "keep": "aggregate"} | sums)
+    world.send(b"7", topic="a")  # a window of today besides
+    for topic, payload in (("a", b"1"), ("b", b"10"), ("c", b"100"), ("b", b"10")):
+        world.send(payload, topic=topic, event=10 * SECOND)
+    world.work_through(world.shard())
+    found = {(row["topic"], row["start"], row["sum"]) for _, row in world.series.rows}
+    today = (NOW + 9 * HOUR) // DAY * DAY - 9 * HOUR
+    assert found == {("a", today // SECOND, 7), ("a", 0, 1), ("b", 0, 20), ("c", 0, 100)}

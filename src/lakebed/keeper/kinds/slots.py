@@ -13,7 +13,11 @@ _START_BITS = 32  # as the tables of the series have them: seconds until 2106
 
 
 def keys_of(channel: Codes | Ints, start: Ints) -> Ints:
-    """int64[n], the keys of windows: channel, and start in whole seconds, in one number."""
+    """int64[n], the keys of windows in one number each.
+
+    Args:
+        start: whole seconds, from 1970 on: what is negative would cover the channel.
+    """
     return (channel.astype(np.int64) << _START_BITS) | (start // SECOND)
 
 
@@ -94,7 +98,7 @@ class Slots:
         """Fill an empty table; returns the slots in the order of `to_bytes`."""
         pairs, columns = msgspec.msgpack.decode(state)
         channel, start = np.array(pairs, np.int64).reshape(-1, 2).T
-        slots, _ = self.find(keys_of(channel, start))
+        slots, _ = self.find(keys_of(channel, np.maximum(start, 0)))
         for name, data in columns.items():
             self.columns[name][slots] = np.frombuffer(data, self._fields[name])
         return slots

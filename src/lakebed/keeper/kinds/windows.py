@@ -45,6 +45,10 @@ FIELDS: dict[str, Any] = {
 }
 
 
+_EARLIEST: Micros = 0
+"""No event time lies before 1970, and no table has a window that begins there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """The values of one absorb, ordered by window and, within a window, by time and position.
@@ -98,6 +102,7 @@ class Windows:
     def group(self, values: Values) -> Groups:
         """Find the window of each value, opening windows as needed."""
         start, end = self._align.bounds(values.time)
+        start = np.maximum(start, _EARLIEST)  # in Tokyo the first day of 1970 begins before 1970
         key = _key(values.channel, start)
         if np.all(values.time[1:] >= values.time[:-1]):
             order = np.argsort(key, kind="stable")
@@ -236,6 +241,7 @@ class Windows:
         if (every, timezone) != (self._every, self.site.policy.timezone):
             return None
         restored = self.slots.from_bytes(slots)
+        self.slots["start"][restored] = np.maximum(self.slots["start"][restored], _EARLIEST)
         waits = self.slots["waits"][restored]
         if waits.any():
             self._waiting_since = int(self.slots["touched"][restored][waits].min())
