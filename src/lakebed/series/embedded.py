@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 _ROOM = 64 << 20
 """Bytes that must be free before anything is written."""
-_MEMORY_FILES = hasattr(os, "memfd_create")
+_MEMORY_FILES = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 """Linux has them."""
 _LOOK_EVERY = 60.0
 """Seconds between looks at what merges wrote; their sources are kept for 8 minutes."""
