@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.apart import apart
 from bench.load import Load, topic, value
-from lakebed.series.opening import open_series
+from lakebed.stores.series.opening import open_series
 
 Content = dict[str, tuple[int, int]]
 """For each topic how many messages, and the sum of their values in hundredths."""

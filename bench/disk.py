@@ -23,7 +23,7 @@ from bench.content import weights
 from bench.lag import Http
 from bench.load import Load
 from bench.report import Figures, Report, at_most, disk_bytes
-from lakebed.series.opening import open_series
+from lakebed.stores.series.opening import open_series
 
 _EVERY = 10  # seconds between two values
 _ROUNDS = 86_400 // _EVERY

@@ -20,10 +20,10 @@ from bench.load import Load, topic, value
 from lakebed.api import lines
 from lakebed.policies.values import decode_each, read_numbers
 from lakebed.ports import Identity
-from lakebed.series.schema import WINDOW, create
-from lakebed.sources.mqtt import plain
-from lakebed.sources.mqtt.publish import publish
-from lakebed.times import SECOND
+from lakebed.sources.mqtt.codec import plain
+from lakebed.sources.mqtt.codec.publish import publish
+from lakebed.stores.series.schema import WINDOW, create
+from lakebed.vocabulary.times import SECOND
 
 _RUNS = 7
 _MESSAGES = 200  # of one read

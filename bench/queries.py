@@ -27,10 +27,10 @@ from bench.apart import apart
 from bench.lag import Http
 from bench.load import Load, topic
 from bench.report import Figures, Report, Usage, at_least, at_most
-from lakebed.series.clickhouse import ClickHouseSeries
-from lakebed.series.opening import open_series
-from lakebed.series.schema import TYPES
-from lakebed.times import SECOND
+from lakebed.stores.series.clickhouse import ClickHouseSeries
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.times import SECOND
 
 _TOPICS = 1000
 _BLOCK = 1_000_000  # rows of one insert

@@ -21,8 +21,8 @@ from bench import load as generator
 from bench.load import Load
 from bench.report import Figures, Report, Usage, disk_bytes
 from bench.trial import POLICIES
-from lakebed.catalog.sql import open_catalog
 from lakebed.ports import LastValue
+from lakebed.stores.catalog.sql import open_catalog
 
 _TOPICS = 1000
 _VALUES, _ROUNDS = 10_000, 10  # last values of one write, and writes

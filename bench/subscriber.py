@@ -8,12 +8,12 @@ import time
 from multiprocessing.queues import Queue
 from typing import Any, cast
 
-from lakebed.sources.mqtt.answers import PUBACK, answers
-from lakebed.sources.mqtt.decoder import AT_CLIENT, Decoder
-from lakebed.sources.mqtt.handshake import ConnAck, Connect
-from lakebed.sources.mqtt.publish import Run
-from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, Wish
-from lakebed.sources.mqtt.wire import V5
+from lakebed.sources.mqtt.codec.answers import PUBACK, answers
+from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder
+from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect
+from lakebed.sources.mqtt.codec.publish import Run
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Wish
+from lakebed.sources.mqtt.codec.wire import V5
 
 _LARGEST = 2**20  # bytes of a packet
 

@@ -1,7 +1,7 @@
 """A series store in memory that replaces rows by their keys, as ClickHouse's tables do.
 
-It takes keys and versions from `series/schema.py`, so it keeps what the real store would show to
-readers who ask with FINAL; TTLs and questions are left to the real one.
+It takes keys and versions from `stores/series/schema.py`, so it keeps what the real store would
+show to readers who ask with FINAL; TTLs and questions are left to the real one.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakebed.ports import Health
-from lakebed.series.schema import TABLES
+from lakebed.stores.series.schema import TABLES
 
 
 class KeyedSeries:

@@ -21,24 +21,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from lakebed.api.flow import show as show_flow
 from lakebed.api.formats import rows as api_rows
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.journal.memory import MemoryJournal
+from lakebed.api.routes.flow import show as show_flow
+from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import Batch, Channel
 from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Series
-from lakebed.series.opening import open_series
-from lakebed.series.reading import queries
-from lakebed.series.reading.question import Question
 from lakebed.settings import Keeper, Settings
-from lakebed.times import UNSET, Micros, from_rfc3339
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.reading import queries
+from lakebed.stores.series.reading.question import Question
+from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
 from tests.cases import reference
 
 FOLDERS = reference.folders()

@@ -10,7 +10,7 @@ from tests.server import Server
 from bench.apart import apart
 from bench.peers.receiver import TOPICS, WARM, Job, Stored, number
 from lakebed import __version__
-from lakebed.series.opening import open_series
+from lakebed.stores.series.opening import open_series
 
 _SOURCE = """\
 [[sources]]

@@ -1,6 +1,6 @@
 """Lakebed: streams flow in; what you chose settles.
 
-Read `messages.py` (the vocabulary), then `ports/` (every contract), then `wiring/`.
+Read `vocabulary/messages.py` (the vocabulary), then `ports/` (every contract), then `runtime/`.
 """
 
 from importlib.metadata import version

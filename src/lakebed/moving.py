@@ -3,7 +3,7 @@
     home:    keeper finishes ──> rows ────────────> series ─┐
              (nothing unread)    keys, its end ───> journal ├─ compared ─> home marked as moved
                                  all of it, the             │                    │
-                                 lanes' state divided ────> catalog, in one transaction
+                                 tasks' state divided ────> catalog, in one transaction
 
 Offsets of the new journal begin behind those of the old one, so that whatever is ordered or
 replaced by them goes on. Killed at any moment and run again it ends in the same state: until the
@@ -17,17 +17,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lakebed import offline, times, wiring
+from lakebed import offline
+from lakebed import runtime as wiring
 from lakebed.backup import lineage
-from lakebed.errors import Conflict, NotFound, Problem, SettingsError, Unsupported
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
-from lakebed.messages import ID_KEY
 from lakebed.migration import draining, mark, rows
 from lakebed.migration.mark import Mark
 from lakebed.ports import Catalog, Checkpoint, Journal, Predecessor, Series, Successor
 from lakebed.ports.catalog import Rows
 from lakebed.settings import Settings
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, Unsupported
+from lakebed.vocabulary.messages import ID_KEY
 
 Step = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much of it."""

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lakebed import wiring
+from lakebed import runtime as wiring
 from lakebed.backup import lineage, manifest, restoring, taking
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.service import summary
-from lakebed.errors import Conflict, NotFound, Unsupported
 from lakebed.ports import Series
 from lakebed.settings import Settings
+from lakebed.vocabulary.errors import Conflict, NotFound, Unsupported
 
 
 def back_up(settings: Settings, place: str, keep: int | None) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from pydantic import (
     ValidationInfo,
 )
 
-from lakebed.errors import Problem, SettingsError
-from lakebed.times import Micros, parse_duration
+from lakebed.vocabulary.errors import Problem, SettingsError
+from lakebed.vocabulary.times import Micros, parse_duration
 
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|KiB|MiB|GiB|TiB)\Z", re.ASCII)

@@ -7,8 +7,8 @@ the next one.
 import sys
 
 from lakebed.cli.main import main
-from lakebed.keeper.kinds.aggregate import Aggregate
-from lakebed.keeper.kinds.kind import Values
+from lakebed.kinds.aggregate import Aggregate
+from lakebed.kinds.kind import Values
 
 UNLUCKY = 13.0
 

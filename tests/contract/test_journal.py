@@ -20,14 +20,14 @@ import numpy as np
 import pytest
 
 from lakebed import settings
-from lakebed.building import BatchBuilder
-from lakebed.errors import Conflict, JournalFull, NotFound
-from lakebed.journal.memory import MemoryJournal
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.keeper.once import Once
-from lakebed.messages import Batch, Channel, Entry
-from lakebed.ports import Place
-from lakebed.times import DAY, HOUR, SECOND
+from lakebed.consuming.deduplication import Deduplicator
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ports import ConsumerPosition
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import DAY, HOUR, SECOND
 
 A, B = Channel("ann", "plant/a"), Channel("bob", "plant/a")
 
@@ -97,7 +97,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterable[Bench]:
 
 
 def kafka_bench(url: str) -> Bench:
-    from lakebed.journal.kafka.journal import KafkaJournal
+    from lakebed.stores.journal.kafka.journal import KafkaJournal
 
     return Bench(partial(KafkaJournal, url), durable=True, alone=False, bounded=False)
 
@@ -134,9 +134,9 @@ def read_all(bench: Bench, horizon: int = DAY) -> list[bytes]:
     """Everything held, through `entries`, whatever the partitions, as a keeper sees it."""
     found: list[bytes] = []
     for partition, (offset, _) in bench.journal.extent().items():
-        once = Once(horizon)
+        deduplicator = Deduplicator(horizon)
         while entries := bench.journal.entries(partition, offset, 100):
-            counts = once.judge(entries)
+            counts = deduplicator.judge(entries)
             stretch = payloads(entries)
             found += stretch if counts is None else compress(stretch, counts.tolist())
             offset = entries[-1].end
@@ -237,7 +237,7 @@ def test_what_was_appended_outlives_the_process(bench: Bench) -> None:
 
 def test_an_empty_batch_is_no_entry(bench: Bench, journal: Any) -> None:
     assert append(journal, batch([])) == 0
-    assert append(journal, batch([]), forget=[b"k"]) == 0
+    assert append(journal, batch([]), release=[b"k"]) == 0
     assert read_all(bench) == []
 
 
@@ -270,7 +270,7 @@ def test_many_keys_in_one_batch_are_all_looked_up(bench: Bench, journal: Any) ->
 
 def test_a_forgotten_key_may_be_used_anew(bench: Bench, journal: Any) -> None:
     append(journal, batch([b"1"], keys=[b"k"]))
-    append(journal, batch([]), forget=[b"k", b"never seen"])
+    append(journal, batch([]), release=[b"k", b"never seen"])
     assert append(journal, batch([b"2"], keys=[b"k"])) == 1
     assert read_all(bench) == [b"1", b"2"]
 
@@ -279,15 +279,15 @@ def test_a_forgotten_key_may_be_used_anew_for_another_channel(bench: Bench, jour
     channels = [Channel("ann", f"plant/{i}") for i in range(20)]
     for i, channel in enumerate(channels):
         append(journal, batch([b"%d" % i], [channel], keys=[b"k"]))
-        append(journal, batch([]), forget=[b"k"])
+        append(journal, batch([]), release=[b"k"])
     assert sorted(read_all(bench)) == sorted(numbers(0, 20))
 
 
 def test_an_append_forgets_after_it_has_looked_for_duplicates(bench: Bench, journal: Any) -> None:
     append(journal, batch([b"1"], keys=[b"k"]))
-    again = append(journal, batch([b"1 again"], keys=[b"k"]), forget=[b"k"])
+    again = append(journal, batch([b"1 again"], keys=[b"k"]), release=[b"k"])
     assert again == bench.new(0, 1)
-    assert append(journal, batch([b"2"], keys=[b"k"]), forget=[b"k"]) == 1
+    assert append(journal, batch([b"2"], keys=[b"k"]), release=[b"k"]) == 1
     assert append(journal, batch([b"3"], keys=[b"k"])) == 1
     assert read_all(bench) == [b"1", b"2", b"3"]
 
@@ -317,7 +317,7 @@ def test_known_keys_are_found_by_prefix(journal: Any) -> None:
     assert sorted(journal.known(b"a\0b\0")) == sorted(keys[:2])
     assert sorted(journal.known(b"\xff")) == sorted(keys[3:])
     assert sorted(journal.known(b"")) == sorted(keys)
-    append(journal, batch([]), forget=keys[:1])
+    append(journal, batch([]), release=keys[:1])
     assert journal.known(b"a\0b\0") == keys[1:2]
 
 
@@ -560,8 +560,8 @@ def test_places_tell_how_far_behind_each_consumer_is_and_who_reads(bench: Bench)
     gone.close()
     clock.now += 20 * SECOND
 
-    def places() -> list[Place]:
-        return [place for place in journal.places() if place.partition == partition]
+    def places() -> list[ConsumerPosition]:
+        return [place for place in journal.positions() if place.partition == partition]
 
     eventually(lambda: places()[1].offset == sixth)
     first, second = places()
@@ -592,7 +592,7 @@ def test_a_consumer_that_is_gone_can_be_dropped_and_holds_nothing_any_more(bench
     gone.close()
     assert journal.trim() == 0
     journal.drop_consumer("gone")
-    assert {place.name for place in journal.places()} == {"reads"}
+    assert {place.name for place in journal.positions()} == {"reads"}
     eventually(lambda: bool(reader.poll(0, 7)) or journal.trim() > 0)
     assert read_all(bench) == []
     with pytest.raises(NotFound):
@@ -622,7 +622,7 @@ def test_what_is_held_is_not_let_go_of(bench: Bench) -> None:
     journal = bench.open(span=0)
     append(journal, batch([b"1", b"2"]))
     bench.clock.now += HOUR
-    release = journal.hold(0)
+    release = journal.pin(0)
     assert journal.trim() == 0
     release()
     assert journal.trim() == 2

@@ -15,18 +15,18 @@ import pyarrow as pa
 import pytest
 from tests.servers.kafka import KafkaServer
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import open_catalog
-from lakebed.errors import Fatal, JournalFailed, JournalFull, SettingsError
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.intake import Intake
+from lakebed.ingest.keys import id_key
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import Batch, Channel, Entry
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Health
 from lakebed.settings import Settings
-from lakebed.sources.intake import Intake
-from lakebed.sources.keys import id_key
-from lakebed.times import HOUR, now
+from lakebed.stores.catalog.sql import open_catalog
+from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import HOUR, now
 
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.server("kafka")
@@ -40,10 +40,10 @@ from confluent_kafka.admin import (  # noqa: E402
     NewTopic,
 )
 
-from lakebed.journal.kafka.address import parse  # noqa: E402
-from lakebed.journal.kafka.consumer import GroupConsumer  # noqa: E402
-from lakebed.journal.kafka.journal import KafkaJournal  # noqa: E402
-from lakebed.journal.kafka.topic import Topic  # noqa: E402
+from lakebed.stores.journal.kafka.address import parse  # noqa: E402
+from lakebed.stores.journal.kafka.consumer import GroupConsumer  # noqa: E402
+from lakebed.stores.journal.kafka.journal import KafkaJournal  # noqa: E402
+from lakebed.stores.journal.kafka.topic import Topic  # noqa: E402
 
 _TOPICS = count()
 _QUICK = "session.timeout.ms=6000&heartbeat.interval.ms=500"

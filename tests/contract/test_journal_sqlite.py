@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from lakebed import settings
-from lakebed.building import BatchBuilder
-from lakebed.errors import Fatal, JournalFailed, JournalFull
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, Channel, Entry
-from lakebed.times import HOUR, SECOND
+from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import HOUR, SECOND
 
 A = Channel("ann", "plant/a")
 
@@ -71,7 +71,7 @@ def open_journal(path: Path, opened: list[SqliteJournal], **options: Any) -> Sql
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-from lakebed.journal.sqlite import SqliteJournal
+from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.building import BatchBuilder
 from lakebed.messages import Channel
 from lakebed import settings

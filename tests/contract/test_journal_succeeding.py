@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from tests.servers.kafka import KafkaServer
 
-from lakebed.building import BatchBuilder
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, Channel
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.keys import id_key, packet_key, packet_prefix
 from lakebed.ports import Journal, Predecessor, Successor
-from lakebed.sources.keys import id_key, packet_key, packet_prefix
-from lakebed.times import now
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.times import now
 
 pytest.importorskip("confluent_kafka")
 
-from lakebed.journal.kafka.journal import KafkaJournal
+from lakebed.stores.journal.kafka.journal import KafkaJournal
 
 PARTITIONS = 3
 KEY = packet_key("ann", "client", 7)
@@ -52,7 +52,7 @@ def forgotten(journal: Journal, key: bytes) -> set[int]:
     return {
         partition
         for partition, (first, _) in extent.items()
-        if any(key in entry.forget for entry in journal.entries(partition, first, 100))
+        if any(key in entry.release for entry in journal.entries(partition, first, 100))
     }
 
 
@@ -87,7 +87,7 @@ def test_a_key_that_is_carried_over_is_forgotten_by_every_partition(open_journal
     asyncio.run(gateway.append(batch("a", KEY)))  # the packet comes again
     other = open_journal()  # and its release by another gateway
     assert other.known(packet_prefix("ann", "client")) == [KEY]
-    asyncio.run(other.append(BatchBuilder().build(), forget=[KEY]))
+    asyncio.run(other.append(BatchBuilder().build(), release=[KEY]))
     assert forgotten(other, KEY) == set(range(PARTITIONS))
     assert open_journal().known(packet_prefix("ann", "client")) == []
 
@@ -97,7 +97,7 @@ def test_a_key_of_its_own_is_forgotten_where_its_message_is(open_journal: Open) 
     journal = open_journal()
     journal.succeed(5, [])
     asyncio.run(journal.append(batch("a", KEY)))
-    asyncio.run(journal.append(BatchBuilder().build(), forget=[KEY]))
+    asyncio.run(journal.append(BatchBuilder().build(), release=[KEY]))
     assert forgotten(journal, KEY) == {journal.partition_of(Channel("ann", "a"))}
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.servers import s3
 
-from lakebed.errors import NotFound, SettingsError, StoreUnavailable
-from lakebed.objects.store import open_objects
 from lakebed.ports import Objects
+from lakebed.stores.objects.store import open_objects
+from lakebed.vocabulary.errors import NotFound, SettingsError, StoreUnavailable
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from typing import Any
 import pyarrow as pa
 
 from lakebed.cli.main import main
-from lakebed.errors import StoreUnavailable
 from lakebed.ports import Health, Missing, Series, SeriesSnapshot
+from lakebed.runtime import stores
 from lakebed.settings import Settings
-from lakebed.times import Micros
-from lakebed.wiring import stores
+from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import Micros
 
 LOG, AWAY = "faults", "away"
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import LakebedError
-from lakebed.journal.memory import MemoryJournal
+from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper import ledger, stores
 from lakebed.keeper.shard import Shard
-from lakebed.messages import Channel
 from lakebed.settings import Keeper, Settings
-from lakebed.times import MINUTE, SECOND
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import MINUTE, SECOND
 from tests.faults.journal import Tell
 from tests.keyed import KeyedSeries
 
@@ -109,8 +109,11 @@ def _keep(catalog: SqlCatalog, series: KeyedSeries) -> None:
     shard.load(catalog)
     while True:
         now = BEGIN + shard.offset * STEP
-        if shard.replayed and (revision := patient.insist(catalog.revision)) != shard.revision:
-            shard.adopt(revision, patient.insist(catalog.policies), now)
+        if (
+            shard.replayed
+            and (revision := patient.retry_until_available(catalog.revision)) != shard.revision
+        ):
+            shard.adopt(revision, patient.retry_until_available(catalog.policies), now)
         entries = journal.entries(0, shard.offset, EACH)
         if not entries:
             break

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lakebed import settings
-from lakebed.building import BatchBuilder
-from lakebed.errors import JournalFailed, LakebedError
-from lakebed.journal import writer
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Channel, Entry
-from lakebed.sources import intake as intakes
-from lakebed.sources.intake import Intake
+from lakebed.ingest import intake as intakes
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.intake import Intake
+from lakebed.stores.journal import writer
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.errors import JournalFailed, LakebedError
+from lakebed.vocabulary.messages import Channel, Entry
 
 Tell = Callable[..., None]
 A = Channel("ann", "plant/a")

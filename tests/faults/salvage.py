@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lakebed import settings
-from lakebed.building import BatchBuilder
-from lakebed.errors import LakebedError
-from lakebed.journal.sqlite import SqliteJournal
+from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.errors import LakebedError
 from tests.faults.journal import A, Tell, number, open_journal, payload
 
 BATCHES, EACH = 12, 4

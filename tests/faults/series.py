@@ -14,8 +14,8 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from lakebed.errors import StoreUnavailable
-from lakebed.series.embedded import EmbeddedSeries
+from lakebed.stores.series.embedded import EmbeddedSeries
+from lakebed.vocabulary.errors import StoreUnavailable
 from tests.contract.series.test_series import count, records
 from tests.crash.surroundings import FAILING, FULL, NO_NAMES, NO_SYNC, WELL, turn_disk
 

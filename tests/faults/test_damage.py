@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lakebed import settings
-from lakebed.building import BatchBuilder
-from lakebed.journal import blocks
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Batch, Channel
+from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal import blocks
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.messages import Batch, Channel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

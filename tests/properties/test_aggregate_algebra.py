@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakebed.api.formats import rows as shown
-from lakebed.keeper.kinds import KINDS
-from lakebed.keeper.kinds.kind import Site, Values
+from lakebed.kinds import KINDS
+from lakebed.kinds.kind import Site, Values
 from lakebed.policies.document import parse
 from lakebed.policies.policy import Policy
 from lakebed.ports import Series
-from lakebed.series import sketch
-from lakebed.series.opening import open_series
-from lakebed.series.reading import aggregates
-from lakebed.series.reading.question import Question
-from lakebed.times import HOUR, SECOND
+from lakebed.stores.series import sketch
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.reading import aggregates
+from lakebed.stores.series.reading.question import Question
+from lakebed.vocabulary.times import HOUR, SECOND
 from tests.nightly import often
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if often(0, 1) else 600)]

@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from lakebed.errors import Invalid
 from lakebed.policies.document import parse, read_file
+from lakebed.vocabulary.errors import Invalid
 from tests.nightly import often
 from tests.server import Server
 

@@ -25,12 +25,12 @@ from hypothesis.stateful import (
 )
 
 from lakebed import settings as options
-from lakebed.building import BatchBuilder
-from lakebed.journal import writer
-from lakebed.journal.memory import MemoryJournal
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Channel, Entry
-from lakebed.times import MINUTE, SECOND
+from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal import writer
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.times import MINUTE, SECOND
 from tests.nightly import often
 
 QUICK = Path("/dev/shm")  # where fsync costs nothing; it is not what is tested here
@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         rows=st.lists(st.tuples(st.sampled_from(CHANNELS), KEYS, st.integers(0, 9000)), max_size=6),
-        forget=st.lists(KEYS.filter(bool), max_size=2),
+        release=st.lists(KEYS.filter(bool), max_size=2),
     )
     def append(self, rows: list[tuple[Channel, bytes, int]], forget: list[bytes]) -> None:
         builder, fresh = BatchBuilder(), []

@@ -1,6 +1,6 @@
 """However the journal is cut, replayed and crashed over, a keeper's answers are those of one batch.
 
-The kinds, the lane, the shard and the catalog are the real ones. The series store replaces rows by
+The kinds, the task, the shard and the catalog are the real ones. The series store replaces rows by
 their keys, as ClickHouse does; `tests/test_cases.py` runs chosen cases over the real one.
 """
 
@@ -19,15 +19,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.journal.memory import MemoryJournal
+from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.ledger import CONSUMER, PART, Ledger
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import Channel
 from lakebed.settings import Keeper, Settings
-from lakebed.times import HOUR, SECOND, UNSET
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import HOUR, SECOND, UNSET
 from tests.keyed import KeyedSeries
 from tests.nightly import often
 

@@ -27,13 +27,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from lakebed.sources.mqtt.answers import PUBREL, Answer
-from lakebed.sources.mqtt.decoder import AT_CLIENT, AT_SERVER, Decoder
-from lakebed.sources.mqtt.handshake import take_connect
-from lakebed.sources.mqtt.publish import Run
-from lakebed.sources.mqtt.reasons import ProtocolError
-from lakebed.sources.mqtt.subscriptions import Subscribe, Unsubscribe
-from lakebed.sources.mqtt.wire import V3, V5
+from lakebed.sources.mqtt.codec.answers import PUBREL, Answer
+from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, AT_SERVER, Decoder
+from lakebed.sources.mqtt.codec.handshake import take_connect
+from lakebed.sources.mqtt.codec.publish import Run
+from lakebed.sources.mqtt.codec.reasons import ProtocolError
+from lakebed.sources.mqtt.codec.subscriptions import Subscribe, Unsubscribe
+from lakebed.sources.mqtt.codec.wire import V3, V5
 from tests.nightly import often
 
 OFTEN = settings(max_examples=often(150, 20_000), deadline=None)

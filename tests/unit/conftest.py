@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from lakebed.ports import Series
-from lakebed.series.opening import open_series
-from lakebed.series.schema import TYPES
-from lakebed.times import DAY, now
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.times import DAY, now
 
 FAR = (now() + 30 * DAY) // 1_000_000
 _ARROW = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from lakebed.settings import Duration, Settings, Size
-from lakebed.times import format_duration
+from lakebed.vocabulary.times import format_duration
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 _SCALARS = [

@@ -17,14 +17,14 @@ import typer
 from lakebed.api.app import create_app
 from lakebed.cli.exits import Exit
 from lakebed.cli.main import app
-from lakebed.errors import Invalid
-from lakebed.keeper.kinds.aggregate_text import CAPACITY
+from lakebed.kinds.aggregate_text import CAPACITY
 from lakebed.policies import schema
 from lakebed.policies.document import keys_of, read_file
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.series import sketch
 from lakebed.settings import Settings
-from lakebed.sources.mqtt.reasons import Reason
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.stores.series import sketch
+from lakebed.vocabulary.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

@@ -5,9 +5,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.building import BatchBuilder
-from lakebed.messages import Batch, Channel, Entry
-from lakebed.times import UNSET
+from lakebed.ingest.building import BatchBuilder
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import UNSET
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.errors import SettingsError
 from lakebed.settings import Journal, load, parse_size, split_address
-from lakebed.times import HOUR, MINUTE, SECOND
+from lakebed.vocabulary.errors import SettingsError
+from lakebed.vocabulary.times import HOUR, MINUTE, SECOND
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.threads import name_this_thread
+from lakebed.system.threads import name_this_thread
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux shows threads there")

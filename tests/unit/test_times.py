@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.errors import Invalid
-from lakebed.times import (
+from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.times import (
     DAY,
     HOUR,
     MINUTE,

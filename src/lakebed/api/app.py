@@ -17,11 +17,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from lakebed import __version__
-from lakebed.api import bodies, health, openapi, problems
+from lakebed.api import bodies, openapi, problems
 from lakebed.api.ingest import Ingest, Scope
 from lakebed.api.problems import Send
+from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
-from lakebed.errors import LakebedError, Problem, Unavailable
+from lakebed.vocabulary.errors import LakebedError, Problem, Unavailable
 
 _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
 
@@ -52,7 +53,7 @@ class Application:
 
 def create_app(services: Services) -> Application:
     """The whole application over these services."""
-    from lakebed.api import (
+    from lakebed.api.routes import (
         administration,
         dead_letters,
         flow,

@@ -8,7 +8,7 @@ from typing import Any
 import zstandard
 
 from lakebed.api.problems import TooLarge, UnknownEncoding
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakebed.errors import BadRequest
-from lakebed.messages import Ints
-from lakebed.series.reading.question import Page
-from lakebed.series.schema import TYPES
-from lakebed.times import SECOND
+from lakebed.stores.series.reading.question import Page
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.times import SECOND
 
 MEDIA_TYPES = {
     "json": "application/json",

@@ -12,12 +12,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
+from lakebed.access.identification import MISSING
 from lakebed.api import bodies, lines, problems
 from lakebed.api.bodies import Receive
-from lakebed.api.plans import Plan, read_head
+from lakebed.api.cached_heads import CachedHead, read_head
 from lakebed.api.problems import Send
 from lakebed.api.services import Common
-from lakebed.errors import (
+from lakebed.ingest.keys import id_key
+from lakebed.ports import Identity
+from lakebed.vocabulary.errors import (
     BadRequest,
     Denied,
     LakebedError,
@@ -26,12 +29,9 @@ from lakebed.errors import (
     Unauthenticated,
     Unavailable,
 )
-from lakebed.messages import Channel
-from lakebed.policies.topics import check_topic
-from lakebed.ports import Identity
-from lakebed.sources.access import MISSING
-from lakebed.sources.keys import id_key
-from lakebed.times import Micros, now, parse_time
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import Micros, now, parse_time
+from lakebed.vocabulary.topics import check_topic
 
 Scope = MutableMapping[str, Any]
 Headers = dict[bytes, bytes]
@@ -70,7 +70,7 @@ class Ingest:
         self._largest_payload = services.settings.limits.payload
         self._largest_body = services.settings.http.max_body
         self._channels: dict[bytes, tuple[Identity, Channel]] = {}
-        self._plans: dict[bytes, Plan] = {}
+        self._cached_heads: dict[bytes, CachedHead] = {}
         self._plans_bytes = 0
         self._senders: dict[Identity, lines.Sender] = {}
         self._routes: dict[str, Handler] = {
@@ -81,28 +81,28 @@ class Ingest:
 
     # --- for requests that are answered without ASGI ----------------------------------------------
 
-    def plan(self, head: bytes) -> Plan | None:
+    def cached_head(self, head: bytes) -> CachedHead | None:
         """What to do with the body behind these bytes; None where that takes a closer look."""
-        plan = self._plans.get(head)
-        if plan is None:
+        cached_head = self._cached_heads.get(head)
+        if cached_head is None:
             try:
-                plan = self._read(head)
+                cached_head = self._read(head)
             except LakebedError:
                 return None  # the ordinary way says what is wrong
-            if plan is None:
+            if cached_head is None:
                 return None
             self._plans_bytes += len(head) + _PLAN_COST
             if self._plans_bytes > _PLANS_BYTES:
-                self._plans.clear()
+                self._cached_heads.clear()
                 self._plans_bytes = len(head) + _PLAN_COST
-            self._plans[head] = plan
-        if self._access.identify_cached(plan.token) is not plan.identity:
-            del self._plans[head]
+            self._cached_heads[head] = cached_head
+        if self._access.identify_cached(cached_head.token) is not cached_head.identity:
+            del self._cached_heads[head]
             self._plans_bytes -= len(head) + _PLAN_COST
             return None
-        return plan
+        return cached_head
 
-    def _read(self, raw: bytes) -> Plan | None:
+    def _read(self, raw: bytes) -> CachedHead | None:
         head = read_head(raw)
         if head is None:
             return None
@@ -111,20 +111,20 @@ class Ingest:
         if not isinstance(identity, Identity):
             return None
         if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
-            return Plan(token, identity, self._channel(identity, head.query), head.length)
+            return CachedHead(token, identity, self._channel(identity, head.query), head.length)
         small = head.length <= min(_INLINE, self._largest_body)
         if head.path == BATCH.encode() and not head.query and small:
-            return Plan(token, identity, None, head.length)
+            return CachedHead(token, identity, None, head.length)
         return None
 
     def whole(
-        self, plan: Plan, body: bytes
+        self, cached_head: CachedHead, body: bytes
     ) -> tuple[list[Channel], list[bytes], dict[str, Any]] | None:
         """The columns of a batch, or None where it has a line that is refused, or none at all."""
-        found = lines.batch(body, self._sender(plan.identity))
+        found = lines.batch(body, self._sender(cached_head.identity))
         if found.refused or not found.payloads:
             return None
-        return found.columns(plan.identity.owner)
+        return found.columns(cached_head.identity.owner)
 
     def offer(
         self,

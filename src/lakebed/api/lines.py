@@ -14,13 +14,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lakebed.api.problems import TooLarge
-from lakebed.errors import Denied
-from lakebed.messages import Channel
-from lakebed.policies.topics import check_topic
+from lakebed.ingest.keys import id_key
 from lakebed.ports import Identity
-from lakebed.sources.keys import id_key
-from lakebed.times import UNSET as NO_TIME
-from lakebed.times import Micros, parse_time
+from lakebed.vocabulary.errors import Denied
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import UNSET as NO_TIME
+from lakebed.vocabulary.times import Micros, parse_time
+from lakebed.vocabulary.topics import check_topic
 
 MOST_LINES = 1_000_000
 """Messages in one body."""

@@ -1,6 +1,6 @@
-"""Errors as problem documents (RFC 9457): the one place where `errors.py` becomes HTTP.
+"""Errors as problem documents (RFC 9457): the one place where `vocabulary/errors.py` becomes HTTP.
 
-Each class of `errors.py` carries its status; what it names goes into `problems`.
+Each class of `vocabulary/errors.py` carries its status; what it names goes into `problems`.
 """
 
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from lakebed.errors import (
+from lakebed.vocabulary.errors import (
     BadRequest,
     Fatal,
     Invalid,

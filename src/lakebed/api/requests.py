@@ -11,10 +11,10 @@ from fastapi.security import HTTPBearer
 from lakebed.api import bodies
 from lakebed.api.ingest import bearer, unknown
 from lakebed.api.services import Services
-from lakebed.errors import BadRequest, Denied
-from lakebed.policies.topics import FilterTree, check_filter
 from lakebed.ports import Identity
-from lakebed.times import Micros, parse_time
+from lakebed.vocabulary.errors import BadRequest, Denied
+from lakebed.vocabulary.times import Micros, parse_time
+from lakebed.vocabulary.topics import FilterTree, check_filter
 
 LARGEST_DOCUMENT = 4 * 2**20  # bytes; a policy file of thousands of policies
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import uvicorn
 
-from lakebed.api.express import ExpressProtocol
-from lakebed.errors import Fatal
+from lakebed.api.fast_path import FastPathProtocol
 from lakebed.settings import Http, split_address
-from lakebed.sources.mqtt.endpoint import server_context
+from lakebed.sources.mqtt.server.endpoint import server_context
+from lakebed.vocabulary.errors import Fatal
 
 _GRACE = 2  # seconds that running requests may take when the server stops
 
@@ -23,7 +23,7 @@ class HttpServer:
         self._settings = settings
         self._config = uvicorn.Config(
             app,
-            http=ExpressProtocol,
+            http=FastPathProtocol,
             ws="none",
             lifespan="off",
             proxy_headers=False,  # nobody downstream of us is told who asks

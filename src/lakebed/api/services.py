@@ -1,4 +1,4 @@
-"""What the API stands on. `wiring/` puts it together."""
+"""What the API stands on. `runtime/` puts it together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 from prometheus_client import Metric
 
-from lakebed.errors import Unavailable
-from lakebed.messages import Channel
+from lakebed.access.identification import Known
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Forgetting, Health, Identity, Journal, Series
+from lakebed.ports import Catalog, Erasure, Health, Identity, Journal, Series
 from lakebed.settings import Settings
-from lakebed.sources.access import Known
-from lakebed.times import Micros
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import Micros
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""
@@ -130,7 +130,7 @@ class Services(Common):
     Attributes:
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
-        forget: deletes what was kept and returns how many rows.
+        erase: deletes what was kept and returns how many rows.
         policies_changed: called when policies were written or deleted; any thread.
         backups: None in a process that takes none.
     """
@@ -141,6 +141,6 @@ class Services(Common):
     feed: Feed
     resending: Intake
     preview: Callable[[Policy], dict[str, Any]]
-    forget: Callable[[Forgetting], int]
+    erase: Callable[[Erasure], int]
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None

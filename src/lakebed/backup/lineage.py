@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from lakebed.backup.manifest import Manifest
-from lakebed.files import write_file
+from lakebed.system.files import write_file
 
 
 class Lineage(msgspec.Struct):

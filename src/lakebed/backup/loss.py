@@ -18,12 +18,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from lakebed import times
 from lakebed.backup.restoring import put_aside
-from lakebed.errors import StoreUnavailable
-from lakebed.files import remove_file, write_file
 from lakebed.ports import Checkpoint, Missing, Series
-from lakebed.times import Micros
+from lakebed.system.files import remove_file, write_file
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
@@ -87,11 +87,11 @@ def write(home: Path, loss: Loss) -> None:
     write_file(home / FILE, msgspec.json.format(msgspec.json.encode(loss)))
 
 
-def forget_checkpoints(home: Path) -> None:
+def clear_checkpoints(home: Path) -> None:
     remove_file(home / _CHECKPOINTS)
 
 
-def forget(home: Path) -> None:
+def clear(home: Path) -> None:
     remove_file(home / FILE)
 
 

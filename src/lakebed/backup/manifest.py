@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lakebed.errors import Invalid, NotFound, Problem
 from lakebed.ports import Objects
-from lakebed.times import Micros
+from lakebed.vocabulary.errors import Invalid, NotFound, Problem
+from lakebed.vocabulary.times import Micros
 
 FORMAT = 1
 _FOLDER = "manifests/"

@@ -23,12 +23,12 @@ from lakebed.backup.lineage import Lineage
 from lakebed.backup.loss import Loss
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.restoring import check, fetch, load_series
-from lakebed.errors import Invalid, LakebedError, Unavailable
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
 from lakebed.ports import Catalog, Health, Journal, Objects, Series
 from lakebed.settings import Settings
-from lakebed.times import to_rfc3339
+from lakebed.vocabulary.errors import Invalid, LakebedError, Unavailable
+from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Rebuilding:
     def start(self) -> None:
         if not self._loss.done:
             firsts = [first for first, _ in self._parts.journal.extent().values()]
-            self._release = [self._parts.journal.hold(min(firsts, default=0))]
+            self._release = [self._parts.journal.pin(min(firsts, default=0))]
             self._thread.start()
 
     def stop(self) -> None:
@@ -141,9 +141,9 @@ class Rebuilding:
             "the series is rebuilt", rows=loss.rows, missing=loss.missing, backup=loss.backup
         )
         losses.write(self._home, loss)
-        losses.forget_checkpoints(self._home)
+        losses.clear_checkpoints(self._home)
         if not loss.for_good:
-            losses.forget(self._home)
+            losses.clear(self._home)
 
     def _base(self) -> tuple[Manifest | None, Checkpoints]:
         """The newest backup that fits and is whole: its rows are in the series afterwards."""

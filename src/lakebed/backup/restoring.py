@@ -21,12 +21,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakebed import times
 from lakebed.backup import lineage
 from lakebed.backup.manifest import Manifest, Piece, damaged, digest
-from lakebed.errors import Conflict, Invalid, NotFound, Problem
-from lakebed.files import remove_file, rename, write_file
 from lakebed.ports import Objects, Series
+from lakebed.system.files import remove_file, rename, write_file
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
 
 MARK = "restore.unfinished"
 """A file in a home whose stores are being exchanged: no server starts on it."""

@@ -9,9 +9,9 @@ import structlog
 
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.taking import Progress, Stores, sweep, take
-from lakebed.errors import Conflict, LakebedError
 from lakebed.ports import Objects
-from lakebed.times import to_rfc3339
+from lakebed.vocabulary.errors import Conflict, LakebedError
+from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
 _PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang

@@ -27,13 +27,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import structlog
 
-from lakebed import __version__, times
+from lakebed import __version__
 from lakebed.backup import manifest as manifests
 from lakebed.backup.lineage import Lineage
 from lakebed.backup.manifest import Manifest, Piece, StoredPart, digest
-from lakebed.errors import Conflict, Invalid, Unavailable
 from lakebed.keeper import ledger as ledgers
 from lakebed.ports import Catalog, Journal, JournalSnapshot, Objects, Part, Series, SeriesSnapshot
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Conflict, Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class Stores:
 
     Attributes:
         scratch: a folder for files on their way.
-        still: inside it nothing is written to series and checkpoints.
+        quiesce: inside it nothing is written to series and checkpoints.
     """
 
     catalog: Catalog
@@ -61,7 +62,7 @@ class Stores:
     series: Series
     lineage: Lineage
     scratch: Path
-    still: Callable[[], AbstractContextManager[None]] = nullcontext
+    quiesce: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ def _take(
 ) -> Manifest:
     with ExitStack() as stack:
         catalog, copied = folder / "catalog.db", folder / "journal.db"
-        with stores.still():
+        with stores.quiesce():
             taken = times.now()
             ledger = ledgers.load(stores.catalog)
             saved = _saved(stores.catalog)

@@ -8,7 +8,7 @@ import typer
 
 from lakebed.cli import documents
 from lakebed.cli.options import HOME, URL, Home, Token, Url
-from lakebed.errors import Invalid, NotFound
+from lakebed.vocabulary.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server

@@ -10,7 +10,7 @@ from lakebed.cli import output
 from lakebed.cli.home import held, running_on
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.cli.up import Config
-from lakebed.errors import Invalid, LakebedError, Problem
+from lakebed.vocabulary.errors import Invalid, LakebedError, Problem
 
 if TYPE_CHECKING:
     from lakebed.settings import Settings
@@ -75,10 +75,10 @@ def backups(
     form: Format = Shape.TABLE,
 ) -> None:
     """List the backups at a place."""
-    from lakebed import wiring
+    from lakebed import runtime as wiring
     from lakebed.backup import manifest
     from lakebed.backup.restoring import check as problems_of
-    from lakebed.times import to_rfc3339
+    from lakebed.vocabulary.times import to_rfc3339
 
     objects = wiring.open_objects(place)
     rows: list[dict[str, Any]] = []

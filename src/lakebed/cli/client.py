@@ -1,4 +1,4 @@
-"""The server, as the commands see it: requests out, answers or `errors.py` back."""
+"""The server, as the commands see it: requests out, answers or `vocabulary/errors.py` back."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from lakebed.cli.home import token_of
-from lakebed.errors import (
+from lakebed.vocabulary.errors import (
     BadRequest,
     Conflict,
     Denied,
@@ -57,7 +57,7 @@ class Server:
         return _json(self.request("GET", path, params=_given(parameters)))
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Any request; an answer of 400 and above is raised as an error of `errors.py`."""
+        """Any request; an answer of 400 and above is raised as one of the vocabulary's errors."""
         with self._translated():
             answer = self._http.request(method, path, **options)
         self._check(answer)

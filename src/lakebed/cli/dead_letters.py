@@ -8,7 +8,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 app = typer.Typer(
     help="Messages that broke a policy's code: list, show, resend, drop.",

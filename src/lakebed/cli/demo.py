@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lakebed.cli.greeting import Place
+from lakebed.cli.greeting import ServerAddress
 from lakebed.cli.up import Config, Home, Http, Mqtt
-from lakebed.errors import LakebedError
+from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
     from lakebed.ports import PolicyStore
-    from lakebed.sources.fleet import Device
-    from lakebed.wiring import Node
+    from lakebed.runtime import Node
+    from lakebed.simulation.fleet import Device
 
 _DEVICES = 20
 _SEED = 1
@@ -34,7 +34,7 @@ def demo(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config
     foreground(settings_of(home, http, mqtt, config), _show)
 
 
-def greeting(place: Place) -> str:
+def greeting(place: ServerAddress) -> str:
     """What to try; each line works as it stands."""
     machine, device = _machine(), _fleet()[0].place
     host, port = place.mqtt
@@ -62,9 +62,9 @@ def greeting(place: Place) -> str:
 async def _show(node: "Node") -> None:
     from lakebed.cli.home import token_of
     from lakebed.cli.running import place_of
+    from lakebed.runtime import ADMIN
+    from lakebed.simulation.driving import Drive, Tally
     from lakebed.sources import machine
-    from lakebed.sources.driving import Drive, Tally
-    from lakebed.wiring import ADMIN
 
     parts, place = node.parts, place_of(node)
     token = node.settings.api.admin_token or token_of(place.home)
@@ -82,7 +82,7 @@ async def _show(node: "Node") -> None:
         typer.echo(greeting(place))
 
 
-def _until_kept(place: Place, token: str) -> None:
+def _until_kept(place: ServerAddress, token: str) -> None:
     """Wait until what the greeting asks for has its first rows, but not for ever."""
     from lakebed.cli.client import Server
 
@@ -110,7 +110,7 @@ def _machine() -> str:
 
 
 def _fleet() -> "list[Device]":
-    from lakebed.sources.fleet import fleet
+    from lakebed.simulation.fleet import fleet
 
     return fleet(_DEVICES, _SEED)
 

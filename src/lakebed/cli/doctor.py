@@ -5,7 +5,7 @@ import typer
 from lakebed.cli import output
 from lakebed.cli.options import Format, Shape
 from lakebed.cli.up import Config, Home
-from lakebed.errors import SettingsError
+from lakebed.vocabulary.errors import SettingsError
 
 
 def doctor(home: Home = None, config: Config = None, form: Format = Shape.TABLE) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from lakebed.errors import BadRequest, Invalid, Problem
+from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
 
 File = Annotated[
     Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)

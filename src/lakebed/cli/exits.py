@@ -12,7 +12,7 @@ One table, read by `main` for every command; its order is from the special to th
 
 from enum import IntEnum
 
-from lakebed.errors import (
+from lakebed.vocabulary.errors import (
     BadRequest,
     Denied,
     Fatal,

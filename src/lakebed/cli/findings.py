@@ -18,8 +18,8 @@ from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, running_on
-from lakebed.errors import Denied, LakebedError
 from lakebed.settings import Settings, load, split_address
+from lakebed.vocabulary.errors import Denied, LakebedError
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -111,7 +111,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 def _stores(settings: Settings) -> Iterator[Finding]:
     """Open each store as the server would; embedded ones only where they are there already."""
-    from lakebed import wiring
+    from lakebed import runtime as wiring
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
         "catalog": (settings.catalog.url, wiring.open_catalog),

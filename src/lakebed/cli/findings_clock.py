@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lakebed.cli.finding import Finding, bad, note, ok
-from lakebed.errors import Invalid
-from lakebed.times import check_clock, now, to_rfc3339
+from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.times import check_clock, now, to_rfc3339
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex, on 64 bits; more do no harm

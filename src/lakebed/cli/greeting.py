@@ -15,7 +15,7 @@ _FIRST = "{name: first, topics: [plant/#], type: number, keep: window, for: 24h}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerAddress:
     """Where a server is, as somebody on the same machine reaches it.
 
     Attributes:
@@ -68,7 +68,7 @@ def reachable(host: str) -> str:
     return _EVERY_INTERFACE.get(host, host)
 
 
-def first_steps(place: Place) -> str:
+def first_steps(place: ServerAddress) -> str:
     """Keep, send, read: the first five minutes in four lines."""
     host, port = place.mqtt
     return "\n".join(

@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
-from lakebed.errors import NotFound
+from lakebed.vocabulary.errors import NotFound
 
 
 def last(

@@ -29,7 +29,7 @@ from lakebed.cli import (
     usage,
 )
 from lakebed.cli.exits import Exit, exit_code, lines
-from lakebed.errors import LakebedError
+from lakebed.vocabulary.errors import LakebedError
 
 app = typer.Typer(
     name="lakebed",

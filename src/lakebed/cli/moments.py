@@ -1,7 +1,7 @@
 """Times as people type them: absolute as everywhere in Lakebed, or relative to now."""
 
-from lakebed.errors import BadRequest
-from lakebed.times import Micros, now, parse_duration, parse_time, to_rfc3339
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.times import Micros, now, parse_duration, parse_time, to_rfc3339
 
 
 def moment(flag: str, text: str | None, clock: Micros | None = None) -> str | None:

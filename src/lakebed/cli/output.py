@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import typer
 
 from lakebed.cli.options import Shape
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 if TYPE_CHECKING:
     from rich.console import Console

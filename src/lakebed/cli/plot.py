@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lakebed.errors import LakebedError
-from lakebed.times import DAY, HOUR, MINUTE, SECOND, Micros, from_rfc3339, to_datetime
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros, from_rfc3339, to_datetime
 
 _LINES = {
     "value": "hd", "avg": "hd", "max": "˙", "min": ".", "last": "hd", "sum": "hd", "count": "hd",

@@ -7,7 +7,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 _COLUMNS = ("name", "keep", "type", "topics", "settings")
 _ELSEWHERE = {"name", "keep", "type", "topics"}

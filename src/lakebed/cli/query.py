@@ -14,7 +14,7 @@ from lakebed.cli import output
 from lakebed.cli.moments import moment
 from lakebed.cli.options import HOME, URL, Home, Token, Url
 from lakebed.cli.reading import Reading
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 
 class Form(StrEnum):

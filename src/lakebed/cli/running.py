@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakebed.cli import loop
-from lakebed.cli.greeting import Place, reachable
+from lakebed.cli.greeting import ServerAddress, reachable
 from lakebed.cli.home import remove_running, write_running
-from lakebed.errors import Fatal, LakebedError, SettingsError
+from lakebed.vocabulary.errors import Fatal, LakebedError, SettingsError
 
 if TYPE_CHECKING:
+    from lakebed.runtime import Node
     from lakebed.settings import Settings
-    from lakebed.wiring import Node
 
 Beside = Callable[["Node"], Coroutine[None, None, None]]
 """What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
@@ -95,7 +95,7 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 
 
 async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | None) -> None:
-    from lakebed.wiring import Node
+    from lakebed.runtime import Node
 
     node = Node(settings) if roles is None else Node(settings, roles, alone=False)
     try:
@@ -135,11 +135,11 @@ async def _ready(node: "Node") -> None:
         await asyncio.sleep(0.05)
 
 
-def place_of(node: "Node") -> Place:
+def place_of(node: "Node") -> ServerAddress:
     """Where a node with all roles is for somebody on this machine."""
     assert node.mqtt_address is not None
     host, port = node.mqtt_address
-    return Place(reachable_url(node.http_url), (reachable(host), port), node.settings.home)
+    return ServerAddress(reachable_url(node.http_url), (reachable(host), port), node.settings.home)
 
 
 def mqtt_of(node: "Node") -> str | None:

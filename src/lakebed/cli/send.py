@@ -11,7 +11,7 @@ import typer
 from lakebed.cli import output
 from lakebed.cli.moments import moment
 from lakebed.cli.options import HOME, URL, Home, Token, Url
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server

@@ -7,7 +7,7 @@ import typer
 from lakebed.cli.up import Config, Home, Http, Mqtt
 
 if TYPE_CHECKING:
-    from lakebed.wiring import Node
+    from lakebed.runtime import Node
 
 Role = Annotated[
     list[str],
@@ -24,7 +24,7 @@ def serve(
 ) -> None:
     """Run one or more roles in this process; others run the rest. Ctrl-C stops it."""
     from lakebed.cli.running import foreground, settings_of
-    from lakebed.wiring.roles import parse
+    from lakebed.runtime.roles import parse
 
     foreground(settings_of(home, http, mqtt, config), _greet, parse(role))
 

@@ -7,10 +7,10 @@ import typer
 
 from lakebed.cli import loop, output
 from lakebed.cli.options import HOME, Home, Token
-from lakebed.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest
 
 if TYPE_CHECKING:
-    from lakebed.sources.driving import Tally
+    from lakebed.simulation.driving import Tally
 
 _MOST = 100_000  # messages a second of the whole fleet; more than one process can make
 
@@ -35,8 +35,8 @@ def simulate(
     """Let a fleet of made-up devices send: temperatures, states, door events, rare alarms."""
     from lakebed.cli.home import token_of
     from lakebed.settings import split_address
-    from lakebed.sources.driving import Drive, Tally
-    from lakebed.sources.fleet import fleet
+    from lakebed.simulation.driving import Drive, Tally
+    from lakebed.simulation.fleet import fleet
 
     if devices * rate > _MOST:
         raise BadRequest("--rate", f"more than {_MOST} messages a second in all")
@@ -59,7 +59,7 @@ def simulate(
 
 
 def _seconds(duration: str | None) -> float | None:
-    from lakebed.times import SECOND, parse_duration
+    from lakebed.vocabulary.times import SECOND, parse_duration
 
     if duration is None:
         return None

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.keeper.stretch import Stretch
-from lakebed.messages import Channel
+from lakebed.keeper.chunk import Chunk
 from lakebed.policies.outcomes import CODES, Outcome
 from lakebed.ports import Checkpoint, CheckpointStore
-from lakebed.times import Micros
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import Micros
 
 CONSUMER = "examples"
 """The name under which they are saved, beside the keeper's own."""
@@ -63,7 +63,7 @@ class Examples:
         self,
         policy: tuple[str, str],
         outcomes: NDArray[np.uint8],
-        stretch: Stretch,
+        chunk: Chunk,
         rows: NDArray[np.intp],
         channels: Sequence[Channel],
     ) -> None:
@@ -72,7 +72,7 @@ class Examples:
         Args:
             policy: owner and name.
             outcomes: uint8[n].
-            rows: intp[n], where in the stretch each of them stands, ascending.
+            rows: intp[n], where in the chunk each of them stands, ascending.
         """
         if not outcomes.any():  # all of them were kept
             return
@@ -80,24 +80,24 @@ class Examples:
         for code in np.flatnonzero(np.bincount(outcomes, minlength=CODES)).tolist():
             if code != Outcome.KEPT and self._wants(owner, (name, code)):
                 for row in rows[np.flatnonzero(outcomes == code)[-KEEP:]].tolist():
-                    self._add(channels[int(stretch.channel[row])], (name, code), stretch, row)
+                    self._add(channels[int(chunk.channel[row])], (name, code), chunk, row)
 
     def note_skipped(
-        self, skipped: NDArray[np.intp], stretch: Stretch, channels: Sequence[Channel]
+        self, skipped: NDArray[np.intp], chunk: Chunk, channels: Sequence[Channel]
     ) -> None:
         """Keep the last few that no policy asked for, of each owner among the newest of them."""
         newest = skipped[-_TAIL:]
         if not len(newest):
             return
         key = ("", int(Outcome.SKIPPED))
-        codes = stretch.channel[newest]
+        codes = chunk.channel[newest]
         owners: dict[str, list[int]] = {}
         for code in np.unique(codes).tolist():
             owners.setdefault(channels[code].owner, []).append(code)
         for owner, theirs in owners.items():
             if self._wants(owner, key):
                 for row in newest[np.flatnonzero(np.isin(codes, theirs))[-KEEP:]].tolist():
-                    self._add(channels[int(stretch.channel[row])], key, stretch, row)
+                    self._add(channels[int(chunk.channel[row])], key, chunk, row)
 
     def _wants(self, owner: str, key: Key) -> bool:
         """A reason that comes with every batch is looked at now and then: batches may be small."""
@@ -110,20 +110,20 @@ class Examples:
         self._resting[owner, *key] = at + _REST
         return True
 
-    def _add(self, channel: Channel, key: Key, stretch: Stretch, row: int) -> None:
+    def _add(self, channel: Channel, key: Key, chunk: Chunk, row: int) -> None:
         if len(channel.topic) > _LONGEST:
             return
         known = self._owners.setdefault(channel.owner, {})
         ring = known.pop(key, None) or deque(maxlen=KEEP)
-        payload = stretch.payloads[row]
+        payload = chunk.payloads[row]
         ring.append(
             Example(
                 *key,
                 channel.topic,
                 self._partition,
-                int(stretch.offset[row]),
-                int(stretch.times[row]),
-                int(stretch.received[row]),
+                int(chunk.offset[row]),
+                int(chunk.times[row]),
+                int(chunk.received[row]),
                 len(payload),
                 bytes(payload[:EXCERPT]),
             )

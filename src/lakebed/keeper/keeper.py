@@ -19,18 +19,18 @@ from typing import TypeVar
 
 import structlog
 
-from lakebed.errors import StoreUnavailable, Unavailable
-from lakebed.keeper.forgetting import delete_last
-from lakebed.keeper.holdings import Holdings
+from lakebed.keeper.assignment import PartitionAssignment
+from lakebed.keeper.erasing import delete_last
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
-from lakebed.messages import Entry
-from lakebed.ports import Catalog, Health, Journal, LetGo, Order, Series
+from lakebed.ports import Catalog, ErasureOrder, ErasureResult, Health, Journal, Series
 from lakebed.settings import Settings
-from lakebed.threads import name_this_thread
-from lakebed.times import LATEST, Micros
-from lakebed.times import now as wall_clock
+from lakebed.system.threads import name_this_thread
+from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
+from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.times import LATEST, Micros
+from lakebed.vocabulary.times import now as wall_clock
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -80,10 +80,10 @@ class Keeper:
         self._stores = Stores(series, catalog, self._abandon)
         self._consumer = journal.consumer(CONSUMER)
         self._clock, self._on_failure = clock, on_failure
-        self._holdings = Holdings(
+        self._assignment = PartitionAssignment(
             journal, catalog, self._stores, settings, self._consumer, clock, self._look_at_policies
         )
-        self._shards = self._holdings.shards
+        self._shards = self._assignment.shards
         self._pauses: deque[_Pause] = deque()
         self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
         self._adopted = threading.Condition()
@@ -91,7 +91,7 @@ class Keeper:
         self._policies_asked = 0.0
         self._room_asked = 0.0
         self._orders_asked = 0.0
-        self._waiting: list[Order] = []  # requests to delete that were not followed yet
+        self._waiting: list[ErasureOrder] = []  # requests to delete that were not followed yet
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------------
@@ -107,13 +107,13 @@ class Keeper:
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= wanted, _IN_FORCE)
 
-    def forgets_asked(self) -> None:
+    def erasure_asked(self) -> None:
         """Look for orders now; returns at once."""
         self._orders_asked = 0.0
         self._wake()
 
     @contextmanager
-    def still(self) -> Iterator[None]:
+    def quiesce(self) -> Iterator[None]:
         """Everything read is written and saved, and nothing is written inside: for a backup.
 
         Raises:
@@ -172,7 +172,7 @@ class Keeper:
     def _run(self) -> None:
         name_this_thread("keeper")
         try:
-            self._consumer.subscribe(self._holdings)
+            self._consumer.subscribe(self._assignment)
             while not self._stop.is_set():
                 self._turn()
             self._finish()
@@ -187,7 +187,7 @@ class Keeper:
     def _turn(self) -> None:
         began = time.monotonic()
         before = self._clock()
-        self._holdings.settle_contests()
+        self._assignment.settle_contests()
         orders = self._orders()
         entries, answered = self._poll(self._patience(before))
         if answered and not entries:
@@ -198,13 +198,13 @@ class Keeper:
         self._adopt(before)
         self._absorb(entries)
         if time.monotonic() - began > _ASLEEP:
-            self._holdings.check(list(self._shards))
+            self._assignment.check(list(self._shards))
         # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
         # nothing was received later than now, whatever a clock that was set back had shown
         now = self._clock() - _SETTLE
         now = now if everything else min(now, _newest(entries))
         self._write(now, self._set_back(before, entries))
-        self._forget(orders, now, nothing_more=answered and not entries)
+        self._erase(orders, now, nothing_more=answered and not entries)
         if self._pauses:
             self._rest()
         if read and everything:
@@ -244,41 +244,45 @@ class Keeper:
         if at - self._policies_asked < _POLICIES_EVERY:
             return
         self._policies_asked = at  # before the look: a change meanwhile asks for another
-        revision = self._stores.insist(self._catalog.revision)
+        revision = self._stores.retry_until_available(self._catalog.revision)
         stale = [p for p, s in self._shards.items() if s.revision != revision and s.replayed]
         if stale:
-            policies = self._stores.insist(self._catalog.policies)
+            policies = self._stores.retry_until_available(self._catalog.policies)
             adopt = partial(Shard.adopt, revision=revision, stored=policies, now=now)
             for partition in stale:
-                self._holdings.working(partition, adopt)
+                self._assignment.working(partition, adopt)
         with self._adopted:
             self._in_force = min((s.revision for s in self._shards.values()), default=revision)
             self._adopted.notify_all()
 
-    def _orders(self) -> list[Order]:
+    def _orders(self) -> list[ErasureOrder]:
         """What our partitions are to let go of."""
         at = time.monotonic()
         if at - self._orders_asked >= _ORDERS_EVERY:
             self._orders_asked = at
-            self._waiting = self._stores.insist(self._catalog.forget_orders)
+            self._waiting = self._stores.retry_until_available(self._catalog.erasure_orders)
         return [order for order in self._waiting if order.partition in self._shards]
 
-    def _forget(self, orders: Sequence[Order], now: Micros, nothing_more: bool) -> None:
+    def _erase(self, orders: Sequence[ErasureOrder], now: Micros, nothing_more: bool) -> None:
         """Follow what was there before the last poll, once all is read that was sent before."""
         for order in orders:
             if not self._has_read(order.partition, order.until, nothing_more):
                 continue
             self._waiting.remove(order)
-            forget = partial(Shard.forget, wanted=order.wanted, now=now)
-            place = self._holdings.working(order.partition, forget)
+            erase = partial(Shard.erase, wanted=order.wanted, now=now)
+            place = self._assignment.working(order.partition, erase)
             if place is not None:  # else another keeper has taken over, and follows it
                 self._note(order, place)
 
-    def _note(self, order: Order, place: int) -> None:
+    def _note(self, order: ErasureOrder, place: int) -> None:
         """Last values go now: before others are written, which older ones would shut out."""
         places = {order.partition: place}
-        last = self._stores.insist(lambda: delete_last(self._catalog, order.wanted, places))
-        self._stores.insist(lambda: self._catalog.note_let_go(order, LetGo(place, last)))
+        last = self._stores.retry_until_available(
+            lambda: delete_last(self._catalog, order.wanted, places)
+        )
+        self._stores.retry_until_available(
+            lambda: self._catalog.note_erased(order, ErasureResult(place, last))
+        )
 
     def _has_read(self, partition: int, end: int, nothing_more: bool) -> bool:
         shard = self._shards.get(partition)
@@ -303,7 +307,7 @@ class Keeper:
         for partition, (first, end) in self._journal.extent().items():
             # a journal near its limit by the span it is asked to keep is left half its reach
             below = end if used >= 0.9 else (first + end) // 2
-            self._holdings.working(partition, partial(Shard.let_go, below=below, now=now))
+            self._assignment.working(partition, partial(Shard.let_go, below=below, now=now))
 
     def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
         """Whether the clock shows less than it did: what is due by it may be due in hours.
@@ -324,11 +328,11 @@ class Keeper:
             shard.flush(on_grid, final=set_back)
             return shard.checkpoint(now)
 
-        self._holdings.commit(write)
+        self._assignment.commit(write)
 
     def _rest(self) -> None:
         """Write and save all that waits, then do nothing for as long as somebody asks for it."""
-        self._holdings.commit_everything()
+        self._assignment.commit_everything()
         while self._pauses:
             pause = self._pauses.popleft()
             pause.reached.set()
@@ -344,7 +348,7 @@ class Keeper:
                 break
             self._absorb(entries)
         for partition in list(self._shards):
-            self._holdings.revoked(partition)
+            self._assignment.revoked(partition)
 
 
 def _newest(entries: Sequence[Entry]) -> Micros:

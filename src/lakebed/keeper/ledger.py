@@ -14,9 +14,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from lakebed.messages import Channel, Codes, Ints
 from lakebed.policies.outcomes import CODES, Outcome
 from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.vocabulary.messages import Channel, Codes, Ints
 
 CONSUMER = "keeper"
 """The name under which keepers read the journal and save checkpoints."""

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from lakebed.keeper.kinds.kind import Site, Writes
-from lakebed.keeper.lane import Lane
+from lakebed.consuming.deduplication import Deduplicator
+from lakebed.keeper.chunk import join
 from lakebed.keeper.ledger import Ledger
-from lakebed.keeper.once import Once
 from lakebed.keeper.routes import Routes
-from lakebed.keeper.stretch import join
-from lakebed.messages import Ints
+from lakebed.keeper.task import PolicyTask
+from lakebed.kinds.kind import Site, Writes
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Journal
-from lakebed.times import DAY, Micros, to_rfc3339
+from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.times import DAY, Micros, to_rfc3339
 
 _READ = 50_000  # messages at a time
 LIMIT = 5_000_000
@@ -73,31 +73,31 @@ def preview(
     result = Preview()
     for partition, (start, end) in journal.extent().items():
         ledger = Ledger()
-        lane = Lane(Site(policy, partition, ledger.topics), start, future)
-        routes, offset, seen = Routes([lane]), start, 0
-        once = Once(horizon)
+        task = PolicyTask(Site(policy, partition, ledger.topics), start, future)
+        routes, offset, seen = Routes([task]), start, 0
+        deduplicator = Deduplicator(horizon)
         kept: dict[tuple[object, ...], int] = {}
         while offset < end and seen < limit:
             entries = journal.entries(partition, offset, _READ)
             if not entries:
                 break
-            stretch = join(entries, ledger)
-            offset = stretch.end
-            counts = once.judge(entries)
+            chunk = join(entries, ledger)
+            offset = chunk.end
+            counts = deduplicator.judge(entries)
             if counts is not None:
-                stretch = stretch.take(np.flatnonzero(counts))
-            if not len(stretch):
+                chunk = chunk.take(np.flatnonzero(counts))
+            if not len(chunk):
                 continue
-            seen += len(stretch)
+            seen += len(chunk)
             if result.since is None:
-                result.since = int(stretch.received[0])
-            result.until = int(stretch.received[-1])
-            for _, index in routes.split(stretch, ledger.channels):
+                result.since = int(chunk.received[0])
+            result.until = int(chunk.received[-1])
+            for _, index in routes.split(chunk, ledger.channels):
                 result.matched += len(index)
-                outcomes = lane.absorb(stretch.take(index))
+                outcomes = task.absorb(chunk.take(index))
                 result.outcomes += np.bincount(outcomes, minlength=CODES)
-            lane.offset = offset
-            _tally(lane.drain(result.until, final=True), kept)
+            task.offset = offset
+            _tally(task.drain(result.until, final=True), kept)
         result.complete &= offset >= end
         result.rows += len(kept)
         result.bytes += sum(kept.values())

@@ -1,12 +1,12 @@
 """Makes the rows of a lost series anew from what is left: checkpoints, journal, a backup's state.
 
-    lanes' state now ──────────────> windows still in memory, written once more ─────┐
+    tasks' state now ──────────────> windows still in memory, written once more ─────┐
                                                                                       v
-    journal ──> lanes as they were in the backup, or fresh ──> all other rows ──> Series
+    journal ──> tasks as they were in the backup, or fresh ──> all other rows ──> Series
 
-For each policy the messages below the place of its lane are read again, by a lane of its own that
+For each policy the messages below the place of its task are read again, by a task of its own that
 is thrown away afterwards; what stands behind that place the keeper works off as always, at the same
-time. A window that is still in the lane's memory is complete there: of it the second lane writes
+time. A window that is still in the task's memory is complete there: of it the second task writes
 only fragments that are older than the one in memory. Everything has keys made of the data, so a
 rebuild that was interrupted is begun again without harm, from the same checkpoints.
 """
@@ -19,18 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from lakebed.errors import LakebedError
 from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.kinds.kind import Site
-from lakebed.keeper.lane import Lane
+from lakebed.keeper.chunk import Chunk, join
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.shard import policy_of, stored_policy
-from lakebed.keeper.stretch import Stretch, join
+from lakebed.keeper.task import PolicyTask
+from lakebed.kinds.kind import Site
 from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
 from lakebed.settings import Settings
-from lakebed.times import Micros
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
@@ -63,11 +63,11 @@ class Rebuilt:
 class _Work:
     """One policy to be filled in one partition."""
 
-    lane: Lane
-    until: int  # where the keeper's own lane stands
+    task: PolicyTask
+    until: int  # where the keeper's own task stands
     created: Micros
     whole: bool  # whether it knows of every message before its first
-    memory: pa.Table | None = None  # rows of the windows that the keeper's lane still has
+    memory: pa.Table | None = None  # rows of the windows that the keeper's task still has
     fragments: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
@@ -112,7 +112,7 @@ class Rebuild:
         self._count_missing(partition, now, base, first)
         works = [
             work
-            for part in now.lanes.values()
+            for part in now.tasks.values()
             if (work := self._work(partition, part, now, base, first)) is not None
         ]
         for work in works:
@@ -134,20 +134,20 @@ class Rebuild:
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)
         whole = first == 0 if before is None else first <= before.offset
-        work = _Work(self._lane(policy, partition, base, start), part.offset, stored.created, whole)
+        work = _Work(self._task(policy, partition, base, start), part.offset, stored.created, whole)
         if before is not None:
-            work.lane.restore(before.state)
+            work.task.restore(before.state)
         if policy.keep == "aggregate":
-            _remember(work, self._lane(policy, partition, now, part.offset), part)
+            _remember(work, self._task(policy, partition, now, part.offset), part)
         return work
 
-    def _lane(self, policy: Policy, partition: int, saved: "_Saved", offset: int) -> Lane:
+    def _task(self, policy: Policy, partition: int, saved: "_Saved", offset: int) -> PolicyTask:
         site = Site(policy, partition, saved.ledger.topics)
-        return Lane(site, offset, self._settings.limits.future)
+        return PolicyTask(site, offset, self._settings.limits.future)
 
     def _before(self, policy: Policy, base: "_Saved") -> Checkpoint | None:
         """The policy's place in the backup, where it kept the same in the same way."""
-        for part in base.lanes.values():
+        for part in base.tasks.values():
             if part.part.rpartition("@")[0] != f"{policy.owner}/{policy.name}":
                 continue
             was = policy_of(stored_policy(self._catalog, part.part), self._settings)
@@ -173,57 +173,57 @@ class Rebuild:
     # --- reading again ---------------------------------------------------------------------------
 
     def _read_again(self, partition: int, works: Sequence[_Work], ledger: Ledger) -> None:
-        by_lane = {id(work.lane): work for work in works}
-        routes = Routes([work.lane for work in works])
-        offset = min((work.lane.offset for work in works), default=0)
+        by_task = {id(work.task): work for work in works}
+        routes = Routes([work.task for work in works])
+        offset = min((work.task.offset for work in works), default=0)
         end = max((work.until for work in works), default=0)
         oldest: Micros | None = None
         while offset < end:
             entries = self._journal.entries(partition, offset, self._settings.keeper.read)
             if not entries:
                 break
-            stretch = join(entries, ledger)
-            oldest = int(stretch.received[0]) if oldest is None else oldest
-            for lane, index in routes.split(stretch, ledger.channels):
-                self._absorb(by_lane[id(lane)], stretch.take(index))
-            now = int(stretch.received[-1])
+            chunk = join(entries, ledger)
+            oldest = int(chunk.received[0]) if oldest is None else oldest
+            for task, index in routes.split(chunk, ledger.channels):
+                self._absorb(by_task[id(task)], chunk.take(index))
+            now = int(chunk.received[-1])
             for work in works:
-                work.lane.offset = max(work.lane.offset, min(stretch.end, work.until))
+                work.task.offset = max(work.task.offset, min(chunk.end, work.until))
                 self._write(work, now, oldest, final=False)
-            self._read += stretch.end - offset
+            self._read += chunk.end - offset
             self._step(min(self._read, self._total), self._total)
-            offset = stretch.end
+            offset = chunk.end
         for work in works:
             self._write(work, 0, oldest, final=True)
 
-    def _absorb(self, work: _Work, stretch: Stretch) -> None:
-        wanted = (stretch.offset >= work.lane.offset) & (stretch.offset < work.until)
-        wanted &= stretch.received >= work.created
+    def _absorb(self, work: _Work, chunk: Chunk) -> None:
+        wanted = (chunk.offset >= work.task.offset) & (chunk.offset < work.until)
+        wanted &= chunk.received >= work.created
         index = np.flatnonzero(wanted)
         if not len(index):
             return
         try:
-            work.lane.absorb(stretch.take(index))
+            work.task.absorb(chunk.take(index))
         except LakebedError:
             raise
         except Exception:  # the keeper has put the message aside already, when it came
-            log.exception("a policy's code failed, messages passed over", policy=work.lane.part)
+            log.exception("a policy's code failed, messages passed over", policy=work.task.part)
             self.report.failed += len(index)
 
     def _write(self, work: _Work, now: Micros, oldest: Micros | None, final: bool) -> None:
-        lane = work.lane
-        rows, size = lane.load()
+        task = work.task
+        rows, size = task.load()
         limit = self._settings.keeper
         full = rows >= limit.buffer_rows or size >= limit.buffer_bytes
-        due = lane.due()
+        due = task.due()
         if not (final or full or (due is not None and due <= now)):
             return
-        for table, made in lane.drain(now, final=final or full).rows:
+        for table, made in task.drain(now, final=final or full).rows:
             chosen = _not_in_memory(made, work) if work.fragments else made
-            if lane.policy.keep == "aggregate" and not work.whole and oldest is not None:
+            if task.policy.keep == "aggregate" and not work.whole and oldest is not None:
                 chosen = _marked(chosen, oldest)
             self._insert(table, chosen)
-        lane.release(now)
+        task.release(now)
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         if len(rows):
@@ -237,15 +237,15 @@ class _Saved:
 
     ledger: Ledger
     counted: int
-    lanes: dict[str, Checkpoint]
+    tasks: dict[str, Checkpoint]
 
     @classmethod
     def of(cls, parts: Sequence[Checkpoint]) -> "_Saved":
-        lanes = {part.part: part for part in parts}
-        router = lanes.pop(ledgers.PART, None)
+        tasks = {part.part: part for part in parts}
+        router = tasks.pop(ledgers.PART, None)
         if router is None:
-            return cls(Ledger(), 0, lanes)
-        return cls(Ledger.from_bytes(router.state), router.offset, lanes)
+            return cls(Ledger(), 0, tasks)
+        return cls(Ledger.from_bytes(router.state), router.offset, tasks)
 
     @property
     def total(self) -> int:
@@ -257,8 +257,8 @@ class _Saved:
         return int(seen.max()) if len(seen) else None
 
 
-def _remember(work: _Work, kept: Lane, part: Checkpoint) -> None:
-    """Note the windows that the keeper's lane has in memory, whole, as rows."""
+def _remember(work: _Work, kept: PolicyTask, part: Checkpoint) -> None:
+    """Note the windows that the keeper's task has in memory, whole, as rows."""
     kept.restore(part.state)
     kept.rewrite()
     for _, rows in kept.drain(0, final=True).rows:
@@ -288,7 +288,7 @@ def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
 
 
 def _table_of(work: _Work) -> str:
-    return "aggregate" if work.lane.policy.type == "number" else "aggregate_text"
+    return "aggregate" if work.task.policy.type == "number" else "aggregate_text"
 
 
 def _least(one: Micros | None, other: Micros | None) -> Micros | None:

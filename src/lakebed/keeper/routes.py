@@ -1,14 +1,14 @@
-"""Which lanes a channel's messages go to: found once per channel, then a table look-up."""
+"""Which tasks a channel's messages go to: found once per channel, then a table look-up."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.keeper.lane import Lane
-from lakebed.keeper.stretch import Stretch
-from lakebed.messages import Channel, Codes, Ints
-from lakebed.policies.topics import FilterTree
+from lakebed.keeper.chunk import Chunk
+from lakebed.keeper.task import PolicyTask
+from lakebed.vocabulary.messages import Channel, Codes, Ints
+from lakebed.vocabulary.topics import FilterTree
 
 _UNKNOWN = -1
 
@@ -16,38 +16,38 @@ _UNKNOWN = -1
 class Routes:
     """Compiled from the policies in force; made anew when they change.
 
-    A *route* is the set of lanes that share a channel. Channels point to routes by number, so a
-    stretch is split with one array look-up, whatever the number of policies and channels.
+    A *route* is the set of tasks that share a channel. Channels point to routes by number, so a
+    chunk is split with one array look-up, whatever the number of policies and channels.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._lanes = lanes
+    def __init__(self, tasks: Sequence[PolicyTask]) -> None:
+        self._tasks = tasks
         self._trees: dict[str, FilterTree[int]] = {}
-        for place, lane in enumerate(lanes):
-            tree = self._trees.setdefault(lane.policy.owner, FilterTree())
-            tree.add(place, *lane.policy.topics)
+        for place, task in enumerate(tasks):
+            tree = self._trees.setdefault(task.policy.owner, FilterTree())
+            tree.add(place, *task.policy.topics)
         self._routes: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
         self._route_of = np.full(0, _UNKNOWN, np.int32)
 
     def split(
-        self, stretch: Stretch, channels: Sequence[Channel]
-    ) -> Iterator[tuple[Lane, NDArray[np.intp]]]:
-        """For each lane that gets any of these messages, their indices, ascending."""
-        routes = self._of(stretch.channel, channels)
+        self, chunk: Chunk, channels: Sequence[Channel]
+    ) -> Iterator[tuple[PolicyTask, NDArray[np.intp]]]:
+        """For each task that gets any of these messages, their indices, ascending."""
+        routes = self._of(chunk.channel, channels)
         pieces: dict[int, list[NDArray[np.intp]]] = {}
         for route in np.unique(routes).tolist():
             index = np.flatnonzero(routes == route)
             for place in self._routes[route]:
                 pieces.setdefault(place, []).append(index)
         for place, found in pieces.items():
-            lane = self._lanes[place]
+            task = self._tasks[place]
             index = found[0] if len(found) == 1 else np.sort(np.concatenate(found))
-            if stretch.only is not None:
-                only = stretch.only[index]
-                index = index[(only == "") | (only == lane.policy.name)]
+            if chunk.only is not None:
+                only = chunk.only[index]
+                index = index[(only == "") | (only == task.policy.name)]
             if len(index):
-                yield lane, index
+                yield task, index
 
     def _of(self, channel: Codes, channels: Sequence[Channel]) -> Codes:
         missing = len(channels) - len(self._route_of)

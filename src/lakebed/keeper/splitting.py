@@ -1,10 +1,10 @@
 """The state of one partition, divided among those that its channels belong to from now on.
 
     checkpoint of one partition ──> ledger ──by channel──> a ledger for each partition
-                               └──> lanes  ──by channel──> for each partition all lanes of them
+                               └──> tasks  ──by channel──> for each partition all tasks of them
                                     keys of messages ──> every partition
 
-A ledger's channels are small ints, and lanes name channels by them: both get new ones. What counts
+A ledger's channels are small ints, and tasks name channels by them: both get new ones. What counts
 by policy and not by channel stands in the first partition, as sums over partitions are all anybody
 reads. A key of a message does not tell its channel, so each partition knows all of them.
 """
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from lakebed.consuming.deduplication import PART as ONCE
+from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.kinds.kind import Site
-from lakebed.keeper.lane import Lane
 from lakebed.keeper.ledger import Ledger
-from lakebed.keeper.once import PART as ONCE
-from lakebed.keeper.once import Once
 from lakebed.keeper.shard import policy_of, stored_policy
-from lakebed.messages import Channel, Ints
+from lakebed.keeper.task import PolicyTask
+from lakebed.kinds.kind import Site
 from lakebed.ports import Checkpoint, PolicyStore
 from lakebed.settings import Settings
+from lakebed.vocabulary.messages import Channel, Ints
 
 
 def split(
@@ -45,11 +45,11 @@ def split(
     known = {part.part: part for part in parts}
     router = known.pop(ledgers.PART, None)
     whole = Ledger() if router is None else Ledger.from_bytes(router.state)
-    lanes = [part for name, part in known.items() if name.partition(":")[0] != ONCE]
-    once = Once(settings.journal.id_horizon)
-    for stretch, at in keys:
-        once.note(stretch, at)
-    remembered, _ = once.parts(0)
+    tasks = [part for name, part in known.items() if name.partition(":")[0] != ONCE]
+    deduplicator = Deduplicator(settings.journal.id_horizon)
+    for chunk, at in keys:
+        deduplicator.note(chunk, at)
+    remembered, _ = deduplicator.parts(0)
     place = np.array([partition_of(channel) for channel in whole.channels], np.int64)
     made: dict[int, list[Checkpoint]] = {}
     for partition, start in sorted(starts.items()):
@@ -60,13 +60,15 @@ def split(
         numbers = np.full(len(place), -1, np.int32)
         numbers[codes] = np.arange(len(codes))
         moved = []
-        for part in lanes:
+        for part in tasks:
             policy = policy_of(stored_policy(store, part.part), settings)
             if policy is not None:
-                lane = Lane(Site(policy, partition, own.topics), start, settings.limits.future)
-                lane.restore(part.state)
-                lane.renumber(numbers)
-                moved.append(lane.checkpoint())
+                task = PolicyTask(
+                    Site(policy, partition, own.topics), start, settings.limits.future
+                )
+                task.restore(part.state)
+                task.renumber(numbers)
+                moved.append(task.checkpoint())
         knows = [Checkpoint(part.part, start, part.state) for part in remembered]
         made[partition] = [ledgers.to_checkpoint(own, start), *moved, *knows]
     return made

@@ -12,13 +12,13 @@ from typing import TypeVar
 import pyarrow as pa
 import structlog
 
-from lakebed.errors import Unavailable
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
-from lakebed.keeper.kinds.kind import Writes
 from lakebed.keeper.ledger import CONSUMER
+from lakebed.kinds.kind import Writes
 from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
 from lakebed.settings import DeadLetters
-from lakebed.times import now
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.times import now
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -44,19 +44,19 @@ class Stores:
     def write(self, writes: Sequence[Writes]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
         for table, rows in _together(writes):
-            self.insist(partial(self._series.insert, table, rows))
+            self.retry_until_available(partial(self._series.insert, table, rows))
             self.rows += len(rows)
         last = [value for write in writes for value in write.last]
         if last:
-            self.insist(lambda: self._catalog.upsert_last(last))
+            self.retry_until_available(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
 
     def claim(self, partition: int) -> int:
         """Become the partition's worker; returns the term to save under."""
-        return self.insist(lambda: self._catalog.claim(CONSUMER, partition))
+        return self.retry_until_available(lambda: self._catalog.claim(CONSUMER, partition))
 
     def term(self, partition: int) -> int:
-        return self.insist(lambda: self._catalog.term(CONSUMER, partition))
+        return self.retry_until_available(lambda: self._catalog.term(CONSUMER, partition))
 
     def save(
         self,
@@ -74,23 +74,23 @@ class Stores:
                 if examples:
                     self._catalog.save_checkpoints(EXAMPLES, partition, examples)
 
-        self.insist(save)
+        self.retry_until_available(save)
 
     def examples(self, partition: int) -> list[Checkpoint]:
-        return self.insist(
+        return self.retry_until_available(
             lambda: self._catalog.checkpoints(EXAMPLES, partition).get(partition, [])
         )
 
     def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLetters) -> None:
-        self.insist(lambda: self._catalog.add_dead_letters(letters))
-        self.insist(lambda: expire_letters(self._catalog, keep))
+        self.retry_until_available(lambda: self._catalog.add_dead_letters(letters))
+        self.retry_until_available(lambda: expire_letters(self._catalog, keep))
 
     def checkpoints(self, partition: int) -> list[Checkpoint]:
-        return self.insist(
+        return self.retry_until_available(
             lambda: self._catalog.checkpoints(CONSUMER, partition).get(partition, [])
         )
 
-    def insist(self, call: Callable[[], T]) -> T:
+    def retry_until_available(self, call: Callable[[], T]) -> T:
         """Call until the store answers."""
         pause = _FIRST_PAUSE
         while True:

@@ -1,6 +1,6 @@
 """Lets the keeper of a home that no server runs on finish: nothing unread, nothing unwritten.
 
-What is left then is the state of its lanes at one place. It can be divided and carried elsewhere;
+What is left then is the state of its tasks at one place. It can be divided and carried elsewhere;
 messages on their way could not.
 """
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from lakebed.errors import StoreUnavailable
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
 from lakebed.keeper.shard import policy_of, stored_policy
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
 from lakebed.settings import Settings
+from lakebed.vocabulary.errors import StoreUnavailable
 
 _LOOK = 0.2  # seconds between two looks at how far it is
 _PATIENCE = 60.0  # seconds that a store may refuse, and that writing may take at the end
@@ -73,7 +73,7 @@ def _wait(
 
 
 def saved(catalog: Catalog, settings: Settings) -> list[Checkpoint]:
-    """What the keeper has saved, but for policies that cannot be read and so have no lane."""
+    """What the keeper has saved, but for policies that cannot be read and so have no task."""
     found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
     return [
         part
@@ -83,7 +83,7 @@ def saved(catalog: Catalog, settings: Settings) -> list[Checkpoint]:
 
 
 def is_drained(journal: Journal, parts: list[Checkpoint]) -> bool:
-    """Whether nothing is behind the ledger and every lane stands where it does."""
+    """Whether nothing is behind the ledger and every task stands where it does."""
     counted = _counted(parts)
     return not journal.entries(0, counted, 1) and all(part.offset == counted for part in parts)
 

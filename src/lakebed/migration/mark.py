@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lakebed.errors import Fatal
-from lakebed.files import write_file
 from lakebed.ports import Checkpoint, CheckpointStore
 from lakebed.settings import Settings
+from lakebed.system.files import write_file
+from lakebed.vocabulary.errors import Fatal
 
 CONSUMER = "migration"
 """The name under which it stands among the checkpoints of the target."""

@@ -15,12 +15,12 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
-from lakebed.errors import Fatal
-from lakebed.messages import Channel
 from lakebed.ports import Part, Series
-from lakebed.series.reading.conditions import source
-from lakebed.series.schema import TABLES
-from lakebed.times import SECOND, Micros
+from lakebed.stores.series.reading.conditions import source
+from lakebed.stores.series.schema import TABLES
+from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import SECOND, Micros
 
 _PIECE = 32 * 2**20  # bytes in memory, about
 _LEAST, _MOST = 1_000, 500_000  # rows of a piece, whatever their size

@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 from lakebed.policies.pointers import parse_pointer
-from lakebed.policies.topics import check_filter
 from lakebed.settings import parse_size
-from lakebed.times import (
+from lakebed.vocabulary.times import (
     DAY,
     HOUR,
     MINUTE,
@@ -24,6 +23,7 @@ from lakebed.times import (
     parse_duration,
     parse_time,
 )
+from lakebed.vocabulary.topics import check_filter
 
 LONGEST: Micros = 3653 * DAY
 """Ten years with their leap days: the longest retention that can be asked for."""

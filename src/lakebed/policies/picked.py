@@ -18,7 +18,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from lakebed.messages import Ints
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.policies.policy import Policy, Type
@@ -33,7 +32,8 @@ from lakebed.policies.values import (
     read_numbers,
     read_texts,
 )
-from lakebed.times import SECOND, Micros, parse_time
+from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.times import SECOND, Micros, parse_time
 
 Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode

@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.messages import Codes, Ints
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import reader
 from lakebed.policies.policy import Filter, Policy, Transform
 from lakebed.policies.values import Column, Outcomes
-from lakebed.times import Micros
+from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.times import Micros
 
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -120,9 +120,9 @@ class Pipeline:
         """Go on where `snapshot` was taken, with the same channel numbers."""
         self._memory.restore(state)
 
-    def forget(self, channels: Collection[int], start: Micros, end: Micros) -> None:
+    def erase(self, channels: Collection[int], start: Micros, end: Micros) -> None:
         """Let the filters forget what they remember of these channels and times."""
-        self._memory.forget(channels, start, end)
+        self._memory.erase(channels, start, end)
 
     def renumber(self, codes: Codes) -> None:
         """Channels have other numbers from here on; of those with -1 nothing is remembered."""
@@ -213,7 +213,7 @@ class _Memory:
             return found
         return [text if len(text) <= _LONG else _digest(text) for text in texts or ()]
 
-    def forget(self, channels: Collection[int], start: Micros, end: Micros) -> None:
+    def erase(self, channels: Collection[int], start: Micros, end: Micros) -> None:
         for key in self._last.keys() & set(channels):
             if start <= self._last[key][0] < end:
                 del self._last[key]

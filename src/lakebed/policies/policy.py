@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lakebed.times import Micros
+from lakebed.vocabulary.times import Micros
 
 Type = Literal["number", "text", "json"]
 Keep = Literal["last_value", "last_n", "window", "archive", "aggregate"]

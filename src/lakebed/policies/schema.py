@@ -20,7 +20,7 @@ from pydantic import (
 
 from lakebed.policies import fields
 from lakebed.policies.fields import finite, is_text, listed, one_of, show
-from lakebed.times import DAY, SECOND, Micros, to_rfc3339
+from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
 
 TYPES = ("number", "text", "json")
 KINDS = ("last_value", "last_n", "window", "archive", "aggregate")

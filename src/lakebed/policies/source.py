@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lakebed.errors import Invalid, Problem
+from lakebed.vocabulary.errors import Invalid, Problem
 
 Path = tuple[str | int, ...]
 

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.messages import Ints
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pointers import MISSING
+from lakebed.vocabulary.messages import Ints
 
 Outcomes = NDArray[np.uint8]
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors are ValueErrors

@@ -19,8 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from lakebed.messages import Ints
-from lakebed.times import DAY, HOUR, LATEST, SECOND, Micros, to_datetime
+from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.times import DAY, HOUR, LATEST, SECOND, Micros, to_datetime
 
 # the zone database holds no two changes that undo each other within less than a week
 _STEP = 3 * DAY

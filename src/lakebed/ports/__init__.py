@@ -1,4 +1,4 @@
-"""Every contract between the parts. `wiring/` decides by URL who fulfils each of them.
+"""Every contract between the parts. `runtime/` decides by URL who fulfils each of them.
 
     gateway side (asyncio)                  consumer side (plain threads)
 
@@ -6,8 +6,8 @@
                                                       │             └─────> Catalog
                                                       └──> taps, previews, relays
 
-Two rules hold for all adapters. Foreign exceptions become those of `errors.py` at the adapter and
-nowhere else. And nothing on this side of a port may ask which adapter it got.
+Two rules hold for all adapters. Foreign exceptions become those of `vocabulary/errors.py` at the
+adapter and nowhere else. And nothing on this side of a port may ask which adapter it got.
 """
 
 from lakebed.ports.catalog import (
@@ -24,49 +24,49 @@ from lakebed.ports.catalog import (
     StoredPolicy,
     TokenStore,
 )
-from lakebed.ports.forgetting import ForgetStore, Forgetting, LetGo, Order
+from lakebed.ports.erasing import Erasure, ErasureOrder, ErasureResult, ErasureStore
 from lakebed.ports.health import Health
 from lakebed.ports.journal import (
-    Assignment,
     Consumer,
+    ConsumerPosition,
     Damage,
     DamagedBlock,
     Journal,
     JournalSnapshot,
-    Place,
     Predecessor,
+    RebalanceListener,
     Successor,
 )
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Missing, Part, Series, SeriesSnapshot
 
 __all__ = [
-    "Assignment",
     "Catalog",
     "Checkpoint",
     "CheckpointStore",
     "Consumer",
+    "ConsumerPosition",
     "Damage",
     "DamagedBlock",
     "DeadLetter",
     "DeadLetterStore",
+    "Erasure",
+    "ErasureOrder",
+    "ErasureResult",
+    "ErasureStore",
     "Fate",
-    "ForgetStore",
-    "Forgetting",
     "Health",
     "Identity",
     "Journal",
     "JournalSnapshot",
     "LastValue",
     "LastValueStore",
-    "LetGo",
     "Missing",
     "Objects",
-    "Order",
     "Part",
-    "Place",
     "PolicyStore",
     "Predecessor",
+    "RebalanceListener",
     "Series",
     "SeriesSnapshot",
     "StoredPolicy",

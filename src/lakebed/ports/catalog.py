@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from lakebed.ports.forgetting import ForgetStore
+from lakebed.ports.erasing import ErasureStore
 from lakebed.ports.health import Health
-from lakebed.times import UNSET, Micros
+from lakebed.vocabulary.times import UNSET, Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class Catalog(
     LastValueStore,
     TokenStore,
     DeadLetterStore,
-    ForgetStore,
+    ErasureStore,
     ContentStore,
     Protocol,
 ):

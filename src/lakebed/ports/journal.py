@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from lakebed.messages import Batch, Channel, Entry, Ints
 from lakebed.ports.health import Health
-from lakebed.times import Micros
+from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
+from lakebed.vocabulary.times import Micros
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConsumerPosition:
     """Where a consumer stands in a partition.
 
     Attributes:
@@ -67,14 +67,15 @@ class Damage:
 class Journal(Protocol):
     """The one ordered, durable log. Partitions are numbered from 0; a channel stays in one."""
 
-    async def append(self, batch: Batch, forget: Sequence[bytes] = ()) -> int:
+    async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
         """Make a batch durable; return how many of its messages were new, as far as is known.
 
         A message whose key (`Batch.keys`) was appended within the horizon, or stands earlier in
         the same batch, counts once: its sender may be told yes, it is there. A journal with one
         writer leaves it out. One with many cannot know what the others append: it keeps the keys
-        beside the messages, and each reader leaves out what it has seen (`keeper/once.py`).
-        `forget` are keys that stop counting once this call has returned. A batch may be empty.
+        beside the messages, and each reader leaves out what it has seen
+        (`consuming/deduplication.py`). `release` are keys that stop counting once this call has
+        returned. A batch may be empty.
 
         Concurrency: one call at a time. Order: the messages of a channel stand in the log in the
         order of the calls.
@@ -126,7 +127,7 @@ class Journal(Protocol):
         """
         ...
 
-    def places(self) -> list[Place]:
+    def positions(self) -> list[ConsumerPosition]:
         """Where each consumer stands that was ever made and not dropped. Any thread."""
         ...
 
@@ -145,7 +146,7 @@ class Journal(Protocol):
         """An operator has seen the damage: be healthy again."""
         ...
 
-    def hold(self, offset: int) -> Callable[[], None]:
+    def pin(self, offset: int) -> Callable[[], None]:
         """Keep `trim` from what stands at or behind `offset`, until the returned call."""
         ...
 
@@ -188,7 +189,7 @@ class Successor(Protocol):
 
         Args:
             held: keys of messages stored in the other one that wait to be forgotten. Each reader
-                was told of them; to forget one is told to all of them.
+                was told of them; to release one is told to all of them.
 
         Raises:
             StoreUnavailable: nobody knows how far it came: call again.
@@ -212,7 +213,7 @@ class JournalSnapshot(Protocol):
     def close(self) -> None: ...
 
 
-class Assignment(Protocol):
+class RebalanceListener(Protocol):
     """What a consumer asks its owner when partitions come and go (Kafka's rebalance listener)."""
 
     def assigned(self, partition: int, end: int) -> int | None:
@@ -221,21 +222,21 @@ class Assignment(Protocol):
         ...
 
     def revoked(self, partition: int) -> None:
-        """Last call before another worker may own it: flush, checkpoint, forget.
+        """Last call before another worker may own it: flush, checkpoint, release.
 
         One who was away for too long may hear it too late; the checkpoint is refused then.
         """
         ...
 
     def lost(self, partition: int) -> None:
-        """Another worker may own it already (we were away too long): forget, write nothing."""
+        """Another worker may own it already (we were away too long): release, write nothing."""
         ...
 
 
 class Consumer(Protocol):
     """Reads the journal in order, partition by partition. Used from one thread."""
 
-    def subscribe(self, owner: Assignment) -> None:
+    def subscribe(self, owner: RebalanceListener) -> None:
         """Ask for partitions; the owner hears of them during `poll`.
 
         Called again, those that there are are given up first, and all is asked anew.

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.ports.health import Health
-from lakebed.times import Micros
+from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a gateway starts without it
 
 
 class Series(Protocol):
-    """The ClickHouse-shaped store of records and aggregates; tables are in `series/schema.py`.
+    """The ClickHouse-shaped store of records and aggregates, with the tables of `schema.py`.
 
     Both calls block (the engine releases the GIL) and may be made from any thread.
     """

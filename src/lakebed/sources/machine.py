@@ -16,9 +16,9 @@ from typing import Protocol
 
 import psutil
 
-from lakebed.errors import Unavailable
-from lakebed.messages import Channel
-from lakebed.times import Micros, now
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import Micros, now
 
 _MANY = 16
 """Disks, interfaces and sensors shown of each sort: a container host has hundreds."""

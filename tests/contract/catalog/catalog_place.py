@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lakebed.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 
 @dataclass

@@ -11,7 +11,7 @@ from catalog_place import Place
 from tests.servers import postgres as postgres_server
 from tests.servers.postgres import PostgresServer
 
-from lakebed.catalog.sql import SqlCatalog
+from lakebed.stores.catalog.sql import SqlCatalog
 
 
 def _missing(what: str) -> None:

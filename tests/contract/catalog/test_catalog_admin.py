@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from catalog_place import Place
 
-from lakebed.catalog.sql import SqlCatalog
-from lakebed.wiring.home import ensure_admin
+from lakebed.runtime.home import ensure_admin
+from lakebed.stores.catalog.sql import SqlCatalog
 
 GIVEN = "g" * 32
 OTHER = "o" * 32

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lakebed.catalog.sql import SqlCatalog
-from lakebed.errors import Superseded
 from lakebed.ports import Checkpoint
+from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.vocabulary.errors import Superseded
 
 
 def test_parts_are_written_replaced_and_removed_together(catalog: SqlCatalog) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lakebed.catalog.sql import SqlCatalog, open_catalog
 from lakebed.ports import Checkpoint, DeadLetter, Identity, LastValue
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 
 def filled(catalog: SqlCatalog) -> str:

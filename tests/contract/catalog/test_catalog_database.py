@@ -16,12 +16,12 @@ from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
-from lakebed.catalog import migrate
-from lakebed.catalog.engine import engine_for
-from lakebed.catalog.sql import SqlCatalog
-from lakebed.catalog.tables import metadata
-from lakebed.errors import Conflict, NotFound, SettingsError, StoreUnavailable
 from lakebed.ports import Catalog, Checkpoint, DeadLetter, Identity, LastValue
+from lakebed.stores.catalog import migrate
+from lakebed.stores.catalog.engine import engine_for
+from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.stores.catalog.tables import metadata
+from lakebed.vocabulary.errors import Conflict, NotFound, SettingsError, StoreUnavailable
 
 VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7)
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"payload", "reason")
@@ -151,7 +151,7 @@ def test_threads_may_call_at_once(catalog: SqlCatalog) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from lakebed.catalog.sql import open_catalog
+from lakebed.stores.catalog.sql import open_catalog
 from lakebed.ports import Checkpoint, LastValue
 
 catalog = open_catalog(sys.argv[1], Path(sys.argv[2]))

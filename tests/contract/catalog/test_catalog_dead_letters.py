@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from lakebed.catalog.sql import SqlCatalog
 from lakebed.ports import Checkpoint, DeadLetter
+from lakebed.stores.catalog.sql import SqlCatalog
 
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"\0\xff", "division by \0 zero")
 

@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lakebed.catalog.sql import SqlCatalog
-from lakebed.errors import Conflict, NotFound
+from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.vocabulary.errors import Conflict, NotFound
 
 Reopen = Callable[[SqlCatalog], SqlCatalog]
 

@@ -7,8 +7,8 @@ import pytest
 from catalog_place import Place
 from tests.servers.postgres import PostgresServer
 
-from lakebed.errors import SettingsError, StoreUnavailable
 from lakebed.ports import LastValue
+from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 pytestmark = pytest.mark.server("postgres")
 VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7)

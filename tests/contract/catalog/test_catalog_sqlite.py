@@ -6,14 +6,14 @@ import pytest
 from catalog_place import Place
 from sqlalchemy import text
 
-from lakebed.errors import Fatal, StoreUnavailable
 from lakebed.ports import Checkpoint
+from lakebed.vocabulary.errors import Fatal, StoreUnavailable
 
 
 def test_the_file_is_for_its_user_and_one_process_alone(
     sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakebed.catalog.engine._BUSY", 50)
+    monkeypatch.setattr("lakebed.stores.catalog.engine._BUSY", 50)
     catalog = sqlite_place.open()
     file = sqlite_place.home / "catalog.db"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -1,8 +1,8 @@
 import pytest
 
-from lakebed.catalog.sql import SqlCatalog
-from lakebed.errors import Conflict, Invalid, NotFound
 from lakebed.ports import Identity
+from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.vocabulary.errors import Conflict, Invalid, NotFound
 
 ANN = Identity("ann", "phone", publish=("plant/#", 'a,b/"c"'), read=(), admin=False)
 

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 from tests.servers import clickhouse
 
-from lakebed.errors import SettingsError, Unsupported
-from lakebed.keeper.kinds.columns import FOREVER
+from lakebed.kinds.columns import FOREVER
 from lakebed.ports import Series
-from lakebed.series.clickhouse import ClickHouseSeries
-from lakebed.series.forgetting import Forgetting, forget
-from lakebed.series.layout import SHARDING, Cluster
-from lakebed.series.opening import open_series
-from lakebed.series.schema import LAST_N, TABLES, Table
 from lakebed.settings import Series as SeriesSettings
+from lakebed.stores.series.clickhouse import ClickHouseSeries
+from lakebed.stores.series.erasing import Erasure, erase
+from lakebed.stores.series.layout import SHARDING, Cluster
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.schema import LAST_N, TABLES, Table
+from lakebed.vocabulary.errors import SettingsError, Unsupported
 
 NAME = "telemetry"
 STATEMENTS = Cluster(NAME, timeout=60).statements("lakebed", list(TABLES.values()))
@@ -120,7 +120,7 @@ def test_rows_of_a_topic_have_one_shard_whatever_else_they_hold(series: Series) 
 def test_forgetting_reaches_the_local_tables(series: Series) -> None:
     for i in range(7):  # N is 3: slot 0 holds 0, 3 and 6, of which 6 is shown
         series.insert("last_n", rows(range(i, i + 1), owner="f"))
-    assert forget(series, Forgetting("f", "a"), {0: 6}) == 2
+    assert erase(series, Erasure("f", "a"), {0: 6}) == 2
     left = "SELECT offset FROM lakebed.last_n FINAL WHERE owner = 'f'"
     assert column(series, left) == [6]
 

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pytest
 from tests.servers import clickhouse
 
-from lakebed.errors import SettingsError, StoreUnavailable
-from lakebed.keeper.kinds.columns import FOREVER, constant
+from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Part, Series
-from lakebed.series import embedded
-from lakebed.series.clickhouse import ClickHouseSeries
-from lakebed.series.opening import open_series
-from lakebed.series.schema import TABLES
 from lakebed.settings import Series as SeriesSettings
+from lakebed.stores.series import embedded
+from lakebed.stores.series.clickhouse import ClickHouseSeries
+from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.schema import TABLES
+from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import pytest
 from tests.servers import clickhouse
 from tests.servers.clickhouse import ClickHouseServer
 
-from lakebed.errors import StoreUnavailable
-from lakebed.keeper.kinds.columns import FOREVER, constant
+from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Series
-from lakebed.series.clickhouse import ClickHouseSeries, connect_server
-from lakebed.series.opening import open_series
+from lakebed.stores.series.clickhouse import ClickHouseSeries, connect_server
+from lakebed.stores.series.opening import open_series
+from lakebed.vocabulary.errors import StoreUnavailable
 
 ROWS = 200  # of a batch
 WRITERS = 3

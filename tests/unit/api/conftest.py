@@ -9,17 +9,17 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
+from lakebed.access.identification import Access
 from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import LakebedError
-from lakebed.journal.memory import MemoryJournal
-from lakebed.messages import Entry
+from lakebed.consuming.feed import LiveFeed
+from lakebed.ingest.intake import Intake
 from lakebed.ports import Health, Identity, Series
 from lakebed.settings import Http, Limits, Settings
-from lakebed.sources.access import Access
-from lakebed.sources.feed import LiveFeed
-from lakebed.sources.intake import Intake
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.messages import Entry
 
 SETTINGS = Settings(http=Http(max_body=100_000), limits=Limits(payload=1_000))
 ANN, EVE, ADMIN, ROOMS = "ann-token", "eve-token", "admin-token", "rooms-token"
@@ -58,7 +58,7 @@ class Api:
             access=Access(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,
-            forget=lambda wanted: 0,
+            erase=lambda wanted: 0,
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
             intake=self.intake,
             resending=self.intake,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lakebed.errors import StoreUnavailable
 from lakebed.ports import Health
+from lakebed.vocabulary.errors import StoreUnavailable
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
 
@@ -266,7 +266,7 @@ def test_the_page_of_routes_needs_no_other_host(api: Api) -> None:
 
 
 def test_a_tap_shows_messages_as_they_become_durable(api: Api) -> None:
-    from lakebed.api import tap
+    from lakebed.api.routes import tap
 
     async def look() -> list[dict[str, Any]]:
         stream = tap.lines(api.feed, "ann", ["live/#"])
@@ -298,7 +298,7 @@ def test_a_tap_shows_messages_as_they_become_durable(api: Api) -> None:
 def test_a_tap_that_is_not_read_counts_what_it_dropped(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lakebed.api import tap
+    from lakebed.api.routes import tap
 
     monkeypatch.setattr(tap, "MOST_WAITING", 2)
 
@@ -329,7 +329,7 @@ def test_a_tap_that_is_not_read_counts_what_it_dropped(
 
 
 def test_a_silent_tap_sends_blank_lines(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lakebed.api import tap
+    from lakebed.api.routes import tap
 
     monkeypatch.setattr(tap, "HEARTBEAT", 0.01)
 

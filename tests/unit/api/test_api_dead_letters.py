@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from lakebed.ports import DeadLetter
-from lakebed.times import UNSET
+from lakebed.vocabulary.times import UNSET
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import CONSUMER, Ledger, to_checkpoint
-from lakebed.keeper.stretch import Stretch
-from lakebed.messages import Channel
 from lakebed.policies.outcomes import Outcome
+from lakebed.vocabulary.messages import Channel
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
 
@@ -124,7 +124,7 @@ def test_examples_tell_why_messages_were_not_kept(counted: Api) -> None:
     sizes = np.array([len(payload) for payload in payloads])
     n, channel = len(payloads), np.zeros(len(payloads), np.int32)
     at = np.arange(n)
-    stretch = Stretch(at, channel, payloads, at, at, sizes, None, None, n)
+    stretch = Chunk(at, channel, payloads, at, at, sizes, None, None, n)
     examples = Examples(0)
     codes = np.full(n, Outcome.NOT_A_NUMBER, np.uint8)
     examples.note(("ann", "raw"), codes, stretch, np.arange(n), [Channel("ann", "room/1")])

@@ -9,9 +9,9 @@ import pytest
 import zstandard
 
 from lakebed.api import ingest
-from lakebed.journal.memory import MemoryJournal
 from lakebed.settings import Journal
-from lakebed.times import UNSET
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.times import UNSET
 
 from .conftest import EVE, ROOMS, Api, problem
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lakebed.journal.memory import MemoryJournal
 from lakebed.ports import Checkpoint, Damage, DamagedBlock
+from lakebed.stores.journal.memory import MemoryJournal
 
 from .conftest import ADMIN, ANN, Api, problem
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakebed.api.requests import services
-from lakebed.ports import Forgetting, LastValue, Series
+from lakebed.ports import Erasure, LastValue, Series
 
 from .conftest import ADMIN, EVE, ROOMS, Api, Open, problem
 
@@ -306,20 +306,20 @@ def test_usage_weighs_what_each_policy_keeps(api: Api) -> None:
 
 
 def test_records_are_deleted_by_admins_as_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Forgetting] = []
+    asked: list[Erasure] = []
 
-    def forget(wanted: Forgetting) -> int:
+    def forget(wanted: Erasure) -> int:
         asked.append(wanted)
         return 7
 
-    kept = replace(api.services, forget=forget)
+    kept = replace(api.services, erase=forget)
     monkeypatch.setitem(api.app.control.dependency_overrides, services, lambda: kept)
     given = {"topic": "room/+", "policy": "raw", "from": "1", "to": "2", "owner": "ann"}
     answer = api.ask("DELETE", RECORDS, token=ADMIN, params=given)
     assert answer.json() == {"deleted": 7}
-    assert asked == [Forgetting("ann", "room/+", "raw", 1_000_000, 2_000_000)]
+    assert asked == [Erasure("ann", "room/+", "raw", 1_000_000, 2_000_000)]
     api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "x"})
-    assert asked[1:] == [Forgetting("admin", "x")]
+    assert asked[1:] == [Erasure("admin", "x")]
 
 
 @pytest.mark.parametrize(

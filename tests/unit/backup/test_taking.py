@@ -16,13 +16,13 @@ from lakebed.backup.lineage import Lineage
 from lakebed.backup.restoring import check, load_series
 from lakebed.backup.service import Backups
 from lakebed.backup.taking import Cancelled, Progress, Stores, sweep, take
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import open_catalog
-from lakebed.errors import Conflict, Invalid, NotFound, StoreUnavailable
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.messages import Channel
-from lakebed.objects.store import open_objects
+from lakebed.ingest.building import BatchBuilder
 from lakebed.ports import Objects, Part
+from lakebed.stores.catalog.sql import open_catalog
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.stores.objects.store import open_objects
+from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, StoreUnavailable
+from lakebed.vocabulary.messages import Channel
 
 
 class Tables:
@@ -58,11 +58,11 @@ class World:
         self.series: Any = Tables({"p": [1, 2], "q": [3]})
         self.objects: Objects = open_objects(str(folder / "place"), make=True)
         self.stores = Stores(
-            self.catalog, self.journal, self.series, Lineage("me"), folder, lambda: self.still()
+            self.catalog, self.journal, self.series, Lineage("me"), folder, lambda: self.quiesce()
         )
 
     @contextmanager
-    def still(self) -> Iterator[None]:
+    def quiesce(self) -> Iterator[None]:
         yield
 
     def send(self, count: int) -> None:

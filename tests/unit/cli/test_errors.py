@@ -2,8 +2,8 @@
 
 import pytest
 
-from lakebed import errors
 from lakebed.cli.exits import Exit, exit_code
+from lakebed.vocabulary import errors
 
 from .conftest import FakeServer, Reply, Run
 

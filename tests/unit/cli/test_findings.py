@@ -12,7 +12,7 @@ from lakebed.cli import findings, findings_clock, findings_disk, findings_journa
 from lakebed.cli.finding import Finding
 from lakebed.cli.findings_settings import contradictions
 from lakebed.settings import Settings
-from lakebed.times import DAY
+from lakebed.vocabulary.times import DAY
 
 Mount = namedtuple("Mount", "mountpoint fstype opts")
 SOURCE = {"name": "s", "url": "mqtt://broker", "topics": ["#"]}

@@ -12,8 +12,8 @@ import pytest
 
 from lakebed.cli.moments import moment
 from lakebed.cli.plot import curves, plot, ticks
-from lakebed.errors import BadRequest, LakebedError
-from lakebed.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
+from lakebed.vocabulary.errors import BadRequest, LakebedError
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
 
 from .conftest import FakeServer, Reply, Request, Run
 

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.journal.memory import MemoryJournal
+from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import Channel
 from lakebed.ports import Health
 from lakebed.settings import Settings
-from lakebed.times import HOUR, SECOND, Micros
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import HOUR, SECOND, Micros
 
 NOON: Micros = 1_790_000_000 * SECOND
 SOME = {"topics": ["t"], "type": "number"}

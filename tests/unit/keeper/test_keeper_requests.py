@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import Unavailable
-from lakebed.journal.sqlite import SqliteJournal
-from lakebed.keeper.forgetting import ask
+from lakebed.ingest.building import BatchBuilder
+from lakebed.keeper.erasing import ask
 from lakebed.keeper.keeper import Keeper
-from lakebed.messages import Channel
-from lakebed.ports import Forgetting
+from lakebed.ports import Erasure
 from lakebed.settings import Settings
-from lakebed.times import now
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import now
 
 from .test_shard import ARCHIVE, LAST, Rows
 
-ALL = Forgetting("anna", "#")
+ALL = Erasure("anna", "#")
 
 
 class Running:
@@ -34,7 +34,7 @@ class Running:
         )
 
     def forget(self, patience: float = 30.0) -> tuple[dict[int, int], int]:
-        wake = self.keeper.forgets_asked
+        wake = self.keeper.erasure_asked
         return ask(self.catalog, self.journal, ALL, wake=wake, patience=patience)
 
     def send(self, *payloads: bytes) -> None:
@@ -118,7 +118,7 @@ def test_who_waits_for_a_keeper_gives_up_when_the_process_stops(tmp_path: Path) 
     made = Running(tmp_path)
     with pytest.raises(Unavailable, match="stopping"):
         ask(made.catalog, made.journal, ALL, stopping=lambda: True)
-    assert made.catalog.forget_orders() == []
+    assert made.catalog.erasure_orders() == []
     made.journal.close()
     made.catalog.close()
 

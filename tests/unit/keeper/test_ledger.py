@@ -3,8 +3,8 @@
 import numpy as np
 
 from lakebed.keeper.ledger import Ledger
-from lakebed.messages import Channel
 from lakebed.policies.outcomes import CODES, Outcome
+from lakebed.vocabulary.messages import Channel
 
 A, B = Channel("anna", "a"), Channel("anna", "b")
 

@@ -11,21 +11,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.errors import StoreUnavailable, Superseded
-from lakebed.journal.memory import MemoryJournal
+from lakebed.ingest.building import BatchBuilder
+from lakebed.keeper.erasing import delete_last
 from lakebed.keeper.examples import load as load_examples
-from lakebed.keeper.forgetting import delete_last
-from lakebed.keeper.kinds.records import Records
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
-from lakebed.messages import Channel
+from lakebed.kinds.records import Records
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Checkpoint, Forgetting, Health
+from lakebed.ports import Checkpoint, Erasure, Health
 from lakebed.settings import DeadLetters, Settings
-from lakebed.times import DAY, HOUR, MINUTE, SECOND, Micros
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.errors import StoreUnavailable, Superseded
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
 ARCHIVE = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
@@ -313,7 +313,7 @@ HOURS = {
     "functions": ["sum", "p50"],
 }  # fmt: skip
 WORDS = {**HOURS, "name": "words", "type": "text", "functions": ["top"]}
-ALL = Forgetting("anna", "t")
+ALL = Erasure("anna", "t")
 
 
 def windows(world: World, table: str = "aggregate") -> dict[int, int]:
@@ -333,7 +333,7 @@ def test_what_is_to_be_deleted_is_written_first_and_never_again(world: World) ->
     shard = started(world, ARCHIVE)
     world.send(b"1", b"2")
     world.read(shard)
-    assert shard.forget(ALL, NOW) == 2
+    assert shard.erase(ALL, NOW) == 2
     assert world.series.kept() == {0: 1.0, 1: 2.0}
     world.series.rows.clear()  # as the request does next
     world.send(b"3")
@@ -351,7 +351,7 @@ def test_a_deleted_window_does_not_come_back_with_the_next_message(
     world.send(b"1", b"2")
     world.send(b"5", topic="other")
     world.read(shard)
-    shard.forget(ALL, NOW)
+    shard.erase(ALL, NOW)
     world.series.rows.clear()
     world.send(b"7")
     world.send(b"8", topic="other")
@@ -366,7 +366,7 @@ def test_windows_that_began_outside_of_the_range_stay_open(world: World) -> None
     shard = started(world, HOURS)
     world.send(b"1")
     world.read(shard)
-    shard.forget(replace(ALL, end=NOW - 2 * HOUR), NOW)
+    shard.erase(replace(ALL, end=NOW - 2 * HOUR), NOW)
     world.send(b"2")
     world.read(shard)
     shard.flush(NOW, final=True)
@@ -377,7 +377,7 @@ def test_after_a_deletion_an_earlier_value_may_be_the_last(world: World) -> None
     shard = started(world, LAST)
     world.send(b"1")
     world.read(shard)
-    place = shard.forget(ALL, NOW)
+    place = shard.erase(ALL, NOW)
     assert delete_last(world.catalog, ALL, {0: place}) == 1
     assert world.catalog.last_values("anna") == []
     builder = BatchBuilder()
@@ -396,7 +396,7 @@ def test_last_values_out_of_range_or_of_other_policies_stay(world: World) -> Non
         replace(ALL, start=NOW + 1), replace(ALL, policy="hours"), replace(ALL, owner="eve"),
         replace(ALL, topic="other"),
     ):  # fmt: skip
-        place = shard.forget(wanted, NOW)
+        place = shard.erase(wanted, NOW)
         assert delete_last(world.catalog, wanted, {0: place}) == 0
     assert delete_last(world.catalog, replace(ALL, policy="also"), {0: place}) == 1
     assert [value.policy for value in world.catalog.last_values("anna")] == ["now"]
@@ -406,7 +406,7 @@ def test_filters_forget_what_was_deleted(world: World) -> None:
     shard = started(world, {**ARCHIVE, "filter": {"unique": True}})
     world.send(b"1")
     world.read(shard)
-    shard.forget(ALL, NOW)
+    shard.erase(ALL, NOW)
     world.series.rows.clear()
     world.send(b"1")
     world.read(world.shard())

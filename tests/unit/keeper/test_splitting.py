@@ -11,23 +11,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakebed.building import BatchBuilder
-from lakebed.catalog.sql import SqlCatalog, open_catalog
-from lakebed.journal.memory import MemoryJournal
+from lakebed.consuming.deduplication import PART, Deduplicator
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.keys import id_key, packet_key
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
-from lakebed.keeper.kinds.kind import Site, Values
-from lakebed.keeper.kinds.last_value import LastValues
-from lakebed.keeper.once import PART, Once
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.messages import Batch, Channel, Entry
+from lakebed.kinds.kind import Site, Values
+from lakebed.kinds.last_value import LastValues
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports import Checkpoint, Health
 from lakebed.settings import Settings
-from lakebed.sources.keys import id_key, packet_key
-from lakebed.times import DAY, MINUTE, SECOND
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import DAY, MINUTE, SECOND
 
 NOW = 1_790_000_000 * SECOND
 END = NOW + 30 * DAY
@@ -223,12 +223,12 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
     for partition in PARTITIONS:
         parts: dict[str, Checkpoint] = {part.part: part for part in made[partition]}
         assert parts[PART].offset == START
-        once = Once(Settings().journal.id_horizon)
-        once.restore(parts, START)
+        deduplicator = Deduplicator(Settings().journal.id_horizon)
+        deduplicator.restore(parts, START)
         builder = BatchBuilder()
         fresh = id_key("anna", "second")
         builder.extend([Channel("anna", "t")] * 3, [b"1"] * 3, NOW + SECOND, keys=[*keys, fresh])
-        verdict = once.judge([Entry(partition, START, builder.build())])
+        verdict = deduplicator.judge([Entry(partition, START, builder.build())])
         assert verdict is not None
         assert verdict.tolist() == [False, False, True]
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakebed.errors import Invalid
 from lakebed.policies.document import parse, to_document
 from lakebed.policies.policy import Filter, Policy, Transform
 from lakebed.policies.schema import FUNCTIONS
-from lakebed.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
+from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
 
 LAST: dict[str, Any] = {"name": "it", "topics": ["a/+"], "type": "number", "keep": "last_value"}
 RING = LAST | {"keep": "last_n", "count": 5}

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lakebed.errors import Invalid
 from lakebed.policies.document import read_file
-from lakebed.times import DAY, HOUR, from_rfc3339
+from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.times import DAY, HOUR, from_rfc3339
 
 GOOD = """\
 policies:

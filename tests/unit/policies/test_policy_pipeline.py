@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome as O  # noqa: N817  # the tables stay narrow
 from lakebed.policies.pipeline import Pipeline, Result
-from lakebed.times import DAY, SECOND, from_rfc3339
+from lakebed.vocabulary.times import DAY, SECOND, from_rfc3339
 
 NOW = from_rfc3339("2026-05-01T12:00:00Z")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.policies.topics import FilterTree, check_filter, check_topic, matches
+from lakebed.vocabulary.topics import FilterTree, check_filter, check_topic, matches
 
 CASES = [
     # (filter, topic, covered, the rule)

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakebed.policies.windows import Alignment
-from lakebed.times import DAY, HOUR, LATEST, MINUTE, SECOND, Micros, from_rfc3339, to_rfc3339
+from lakebed.vocabulary.times import (
+    DAY,
+    HOUR,
+    LATEST,
+    MINUTE,
+    SECOND,
+    Micros,
+    from_rfc3339,
+    to_rfc3339,
+)
 
 CASES = [
     # UTC: pure arithmetic

@@ -3,8 +3,8 @@
 import itertools
 import json
 
-from lakebed.sources.fleet import Device, fleet
-from lakebed.times import HOUR, SECOND, from_rfc3339
+from lakebed.simulation.fleet import Device, fleet
+from lakebed.vocabulary.times import HOUR, SECOND, from_rfc3339
 
 START = from_rfc3339("2026-03-01T00:00:00Z")
 

@@ -6,11 +6,11 @@ from typing import Any
 import psutil
 import pytest
 
-from lakebed.errors import Unavailable
-from lakebed.messages import Channel
 from lakebed.sources import machine
 from lakebed.sources.machine import Machine, topic_level
-from lakebed.times import Micros
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import Micros
 
 
 class Clock:

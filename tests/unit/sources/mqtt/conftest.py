@@ -13,18 +13,18 @@ import uvloop
 from tests.broker import Mosquitto, missing
 from tests.ports import free_port
 
-from lakebed.messages import Channel
-from lakebed.policies.topics import matches
+from lakebed.ingest.accumulator import Singles
 from lakebed.ports import Identity
 from lakebed.settings import MqttSource, Settings
-from lakebed.sources.gathering import Lone
-from lakebed.sources.mqtt.client import MqttClient
-from lakebed.sources.mqtt.decoder import AT_CLIENT, Decoder
-from lakebed.sources.mqtt.endpoint import MqttEndpoint
-from lakebed.sources.mqtt.handshake import ConnAck, Connect
-from lakebed.sources.mqtt.publish import Run, publish
-from lakebed.sources.mqtt.wire import V5
-from lakebed.times import UNSET
+from lakebed.sources.mqtt.client.client import MqttClient
+from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder
+from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect
+from lakebed.sources.mqtt.codec.publish import Run, publish
+from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import UNSET
+from lakebed.vocabulary.topics import matches
 
 
 class MemoryIntake:
@@ -39,7 +39,7 @@ class MemoryIntake:
         self.held = False
         self.gates = []
         self.is_open = True
-        self.lone = Lone()
+        self.singles = Singles()
 
     def offer(
         self,
@@ -51,26 +51,26 @@ class MemoryIntake:
         event=None,
         ids=None,
         keys=None,
-        forget=(),
+        release=(),
         patient=False,
     ):
         assert len(channels) == len(payloads)
         for column in (event, ids, keys):
             assert column is None or len(column) == len(payloads)
-        self.waiting.append((channels, payloads, event, ids, keys, forget, done))
+        self.waiting.append((channels, payloads, event, ids, keys, release, done))
         if not self.held:
             asyncio.get_running_loop().call_soon(self._commit)
 
     def came_alone(self, count):
-        lone = self.lone
-        assert count == len(lone.payloads) == len(lone.received) == len(lone.done) == 1
-        done = partial(lone.done[0], lone.marks[0])
-        self.offer(lone.channels[:], lone.payloads[:], lone.received[0], done)
-        lone.clear()
+        singles = self.singles
+        assert count == len(singles.payloads) == len(singles.received) == len(singles.done) == 1
+        done = partial(singles.done[0], singles.marks[0])
+        self.offer(singles.channels[:], singles.payloads[:], singles.received[0], done)
+        singles.clear()
 
     def _commit(self):
         waiting, self.waiting = self.waiting, []
-        for channels, payloads, event, ids, keys, forget, done in waiting:
+        for channels, payloads, event, ids, keys, release, done in waiting:
             for i, channel in enumerate(channels):
                 key = keys[i] if keys else b""
                 if key and key in self.keys:
@@ -86,7 +86,7 @@ class MemoryIntake:
                         ids[i] if ids else "",
                     )
                 )
-            for key in forget:
+            for key in release:
                 self.keys.pop(key, None)
             done()
 

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from lakebed.errors import SettingsError
 from lakebed.settings import MqttSource
-from lakebed.sources.mqtt.client import MqttClient
-from lakebed.sources.mqtt.handshake import ConnAck
-from lakebed.sources.mqtt.publish import publish
-from lakebed.sources.mqtt.subscriptions import SubAck
+from lakebed.sources.mqtt.client.client import MqttClient
+from lakebed.sources.mqtt.codec.handshake import ConnAck
+from lakebed.sources.mqtt.codec.publish import publish
+from lakebed.sources.mqtt.codec.subscriptions import SubAck
+from lakebed.vocabulary.errors import SettingsError
 
 EVERYWHERE = pytest.mark.parametrize(
     ("broker", "version"),
@@ -108,7 +108,7 @@ def test_acks_of_an_old_link_are_dropped_and_the_messages_come_again(run, joined
         source.intake.hold()
         await send(broker.port, numbered("a", 3))
         await wait_until(lambda: sum(source.client.stats.publishes) == 3)
-        source.client._link.abort()
+        source.client._connection.abort()
         await wait_until(lambda: source.client.stats.connections == 2)
         source.intake.release()
         await wait_until(lambda: sum(source.client.stats.publishes) >= 6)
@@ -126,7 +126,7 @@ def test_a_qos_2_message_that_comes_again_is_stored_once(run, joined, send, wait
         source.intake.hold()
         await send(mosquitto.port, numbered("a", 3, 2))
         await wait_until(lambda: source.client.stats.publishes[2] == 3)
-        source.client._link.abort()
+        source.client._connection.abort()
         await wait_until(lambda: source.client.stats.resent == 3)
         source.intake.release()
         await wait_until(lambda: not source.intake.keys and len(source.intake.messages) == 3)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.sources.mqtt import properties as props
-from lakebed.sources.mqtt import wire
-from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
-from lakebed.sources.mqtt.decoder import AT_CLIENT, AT_SERVER, Decoder
-from lakebed.sources.mqtt.handshake import (
+from lakebed.sources.mqtt.codec import properties as props
+from lakebed.sources.mqtt.codec import wire
+from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
+from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, AT_SERVER, Decoder
+from lakebed.sources.mqtt.codec.handshake import (
     Auth,
     ConnAck,
     Connect,
@@ -20,12 +20,12 @@ from lakebed.sources.mqtt.handshake import (
     Will,
     take_connect,
 )
-from lakebed.sources.mqtt.publish import Refused, Run, publish
-from lakebed.sources.mqtt.reasons import ProtocolError, Reason, Refuse
-from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.codec.publish import Refused, Run, publish
+from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.codec.wire import V3, V5, Reader
 from lakebed.sources.mqtt.topics import Topics
-from lakebed.sources.mqtt.wire import V3, V5, Reader
-from lakebed.times import UNSET
+from lakebed.vocabulary.times import UNSET
 
 # --- strategies: what may stand in a packet -------------------------------------------------------
 

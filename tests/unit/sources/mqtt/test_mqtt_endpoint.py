@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from lakebed.sources.keys import packet_key
-from lakebed.sources.mqtt.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
-from lakebed.sources.mqtt.handshake import Connect, Disconnect, Will
-from lakebed.sources.mqtt.publish import publish
-from lakebed.sources.mqtt.reasons import Reason
-from lakebed.sources.mqtt.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
-from lakebed.sources.mqtt.wire import V3, V5
+from lakebed.ingest.keys import packet_key
+from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
+from lakebed.sources.mqtt.codec.handshake import Connect, Disconnect, Will
+from lakebed.sources.mqtt.codec.publish import publish
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.codec.wire import V3, V5
 
 BOTH = pytest.mark.parametrize("version", [V3, V5])
 
@@ -584,7 +584,7 @@ def test_a_session_is_kept_no_longer_than_the_settings_allow(run, serving):
 
 
 def test_a_revoked_token_ends_the_connections_that_used_it(run, serving, monkeypatch):
-    monkeypatch.setattr("lakebed.sources.mqtt.connection.RECHECK", 0.0)
+    monkeypatch.setattr("lakebed.sources.mqtt.server.connection.RECHECK", 0.0)
 
     async def story():
         async with serving() as bench:

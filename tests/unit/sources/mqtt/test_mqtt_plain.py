@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.sources.mqtt import plain
-from lakebed.sources.mqtt.publish import publish
+from lakebed.sources.mqtt.codec import plain
+from lakebed.sources.mqtt.codec.publish import publish
 
 KINDS = bytes(head >> 1 & 3 if head >> 4 == 3 else 3 for head in range(256))
 KNOWN = {len(name).to_bytes(2, "big") + name: name.decode() for name in (b"a", b"b/c", b"d" * 140)}

@@ -8,7 +8,7 @@ import gmqtt
 import paho.mqtt.client as paho
 import pytest
 
-from lakebed.errors import SettingsError
+from lakebed.vocabulary.errors import SettingsError
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [paho.MQTTv311, paho.MQTTv5])
 

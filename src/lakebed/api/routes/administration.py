@@ -1,0 +1,138 @@
+"""Routes for those who run it: tokens, backups."""
+
+import re
+from pathlib import PurePath
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter
+
+from lakebed.api.requests import Admin, Body, Given, document_in
+from lakebed.api.services import Backups, Services
+from lakebed.ports import Identity
+from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
+from lakebed.vocabulary.topics import check_filter
+
+router = APIRouter(prefix="/api/v1", tags=["administration"])
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_TOKEN: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "owner": "plant",
+                    "name": "gateway-7",
+                    "publish": ["plant/#"],
+                    "read": ["plant/#"],
+                },
+            }
+        },
+    }
+}
+_BACKUP: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"to": "/var/backups/lakebed", "keep": 7},
+            }
+        },
+    }
+}
+
+
+class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A token to be made; without filters it may publish and read everything of its owner."""
+
+    owner: str
+    name: str
+    publish: tuple[str, ...] = ("#",)
+    read: tuple[str, ...] = ("#",)
+    admin: bool = False
+
+
+class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """A backup to be taken; `keep` is how many of the newest stay."""
+
+    to: str
+    keep: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+_decode_backup = msgspec.json.Decoder(BackupDocument).decode
+_decode = msgspec.json.Decoder(TokenDocument).decode
+
+
+@router.post("/tokens", status_code=201, openapi_extra=_TOKEN)
+def create_token(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+    """Make a token. This answer is the only time it can be seen."""
+    wanted: TokenDocument = document_in(body, _decode)
+    _check(wanted)
+    identity = Identity(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
+    return {"token": given.catalog.add_token(identity), **_show(identity)}
+
+
+@router.get("/tokens")
+def list_tokens(given: Given, who: Admin) -> dict[str, Any]:
+    """All tokens by owner and name, never their secrets."""
+    return {"tokens": [_show(identity) for identity in given.catalog.tokens()]}
+
+
+@router.delete("/tokens", status_code=204)
+def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
+    """End a token; within two seconds nobody gets in with it."""
+    given.catalog.revoke_token(owner, name)
+
+
+@router.post("/backups", status_code=202, openapi_extra=_BACKUP)
+def begin_backup(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+    """Begin a backup of everything to a folder of the server's machine or an object store."""
+    wanted: BackupDocument = document_in(body, _decode_backup)
+    if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
+        raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
+    _backups(given).begin(wanted.to, wanted.keep)
+    return _backups(given).state()
+
+
+@router.get("/backups")
+def show_backups(given: Given, who: Admin) -> dict[str, Any]:
+    """The backup that runs, and how the last one ended."""
+    return _backups(given).state()
+
+
+def _backups(given: Services) -> Backups:
+    if given.backups is None:
+        raise NotFound(
+            "no backups are taken here, but by a process that has all roles and is alone"
+            " (lakebed up); servers have tools of their own"
+        )
+    return given.backups
+
+
+def _check(wanted: TokenDocument) -> None:
+    problems = [
+        Problem(where, "it is 1 to 64 letters, digits, and . _ - @ behind the first")
+        for where, text in (("owner", wanted.owner), ("name", wanted.name))
+        if not _NAME.fullmatch(text)
+    ]
+    for where, filters in (("publish", wanted.publish), ("read", wanted.read)):
+        for place, filter in enumerate(filters):
+            try:
+                check_filter(filter)
+            except ValueError as error:
+                problems.append(Problem(f"{where}[{place}]", str(error)))
+    if problems:
+        raise Invalid(*problems)
+
+
+def _show(identity: Identity) -> dict[str, Any]:
+    return {
+        "owner": identity.owner,
+        "name": identity.name,
+        "publish": list(identity.publish),
+        "read": list(identity.read),
+        "admin": identity.admin,
+    }

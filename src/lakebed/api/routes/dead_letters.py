@@ -1,0 +1,202 @@
+"""Routes of dead letters: look at them, send them again, or drop them.
+
+Sent again, a letter's message is a new one: it is counted anew, and goes to the policy that it
+broke and to no other, since those have it. It keeps the time at which it happened. A key made of
+its policy and its old place has it stored once, however often it is sent, and whether or not the
+letter could be taken off the list afterwards.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
+from lakebed.api.services import Services
+from lakebed.ingest.keys import letter_key
+from lakebed.ports import DeadLetter, Identity
+from lakebed.vocabulary.errors import BadRequest, Conflict, Denied, NotFound
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import UNSET, now, to_rfc3339
+from lakebed.vocabulary.topics import matches
+
+router = APIRouter(prefix="/api/v1/dead-letters", tags=["administration"])
+
+_AT_ONCE = 100  # letters sent again by one append
+
+Topic = Annotated[str | None, Query(description="only under this MQTT filter")]
+PolicyName = Annotated[str | None, Query(description="only of this policy")]
+Reason = Annotated[str | None, Query(description="only where the reason begins so")]
+
+
+@router.get("")
+def list_letters(
+    given: Given,
+    who: Asker,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    topic: Topic = None,
+    policy: PolicyName = None,
+    reason: Reason = None,
+) -> dict[str, Any]:
+    """Messages that broke a policy's code, kept aside whole; the newest first."""
+    heads = _chosen(given, who, topic, policy, reason)
+    fates = given.catalog.dead_letter_fates(who.owner)
+    return {
+        "dead_letters": [_show(letter) for letter in _whole(given, heads[:limit])],
+        "waiting": len(heads),
+        "resent": fates.get("resent", 0),
+        "dropped": fates.get("dropped", 0),
+        "expired": fates.get("expired", 0),
+    }
+
+
+@router.post("/resend")
+async def resend_letters(
+    given: Given, who: Asker, topic: Topic = None, policy: PolicyName = None, reason: Reason = None
+) -> dict[str, int]:
+    """Send those chosen again, the oldest first; `topic=#` chooses all.
+
+    Those whose policy is no more, or has let go of their topic, stay where they are.
+    """
+    _check_choice(topic, policy, reason)
+    heads = await asyncio.to_thread(_chosen, given, who, topic, policy, reason)
+    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    wanted = [head for head in heads[::-1] if head.policy in policies.match(head.topic)]
+    return {"resent": await _resend(given, who, wanted)}
+
+
+@router.delete("")
+def drop_letters(
+    given: Given, who: Asker, topic: Topic = None, policy: PolicyName = None, reason: Reason = None
+) -> dict[str, int]:
+    """Drop those chosen; `topic=#` chooses all."""
+    _check_choice(topic, policy, reason)
+    return {"dropped": _drop(given, who, _chosen(given, who, topic, policy, reason))}
+
+
+@router.get("/{id}")
+def show_letter(given: Given, who: Asker, id: str) -> dict[str, Any]:
+    """One letter with the error in full."""
+    letter = _find(given, who, id)
+    return _show(letter) | {"error": letter.error}
+
+
+@router.post("/{id}/resend")
+async def resend_letter(given: Given, who: Asker, id: str) -> dict[str, int]:
+    """Send its message again as a new one; the letter leaves the list."""
+    letter = await asyncio.to_thread(_find, given, who, id)
+    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    if letter.policy not in policies.match(letter.topic):
+        raise Conflict(
+            f"there is no policy {letter.policy!r} any more that takes {letter.topic!r}: "
+            "bring it back, or drop the letter"
+        )
+    return {"resent": await _resend(given, who, [letter])}
+
+
+@router.delete("/{id}", status_code=204)
+def drop_letter(given: Given, who: Asker, id: str) -> None:
+    """Let go of it."""
+    _drop(given, who, [_find(given, who, id)])
+
+
+# --- finding --------------------------------------------------------------------------------------
+
+
+def _chosen(
+    given: Services, who: Identity, topic: str | None, policy: str | None, reason: str | None
+) -> list[DeadLetter]:
+    """Heads of those that the asker may read, the newest first."""
+    if topic is not None:
+        check_filter_in("topic", topic)
+    return [
+        head
+        for head in given.catalog.dead_letter_heads(who.owner)
+        if (policy is None or head.policy == policy)
+        and (topic is None or topic == "#" or matches(topic, head.topic))
+        and (reason is None or head.reason.startswith(reason))
+        and given.access.may_read(who, head.topic)
+    ]
+
+
+def _check_choice(*given: str | None) -> None:
+    if all(part is None for part in given):
+        raise BadRequest("topic", "say which: by `topic`, `policy` or `reason`; # means all topics")
+
+
+def _whole(given: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The letters in full, without those that were settled meanwhile."""
+    ask = given.catalog.dead_letter
+    found = (ask(head.owner, head.policy, head.partition, head.offset) for head in heads)
+    return [letter for letter in found if letter is not None]
+
+
+def _find(given: Services, who: Identity, id: str) -> DeadLetter:
+    policy, *place = id.split(":")
+    found = None
+    if len(place) == 2 and all(part.isascii() and part.isdigit() for part in place):
+        partition, offset = map(int, place)
+        if max(partition, offset) < 2**63:
+            found = given.catalog.dead_letter(who.owner, policy, partition, offset)
+    if found is None:
+        raise NotFound(f"there is no dead letter {id!r}: it never was, or somebody has settled it")
+    check_read(given, who, found.topic)
+    return found
+
+
+# --- settling -------------------------------------------------------------------------------------
+
+
+async def _resend(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> int:
+    _check_publish(given, who, letters)
+    sent = 0
+    for start in range(0, len(letters), _AT_ONCE):
+        some = letters[start : start + _AT_ONCE]
+        whole = await asyncio.to_thread(_whole, given, some)
+        await given.resending.append(
+            [Channel(letter.owner, letter.topic) for letter in whole],
+            [letter.payload for letter in whole],
+            now(),
+            event=[_happened(letter) for letter in whole],
+            ids=[letter.id for letter in whole],
+            keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in whole],
+            only=[letter.policy for letter in whole],
+        )
+        # durable by now; a crash before the next line leaves the letter listed, and its key known
+        sent += await asyncio.to_thread(given.catalog.settle_dead_letters, whole, "resent")
+    return sent
+
+
+def _drop(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> int:
+    _check_publish(given, who, letters)
+    return given.catalog.settle_dead_letters(letters, "dropped")
+
+
+def _check_publish(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> None:
+    """Who may not write to a topic may not decide about its letters."""
+    for letter in letters:
+        if not given.access.may_publish(who, letter.topic):
+            raise Denied(f"this token may not publish to {letter.topic!r}")
+
+
+def _happened(letter: DeadLetter) -> int:
+    """The receive time of a message that named none: it belongs to that hour, not to this one."""
+    return letter.received if letter.event == UNSET else letter.event
+
+
+def _show(letter: DeadLetter) -> dict[str, Any]:
+    position = f"{letter.partition}:{letter.offset}"
+    shown = {
+        "id": f"{letter.policy}:{position}",
+        "topic": letter.topic,
+        "policy": letter.policy,
+        "position": position,
+        "time": to_rfc3339(_happened(letter)),
+        "received": to_rfc3339(letter.received),
+        "reason": letter.reason,
+        "size": len(letter.payload),
+        "payload_base64": b64encode(letter.payload).decode(),
+    }
+    return shown | ({"message_id": letter.id} if letter.id else {})

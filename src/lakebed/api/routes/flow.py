@@ -1,0 +1,188 @@
+"""Routes that account for every message: flow by topic and policy, and the topics there are.
+
+    received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered + in flight
+
+The ledger counts up to an offset of each partition; what the journal holds behind it is in flight.
+So the sum is exact whatever runs meanwhile.
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
+from lakebed.api.services import Services
+from lakebed.keeper import examples as keeper_examples
+from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.examples import Example
+from lakebed.keeper.ledger import Ledger
+from lakebed.policies.outcomes import UNFILTERED, Outcome
+from lakebed.ports import Identity
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import to_rfc3339
+from lakebed.vocabulary.topics import matches
+
+router = APIRouter(prefix="/api/v1", tags=["accounting"])
+
+Counts = Mapping[Outcome, int]
+
+
+def load(given: Services) -> tuple[Ledger, Counter[Channel]]:
+    """The ledger, and how many messages of each channel it has not counted yet."""
+    ledger = ledgers.load(given.catalog)
+    offsets = {
+        partition: ledger.offsets.get(partition, first)
+        for partition, (first, _) in given.journal.extent().items()
+    }
+    return ledger, given.journal.pending(offsets)
+
+
+def show(counts: Counts, in_flight: int) -> dict[str, Any]:
+    """Counters as the API names them; reasons that never occurred are left out."""
+    filtered = {
+        outcome.reason: count
+        for outcome, count in counts.items()
+        if count and outcome not in UNFILTERED
+    }
+    return {
+        "received": sum(counts.values()) + in_flight,
+        "skipped": counts.get(Outcome.SKIPPED, 0),
+        "kept": counts.get(Outcome.KEPT, 0),
+        "filtered": filtered,
+        "late": counts.get(Outcome.LATE, 0),
+        "over_quota": counts.get(Outcome.OVER_QUOTA, 0),
+        "dead_letter": counts.get(Outcome.DEAD_LETTER, 0),
+        "in_flight": in_flight,
+    }
+
+
+@router.get("/flow")
+def flow(
+    given: Given,
+    who: Asker,
+    by: Annotated[Literal["topic", "policy"] | None, Query(description="one row for each")] = None,
+    examples: Annotated[bool, Query(description="the last few that were not kept")] = False,
+) -> dict[str, Any]:
+    """What became of every message: the whole, or by topic, or by policy."""
+    found = _flow(given, who, by)
+    return found | ({"examples": list(_examples(given, who))} if examples else {})
+
+
+def _flow(given: Services, who: Identity, by: str | None) -> dict[str, Any]:
+    ledger, pending = load(given)
+    if by == "policy":
+        return {"policies": list(_by_policy(ledger, who.owner))}
+    topics = _topics(ledger, pending, who.owner)
+    if by == "topic":
+        return {
+            "topics": [
+                {"topic": topic, **show(counts, in_flight)}
+                for topic, counts, in_flight in topics
+                if given.access.may_read(who, topic)
+            ]
+        }
+    total: Counter[Outcome] = Counter()
+    waiting = 0
+    for _, counts, in_flight in topics:
+        total.update(counts)
+        waiting += in_flight
+    return show(total, waiting)
+
+
+def _examples(given: Services, who: Identity) -> Iterator[dict[str, Any]]:
+    """By reason, in the order in which a message meets them; of each policy the newest first."""
+    found = keeper_examples.load(given.catalog, who.owner)
+    for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
+        if given.access.may_read(who, example.topic):
+            yield {
+                "reason": Outcome(example.outcome).reason,
+                "policy": example.policy or None,
+                "topic": example.topic,
+                "time": to_rfc3339(example.time),
+                "received": to_rfc3339(example.received),
+                "position": f"{example.partition}:{example.offset}",
+                "size": example.size,
+                **_excerpt(example),
+            }
+
+
+def _excerpt(example: Example) -> dict[str, str]:
+    """The beginning of the payload, as text where it is text, without a character cut in two."""
+    whole = example.size == len(example.excerpt)
+    for cut in range(1 if whole else 4):
+        with suppress(UnicodeDecodeError):
+            return {"payload": example.excerpt[: len(example.excerpt) - cut].decode()}
+    return {"payload_base64": b64encode(example.excerpt).decode()}
+
+
+def _by_policy(ledger: Ledger, owner: str) -> Iterator[dict[str, Any]]:
+    for (whose, name), row in sorted(ledger.policies.items()):
+        if whose == owner:
+            counts = {outcome: int(row[outcome]) for outcome in Outcome}
+            yield {"policy": name, **show(counts, 0)}
+
+
+def _topics(
+    ledger: Ledger, pending: Counter[Channel], owner: str
+) -> Iterator[tuple[str, Counts, int]]:
+    """Each topic of an owner by name, with its counters and what of it is in flight."""
+    known = {topic: code for (whose, topic), code in ledger.index.items() if whose == owner}
+    waiting = {topic: count for (whose, topic), count in pending.items() if whose == owner}
+    columns = {outcome: ledger.by_channel(outcome) for outcome in Outcome}
+    for topic in sorted(known.keys() | waiting.keys()):
+        code = known.get(topic)
+        counts = {} if code is None else {o: int(column[code]) for o, column in columns.items()}
+        yield topic, counts, waiting.get(topic, 0)
+
+
+@router.get("/topics")
+def topics(
+    given: Given,
+    who: Asker,
+    filter: Annotated[str, Query(description="an MQTT filter")] = "#",
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
+    after: Annotated[str, Query(description="`next` of the page before")] = "",
+) -> dict[str, Any]:
+    """The topics seen, by name: how many messages, how much, when last, and whose they are."""
+    _check(given, who, filter)
+    ledger, pending = load(given)
+    policies = policies_by_topic(given, who)
+    shown: list[dict[str, Any]] = []
+    for topic, counts, in_flight in _topics(ledger, pending, who.owner):
+        if topic <= after or not (filter == "#" or matches(filter, topic)):
+            continue
+        if not given.access.may_read(who, topic):
+            continue
+        if len(shown) == limit:
+            return {"topics": shown, "next": shown[-1]["topic"]}
+        code = ledger.index.get(Channel(who.owner, topic))
+        shown.append(
+            {
+                "topic": topic,
+                "received": sum(counts.values()) + in_flight,
+                "kept": counts.get(Outcome.KEPT, 0),
+                **_seen(ledger, code),
+                "policies": policies.match(topic),
+            }
+        )
+    return {"topics": shown, "next": None}
+
+
+def _check(given: Services, who: Identity, filter: str) -> None:
+    check_filter_in("filter", filter)
+    if filter != "#":
+        check_read(given, who, filter)
+
+
+def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:
+    if code is None:  # all of it is in flight
+        return {"bytes": 0, "first_seen": None, "last_seen": None}
+    return {
+        "bytes": int(ledger.sizes[code]),
+        "first_seen": to_rfc3339(int(ledger.first_seen[code])),
+        "last_seen": to_rfc3339(int(ledger.last_seen[code])),
+    }

@@ -1,0 +1,87 @@
+"""Routes about the journal, for admins: what it holds and for whom, and what of it was lost."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from lakebed.api.requests import Admin, Given
+from lakebed.api.services import Services
+from lakebed.keeper.ledger import CONSUMER, PART
+from lakebed.ports import ConsumerPosition, Damage
+from lakebed.vocabulary.errors import Conflict
+from lakebed.vocabulary.times import to_rfc3339
+
+router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
+
+
+@router.get("")
+def journal(given: Given, who: Admin) -> dict[str, Any]:
+    """What the journal holds, which consumer it holds it for, and what could not be read."""
+    held = _held(given)
+    return {
+        "partitions": [
+            {"partition": partition, "first": first, "end": end}
+            for partition, (first, end) in sorted(given.journal.extent().items())
+        ],
+        "consumers": [_consumer(place, held) for place in given.journal.positions()],
+        "damage": _damage(given.journal.damage()),
+    }
+
+
+@router.post("/acknowledge-damage")
+def acknowledge_damage(
+    given: Given,
+    who: Admin,
+    messages: Annotated[int, Query(ge=0, description="how many are lost, as you have seen")],
+) -> dict[str, Any]:
+    """Say that the damage was seen: the journal is ready again. Answers what was acknowledged."""
+    found = given.journal.damage()
+    if found.messages != messages:
+        raise Conflict(f"{found.messages} messages are lost, not {messages}: look again")
+    given.journal.acknowledge_damage()
+    return _damage(found)
+
+
+@router.delete("/consumers/{name}", status_code=204)
+def drop_consumer(given: Given, who: Admin, name: str) -> None:
+    """Forget a consumer that is gone: the journal need not keep anything for it any more."""
+    given.journal.drop_consumer(name)
+
+
+def _held(given: Services) -> dict[int, str]:
+    """By partition the policy (or the ledger) whose checkpoint keeps the keeper from committing."""
+    found = {}
+    for partition, parts in given.catalog.checkpoints(CONSUMER).items():
+        last = min(parts, key=lambda part: part.offset)
+        found[partition] = "the ledger" if last.part == PART else last.part
+    return found
+
+
+def _consumer(place: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:
+    waits = place.name == CONSUMER and place.behind > 0
+    return {
+        "name": place.name,
+        "partition": place.partition,
+        "offset": place.offset,
+        "behind": place.behind,
+        "age": place.age,
+        "live": place.live,
+        "held_by": held.get(place.partition) if waits else None,
+    }
+
+
+def _damage(found: Damage) -> dict[str, Any]:
+    return {
+        "messages": found.messages,
+        "missing": found.missing,
+        "salvaged": found.salvaged,
+        "blocks": [
+            {
+                "position": f"{block.partition}:{block.offset}",
+                "messages": block.count,
+                "written": to_rfc3339(block.at),
+            }
+            for block in found.blocks
+        ],
+        "files": list(found.files),
+    }

@@ -1,0 +1,161 @@
+"""Routes that answer with what was kept: records, last values, usage."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from lakebed.api import formats
+from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, moment
+from lakebed.ports import Erasure, LastValue
+from lakebed.stores.series.reading import choice, last_values, queries
+from lakebed.stores.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.times import to_rfc3339
+
+router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+_WHOLE = 2**20  # bytes of an answer that are made before the first is sent
+
+
+class RecordsQuery(BaseModel):
+    """The parameters of `/records`; others are refused, so that a typing error is noticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description="a topic, or an MQTT filter with wildcards")
+    policy: str | None = Field(None, description="default: the one in force that fits best")
+    keep: str | None = Field(None, description="which kind, where a policy has had several")
+    start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
+    end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
+    order: Literal["asc", "desc"] = Field("asc", description="oldest or newest first")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="rows to a page")
+    offset: int = Field(0, ge=0, description="rows to leave out; not together with `cursor`")
+    cursor: str = Field("", description="`next_cursor` of the page before")
+    format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
+    owner: str | None = Field(None, description="whose; for admins only")
+
+
+_FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": (
+            "A page. `next_cursor` (in the other formats: header `X-Next-Cursor`) asks for the "
+            "next; a page of very long values may hold fewer rows than `limit`."
+        ),
+        "content": {media.partition(";")[0]: {} for media in formats.MEDIA_TYPES.values()},
+    }
+}
+
+
+@router.get("/records", responses=_FORMATS, response_class=Response)
+def records(
+    request: Request, given: Given, who: Asker, query: Annotated[RecordsQuery, Query()]
+) -> Response:
+    """What a policy kept of a topic, or of all topics under a filter, page by page."""
+    form = formats.choose(query.format, request.headers.get("accept", ""))
+    check_filter_in("topic", query.topic)
+    check_read(given, who, query.topic)
+    policy = choice.choose(given.catalog, who.owner, query.topic, query.policy, query.keep)
+    question = Question(
+        policy,
+        query.topic,
+        moment("from", query.start),
+        moment("to", query.end),
+        query.order,
+        query.limit,
+        query.offset,
+        query.cursor,
+    )
+    page = queries.read(given.series, given.catalog, question)
+    headers = {"X-Policy": policy.name}
+    if page.next_cursor is not None:
+        headers["X-Next-Cursor"] = page.next_cursor
+    return _send(formats.write(page, form), formats.MEDIA_TYPES[form], headers)
+
+
+def _send(pieces: Iterator[bytes], media: str, headers: dict[str, str]) -> Response:
+    """Whole where it is small: each piece that is asked for while sending changes threads twice."""
+    ready: list[bytes] = []
+    for piece in pieces:
+        ready.append(piece)
+        if sum(map(len, ready)) > _WHOLE:
+            return StreamingResponse(chain(ready, pieces), media_type=media, headers=headers)
+    return Response(b"".join(ready), media_type=media, headers=headers)
+
+
+class EraseQuery(BaseModel):
+    """The parameters of `DELETE /records`; others are refused: they would delete too much."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description="a topic, or an MQTT filter with wildcards")
+    policy: str | None = Field(None, description="default: all policies, those deleted too")
+    start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
+    end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
+    owner: str | None = Field(None, description="whose; default: your own")
+
+
+@router.delete("/records")
+def forget(given: Given, who: Admin, query: Annotated[EraseQuery, Query()]) -> dict[str, int]:
+    """Delete what was kept, for good; what arrives from now on is kept as before."""
+    check_filter_in("topic", query.topic)
+    owner = query.owner or who.owner
+    if query.policy is not None and not given.catalog.policy_versions(owner, query.policy):
+        raise BadRequest("policy", f"there is no policy {query.policy!r}")
+    start, end = moment("from", query.start), moment("to", query.end)
+    if start is not None and end is not None and start >= end:
+        raise BadRequest("from", "it must lie before `to`, which is not part of the range")
+    return {"deleted": given.erase(Erasure(owner, query.topic, query.policy, start, end))}
+
+
+@router.get("/last")
+def last(
+    given: Given,
+    who: Asker,
+    topic: Annotated[str | None, Query(description="a topic")] = None,
+    filter: Annotated[str | None, Query(description="an MQTT filter")] = None,
+    policy: Annotated[str | None, Query(description="only of this policy")] = None,
+) -> Response:
+    """Last values, as the policies of kind `last_value` keep them."""
+    if (topic is None) == (filter is None):
+        raise BadRequest("topic", "give `topic` or `filter`, one of the two")
+    asked = topic if topic is not None else filter
+    assert asked is not None
+    check_filter_in("topic" if topic is not None else "filter", asked)
+    check_read(given, who, asked)
+    found = last_values.find(given.catalog, who.owner, asked, policy)
+    body = formats.encode({"records": [_last(value) for value in found]})
+    return Response(body, media_type="application/json")
+
+
+def _last(value: LastValue) -> dict[str, Any]:
+    text = value.value if isinstance(value.value, str) else ""
+    number = 0.0 if isinstance(value.value, str) else value.value
+    shown = {
+        "topic": value.topic,
+        "policy": value.policy,
+        "time": to_rfc3339(value.time),
+        "value": formats.show(TYPES[value.type], number, text),
+        "size": value.size,
+        "position": f"{value.partition}:{value.offset}",
+    }
+    return shown | ({"id": value.id} if value.id else {})
+
+
+@router.get("/usage")
+def usage(given: Given, who: Asker) -> dict[str, Any]:
+    """Rows and bytes kept, by policy and topic: what it weighs."""
+    kept = [
+        row
+        for row in queries.usage(given.series, given.catalog, who.owner)
+        if given.access.may_read(who, row["topic"])
+    ]
+    return {
+        "rows": sum(row["rows"] for row in kept),
+        "bytes": sum(row["bytes"] for row in kept),
+        "usage": kept,
+    }

@@ -1,0 +1,104 @@
+"""The live tap: messages as they become durable, as NDJSON, for as long as somebody reads.
+
+A tap is a consumer that may be skipped: it never holds anything up, and says how much it missed.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from lakebed.api.formats import MEDIA_TYPES, encode
+from lakebed.api.requests import Asker, Given, check_read
+from lakebed.api.services import Delivery, Feed
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.times import UNSET, Micros, to_rfc3339
+from lakebed.vocabulary.topics import check_filter
+
+router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which a blank line is sent, so that dead readers are noticed."""
+
+MOST_WAITING = 20_000
+"""Messages kept for a reader that is slow; beyond, they are counted as dropped."""
+
+
+@router.get("/tap", response_class=StreamingResponse)
+async def tap(
+    given: Given,
+    who: Asker,
+    filter: Annotated[list[str], Query(description="an MQTT filter; may be repeated")],
+) -> StreamingResponse:
+    """Messages as they arrive: `{"topic", "time", "value" or "payload_base64"}`, a line each.
+
+    The lines can be sent again as a batch. `{"dropped": n}` says that n messages were skipped
+    because the reader was slow; blank lines mean nothing.
+    """
+    for one in filter:
+        try:
+            check_filter(one)
+        except ValueError as error:
+            raise BadRequest("filter", str(error)) from None
+        check_read(given, who, one)
+    return StreamingResponse(lines(given.feed, who.owner, filter), media_type=MEDIA_TYPES["ndjson"])
+
+
+async def lines(feed: Feed, owner: str, filters: list[str]) -> AsyncIterator[bytes]:
+    """The stream, until the reader goes."""
+    waiting = _Waiting()
+    subscription = feed.subscribe(owner, filters, waiting.deliver)
+    told = 0
+    try:
+        yield b"\n"  # the reader learns at once that it is subscribed
+        while True:
+            found = await waiting.take(HEARTBEAT)
+            dropped = waiting.dropped + subscription.dropped
+            if dropped > told:
+                yield encode({"dropped": dropped - told}) + b"\n"
+                told = dropped
+            yield b"".join(map(_line, found)) or b"\n"
+    finally:
+        subscription.close()
+
+
+class _Waiting:
+    """What has been delivered and not been sent yet, within bounds."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._messages: Delivery = []
+        self._some = asyncio.Event()
+
+    def deliver(self, messages: Delivery) -> None:
+        room = max(0, MOST_WAITING - len(self._messages))
+        self.dropped += max(0, len(messages) - room)
+        self._messages += messages[:room]
+        self._some.set()
+
+    async def take(self, seconds: float) -> Delivery:
+        """All there is, after waiting for the first up to so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._some.wait()
+        except TimeoutError:
+            pass
+        self._some.clear()
+        taken, self._messages = self._messages, []
+        return taken
+
+
+def _line(message: tuple[str, bytes, Micros, Micros]) -> bytes:
+    topic, payload, received, event = message
+    shown: dict[str, Any] = {
+        "topic": topic,
+        "time": to_rfc3339(received if event == UNSET else event),
+    }
+    try:
+        shown["value"] = payload.decode()
+    except UnicodeDecodeError:
+        shown["payload_base64"] = b64encode(payload).decode()
+    return encode(shown) + b"\n"

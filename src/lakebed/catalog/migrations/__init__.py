@@ -1,1 +1,0 @@
-"""Alembic scripts of the catalog; run by `catalog/migrate.py`."""

@@ -1,0 +1,177 @@
+"""The live tap: what has just become durable, for whoever looks on.
+
+    journal ──entries()──> thread: match, pick ──> event loop: deliver ──> subscriptions
+
+It reads the journal from its end, and only while somebody subscribes. It is no consumer: a tap
+never keeps the journal from letting go. So it works in every process that can read the journal,
+and it costs nothing when nobody looks. Who looks on at more than can be shown skips ahead.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import structlog
+
+from lakebed.ports import Journal
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.topics import matches
+
+log = structlog.get_logger()
+
+Message = tuple[str, bytes, Micros, Micros]
+"""topic, payload, receive time, event time (the receive time where the sender gave none)"""
+
+Deliver = Callable[[list[Message]], None]
+
+_INTERVAL = 0.05  # seconds between two looks at the journal's end while somebody subscribes
+_READ = 5_000  # messages read and delivered at a time
+_BEHIND = 100_000  # messages; further behind than this it skips to the end
+_CHANNELS = 100_000  # verdicts remembered per subscription
+
+
+class Subscription:
+    """One looker-on.
+
+    Attributes:
+        dropped: about how many messages were passed over unread because delivery fell behind,
+            matching or not.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        filters: Sequence[str],
+        deliver: Deliver,
+        closed: Callable[["Subscription"], None],
+    ) -> None:
+        self._owner = owner
+        self._filters = tuple(filters)
+        self._closed = closed
+        self._verdicts: dict[Channel, bool] = {}
+        self.deliver = deliver
+        self.dropped = 0
+
+    def close(self) -> None:
+        """Nothing is delivered any more. Event loop only; may be called again."""
+        self._closed(self)
+
+    def pick(self, batch: Batch) -> list[Message]:
+        """The messages of a batch that are asked for. One thread at a time."""
+        wanted = np.array([self._wants(channel) for channel in batch.channels], np.bool_)
+        if not wanted.any():
+            return []
+        chosen = np.flatnonzero(wanted[batch.channel])
+        topics = [channel.topic for channel in batch.channels]
+        payloads = batch.payloads
+        return [
+            (topics[code], payloads[i], received, event)
+            for i, code, received, event in zip(
+                chosen.tolist(),
+                batch.channel[chosen].tolist(),
+                batch.received[chosen].tolist(),
+                batch.times[chosen].tolist(),
+                strict=True,
+            )
+        ]
+
+    def _wants(self, channel: Channel) -> bool:
+        verdict = self._verdicts.get(channel)
+        if verdict is None:
+            if len(self._verdicts) >= _CHANNELS:
+                self._verdicts.clear()
+            verdict = channel.owner == self._owner and any(
+                matches(filter, channel.topic) for filter in self._filters
+            )
+            self._verdicts[channel] = verdict
+        return verdict
+
+
+class LiveFeed:
+    """Serves all subscriptions of one event loop from one reading of the journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._subscriptions: list[Subscription] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def subscribe(self, owner: str, filters: Sequence[str], deliver: Deliver) -> Subscription:
+        """Have `deliver` called on the event loop with what becomes durable from now on.
+
+        Args:
+            owner: whose name space `filters` (MQTT topic filters) speak of.
+            deliver: must not wait; what it is given stands in the order of the journal.
+        """
+        subscription = Subscription(owner, filters, deliver, self._closed)
+        if not self._subscriptions:
+            positions = {p: end for p, (_, end) in self._journal.extent().items()}
+            reading = self._run(positions)
+            self._task = asyncio.get_running_loop().create_task(reading, name="live-feed")
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        task = self._task
+        for subscription in list(self._subscriptions):
+            subscription.close()
+        if task is not None:
+            await asyncio.wait([task])
+
+    def _closed(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            if not self._subscriptions and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def _run(self, positions: dict[int, int]) -> None:
+        while True:
+            lookers = tuple(self._subscriptions)
+            try:
+                picked, more = await asyncio.to_thread(self._step, lookers, positions)
+            except LakebedError as error:
+                log.warning("the live feed cannot read the journal", error=str(error))
+                picked, more = [], False
+                await asyncio.sleep(1)
+            for subscription, messages in picked:
+                if subscription in self._subscriptions:
+                    self._hand_over(subscription, messages)
+            if not more:
+                await asyncio.sleep(_INTERVAL)
+
+    def _hand_over(self, subscription: Subscription, messages: list[Message]) -> None:
+        try:
+            subscription.deliver(messages)
+        except Exception:
+            log.exception("a live subscription failed and is ended")
+            subscription.close()
+
+    # --- in a thread ------------------------------------------------------------------------------
+
+    def _step(
+        self, lookers: Sequence[Subscription], positions: dict[int, int]
+    ) -> tuple[list[tuple[Subscription, list[Message]]], bool]:
+        """Read on in each partition; what each subscription gets, and whether there is more."""
+        entries: list[Entry] = []
+        more = False
+        for partition, (start, end) in self._journal.extent().items():
+            position = positions.get(partition, start)
+            behind = self._journal.distance(partition, position, end)
+            if behind > _BEHIND:
+                for looker in lookers:
+                    looker.dropped += behind
+                position = end
+            if position < end:
+                found = self._journal.entries(partition, position, _READ)
+                entries += found
+                position = found[-1].end if found else end
+            positions[partition] = position
+            more = more or position < end
+        picked = [
+            (looker, [message for entry in entries for message in looker.pick(entry.batch)])
+            for looker in lookers
+        ]
+        return [(looker, messages) for looker, messages in picked if messages], more

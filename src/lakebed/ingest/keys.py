@@ -1,0 +1,26 @@
+"""Keys under which the journal stores a message once (`Batch.keys`)."""
+
+from lakebed.vocabulary.messages import ID_KEY
+
+
+def id_key(owner: str, id: str) -> bytes:
+    """A message with an id of its sender's."""
+    return b"%b%b\0%b" % (ID_KEY, owner.encode(), id.encode())
+
+
+def packet_prefix(owner: str, client_id: str) -> bytes:
+    """What the keys of all QoS 2 packets of one MQTT client begin with."""
+    return b"q\0%b\0%b\0" % (owner.encode(), client_id.encode())
+
+
+def packet_key(owner: str, client_id: str, packet_id: int) -> bytes:
+    """A QoS 2 packet without an id, from its PUBLISH to its PUBREL (MQTT 5, section 4.3.3).
+
+    Neither names of owners nor MQTT strings hold a NUL, so no prefix is the prefix of another.
+    """
+    return packet_prefix(owner, client_id) + packet_id.to_bytes(2, "big")
+
+
+def letter_key(owner: str, policy: str, partition: int, offset: int) -> bytes:
+    """A dead letter that is sent again: the policy, and the place of the message that broke it."""
+    return b"d\0%b\0%b\0%d:%d" % (owner.encode(), policy.encode(), partition, offset)

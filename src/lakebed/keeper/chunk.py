@@ -1,0 +1,93 @@
+"""A chunk of one partition, made of the entries that one poll brought, as one set of columns.
+
+Small entries (a busy endpoint commits every millisecond) would each pay the fixed cost of every
+policy; joined they pay it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.ledger import Ledger
+from lakebed.policies.pipeline import Reading
+from lakebed.policies.values import Column
+from lakebed.vocabulary.messages import Codes, Entry, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """n messages of one partition in journal order.
+
+    Attributes:
+        offset: int64[n], ascending.
+        channel: int32[n], the ledger's small ints.
+        payloads: n payloads.
+        times: int64[n], event time where the sender gave one, else receive time.
+        received: int64[n].
+        size: int64[n], payload bytes.
+        ids: n ids ("" where none), or None.
+        only: n names of the one policy it is for ("" for all), or None where all are for all.
+        end: the offset just behind.
+        columns: what readers made of `payloads`: policies that read alike share it.
+    """
+
+    offset: Ints
+    channel: Codes
+    payloads: Sequence[bytes]
+    times: Ints
+    received: Ints
+    size: Ints
+    ids: Sequence[str] | None
+    only: NDArray[np.object_] | None
+    end: int
+    columns: dict[Reading, Column] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def take(self, index: NDArray[np.intp]) -> "Chunk":
+        """The messages at `index` (ascending)."""
+        if len(index) == len(self):
+            return self
+        rows = index.tolist()
+        return Chunk(
+            self.offset[index],
+            self.channel[index],
+            [self.payloads[row] for row in rows],
+            self.times[index],
+            self.received[index],
+            self.size[index],
+            None if self.ids is None else [self.ids[row] for row in rows],
+            None if self.only is None else self.only[index],
+            self.end,
+        )
+
+
+def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:
+    """Entries of one partition, in order, as one chunk; new channels get their small ints."""
+    batches = [entry.batch for entry in entries]
+    payloads = (
+        batches[0].payloads
+        if len(batches) == 1
+        else list(chain.from_iterable(batch.payloads for batch in batches))
+    )
+    ids = only = None
+    if any(batch.ids is not None for batch in batches):
+        ids = list(chain.from_iterable(batch.ids or [""] * len(batch) for batch in batches))
+    if any(batch.only is not None for batch in batches):
+        names = chain.from_iterable(batch.only or [""] * len(batch) for batch in batches)
+        only = np.array(list(names), np.object_)
+    return Chunk(
+        np.concatenate([entry.offsets for entry in entries]),
+        np.concatenate([ledger.identify(b.channels)[b.channel] for b in batches]),
+        payloads,
+        np.concatenate([batch.times for batch in batches]),
+        np.concatenate([batch.received for batch in batches]),
+        np.fromiter(map(len, payloads), np.int64, len(payloads)),
+        ids,
+        only,
+        entries[-1].end,
+    )

@@ -1,0 +1,107 @@
+"""A task: one policy at work in one partition, with its own place in the journal.
+
+    Chunk ──> Pipeline (parse, time, filter, transform) ──> Kind.absorb ──> buffer
+                    │                                              │
+                outcomes                             drain ──> Writes ──> stores
+                                                     snapshot ──> Checkpoint
+
+The task ignores what lies before its place, so the journal may be read again from anywhere.
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.keeper.chunk import Chunk
+from lakebed.kinds import KINDS
+from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.policies.pipeline import Pipeline
+from lakebed.policies.policy import Policy
+from lakebed.ports import Checkpoint
+from lakebed.vocabulary.messages import Codes
+from lakebed.vocabulary.times import Micros
+
+
+class PolicyTask:
+    """Attributes:
+    policy: what this task works for.
+    offset: everything below it is absorbed.
+    saved: the offset of its newest checkpoint.
+    changed: whether it absorbed anything since.
+    """
+
+    def __init__(self, site: Site, offset: int, future: Micros) -> None:
+        self.policy: Policy = site.policy
+        self.offset = self.saved = offset
+        self.changed = True
+        self._pipeline = Pipeline(site.policy, future)
+        self._kind = KINDS[site.policy.keep](site)
+
+    @property
+    def part(self) -> str:
+        """The name of its checkpoint."""
+        return f"{self.policy.owner}/{self.policy.name}@{self.policy.version}"
+
+    @property
+    def clean(self) -> bool:
+        return self._kind.clean
+
+    def load(self) -> tuple[int, int]:
+        return self._kind.load()
+
+    def absorb(self, chunk: Chunk) -> NDArray[np.uint8]:
+        """Work through messages at or behind `offset`; returns uint8[n], the outcome of each."""
+        run = self._pipeline.run(
+            chunk.channel, chunk.payloads, chunk.times, chunk.received, chunk.columns
+        )
+        self.changed = True
+        if len(run.kept):
+            # mostly all of it, which then is not copied: nobody writes into these columns
+            kept = slice(None) if len(run.kept) == len(chunk) else run.kept
+            ids = chunk.ids
+            if ids is not None and not isinstance(kept, slice):
+                ids = [ids[row] for row in kept.tolist()]
+            self._kind.absorb(
+                Values(
+                    chunk.channel[kept], run.times, chunk.offset[kept],
+                    chunk.received[kept], chunk.size[kept], run.numbers, run.texts, ids,
+                )
+            )  # fmt: skip
+        return run.outcomes
+
+    def due(self) -> Micros | None:
+        return self._kind.due()
+
+    def drain(self, now: Micros, final: bool = False) -> Writes:
+        return self._kind.drain(now, self.offset, final)
+
+    def rewrite(self) -> None:
+        """What was written is gone: what is in memory waits to be written again."""
+        self._kind.rewrite()
+
+    def release(self, now: Micros) -> None:
+        if self._kind.release(now):
+            self.changed = True
+
+    def erase(self, gone: ErasedRange) -> None:
+        self._pipeline.erase(gone.channels, gone.start, gone.end)
+        self._kind.erase(gone)
+        self.changed = True
+
+    def renumber(self, codes: Codes) -> None:
+        """Channels have other small ints from here on; -1: not ours any more."""
+        self._pipeline.renumber(codes)
+        self._kind.renumber(codes)
+        self.changed = True
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.part, self.offset, self.state())
+
+    def state(self) -> bytes:
+        return msgspec.msgpack.encode((self._pipeline.snapshot(), self._kind.snapshot()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on where a task of the same kind and type stopped."""
+        pipeline, kind = msgspec.msgpack.decode(state)
+        self._pipeline.restore(pipeline)
+        self._kind.restore(kind)

@@ -1,0 +1,144 @@
+"""`aggregate` of numbers: min, max, sum, avg, count, first, last, stddev, and quantile sketches.
+
+Columns in, columns out: a batch is grouped by window once, reduced by `reduceat`, and folded into
+the windows' slots. Mean and M2 (the sum of squared distances from the mean) merge by the formula
+of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+Variances" (1979).
+"""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lakebed.kinds.columns import plain
+from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.kinds.windows import Groups, Windows
+from lakebed.stores.series.schema import AGGREGATE
+from lakebed.stores.series.sketch import bins_of
+from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.times import Micros
+
+_FIELDS = dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), np.float64)
+_QUANTILES = {"p50", "p95", "p99"}
+_STATE_SIZE = 96  # bytes of the fixed columns of a window
+_BIN_SIZE = 8  # bytes of one bucket of a sketch
+
+
+class Aggregate:
+    def __init__(self, site: Site) -> None:
+        self._windows = Windows(site, _FIELDS)
+        self._sketches: dict[int, Counter[int]] | None = None
+        if _QUANTILES & set(site.policy.functions):
+            self._sketches = {}
+
+    @property
+    def clean(self) -> bool:
+        return True  # open windows are the snapshot
+
+    def load(self) -> tuple[int, int]:
+        return self._windows.waiting, 0  # bounded by the number of windows, not by messages
+
+    def absorb(self, values: Values) -> None:
+        if not len(values):
+            return
+        assert values.numbers is not None
+        groups = self._windows.group(values)
+        self._fold(values.numbers[groups.order], groups)
+        first, last = self._windows.fold_edges(values, groups)
+        table = self._windows.slots
+        table["first"][groups.slot[first]] = values.numbers[groups.order[groups.starts[first]]]
+        table["last"][groups.slot[last]] = values.numbers[groups.order[groups.ends[last]]]
+        if self._sketches is not None:
+            self._sketch(values.numbers, groups)
+
+    def _fold(self, column: NDArray[np.float64], groups: Groups) -> None:
+        """Fold the groups' numbers (ordered as `groups.order`) into their slots."""
+        table, slot, starts, n = self._windows.slots, groups.slot, groups.starts, groups.counts
+        opened = slot[groups.new]
+        table["min"][opened], table["max"][opened] = np.inf, -np.inf
+        table["min"][slot] = np.minimum(table["min"][slot], np.minimum.reduceat(column, starts))
+        table["max"][slot] = np.maximum(table["max"][slot], np.maximum.reduceat(column, starts))
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum may leave float64: it is inf
+            sums = np.add.reduceat(column, starts)
+            mean = sums / n
+            m2 = np.add.reduceat(np.square(column - np.repeat(mean, n)), starts)
+            before = table["count"][slot]
+            total = before + n
+            delta = mean - table["mean"][slot]
+            table["m2"][slot] += m2 + np.square(delta) * before * n / total
+            table["mean"][slot] += delta * n / total
+            table["sum"][slot] += sums
+        table["count"][slot] = total
+
+    def _sketch(self, numbers: NDArray[np.float64], groups: Groups) -> None:
+        assert self._sketches is not None
+        buckets = bins_of(numbers)
+        for slot, rows in groups.spans():
+            sketch = self._sketches.setdefault(slot, Counter())
+            sketch.update(buckets[rows].tolist())
+
+    def due(self) -> Micros | None:
+        return self._windows.due()
+
+    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+        slots = self._windows.drain(now, final)
+        if not len(slots):
+            return Writes()
+        columns = self._windows.columns(slots, offset)
+        for name in _FIELDS:
+            columns[name] = plain(self._windows.slots[name][slots])
+        sizes = np.full(len(slots), _STATE_SIZE, np.uint32)
+        if self._sketches is not None:
+            bins, counts = self._sketch_columns(slots)
+            columns["bins"] = pa.array(bins, pa.list_(pa.int32()))
+            columns["counts"] = pa.array(counts, pa.list_(pa.uint32()))
+            sizes += np.array([_BIN_SIZE * len(b) for b in bins], np.uint32)
+        columns["size"] = plain(sizes)
+        return Writes(rows=[(AGGREGATE.name, pa.table(columns))])
+
+    def _sketch_columns(self, slots: Ints) -> tuple[list[list[int]], list[list[int]]]:
+        assert self._sketches is not None
+        bins, counts = [], []
+        for slot in slots.tolist():
+            sketch = self._sketches.get(slot, Counter())
+            bins.append(sorted(sketch))
+            counts.append([sketch[bucket] for bucket in bins[-1]])
+        return bins, counts
+
+    def rewrite(self) -> None:
+        self._windows.rewrite()
+
+    def snapshot(self) -> bytes:
+        sketches = None
+        if self._sketches is not None:
+            used = self._windows.slots.used().tolist()
+            sketches = [dict(self._sketches.get(slot, {})) for slot in used]
+        return self._windows.snapshot(sketches)
+
+    def restore(self, state: bytes) -> None:
+        restored = self._windows.restore(state)
+        if restored is None:
+            return
+        slots, sketches = restored
+        if self._sketches is not None and sketches is not None:
+            pairs = zip(slots.tolist(), sketches, strict=True)
+            self._sketches = {slot: Counter(sketch) for slot, sketch in pairs}
+
+    def release(self, now: Micros) -> bool:
+        return self._free(self._windows.leaving(now))
+
+    def erase(self, gone: ErasedRange) -> None:
+        self._free(self._windows.begun(gone))
+
+    def renumber(self, codes: Codes) -> None:
+        self._free(self._windows.elsewhere(codes))
+        self._windows.renumber(codes)
+
+    def _free(self, slots: set[int]) -> bool:
+        if slots:
+            self._windows.slots.free(slots)
+            for slot in slots if self._sketches is not None else ():
+                self._sketches.pop(slot, None)  # type: ignore[union-attr]
+        return bool(slots)

@@ -1,0 +1,149 @@
+"""`aggregate` of texts: count, unique, first, last, min, max, top.
+
+`unique` is exact up to `sketch.K` different texts in a window, an estimate beyond. `top` counts
+exactly while a window has no more than `CAPACITY` different texts; beyond, the rarest make room
+(Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data
+Streams", 2005) and counts may be too high by what the replaced one had.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.kinds.windows import Windows
+from lakebed.stores.series.schema import AGGREGATE_TEXT
+from lakebed.stores.series.sketch import K, hash_text, smallest
+from lakebed.vocabulary.messages import Codes
+from lakebed.vocabulary.times import Micros
+
+CAPACITY = 1024
+"""Different texts of a window that are counted one by one for `top`."""
+
+_STATE_SIZE = 64  # bytes of the fixed columns of a window
+
+
+@dataclass(slots=True)
+class _Texts:
+    """What a window remembers of its texts; `hashes` and `top` only where asked for."""
+
+    first: str = ""
+    last: str = ""
+    min: str = ""
+    max: str = ""
+    hashes: set[int] = field(default_factory=set)
+    top: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def size(self) -> int:
+        texts = (self.first, self.last, self.min, self.max, *self.top)
+        return _STATE_SIZE + sum(map(len, texts)) + 8 * (len(self.hashes) + len(self.top))
+
+
+class AggregateText:
+    def __init__(self, site: Site) -> None:
+        self._windows = Windows(site, {})
+        self._texts: dict[int, _Texts] = {}
+        self._unique = "unique" in site.policy.functions
+        self._top = "top" in site.policy.functions
+
+    @property
+    def clean(self) -> bool:
+        return True  # open windows are the snapshot
+
+    def load(self) -> tuple[int, int]:
+        return self._windows.waiting, 0  # bounded by the number of windows, not by messages
+
+    def absorb(self, values: Values) -> None:
+        if not len(values):
+            return
+        assert values.texts is not None
+        texts = values.texts
+        groups = self._windows.group(values)
+        self._windows.slots["count"][groups.slot] += groups.counts
+        for row in groups.new.tolist():
+            text = texts[groups.order[groups.starts[row]]]
+            self._texts[int(groups.slot[row])] = _Texts(min=text, max=text)
+        first, last = self._windows.fold_edges(values, groups)
+        for row in first.tolist():
+            self._texts[int(groups.slot[row])].first = texts[groups.order[groups.starts[row]]]
+        for row in last.tolist():
+            self._texts[int(groups.slot[row])].last = texts[groups.order[groups.ends[row]]]
+        for slot, rows in groups.spans():
+            self._fold(self._texts[slot], Counter(texts[row] for row in rows.tolist()))
+
+    def _fold(self, window: _Texts, counts: Counter[str]) -> None:
+        window.min = min(window.min, min(counts))
+        window.max = max(window.max, max(counts))
+        if self._unique:
+            window.hashes.update(map(hash_text, counts))
+            if len(window.hashes) > 2 * K:
+                window.hashes = set(smallest(window.hashes))
+        if self._top:
+            _count_top(window.top, counts)
+
+    def due(self) -> Micros | None:
+        return self._windows.due()
+
+    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+        slots = self._windows.drain(now, final)
+        if not len(slots):
+            return Writes()
+        windows = [self._texts[slot] for slot in slots.tolist()]
+        columns = self._windows.columns(slots, offset)
+        for name in ("min", "max", "first", "last"):
+            columns[name] = pa.array([getattr(w, name) for w in windows], pa.string())
+        hashes = [smallest(w.hashes) for w in windows]
+        columns["hashes"] = pa.array(hashes, pa.list_(pa.uint64()))
+        columns["tops"] = pa.array([list(w.top) for w in windows], pa.list_(pa.string()))
+        counts = [list(w.top.values()) for w in windows]
+        columns["counts"] = pa.array(counts, pa.list_(pa.uint64()))
+        columns["size"] = pa.array(np.array([w.size for w in windows], np.uint32))
+        return Writes(rows=[(AGGREGATE_TEXT.name, pa.table(columns))])
+
+    def rewrite(self) -> None:
+        self._windows.rewrite()
+
+    def snapshot(self) -> bytes:
+        used = (self._texts[slot] for slot in self._windows.slots.used().tolist())
+        texts = [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]
+        return self._windows.snapshot(texts)
+
+    def restore(self, state: bytes) -> None:
+        restored = self._windows.restore(state)
+        if restored is None:
+            return
+        slots, texts = restored
+        for slot, (first, last, low, high, hashes, top) in zip(slots.tolist(), texts, strict=True):
+            counts = Counter(dict(top))
+            self._texts[slot] = _Texts(first, last, low, high, set(hashes), counts)
+
+    def release(self, now: Micros) -> bool:
+        return self._free(self._windows.leaving(now))
+
+    def erase(self, gone: ErasedRange) -> None:
+        self._free(self._windows.begun(gone))
+
+    def renumber(self, codes: Codes) -> None:
+        self._free(self._windows.elsewhere(codes))
+        self._windows.renumber(codes)
+
+    def _free(self, slots: set[int]) -> bool:
+        if slots:
+            self._windows.slots.free(slots)
+            for slot in slots:
+                del self._texts[slot]
+        return bool(slots)
+
+
+def _count_top(top: Counter[str], counts: Counter[str]) -> None:
+    """Space-saving: a text that finds no room takes over the rarest one's count."""
+    for text in sorted(counts):  # a fixed order, so that replay gives the same
+        if text in top or len(top) < CAPACITY:
+            top[text] += counts[text]
+        else:
+            rarest, floor = min(top.items(), key=lambda item: (item[1], item[0]))
+            del top[rarest]
+            top[text] = floor + counts[text]

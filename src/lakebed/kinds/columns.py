@@ -1,0 +1,91 @@
+"""Arrow columns that all tables share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lakebed.kinds.kind import Site, Values
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.messages import Codes, Ints
+
+_MICROS = pa.timestamp("us", "UTC")
+FOREVER = 2**32 - 1
+"""`expires` of rows without a retention: DateTime's last second (2106)."""
+
+
+_KINDS = {
+    np.dtype(kind): arrow
+    for kind, arrow in {
+        np.uint8: pa.uint8(),
+        np.int32: pa.int32(),
+        np.uint32: pa.uint32(),
+        np.int64: pa.int64(),
+        np.uint64: pa.uint64(),
+        np.float64: pa.float64(),
+    }.items()
+}
+
+
+def plain(column: NDArray[Any], kind: Any = None) -> pa.Array:
+    """A numpy column as it lies in memory: no copy, no look at each value.
+
+    Args:
+        column: of one of the types that tables hold.
+        kind: an Arrow type of the same width; None for the one that goes by the same name.
+    """
+    data = pa.py_buffer(np.ascontiguousarray(column))
+    return pa.Array.from_buffers(kind or _KINDS[column.dtype], len(column), [None, data])
+
+
+def constant(n: int, text: str) -> pa.Array:
+    """n times the same text, stored once."""
+    return pa.DictionaryArray.from_arrays(plain(np.zeros(n, np.int32)), pa.array([text]))
+
+
+def topics(channel: Codes, names: Sequence[str]) -> pa.Array:
+    """The topic of each row, each distinct one stored once."""
+    used, codes = np.unique(channel, return_inverse=True)
+    distinct = pa.array(list(map(names.__getitem__, used.tolist())), pa.string())
+    return pa.DictionaryArray.from_arrays(plain(codes.astype(np.int32)), distinct)
+
+
+def times(column: Ints) -> pa.Array:
+    return plain(column, _MICROS)
+
+
+def owner_columns(site: Site, channel: Codes) -> dict[str, Any]:
+    n = len(channel)
+    return {
+        "owner": constant(n, site.policy.owner),
+        "policy": constant(n, site.policy.name),
+        "topic": topics(channel, site.topics),
+        "partition": plain(np.full(n, site.partition, np.uint32)),
+    }
+
+
+def record_columns(site: Site, values: Values) -> dict[str, Any]:
+    """The columns that records of every kind have."""
+    columns = owner_columns(site, values.channel) | {
+        "time": times(values.time),
+        "offset": plain(values.offset),
+        "type": plain(np.full(len(values), TYPES[site.policy.type], np.uint8)),
+        "size": plain(values.size.astype(np.uint32)),
+    }
+    if values.numbers is not None:
+        columns["number"] = plain(values.numbers)
+    if values.texts is not None:
+        columns["text"] = pa.array(values.texts, pa.string())
+    if values.ids is not None:
+        columns["id"] = pa.array(values.ids, pa.string())
+    return columns
+
+
+def expiry(time: Ints, span: int | None) -> pa.Array:
+    """Epoch seconds at which rows of these times leave, rounded up; `FOREVER` without a span."""
+    if span is None:
+        return plain(np.full(len(time), FOREVER, np.uint32))
+    seconds = -(-(time + span) // 1_000_000)
+    return plain(np.clip(seconds, 0, FOREVER).astype(np.uint32))

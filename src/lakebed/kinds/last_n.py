@@ -1,0 +1,91 @@
+"""`last_n`: the newest N records of every topic, in a ring that trims itself.
+
+The k-th record of a topic goes to slot k mod N of its ring, and the table keeps one row per slot:
+what a merge throws away is what has left the ring. A ring is named by the offset of its first
+record, so one opened anew never overwrites the slots of another.
+"""
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from lakebed.kinds.buffer import RowBuffer
+from lakebed.kinds.columns import plain, record_columns, times
+from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.stores.series.schema import LAST_N
+from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.times import Micros
+
+
+class LastN:
+    def __init__(self, site: Site) -> None:
+        assert site.policy.count is not None
+        self._site = site
+        self._size = site.policy.count
+        self._buffer = RowBuffer(site.policy.buffer)
+        self._rings: dict[int, tuple[int, int]] = {}  # channel -> (ring, records so far)
+
+    @property
+    def clean(self) -> bool:
+        return not self._buffer
+
+    def load(self) -> tuple[int, int]:
+        return self._buffer.rows, self._buffer.bytes
+
+    def absorb(self, values: Values) -> None:
+        self._buffer.add(values)
+
+    def due(self) -> Micros | None:
+        return self._buffer.due()
+
+    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+        if not self._buffer:
+            return Writes()
+        values = self._buffer.take()
+        rings, numbers, ends = self._place(values)
+        columns = record_columns(self._site, values) | {
+            "received": times(values.received),
+            "ring": plain(rings),
+            "slot": plain((numbers % self._size).astype(np.uint32)),
+        }
+        stays = pa.array(numbers >= ends - self._size)  # the rest has left the ring already
+        return Writes(rows=[(LAST_N.name, pa.table(columns).filter(stays))])
+
+    def _place(self, values: Values) -> tuple[Ints, Ints, Ints]:
+        """For each value its ring, its number in the ring from 0, and the ring's new length."""
+        rings, numbers, ends = (np.empty(len(values), np.int64) for _ in range(3))
+        order = np.argsort(values.channel, kind="stable")
+        channels, starts = np.unique(values.channel[order], return_index=True)
+        stops = [*starts.tolist()[1:], len(order)]
+        for channel, start, stop in zip(channels.tolist(), starts.tolist(), stops, strict=True):
+            rows = order[start:stop]
+            ring, count = self._rings.get(channel, (int(values.offset[rows[0]]), 0))
+            rings[rows] = ring
+            numbers[rows] = np.arange(count, count + len(rows))
+            ends[rows] = count + len(rows)
+            self._rings[channel] = (ring, count + len(rows))
+        return rings, numbers, ends
+
+    def rewrite(self) -> None:
+        pass  # nothing in memory is also in the series
+
+    def snapshot(self) -> bytes:
+        rings = [(channel, *ring) for channel, ring in self._rings.items()]
+        return msgspec.msgpack.encode((self._size, rings))
+
+    def restore(self, state: bytes) -> None:
+        size, rings = msgspec.msgpack.decode(state)
+        if size == self._size:  # another N: slots would clash, so rings are opened anew
+            self._rings = {channel: (ring, count) for channel, ring, count in rings}
+
+    def release(self, now: Micros) -> bool:
+        return False
+
+    def erase(self, gone: ErasedRange) -> None:
+        # in the old ring the next record would take the slot of one that still is among the newest
+        for channel in gone.channels:
+            self._rings.pop(channel, None)
+
+    def renumber(self, codes: Codes) -> None:
+        moved = [(int(codes[channel]), ring) for channel, ring in self._rings.items()]
+        self._rings = {code: ring for code, ring in moved if code >= 0}

@@ -1,0 +1,184 @@
+"""`last_value`: what does the sensor say now, written at most once per `every` and topic.
+
+A topic's first value is written at once, then its newest one whenever `every` has passed since
+its last write. Newest is by event time, ties by position.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.ports import LastValue
+from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.times import Micros
+
+_NEVER = np.iinfo(np.int64).min
+
+
+class LastValues:
+    """State in columns by channel; `_values` holds numbers or texts."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._every = site.policy.every or 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._time = np.full(0, _NEVER, np.int64)
+        self._offset = np.zeros(0, np.int64)
+        self._size = np.zeros(0, np.int64)
+        self._written = np.full(0, _NEVER, np.int64)
+        self._waits = np.zeros(0, np.bool_)
+        self._values: list[float | str] = []
+        self._ids: dict[int, str] = {}
+
+    @property
+    def clean(self) -> bool:
+        return True  # values that wait are part of the snapshot
+
+    def load(self) -> tuple[int, int]:
+        return 0, 0  # bounded by the number of topics, not by messages
+
+    def absorb(self, values: Values) -> None:
+        if not len(values):
+            return
+        self._grow(int(values.channel.max()) + 1)
+        newest = _newest(values)
+        channel = values.channel[newest]
+        # offsets only grow, so an equal time is a later position
+        newest = newest[values.time[newest] >= self._time[channel]]
+        channel = values.channel[newest]
+        self._time[channel] = values.time[newest]
+        self._offset[channel] = values.offset[newest]
+        self._size[channel] = values.size[newest]
+        self._waits[channel] = True
+        for code, value in zip(channel.tolist(), _at(values, newest), strict=True):
+            self._values[code] = value
+        self._remember_ids(values, channel.tolist(), newest.tolist())
+
+    def _remember_ids(self, values: Values, channels: list[int], rows: list[int]) -> None:
+        if values.ids is None and not self._ids:
+            return
+        for code, row in zip(channels, rows, strict=True):
+            self._ids[code] = values.ids[row] if values.ids else ""
+
+    def due(self) -> Micros | None:
+        written = self._written[self._waits]
+        if not len(written):
+            return None
+        first = int(written.min())
+        return first + self._every if first != _NEVER else 0
+
+    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+        ripe = self._waits & ((self._written == _NEVER) | (self._written <= now - self._every))
+        # a clock that stepped back must not hold values up
+        ripe |= self._waits & (self._written > now)
+        codes = np.flatnonzero(self._waits if final else ripe)
+        self._waits[codes] = False
+        self._written[codes] = now
+        np.minimum(self._written, now, out=self._written)  # nothing was written later than now
+        return Writes(last=list(self._last_values(codes)))
+
+    def _last_values(self, codes: Ints) -> Iterator[LastValue]:
+        policy, topics, partition = self._site.policy, self._site.topics, self._site.partition
+        columns = (column[codes].tolist() for column in (self._time, self._size, self._offset))
+        for code, time, size, offset in zip(codes.tolist(), *columns, strict=True):
+            value, id = self._values[code], self._ids.get(code, "")
+            yield LastValue(
+                policy.owner,
+                policy.name,
+                topics[code],
+                policy.type,
+                time,
+                value,
+                size,
+                partition,
+                offset,
+                id,
+            )
+
+    def rewrite(self) -> None:
+        pass  # nothing in memory is also in the series
+
+    def snapshot(self) -> bytes:
+        codes = np.flatnonzero(self._time != _NEVER)
+        return self._state(codes, codes)
+
+    def _state(self, codes: Ints, named: Codes | Ints) -> bytes:
+        """What is known of the channels at `codes`, to be restored under the codes `named`."""
+        columns = [named.astype(np.int64), *(column[codes] for column in self._columns())]
+        values = [self._values[code] for code in codes.tolist()]
+        ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []
+        return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids))
+
+    def restore(self, state: bytes) -> None:
+        columns, values, ids = msgspec.msgpack.decode(state)
+        codes = np.frombuffer(columns[0], np.int64)
+        self._grow(int(codes.max(initial=-1)) + 1)
+        for column, data in zip(self._columns(), columns[1:], strict=True):
+            column[codes] = np.frombuffer(data, column.dtype)
+        for code, value in zip(codes.tolist(), values, strict=True):
+            self._values[code] = value
+        self._ids = dict(zip(codes.tolist(), ids, strict=True)) if ids else {}
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self._time, self._offset, self._size, self._written, self._waits
+
+    def release(self, now: Micros) -> bool:
+        return False
+
+    def erase(self, gone: ErasedRange) -> None:
+        known = np.flatnonzero(self._time != _NEVER)
+        codes = known[gone.covers(known, self._time[known])]
+        self._time[codes] = self._written[codes] = _NEVER
+        self._waits[codes] = False
+        for code in codes.tolist():
+            self._values[code] = ""
+            self._ids.pop(code, None)
+
+    def renumber(self, codes: Codes) -> None:
+        known = np.flatnonzero(self._time != _NEVER)
+        stays = known[codes[known] >= 0]
+        state = self._state(stays, codes[stays])
+        self._clear()
+        self.restore(state)
+
+    def _grow(self, needed: int) -> None:
+        more = needed - len(self._time)
+        if more <= 0:
+            return
+        more = max(more, len(self._time), 64)
+        self._time = _extended(self._time, more, _NEVER)
+        self._offset = _extended(self._offset, more, 0)
+        self._size = _extended(self._size, more, 0)
+        self._written = _extended(self._written, more, _NEVER)
+        self._waits = np.concatenate([self._waits, np.zeros(more, np.bool_)])
+        self._values.extend([""] * more)
+
+
+def _extended(column: Ints, more: int, fill: int) -> Ints:
+    return np.concatenate([column, np.full(more, fill, np.int64)])
+
+
+def _at(values: Values, rows: Ints) -> Sequence[float | str]:
+    if values.numbers is not None:
+        return cast(list[float], values.numbers[rows].tolist())
+    assert values.texts is not None
+    return [values.texts[row] for row in rows.tolist()]
+
+
+def _newest(values: Values) -> Ints:
+    """The row of each channel's newest value: latest time, then latest position."""
+    if np.all(values.time[1:] >= values.time[:-1]):
+        last = np.full(int(values.channel.max()) + 1, -1, np.int64)
+        last[values.channel] = np.arange(len(values))  # of equal indices the last one counts
+        return last[last >= 0]
+    order = np.lexsort((values.time, values.channel))  # stable: position decides ties
+    channel = values.channel[order]
+    last = np.flatnonzero(np.append(channel[1:] != channel[:-1], True))
+    newest: Ints = order[last]
+    return newest

@@ -1,0 +1,120 @@
+"""The home: who holds it, whether it is whole, and the token that a first start leaves there.
+
+A home is locked by the process that keeps an embedded store in it. Where all stores are servers
+nothing in it needs a lock, and several processes may name the same one.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import structlog
+
+from lakebed.ports import Catalog, Identity
+from lakebed.system import files
+from lakebed.vocabulary.errors import Conflict, Fatal
+
+log = structlog.get_logger(__name__)
+
+ADMIN = "admin"
+"""The owner that the first token belongs to."""
+
+
+def lock(home: Path) -> int:
+    """Hold the home for this process; returns the descriptor that holds it."""
+    try:
+        descriptor = files.lock(home / "lock")
+    except OSError as error:
+        raise Fatal(f"the home {home} cannot be used: {error.strerror}") from None
+    if descriptor is None:
+        raise Fatal(f"another process holds the home {home}: stop it or choose --home")
+    return descriptor
+
+
+def check_whole(home: Path) -> None:
+    """Raises `Fatal` where stores were being exchanged when something went wrong."""
+    from lakebed.backup import restoring
+
+    if (home / restoring.MARK).exists():
+        raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")
+
+
+def beyond(catalog: Catalog) -> int:
+    """An offset that no checkpoint has reached: where a journal that was removed begins anew.
+
+    Places and versions made of offsets must grow, whatever happened to the journal's file.
+    """
+    parts = catalog.checkpoints("keeper", 0).get(0, [])
+    return max((part.offset for part in parts), default=0)
+
+
+# --- the admin's token ----------------------------------------------------------------------------
+
+
+def token_file(home: Path) -> Path:
+    return home / "admin.token"
+
+
+def ensure_admin(catalog: Catalog, home: Path, given: str | None = None, *, ours: bool) -> None:
+    """A first start makes the admin's token.
+
+    Args:
+        given: what it must be, from the settings; then no file is written.
+        ours: whether nobody else uses this catalog: then a token file that was deleted is made
+            anew. Else the token in force may be in another process's home, and stays.
+    """
+    if given is not None:
+        _put_admin(catalog, given)
+        return
+    path = token_file(home)
+    if path.is_file() and catalog.identify(path.read_text().strip()) is not None:
+        return
+    if _has_admin(catalog):
+        if not ours:
+            log.warning("the admin's token is in the home of the process that made it", home=home)
+            return
+        catalog.revoke_token(ADMIN, ADMIN)
+    token = secrets.token_urlsafe(32)
+    _write(path, token)
+    try:
+        catalog.add_token(_ADMIN, token)
+    except Conflict:  # another process was faster
+        path.unlink()
+        log.warning("the admin's token is in the home of the process that made it", home=home)
+
+
+_ADMIN = Identity(ADMIN, ADMIN, admin=True)
+
+
+def _has_admin(catalog: Catalog) -> bool:
+    return any((i.owner, i.name) == (ADMIN, ADMIN) for i in catalog.tokens())
+
+
+def _put_admin(catalog: Catalog, token: str) -> None:
+    """Make this the admin's token, whatever it was; others may do the same at the same time."""
+    if catalog.identify(token) == _ADMIN:
+        return
+    try:
+        with catalog.transaction():
+            if _has_admin(catalog):
+                catalog.revoke_token(ADMIN, ADMIN)
+            catalog.add_token(_ADMIN, token)
+    except Conflict:
+        if catalog.identify(token) != _ADMIN:
+            raise
+
+
+def _write(path: Path, token: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise Fatal(
+            f"the admin's token cannot be written to {path} ({error.strerror}): choose --home, or"
+            " set api.admin_token"
+        ) from None
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(descriptor)

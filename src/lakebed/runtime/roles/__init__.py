@@ -1,0 +1,44 @@
+"""What a process may be. To add a role: its file, and a line in `ROLES`.
+
+    gateway   MQTT, brokers, HTTP ingest ──> journal
+    keeper    journal ──> policies ──> series, catalog
+    api       questions, policies, tokens <──> all stores
+
+A process may be one of them or several; `lakebed up` is all. Every process has HTTP with health
+and metrics.
+"""
+
+from collections.abc import Collection, Iterable
+
+from lakebed.runtime.roles import api, gateway, keeper
+from lakebed.runtime.roles.role import Role
+from lakebed.vocabulary.errors import Problem, SettingsError
+
+ROLES: dict[str, Role] = {
+    "keeper": keeper.ROLE,
+    "gateway": gateway.ROLE,
+    "api": api.ROLE,
+}
+"""In the order in which they open: who is asked before who asks."""
+
+ALL = frozenset(ROLES)
+
+
+def opened(roles: Collection[str]) -> list[str]:
+    """The stores that these roles need, in the order in which they are opened."""
+    needed = {store for role in roles for store in ROLES[role].stores}
+    return [store for store in ("catalog", "series", "journal") if store in needed]
+
+
+def parse(given: Iterable[str]) -> frozenset[str]:
+    """Roles as a command is given them: several times, or with commas between.
+
+    Raises:
+        SettingsError: there is no such role, or none at all.
+    """
+    names = {name.strip() for text in given for name in text.split(",")}
+    unknown = sorted(names - ALL)
+    if unknown or not names:
+        what = f"no role {unknown[0]!r}" if unknown else "name a role"
+        raise SettingsError(Problem("--role", f"{what}: there are {', '.join(sorted(ALL))}"))
+    return frozenset(names)

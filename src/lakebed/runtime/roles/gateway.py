@@ -1,0 +1,50 @@
+"""The gateway: takes messages in and makes them durable. It knows no policies and no series.
+
+devices ──MQTT──┐
+brokers ──MQTT──┼──> intake ──> journal
+apps ────HTTP───┘
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lakebed.ports import Health
+from lakebed.runtime.contributions import Parts
+from lakebed.runtime.roles.role import Role
+from lakebed.settings import Settings
+
+if TYPE_CHECKING:
+    from lakebed.sources.mqtt.client.client import MqttClient
+
+
+def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
+    tls = settings.mqtt.tls_listen
+    plain = (settings.mqtt.listen, "mqtt.listen")
+    return (plain,) if tls is None else (plain, (tls, "mqtt.tls_listen"))
+
+
+async def _open(parts: Parts) -> None:
+    from lakebed.sources.mqtt.client.client import MqttClient
+    from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+
+    settings = parts.settings
+    intake = await parts.open_intake()
+    clients = [
+        MqttClient(source, intake, parts.known, payload_maximum=settings.limits.payload)
+        for source in settings.sources
+    ]
+    parts.mqtt = MqttEndpoint(settings, intake, parts.access, parts.feed, parts.known)
+    parts.metrics.append(parts.mqtt.stats.metrics)
+    parts.doors += [parts.mqtt, *clients]
+    for client in clients:
+        parts.health[f"source {client.name}"] = partial(_told, client)
+
+
+def _told(client: "MqttClient") -> Health:
+    """A broker that is away is told, but takes no healthy node out of its balancer."""
+    return replace(client.health(), ok=True)
+
+
+ROLE = Role(frozenset({"catalog", "journal"}), _open, _listens)

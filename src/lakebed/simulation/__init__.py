@@ -1,0 +1,1 @@
+"""A fleet of made-up devices, driven over real connections."""

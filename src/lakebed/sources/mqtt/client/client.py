@@ -1,0 +1,239 @@
+"""The client: Lakebed joins a broker and takes its messages in.
+
+    connect ──> subscribe ──> receive ──> lost ──> wait (longer each time) ──┐
+       ^────────────────────────────────────────────────────────────────────┘
+
+The session is kept at the broker (fixed client identifier, no clean start), so what it gets while
+we are away it delivers later. An acknowledgement leaves only when the journal has the message;
+those still due when a connection breaks are dropped, and the broker sends the messages again.
+At QoS 1 such a message is therefore stored twice, unless its sender gave it a user property `id`
+(MQTT 5); at QoS 2 the packet identifier tells.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from lakebed.ingest.keys import packet_prefix
+from lakebed.ports import Health
+from lakebed.settings import MqttSource
+from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
+from lakebed.sources.mqtt.inbound import Unreleased
+from lakebed.sources.mqtt.read_pause import Hold
+from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Problem, SettingsError
+from lakebed.vocabulary.topics import check_filter
+
+if TYPE_CHECKING:
+    from lakebed.ingest.intake import Intake
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+"""Seconds before the next attempt: doubled each time, less a random part of up to half."""
+
+_PATIENCE = 15.0  # seconds for the connection, CONNACK and SUBACK
+_STABLE = 5.0  # seconds a connection must have lived for the delay to begin anew
+
+
+class MqttClient:
+    """One entry of `[[sources]]`, from `start` to `stop`. Event loop thread only.
+
+    Args:
+        known: the journal's keys with a prefix: `Journal.known`, run in a thread.
+        payload_maximum: bytes of one payload (`limits.payload`).
+        home: where a relative `ca_file` counts from.
+
+    Raises:
+        SettingsError: the URL, a topic or the authority's file is wrong.
+    """
+
+    def __init__(
+        self,
+        source: MqttSource,
+        intake: "Intake",
+        known: Callable[[bytes], Awaitable[list[bytes]]],
+        *,
+        payload_maximum: int,
+        home: Path = Path(),
+    ) -> None:
+        self.stats = Stats()
+        self.name = source.name
+        self._intake = intake
+        self._known = known
+        self._host, self._port, self._context = _server(source, home)
+        for topic in source.topics:
+            _check_subscription(source, topic)
+        # Packet identifiers are the broker's, so they count per source, not per client identifier.
+        self._key = source.owner, f"mqtt source {source.name}"
+        url = urlsplit(source.url)
+        self._member = ClientSession(
+            source,
+            unquote(url.username) if url.username is not None else None,
+            unquote(url.password) if url.password is not None else None,
+            payload_maximum,
+            Unreleased(*self._key),
+            subscribed=False,
+            refused={},
+            stats=self.stats,
+        )
+        self._connection: BrokerConnection | None = None
+        self._state = "not started"
+        self._connected = False
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once: a broker that is away is waited for."""
+        self._unwatch = self._intake.watch(self._gate)
+        self._task = asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")
+
+    async def stop(self, grace: float = 3.0) -> None:
+        """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
+        self._stopping.set()
+        connection = self._connection
+        if connection is not None and not connection.lost.done():
+            connection.hold(Hold.STOPPING)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    while connection.pending and not connection.lost.done():  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            connection.close("stopping")
+            await asyncio.wait([connection.lost], timeout=1.0)
+            connection.abort()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+
+    def health(self) -> Health:
+        refused = self._member.refused
+        message = self._state
+        if self._connected and refused:
+            message = "subscriptions refused: " + ", ".join(
+                f"{t} ({r})" for t, r in refused.items()
+            )
+        detail = {
+            "broker": f"{self._host}:{self._port}",
+            "joined": self._connected and not refused,  # told in figures too, where `ok` hides it
+            "connects": self.stats.connections,
+            "received": sum(self.stats.publishes),
+        }
+        return Health(self._connected and not refused, message, detail)
+
+    async def _run(self) -> None:
+        ids = await self._known(packet_prefix(*self._key))
+        self._member.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
+        loop = asyncio.get_running_loop()
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            began = loop.time()
+            reason = await self._once()
+            self._connected = False
+            self._state = reason
+            if loop.time() - began > _STABLE:
+                delay = FIRST_DELAY
+            log.warning("broker away", source=self.name, reason=reason, next_attempt=delay)
+            with suppress(TimeoutError):  # the jitter parts gateways that lost the same broker
+                async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):  # noqa: S311
+                    await self._stopping.wait()
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    async def _once(self) -> str:
+        """One connection, from connecting to its end; returns why it ended."""
+        loop = asyncio.get_running_loop()
+        connection = BrokerConnection(self._intake, self._member, self._release)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await loop.create_connection(
+                    lambda: connection, self._host, self._port, ssl=self._context
+                )
+                self._connection = connection
+                if not self._intake.is_open:
+                    connection.hold(Hold.INTAKE)
+                ends: list[asyncio.Future[Any]] = [connection.ready, connection.lost]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            connection.abort()
+            return "the broker does not answer"
+        except OSError as error:
+            return f"cannot connect: {error}"
+        if connection.ready.done():
+            self._connected = True
+            self._state = "connected"
+            log.info("joined a broker", source=self.name, host=self._host, port=self._port)
+        return await connection.lost
+
+    def _gate(self, open: bool) -> None:
+        if self._connection is None:
+            return
+        if open:
+            self._connection.release(Hold.INTAKE)
+        else:
+            self._connection.hold(Hold.INTAKE)
+
+    async def _release(self) -> None:
+        """Returns when the journal knows none of our packet identifiers any more."""
+        unreleased = self._member.unreleased
+        keys = unreleased.keys()
+        if not unreleased.used and not keys:
+            return
+        unreleased.ids.clear()
+        unreleased.doubtful.clear()
+        forgotten: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done() -> None:
+            if not forgotten.done():
+                forgotten.set_result(None)
+
+        self._intake.offer([], [], times.now(), done, release=keys)
+        await forgotten
+
+
+def _server(source: MqttSource, home: Path) -> tuple[str, int, ssl.SSLContext | None]:
+    """Host, port and TLS context of a source's URL."""
+    where = f"sources.{source.name}"
+    url = urlsplit(source.url)
+    try:
+        port = url.port
+    except ValueError as error:
+        raise SettingsError(Problem(f"{where}.url", str(error))) from None
+    if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
+        raise SettingsError(
+            Problem(f"{where}.url", "write mqtt://[user:password@]host[:1883] or mqtts://…")
+        )
+    if url.scheme == "mqtt":
+        return url.hostname, port or 1883, None
+    authority = None if source.ca_file is None else home / source.ca_file
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(Problem(f"{where}.ca_file", f"{authority}: {error}")) from None
+    return url.hostname, port or 8883, context
+
+
+def _check_subscription(source: MqttSource, topic: str) -> None:
+    """A filter, or `$share/GROUP/FILTER` (section 4.8.2)."""
+    shared = topic.split("/", 2) if topic.startswith("$share/") else None
+    try:
+        if shared is None:
+            check_filter(topic)
+        elif len(shared) < 3 or not shared[1] or "+" in shared[1] or "#" in shared[1]:
+            raise ValueError("a shared subscription is $share/GROUP/FILTER")
+        else:
+            check_filter(shared[2])
+    except ValueError as error:
+        where = f"sources.{source.name}.topics"
+        raise SettingsError(Problem(where, f"{topic!r}: {error}")) from None

@@ -1,0 +1,397 @@
+"""Bytes in, events out: the hottest loop of the product.
+
+    feed(bytes) ──> [ Run | Refused | Answer | Subscribe | ... ]  in the order of the stream
+
+A plain PUBLISH takes a handful of byte operations and three list appends: its topic's bytes are
+looked up in a dict that holds what the topic was resolved to, so checking, decoding and
+authorizing happen once per distinct topic. Everything unusual leaves the loop for `_other`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from lakebed.sources.mqtt.codec import properties as props
+from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, Ping
+from lakebed.sources.mqtt.codec.handshake import Auth, ConnAck, Disconnect, check_topic_name
+from lakebed.sources.mqtt.codec.plain import decode_plain, single_plain
+from lakebed.sources.mqtt.codec.publish import Refused, Run
+from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse, malformed, violation
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
+from lakebed.sources.mqtt.codec.wire import V5, Reader, decode_text
+from lakebed.sources.mqtt.topics import Topics
+from lakebed.vocabulary.times import UNSET, Micros, parse_time
+
+T = TypeVar("T")
+Control: TypeAlias = (
+    Answer | Ping | Subscribe | Unsubscribe | SubAck | UnsubAck | ConnAck | Disconnect | Auth
+)
+Parser = Callable[[Reader, int, int], Control]
+Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
+
+_USER_PROPERTY = 0x26
+_NOT_PUBLISH, _BAD = 3, 4
+_QOS = bytes(
+    (_BAD if head & 6 == 6 or head & 14 == 8 else head >> 1 & 3) if head >> 4 == 3 else _NOT_PUBLISH
+    for head in range(256)
+)
+"""QoS by first byte. Bad are QoS 3, and DUP at QoS 0 (section 3.3.1)."""
+
+
+def _answer(kind: int) -> Parser:
+    return lambda body, flags, version: Answer.decode(kind, body, flags, version)
+
+
+AT_SERVER: Mapping[int, Parser] = {
+    PUBREL: _answer(PUBREL),
+    8: Subscribe.decode,
+    10: Unsubscribe.decode,
+    12: Ping.decode,
+    14: Disconnect.decode,
+    15: Auth.decode,
+}
+"""What a client may send to us after CONNECT. We send nothing above QoS 0, so it never acks."""
+
+AT_CLIENT: Mapping[int, Parser] = {
+    2: ConnAck.decode,
+    PUBACK: _answer(PUBACK),
+    PUBREC: _answer(PUBREC),
+    PUBREL: _answer(PUBREL),
+    PUBCOMP: _answer(PUBCOMP),
+    9: SubAck.decode,
+    11: UnsubAck.decode,
+    13: Ping.decode,
+    14: Disconnect.decode,
+    15: Auth.decode,
+}
+"""What a broker may send to us."""
+
+
+class Decoder(Generic[T]):
+    """The receiving half of one connection.
+
+    Args:
+        version: 4 (MQTT 3.1.1) or 5.
+        parsers: `AT_SERVER` or `AT_CLIENT`.
+        resolve: what a topic means to the caller; called once per distinct topic. It may raise
+            `Refuse`: then every message to this topic becomes a `Refused`.
+        topics: where it is remembered; may be shared by decoders whose `resolve` agree.
+        payload_maximum: bytes; larger messages become `Refused`.
+        packet_maximum: bytes of a whole packet; beyond it the connection must end.
+        alias_maximum: topic aliases the peer may use (MQTT 5).
+        accept: event time and id of a message with properties; may raise `Refuse`.
+
+    Attributes:
+        have: bytes of a packet that is not there to its end.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        parsers: Mapping[int, Parser],
+        resolve: Callable[[str], T],
+        *,
+        payload_maximum: int,
+        packet_maximum: int,
+        alias_maximum: int = 0,
+        accept: Accept | None = None,
+        topics: Topics[T] | None = None,
+    ) -> None:
+        self._version = version
+        self._parsers = parsers
+        self._resolve = resolve
+        self._payload_maximum = payload_maximum
+        self._packet_maximum = packet_maximum
+        self._alias_maximum = alias_maximum
+        self._accept = accept or message_properties
+        self._chunks: list[bytes] = []
+        self.have = 0
+        self._need = 2
+        self._topics: Topics[T] = topics if topics is not None else Topics()
+        self._known = self._topics.known
+        self._aliases: dict[int, bytes] = {}
+        self._run: Run[T] | None = None
+        self._usual = -1  # the QoS of the plain run that the last read ended with
+        self._events: list[Run[T] | Refused | Control] = []
+
+    def events(self) -> list[Run[T] | Refused | Control]:
+        """What the bytes fed so far have brought since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def single(
+        self, targets: list[T], payloads: list[bytes], packet_ids: list[bytes]
+    ) -> Callable[[bytes], int]:
+        """A short way into these lists, for reads that are one plain publish with QoS 1.
+
+        So speaks a device that waits for each answer. What it returns takes the bytes of a read and
+        tells how many messages the lists hold then, or 0: `feed` them. Not while the decoder has
+        bytes of a packet that is not there to its end.
+        """
+        return partial(
+            single_plain, _QOS, self._version == V5, self._payload_maximum, self._known,
+            targets, payloads, packet_ids,
+        )  # fmt: skip
+
+    def feed(self, data: bytes) -> None:
+        """Take what one read brought; a packet that is not complete waits for the next.
+
+        Raises:
+            ProtocolError: the stream is broken; what came before is still in `events()`, and
+                nothing may be fed any more.
+        """
+        if self.have:
+            self._chunks.append(data)
+            self.have += len(data)
+            if self.have < self._need:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+            self.have = 0
+        try:
+            rest = self._packets(data)
+        finally:
+            self._end_run()
+        if rest < len(data):
+            self._chunks.append(data[rest:])
+            self.have = len(data) - rest
+
+    def _packets(self, data: bytes) -> int:
+        """Decode all whole packets; returns where the first incomplete one begins."""
+        five = self._version == V5
+        end = len(data)
+        at = 0
+        self._need = 2
+        # the run that plain publishes may join; a device goes on as it went on before
+        run = self._begin_run(self._usual, False) if self._begins_as_usual(data) else None
+        while at < end - 1:
+            if run is not None:
+                at = decode_plain(
+                    data, at, run.qos, _QOS, five, self._payload_maximum, self._known,
+                    run.targets, run.payloads, run.packet_ids,
+                )  # fmt: skip
+                if at >= end - 1:
+                    break
+            size = data[at + 1]
+            body = at + 2
+            if size > 127:
+                size, body = self._length(data, at, end)
+                if not body:
+                    break
+            stop = body + size
+            self._check_size(stop - at)
+            if stop > end:
+                self._need = stop - at
+                break
+            run = self._other(data, data[at], body, stop)
+            at = stop
+        self._usual = -1 if run is None else run.qos
+        return at
+
+    def _begins_as_usual(self, data: bytes) -> bool:
+        return len(data) > 0 and _QOS[data[0]] == self._usual
+
+    def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        """Remaining length of two to four bytes, and where the body begins (0: not yet known)."""
+        if at + 2 < end and 0 < data[at + 2] < 128:
+            return data[at + 1] - 128 + (data[at + 2] << 7), at + 3
+        raw = data[at + 1 : at + 5]
+        if len(raw) < 4 and all(byte > 127 for byte in raw):
+            self._need = len(raw) + 2
+            return 0, 0
+        reader = Reader(raw, 0, len(raw))
+        return reader.varint(), at + 1 + reader.at
+
+    def _check_size(self, size: int) -> None:
+        if size > self._packet_maximum:
+            raise ProtocolError(
+                Reason.PACKET_TOO_LARGE,
+                f"a packet of {size} bytes, the maximum is {self._packet_maximum}",
+            )
+
+    def _other(self, data: bytes, head: int, body: int, stop: int) -> Run[T] | None:
+        """Any packet, in full generality; returns the run that plain publishes may join."""
+        qos = _QOS[head]
+        if qos == _BAD:
+            raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
+        reader = Reader(data, body, stop)
+        if qos != _NOT_PUBLISH:
+            if self._version == V5 and stop - body > 4 and self._stamped(data, qos, body, stop):
+                return None
+            return self._publish(reader, qos)
+        parser = self._parsers.get(head >> 4)
+        if parser is None:
+            raise violation(f"a packet of type {head >> 4} has no place here")
+        packet = parser(reader, head & 15, self._version)
+        self._end_run()
+        self._events.append(packet)
+        return None
+
+    def _stamped(self, data: bytes, qos: int, body: int, stop: int) -> bool:
+        """A publish to a known topic with `id` or `time` and no other kind of property.
+
+        The same in a third of the time; False leaves all else, and all that is wrong, to
+        `_publish`.
+        """
+        name_end = body + 2 + (data[body] << 8 | data[body + 1])
+        at = name_end + 3 if qos else name_end + 1
+        if at > stop or data[at - 1] > 127:
+            return False
+        start = at + data[at - 1]
+        target = self._known.get(data[body:name_end])
+        if target is None or start > stop or stop - start > self._payload_maximum:
+            return False
+        found = _stamps(data, at, start)
+        if found is None:
+            return False
+        run = self._run
+        if run is None or run.qos != qos or run.event is None:
+            run = self._begin_run(qos, True)
+        assert run.event is not None
+        assert run.ids is not None
+        run.targets.append(target)
+        run.payloads.append(data[start:stop])
+        run.event.append(found[0])
+        run.ids.append(found[1])
+        if qos:
+            run.packet_ids.append(data[name_end : name_end + 2])
+        return True
+
+    def _publish(self, reader: Reader, qos: int) -> Run[T] | None:
+        name = reader.data[reader.at : reader.at + 2] + reader.binary()
+        packet_id = reader.packet_id().to_bytes(2, "big") if qos else b""
+        found = props.parse(reader, "publish") if self._version == V5 else {}
+        payload = reader.take(len(reader))
+        self._check_properties(found)
+        name = self._named(name, found.get("topic_alias"))
+        try:
+            target = self._target(name)
+            self._check_payload(payload)
+            event, identifier = self._accept(payload, found) if found else (UNSET, "")
+        except Refuse as refuse:
+            self._end_run()
+            self._events.append(Refused(qos, packet_id, refuse.reason, refuse.text))
+            return None
+        special = event != UNSET or bool(identifier)
+        run = self._run
+        if run is None or run.qos != qos or (run.event is not None) != special:
+            run = self._begin_run(qos, special)
+        run.targets.append(target)
+        run.payloads.append(payload)
+        if qos:
+            run.packet_ids.append(packet_id)
+        if not special:
+            return run
+        assert run.event is not None
+        assert run.ids is not None
+        run.event.append(event)
+        run.ids.append(identifier)
+        return None
+
+    def _check_properties(self, found: Mapping[str, Any]) -> None:
+        if not found:
+            return
+        if self._parsers is AT_SERVER and "subscription_identifier" in found:
+            raise violation("a client publishes with a subscription identifier")
+        if "response_topic" in found:
+            check_topic_name(found["response_topic"])
+
+    def _named(self, name: bytes, alias: int | None) -> bytes:
+        """Section 3.3.2.3.4: an alias is set together with a name, or stands for it."""
+        if alias is None:
+            return name
+        if alias > self._alias_maximum:
+            raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias} is too high")
+        if len(name) > 2:
+            self._aliases[alias] = name
+            return name
+        if alias not in self._aliases:
+            raise violation(f"topic alias {alias} was never set")
+        return self._aliases[alias]
+
+    def _target(self, name: bytes) -> T:
+        target = self._known.get(name)
+        if target is not None:
+            return target
+        topic = decode_text(name[2:])
+        check_topic_name(topic)
+        target = self._resolve(topic)
+        self._topics.remember(name, target)
+        return target
+
+    def _check_payload(self, payload: bytes) -> None:
+        if len(payload) > self._payload_maximum:
+            raise Refuse(
+                Reason.QUOTA_EXCEEDED,
+                f"a payload of {len(payload)} bytes, the maximum is {self._payload_maximum}",
+            )
+
+    def _begin_run(self, qos: int, special: bool) -> Run[T]:
+        self._end_run()
+        run: Run[T] = Run(qos, [], [], [], [] if special else None, [] if special else None)
+        self._run = run
+        self._events.append(run)
+        return run
+
+    def _end_run(self) -> None:
+        """The plain loop does not look at packet ids: a zero is found here, once per run."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if not run.payloads:
+            self._events.pop()  # begun in vain; it is the newest, for whatever else comes ends it
+        elif b"\0\0" in run.packet_ids:
+            place = run.packet_ids.index(b"\0\0")
+            for column in (run.targets, run.payloads, run.packet_ids, run.event, run.ids):
+                if column is not None:
+                    del column[place:]
+            raise malformed("a packet identifier is zero")
+
+
+def _stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
+    """Event time and id out of data[at:end]; None where it is not all user properties in order."""
+    event, identifier = UNSET, ""
+    try:
+        while at < end:
+            key_end = at + 3 + (data[at + 1] << 8 | data[at + 2])
+            value = key_end + 2
+            stop = value + (data[key_end] << 8 | data[key_end + 1])
+            key = data[at + 3 : key_end]
+            if data[at] != _USER_PROPERTY or stop > end or (key == b"id" and stop == value):
+                return None
+            text = decode_text(data[value:stop])
+            if key == b"id":
+                identifier = text
+            elif key == b"time":
+                event = parse_time(text)
+            else:
+                decode_text(key)
+            at = stop
+    except (IndexError, ValueError, ProtocolError):
+        return None
+    return (event, identifier) if identifier or event != UNSET else None
+
+
+def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
+    """Event time and idempotency id of a message: its user properties `time` and `id`.
+
+    Raises:
+        Refuse: the time is none, the id is empty, or the payload is not the text it claims to be.
+    """
+    event, identifier = UNSET, ""
+    if found.get("payload_format_indicator"):
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            raise Refuse(Reason.PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8") from None
+    for key, value in found.get("user_property", ()):
+        if key == "time":
+            try:
+                event = parse_time(value)
+            except ValueError as error:
+                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, f"time: {error}") from None
+        elif key == "id":
+            if not value:
+                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, "id: it is empty")
+            identifier = value
+    return event, identifier

@@ -1,0 +1,67 @@
+"""PUBLISH: written one by one, received in runs of columns (MQTT 5 section 3.3)."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lakebed.sources.mqtt.codec import properties as props
+from lakebed.sources.mqtt.codec import wire
+from lakebed.sources.mqtt.codec.properties import Properties
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.vocabulary.times import Micros
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Run(Generic[T]):
+    """Publishes of one QoS that came one after another, as parallel columns.
+
+    Attributes:
+        qos: of all of them.
+        targets: what each topic was resolved to, once per distinct topic.
+        packet_ids: two bytes each, as they came; empty at QoS 0.
+        event: event times or `UNSET`; None where no message of the run gave one. Likewise
+        ids: idempotency ids, "" where a message has none.
+    """
+
+    qos: int
+    targets: list[T]
+    payloads: list[bytes]
+    packet_ids: list[bytes]
+    event: list[Micros] | None = None
+    ids: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A publish that is well-formed but not taken; it must be answered with `reason`."""
+
+    qos: int
+    packet_id: bytes
+    reason: Reason
+    text: str
+
+
+def publish(
+    topic: str,
+    payload: bytes,
+    qos: int = 0,
+    packet_id: int = 0,
+    *,
+    version: int = V5,
+    retain: bool = False,
+    duplicate: bool = False,
+    properties: Properties | None = None,
+) -> bytes:
+    """A whole PUBLISH packet; `packet_id` counts at QoS 1 and 2."""
+    parts = [wire.text(topic)]
+    if qos:
+        parts.append(wire.u16(packet_id))
+    if version == V5:
+        parts.append(props.encode(properties) if properties else b"\0")
+    parts.append(payload)
+    return wire.packet(0x30 | duplicate << 3 | qos << 1 | retain, *parts)

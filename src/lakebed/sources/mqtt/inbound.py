@@ -1,0 +1,302 @@
+"""From what a decoder found to one offer per read, and from its `done` to the acks.
+
+    events of one read ──> columns, keys, release ──offer──> Intake
+    acks of that read  <── one write <───────────done──────────┘
+
+Endpoint and client share it: both hold back every answer until the journal has the message, and
+both know QoS 2 messages again by their packet id (MQTT 5 section 4.3.3, method A without the
+message: it is stored at once, and its identifier is kept until it is released).
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from lakebed.ingest.building import spread
+from lakebed.ingest.keys import id_key, packet_key
+from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
+from lakebed.sources.mqtt.codec.decoder import Control
+from lakebed.sources.mqtt.codec.publish import Refused, Run
+from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_name
+from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import UNSET, Micros
+
+if TYPE_CHECKING:
+    from lakebed.ingest.intake import Intake
+
+T = TypeVar("T")
+_PUBACK = answers(PUBACK, [b""])
+Event: TypeAlias = Run[Channel] | Refused | Control
+
+
+class Unreleased:
+    """Packet identifiers of one session's QoS 2 messages that were received, not yet released.
+
+    Attributes:
+        doubtful: those of them that only the journal told of: another gateway received them, and
+            may have died before their messages were durable.
+        used: whether there ever was one; only then can the journal hold keys of this session
+            that its set no longer shows.
+    """
+
+    __slots__ = ("_client_id", "_owner", "doubtful", "ids", "used")
+
+    def __init__(self, owner: str, client_id: str, ids: Iterable[int] = ()) -> None:
+        self._owner = owner
+        self._client_id = client_id
+        self.ids = set(ids)
+        self.doubtful = set(self.ids)
+        self.used = bool(self.ids)
+
+    def recall(self, ids: Iterable[int]) -> None:
+        """The journal tells of these."""
+        self.ids.update(ids)
+        self.doubtful.update(self.ids)
+
+    def key(self, packet_id: int) -> bytes:
+        return packet_key(self._owner, self._client_id, packet_id)
+
+    def keys(self) -> list[bytes]:
+        return [self.key(packet_id) for packet_id in self.ids]
+
+
+class _Offer:
+    """The columns of one read, gathered over its runs."""
+
+    __slots__ = ("acks", "channels", "event", "ids", "keys", "payloads", "release", "settled")
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self.payloads: list[bytes] = []
+        self.event: list[tuple[int, Sequence[Micros]]] = []
+        self.ids: list[tuple[int, Sequence[str]]] = []
+        self.keys: list[tuple[int, Sequence[bytes]]] = []
+        self.release: list[bytes] = []
+        self.acks: list[bytes] = []
+        self.settled = 0
+
+
+class InboundPublishes:
+    """One connection's way to the intake.
+
+    Args:
+        owner: whose messages they are.
+        write: sends bytes to the peer; not called after `close`.
+        in_flight_maximum: QoS 1 and 2 messages that may be unanswered (MQTT 5, section 3.3.4).
+        explain: whether refusals carry a reason string (MQTT 5).
+        forgiving: what is refused is acknowledged all the same where no reason can be told: a
+            broker would only send it again, to the end of time.
+        patient: the peer delivers on while acks are outstanding (see `Intake.offer`).
+    """
+
+    def __init__(
+        self,
+        intake: "Intake",
+        owner: str,
+        version: int,
+        unreleased: Unreleased,
+        write: Callable[[bytes], None],
+        stats: Stats,
+        *,
+        in_flight_maximum: int = 65535,
+        explain: bool = True,
+        forgiving: bool = False,
+        patient: bool = False,
+    ) -> None:
+        self._intake = intake
+        self._owner = owner
+        self._five = version == V5
+        self._unreleased = unreleased
+        self._write = write
+        self._stats = stats
+        self._maximum = in_flight_maximum if self._five else sys.maxsize
+        self._explain = explain
+        self._forgiving = forgiving
+        self._patient = patient
+        self._open = True
+        self._singles = intake.singles
+        self._done_one = self._acknowledge
+        self.in_flight = 0
+        self.pending = 0
+
+    def close(self) -> None:
+        """Acks still due are dropped: they belong to this connection and to no later one."""
+        self._open = False
+
+    def take(self, events: list[Event], received: Micros) -> list[Control]:
+        """Offer what one read brought; returns its other packets, in order.
+
+        Raises:
+            ProtocolError: a refusal that can only be told by ending the connection, or more in
+                flight than was agreed. What came before it is offered.
+        """
+        if len(events) == 1:
+            run = events[0]
+            if type(run) is Run and run.qos < 2 and run.ids is None:
+                self._take_plain(run, received)
+                return []
+        return self._take_mixed(events, received)
+
+    def took_one(self, count: int, received: Micros) -> None:
+        """A plain message with QoS 1 stands in the intake's `singles`, the last of so many.
+
+        Raises:
+            ProtocolError: more in flight than was agreed. The message is offered all the same.
+        """
+        singles = self._singles
+        singles.received.append(received)
+        singles.done.append(self._done_one)
+        self._stats.publishes[1] += 1
+        self.pending += 1
+        self._intake.came_alone(count)
+        self._arrive(1)
+
+    def _take_plain(self, run: Run[Channel], received: Micros) -> None:
+        count = len(run.payloads)
+        self._stats.publishes[run.qos] += count
+        if run.qos:
+            self._arrive(count)
+            done = partial(self._done, answers(PUBACK, run.packet_ids), count)
+        else:
+            done = partial(self._done, b"", 0)
+        self.pending += 1
+        self._intake.offer(run.targets, run.payloads, received, done, patient=self._patient)
+
+    def _take_mixed(self, events: list[Event], received: Micros) -> list[Control]:
+        offer = _Offer()
+        controls: list[Control] = []
+        try:
+            for event in events:
+                if isinstance(event, Run):
+                    self._take_run(offer, event)
+                elif isinstance(event, Refused):
+                    self._refuse(offer, event)
+                elif isinstance(event, Answer) and event.kind == PUBREL:
+                    self._release(offer, event)
+                else:
+                    controls.append(event)
+        finally:
+            self._send(offer, received)
+        return controls
+
+    def _send(self, offer: _Offer, received: Micros) -> None:
+        if not (offer.payloads or offer.acks):
+            return
+        n = len(offer.payloads)
+        self.pending += 1
+        self._intake.offer(
+            offer.channels,
+            offer.payloads,
+            received,
+            partial(self._done, b"".join(offer.acks), offer.settled),
+            event=_column(n, offer.event, UNSET),
+            ids=_column(n, offer.ids, ""),
+            keys=_column(n, offer.keys, b""),
+            release=offer.release,
+            patient=self._patient,
+        )
+
+    def _done(self, acks: bytes, settled: int) -> None:
+        self.pending -= 1
+        self.in_flight = max(0, self.in_flight - settled)
+        if acks and self._open:
+            self._write(acks)
+
+    def _acknowledge(self, packet_id: bytes) -> None:
+        self.pending -= 1
+        if self.in_flight:
+            self.in_flight -= 1
+        if self._open:
+            self._write(_PUBACK + packet_id)
+
+    def _arrive(self, count: int) -> None:
+        self.in_flight += count
+        if self.in_flight > self._maximum:
+            raise ProtocolError(
+                Reason.RECEIVE_MAXIMUM_EXCEEDED,
+                f"more than {self._maximum} messages are unacknowledged",
+            )
+
+    def _take_run(self, offer: _Offer, run: Run[Channel]) -> None:
+        self._stats.publishes[run.qos] += len(run)
+        if run.qos:
+            self._arrive(len(run))
+        if run.qos == 2:
+            offer.acks.append(answers(PUBREC, run.packet_ids))
+            self._take_twos(offer, run)
+            return
+        if run.qos:
+            offer.acks.append(answers(PUBACK, run.packet_ids))
+            offer.settled += len(run)
+        start = len(offer.payloads)
+        offer.channels += run.targets
+        offer.payloads += run.payloads
+        if run.event is not None and run.ids is not None:
+            offer.event.append((start, run.event))
+            offer.ids.append((start, run.ids))
+            offer.keys.append((start, [self._id_key(i) for i in run.ids]))
+
+    def _take_twos(self, offer: _Offer, run: Run[Channel]) -> None:
+        """QoS 2: what is known by its packet id is answered, not stored again.
+
+        Where only the journal knows it, the journal decides by its key.
+        """
+        unreleased = self._unreleased
+        unreleased.used = True
+        for i, raw in enumerate(run.packet_ids):
+            packet_id = int.from_bytes(raw, "big")
+            if packet_id in unreleased.ids:
+                self._stats.resent += 1
+                if packet_id not in unreleased.doubtful:
+                    continue
+                unreleased.doubtful.discard(packet_id)
+            unreleased.ids.add(packet_id)
+            key = unreleased.key(packet_id)
+            start = len(offer.payloads)
+            offer.channels.append(run.targets[i])
+            offer.payloads.append(run.payloads[i])
+            if run.event is not None and run.ids is not None:
+                offer.event.append((start, (run.event[i],)))
+                offer.ids.append((start, (run.ids[i],)))
+                key = self._id_key(run.ids[i]) or key
+            offer.keys.append((start, (key,)))
+
+    def _id_key(self, identifier: str) -> bytes:
+        return id_key(self._owner, identifier) if identifier else b""
+
+    def _release(self, offer: _Offer, pubrel: Answer) -> None:
+        """The journal may release the identifier; PUBCOMP says that it has."""
+        packet_id = pubrel.packet_id
+        reason = 0
+        if packet_id in self._unreleased.ids:
+            self._unreleased.ids.discard(packet_id)
+            self._unreleased.doubtful.discard(packet_id)
+            offer.release.append(self._unreleased.key(packet_id))
+            offer.settled += 1
+        else:
+            reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        offer.acks.append(Answer(PUBCOMP, packet_id, reason).encode(V5 if self._five else 4))
+
+    def _refuse(self, offer: _Offer, refused: Refused) -> None:
+        """Section 4.13: by the ack if one can carry it, else by ending the connection."""
+        self._stats.refused[reason_name(refused.reason)] += 1
+        if not self._forgiving and not (self._five and refused.qos):
+            raise ProtocolError(refused.reason, refused.text)
+        if not refused.qos:
+            return
+        self._arrive(1)
+        offer.settled += 1
+        kind = PUBACK if refused.qos == 1 else PUBREC
+        packet_id = int.from_bytes(refused.packet_id, "big")
+        explained = {"reason_string": refused.text} if self._explain else {}
+        if self._five:
+            offer.acks.append(Answer(kind, packet_id, refused.reason, explained).encode(V5))
+        else:
+            offer.acks.append(answers(kind, [refused.packet_id]))
+
+
+def _column(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T] | None:
+    return spread(n, pieces, empty) if pieces else None

@@ -1,0 +1,86 @@
+"""Who may come in, and on what terms: CONNECT is judged, CONNACK tells.
+
+CONNECT ──> admitted ──> identity, or Refuse with the reason for CONNACK
+            connack  <── what the session was granted
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lakebed.ports import Identity
+from lakebed.settings import Settings
+from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Will
+from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
+from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.times import SECOND
+
+if TYPE_CHECKING:
+    from lakebed.access.identification import Access
+
+_NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
+
+
+async def admitted(access: "Access", settings: Settings, connect: Connect) -> tuple[Identity, str]:
+    """Who it is, and the token that says so, if this CONNECT is in order in every way.
+
+    Raises:
+        Refuse: with the reason for CONNACK.
+    """
+    if "authentication_method" in connect.properties:
+        raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
+    if connect.version == V3 and not connect.client_id and not connect.clean_start:
+        raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
+    identity, token = None, ""
+    try:
+        token = (connect.password or b"").decode()
+        identity = await access.identify(token) if token else None
+    except UnicodeDecodeError:
+        pass
+    except Unavailable as error:
+        raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
+    if identity is None:
+        raise Refuse(Reason.BAD_USER_NAME_OR_PASSWORD, "the password is not a valid token")
+    if connect.will is not None:
+        _check_will(access, settings, connect.will, identity)
+    return identity, token
+
+
+def _check_will(access: "Access", settings: Settings, will: Will, identity: Identity) -> None:
+    if not access.may_publish(identity, will.topic):
+        raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
+    if len(will.payload) > settings.limits.payload:
+        raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
+
+
+def session_expiry(settings: Settings, connect: Connect) -> float:
+    """Seconds; what the client asks for, at most what the settings allow."""
+    longest = settings.mqtt.session_expiry / SECOND
+    if connect.version == V3:
+        return 0 if connect.clean_start else longest
+    asked = connect.properties.get("session_expiry_interval", 0)
+    return longest if asked == _NEVER else min(asked, longest)
+
+
+def connack(
+    settings: Settings, connect: Connect, present: bool, assigned: str, expiry: float
+) -> ConnAck:
+    """The answer to who was let in.
+
+    Args:
+        present: whether the session was there before.
+        assigned: the client identifier that we gave; "" where it brought its own.
+        expiry: how long its session is kept, seconds.
+    """
+    if connect.version == V3:
+        return ConnAck(present)
+    properties: dict[str, Any] = {
+        "receive_maximum": settings.mqtt.receive_maximum,
+        "maximum_packet_size": settings.limits.payload + PACKET_ROOM,
+        "topic_alias_maximum": settings.mqtt.topic_alias_maximum,
+        "shared_subscription_available": 0,
+    }
+    if assigned:
+        properties["assigned_client_identifier"] = assigned
+    if connect.properties.get("session_expiry_interval", 0) != expiry:
+        properties["session_expiry_interval"] = int(expiry)
+    return ConnAck(present, Reason.SUCCESS, properties)

@@ -1,0 +1,190 @@
+"""The endpoint: devices connect straight to Lakebed, and PUBACK means on disk.
+
+listeners (plain, TLS) ──> Connection per device ──> Intake
+sweep, twice a second  ──> keep-alive and connect time-outs of all connections
+Intake's gate          ──> all sockets are read, or none
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from lakebed.settings import Settings, split_address
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.read_pause import Hold
+from lakebed.sources.mqtt.server.connection import Connection, Shared
+from lakebed.sources.mqtt.server.sessions import Sessions
+from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.errors import Problem, SettingsError
+from lakebed.vocabulary.times import SECOND
+
+if TYPE_CHECKING:
+    from lakebed.access.identification import Access
+    from lakebed.consuming.feed import LiveFeed
+    from lakebed.ingest.intake import Intake
+
+log = structlog.get_logger(__name__)
+
+SWEEP = 0.5
+"""Seconds between two looks at all connections; time-outs may be late by this much."""
+
+_BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once
+
+
+class MqttEndpoint:
+    """Listens for devices, from `start` to `stop`. Event loop thread only.
+
+    Args:
+        known: the journal's keys with a prefix: `Journal.known`, run in a thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        intake: "Intake",
+        access: "Access",
+        feed: "LiveFeed",
+        known: Callable[[bytes], Awaitable[list[bytes]]],
+    ) -> None:
+        self.stats = Stats()
+        self._settings = settings
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._unwatch: Callable[[], None] | None = None
+        sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
+        self._shared = Shared(settings, intake, access, feed, sessions, self.stats, self._keep)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each listening socket, the plain ones first."""
+        return [socket.getsockname()[:2] for server in self._servers for socket in server.sockets]
+
+    @property
+    def connections(self) -> int:
+        """Open now."""
+        return len(self._shared.connections)
+
+    @property
+    def sessions(self) -> int:
+        """Connected or kept now."""
+        return len(self._shared.sessions)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            SettingsError: the certificate cannot be read.
+            OSError: an address is taken or not ours.
+        """
+        mqtt = self._settings.mqtt
+        listeners: list[tuple[str, ssl.SSLContext | None]] = [(mqtt.listen, None)]
+        if mqtt.tls_listen is not None:
+            listeners.append((mqtt.tls_listen, self._tls()))
+        loop = asyncio.get_running_loop()
+        self._sweep()
+        self._unwatch = self._shared.intake.watch(self._gate)
+        try:
+            for address, context in listeners:
+                host, port = split_address(address)
+                server = await loop.create_server(
+                    lambda: Connection(self._shared),
+                    host,
+                    port,
+                    ssl=context,
+                    backlog=_BACKLOG,
+                    ssl_handshake_timeout=mqtt.connect_timeout / SECOND if context else None,
+                )
+                self._servers.append(server)
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+
+    async def stop(self, grace: float = 3.0) -> None:
+        """Read nothing more, send the acks that are due within `grace` seconds, say goodbye."""
+        shared = self._shared
+        shared.open = False
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        for connection in list(shared.connections):
+            connection.hold(Hold.STOPPING)
+        await _until(lambda: not any(c.pending for c in shared.connections), grace)
+        for connection in list(shared.connections):
+            connection.end(Reason.SERVER_SHUTTING_DOWN, "Lakebed stops")
+        await _until(lambda: not shared.connections, min(grace, 1.0))
+        for connection in list(shared.connections):
+            connection.abort()
+        await _until(lambda: not shared.connections, 1.0)
+        for task in list(self._tasks):
+            task.cancel()
+        shared.sessions.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _tls(self) -> ssl.SSLContext:
+        home, mqtt = self._settings.home, self._settings.mqtt
+        if mqtt.tls_certificate is None:
+            raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
+        key = None if mqtt.tls_key is None else home / mqtt.tls_key
+        return server_context(home / mqtt.tls_certificate, key)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        shared = self._shared
+        # What is heard until the next sweep carries this time: patience counts from it.
+        shared.clock = clock = loop.time()
+        for connection in list(shared.connections):
+            connection.check_alive(clock - SWEEP)
+        self._sweeper = loop.call_later(SWEEP, self._sweep)
+
+    def _gate(self, open: bool) -> None:
+        """Back-pressure: the intake says when sockets may be read."""
+        for connection in self._shared.connections:
+            if open:
+                connection.release(Hold.INTAKE)
+            else:
+                connection.hold(Hold.INTAKE)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="mqtt-connect")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("mqtt connect failed", exc_info=task.exception())
+
+
+def server_context(
+    certificate: Path, key: Path | None, setting: str = "mqtt.tls_certificate"
+) -> ssl.SSLContext:
+    """TLS 1.2 or newer with the given PEM files.
+
+    Raises:
+        SettingsError: a file is missing, unreadable, or not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(Problem(setting, f"{certificate} and {key}: {error}")) from error
+    return context
+
+
+async def _until(true: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition, at most so long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    # While stopping only: an Event would need a hand in every place that can make it true.
+    while not true() and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

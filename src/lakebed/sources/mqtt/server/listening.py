@@ -1,0 +1,134 @@
+"""Subscriptions of one connection: a live feed at QoS 0 of what became durable, nothing more.
+
+Each filter is a subscription of its own at the feed, so one is added or taken away without a gap
+in the others. Where filters overlap a message comes once for each (MQTT 5 section 3.3.4 allows
+it). A reader that is too slow loses messages, which are counted; memory never grows.
+"""
+
+import asyncio
+from collections.abc import MutableMapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lakebed.ports import Identity
+from lakebed.sources.mqtt.codec.publish import publish
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.codec.subscriptions import Subscribe, Wish
+from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.topics import check_filter
+
+if TYPE_CHECKING:
+    from lakebed.access.identification import Access
+    from lakebed.consuming.feed import LiveFeed, Subscription
+
+FILTERS_MAXIMUM = 100
+"""Subscriptions of one connection."""
+
+BUFFER_MAXIMUM = 2**20
+"""Bytes waiting in the transport beyond which the feed leaves messages out."""
+
+_WRITE = 2**16  # bytes of one write
+
+
+class Listening:
+    """The feed side of one connection.
+
+    Args:
+        grants: filter -> wish and subscription identifier; kept by the session, filled here.
+        packet_maximum: the client's own limit: larger packets are left out (section 3.1.2.11.4).
+    """
+
+    def __init__(
+        self,
+        feed: "LiveFeed",
+        access: "Access",
+        identity: Identity,
+        grants: MutableMapping[str, tuple[Wish, int]],
+        transport: asyncio.Transport,
+        stats: Stats,
+        version: int,
+        packet_maximum: int,
+    ) -> None:
+        self.version = version
+        self._feed = feed
+        self._access = access
+        self._identity = identity
+        self._grants = grants
+        self._transport = transport
+        self._stats = stats
+        self._packet_maximum = packet_maximum
+        self._open: dict[str, Subscription] = {}
+        for filter, (_, identifier) in grants.items():
+            self._start(filter, identifier)
+
+    def subscribe(self, packet: Subscribe) -> tuple[int, ...]:
+        """Section 3.8.4: one reason code for each wish, in order."""
+        identifier = packet.properties.get("subscription_identifier", (0,))[0]
+        return tuple(self._grant(wish, identifier) for wish in packet.wishes)
+
+    def unsubscribe(self, filters: Sequence[str]) -> tuple[int, ...]:
+        return tuple(
+            Reason.SUCCESS if self._stop(filter) else Reason.NO_SUBSCRIPTION_EXISTED
+            for filter in filters
+        )
+
+    def close(self) -> None:
+        for subscription in self._open.values():
+            subscription.close()
+        self._open.clear()
+
+    def _grant(self, wish: Wish, identifier: int) -> int:
+        if wish.filter.startswith("$share/"):
+            return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+        if wish.no_local:
+            # The journal does not say who sent a message; a loop would be worse than a refusal.
+            return Reason.IMPLEMENTATION_SPECIFIC_ERROR
+        try:
+            check_filter(wish.filter)
+        except ValueError:
+            return Reason.TOPIC_FILTER_INVALID
+        if not self._access.may_read(self._identity, wish.filter):
+            return Reason.NOT_AUTHORIZED
+        if wish.filter not in self._grants and len(self._grants) >= FILTERS_MAXIMUM:
+            return Reason.QUOTA_EXCEEDED
+        before = self._open.pop(wish.filter, None)
+        self._start(wish.filter, identifier)
+        if before is not None:
+            before.close()
+        self._grants[wish.filter] = wish, identifier
+        return 0  # granted QoS 0
+
+    def _start(self, filter: str, identifier: int) -> None:
+        deliver = partial(self._deliver, identifier)
+        self._open[filter] = self._feed.subscribe(self._identity.owner, [filter], deliver)
+
+    def _stop(self, filter: str) -> bool:
+        self._grants.pop(filter, None)
+        subscription = self._open.pop(filter, None)
+        if subscription is None:
+            return False
+        subscription.close()
+        return True
+
+    def _deliver(self, identifier: int, messages: Sequence[Any]) -> None:
+        """Called by the feed with (topic, payload, ...) of messages that are durable."""
+        properties = {"subscription_identifier": [identifier]} if identifier else None
+        transport = self._transport
+        out = bytearray()
+        for place, (topic, payload, *_) in enumerate(messages):
+            if transport.is_closing():
+                return
+            packet = publish(topic, payload, version=self.version, properties=properties)
+            if len(packet) > self._packet_maximum:
+                self._stats.dropped += 1
+                continue
+            if len(out) + transport.get_write_buffer_size() > BUFFER_MAXIMUM:
+                self._stats.dropped += len(messages) - place
+                break
+            out += packet
+            self._stats.delivered += 1
+            if len(out) > _WRITE:
+                transport.write(bytes(out))
+                out.clear()
+        if out:
+            transport.write(bytes(out))

@@ -1,0 +1,1 @@
+"""Where things are kept: the adapters of journal, catalog, series and objects."""

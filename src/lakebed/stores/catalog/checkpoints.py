@@ -1,0 +1,102 @@
+"""Checkpoints: where each part of a consumer stands, and what it must remember."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+
+from lakebed.ports import Checkpoint
+from lakebed.stores.catalog import tables
+from lakebed.stores.catalog.database import Database
+from lakebed.stores.catalog.upsert import insert
+from lakebed.vocabulary.errors import Superseded
+
+_TABLE = tables.checkpoints
+_CHUNK = 500
+"""Names in one DELETE; older SQLite takes no more than 999 parameters."""
+
+
+_TERM = "term"
+"""The part that counts the claims of a partition, in its column `offset`."""
+
+
+class SqlCheckpoints(Database):
+    """Fulfils `ports.CheckpointStore`."""
+
+    def claim(self, consumer: str, partition: int) -> int:
+        with self._call() as connection:
+            first = {"consumer": consumer, "partition": partition, "part": _TERM}
+            claimed = (
+                insert(connection.dialect.name, _TABLE)
+                .values(**first, offset=1, state=b"")
+                .on_conflict_do_update(
+                    index_elements=_TABLE.primary_key, set_={"offset": _TABLE.c.offset + 1}
+                )
+                .returning(_TABLE.c.offset)
+            )
+            return int(connection.execute(claimed).scalar_one())
+
+    def term(self, consumer: str, partition: int) -> int:
+        with self._read() as connection:
+            return int(connection.execute(_term(consumer, partition)).scalar() or 0)
+
+    def checkpoints(
+        self, consumer: str, partition: int | None = None, part: str | None = None
+    ) -> dict[int, list[Checkpoint]]:
+        query = (
+            select(_TABLE.c.partition, _TABLE.c.part, _TABLE.c.offset, _TABLE.c.state)
+            .where(_TABLE.c.consumer == consumer, _TABLE.c.part != _TERM)
+            .order_by(_TABLE.c.partition, _TABLE.c.part)
+        )
+        if partition is not None:
+            query = query.where(_TABLE.c.partition == partition)
+        if part is not None:
+            query = query.where(_TABLE.c.part == part)
+        found: dict[int, list[Checkpoint]] = {}
+        with self._read() as connection:
+            for place, name, offset, state in connection.execute(query):
+                found.setdefault(place, []).append(Checkpoint(name, offset, bytes(state)))
+        return found
+
+    def save_checkpoints(
+        self,
+        consumer: str,
+        partition: int,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        term: int | None = None,
+    ) -> None:
+        place = {"consumer": consumer, "partition": partition}
+        rows = [
+            {**place, "part": part.part, "offset": part.offset, "state": part.state}
+            for part in parts
+        ]
+        with self._call() as connection:
+            if term is not None:
+                # the row stays locked until the commit: a claim comes before all of this or after
+                newest = _term(consumer, partition).with_for_update()
+                if connection.execute(newest).scalar() != term:
+                    raise Superseded(f"partition {partition} of {consumer} has another worker")
+            for start in range(0, len(drop), _CHUNK):
+                connection.execute(
+                    delete(_TABLE).where(
+                        _TABLE.c.consumer == consumer,
+                        _TABLE.c.partition == partition,
+                        _TABLE.c.part.in_(drop[start : start + _CHUNK]),
+                    )
+                )
+            if rows:
+                statement = insert(connection.dialect.name, _TABLE)
+                changed = {name: statement.excluded[name] for name in ("offset", "state")}
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=_TABLE.primary_key, set_=changed
+                    ),
+                    rows,
+                )
+
+
+def _term(consumer: str, partition: int) -> Select[Any]:
+    return select(_TABLE.c.offset).where(
+        _TABLE.c.consumer == consumer, _TABLE.c.partition == partition, _TABLE.c.part == _TERM
+    )

@@ -1,0 +1,122 @@
+"""Transactions and errors of the catalog: what all its stores share.
+
+The catalog is synchronous on purpose. Its busiest user, the keeper, is a plain thread, and the API
+calls it from handlers that run in a thread pool; an async engine would give both a second way
+of doing the same, and SQLite's driver only moves its calls to a thread anyway.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from lakebed.stores.catalog.engine import readers_for
+from lakebed.vocabulary.errors import Conflict, Fatal, StoreUnavailable
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the exceptions of SQLAlchemy and its drivers into ours.
+
+    A plain `DatabaseError` is SQLite's word for a file that is damaged or no database at all.
+    `InternalError` comes from a PostgreSQL that became read-only (a failover). A write or fsync
+    that failed in SQLite may be tried again: the WAL writes those frames anew.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(f"the catalog refuses it: {_line(error)}") from error
+    except (OperationalError, InterfaceError, InternalError) as error:
+        raise StoreUnavailable(f"catalog: {_line(error)}") from error
+    except PoolTimeout as error:
+        raise StoreUnavailable("catalog: no connection became free in time") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable(f"catalog: {_line(error)}") from error
+        if type(error) is DatabaseError:
+            raise Fatal(f"catalog: {_line(error)}") from error
+        raise
+    except OSError as error:
+        raise StoreUnavailable(f"catalog: {error}") from error
+
+
+def _line(error: DBAPIError) -> str:
+    return str(error.orig).strip().split("\n", 1)[0]
+
+
+class Database:
+    """An engine whose calls are one transaction each, or join the one their thread has open.
+
+    Args:
+        held: descriptor of the lock that keeps other processes out; closed with the rest.
+    """
+
+    def __init__(self, engine: Engine, held: int | None = None) -> None:
+        self._engine = engine
+        self._readers = readers_for(engine)
+        self._held = held
+        self._local = threading.local()
+        self._closed = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Calls made by this thread inside it commit together or not at all.
+
+        A call that raises is undone alone; who catches that may go on. Inner transactions join
+        the outer one. Keep it short: on SQLite everybody else waits.
+        """
+        if self._joined() is not None:
+            yield
+            return
+        with self._call() as connection:
+            self._local.connection = connection
+            try:
+                yield
+            finally:
+                self._local.connection = None
+
+    @contextmanager
+    def _call(self) -> Iterator[Connection]:
+        """The connection for one call of the port."""
+        if self._closed:
+            raise StoreUnavailable("catalog: it is closed")
+        with translated():
+            joined = self._joined()
+            # Inside a transaction a savepoint, else PostgreSQL would turn the commit after a
+            # caught error into a silent rollback.
+            with self._engine.begin() if joined is None else joined.begin_nested() as scope:
+                yield scope if isinstance(scope, Connection) else scope.connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """As `_call`, for one statement that reads: no writer is waited for."""
+        if self._joined() is not None or self._readers is self._engine:
+            with self._call() as connection:
+                yield connection
+            return
+        if self._closed:
+            raise StoreUnavailable("catalog: it is closed")
+        with translated(), self._readers.connect() as connection:
+            yield connection
+
+    def _joined(self) -> Connection | None:
+        return getattr(self._local, "connection", None)
+
+    def close(self) -> None:
+        self._closed = True
+        self._readers.dispose()
+        self._engine.dispose()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None

@@ -1,0 +1,98 @@
+"""A copy of the embedded journal while it is being written to: what a backup keeps of it.
+
+It is a journal file like any other, with what consumers have not worked off, the ids within the
+horizon and the places of consumers. It is read in short pieces, because a reader that stands in the
+WAL for long keeps it from beginning anew; what it reads does not change: batches below `end`
+stay as they are while they are held, and ids are told apart by the time they were written.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from lakebed.stores.journal import database
+from lakebed.system.files import sync
+from lakebed.vocabulary.times import Micros
+
+_ROWS = 16  # batches read at a time; one may hold megabytes
+_IDS = 10_000
+_BATCHES = (
+    "SELECT offset, count, at, size, block FROM batches"
+    " WHERE offset > ? AND offset < ? ORDER BY offset LIMIT ?"
+)
+_KEYS = "SELECT key, at FROM ids WHERE key > ? AND at <= ? ORDER BY key LIMIT ?"
+
+
+class SqliteSnapshot:
+    """Fulfils `ports.JournalSnapshot`.
+
+    Args:
+        path: the journal's file.
+        places: where each consumer stood at this moment.
+        start: the first offset needed; may lie inside a batch.
+        end: behind the last message durable at this moment.
+        at: this moment. Ids written later carry a later time, unless the clock steps back
+            meanwhile; then a few too many are copied, of messages that were acknowledged after it.
+        release: called once when the log needs to be held no more.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        places: dict[str, int],
+        start: int,
+        end: int,
+        at: Micros,
+        release: Callable[[], None],
+    ) -> None:
+        self.start: Mapping[int, int] = {0: start}
+        self.end: Mapping[int, int] = {0: end}
+        self._path, self._places, self._at = path, places, at
+        self._release: Callable[[], None] | None = release
+
+    def write(self, path: Path) -> None:
+        start, end = self.start[0], self.end[0]
+        with closing(database.open_reader(self._path)) as source:
+            copy = database.open_writer(path)
+            try:
+                for batches in _batches(source, start, end):
+                    _insert(copy, "INSERT INTO batches VALUES (?, ?, ?, ?, ?)", batches)
+                for keys in _keys(source, self._at):
+                    _insert(copy, "INSERT INTO ids VALUES (?, ?)", keys)
+                places = [(name, min(place, end)) for name, place in self._places.items()]
+                _insert(copy, "INSERT INTO consumers VALUES (?, 0, ?)", places)
+                _insert(copy, "INSERT INTO meta VALUES (?, ?)", [("end", end)])
+                copy.execute("PRAGMA journal_mode=delete")  # one file, without a WAL beside it
+            finally:
+                copy.close()
+        sync(path)
+
+    def close(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+def _batches(source: sqlite3.Connection, start: int, end: int) -> Iterator[list[tuple[int, ...]]]:
+    """The batch that holds `start`, and those behind it up to `end`."""
+    (first,) = source.execute(
+        "SELECT max(offset) FROM batches WHERE offset <= ?", (start,)
+    ).fetchone()
+    last = (start if first is None else first) - 1
+    while rows := source.execute(_BATCHES, (last, end, _ROWS)).fetchall():
+        yield rows
+        last = rows[-1][0]
+
+
+def _keys(source: sqlite3.Connection, at: Micros) -> Iterator[list[tuple[bytes, int]]]:
+    last = b""
+    while rows := source.execute(_KEYS, (last, at, _IDS)).fetchall():
+        yield rows
+        last = rows[-1][0]
+
+
+def _insert(copy: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
+    copy.execute("BEGIN")
+    copy.executemany(statement, rows)
+    copy.execute("COMMIT")

@@ -1,0 +1,305 @@
+"""A consumer that shares the partitions with others of its name: a member of a Kafka group.
+
+    poll ──> librdkafka ──> rebalance: owner.assigned / revoked / lost
+                 └──> records ──> waiting ──decode──> entries
+
+The group moves partitions one by one (cooperative), so those that stay are read on meanwhile.
+Everything happens on the thread that polls, but for `wake`.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from lakebed.ports import RebalanceListener
+from lakebed.stores.journal.blocks import Damaged
+from lakebed.stores.journal.kafka import errors, positions, records
+from lakebed.stores.journal.kafka.topic import Topic, commit_at, offset_of
+from lakebed.stores.journal.recent import READ_BYTES, cut
+from lakebed.vocabulary.errors import Fatal, JournalFailed, StoreUnavailable
+from lakebed.vocabulary.messages import Entry
+
+log = structlog.get_logger(__name__)
+
+_SLICE = 0.05  # seconds that a wake, or a close, may take to be noticed
+_FETCH = 64  # records taken from librdkafka at a time
+_JOIN = 30.0  # seconds a first poll waits for the group to give it partitions
+_REACH = 30.0  # seconds that what is there may take to come
+_COMMIT_EVERY = 1.0  # seconds
+_PAUSE = 0.5  # seconds between two tries
+
+
+class ReadPosition:
+    """Where we are in a partition that is ours.
+
+    Attributes:
+        record: the next one to read.
+        offset: entries begin here or behind.
+    """
+
+    __slots__ = ("offset", "record")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.record = positions.record_of(offset)
+
+
+class GroupConsumer:
+    """See the port `Consumer`.
+
+    Args:
+        member: makes a member of the group that has not joined yet.
+        seen: told of each entry read, for figures.
+        damaged: told of records that cannot be read, and of those gone before they were read.
+        closed: called once with its name.
+    """
+
+    def __init__(
+        self,
+        member: Callable[[], Consumer],
+        topic: Topic,
+        name: str,
+        *,
+        seen: Callable[[Entry], None],
+        damaged: Callable[[int], None],
+        closed: Callable[[str], object],
+    ) -> None:
+        self._member, self._topic, self._name = member, topic, name
+        self._consumer = member()
+        self._seen, self._damaged, self._closed = seen, damaged, closed
+        self._owner: RebalanceListener | None = None
+        self._joined = False
+        self._places: dict[int, ReadPosition] = {}
+        self._waiting: deque[Message] = deque()
+        self._wanted: dict[int, int] = {}  # offsets to commit
+        self._committed_at = 0.0
+        self._woken = self._ended = False
+
+    def subscribe(self, owner: RebalanceListener) -> None:
+        with errors.translated("joining the group"):
+            if self._owner is not None:
+                # to unsubscribe and subscribe would do, were it not that librdkafka 2.16 now and
+                # then counts as assigned what it has just given up, and tells nobody
+                self._consumer.close()
+                self._consumer = self._member()
+            self._owner = owner
+            self._joined = False
+            self._consumer.subscribe(
+                [self._topic.name],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+
+    def poll(self, timeout: float, limit: int) -> list[Entry]:
+        self._commit_if_due()
+        joining = not self._joined  # who has just come does not know yet what there is to read
+        deadline = time.monotonic() + (max(timeout, _JOIN) if joining else timeout)
+        while not (found := self._take(limit)):
+            if joining and self._joined:
+                joining, deadline = False, min(deadline, time.monotonic() + timeout)
+            left = deadline - time.monotonic()
+            if left <= 0 or self._woken or self._ended:
+                self._woken = False
+                return self._rest(limit)
+            self._fetch(min(left, _SLICE))
+        return found
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self._wanted.update(offsets)
+        self._commit_if_due()
+
+    def wake(self) -> None:
+        self._woken = True
+
+    def close(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._owner = None
+        self._commit(self._places, wait=True)
+        self._consumer.close()
+        self._closed(self._name)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _fetch(self, wait: float) -> None:
+        """Wait for one record, and take those that came with it."""
+        first = self._consumer.poll(wait)
+        if first is None:
+            return
+        # `consume` would wait until it has all it is asked for
+        for message in (first, *self._consumer.consume(_FETCH, 0)):
+            failure = message.error()
+            if failure is None:
+                self._waiting.append(message)
+            elif errors.is_hopeless(failure):
+                raise JournalFailed(f"the journal at Kafka: {errors.text(failure)}")
+            else:
+                log.info("kafka consumer", consumer=self._name, error=errors.text(failure))
+
+    def _take(self, limit: int) -> list[Entry]:
+        """Entries made of records that have come, about `limit` messages."""
+        found: list[Entry] = []
+        messages = size = 0
+        while self._waiting and messages < limit and size < READ_BYTES:
+            message = self._waiting.popleft()
+            for entry in self._entries(message):
+                found.append(entry)
+                messages += len(entry.batch)
+                size += len(message)
+                self._seen(entry)
+        return found
+
+    def _entries(self, message: Message) -> Iterable[Entry]:
+        partition, record = message.partition(), message.offset()
+        assert partition is not None
+        assert record is not None
+        place = self._places.get(partition)
+        if place is None or record < place.record:
+            return  # of an assignment that has ended
+        if record > place.record:
+            self._missing(partition, place, record)
+        try:
+            entry = records.decode(partition, record, message.value(), message.headers())
+        except Damaged as damage:
+            log.error("a record is damaged", partition=partition, record=record, why=str(damage))
+            self._damaged(1)
+            begin, end = positions.pack(record), positions.pack(record + 1)
+            entry = records.nothing(partition, begin, end)
+        place.record = record + 1
+        yield cut(entry, place.offset)
+
+    def _missing(self, partition: int, place: ReadPosition, record: int) -> None:
+        """Kafka let go of records that we have not read, or keeps marks of its own there."""
+        first = self._topic.extent([partition])[partition][0]
+        lost = min(record, first) - place.record
+        if lost > 0:
+            log.error(
+                "Kafka deleted records before they were read",
+                consumer=self._name, partition=partition, records=lost,
+            )  # fmt: skip
+            self._damaged(lost)
+
+    def _rest(self, limit: int) -> list[Entry]:
+        """What there is at the time of this call, or nothing where all of it has been read."""
+        deadline = time.monotonic() + _REACH
+        extent = self._topic.extent(self._places)
+        while not self._ended:
+            behind = [
+                (partition, place, extent[partition])
+                for partition, place in self._places.items()
+                if partition in extent and place.record < extent[partition][1]
+            ]
+            if not behind:
+                break
+            for partition, place, (first, end) in behind:
+                if first == end:
+                    return [self._skip(partition, place, end)]
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("the journal at Kafka does not give what it has")
+            self._fetch(_SLICE)
+            if found := self._take(limit):
+                return found
+        return []
+
+    def _skip(self, partition: int, place: ReadPosition, end: int) -> Entry:
+        """Nothing is left of the partition: tell the owner how far that reaches."""
+        entry = records.nothing(partition, place.offset, positions.pack(end))
+        self._missing(partition, place, end)
+        place.record = end
+        return entry
+
+    # --- partitions come and go -------------------------------------------------------------------
+
+    def _on_assign(self, _: Consumer, given: list[TopicPartition]) -> None:
+        self._joined = True
+        owner = self._owner
+        if owner is None or not given:
+            return
+        extent, committed = self._where_we_stand(given)
+        for assigned in given:
+            partition = assigned.partition
+            first, end = extent[partition]
+            place = owner.assigned(partition, positions.pack(end))
+            if place is None:
+                place = committed.get(partition, positions.pack(first))
+            if positions.record_of(place) > end:
+                raise Fatal(
+                    f"the place {place} of {self._name!r} in partition {partition} lies behind "
+                    f"the end of the topic {self._topic.name}: it was made anew, or is another"
+                )
+            self._places[partition] = ReadPosition(place)
+            assigned.offset = positions.record_of(place)
+        self._consumer.incremental_assign(given)
+
+    def _where_we_stand(
+        self, given: list[TopicPartition]
+    ) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
+        """Ask until Kafka answers: it has just given us the partitions."""
+        while True:
+            try:
+                extent = self._topic.extent([place.partition for place in given])
+                places = self._consumer.committed(given, timeout=10)
+            except (StoreUnavailable, KafkaException) as error:
+                if self._ended or self._woken:
+                    raise
+                log.warning("places are unknown, trying again", error=str(error))
+                time.sleep(_PAUSE)
+            else:
+                return extent, {p.partition: offset_of(p) for p in places if p.offset >= 0}
+
+    def _on_revoke(self, _: Consumer, taken: list[TopicPartition]) -> None:
+        for place in taken:
+            if self._owner is not None and place.partition in self._places:
+                self._owner.revoked(place.partition)
+        self._commit([place.partition for place in taken], wait=True)
+        self._release(taken)
+
+    def _on_lost(self, _: Consumer, taken: list[TopicPartition]) -> None:
+        for place in taken:
+            self._wanted.pop(place.partition, None)
+            if self._owner is not None and place.partition in self._places:
+                self._owner.lost(place.partition)
+        self._release(taken)
+
+    def _release(self, taken: list[TopicPartition]) -> None:
+        gone = {place.partition for place in taken}
+        for partition in gone:
+            self._places.pop(partition, None)
+        self._waiting = deque(m for m in self._waiting if m.partition() not in gone)
+
+    # --- committing -------------------------------------------------------------------------------
+
+    def _commit_if_due(self) -> None:
+        now = time.monotonic()
+        if self._wanted and now - self._committed_at >= _COMMIT_EVERY:
+            self._committed_at = now
+            self._commit(self._places, wait=False)
+
+    def _commit(self, partitions: Iterable[int], wait: bool) -> None:
+        """Kafka refuses the commit of a member that its group has gone on without."""
+        places = [
+            commit_at(self._topic.name, partition, self._wanted.pop(partition))
+            for partition in partitions
+            if partition in self._wanted and partition in self._places
+        ]
+        if not places:
+            return
+        try:
+            if wait:
+                self._consumer.commit(offsets=places, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as exception:
+            error = errors.of(exception)
+            log.warning("places not committed", consumer=self._name, error=errors.text(error))
+
+
+def on_commit(error: KafkaError | None, _: list[TopicPartition]) -> None:
+    """What became of commits that nobody waits for: the next one says the same and more."""
+    if error is not None and error.code() != KafkaError._NO_OFFSET:
+        log.warning("places not committed", error=errors.text(error))

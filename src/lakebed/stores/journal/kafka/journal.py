@@ -1,0 +1,441 @@
+"""The journal on Kafka: many gateways append, many consumers share the partitions.
+
+append ──> split by partition, blocks ──> Sender ──> brokers (acks=all) ──> acknowledged
+                    └──> held keys (QoS 2) ──> their own topic, before
+
+consumer ──> GroupConsumer (a Kafka group)        entries, pending ──> Readers (no group)
+
+What Kafka does is left to it: the log, its copies, who reads which partition. What it does not do,
+storing a message once whoever sent it, is left to the readers: keys travel with their messages, and
+the order of the partition decides (`consuming/deduplication.py`).
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer as KafkaConsumer
+
+from lakebed import settings
+from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot
+from lakebed.stores.journal import blocks
+from lakebed.stores.journal.blocks import Damaged
+from lakebed.stores.journal.kafka import address, errors, positions, records
+from lakebed.stores.journal.kafka.consumer import GroupConsumer, on_commit
+from lakebed.stores.journal.kafka.keys import EVERYWHERE, HeldKeys
+from lakebed.stores.journal.kafka.producer import Sender, Sending
+from lakebed.stores.journal.kafka.reader import Readers
+from lakebed.stores.journal.kafka.topic import Topic
+from lakebed.stores.journal.pins import RetentionPins
+from lakebed.stores.journal.recent import READ_BYTES, cut
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import (
+    Conflict,
+    JournalFailed,
+    JournalFull,
+    StoreUnavailable,
+    Unavailable,
+    Unsupported,
+)
+from lakebed.vocabulary.messages import ID_KEY, Batch, Channel, Entry
+from lakebed.vocabulary.times import SECOND, Micros
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 2.0  # seconds an append waits before sources are told to wait
+_ROWS = 1000  # sent at a time when it goes on from another journal,
+_WAIT = 60.0  # each for so many seconds
+_LARGEST = 256 * 2**10
+
+
+class _Append:
+    """One call of `append`, until it is durable: called again it goes on where it was."""
+
+    def __init__(self, batch: Batch, release: Sequence[bytes], steps: Sequence[Any]) -> None:
+        self.batch, self.release = batch, release
+        self.steps = list(steps)
+        self.sending: Sending | None = None
+
+
+class KafkaJournal:
+    """See the port `Journal`.
+
+    Args:
+        url: see `address.parse`.
+        payload: bytes of the largest payload it will be given.
+        clock: wall clock, for timestamps of records, the horizon of keys and the minimum span.
+
+    Raises:
+        SettingsError: the URL or the topic is not fit for it.
+        Fatal: Kafka does not answer, or refuses.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: settings.Journal | None = None,
+        *,
+        payload: int = _LARGEST,
+        clock: Callable[[], Micros] = times.now,
+    ) -> None:
+        self._address = address.parse(url)
+        self._options = options or settings.Journal(url=url)
+        self._clock = clock
+        self._topic = Topic(self._address)
+        self._facts = self._topic.open(payload)
+        keys = self._topic.make_keys(self._options.id_horizon)
+        reader = self._address.reader()
+        horizon = self._options.id_horizon
+        self._keys = HeldKeys(reader, keys, self._topic.end, horizon, clock)
+        self._readers = Readers(reader, self._topic.name)
+        self._partitions = range(self._facts.partitions)
+        # Held until they are closed: librdkafka waits for ever in the collection of an open one.
+        self._live: dict[str, GroupConsumer | None] = {}
+        self._lock = threading.Lock()
+        self._under_way: _Append | None = None
+        self._density = 0.0  # messages in a record, lately
+        self._damaged = 0
+        self._waiting = ""  # why the last append is not durable yet
+        self._closed = False
+        self._pins = RetentionPins()
+        self._behind: dict[str, int] = {}
+        with errors.opening():
+            self._extent = self._topic.extent(self._partitions)
+        self._sender = Sender(self._address.producer())
+
+    # --- append -----------------------------------------------------------------------------------
+
+    async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
+        if not len(batch) and not release:
+            return 0
+        current = self._under_way
+        if current is not None and (current.batch is not batch or current.release != release):
+            await self._finish(current)
+            current = None
+        if current is None:
+            try:
+                steps = await asyncio.to_thread(self._steps, batch, release)
+            except Unavailable as error:
+                self._waiting = str(error)
+                raise JournalFull(self._waiting) from error
+            current = self._under_way = _Append(batch, release, steps)
+        await self._finish(current)
+        return len(batch)
+
+    async def _finish(self, append: _Append) -> None:
+        try:
+            while append.sending is not None or append.steps:
+                if append.sending is None:
+                    append.sending = self._sender.send(append.steps[0], self._clock())
+                await _settled(append.sending, self._sender.away)
+                self._keys.note(
+                    [row for row in append.steps[0] if row["topic"] == self._keys.topic],
+                    append.sending.at,
+                )
+                append.sending = None
+                del append.steps[0]
+        except JournalFull as full:
+            self._waiting = str(full)
+            raise
+        except BaseException:
+            self._under_way = None
+            raise
+        self._waiting = ""
+        self._under_way = None
+
+    def _steps(self, batch: Batch, release: Sequence[bytes]) -> list[list[dict[str, Any]]]:
+        """What to send, step by step: each is durable before the next begins."""
+        held: dict[bytes, int] = {}
+        releases: dict[int, list[bytes]] = {}
+        if release:
+            for key, place in self._keys.partitions(release).items():
+                for partition in self._partitions if place == EVERYWHERE else (place,):
+                    releases.setdefault(partition, []).append(key)
+        rows = []
+        for partition, part in records.split(batch, self._facts.partitions):
+            if part.keys is not None:
+                kept = {key: partition for key in part.keys if key and not key.startswith(ID_KEY)}
+                held |= kept
+                for key in kept.keys() & set(release):
+                    releases.setdefault(partition, []).append(key)
+            rows += self._rows(partition, part, releases.pop(partition, ()))
+        for partition, keys in releases.items():
+            rows += self._rows(partition, records.EMPTY, keys)
+        before = [
+            self._keys.row(key, EVERYWHERE if self._keys.is_everywhere(key) else partition)
+            for key, partition in held.items()
+        ]
+        after = [self._keys.row(key, None) for key in release]
+        return [step for step in (before, rows, after) if step]
+
+    def _rows(self, partition: int, batch: Batch, release: Sequence[bytes]) -> list[dict[str, Any]]:
+        rows = []
+        for record in records.encode(partition, batch, release):
+            self._learn(record.count)
+            rows.append(
+                {
+                    "topic": self._topic.name,
+                    "partition": partition,
+                    "value": record.value,
+                    "headers": record.headers,
+                }
+            )
+        return rows
+
+    def known(self, prefix: bytes) -> list[bytes]:
+        return self._keys.beginning(prefix)
+
+    # --- going on from another journal ------------------------------------------------------------
+
+    def partition_of(self, channel: Channel) -> int:
+        return records.partition_of(channel, self._facts.partitions)
+
+    def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
+        """See the port `Successor`. Records without messages make Kafka's own offsets large enough:
+        a million of the other journal's are one of them."""
+        first = positions.record_of(end) + 1
+        ends = {p: last for p, (_, last) in self._topic.extent(self._partitions).items()}
+        rows = [self._keys.row(key, EVERYWHERE) for key in held]
+        for partition, last in ends.items():
+            for _ in range(last, first):
+                rows += self._rows(partition, records.EMPTY, ())
+        for start in range(0, len(rows), _ROWS):
+            sending = self._sender.send(rows[start : start + _ROWS], self._clock())
+            try:
+                sending.done.result(_WAIT)
+            except TimeoutError:
+                away = self._sender.away
+                raise StoreUnavailable(f"Kafka has not confirmed what was sent: {away}") from None
+        return {partition: positions.pack(max(first, last)) for partition, last in ends.items()}
+
+    # --- read -------------------------------------------------------------------------------------
+
+    def consumer(self, name: str) -> Consumer:
+        with self._lock:
+            if name in self._live:
+                raise ValueError(f"there is a consumer {name!r} already")
+            self._live[name] = None
+        try:
+            self._topic.register(name)
+            config = {**self._address.member(name), "on_commit": on_commit}
+            with errors.opening():
+                made = GroupConsumer(
+                    lambda: KafkaConsumer(config),
+                    self._topic,
+                    name,
+                    seen=lambda entry: self._learn(len(entry.batch)),
+                    damaged=self._count_damaged,
+                    closed=self._live.pop,
+                )
+        except BaseException:
+            del self._live[name]
+            raise
+        self._live[name] = made
+        return made
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        try:
+            self._extent = self._topic.extent(self._partitions)
+        except Unavailable as error:
+            log.warning("the extent of the journal is that of before", error=str(error))
+        return {
+            partition: (positions.pack(first), positions.pack(end))
+            for partition, (first, end) in self._extent.items()
+        }
+
+    def distance(self, partition: int, start: int, end: int) -> int:
+        between = positions.record_of(end) - positions.record_of(start)
+        if between < 1:
+            return max(0, end - start)
+        return max(1, round(between * self._density))
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        found: list[Entry] = []
+        messages = size = 0
+        first, end = self._topic.extent([partition])[partition]
+        start = max(first, positions.record_of(offset))
+        for message in self._readers.records(partition, start, end):
+            record = message.offset()
+            assert record is not None
+            try:
+                entry = records.decode(partition, record, message.value(), message.headers())
+            except Damaged:
+                continue  # whoever consumes it tells
+            entry = cut(entry, offset)
+            if len(entry.batch) or entry.release:
+                found.append(entry)
+            messages += len(entry.batch)
+            size += len(message)
+            if messages >= limit or size >= READ_BYTES:
+                break
+        return found
+
+    def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
+        counts: Counter[Channel] = Counter()
+        for partition, (first, end) in self._topic.extent(self._partitions).items():
+            offset = max(since.get(partition, 0), positions.pack(first))
+            start = positions.record_of(offset)
+            for message in self._readers.records(partition, start, end):
+                skip = positions.index_of(offset) if message.offset() == start else 0
+                with suppress(Damaged):
+                    counts.update(blocks.count_channels(message.value() or b"", skip))
+        return counts
+
+    def positions(self) -> list[ConsumerPosition]:
+        extent = self._topic.extent(self._partitions)
+        return [
+            ConsumerPosition(
+                name,
+                partition,
+                offset,
+                self.distance(partition, offset, positions.pack(extent[partition][1])),
+                self._waited(partition, positions.record_of(offset), extent[partition]),
+                name in self._live,
+            )
+            for name, places in self._topic.groups().items()
+            for partition, offset in sorted(places.items())
+        ]
+
+    def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
+        """Seconds since the record that a consumer would read next was appended."""
+        start = max(record, extent[0])
+        for message in self._readers.records(partition, start, extent[1]):
+            return max(0.0, (self._clock() - message.timestamp()[1] * 1000) / SECOND)
+        return None
+
+    def drop_consumer(self, name: str) -> None:
+        if name in self._live:
+            raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
+        self._topic.drop(name)
+
+    # --- let go -----------------------------------------------------------------------------------
+
+    def trim(self) -> int:
+        """Nothing while Kafka is away: the next call does it."""
+        self._keys.expire()
+        if self._waiting:
+            return 0
+        try:
+            return self._trim()
+        except Unavailable as error:
+            log.warning("nothing is let go of", error=str(error))
+            return 0
+
+    def _trim(self) -> int:
+        extent = self._topic.extent(self._partitions)
+        groups = self._topic.groups()
+        young = self._topic.records_since(self._clock() - self._options.span, self._partitions)
+        below: dict[int, int] = {}
+        for partition, (first, end) in extent.items():
+            done = [places.get(partition, 0) for places in groups.values()]
+            least = positions.record_of(min(done)) if done else end
+            least = min(
+                [least, young.get(partition, end), *map(positions.record_of, self._pins.offsets())]
+            )
+            if least > first:
+                below[partition] = least
+        if below:
+            self._topic.delete(below)
+        self._look(extent, groups)
+        return sum(
+            self.distance(p, positions.pack(extent[p][0]), positions.pack(record))
+            for p, record in below.items()
+        )
+
+    def _look(
+        self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
+    ) -> None:
+        """Note for `health`, which must not wait, how far the consumers are behind."""
+        self._extent = dict(extent)
+        self._behind = {
+            name: sum(
+                self.distance(partition, places.get(partition, 0), positions.pack(end))
+                for partition, (_, end) in extent.items()
+            )
+            for name, places in groups.items()
+        }
+
+    def pin(self, offset: int) -> Callable[[], None]:
+        """Of this process: others that trim the same journal do not know of it."""
+        return self._pins.pin(offset)
+
+    def snapshot(self) -> JournalSnapshot:
+        raise Unsupported("the journal is on Kafka: keep copies there (replication, mirroring)")
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def damage(self) -> Damage:
+        """Records that this process found damaged, or gone before they were read."""
+        return Damage(messages=self._damaged, missing=self._damaged)
+
+    def acknowledge_damage(self) -> None:
+        self._damaged = 0
+
+    def health(self) -> Health:
+        facts = self._facts
+        detail = {
+            "topic": self._topic.name,
+            "partitions": facts.partitions,
+            "replication": facts.replication,
+            "min_insync": facts.insync,
+            "retention_ms": facts.retention_ms,
+            "records": sum(end - first for first, end in self._extent.values()),
+            "behind": dict(sorted(self._behind.items())),
+            "damaged": self._damaged,
+        }
+        failure = self._sender.failure
+        if failure is not None:
+            return Health(False, str(failure), detail)
+        if self._waiting:
+            return Health(False, self._waiting, detail)
+        if self._damaged:
+            return Health(False, f"{self._damaged} records were damaged, or gone unread", detail)
+        return Health(not facts.risk, facts.risk, detail)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            for consumer in list(self._live.values()):
+                if consumer is not None:
+                    consumer.close()
+            self._sender.close()
+            self._keys.close()
+            self._readers.close()
+
+    def _learn(self, messages: int) -> None:
+        if messages:
+            self._density += (messages - self._density) / (16 if self._density else 1)
+
+    def _count_damaged(self, count: int) -> None:
+        self._damaged += count
+
+
+async def _settled(sending: Sending, away: str) -> None:
+    """Wait until it is durable, but no longer than `_PATIENCE`.
+
+    Raises:
+        JournalFull: it is under way still: call again.
+        JournalFailed: see the port.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not told.done():
+            told.set_result(None)
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # nobody waits any more, not even the loop
+            loop.call_soon_threadsafe(settle)
+
+    sending.done.add_done_callback(tell)
+    await asyncio.wait([told], timeout=_PATIENCE)
+    if not sending.done.done():
+        raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
+    failure = sending.done.exception()
+    if failure is not None:
+        raise failure if isinstance(failure, JournalFailed) else JournalFailed(str(failure))

@@ -1,0 +1,162 @@
+"""Keys that are held until they are forgotten, known to all gateways: a compacted topic.
+
+A client that moves to another gateway in the middle of QoS 2 must find there which of its packets
+are not released yet. The journal's records tell, but no gateway can read all of them. So each held
+key is written here, with the partition that its message goes to: before its message, so that no
+key in the journal is missing here; and removed after the journal has forgotten it. A key may
+thus stand here though its message came to nothing, which does no harm: `known` says so.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from lakebed.stores.journal.kafka import errors
+from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import Micros
+
+log = structlog.get_logger(__name__)
+
+EVERYWHERE = 2**32 - 1
+"""In the place of a partition: of a message that stood in another journal, before this one. Every
+partition was told of its key."""
+
+_PATIENCE = 10.0  # seconds
+_SLICE = 0.2
+_FETCH = 1000
+_FEW = 1024  # held keys among which nobody looks for old ones
+
+
+class HeldKeys:
+    """The topic's state in memory, read on by a thread of its own once somebody asks.
+
+    Args:
+        config: librdkafka's properties of a reader.
+        end: the record behind the last one of a topic with one partition, as of now.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        end: Callable[[str], int],
+        horizon: Micros,
+        clock: Callable[[], Micros],
+    ) -> None:
+        self._config, self.topic, self._end = config, topic, end
+        self._horizon, self._clock = horizon, clock
+        self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, and when
+        self._crowd = _FEW  # held keys at which old ones are looked for
+        self._changed = threading.Condition()
+        self._reached = 0  # records read
+        self._consumer: Consumer | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def row(self, key: bytes, partition: int | None) -> dict[str, Any]:
+        """What to produce: the key is held by a message of that partition, or by none any more."""
+        value = None if partition is None else partition.to_bytes(4, "big")
+        return {"topic": self.topic, "partition": 0, "key": key, "value": value}
+
+    def note(self, rows: Sequence[Mapping[str, Any]], at: Micros) -> None:
+        """Rows of ours that are durable: known here before they are read back."""
+        with self._changed:
+            for row in rows:
+                self._put(row["key"], row["value"], at)
+
+    def beginning(self, prefix: bytes) -> list[bytes]:
+        """Held keys that begin with `prefix`, of all gateways as of now.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        self._catch_up()
+        oldest = self._clock() - self._horizon
+        with self._changed:
+            return sorted(
+                key
+                for key, (_, at) in self._held.items()
+                if at >= oldest and key.startswith(prefix)
+            )
+
+    def partitions(self, keys: Sequence[bytes]) -> dict[bytes, int]:
+        """Where the messages of these keys are, of those that are held."""
+        with self._changed:
+            missing = any(key not in self._held for key in keys)
+        if missing:
+            self._catch_up()
+        with self._changed:
+            return {key: self._held[key][0] for key in keys if key in self._held}
+
+    def is_everywhere(self, key: bytes) -> bool:
+        """As far as is known here: of keys that a client may still use, its gateway has asked."""
+        with self._changed:
+            return self._held.get(key, (0, 0))[0] == EVERYWHERE
+
+    def expire(self) -> None:
+        """Let go of those older than the horizon."""
+        oldest = self._clock() - self._horizon
+        with self._changed:
+            for key in [key for key, (_, at) in self._held.items() if at < oldest]:
+                del self._held[key]
+
+    def close(self) -> None:
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def _put(self, key: bytes, value: bytes | None, at: Micros) -> None:
+        if value is None:
+            self._held.pop(key, None)
+        else:
+            self._held[key] = int.from_bytes(value, "big"), at
+        if len(self._held) > self._crowd:  # a gateway does not trim, which would do it
+            self.expire()
+            self._crowd = max(_FEW, 2 * len(self._held))
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        with errors.translated("asking for held keys"), self._changed:
+            if self._consumer is None:
+                self._consumer = Consumer({**self._config, "enable.partition.eof": True})
+                self._consumer.assign([TopicPartition(self.topic, 0, 0)])
+                self._thread = threading.Thread(target=self._run, name="journal-keys", daemon=True)
+                self._thread.start()
+        end = self._end(self.topic)
+        deadline = time.monotonic() + _PATIENCE
+        with self._changed:
+            while self._reached < end:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    raise StoreUnavailable("the journal at Kafka does not tell its held keys")
+                self._changed.wait(min(left, _SLICE))
+
+    def _run(self) -> None:
+        assert self._consumer is not None
+        while not self._closed:
+            first = self._consumer.poll(_SLICE)
+            if first is not None:
+                self._take([first, *self._consumer.consume(_FETCH, 0)])
+        self._consumer.close()
+
+    def _take(self, messages: list[Message]) -> None:
+        oldest = self._clock() - self._horizon
+        with self._changed:
+            for message in messages:
+                key, offset = message.key(), message.offset()
+                failure = message.error()
+                if failure is not None:
+                    if failure.code() == KafkaError._PARTITION_EOF and offset is not None:
+                        self._reached = max(self._reached, offset)  # compaction leaves gaps
+                    else:
+                        log.info("held keys", error=errors.text(failure))
+                elif offset is not None and isinstance(key, bytes):
+                    at = message.timestamp()[1] * 1000
+                    self._put(key, message.value() if at >= oldest else None, at)
+                    self._reached = offset + 1
+            self._changed.notify_all()

@@ -1,0 +1,109 @@
+"""Reading records by their place, without being a member of a group: for taps, previews, flow."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from lakebed.stores.journal.kafka import errors
+from lakebed.vocabulary.errors import JournalFailed, StoreUnavailable
+
+_PATIENCE = 10.0  # seconds without a record before the cluster counts as away
+_SLICE = 0.5  # seconds
+_IDLE = 4  # readers kept for the next one who asks
+_QUICK = {
+    "fetch.wait.max.ms": 10,  # a fetch that waits holds up the one for the next partition
+    "queued.max.messages.kbytes": 4 * 2**10,
+}
+
+
+class Readers:
+    """Readers of one topic, lent to one thread at a time. Any thread."""
+
+    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
+        self._config, self._topic = config, topic
+        self._idle: list[_Reader] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
+        """The records from `start` on below `end`, as long as they are asked for.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        if start < end:
+            with self._lent() as reader:
+                yield from reader.records(partition, start, end)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
+
+    @contextmanager
+    def _lent(self) -> Iterator["_Reader"]:
+        reader = self._take()
+        try:
+            yield reader
+        finally:
+            reader.rest()
+            with self._lock:
+                keep = not self._closed and len(self._idle) < _IDLE
+                if keep:
+                    self._idle.append(reader)
+            if not keep:
+                reader.close()
+
+    def _take(self) -> "_Reader":
+        with self._lock:
+            if self._closed:
+                raise JournalFailed("the journal is closed")
+            if self._idle:
+                return self._idle.pop()
+        with errors.translated("opening a reader"):
+            return _Reader(Consumer({**self._config, **_QUICK}), self._topic)
+
+
+class _Reader:
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer, self._topic = consumer, topic
+
+    def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
+        with errors.translated("going to a place"):
+            self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        deadline = time.monotonic() + _PATIENCE
+        while start < end:
+            found = self._consumer.poll(_SLICE)
+            if found is None:
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable("the journal at Kafka cannot be read now")
+                continue
+            deadline = time.monotonic() + _PATIENCE
+            failure = found.error()
+            if failure is not None:
+                _check(failure)
+                continue
+            offset = found.offset()
+            assert offset is not None
+            if offset >= end:
+                return
+            start = offset + 1
+            yield found
+
+    def rest(self) -> None:
+        """Fetch nothing while nobody asks."""
+        self._consumer.unassign()
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _check(error: KafkaError) -> None:
+    if errors.is_hopeless(error):
+        raise StoreUnavailable(f"the journal at Kafka cannot be read: {errors.text(error)}")

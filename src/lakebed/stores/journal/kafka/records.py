@@ -1,0 +1,124 @@
+"""From a batch to Kafka records and back.
+
+    Batch ──by partition──by size──> value: a block (stores/journal/blocks.py)
+                                     headers: "k" the keys of its messages, "f" keys to release
+
+A block for each partition, not a record for each message: a record costs about a microsecond to
+produce and another to consume, a message within a block a tenth of that. The price: Kafka's own
+key is empty; the partition is chosen here, by owner and topic.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from lakebed.stores.journal import blocks
+from lakebed.stores.journal.blocks import Damaged
+from lakebed.stores.journal.kafka.positions import MOST, pack
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+
+Headers = Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
+_KEYS, _RELEASE = "k", "f"
+_RECORD = 640 * 2**10  # bytes of a record before compression, about: Kafka's default takes 1 MiB
+_MESSAGE_COST = 16  # bytes that a message takes besides payload, id and key, at the most
+ROOM = 2**16
+"""Bytes a record may need besides its largest payload."""
+
+_unpack = msgspec.msgpack.Decoder(list[bytes])
+EMPTY = Batch((), np.zeros(0, np.int32), [], np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What goes to Kafka: `count` messages of one partition."""
+
+    partition: int
+    count: int
+    value: bytes
+    headers: list[tuple[str, str | bytes | None]]
+
+
+def partition_of(channel: Channel, partitions: int) -> int:
+    """The same in every process, for ever: the order of a channel depends on it."""
+    return zlib.crc32(f"{channel.owner}\0{channel.topic}".encode()) % partitions
+
+
+def split(batch: Batch, partitions: int) -> Iterator[tuple[int, Batch]]:
+    """The messages of each partition, in order."""
+    places = np.array([partition_of(channel, partitions) for channel in batch.channels], np.int32)
+    of_message = places[batch.channel]
+    for partition in np.unique(of_message).tolist():
+        index = np.flatnonzero(of_message == partition)
+        yield partition, _compact(batch if len(index) == len(batch) else batch.take(index))
+
+
+def encode(partition: int, batch: Batch, release: Sequence[bytes]) -> Iterator[Record]:
+    """The records of one partition's messages; what to release comes behind all of them."""
+    pieces = list(_pieces(batch)) or [batch]
+    for i, piece in enumerate(pieces):
+        headers: list[tuple[str, str | bytes | None]] = []
+        if piece.keys is not None and any(piece.keys):
+            headers.append((_KEYS, msgspec.msgpack.encode(piece.keys)))
+        if release and i == len(pieces) - 1:
+            headers.append((_RELEASE, msgspec.msgpack.encode(release)))
+        yield Record(partition, len(piece), blocks.encode(piece), headers)
+
+
+def decode(partition: int, record: int, value: bytes | None, headers: Headers | None) -> Entry:
+    """The entry of a record.
+
+    Raises:
+        Damaged: it is not one of ours, or not what was written.
+    """
+    batch = blocks.decode(value or b"")
+    given = dict(headers or ())
+    keys, release = _list(given.get(_KEYS)), _list(given.get(_RELEASE))
+    if len(batch) > MOST or (keys is not None and len(keys) != len(batch)):
+        raise Damaged("the keys do not fit")
+    if keys is not None:
+        batch = replace(batch, keys=keys)
+    return Entry(partition, pack(record), batch, MOST - len(batch), release or ())
+
+
+def nothing(partition: int, start: int, end: int) -> Entry:
+    """An entry that says: from `start` to `end` there is nothing."""
+    return Entry(partition, start, EMPTY, end - start)
+
+
+def _list(packed: str | bytes | None) -> list[bytes] | None:
+    try:
+        return _unpack.decode(packed) if isinstance(packed, bytes) else None
+    except msgspec.MsgspecError as error:
+        raise Damaged(str(error)) from None
+
+
+def _compact(batch: Batch) -> Batch:
+    """Without channels that no message of it has."""
+    used, codes = np.unique(batch.channel, return_inverse=True)
+    if len(used) == len(batch.channels):
+        return batch
+    channels = tuple(batch.channels[code] for code in used.tolist())
+    return replace(batch, channels=channels, channel=codes.astype(np.int32))
+
+
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    """Stretches of about `_RECORD` bytes; a larger payload is a record of its own size."""
+    n = len(batch)
+    sizes = np.fromiter(map(len, batch.payloads), np.int64, n) + _MESSAGE_COST
+    for texts in (batch.ids, batch.keys, batch.only):
+        if texts is not None:
+            sizes += np.fromiter(map(len, texts), np.int64, n) * 2
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < n:
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _RECORD, side="right")))
+        stop = min(stop, start + MOST - 1)
+        if (start, stop) == (0, n):
+            yield batch
+        else:
+            yield _compact(batch.take(np.arange(start, stop)))
+        start = stop

@@ -1,0 +1,355 @@
+"""The topic itself, seen from outside: made, checked, measured, and trimmed.
+
+Kafka lets go of old records by their age or by bytes, read or not. A journal must not: so the
+topic is made without either limit, and `trim` deletes what every consumer group has done with.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from lakebed.stores.journal.kafka import errors, positions
+from lakebed.stores.journal.kafka.address import Address
+from lakebed.stores.journal.kafka.records import ROOM
+from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, StoreUnavailable
+from lakebed.vocabulary.times import HOUR, Micros
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 10.0  # seconds for an answer of the cluster
+_LIVE = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.NON_EMPTY_GROUP,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
+_PAUSE = 0.1  # seconds between two tries
+_MOVING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._WAIT_COORD,
+    KafkaError._NOENT,  # no leader is known
+}
+_PARTITIONS = 12
+_LARGEST = 16 * 2**20  # bytes of a record in a topic that we make
+_SEGMENT = {"segment.bytes": str(128 * 2**20), "segment.ms": str(HOUR // 1000)}
+"""Deleted records give back their room a segment at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the cluster says of the topic.
+
+    Attributes:
+        partitions, replication: their numbers.
+        insync: copies that must have a record before it is acknowledged.
+        largest: bytes of a record it takes.
+        retention_ms, retention_bytes: after which it lets go of what nobody has read; -1 for never.
+        synced: whether each record is on disk before it is acknowledged.
+    """
+
+    partitions: int
+    replication: int
+    insync: int
+    largest: int
+    retention_ms: int
+    retention_bytes: int
+    synced: bool
+
+    @property
+    def risk(self) -> str:
+        """What may cost messages though nobody does anything wrong; empty where nothing."""
+        if self.retention_ms >= 0 or self.retention_bytes >= 0:
+            return "its retention deletes messages that nobody has read: set it to -1"
+        if self.replication > 1 and self.insync < 2:
+            return "min.insync.replicas is 1: a message may be acknowledged with a single copy"
+        if self.replication == 1 and not self.synced:
+            return "a single copy that is not synced: set its flush.messages to 1, or replicate it"
+        return ""
+
+
+class Topic:
+    """Any thread. Calls wait for the cluster, for `_PATIENCE` seconds at most."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.name = address.topic
+        self._partitions = range(0)
+        self._seen: set[str] = set()  # consumers, the last time that they were asked for
+        with errors.opening():
+            self._admin = AdminClient(address.common())
+
+    def open(self, payload: int) -> Facts:
+        """Make the topic where it is missing, and check that it can keep what it will be given.
+
+        Raises:
+            SettingsError: it has other partitions than asked for, or refuses `payload` bytes.
+            Fatal: Kafka does not answer, or refuses.
+        """
+        address = self._address
+        with errors.opening():
+            made = self.name not in self._admin.list_topics(timeout=_PATIENCE).topics
+            if made:
+                self._make(self.name, address.partitions or _PARTITIONS, self._settings())
+            facts = self._patiently(self.facts)
+            if made and facts.replication > 1 and facts.synced:
+                self._leave_syncing()
+                facts = replace(facts, synced=False)
+        if address.partitions not in (None, facts.partitions):
+            raise SettingsError(
+                Problem(
+                    "journal.url",
+                    f"the topic {self.name} has {facts.partitions} partitions, not "
+                    f"{address.partitions}: their number can never change",
+                )
+            )
+        if facts.largest < payload + ROOM:
+            raise SettingsError(
+                Problem(
+                    "limits.payload",
+                    f"the topic {self.name} takes records of {facts.largest} bytes: raise its "
+                    f"max.message.bytes, or lower the limit of {payload} bytes",
+                )
+            )
+        self._partitions = range(facts.partitions)
+        return facts
+
+    def _settings(self) -> dict[str, str]:
+        replication = self._address.replication
+        settings = {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "max.message.bytes": str(_LARGEST),
+            **_SEGMENT,
+        }
+        if replication is None or replication == 1:
+            # a single copy has to be on disk before an ack; whether the cluster's default makes
+            # more is known once it is there, and who made it may be gone by then
+            settings["flush.messages"] = "1"
+        if replication is not None and replication > 2:
+            settings["min.insync.replicas"] = "2"
+        return settings
+
+    def _leave_syncing(self) -> None:
+        """To the brokers: there are more copies."""
+        entry = ConfigEntry("flush.messages", None, incremental_operation=AlterConfigOpType.DELETE)
+        resource = ConfigResource(ResourceType.TOPIC, self.name, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(_PATIENCE)
+
+    def make_keys(self, horizon: Micros) -> str:
+        """The compacted topic of held keys beside this one, made where it is missing; its name."""
+        name = f"{self.name}.keys"
+        with errors.opening():
+            if name not in self._admin.list_topics(timeout=_PATIENCE).topics:
+                settings = {
+                    "cleanup.policy": "compact,delete",
+                    "retention.ms": str(max(1, horizon // 1000)),
+                    **_SEGMENT,
+                }
+                self._make(name, 1, settings)
+        return name
+
+    def _make(self, name: str, partitions: int, settings: dict[str, str]) -> None:
+        replication = self._address.replication or -1
+        fresh = NewTopic(name, partitions, replication, config=settings)
+        try:
+            self._admin.create_topics([fresh], operation_timeout=_PATIENCE)[name].result(_PATIENCE)
+        except KafkaException as exception:
+            if errors.of(exception).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        else:
+            log.info("topic made", topic=name, partitions=partitions)
+
+    def facts(self) -> Facts:
+        found = self._admin.list_topics(self.name, timeout=_PATIENCE).topics[self.name]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        resource = ConfigResource(ResourceType.TOPIC, self.name)
+        settings = self._admin.describe_configs([resource])[resource].result(_PATIENCE)
+
+        def number(name: str) -> int:
+            return int(settings[name].value)
+
+        return Facts(
+            partitions=len(found.partitions),
+            replication=min(len(p.replicas) for p in found.partitions.values()),
+            insync=number("min.insync.replicas"),
+            largest=number("max.message.bytes"),
+            retention_ms=number("retention.ms"),
+            retention_bytes=number("retention.bytes"),
+            synced=number("flush.messages") == 1,
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask again while leaders move, or a new topic is not known everywhere yet."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return ask()
+            except KafkaException as exception:
+                error = errors.of(exception)
+                passes = error.retriable() or error.code() in _MOVING
+                if not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
+            with suppress(KafkaException):
+                self._admin.list_topics(timeout=_PATIENCE)  # or the old leaders are asked again
+
+    # --- places -----------------------------------------------------------------------------------
+
+    def extent(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """For each partition the first record held and the one behind the last."""
+        wanted = list(partitions)
+        first = self._offsets(self.name, wanted, OffsetSpec.earliest())
+        end = self._offsets(self.name, wanted, OffsetSpec.latest())
+        return {partition: (first[partition], end[partition]) for partition in wanted}
+
+    def end(self, topic: str) -> int:
+        """The record behind the last one of a topic with one partition."""
+        return self._offsets(topic, [0], OffsetSpec.latest())[0]
+
+    def records_since(self, moment: Micros, partitions: Iterable[int]) -> dict[int, int]:
+        """For each partition the first record written at `moment` or later; left out: none."""
+        spec = OffsetSpec.for_timestamp(moment // 1000)
+        found = self._offsets(self.name, partitions, spec)
+        return {partition: record for partition, record in found.items() if record >= 0}
+
+    def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+        places = {TopicPartition(topic, partition): spec for partition in partitions}
+
+        def ask() -> dict[int, int]:
+            found = self._admin.list_offsets(places, request_timeout=_PATIENCE) if places else {}
+            return {p.partition: f.result(_PATIENCE).offset for p, f in found.items()}
+
+        with errors.translated("asking for offsets"):
+            return self._patiently(ask)
+
+    def groups(self) -> dict[str, dict[int, int]]:
+        """For each consumer that ever committed, its offset in each partition.
+
+        Raises:
+            StoreUnavailable: a broker did not answer; who stands there is not known.
+        """
+        begin = self._address.group("")
+        with errors.translated("asking for its consumers"):
+            listed = self._admin.list_consumer_groups(request_timeout=_PATIENCE).result()
+            if listed.errors:  # what it lists is what the other brokers know, if there are any
+                raise KafkaException(listed.errors[0])
+        ids = [group.group_id for group in listed.valid]
+        ours = {name.removeprefix(begin) for name in ids if name.startswith(begin)} - {""}
+        found: dict[str, dict[int, int]] = {}
+        for name in sorted(ours | self._seen):
+            places = self.committed(name)
+            if places or name in ours:
+                found[name] = places
+            else:  # it was dropped; a broker that had only just begun would have told its places
+                self._seen.discard(name)
+        self._seen.update(found)
+        return found
+
+    def committed(self, consumer: str) -> dict[int, int]:
+        """Where a consumer stands, in the partitions where it ever committed."""
+        with errors.translated("asking where a consumer stands"), self._onlooker(consumer) as seen:
+            return self._committed(seen)
+
+    def register(self, consumer: str) -> None:
+        """Let a consumer that never committed stand at the beginning, so that `trim` waits for it.
+
+        A group with live members has its place already; Kafka then refuses, which is all right.
+        """
+        with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
+            missing = set(self._partitions) - self._committed(seen).keys()
+            self._seen.add(consumer)
+            if not missing:
+                return
+            extent = self.extent(missing)
+            places = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
+            try:
+                self._patiently(lambda: seen.commit(offsets=places, asynchronous=False))
+            except KafkaException as exception:
+                if errors.of(exception).code() not in _LIVE:
+                    raise
+
+    def drop(self, consumer: str) -> None:
+        """Raises `NotFound`, or `Conflict` where somebody reads under the name."""
+        group = self._address.group(consumer)
+        try:
+            self._admin.delete_consumer_groups([group])[group].result(_PATIENCE)
+        except KafkaException as exception:
+            error = errors.of(exception)
+            if error.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                raise NotFound(f"no consumer is called {consumer!r}") from exception
+            if error.code() == KafkaError.NON_EMPTY_GROUP:
+                raise Conflict(f"{consumer!r} is reading in another process") from exception
+            raise StoreUnavailable(f"the journal at Kafka: {errors.text(error)}") from exception
+
+    def _committed(self, onlooker: Consumer) -> dict[int, int]:
+        asked = [TopicPartition(self.name, partition) for partition in self._partitions]
+        found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
+        return {place.partition: offset_of(place) for place in found if place.offset >= 0}
+
+    @contextmanager
+    def _onlooker(self, consumer: str) -> Iterator[Consumer]:
+        """One who asks for a group without joining it.
+
+        librdkafka 2.16 has the same question in its administration, but there it crashes the
+        process when the group's coordinator is just moving (it looks for a group of its own).
+        """
+        group = {"group.id": self._address.group(consumer)}
+        onlooker = Consumer({**self._address.reader(), **group})
+        try:
+            yield onlooker
+        finally:
+            onlooker.close()
+
+    # --- letting go -------------------------------------------------------------------------------
+
+    def delete(self, below: Mapping[int, int]) -> None:
+        """Let go of all records below the given one of each partition."""
+        places = [TopicPartition(self.name, *place) for place in below.items()]
+        with errors.translated("letting go of records"):
+            for future in self._admin.delete_records(places).values():
+                future.result(_PATIENCE)
+
+
+def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
+    """What to commit: the record, and within it the message, which Kafka keeps as metadata."""
+    index = positions.index_of(offset)
+    record = positions.record_of(offset)
+    if not index:
+        return TopicPartition(topic, partition, record)
+    return TopicPartition(topic, partition, record, metadata=str(index))
+
+
+def offset_of(place: TopicPartition) -> int:
+    """The offset that was committed."""
+    index = place.metadata or "0"
+    return positions.pack(place.offset, int(index) if index.isdigit() else 0)

@@ -1,0 +1,51 @@
+"""What an operator asks of the journal's file: what was damaged, and who holds it."""
+
+import sqlite3
+from pathlib import Path
+
+from lakebed.ports import Damage, DamagedBlock
+from lakebed.stores.journal import database
+
+
+def damage(connection: sqlite3.Connection, path: Path) -> Damage:
+    """What stands in the notes since the last acknowledgement (see `salvage`)."""
+    rows = connection.execute("SELECT offset, count, at FROM damaged ORDER BY offset").fetchall()
+    blocks = tuple(DamagedBlock(0, *row) for row in rows)
+    notes = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    missing = int(notes.get("lost", 0))
+    return Damage(
+        messages=sum(block.count for block in blocks) + missing,
+        missing=missing,
+        salvaged=bool(notes.get("salvaged")),
+        blocks=blocks,
+        files=tuple(sorted(map(str, path.parent.glob(f"{path.name}.damaged-*")))),
+    )
+
+
+def damaged(connection: sqlite3.Connection) -> int:
+    """Messages put aside or missing, as far as known, and not yet seen by an operator."""
+    (aside,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
+    notes = dict(connection.execute("SELECT key, value FROM meta"))
+    return int(aside) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
+
+
+def move_aside(offset: int, connection: sqlite3.Connection) -> int:
+    moved = connection.execute(
+        "INSERT OR IGNORE INTO damaged SELECT offset, count, at, block FROM batches"
+        " WHERE offset = ? RETURNING count",
+        (offset,),
+    ).fetchall()
+    connection.execute("DELETE FROM batches WHERE offset = ?", (offset,))
+    return sum(count for (count,) in moved)
+
+
+def acknowledge_damage(connection: sqlite3.Connection) -> None:
+    end = database.extent(connection)[1]
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+    connection.execute("DELETE FROM damaged")
+    connection.execute("DELETE FROM meta WHERE key IN ('lost', 'salvaged')")
+
+
+def drop(name: str, connection: sqlite3.Connection) -> int:
+    """Remove a consumer's places; returns how many there were."""
+    return connection.execute("DELETE FROM consumers WHERE name = ?", (name,)).rowcount

@@ -1,0 +1,203 @@
+"""Batches found by looking through a damaged file page by page, without asking its B-tree.
+
+SQLite reaches rows through pages that point to pages: one bad pointer hides all that lies behind
+it. A block proves itself by its CRC, so rows can be looked for where they lie, in the leaf pages
+of the file and of its WAL. The formats are those of https://sqlite.org/fileformat2.html: sections
+1.6 (B-tree pages and overflow), 2.1 (records) and 4.1 (WAL).
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakebed.stores.journal.blocks import Damaged, decode
+from lakebed.stores.journal.database import PAGE
+
+_LEAF = 0x0D
+_MOST_LOCAL = PAGE - 35  # bytes of a record that a leaf page holds before it overflows
+_LEAST_LOCAL = (PAGE - 12) * 32 // 255 - 23
+_WAL_HEADER, _FRAME_HEADER = 32, 24
+_FRAME = struct.Struct(">IIQ")  # page number, pages after a commit (or 0), both salts
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of `batches` whose block is intact."""
+
+    offset: int
+    count: int
+    at: int
+    size: int
+    block: bytes
+
+
+class PageScan:
+    """The pages of a database file and of its WAL. To be closed after use."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self._count = -(-os.fstat(self._file).st_size // PAGE)
+        wal = Path(f"{path}-wal")
+        self._wal = os.open(wal, os.O_RDONLY) if wal.exists() else None
+        self._frames = dict(self._committed_frames())
+
+    def close(self) -> None:
+        os.close(self._file)
+        if self._wal is not None:
+            os.close(self._wal)
+
+    def places(self) -> list[tuple[int, int, bool]]:
+        """Where intact rows lie: (offset, page, whether in the WAL), each offset once."""
+        found = {row.offset: (row.offset, number, False) for number, row in self._rows(False)}
+        found |= {row.offset: (row.offset, number, True) for number, row in self._rows(True)}
+        return sorted(found.values())
+
+    def row(self, offset: int, number: int, in_wal: bool) -> Row:
+        """The row at a place that `places` has named."""
+        return next(row for row in self._leaf(number, in_wal) if row.offset == offset)
+
+    def _rows(self, in_wal: bool) -> Iterator[tuple[int, Row]]:
+        for number in list(self._frames) if in_wal else range(2, self._count + 1):
+            for row in self._leaf(number, in_wal):
+                yield number, row
+
+    def _committed_frames(self) -> Iterator[tuple[int, int]]:
+        """Page numbers and where their content lies, up to the last commit; later ones win."""
+        waiting = []
+        for number, commit, place in _frames(self._wal) if self._wal is not None else ():
+            waiting.append((number, place))
+            if commit:
+                yield from waiting
+                waiting = []
+
+    def _page(self, number: int, in_wal: bool) -> bytes:
+        if in_wal and self._wal is not None and number in self._frames:
+            return os.pread(self._wal, PAGE, self._frames[number])
+        return os.pread(self._file, PAGE, (number - 1) * PAGE) if number > 0 else b""
+
+    def _leaf(self, number: int, in_wal: bool) -> Iterator[Row]:
+        """Intact rows of one page. What its head says of itself is not needed, so not trusted."""
+        page = self._page(number, in_wal)
+        if len(page) < PAGE or (page[0] ^ _LEAF).bit_count() > 1:
+            return
+        for at in range(8, PAGE - 2, 2):
+            cell = int.from_bytes(page[at : at + 2], "big")
+            if not at < cell < PAGE:
+                return
+            # a page of the file may go on in the WAL, and an old copy of it in the file
+            row = self._parse(page, cell, in_wal) or self._parse(page, cell, not in_wal)
+            if row is not None:
+                yield row
+
+    def _parse(self, page: bytes, cell: int, in_wal: bool) -> Row | None:
+        try:
+            size, at = _varint(page, cell)
+            offset, at = _varint(page, at)
+            if size > self._count * PAGE + len(self._frames) * PAGE:
+                return None
+            local = size if size <= _MOST_LOCAL else _local(size)
+            record = page[at : at + local]
+            if local < size:
+                record += self._overflow(page[at + local : at + local + 4], size - local, in_wal)
+            return _batch(offset, record)
+        except (IndexError, Damaged):
+            return None
+
+    def _overflow(self, head: bytes, size: int, in_wal: bool) -> bytes:
+        parts = []
+        while size > 0:
+            page = self._page(int.from_bytes(head, "big"), in_wal)
+            if len(page) < 5:
+                raise Damaged("an overflow page is missing")
+            head = page[:4]
+            parts.append(page[4 : 4 + size])
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+
+def wal_commits(wal: Path) -> list[int]:
+    """The frames of a WAL, counted from 1, that end a transaction, whatever their checksums say.
+
+    SQLite stops at the first frame whose checksum is wrong, and says nothing of those behind it.
+    """
+    descriptor = os.open(wal, os.O_RDONLY)
+    try:
+        return [
+            (place - _WAL_HEADER) // (_FRAME_HEADER + PAGE) + 1
+            for _, commit, place in _frames(descriptor)
+            if commit
+        ]
+    finally:
+        os.close(descriptor)
+
+
+def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
+    """Page number, commit mark and place of the content of each frame of this generation."""
+    head, place = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
+    # behind a damaged head the first frame tells the generation
+    salts = head[16:24] if _is_intact(head) else os.pread(wal, 8, _WAL_HEADER + 8)
+    generation = int.from_bytes(salts, "big")
+    while len(header := os.pread(wal, _FRAME.size, place)) == _FRAME.size:
+        number, commit, salt = _FRAME.unpack(header)
+        # Not the end where the salts are others: a flipped bit must not hide what lies behind it.
+        # Frames of an earlier generation differ in about half of the bits.
+        if (salt ^ generation).bit_count() <= 1:
+            yield number, commit, place + _FRAME_HEADER
+        place += _FRAME_HEADER + PAGE
+
+
+def _is_intact(head: bytes) -> bool:
+    """Whether the checksum of a WAL's header is right (section 4.2)."""
+    if len(head) < _WAL_HEADER:
+        return False
+    words = struct.unpack(">6I" if head[3] & 1 else "<6I", head[:24])
+    first = second = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return (first, second) == struct.unpack(">II", head[24:])
+
+
+def _local(size: int) -> int:
+    wanted = _LEAST_LOCAL + (size - _LEAST_LOCAL) % (PAGE - 4)
+    return wanted if wanted <= _MOST_LOCAL else _LEAST_LOCAL
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for i in range(8):
+        byte = data[at + i]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, at + i + 1
+    return value << 8 | data[at + 8], at + 9
+
+
+def _batch(offset: int, record: bytes) -> Row | None:
+    """A record (NULL, count, at, size, block), if that is what it is and the block is intact."""
+    edge, at = _varint(record, 0)
+    kinds: list[int] = []
+    while at < edge and len(kinds) < 6:
+        kind, at = _varint(record, at)
+        kinds.append(kind)
+    if len(kinds) != 5 or kinds[0] or kinds[4] < 12 or kinds[4] % 2:
+        return None
+    values = []
+    for kind in kinds[1:4]:
+        if kind not in _WIDTHS:
+            return None
+        values.append(
+            kind - 8
+            if kind > 7
+            else int.from_bytes(record[at : at + _WIDTHS[kind]], "big", signed=True)
+        )
+        at += _WIDTHS[kind]
+    count, moment, size = values
+    block = record[at : at + (kinds[4] - 12) // 2]
+    return Row(offset, count, moment, size, block) if len(decode(block)) == count > 0 else None
+
+
+_WIDTHS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
+"""Bytes of an integer by serial type; 8 and 9 stand for 0 and 1."""

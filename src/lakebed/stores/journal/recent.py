@@ -1,0 +1,125 @@
+"""The newest entries in memory: a reader at the tail needs neither the disk nor decoding."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from lakebed.vocabulary.messages import Batch, Channel, Entry
+
+_ENTRY_COST = 1024  # bytes, about, that a batch takes besides its messages
+_MESSAGE_COST = 80  # and a message besides its payload
+READ_BYTES = 32 * 2**20
+"""A single read stops here, whatever its limit in messages: payloads may be large."""
+
+
+def weight(batch: Batch) -> int:
+    """About how many bytes of memory a batch takes."""
+    return _ENTRY_COST + _MESSAGE_COST * len(batch) + sum(map(len, batch.payloads))
+
+
+def cut(entry: Entry, offset: int) -> Entry:
+    """The entry without what stands before `offset`."""
+    if offset <= entry.offset:
+        return entry
+    batch = entry.batch
+    k = min(offset - entry.offset, len(batch))
+    rest = Batch(
+        batch.channels,
+        batch.channel[k:],
+        batch.payloads[k:],
+        batch.received[k:],
+        batch.event[k:],
+        None if batch.ids is None else batch.ids[k:],
+        None if batch.keys is None else batch.keys[k:],
+        None if batch.only is None else batch.only[k:],
+    )
+    return Entry(entry.partition, offset, rest, entry.end - offset - len(rest), entry.release)
+
+
+def without_keys(batch: Batch) -> Batch:
+    """Keys are for the append alone."""
+    return batch if batch.keys is None else replace(batch, keys=None)
+
+
+def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:
+    """How many messages of each channel stand in some entries."""
+    counts: Counter[Channel] = Counter()
+    for entry in entries:
+        batch = entry.batch
+        numbers = np.bincount(batch.channel, minlength=len(batch.channels)).tolist()
+        counts.update(dict(zip(batch.channels, numbers, strict=True)))
+    return +counts
+
+
+class Recent:
+    """A stretch of entries without a gap, up to the end. Callers hold one lock around each call.
+
+    Args:
+        budget: bytes of memory; the oldest entries leave when it is passed. None for no bound.
+    """
+
+    def __init__(self, budget: int | None) -> None:
+        self._budget = budget
+        self._entries: list[Entry] = []
+        self._offsets: list[int] = []
+        self._weights: list[int] = []
+        self._total = 0
+
+    @property
+    def start(self) -> int | None:
+        """The first offset held; None when there is nothing."""
+        return self._offsets[0] if self._offsets else None
+
+    @property
+    def weight(self) -> int:
+        return self._total
+
+    def push(self, entry: Entry) -> None:
+        cost = weight(entry.batch)
+        self._entries.append(entry)
+        self._offsets.append(entry.offset)
+        self._weights.append(cost)
+        self._total += cost
+        if self._budget is not None and self._total > self._budget:
+            self._drop_to(self._budget * 7 // 8)  # an eighth at a time: each removal moves the rest
+
+    def read(self, offset: int, limit: int) -> list[Entry] | None:
+        """Entries from the one that holds `offset`, cut; None where that is not held any more."""
+        if not self._offsets or offset < self._offsets[0]:
+            return None
+        found: list[Entry] = []
+        messages = size = 0
+        at = bisect_right(self._offsets, offset) - 1
+        while at < len(self._entries) and messages < limit and size < READ_BYTES:
+            entry = self._entries[at]
+            if entry.end > offset:
+                found.append(cut(entry, offset))
+                messages += len(found[-1].batch)
+                size += self._weights[at]
+            at += 1
+        return found
+
+    def since(self, offset: int) -> list[Entry]:
+        """All entries held that reach behind `offset`, the first cut."""
+        at = max(0, bisect_right(self._offsets, offset) - 1)
+        return [cut(entry, offset) for entry in self._entries[at:] if entry.end > offset]
+
+    def drop(self, count: int) -> list[Entry]:
+        """Let go of the oldest `count` entries and return them."""
+        gone = self._entries[:count]
+        self._total -= sum(self._weights[:count])
+        del self._entries[:count], self._offsets[:count], self._weights[:count]
+        return gone
+
+    def entries(self) -> list[Entry]:
+        return list(self._entries)
+
+    def _drop_to(self, total: int) -> None:
+        count, left = 0, self._total
+        while left > total and count < len(self._entries):
+            left -= self._weights[count]
+            count += 1
+        self.drop(count)

@@ -1,0 +1,249 @@
+"""Opening a journal whose file may be damaged: what is intact is kept, the rest is put aside.
+
+A block that is not what was written is noticed when it is read (`blocks.Damaged`). Here it is
+about the file around the blocks, which SQLite finds malformed: the file is renamed, every batch
+that can still be read is copied into a new one, and what is missing is counted. A start never
+fails because of damage, and never hides it: `meta` holds the loss until an operator has seen it.
+"""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import astuple
+from pathlib import Path
+
+import structlog
+
+from lakebed.stores.journal import database
+from lakebed.stores.journal.pages import PageScan, wal_commits
+from lakebed.system.files import sync
+from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.times import Micros
+
+log = structlog.get_logger()
+
+_QUICK = 64 * 2**20  # bytes up to which every page is looked at when opening
+_SMALLEST = 512  # bytes of a page
+_GAP = 2**40
+"""Offsets left out after a salvage: nobody knows how many messages stood behind the last one that
+was found, and consumers may remember offsets of theirs."""
+_LAST = 2**62
+_REFUSALS = {  # not damage but circumstances: an operator must mend them
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+}
+_COPIES = (
+    ("consumers", "name, partition, offset"),
+    ("meta", "key, value"),
+    ("damaged", "offset, count, at, block"),
+    ("ids", "key, at"),
+)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error tells of a damaged file, rather than of a disk that is full or in use."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _REFUSALS
+
+
+def suspect(path: Path) -> None:
+    """Note that SQLite found the file damaged: the next start salvages it."""
+    with suppress(OSError):
+        _mark(path).touch()
+
+
+def open_or_salvage(path: Path, now: Micros) -> sqlite3.Connection:
+    """The connection that writes, to the file as it is or to a new one with what was intact.
+
+    Raises:
+        Fatal: the file cannot be opened for a reason other than damage.
+    """
+    try:
+        if _salvaged(path).exists():
+            _take_place(path, now)
+        elif _mark(path).exists() and path.exists():
+            _salvage(path, now)
+        else:
+            _mark(path).unlink(missing_ok=True)
+            try:
+                return _checked(path)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                log.error("the journal's file is damaged", path=str(path), error=str(error))
+            _salvage(path, now)
+        return database.open_writer(path)
+    except sqlite3.Error as error:
+        raise Fatal(f"the journal {path} cannot be opened: {error}") from None
+    except OSError as error:
+        raise Fatal(f"the journal {path} cannot be opened: {error.strerror}") from None
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + ".suspect")
+
+
+def _checked(path: Path) -> sqlite3.Connection:
+    if path.exists() and 0 < path.stat().st_size < _SMALLEST:
+        raise sqlite3.DatabaseError("the file is cut short")  # SQLite takes it for a new one
+    commits = _copy_wal(path)
+    connection = database.open_writer(path)
+    try:
+        _check_wal(connection, commits)
+        if path.stat().st_size <= _QUICK:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        for table in ("batches", "damaged", "ids", "consumers", "meta"):
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
+        connection.execute("SELECT * FROM batches ORDER BY offset DESC LIMIT 1").fetchall()
+        _wal_copy(path).unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            suspect(path)  # closing takes the WAL away: the copy must outlive a kill from here on
+        connection.close()
+        raise
+    return connection
+
+
+def _wal_copy(path: Path) -> Path:
+    return path.with_name(path.name + "-wal.copy")
+
+
+def _copy_wal(path: Path) -> list[int]:
+    """Keep the WAL that a killed process left: SQLite removes it when the file is closed.
+
+    Returns its commit marks.
+    """
+    wal, copy = Path(f"{path}-wal"), _wal_copy(path)
+    copy.unlink(missing_ok=True)
+    if not wal.exists():
+        return []
+    shutil.copyfile(wal, copy)
+    return wal_commits(copy)
+
+
+def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
+    """Refuse a WAL of which SQLite has passed over more than a transaction that was under way.
+
+    Each transaction is fsynced before the next is begun: where two stand behind the last frame
+    that SQLite takes, the first of them was durable and has been damaged since. One alone may as
+    well be what a loss of power left of the last.
+    """
+    taken = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    behind = sum(frame > taken for frame in commits)
+    if behind > 1:
+        raise sqlite3.DatabaseError(f"{behind} transactions of the WAL are damaged")
+
+
+def _salvage(path: Path, now: Micros) -> None:
+    """Put a file with what is intact into the place of the damaged one.
+
+    A failing disk or a kill may end it anywhere; the next start goes on or begins again:
+
+        the damaged file is read, never written ──> PATH.salvage grows ──> PATH.salvaged is whole
+        ──> the damaged file gets another name ──> the mark goes ──> PATH.salvaged becomes PATH
+    """
+    with suppress(FileNotFoundError):
+        os.replace(_wal_copy(path), f"{path}-wal")  # as it was found
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    building = path.with_name(path.name + ".salvage")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{building}{suffix}").unlink(missing_ok=True)
+    fresh = database.open_writer(building)
+    try:
+        fresh.execute("BEGIN IMMEDIATE")
+        _copy_all(path, fresh)
+        fresh.execute("COMMIT")
+        if fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("the salvaged journal is in use")
+    finally:
+        fresh.close()
+    os.replace(building, _salvaged(path))
+    sync(path.parent)
+    _take_place(path, now)
+
+
+def _take_place(path: Path, now: Micros) -> None:
+    """The last steps, once the salvaged file is whole. May be begun again at any of them."""
+    aside = path.with_name(f"{path.name}.damaged-{now}")
+    for suffix in ("", "-wal"):
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    sync(path.parent)
+    _mark(path).unlink(missing_ok=True)
+    os.replace(_salvaged(path), path)
+    sync(path.parent)
+    log.error("the damaged journal was put aside", old_file=str(aside))
+
+
+def _salvaged(path: Path) -> Path:
+    return path.with_name(path.name + ".salvaged")
+
+
+def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
+    with closing(PageScan(path)) as scan:
+        kept, lost, end = _copy_batches(scan, fresh)
+    with closing(database.open_reader(path)) as old:  # must leave the WAL as it is
+        for table, columns in _COPIES:
+            _copy(old, fresh, table, columns)
+    _note(fresh, "lost", lost)
+    _note(fresh, "salvaged", 1)
+    _note(fresh, "end", max(end, _known_end(fresh)) + _GAP)
+    log.error("salvaged the journal", kept=kept, lost_at_least=lost)
+
+
+def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:
+    """Messages kept, messages missing between those kept, and the offset behind the last.
+
+    Pages that trimming has let go of may still hold their batches: these come back, which replay
+    forgives, and what was let go of between them counts as missing.
+    """
+    kept = lost = end = 0
+    for place in scan.places():
+        row = scan.row(*place)
+        if row.offset < end:  # a flipped bit has moved one of the two out of its place
+            lost += row.count
+            continue
+        fresh.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?)", astuple(row))
+        lost += row.offset - end if kept else 0
+        kept += row.count
+        end = row.offset + row.count
+    return kept, lost, end
+
+
+def _copy(old: sqlite3.Connection, fresh: sqlite3.Connection, table: str, columns: str) -> None:
+    """As much of a small table as can be read, from its front and, after damage, its back."""
+    marks = ", ".join("?" * (columns.count(",") + 1))
+    insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
+    first = columns.partition(",")[0]
+    for order in ("ASC", "DESC"):
+        try:
+            for row in old.execute(f"SELECT {columns} FROM {table} ORDER BY {first} {order}"):
+                with suppress(sqlite3.IntegrityError):
+                    fresh.execute(insert, row)
+        except sqlite3.DatabaseError as error:
+            log.error("a table of the journal is damaged", table=table, error=str(error))
+        else:
+            return
+
+
+def _note(connection: sqlite3.Connection, key: str, value: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def _known_end(fresh: sqlite3.Connection) -> int:
+    """The furthest offset that the copied notes speak of."""
+    found = fresh.execute(
+        "SELECT max(offset) FROM consumers UNION ALL SELECT value FROM meta WHERE key = 'end'"
+        " UNION ALL SELECT max(offset + count) FROM damaged"
+    ).fetchall()
+    return max((value for (value,) in found if isinstance(value, int) and value < _LAST), default=0)

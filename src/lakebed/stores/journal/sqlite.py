@@ -1,0 +1,393 @@
+"""The embedded journal: one SQLite file, one row per batch, one partition.
+
+append ──> writer thread ──> file (fsync) ──┐
+                 └──> recent entries ───────┴──> consumers, entries, pending
+
+A reader near the end is served from memory; one that is behind reads blocks from the file through
+read-only connections and hinders nobody. Offsets count messages from 0 without a gap, except where
+a damaged block was put aside.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from lakebed import settings
+from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot
+from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
+from lakebed.stores.journal.copying import SqliteSnapshot
+from lakebed.stores.journal.pins import RetentionPins
+from lakebed.stores.journal.reading import Blocks
+from lakebed.stores.journal.recent import Recent, count_channels, without_keys
+from lakebed.stores.journal.tail import TailConsumer
+from lakebed.stores.journal.writer import Writer, is_malformed
+from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Conflict, Fatal, JournalFull, NotFound
+from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
+from lakebed.vocabulary.times import SECOND, Micros
+
+_TRIM_ROWS = 256  # batches let go of in one transaction,
+_TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
+_TRIM_KEYS = 5_000
+_COUNT_EVERY = 2**20  # bytes that may be written between two counts of the pages
+_INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
+
+
+class SqliteJournal:
+    """See the port `Journal`.
+
+    The minimum span yields to need: while more than three quarters of `options.limit` are in use,
+    only consumers keep `trim` from letting go, so that a generous span cannot stop the intake.
+
+    Args:
+        path: the database file; its folder is made where it is missing.
+        begin: the least offset to append at; a consumer may have seen those below.
+        cache: bytes of memory for the newest entries.
+        clock: wall clock, for the horizon of ids and the minimum span.
+
+    Raises:
+        Fatal: another process has it open, or the file is not a journal.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: settings.Journal | None = None,
+        *,
+        begin: int = 0,
+        cache: int = 64 * 2**20,
+        clock: Callable[[], Micros] = times.now,
+    ) -> None:
+        self._path = path
+        self._options = options or settings.Journal()
+        self._clock = clock
+        self._recent = Recent(cache)
+        self._used = self._count_at = 0  # bytes; see `_count`
+        self._lock_descriptor = database.lock(path)
+        try:
+            self._open(begin)
+        except BaseException:
+            os.close(self._lock_descriptor)
+            raise
+        self._refused = ""  # why the last append found no room
+        self._live: set[str] = set()
+        self._closed = False
+        self._pins = RetentionPins()  # offsets from which on snapshots need the log
+        self.changed = threading.Condition()
+
+    def _open(self, begin: int, again: bool = True) -> None:
+        path = self._path
+        connection = salvage.open_or_salvage(path, self._clock())
+        self._blocks = Blocks(path, self._set_aside, self._suspect)
+        try:
+            self._look(connection, begin)
+            self._writer = Writer(connection, self._suspect)
+        except sqlite3.Error as error:
+            connection.close()
+            if not (again and is_malformed(error)):
+                raise Fatal(f"the journal {path} cannot be opened: {error}") from None
+            self._suspect()
+            self._open(begin, again=False)
+
+    def _look(self, connection: sqlite3.Connection, begin: int) -> None:
+        self._places = database.places(connection)
+        self._first, self.end = database.extent(connection)
+        if begin > self.end:
+            # an empty one begins there; one that holds older messages has a gap before it
+            self._first = begin if self._first == self.end else self._first
+            self.end = begin
+        self._damaged = maintenance.damaged(connection)
+        self._count(connection)
+        self._fsync = database.fsync_mode(connection)
+
+    # --- append -----------------------------------------------------------------------------------
+
+    async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
+        if not len(batch) and not release:
+            return 0
+        work = partial(self._append, batch, release)
+        try:
+            entry = await asyncio.wrap_future(self._writer.submit(work, self._publish))
+        except JournalFull as full:
+            self._refused = str(full)
+            raise
+        self._refused = ""
+        return len(entry.batch)
+
+    def _append(
+        self, batch: Batch, release: Sequence[bytes], connection: sqlite3.Connection
+    ) -> Entry:
+        now = self._clock()
+        if batch.keys is not None:
+            oldest = now - self._options.id_horizon
+            fresh = identities.unknown(connection, batch.keys, oldest)
+            if len(fresh) < len(batch):
+                batch = batch.take(np.array(fresh, np.intp))
+            identities.remember(connection, batch.keys or (), now)
+            batch = without_keys(batch)
+            self._count_at = 0  # keys take room too
+        if release:
+            identities.release(connection, release)
+        if len(batch):
+            block = blocks.encode(batch)
+            self._require_room(connection, len(block))
+            size = sum(map(len, batch.payloads))
+            connection.execute(_INSERT, (self.end, len(batch), now, size, block))
+            self._writer.wrote(len(block))
+        return Entry(0, self.end, batch)
+
+    def _require_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Between two counts of the pages what is written is added up, generously.
+
+        Raises:
+            JournalFull: a block of this size would pass the limit.
+        """
+        limit = self._options.limit
+        guessed = self._used + size + database.PAGE
+        if guessed > min(limit, self._count_at):
+            self._count(connection)
+            if self._used + size > limit:
+                raise JournalFull(f"the journal holds {self._used} bytes, its limit is {limit}")
+            guessed = self._used + size + database.PAGE
+        self._used = guessed
+
+    def _count(self, connection: sqlite3.Connection) -> None:
+        """What is in use now, and at how much, as far as known, to count again."""
+        self._used = database.used(connection)
+        self._count_at = self._used + _COUNT_EVERY
+
+    def _publish(self, entry: Entry) -> None:
+        if len(entry.batch):
+            with self.changed:
+                self._recent.push(entry)
+                self.end = entry.end
+                self.changed.notify_all()
+
+    def known(self, prefix: bytes) -> list[bytes]:
+        oldest = self._clock() - self._options.id_horizon
+        with self._blocks.connection() as connection:
+            return identities.beginning(connection, prefix, oldest)
+
+    def remembered(self) -> Iterator[tuple[list[bytes], Ints]]:
+        """See the port `Predecessor`."""
+        oldest = self._clock() - self._options.id_horizon
+        with self._blocks.connection() as connection:
+            for rows in identities.noted(connection, oldest):
+                keys, at = zip(*rows, strict=True)
+                yield list(keys), np.array(at, np.int64)
+
+    # --- read -------------------------------------------------------------------------------------
+
+    def consumer(self, name: str) -> Consumer:
+        with self.changed:
+            if name in self._live:
+                raise ValueError(f"there is a consumer {name!r} already")
+            self._live.add(name)
+            if name not in self._places:
+                self._places[name] = 0
+                self._writer.place(name, 0)
+        return TailConsumer(self, name, self._live.discard)
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        with self.changed:
+            return {0: (self._first, self.end)}
+
+    def distance(self, partition: int, start: int, end: int) -> int:
+        return end - start
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        return self.read(offset, limit)[0] if partition == 0 else []
+
+    def read(self, offset: int, limit: int) -> tuple[list[Entry], int]:
+        """Entries from `offset` on, and the offset to go on from (for consumers)."""
+        with self.changed:
+            offset, end = max(offset, self._first), self.end
+            if offset >= end:
+                return [], offset
+            found = self._recent.read(offset, limit)
+        if found:
+            return found, found[-1].end
+        return self._blocks.read(offset, end, limit)
+
+    def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
+        with self.changed:
+            offset = max(since.get(0, 0), self._first)
+            recent = self._recent.since(offset)
+            edge = self.end if self._recent.start is None else self._recent.start
+        return self._blocks.count(offset, edge) + count_channels(recent)
+
+    # --- for consumers ----------------------------------------------------------------------------
+
+    def committed(self, name: str) -> int | None:
+        with self.changed:
+            return self._places.get(name)
+
+    def commit(self, name: str, offset: int) -> None:
+        """Written a little later: after a crash the place may be old, which replay forgives."""
+        with self.changed:
+            if offset > self._places.get(name, 0):
+                self._places[name] = offset
+                self._writer.place(name, offset)
+
+    def positions(self) -> list[ConsumerPosition]:
+        with self.changed:
+            first, end = self._first, self.end
+            found = [(name, place, name in self._live) for name, place in self._places.items()]
+        return [
+            ConsumerPosition(
+                name, 0, place, end - max(place, first), self._waited(place, end), live
+            )
+            for name, place, live in sorted(found)
+        ]
+
+    def _waited(self, place: int, end: int) -> float | None:
+        at = self._blocks.written(place) if place < end else None
+        return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def drop_consumer(self, name: str) -> None:
+        with self.changed:
+            if name not in self._places:
+                raise NotFound(f"no consumer is called {name!r}")
+            if name in self._live:
+                raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
+            del self._places[name]
+        self._writer.drop_consumer(name)
+        self._writer.submit(partial(maintenance.drop, name)).result()
+
+    # --- let go -----------------------------------------------------------------------------------
+
+    def trim(self) -> int:
+        total = 0
+        try:
+            while count := self._writer.submit(self._trim, self._trimmed).result()[0]:
+                total += count
+            while self._writer.submit(self._expire).result() == _TRIM_KEYS:
+                pass
+        except JournalFull:
+            pass  # the disk has no room even for removing; the next call tries again
+        return total
+
+    def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Remove some batches; returns how many messages they held and the first offset left."""
+        youngest = self._clock() - self._options.span
+        if database.used(connection) > self._options.limit * 3 // 4:
+            youngest = times.LATEST
+        with self.changed:
+            floor = min([*self._places.values(), *self._pins.offsets()], default=self.end)
+            first, end = self._first, self.end
+        rows = connection.execute(
+            "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
+            (_TRIM_ROWS,),
+        ).fetchall()
+        messages = size = 0
+        for offset, count, at, length in rows:
+            if offset + count > floor or at >= youngest or size > _TRIM_BYTES:
+                break
+            messages, size, first = messages + count, size + length, offset + count
+        if messages:
+            connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+            self._writer.wrote(4096 * len(rows))
+        self._count(connection)
+        return messages, first
+
+    def _trimmed(self, result: tuple[int, int]) -> None:
+        with self.changed:
+            self._first = result[1]
+
+    def _expire(self, connection: sqlite3.Connection) -> int:
+        oldest = self._clock() - self._options.id_horizon
+        return identities.expire(connection, oldest, _TRIM_KEYS)
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def snapshot(self) -> JournalSnapshot:
+        return self._writer.submit(lambda _: SqliteSnapshot(self._path, *self._held())).result()
+
+    def pin(self, offset: int) -> Callable[[], None]:
+        return self._pins.pin(offset)
+
+    def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
+        """On the writer's thread, so between two appends: where everything stands."""
+        with self.changed:
+            places = dict(self._places)
+            start = max(self._first, min(places.values(), default=self.end))
+        return places, start, self.end, self._clock(), self.pin(start)
+
+    # --- damage -----------------------------------------------------------------------------------
+
+    def _set_aside(self, offset: int) -> None:
+        """A block cannot be read: keep it, and its loss, for the operator to see."""
+        self._writer.submit(partial(maintenance.move_aside, offset), self._counted)
+
+    def _counted(self, messages: int) -> None:
+        self._damaged += messages
+
+    def _suspect(self) -> None:
+        """SQLite finds the file itself damaged: to be salvaged at the next start."""
+        salvage.suspect(self._path)
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        first, end = self.extent()[0]
+        limit = self._options.limit
+        with self.changed:
+            places = dict(self._places)
+        detail = {
+            "bytes": database.file_size(self._path),
+            "used": self._used,
+            "limit": limit,
+            "messages": end - first,
+            "oldest": self._oldest_age(),
+            "ahead": self._ahead(),
+            "damaged": self._damaged,
+            "fsync": self._fsync,
+            "behind": {name: end - max(place, first) for name, place in sorted(places.items())},
+        }
+        if self._writer.failure is not None:
+            return Health(False, str(self._writer.failure), detail)
+        if self._refused:
+            return Health(False, self._refused, detail)
+        if self._damaged:
+            return Health(
+                False,
+                f"{self._damaged} messages were damaged and put aside: see `lakebed journal show`",
+                detail,
+            )
+        return Health(True, "", detail)
+
+    def _oldest_age(self) -> float | None:
+        """Seconds since the oldest batch held was written."""
+        at = self._blocks.oldest()
+        return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def damage(self) -> Damage:
+        with self._blocks.connection() as connection:
+            return maintenance.damage(connection, self._path)
+
+    def _ahead(self) -> float:
+        """Seconds by which the newest batch is later than the clock: it was set back since."""
+        at = self._blocks.newest()
+        return 0.0 if at is None else max(0.0, (at - self._clock()) / SECOND)
+
+    def acknowledge_damage(self) -> None:
+        """An operator has seen it: release the damaged blocks, and be healthy again."""
+        self._writer.submit(maintenance.acknowledge_damage, self._acknowledged).result()
+
+    def _acknowledged(self, _: None) -> None:
+        self._damaged = 0  # on the writer's thread, which also counts what is found later
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._blocks.close()
+            self._writer.close()
+            os.close(self._lock_descriptor)

@@ -1,0 +1,196 @@
+"""The one thread that writes to the journal's file: a transaction for each piece of work.
+
+append  ──┐                    BEGIN, work, places of consumers, COMMIT (fsync)
+trim    ──┼──> queue ──> thread ──> after the commit: publish, resolve the future
+aside   ──┘                    now and then: checkpoint
+"""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lakebed.system.threads import name_this_thread
+from lakebed.vocabulary.errors import JournalFailed, JournalFull
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_LAZY = 1.0  # seconds after which places of consumers are written though nothing is appended
+_CHECKPOINT = 2000  # pages of the WAL
+_OVERGROWN = 16384  # pages of the WAL at which a checkpoint waits for readers
+_PLACE = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
+_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def translate(error: sqlite3.Error) -> JournalFull | JournalFailed:
+    """What an error of a write transaction that was rolled back means to the caller.
+
+    Everything that is not known to be harmless is taken for the worst: SQLITE_IOERR among it,
+    which is how a failed fsync shows.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
+    if code & 0xFF in _ROOM:
+        return JournalFull(f"the journal cannot be written to now: {error} ({name})")
+    return JournalFailed(f"writing to the journal failed: {error} ({name})")
+
+
+def is_malformed(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not what it wrote."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Work[Any]
+    after: Callable[[Any], None] | None
+    future: "Future[Any]"
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """A transaction for the places alone."""
+
+
+class Writer:
+    """Runs work in transactions, one after the other, in the order of `submit`.
+
+    Args:
+        connection: opened by `database.open_writer`; the writer's alone from now on.
+        on_damage: called when SQLite finds its file malformed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, on_damage: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_damage = on_damage
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._places: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._closing = False
+        self._pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        self.failure: JournalFailed | None = None
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T], after: Callable[[T], None] | None = None) -> "Future[T]":
+        """Queue a transaction; `after` runs on the thread once it is durable, before the future."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closing:
+                future.set_exception(JournalFailed("the journal is closed"))
+            else:
+                self._jobs.put(_Job(work, after, future))
+        return future
+
+    def place(self, name: str, offset: int) -> None:
+        """Note where a consumer stands: written with the next transaction, or a little later."""
+        with self._lock:
+            idle = not self._places
+            self._places[name] = offset
+        if idle:
+            self._jobs.put(None)
+
+    def drop_consumer(self, name: str) -> None:
+        """Do not write this consumer's place any more; its row is the caller's to remove."""
+        with self._lock:
+            self._places.pop(name, None)
+
+    def wrote(self, size: int) -> None:
+        """Called by work that writes much: bytes, which decide when to checkpoint."""
+        self._pages += size // 4096 + 4
+
+    def close(self) -> None:
+        """Finish what is queued, checkpoint and close the connection. Any thread, repeatable."""
+        with self._lock:
+            self._closing = True
+        self._jobs.put(None)
+        self._thread.join()
+
+    # --- on the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        name_this_thread("journal-writer")
+        while not (self._closing and self._jobs.empty()):
+            try:
+                lazy = self._places and self.failure is None
+                job = self._jobs.get(timeout=_LAZY if lazy else None)
+            except queue.Empty:
+                self._perform(_Job(_nothing, None, Future()))
+                continue
+            if job is not None and job.future.set_running_or_notify_cancel():
+                self._perform(job)
+                self._checkpoint_if_due()
+        if self.failure is None:
+            if self._places:
+                self._perform(_Job(_nothing, None, Future()))
+            self._checkpoint("TRUNCATE")
+        self._connection.close()
+
+    def _perform(self, job: _Job) -> None:
+        try:
+            if self.failure is not None:
+                raise JournalFailed(str(self.failure))
+            result = self._transact(job.work)
+            if job.after is not None:
+                job.after(result)
+        except BaseException as error:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
+
+    def _transact(self, work: Work[T]) -> T:
+        with self._lock:
+            places, self._places = self._places, {}
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            result = work(connection)
+            if places:
+                connection.executemany(_PLACE, places.items())
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(places)
+            if isinstance(error, sqlite3.Error):
+                raise self._noted(translate(error), error) from error
+            raise
+        return result
+
+    def _roll_back(self, places: dict[str, int]) -> None:
+        with self._lock:
+            self._places = {**places, **self._places}
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._noted(JournalFailed(f"a rollback in the journal failed: {error}"), error)
+
+    def _noted(
+        self, meaning: JournalFull | JournalFailed, error: sqlite3.Error
+    ) -> JournalFull | JournalFailed:
+        if isinstance(meaning, JournalFailed) and self.failure is None:
+            self.failure = meaning
+            if is_malformed(error):
+                self._on_damage()
+        return meaning
+
+    def _checkpoint_if_due(self) -> None:
+        if self._pages >= _CHECKPOINT and self.failure is None:
+            self._checkpoint("RESTART" if self._pages >= _OVERGROWN else "PASSIVE")
+
+    def _checkpoint(self, mode: str) -> None:
+        """Move what is committed from the WAL to its place, which lets the WAL begin anew.
+
+        A reader that stands in the WAL keeps it from that: what is left is tried again later, and
+        waited for (as long as `busy_timeout`) when the WAL has grown much.
+        """
+        try:
+            _, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except sqlite3.Error as error:
+            self._noted(translate(error), error)
+            self._pages = 0
+        else:
+            self._pages = pages - moved

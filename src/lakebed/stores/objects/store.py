@@ -1,0 +1,131 @@
+"""The object store through obstore: one client for a folder on disk and for S3.
+
+A name is a path with slashes. An object appears whole or not at all: a folder's file is written
+under a temporary name and renamed (the library does), and made durable here, because the library
+does not call fsync.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from lakebed.system.files import sync
+from lakebed.vocabulary.errors import NotFound, Problem, SettingsError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+_RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(seconds=30)}
+"""Of one request, with growing distances; then whoever asked has to know."""
+
+
+class ObjectFolder:
+    """Fulfils `ports.Objects`. Any thread.
+
+    Args:
+        folder: where the objects are files, else None: then a put is durable when it returns.
+        place: the store's name in messages.
+    """
+
+    def __init__(self, store: ObjectStore, folder: Path | None, place: str) -> None:
+        self._store, self._folder, self.place = store, folder, place
+
+    def put(self, name: str, source: bytes | Path) -> None:
+        with self._translated(f"write {name}"):
+            obstore.put(self._store, name, source)
+            if self._folder is not None:
+                _make_durable(self._folder, name)
+
+    def get(self, name: str) -> bytes:
+        with self._translated(f"read {name}"):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def fetch(self, name: str, into: Path) -> None:
+        with self._translated(f"read {name}"), _private(into) as file:
+            for piece in obstore.get(self._store, name).stream():
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        with self._translated("list"):
+            pages = obstore.list(self._store, prefix or None)
+            return {found["path"]: found["size"] for page in pages for found in page}
+
+    def folders(self) -> set[str]:
+        with self._translated("list"):
+            found = obstore.list_with_delimiter(self._store)
+        below = {folder.rstrip("/") for folder in found["common_prefixes"]}
+        return below | {item["path"] for item in found["objects"]}
+
+    def delete(self, name: str) -> None:
+        with self._translated(f"delete {name}"):
+            obstore.delete(self._store, name)
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise NotFound(f"{self.place}: cannot {doing}: it is not there") from None
+        except (BaseError, OSError) as error:
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StoreUnavailable(f"{self.place}: cannot {doing}: {line}") from error
+
+
+def open_objects(url: str, *, make: bool = False) -> ObjectFolder:
+    """Open `s3://BUCKET/PREFIX` (credentials as usual from AWS_… variables) or a folder.
+
+    Args:
+        url: the place.
+        make: whether to make a folder that is missing.
+
+    Raises:
+        SettingsError: it is no URL of an object store.
+        NotFound: there is no such folder.
+        StoreUnavailable: the folder cannot be made.
+    """
+    if re.match(r"[a-z0-9]+://", url) and not url.startswith("file://"):
+        return _remote(url)
+    folder = Path(url.removeprefix("file://"))
+    if not make and not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}")
+    try:
+        return ObjectFolder(LocalStore(folder, mkdir=make), folder, str(folder))
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(f"the folder {folder} cannot be used: {error}") from None
+
+
+def _remote(url: str) -> ObjectFolder:
+    what = f"{url!r} is neither a folder nor s3://BUCKET/PREFIX"
+    if not url.startswith("s3://"):
+        raise SettingsError(Problem("objects", what))
+    try:
+        return ObjectFolder(from_url(url, retry_config=_RETRIES), None, url)
+    except (BaseError, ValueError) as error:
+        raise SettingsError(Problem("objects", f"{what}: {error}")) from None
+
+
+def _private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _make_durable(folder: Path, name: str) -> None:
+    """Fsync the file, and each folder on the way that may hold a new name.
+
+    What it holds was private where it came from; the library makes it readable by all.
+    """
+    (folder / name).chmod(0o600)
+    sync(folder / name)
+    for above in (folder / name).parents:
+        sync(above)
+        if above == folder:
+            break

@@ -1,0 +1,274 @@
+"""The series store through clickhouse-connect: a ClickHouse server, or chDB in this process.
+
+The SQL and the client are the same for both; what is particular to chDB is in `embedded.py`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from queue import Empty, LifoQueue
+from typing import Any
+from urllib.parse import SplitResult, unquote
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from lakebed.ports import Health, Missing
+from lakebed.stores.series import damaged
+from lakebed.stores.series.layout import Layout, OneServer
+from lakebed.stores.series.schema import TABLES
+from lakebed.stores.series.snapshot import DROP, ClonedTables, statements
+from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
+from lakebed.vocabulary.times import Micros
+
+DATABASE = "lakebed"
+PATIENCE = 3600.0
+"""Seconds a deletion may take: it writes parts anew, and the server tells nothing meanwhile."""
+_CONNECT = 10.0  # seconds, at most
+_SETTINGS = {
+    "async_insert": 0,  # the call returns when the part is there
+    "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
+    "optimize_on_insert": 0,  # readers replace equal keys themselves, merges do it for good
+    "insert_deduplicate": 0,  # rows replace themselves by key; see stores/series/schema.py
+    "do_not_merge_across_partitions_select_final": 1,
+    "output_format_arrow_string_as_string": 1,
+    "compile_expressions": 0,  # a page is small: compiling takes longer than it saves
+}
+"""Of every session, set once: given with a query, chDB sets and resets them around it, which takes
+ten times as long as a small query."""
+_DELETE = {
+    "mutations_sync": 2,  # wait, on all replicas
+    "distributed_ddl_task_timeout": int(PATIENCE),
+}
+_ALONE = OneServer()
+
+_LAZY = """
+SELECT DISTINCT name FROM {tables}
+WHERE database = {{database:String}} AND engine LIKE '%MergeTree'
+      AND engine_full NOT LIKE '%fsync_after_insert = 1%'
+ORDER BY name
+SETTINGS skip_unavailable_shards = 1
+"""
+_NODES = "one"  # a table that each node has
+_THERE = f"""
+SELECT name, count() AS nodes FROM {{tables}}
+WHERE database = {{{{database:String}}}} OR database = 'system' AND name = '{_NODES}'
+GROUP BY name
+SETTINGS skip_unavailable_shards = 1
+"""
+_OLDEST = """
+SELECT if(count() = 0, NULL, toUnixTimestamp64Micro(min({begin}))) AS oldest
+FROM {table}
+SETTINGS skip_unavailable_shards = 1, max_execution_time = 1, timeout_overflow_mode = 'break'
+"""
+"""Read from the parts' indexes. A server that reads rows instead may stop: it is a hint."""
+_OLDEST_FOR = 60.0  # seconds
+
+
+class ClickHouseSeries:
+    """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one.
+
+    Args:
+        connect: opens a session.
+        name: the store's name in messages.
+        patient: opens one that waits long for an answer; None where all wait.
+        layout: where the tables are.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        name: str,
+        patient: Callable[[], Client] | None = None,
+        layout: Layout = _ALONE,
+    ) -> None:
+        self._connect, self._patient = connect, patient or connect
+        self._layout = layout
+        self._idle: LifoQueue[Client] = LifoQueue()
+        self._all: list[Client] = []
+        self._lock = threading.Lock()
+        self._error = ""
+        self._fsync = "unknown"
+        self._missing = Missing(everything=True)
+        self._oldest: dict[str, tuple[float, Micros | None]] = {}
+        self.name = name
+
+    def migrate(self) -> None:
+        """Create the database and the tables that are missing."""
+        there = self._tables()
+        self._missing = self._look(there)
+        wanted = self._layout.names(list(TABLES.values()))
+        # A statement for all nodes fails while one is down: none is made that is not needed.
+        if any(there.get(name) != there[_NODES] for name in wanted):
+            made = self._layout.statements(DATABASE, list(TABLES.values()))
+            self._command("create tables", *made)
+        lazy = self._everywhere(_LAZY)["name"].to_pylist()
+        self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        with self._session(f"insert into {table}") as client:
+            self._insert(client, table, rows)
+
+    def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
+        client.insert_arrow(f"{DATABASE}.{table}", rows)
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        with self._session("query") as client:
+            return client.query_arrow(sql, parameters=dict(parameters))
+
+    def oldest(self, table: str) -> Micros | None:
+        known = self._oldest.get(table)
+        if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
+            found = None
+            if (begin := TABLES[table].begin) is not None:
+                sql = _OLDEST.format(begin=begin, table=f"{DATABASE}.{table}")
+                found = self.query(sql, {})["oldest"][0].as_py()
+            known = self._oldest[table] = time.monotonic(), found
+        return known[1]
+
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        with self._patient_session(f"delete from {table}") as client:
+            client.command(
+                f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",
+                parameters=dict(parameters),
+                settings=_DELETE,
+            )
+
+    def missing(self) -> Missing:
+        return self._missing
+
+    def _look(self, there: Mapping[str, int]) -> Missing:
+        """Before tables are made. Damaged parts are put aside by the store itself on opening."""
+        if set(there) <= {_NODES}:
+            return Missing(everything=True)
+        if self._layout.cluster is not None:  # a replica gets its damaged parts from another
+            return Missing(everything=False)
+        return damaged.look(self, DATABASE)
+
+    def _tables(self) -> dict[str, int]:
+        """On how many of the nodes that answer a table is."""
+        rows = self._everywhere(_THERE).to_pylist()
+        return {row["name"]: row["nodes"] for row in rows}
+
+    def _everywhere(self, query: str) -> pa.Table:
+        tables = self._layout.everywhere("tables")
+        return self.query(query.format(tables=tables), {"database": DATABASE})
+
+    def snapshot(self) -> ClonedTables:
+        if self._layout.cluster is not None:
+            what = "no moment is the same on all nodes of a cluster; use BACKUP ... ON CLUSTER"
+            raise Unsupported(f"{self.name} cannot be backed up by Lakebed: {what}")
+        self._command("clone the tables", *statements(DATABASE))
+        return ClonedTables(self, self.drop_clones)
+
+    def drop_clones(self) -> None:
+        """Let go of a snapshot; of one that a killed process left, too."""
+        self._command("drop the clones", DROP)
+
+    def _command(
+        self, doing: str, *commands: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        with self._session(doing) as client:
+            for command in commands:
+                client.command(command, settings=dict(settings or {}))
+
+    def health(self) -> Health:
+        started = time.monotonic()
+        try:
+            self.query("SELECT 1", {})
+        except StoreUnavailable as error:
+            return Health(False, str(error))
+        milliseconds = (time.monotonic() - started) * 1000
+        return Health(not self._error, self._error, _detail(milliseconds, self._fsync))
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._all:
+                client.close()
+            self._all.clear()
+
+    @contextmanager
+    def _session(self, doing: str) -> Iterator[Client]:
+        try:
+            client = self._idle.get_nowait()
+        except Empty:
+            client = self._open()
+        try:
+            with self._translated(doing):
+                yield client
+        except StoreUnavailable:
+            # A session that failed may be in any state: the next call opens a fresh one.
+            self._discard(client)
+            raise
+        else:
+            self._idle.put(client)
+
+    @contextmanager
+    def _patient_session(self, doing: str) -> Iterator[Client]:
+        """One for a single call."""
+        with self._translated(doing), closing(self._opened(self._patient)) as client:
+            yield client
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClickHouseError, OSError) as error:
+            raise StoreUnavailable(f"{self.name}: cannot {doing}: {_first_line(error)}") from error
+
+    def _open(self) -> Client:
+        with self._translated("connect"):
+            client = self._opened(self._connect)
+        with self._lock:
+            self._all.append(client)
+        return client
+
+    def _opened(self, connect: Callable[[], Client]) -> Client:
+        client = connect()
+        for name, value in {**_SETTINGS, **self._layout.settings}.items():
+            client.set_client_setting(name, value)
+        return client
+
+    def _discard(self, client: Client) -> None:
+        with self._lock:
+            # The last session of an embedded engine stays open: closing it would stop the engine.
+            if len(self._all) > 1:
+                self._all.remove(client)
+                client.close()
+                return
+        self._idle.put(client)
+
+
+def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
+    return {"query_ms": round(milliseconds, 1), "fsync": fsync}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def connect_server(url: SplitResult, timeout: float) -> Callable[[], Client]:
+    """What opens a session to the server at `clickhouse[s]://user:password@host:port`.
+
+    Args:
+        timeout: seconds without a byte from the server after which a call has failed. A server at
+            work on a long query sends something every 10 seconds, or 5 before the time is over.
+    """
+    secure = url.scheme == "clickhouses"
+
+    def connect() -> Client:
+        return clickhouse_connect.get_client(
+            host=url.hostname or "localhost",
+            port=url.port or (8443 if secure else 8123),
+            username=unquote(url.username or "default"),
+            password=unquote(url.password or ""),
+            secure=secure,
+            autogenerate_session_id=False,
+            connect_timeout=max(1, int(min(timeout, _CONNECT))),
+            send_receive_timeout=max(1, int(timeout)),
+        )
+
+    return connect

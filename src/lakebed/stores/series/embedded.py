@@ -1,0 +1,180 @@
+"""chDB in this process, whose word for what it wrote is not taken: see `part_files.py`.
+
+A part that is not whole leaves by closing and opening its table: the engine then puts it aside, and
+what a broken merge was made of is in force again (it is kept for `old_parts_lifetime`, 8 minutes).
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pyarrow as pa
+import structlog
+from clickhouse_connect.driver.client import Client
+
+from lakebed.stores.series.clickhouse import DATABASE, ClickHouseSeries
+from lakebed.stores.series.part_files import PartFiles
+from lakebed.stores.series.schema import TABLES
+from lakebed.system.threads import name_this_thread
+from lakebed.vocabulary.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_ROOM = 64 << 20
+"""Bytes that must be free before anything is written."""
+_MEMORY_FILES = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
+"""Linux has them."""
+_LOOK_EVERY = 60.0
+"""Seconds between looks at what merges wrote; their sources are kept for 8 minutes."""
+_FOLDER = """
+SELECT data_paths[1] AS folder FROM system.tables
+WHERE database = {database:String} AND name = {table:String}
+"""
+"""Not by the links in `data`, which a loss of power may take: tables are found without them."""
+_DROP = {"allow_drop_detached": 1}
+
+
+class EmbeddedSeries(ClickHouseSeries):
+    """Args:
+    path: the folder of the engine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self._parts: dict[str, PartFiles] = {}
+        self._mending = threading.Lock()
+        self._mended = 0
+        self._left_closed: set[str] = set()
+        self._closed = threading.Event()
+        super().__init__(
+            lambda: clickhouse_connect.get_client(dsn=f"chdb://{self._path}"), f"chDB in {path}"
+        )
+
+    def migrate(self) -> None:
+        super().migrate()
+        self.mend()  # from here on, what is new is measured
+        threading.Thread(target=self._look_after_merges, name="series care", daemon=True).start()
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        self._begin(table)
+        before = self._mended
+        super().insert(table, rows)
+        self._require_whole(table, before)
+
+    def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
+        """Through memory that the engine reads as a file.
+
+        The client would copy the rows twice more and write them to a file on the disk.
+        """
+        if not _MEMORY_FILES:
+            super()._insert(client, table, rows)
+            return
+        with self._told(), open(os.memfd_create("rows"), "wb") as memory:
+            place = f"/proc/self/fd/{memory.fileno()}"
+            with pa.OSFile(place, "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+                writer.write_table(rows)
+            names = ", ".join(f"`{name}`" for name in rows.column_names)
+            client.command(
+                f"INSERT INTO {DATABASE}.{table} ({names}) FROM INFILE '{place}' FORMAT Arrow"
+            )
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        before = self._mended
+        try:
+            return super().query(sql, parameters)
+        except StoreUnavailable:
+            self.mend()
+            if self._mended == before:
+                raise
+            return super().query(sql, parameters)
+
+    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        self._begin(table)
+        before = self._mended
+        super().delete(table, where, parameters)
+        self._require_whole(table, before)
+
+    def mend(self) -> None:
+        """Put aside what merges wrote since the last look and is not whole."""
+        for table in TABLES:
+            self._mend(table)
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._mending:
+            super().close()
+
+    def _begin(self, table: str) -> None:
+        self._require_room()
+        with self._mending, self._told():
+            self._parts_of(table)  # knows what was there before
+
+    def _require_room(self) -> None:
+        with self._told():
+            disk = os.statvfs(self._path)
+        free = disk.f_bavail * disk.f_frsize
+        if free < _ROOM:
+            needs = f"{free >> 20} MiB are free on its disk, it needs {_ROOM >> 20} MiB to write"
+            raise StoreUnavailable(f"{self.name}: {needs}")
+
+    def _require_whole(self, table: str, before: int) -> None:
+        self._mend(table)
+        # A look of another thread may have put aside what this call wrote.
+        if self._mended != before:
+            what = f"not all that was written to {table} reached the disk; is it full or failing?"
+            raise StoreUnavailable(f"{self.name}: {what}")
+        with self._told():
+            self._parts_of(table).sync_names()
+
+    def _mend(self, table: str) -> None:
+        with self._mending:
+            with self._told():
+                broken = self._parts_of(table).broken()
+            if broken:
+                self._mended += 1
+                self._left_closed.add(table)
+                log.warning("parts did not reach the disk", table=table, parts=broken)
+                self._command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
+            if table in self._left_closed:
+                self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
+                self._left_closed.remove(table)
+            if broken:
+                self._drop_aside(table, broken)
+
+    def _drop_aside(self, table: str, broken: list[str]) -> None:
+        """Remove what was put aside: empty files that nobody was told are stored."""
+        prefix = "broken-on-start_"
+        aside = self._parts_of(table).folder / "detached"
+        drops = [
+            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{prefix}{part}'"
+            for part in broken
+            if (aside / f"{prefix}{part}").exists()
+        ]
+        self._command("drop broken parts", *drops, settings=_DROP)
+
+    def _parts_of(self, table: str) -> PartFiles:
+        if table not in self._parts:
+            found = super().query(_FOLDER, {"database": DATABASE, "table": table})
+            if not len(found):
+                raise StoreUnavailable(f"{self.name}: the table {table} is not there")
+            self._parts[table] = PartFiles(Path(found["folder"][0].as_py()))
+        return self._parts[table]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailable(f"{self.name}: {error}") from error
+
+    def _look_after_merges(self) -> None:
+        name_this_thread("series care")
+        while not self._closed.wait(_LOOK_EVERY):
+            try:
+                self.mend()
+            except StoreUnavailable as error:
+                log.warning("cannot look at parts", error=str(error))

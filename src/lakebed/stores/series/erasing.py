@@ -1,0 +1,73 @@
+"""Deleting by request: everything that was kept of a topic in a stretch of time.
+
+The keeper has let go of it before (`keeper.forgetting`), so that nothing below a place in each
+partition is ever written again. What lies behind that place came after the request, and stays.
+"""
+
+from collections.abc import Mapping
+
+from lakebed.ports import Erasure, Series
+from lakebed.stores.series.reading.conditions import Conditions, add_topic, source
+from lakebed.stores.series.schema import LAST_N, TABLES, Table
+from lakebed.vocabulary.times import SECOND, Micros
+
+_FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
+"""1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
+_LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
+
+
+def erase(series: Series, wanted: Erasure, places: Mapping[int, int]) -> int:
+    """Delete from all tables; returns how many rows a reader will miss.
+
+    Args:
+        places: for each partition the offset behind what may be deleted.
+    """
+    return sum(_erase(series, table, wanted, places) for table in TABLES.values())
+
+
+def _erase(series: Series, table: Table, wanted: Erasure, places: Mapping[int, int]) -> int:
+    conditions = _conditions(table, wanted, places)
+    where, parameters = conditions.where, conditions.parameters
+    # those that were replaced, and not merged away yet, go as well
+    stored = f"SELECT count() AS n FROM (SELECT 1 FROM {source(table.name, final=False)}"
+    (found,) = series.query(f"{stored} WHERE {where} LIMIT 1)", parameters)["n"].to_pylist()
+    if not found:
+        return 0
+    shown = f"SELECT count() AS n FROM {source(table.name)} WHERE {where}"
+    (rows,) = series.query(shown, parameters)["n"].to_pylist()
+    if table is LAST_N:
+        # Else an older record, which left the ring, would come back into the slot. In a deletion of
+        # its own, which leaves what it asks for as it is: parts are written anew one by one.
+        slot = "policy, topic, partition, ring, slot"
+        rings = f"SELECT {slot} FROM {source(table.name)} WHERE {where}"
+        older = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) AND NOT ({where})"
+        series.delete(table.name, older, parameters)
+    series.delete(table.name, where, parameters)
+    return int(rows)
+
+
+def _conditions(table: Table, wanted: Erasure, places: Mapping[int, int]) -> Conditions:
+    conditions = Conditions(wanted.owner)
+    if wanted.policy is not None:
+        conditions.add("policy = {policy:String}", policy=wanted.policy)
+    add_topic(conditions, wanted.topic)
+    for name, sign, moment in (("from", ">=", wanted.start), ("to", "<", wanted.end)):
+        if moment is not None:
+            _add_moment(conditions, table, name, sign, moment)
+    place = "offset" if "offset" in table.columns else "fragment"
+    below = " OR ".join(
+        f"(partition = {int(partition)} AND `{place}` < {int(offset)})"
+        for partition, offset in sorted(places.items())
+    )
+    conditions.add(f"({below or '0'})")
+    return conditions
+
+
+def _add_moment(conditions: Conditions, table: Table, name: str, sign: str, moment: Micros) -> None:
+    if "time" in table.columns:
+        value = min(max(moment, _FIRST_TIME), _LAST_TIME)
+        bound = f"fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')"
+        conditions.add(f"time {sign} {bound}", **{name: value})
+    else:
+        value = min(max(-(-moment // SECOND), 0), _LAST_SECOND)  # windows begin at whole seconds
+        conditions.add(f"start {sign} toDateTime({{{name}:UInt32}}, 'UTC')", **{name: value})

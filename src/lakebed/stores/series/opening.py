@@ -1,0 +1,53 @@
+"""Open a series store by its URL."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lakebed.settings import Series as Settings
+from lakebed.stores.series.clickhouse import PATIENCE, ClickHouseSeries, connect_server
+from lakebed.stores.series.embedded import EmbeddedSeries
+from lakebed.stores.series.layout import Cluster, OneServer
+from lakebed.vocabulary.errors import Problem, SettingsError
+from lakebed.vocabulary.times import SECOND
+
+_DEFAULTS = Settings()
+
+
+def open_series(
+    url: str, home: Path, make: bool = True, settings: Settings = _DEFAULTS
+) -> ClickHouseSeries:
+    """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
+
+    Args:
+        make: whether to make tables that are missing; without it they are left to be missed.
+        settings: all but its `url` counts.
+
+    Raises:
+        SettingsError: the URL is none of these.
+        StoreUnavailable: the store cannot be opened or its tables cannot be made.
+    """
+    series: ClickHouseSeries
+    if url.startswith("chdb:"):
+        if settings.cluster is not None:
+            what = "chDB is one engine in this process: a cluster needs clickhouse://…"
+            raise SettingsError(Problem("series.cluster", what))
+        path = home / url.removeprefix("chdb:").removeprefix("//")
+        path.mkdir(parents=True, exist_ok=True)
+        series = EmbeddedSeries(path)
+        series.drop_clones()
+    elif re.match(r"clickhouses?://", url):
+        parts = urlsplit(url)
+        timeout = settings.timeout / SECOND
+        series = ClickHouseSeries(
+            connect_server(parts, timeout),
+            f"ClickHouse at {parts.hostname}",
+            patient=connect_server(parts, PATIENCE),
+            layout=Cluster(settings.cluster, timeout) if settings.cluster else OneServer(),
+        )
+    else:
+        what = f"{url!r} is not chdb:PATH, clickhouse://… or clickhouses://…"
+        raise SettingsError(Problem("series.url", what))
+    if make:
+        series.migrate()
+    return series

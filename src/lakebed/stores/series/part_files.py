@@ -1,0 +1,132 @@
+"""Whether the parts that an embedded engine says it wrote are on the disk, whole.
+
+chDB (26.1 to 26.9 were tried) takes no notice of a write that failed: on a disk that is full or
+fails, an insert succeeds and a merge replaces its sources, with parts whose files are empty. So
+each new part is measured against the list of its files, `checksums.txt`, which is written last.
+Of an fsync that failed it does tell, but not of a folder's: so the names are made durable here.
+"""
+
+import os
+import re
+import struct
+from pathlib import Path
+
+import pyarrow as pa
+
+from lakebed.system.files import sync
+
+_PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
+"""`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; the temporary ones begin with `tmp` or `delete_tmp`."""
+_LIST = "checksums.txt"
+_HEAD = b"checksums format version: 4\n"
+_ANY_HEAD = b"checksums format version: "
+_CODECS = {0x82: pa.Codec("lz4_raw"), 0x90: pa.Codec("zstd")}
+_BLOCK = struct.Struct("<16xBII")  # hash of the block, method, bytes with this head, bytes unpacked
+_HASH = 16
+
+
+class _Unknown(Exception):
+    """Then no more can be said than that no file is empty."""
+
+
+class PartFiles:
+    """The parts of one table, each measured once.
+
+    Args:
+        folder: where the table has them. Those that are there already were measured by the engine
+            when it opened them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen = self._there()
+
+    def broken(self) -> list[str]:
+        """The names of parts written since the last look that are not whole."""
+        there = self._there()
+        new = there - self._seen
+        self._seen = there
+        return sorted(name for name in new if not _is_whole(self.folder / name))
+
+    def sync_names(self) -> None:
+        """Return once no loss of power can take the names of the parts.
+
+        Raises:
+            OSError: it may.
+        """
+        sync(self.folder)
+
+    def _there(self) -> set[str]:
+        return {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        there = {file.name: file.stat().st_size for file in part.iterdir()}
+        listed = _sizes((part / _LIST).read_bytes())
+    except FileNotFoundError:
+        return not part.exists()  # merged away meanwhile
+    except ValueError:
+        return False
+    except _Unknown:
+        return all(there.values())
+    # Files that are not listed tell of the part's columns: none of them is ever empty.
+    return all(there.get(name) == size for name, size in listed.items()) and all(
+        size for name, size in there.items() if name not in listed
+    )
+
+
+def _sizes(file: bytes) -> dict[str, int]:
+    """File name to bytes, as `checksums.txt` says.
+
+    Raises:
+        ValueError: it is empty or cut off.
+        _Unknown: another version of the engine wrote it, in a way that is not known here.
+    """
+    if not file.startswith(_HEAD):
+        if file.startswith(_ANY_HEAD) and not _HEAD.startswith(file):
+            raise _Unknown
+        raise ValueError("cut off")
+    try:
+        return _read(_unpack(file[len(_HEAD) :]))
+    except KeyError:  # of the codec
+        raise _Unknown from None
+    except (struct.error, IndexError, pa.ArrowException, OSError) as error:
+        raise ValueError(f"cut off: {error}") from error
+
+
+def _unpack(blocks: bytes) -> bytes:
+    unpacked, at = b"", 0
+    while at < len(blocks):
+        method, size, raw = _BLOCK.unpack_from(blocks, at)
+        body = blocks[at + _BLOCK.size : at + _HASH + size]
+        unpacked += _CODECS[method].decompress(body, raw, asbytes=True)
+        at += _HASH + size
+    return unpacked
+
+
+def _read(listed: bytes) -> dict[str, int]:
+    sizes = {}
+    count, at = _varint(listed, 0)
+    for _ in range(count):
+        length, at = _varint(listed, at)
+        name, at = listed[at : at + length].decode(), at + length
+        sizes[name], at = _varint(listed, at)
+        at += _HASH
+        compressed, at = listed[at], at + 1
+        if compressed:  # what follows tells of the content before it was compressed
+            _, at = _varint(listed, at)
+            at += _HASH
+    return sizes
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A LEB128 number and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at

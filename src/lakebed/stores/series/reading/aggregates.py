@@ -1,0 +1,184 @@
+"""Windows of aggregates: the fragments of each are merged into one row.
+
+A window has several rows where several partitions of the journal fed it, or where late data opened
+it again. What merges by addition, minimum, maximum or the least key is merged in SQL; variance by
+the formula of Chan, Golub, LeVeque ("Updating Formulae and a Pairwise Algorithm for Computing
+Sample Variances", 1979); sketches are added up in SQL and evaluated here.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+
+from lakebed.ports import Series
+from lakebed.stores.series import sketch
+from lakebed.stores.series.reading import cursors
+from lakebed.stores.series.reading.conditions import add_unexpired, effort, of_question, source
+from lakebed.stores.series.reading.question import Page, Question
+from lakebed.vocabulary.times import SECOND
+
+_TOP = 10
+_LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
+_KEY = "start, end, topic"
+_KEY_TYPES = (int, int, str)
+
+_COMMON = {
+    "f_min": "min(`min`)",
+    "f_max": "max(`max`)",
+    "f_first": "argMin(`first`, (first_time, first_offset))",
+    "f_last": "argMax(`last`, (last_time, last_offset))",
+}
+_NUMBER = _COMMON | {
+    "f_sum": "sum(`sum`)",
+    "ns": "groupArray(toFloat64(`count`))",
+    "means": "groupArray(mean)",
+    "m2s": "sum(m2)",
+    "sketch": "sumMap(bins, arrayMap(c -> toUInt64(c), counts))",
+}
+_TEXT = _COMMON | {
+    "hash": "groupUniqArrayArray(hashes)",
+    "tops": "sumMap(tops, counts)",
+}
+_MEAN = "arraySum(arrayMap((n, m) -> n * m, ns, means)) / n"
+_VARIANCE = f"(m2s + arraySum(arrayMap((c, m) -> c * pow(m - {_MEAN}, 2), ns, means))) / n"
+
+# function -> what the inner query must bring, and the expression over it
+_FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "min": (("f_min",), "f_min"),
+    "max": (("f_max",), "f_max"),
+    "first": (("f_first",), "f_first"),
+    "last": (("f_last",), "f_last"),
+    "sum": (("f_sum",), "f_sum"),
+    "avg": (("f_sum",), "f_sum / n"),
+    "stddev": (("ns", "means", "m2s"), f"sqrt({_VARIANCE})"),
+    "p50": (("sketch", "f_min", "f_max"), "sketch"),
+    "p95": (("sketch", "f_min", "f_max"), "sketch"),
+    "p99": (("sketch", "f_min", "f_max"), "sketch"),
+    "unique": (("hash",), "hash"),
+    "top": (("tops",), "tops"),
+}
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def read(series: Series, question: Question) -> Page:
+    """One page of windows, in order of start, end and topic."""
+    text = question.policy.type == "text"
+    table = "aggregate_text" if text else "aggregate"
+    conditions = of_question(question)
+    add_unexpired(conditions, table)
+    _add_range(conditions, question)
+    functions = tuple(name for name in question.policy.functions if name != "count")
+    available = _TEXT if text else _NUMBER
+    needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
+    inner = ", ".join(
+        [
+            "topic, start, end, min(complete) AS whole, sum(`count`) AS n",
+            *(f"{available[part]} AS {part}" for part in needed),
+        ]
+    )
+    outer = ", ".join(
+        [
+            "topic, toInt64(toUnixTimestamp(start)) AS s, toInt64(toUnixTimestamp(end)) AS e",
+            "whole, n",
+            *_expressions(functions),
+        ]
+    )
+    direction = "DESC" if question.descending else "ASC"
+    order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
+    sql = (
+        f"SELECT {outer} FROM (SELECT {inner} FROM {source(table)} WHERE {conditions.where}"
+        " GROUP BY topic, start, end)"
+        f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}"
+    )
+    found = series.query(
+        sql, conditions.parameters | {"limit": question.limit + 1, "skip": question.offset}
+    )
+    return _page(question, functions, found)
+
+
+def _expressions(functions: tuple[str, ...]) -> list[str]:
+    """One column per function; those that share a sketch fetch it once."""
+    columns: dict[str, str] = {}
+    for name in functions:
+        if name in _QUANTILES:
+            columns["s_bins"], columns["s_counts"] = "sketch.1", "sketch.2"
+            columns["s_min"], columns["s_max"] = "f_min", "f_max"
+        elif name == "top":
+            columns["t_values"], columns["t_counts"] = "tops.1", "tops.2"
+        else:
+            columns[f"r_{name}"] = _FUNCTIONS[name][1]
+    return [f"{expression} AS {name}" for name, expression in columns.items()]
+
+
+def _add_range(conditions: Any, question: Question) -> None:
+    if question.start is not None:
+        seconds = -(-question.start // SECOND)  # windows begin at whole seconds
+        conditions.add("start >= toDateTime({start:UInt32}, 'UTC')", start=_clamp(seconds))
+    if question.end is not None:
+        seconds = -(-question.end // SECOND)
+        conditions.add("start < toDateTime({end:UInt32}, 'UTC')", end=_clamp(seconds))
+    if (key := cursors.decode(question, _KEY_TYPES)) is not None:
+        sign = "<" if question.descending else ">"
+        moment = "toDateTime({key_start:UInt32}, 'UTC')"
+        conditions.add(
+            f"start {sign}= {moment} AND ({_KEY}) {sign} "
+            f"({moment}, toDateTime({{key_end:UInt32}}, 'UTC'), {{key_topic:String}})",
+            key_start=key[0],
+            key_end=key[1],
+            key_topic=key[2],
+        )
+
+
+def _clamp(seconds: int) -> int:
+    return min(max(seconds, 0), _LAST_SECOND)
+
+
+def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Page:
+    rows = found.slice(0, question.limit)
+    following = None
+    if len(found) > question.limit:
+        last = rows.slice(question.limit - 1).to_pylist()[0]
+        following = cursors.encode(question, (last["s"], last["e"], last["topic"]))
+    columns = {
+        "topic": rows["topic"],
+        "start": _micros(rows["s"]),
+        "end": _micros(rows["e"]),
+        "complete": rows["whole"].cast(pa.bool_()),
+        "count": rows["n"],
+    }
+    for name in functions:
+        columns[name] = _evaluate(name, rows)
+    return Page(question, pa.table(columns), following, functions)
+
+
+def _micros(seconds: pa.ChunkedArray) -> pa.Array:
+    return pa.array(seconds.to_numpy() * SECOND, pa.int64())
+
+
+def _quantiles(q: float, rows: pa.Table) -> list[float | None]:
+    """From the sketches, but never beyond the extremes, which are known exactly."""
+    columns = (rows[name].to_pylist() for name in ("s_bins", "s_counts", "s_min", "s_max"))
+    return [
+        min(max(sketch.quantile(bins, counts, q), low), high) if sum(counts) else None
+        for bins, counts, low, high in zip(*columns, strict=True)
+    ]
+
+
+def _evaluate(name: str, rows: pa.Table) -> Any:
+    if name in _QUANTILES:
+        return pa.array(_quantiles(_QUANTILES[name], rows), pa.float64())
+    if name == "unique":
+        counts = [sketch.distinct(hashes) for hashes in rows["r_unique"].to_pylist()]
+        return pa.array(counts, pa.int64())
+    if name == "top":
+        pairs = zip(rows["t_values"].to_pylist(), rows["t_counts"].to_pylist(), strict=True)
+        tops = [_largest(values, counts) for values, counts in pairs]
+        kind = pa.list_(pa.struct([("value", pa.string()), ("count", pa.int64())]))
+        return pa.array(tops, kind)
+    return rows[f"r_{name}"]
+
+
+def _largest(values: list[str], counts: list[int]) -> list[dict[str, Any]]:
+    """The most frequent first; equally frequent ones in their own order, so that it is stable."""
+    ranked = sorted(zip(values, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return [{"value": value, "count": count} for value, count in ranked[:_TOP]]

@@ -1,0 +1,87 @@
+"""Which policy answers a question that names none, and which version of the one it names."""
+
+from collections.abc import Sequence
+
+from lakebed.policies.document import parse
+from lakebed.policies.policy import Policy
+from lakebed.ports import PolicyStore, StoredPolicy
+from lakebed.vocabulary.errors import BadRequest, NotFound
+
+KINDS = ("window", "archive", "last_n", "aggregate", "last_value")
+"""The kinds that can be read, the one that answers best first: raw before summarised."""
+
+
+def choose(
+    store: PolicyStore, owner: str, topic: str, name: str | None = None, keep: str | None = None
+) -> Policy:
+    """The policy to read.
+
+    A name may belong to a policy that was changed or deleted: what it kept stays readable, by its
+    last version, or by the last one of the kind `keep`.
+
+    Raises:
+        BadRequest: no policy of that name, or several could be meant.
+        NotFound: no policy in force keeps the topic.
+    """
+    if keep is not None and keep not in KINDS:
+        raise BadRequest("keep", f"it is one of {', '.join(KINDS)}")
+    return _named(store, owner, name, keep) if name else _fitting(store, owner, topic, keep)
+
+
+def _named(store: PolicyStore, owner: str, name: str, keep: str | None) -> Policy:
+    versions = [to_policy(stored) for stored in store.policy_versions(owner, name)]
+    if not versions:
+        raise BadRequest("policy", f"there is no policy {name!r}")
+    fitting = [policy for policy in versions if keep in (None, policy.keep)]
+    if not fitting:
+        had = ", ".join(sorted({policy.keep for policy in versions}))
+        raise BadRequest("keep", f"policy {name!r} never was of kind {keep}, only {had}")
+    return fitting[-1]
+
+
+def _fitting(store: PolicyStore, owner: str, topic: str, keep: str | None) -> Policy:
+    fitting = [
+        stored
+        for stored in store.policies(owner)
+        if keep in (None, stored.document["keep"]) and _fits(stored, topic)
+    ]
+    if not fitting:
+        raise NotFound(f"no policy in force keeps {topic!r}; name an earlier one with `policy`")
+    best = min(map(_rank, fitting))
+    candidates = [stored for stored in fitting if _rank(stored) == best]
+    if len(candidates) > 1:
+        names = ", ".join(stored.name for stored in candidates)
+        raise BadRequest("policy", f"several policies keep this topic, name one of them: {names}")
+    return to_policy(candidates[0])
+
+
+def _fits(stored: StoredPolicy, topic: str) -> bool:
+    return any(overlaps(topic, own) for own in stored.document["topics"])
+
+
+def to_policy(stored: StoredPolicy) -> Policy:
+    return parse(stored.document, stored.owner, stored.version)
+
+
+def _rank(stored: StoredPolicy) -> int:
+    return KINDS.index(stored.document["keep"])
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether some topic lies under both filters."""
+    for first, second in ((one, other), (other, one)):
+        if first[:1] == "$" and second[:1] in ("+", "#"):
+            return False
+    return _overlap(one.split("/"), other.split("/"))
+
+
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    for place in range(max(len(one), len(other))):
+        levels = [side[place] if place < len(side) else None for side in (one, other)]
+        if "#" in levels:
+            return True
+        if None in levels:
+            return False
+        if "+" not in levels and levels[0] != levels[1]:
+            return False
+    return True

@@ -1,0 +1,59 @@
+"""Cursors: opaque text that holds the last key of a page and fits only the question it came from.
+
+The digest covers the question and the key. It finds damage and mistakes, not malice: nothing a
+forged key could point at lies outside the asker's own rows, which the query binds anew each time.
+"""
+
+import base64
+import binascii
+from hashlib import blake2b
+
+import msgspec
+
+from lakebed.stores.series.reading.question import Question
+from lakebed.vocabulary.errors import BadRequest
+
+Key = tuple[int | str, ...]
+_DIGEST = 8  # bytes
+
+
+def encode(question: Question, key: Key) -> str:
+    """The cursor behind the row with this key."""
+    body = msgspec.msgpack.encode(key)
+    return base64.urlsafe_b64encode(_digest(question, body) + body).rstrip(b"=").decode()
+
+
+def decode(question: Question, shape: tuple[type, ...]) -> Key | None:
+    """The key in the question's cursor, or None where it has none.
+
+    Raises:
+        BadRequest: it is damaged, or belongs to another question.
+    """
+    if not question.cursor:
+        return None
+    try:
+        padding = "=" * (-len(question.cursor) % 4)
+        raw = base64.b64decode(question.cursor + padding, altchars=b"-_", validate=True)
+        if raw[:_DIGEST] != _digest(question, raw[_DIGEST:]):
+            raise ValueError("foreign")
+        key = tuple(msgspec.msgpack.decode(raw[_DIGEST:]))
+        if tuple(map(type, key)) != shape:
+            raise ValueError("shape")
+    except (ValueError, TypeError, binascii.Error, msgspec.DecodeError):
+        what = "it is damaged, or comes from another query: repeat the query that gave it unchanged"
+        raise BadRequest("cursor", what) from None
+    return key
+
+
+def _digest(question: Question, body: bytes) -> bytes:
+    policy = question.policy
+    scope = (
+        policy.owner,
+        policy.name,
+        policy.keep,
+        question.topic,
+        question.start,
+        question.end,
+        question.order,
+    )
+    return blake2b(msgspec.msgpack.encode(scope) + body, digest_size=_DIGEST).digest()

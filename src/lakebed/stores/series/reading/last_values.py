@@ -1,0 +1,83 @@
+"""Records of the kind last_value: one row per topic, from the catalog."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from lakebed.ports import LastValue, LastValueStore
+from lakebed.stores.series.reading import cursors
+from lakebed.stores.series.reading.conditions import fixed_prefix, is_wildcard
+from lakebed.stores.series.reading.question import Page, Question
+from lakebed.stores.series.schema import TYPES
+from lakebed.vocabulary.topics import matches
+
+_KEY_TYPES = (int, int, int)
+
+_SCHEMA = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("time", pa.int64()),
+        ("partition", pa.uint32()),
+        ("offset", pa.int64()),
+        ("type", pa.uint8()),
+        ("number", pa.float64()),
+        ("text", pa.string()),
+        ("id", pa.string()),
+        ("size", pa.uint32()),
+    ]
+)
+
+
+def find(
+    store: LastValueStore, owner: str, topic: str, policy: str | None = None
+) -> list[LastValue]:
+    """Last values of a topic, or of all topics under a filter; by topic and policy."""
+    if not is_wildcard(topic):
+        return store.last_values(owner, topic=topic, policy=policy)
+    under = store.last_values(owner, prefix=fixed_prefix(topic), policy=policy)
+    return [value for value in under if matches(topic, value.topic)]
+
+
+def read(store: LastValueStore, question: Question) -> Page:
+    """One page of last values, in order of event time and position."""
+    policy = question.policy
+    values = sorted(find(store, policy.owner, question.topic, policy.name), key=_key)
+    values = [value for value in values if _in_range(value, question)]
+    if question.descending:
+        values.reverse()
+    if (key := cursors.decode(question, _KEY_TYPES)) is not None:
+        behind: Callable[[Any], bool] = key.__gt__ if question.descending else key.__lt__
+        values = [value for value in values if behind(_key(value))]
+    values = values[question.offset :]
+    shown = values[: question.limit]
+    following = cursors.encode(question, _key(shown[-1])) if len(values) > len(shown) else None
+    return Page(question, to_rows(shown), following)
+
+
+def to_rows(values: list[LastValue]) -> pa.Table:
+    """The columns of a raw page."""
+    rows = [
+        {
+            "topic": value.topic,
+            "time": value.time,
+            "partition": value.partition,
+            "offset": value.offset,
+            "type": TYPES[value.type],
+            "number": 0.0 if isinstance(value.value, str) else value.value,
+            "text": value.value if isinstance(value.value, str) else "",
+            "id": value.id,
+            "size": value.size,
+        }
+        for value in values
+    ]
+    return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def _key(value: LastValue) -> tuple[int, int, int]:
+    return value.time, value.partition, value.offset
+
+
+def _in_range(value: LastValue, question: Question) -> bool:
+    after = question.start is None or value.time >= question.start
+    return after and (question.end is None or value.time < question.end)

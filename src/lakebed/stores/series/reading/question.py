@@ -1,0 +1,78 @@
+"""What can be asked of one policy, and the page that answers it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pyarrow as pa
+
+from lakebed.policies.policy import Policy
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.topics import check_filter
+
+Order = Literal["asc", "desc"]
+
+LARGEST_LIMIT = 100_000
+DEFAULT_LIMIT = 1_000
+_LARGEST_OFFSET = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stretch of what one policy kept, checked when it is made.
+
+    Attributes:
+        topic: a topic, or an MQTT filter with wildcards.
+        start, end: half-open range of event time (aggregates: of the window's start).
+        offset: rows to leave out first; not together with a cursor.
+        cursor: where the page before ended, as its answer said; "" for the first page.
+
+    Raises:
+        BadRequest: names the parameter of the HTTP API that is wrong.
+    """
+
+    policy: Policy
+    topic: str
+    start: Micros | None = None
+    end: Micros | None = None
+    order: Order = "asc"
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    cursor: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            check_filter(self.topic)
+        except ValueError as error:
+            raise BadRequest("topic", str(error)) from None
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise BadRequest("from", "it must lie before `to`, which is not part of the range")
+        if self.order not in ("asc", "desc"):
+            raise BadRequest("order", "it is asc (oldest first) or desc (newest first)")
+        if not 1 <= self.limit <= LARGEST_LIMIT:
+            raise BadRequest("limit", f"it is a whole number from 1 to {LARGEST_LIMIT}")
+        if not 0 <= self.offset <= _LARGEST_OFFSET:
+            raise BadRequest("offset", f"it is a whole number from 0 to {_LARGEST_OFFSET}")
+        if self.cursor and self.offset:
+            raise BadRequest("offset", "it cannot be combined with `cursor`: use one of the two")
+
+    @property
+    def descending(self) -> bool:
+        return self.order == "desc"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order asked for.
+
+    Attributes:
+        rows: of raw kinds the columns topic, time (int64 microseconds), type (see
+            `schema.TYPES`), number, text, size, partition, offset, id; of aggregates topic, start,
+            end (int64 microseconds), complete, count and one column per function of the policy.
+        next_cursor: asks for what follows; None at the end.
+    """
+
+    question: Question
+    rows: pa.Table
+    next_cursor: str | None
+    functions: tuple[str, ...] = field(default=())

@@ -1,0 +1,140 @@
+"""Records of the raw kinds: window, archive and last_n, in order of event time and position."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakebed.ports import Series
+from lakebed.stores.series.clickhouse import DATABASE
+from lakebed.stores.series.reading import cursors
+from lakebed.stores.series.reading.conditions import (
+    Conditions,
+    add_unexpired,
+    effort,
+    is_wildcard,
+    of_question,
+    source,
+)
+from lakebed.stores.series.reading.question import Page, Question
+from lakebed.stores.series.reading.stretches import Range, gather, reach
+from lakebed.vocabulary.times import Micros, now
+
+PAGE_BYTES = 64 * 2**20
+"""Payload bytes after which a page ends early, so that an answer fits in memory."""
+
+_KEY = "time, partition, offset"
+_KEY_TYPES = (int, int, int)
+_COLUMNS = (
+    "topic, toUnixTimestamp64Micro(time) AS time_us, partition, offset,"
+    " type, number, text, id, size"
+)
+_FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
+"""1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
+
+
+def read(series: Series, question: Question) -> Page:
+    """One page of what a raw policy kept."""
+    conditions = of_question(question)
+    table = question.policy.keep
+    add_unexpired(conditions, table)
+    direction = "DESC" if question.descending else "ASC"
+    order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
+    once = ""
+    if table == "last_n":
+        rows = _newest(conditions, question.policy.count)
+        conditions.parts = ["1"]
+    elif is_wildcard(question.topic):
+        rows = source(table)
+    else:
+        # One topic is read in the order of the sorting key: rows written again stand side by side
+        # and need no FINAL, which would read all columns of the whole range first.
+        rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
+    key = cursors.decode(question, _KEY_TYPES)
+    _add_range(conditions, question, key)
+    begin = None if key is None else int(key[0])
+    reached = None
+    if once and not question.offset:
+        reached = reach(question, begin, series.oldest(table), now())
+
+    def rows_of(columns: str, wanted: int) -> pa.Table:
+        def ask(stretch: Range, limit: int) -> pa.Table:
+            within = conditions.copy()
+            _add_stretch(within, stretch)
+            return series.query(
+                f"SELECT {columns} FROM {rows} WHERE {within.where} ORDER BY {order}{once}"
+                f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}",
+                within.parameters | {"limit": limit, "skip": question.offset},
+            )
+
+        return gather(reached, wanted, ask)
+
+    limit = _affordable(question, rows_of)
+    return _page(question, rows_of(_COLUMNS, limit + 1), limit)
+
+
+def _newest(conditions: Conditions, count: int | None) -> str:
+    """The N newest of each topic over all its rings: a changed N leaves rows of an older ring.
+
+    A message that two rings hold (a policy written again) counts once.
+    """
+    conditions.parameters["count"] = count
+    newest = "received DESC, offset DESC, partition DESC"
+    rows = f"SELECT * FROM {source('last_n')} WHERE {conditions.where}"
+    once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY topic, partition, offset"
+    return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
+
+
+def _add_range(conditions: Conditions, question: Question, key: cursors.Key | None) -> None:
+    if question.start is not None:
+        moment = "fromUnixTimestamp64Micro({start:Int64}, 'UTC')"
+        conditions.add(f"time >= {moment}", start=_clamp(question.start))
+    if question.end is not None:
+        moment = "fromUnixTimestamp64Micro({end:Int64}, 'UTC')"
+        conditions.add(f"time < {moment}", end=_clamp(question.end))
+    if key is not None:
+        moment = "fromUnixTimestamp64Micro({key_time:Int64}, 'UTC')"
+        sign = "<" if question.descending else ">"
+        conditions.add(
+            # the first half alone can use the sorting key
+            f"time {sign}= {moment} AND "
+            f"({_KEY}) {sign} ({moment}, {{key_partition:UInt32}}, {{key_offset:Int64}})",
+            key_time=key[0],
+            key_partition=key[1],
+            key_offset=key[2],
+        )
+
+
+def _add_stretch(conditions: Conditions, stretch: Range) -> None:
+    since, until = stretch
+    if since is not None:
+        moment = "fromUnixTimestamp64Micro({since:Int64}, 'UTC')"
+        conditions.add(f"time >= {moment}", since=_clamp(since))
+    if until is not None:
+        moment = "fromUnixTimestamp64Micro({until:Int64}, 'UTC')"
+        conditions.add(f"time < {moment}", until=_clamp(until))
+
+
+def _clamp(micros: Micros) -> Micros:
+    return min(max(micros, _FIRST_TIME), _LAST_TIME)
+
+
+def _affordable(question: Question, rows_of: Callable[[str, int], pa.Table]) -> int:
+    """How many rows of the page fit into PAGE_BYTES: looked up only where values may be long."""
+    if question.policy.type == "number" or question.limit <= 100:
+        return question.limit
+    sizes = rows_of("size", question.limit)
+    total = pc.cumulative_sum(sizes["size"].cast(pa.int64()))
+    fitting = pc.sum(pc.less_equal(total, PAGE_BYTES)).as_py() or 0
+    return question.limit if fitting == len(sizes) else max(fitting, 1)
+
+
+def _page(question: Question, found: pa.Table, limit: int) -> Page:
+    rows = found.slice(0, limit).rename_columns(
+        ["time" if name == "time_us" else name for name in found.column_names]
+    )
+    following = None
+    if len(found) > limit:
+        last = rows.slice(limit - 1).to_pylist()[0]
+        following = cursors.encode(question, (last["time"], last["partition"], last["offset"]))
+    return Page(question, rows, following)

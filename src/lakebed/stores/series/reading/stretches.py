@@ -1,0 +1,102 @@
+"""A page of one topic, asked for stretch by stretch of time.
+
+Tables are cut by time, and each part that a query looks into costs more than the rows of a page. So
+the first query covers only the time that a page may well lie in; what it brings tells how far the
+next must reach, and the last reaches to the end.
+
+    begin ├── 1 ──┼───── 2 ─────┼───────────────── 3 ─────────────────> end
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lakebed.stores.series.reading.question import Question
+from lakebed.vocabulary.times import SECOND, Micros
+
+_MINUTE, _DAY = 60 * SECOND, 86_400 * SECOND
+_ROW: Micros = 15 * SECOND
+"""The distance of rows that the first stretch is made for."""
+_MOST = 3
+"""Stretches with an end; then all that is left is asked for at once."""
+_SPARE = 2.0
+"""How much further a stretch reaches than the rows seen so far make think."""
+_NOTHING_SEEN = 24
+"""How much further it reaches where there were none."""
+
+Range = tuple[Micros | None, Micros | None]
+"""Half-open; None is no bound of our own, the question's may still hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a question begins and ends, as far as that is known, in its own direction of time."""
+
+    begin: Micros
+    end: Micros
+    falling: bool
+
+
+def reach(
+    question: Question, key: Micros | None, oldest: Micros | None, now: Micros
+) -> Reach | None:
+    """None where nobody can tell where the first rows are.
+
+    Args:
+        key: the time at which the page before ended.
+        oldest: the time at which rows begin, as of lately.
+    """
+    if question.descending:
+        known = [moment for moment in (question.end, key) if moment is not None]
+        # what is ahead of the clock lies in the first stretch, which has no bound on that side
+        return Reach(min([now, *known]), max(question.start or 0, oldest or 0), falling=True)
+    known = [moment for moment in (question.start, key, oldest) if moment is not None]
+    if question.policy.keep == "window" and question.policy.span is not None:
+        known.append(now - question.policy.span)
+    if not known:
+        return None
+    return Reach(max(known), min(question.end or now + _DAY, now + _DAY), falling=False)
+
+
+def gather(reached: Reach | None, wanted: int, ask: Callable[[Range, int], pa.Table]) -> pa.Table:
+    """The first `wanted` rows in order, or all there are.
+
+    Args:
+        ask: the rows of a range in order, at most so many.
+    """
+    if reached is None:
+        return ask((None, None), wanted)
+    found: list[pa.Table] = []
+    have = 0
+    ranges = _ranges(reached, wanted)
+    stretch = next(ranges)
+    while True:
+        rows = ask(stretch, wanted - have)
+        found.append(rows)
+        have += len(rows)
+        if have >= wanted or stretch[0 if reached.falling else 1] is None:
+            return pa.concat_tables(found)
+        stretch = ranges.send(have)
+
+
+def _ranges(reached: Reach, wanted: int) -> Generator[Range, int, None]:
+    """Is sent how many rows all ranges so far have brought."""
+    length = min(max(wanted * _ROW, _MINUTE), 30 * _DAY)
+    sign = -1 if reached.falling else 1
+    before: Micros | None = None
+    edge = reached.begin
+    for _ in range(_MOST):
+        edge += sign * length
+        if sign * (edge - reached.end) >= 0:
+            break
+        have = yield _between(before, edge, reached.falling)
+        before = edge
+        covered = abs(edge - reached.begin)
+        further = (wanted - have) / have * _SPARE if have else _NOTHING_SEEN
+        length = max(int(covered * further), _MINUTE)
+    yield _between(before, None, reached.falling)
+
+
+def _between(near: Micros | None, far: Micros | None, falling: bool) -> Range:
+    return (far, near) if falling else (near, far)

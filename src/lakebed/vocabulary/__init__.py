@@ -1,0 +1,1 @@
+"""What flows through Lakebed and how it is named: messages, topics, times, errors. No I/O."""

@@ -1,0 +1,381 @@
+"""The intake: one append at a time, acknowledgements in order and never too early."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from lakebed import settings
+from lakebed.ingest.intake import Intake
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.errors import JournalFailed, JournalFull, Unavailable
+from lakebed.vocabulary.messages import Batch, Channel
+
+A = Channel("ann", "plant/a")
+
+
+class Held(MemoryJournal):
+    """A journal in memory whose appends wait for permission, and may be told to fail."""
+
+    def __init__(self) -> None:
+        super().__init__(settings.Journal(url="memory:"))
+        self.may = asyncio.Event()
+        self.may.set()
+        self.refuse: list[Exception] = []
+        self.calls: list[tuple[list[bytes], list[bytes]]] = []
+        self.trims = 0
+
+    async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
+        self.calls.append((list(batch.payloads), list(release)))
+        await self.may.wait()
+        if self.refuse:
+            raise self.refuse.pop(0)
+        return await super().append(batch, release)
+
+    def trim(self) -> int:
+        self.trims += 1
+        return super().trim()
+
+
+class Door:
+    """An intake with what was acknowledged, how its gates moved, and what was fatal."""
+
+    def __init__(self, journal: Held, **options: Any) -> None:
+        self.journal = journal
+        self.done: list[Any] = []
+        self.gates: list[bool] = []
+        self.fatal: list[BaseException] = []
+        self.intake = Intake(journal, on_fatal=self.fatal.append, patience=0.05, **options)
+
+    def offer(self, name: str, count: int = 1, size: int = 1, **columns: Any) -> None:
+        payloads = [name.encode().ljust(size)] * count
+        self.intake.offer([A] * count, payloads, 1, lambda: self.done.append(name), **columns)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():  # noqa: ASYNC110  # of conditions that set no event
+                await asyncio.sleep(0.001)
+
+    async def all_done(self, count: int) -> None:
+        await self.until(lambda: len(self.done) >= count)
+
+
+def story(tell: Callable[[Door], Awaitable[None]], **options: Any) -> None:
+    """Run a story with a started intake, and stop it afterwards."""
+
+    async def run() -> None:
+        door = Door(Held(), **options)
+        await door.intake.start()
+        door.intake.watch(door.gates.append)
+        await tell(door)
+        await door.intake.stop()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_acknowledged_before_the_append_returned() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("a")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        await asyncio.sleep(0.01)
+        assert door.done == []
+        door.journal.may.set()
+        await door.all_done(1)
+
+    story(tell)
+
+
+def test_offers_gather_while_an_append_runs_and_are_acknowledged_in_order() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        for i in range(1, 100):
+            door.offer(str(i))
+        door.journal.may.set()
+        await door.all_done(100)
+        assert door.done == [str(i) for i in range(100)]
+        assert [len(payloads) for payloads, _ in door.journal.calls] == [1, 99]
+        assert door.intake.accepted == 100
+        assert door.intake.appended_batches == 2
+
+    story(tell)
+
+
+def test_messages_offered_one_by_one_stand_among_the_others_in_their_order() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("first")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        door.offer("two", count=2)
+        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
+        door.offer("last")
+        door.journal.may.set()
+        await door.all_done(4)
+        assert door.done == ["first", "two", "one", "last"]
+        assert door.journal.calls[1][0] == [b"two", b"two", b"one", b"last"]
+
+    story(tell)
+
+
+def alone(door: Door, name: str, told: Callable[[bytes], None] | None = None) -> None:
+    """A message as a device sends it that waits for the answer."""
+    singles = door.intake.singles
+    singles.channels.append(A)
+    singles.payloads.append(name.encode())
+    singles.received.append(7)
+    singles.marks.append(name.encode())
+    singles.done.append(told or (lambda mark: door.done.append(mark.decode())))
+    door.intake.came_alone(len(singles.payloads))
+
+
+def test_messages_that_came_alone_stand_among_the_others_in_their_order() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        alone(door, "first")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        alone(door, "a")
+        alone(door, "b")
+        door.offer("two", count=2)
+        alone(door, "c")
+        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
+        alone(door, "last")
+        door.journal.may.set()
+        await door.all_done(7)
+        assert door.done == ["first", "a", "b", "two", "c", "one", "last"]
+        [_, (payloads, _)] = door.journal.calls
+        assert payloads == [b"a", b"b", b"two", b"two", b"c", b"one", b"last"]
+
+    story(tell)
+
+
+def test_many_that_came_alone_while_an_append_runs_are_counted_as_they_come() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        for i in range(1, 3000):
+            alone(door, str(i))
+        pending = door.intake.health().detail["pending"]
+        assert pending > 2700 * 64, "what waits is not seen"
+        door.journal.may.set()
+        await door.all_done(3000)
+        assert door.done == [str(i) for i in range(3000)]
+        assert door.intake.health().detail["pending"] == 0
+
+    story(tell)
+
+
+def test_one_that_came_alone_and_cannot_be_told_does_not_keep_the_others() -> None:
+    async def tell(door: Door) -> None:
+        def broken(mark: bytes) -> None:
+            raise OSError("the connection is gone")
+
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        alone(door, "a")
+        alone(door, "b", broken)
+        alone(door, "c")
+        door.journal.may.set()
+        await door.all_done(3)
+        assert door.done == ["0", "a", "c"]
+
+    story(tell)
+
+
+def test_a_very_large_gathering_is_split_into_several_appends_at_the_edges_of_offers() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        for i in range(1, 6):
+            door.offer(str(i), count=20_000)
+        door.journal.may.set()
+        await door.all_done(6)
+        assert [len(p) for p, _ in door.journal.calls] == [1, 60_000, 40_000]
+        assert door.done == [str(i) for i in range(6)]
+
+    story(tell)
+
+
+def test_one_failing_acknowledgement_does_not_keep_the_others() -> None:
+    async def tell(door: Door) -> None:
+        def broken() -> None:
+            raise RuntimeError("a connection that is gone")
+
+        door.intake.offer([A], [b"x"], 1, broken)
+        door.offer("b")
+        await door.all_done(1)
+        assert door.intake.accepted == 2
+        assert door.fatal == []
+
+    story(tell)
+
+
+def test_duplicates_are_acknowledged_and_counted() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("a", keys=[b"k"])
+        door.offer("b", keys=[b"k"])
+        await door.all_done(2)
+        assert (door.intake.accepted, door.intake.duplicates) == (1, 1)
+
+    story(tell)
+
+
+def test_an_offer_may_only_forget() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("a", keys=[b"k"])
+        await door.all_done(1)
+        door.offer("release", count=0, release=[b"k"])
+        await door.all_done(2)
+        assert door.journal.known(b"") == []
+
+    story(tell)
+
+
+def test_a_key_released_and_used_anew_in_one_gathering_is_a_new_message() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("first", keys=[b"k"])
+        await door.all_done(1)
+        door.journal.may.clear()
+        door.offer("hold")
+        await door.until(lambda: len(door.journal.calls) == 2)
+        door.offer("release", count=0, release=[b"k"])
+        door.offer("second", keys=[b"k"])
+        door.journal.may.set()
+        await door.all_done(4)
+        assert door.intake.accepted == 3
+        assert door.journal.known(b"") == [b"k"]
+
+    story(tell)
+
+
+def test_a_crowd_shuts_the_gates_until_half_of_it_is_through() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("0")
+        await door.until(lambda: len(door.journal.calls) == 1)
+        for i in range(20):
+            door.offer(str(i), size=1000)
+        assert door.gates == [False]
+        assert not door.intake.is_open
+        door.journal.may.set()
+        await door.all_done(21)
+        assert door.gates == [False, True]
+        assert door.intake.is_open
+
+    story(tell, max_pending=10_000)
+
+
+def test_a_full_journal_holds_sources_back_and_tries_the_same_batch_again() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room"), JournalFull("no room")]
+        door.offer("a")
+        await door.until(lambda: not door.intake.is_open)
+        assert not door.intake.health().ok
+        assert door.done == []
+        door.offer("b")  # was on its way when the gates shut
+        await door.all_done(2)
+        assert [p for p, _ in door.journal.calls] == [[b"a"], [b"a"], [b"a"], [b"b"]]
+        assert door.journal.trims == 2
+        assert door.gates == [False, True]
+        assert door.intake.health().ok
+
+    story(tell)
+
+
+def test_after_a_failed_append_nothing_is_acknowledged_any_more() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFailed("fsync")]
+        door.offer("a")
+        await door.until(lambda: bool(door.fatal))
+        door.offer("b")
+        await asyncio.sleep(0.01)
+        assert door.done == []
+        assert len(door.fatal) == 1
+        assert not door.intake.is_open
+        with pytest.raises(Unavailable, match="fsync"):
+            await door.intake.append([A], [b"c"], 1)
+
+    story(tell)
+
+
+def test_append_returns_when_durable() -> None:
+    async def tell(door: Door) -> None:
+        await door.intake.append([A], [b"x"], 1, ids=["i"], keys=[b"k"])
+        assert door.journal.end == 1
+
+    story(tell)
+
+
+def test_append_gives_up_on_a_full_journal() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room")] * 100
+        with pytest.raises(JournalFull):
+            await door.intake.append([A], [b"x"], 1)
+        with pytest.raises(JournalFull):
+            await door.intake.append([A], [b"y"], 1)
+        door.journal.refuse.clear()
+        await door.until(lambda: door.intake.is_open)
+        await door.intake.append([A], [b"z"], 1)
+
+    story(tell)
+
+
+def test_a_nearly_full_disk_shuts_the_gates() -> None:
+    async def tell(door: Door) -> None:
+        assert door.gates == [False]
+        assert "disk" in door.intake.health().message
+
+    story(tell, room=lambda: False)
+
+
+def test_stop_finishes_what_was_offered_and_takes_no_more() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("a")
+        door.offer("b")
+        await door.intake.stop()
+        assert door.done == ["a", "b"]
+        door.offer("c")
+        assert door.gates == [False]
+        with pytest.raises(Unavailable, match="stopping"):
+            await door.intake.append([A], [b"d"], 1)
+
+    story(tell)
+
+
+def test_stop_gives_up_on_a_journal_without_room() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room")] * 10_000
+        door.offer("a")
+        async with asyncio.timeout(20):
+            await door.intake.stop()
+        assert door.done == []
+
+    story(tell)
+
+
+def test_sources_that_are_patient_share_an_append_until_one_comes_that_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lakebed.ingest.intake._STEP", 0.5)
+
+    async def main() -> None:
+        door = Door(Held())
+        await door.intake.start()
+        door.offer("a", patient=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        door.offer("b", patient=True)
+        await door.all_done(2)
+        assert [payloads for payloads, _ in door.journal.calls] == [[b"a", b"b"]]
+        door.offer("c", patient=True)
+        door.offer("d")
+        await door.all_done(4)
+        assert door.done == ["a", "b", "c", "d"]
+        await door.intake.stop()
+
+    asyncio.run(main())
