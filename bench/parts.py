@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.load import Load, topic, value
-from lakebed.api import lines
 from lakebed.policies.values import decode_each, read_numbers
 from lakebed.ports import Identity
+from lakebed.sources.http import ndjson
 from lakebed.sources.mqtt.codec import plain
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.stores.series.schema import WINDOW, create
@@ -100,12 +100,12 @@ def batches() -> None:
         f'{{"topic":"{topic(i, load)}","value":{value(i):.2f}}}' for i in range(1000)
     ).encode()
 
-    def sender() -> lines.Sender:
-        return lines.Sender(Identity("ann", "all"), lambda identity, topic: True, 65_536)
+    def sender() -> ndjson.Sender:
+        return ndjson.Sender(Identity("ann", "all"), lambda identity, topic: True, 65_536)
 
     kept = sender()
-    told("topics remembered", best(lambda: lines.batch(body, kept), 20) / 1000, 1e-6, "µs")
-    told("topics looked up anew", best(lambda: lines.batch(body, sender()), 20) / 1000, 1e-6, "µs")
+    told("topics remembered", best(lambda: ndjson.batch(body, kept), 20) / 1000, 1e-6, "µs")
+    told("topics looked up anew", best(lambda: ndjson.batch(body, sender()), 20) / 1000, 1e-6, "µs")
 
 
 def settings() -> None:

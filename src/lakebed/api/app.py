@@ -17,11 +17,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from lakebed import __version__
-from lakebed.api import bodies, openapi, problems
-from lakebed.api.ingest import Ingest, Scope
-from lakebed.api.problems import Send
+from lakebed.api import openapi
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
+from lakebed.http import bodies, problems
+from lakebed.http.problems import Send
+from lakebed.sources.http.ingest import Ingest, Scope
 from lakebed.vocabulary.errors import LakebedError, Problem, Unavailable
 
 _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
@@ -91,7 +92,7 @@ def _application(given: Common, routers: Sequence[APIRouter]) -> Application:
     control.add_exception_handler(RequestValidationError, _invalid)
     control.add_exception_handler(bodies.Gone, _gone)
     control.add_exception_handler(Exception, _known)
-    return Application(Ingest(given), control)
+    return Application(Ingest(given.settings, given.access, given.intake), control)
 
 
 def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -11,7 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from lakebed.api import ingest, lines, problems
+from lakebed.http import problems
+from lakebed.sources.http import ingest, ndjson
 
 router = APIRouter(include_in_schema=False)
 
@@ -104,7 +105,7 @@ _PATHS: dict[str, Any] = {
         "Send many messages; good lines are taken, bad ones named",
         requestBody=_body(
             'NDJSON: `{"topic", "value" or "payload_base64", "time"?, "id"?}`. A string `value` '
-            f"is the payload itself, any other its JSON text. At most {lines.MOST_LINES} lines.",
+            f"is the payload itself, any other its JSON text. At most {ndjson.MOST_LINES} lines.",
             **{"application/x-ndjson": {"example": '{"topic":"plant/1/temperature","value":21.5}'}},
         ),
         responses={"202": _accepted(True), **_refusals(_EMPTY_422)},

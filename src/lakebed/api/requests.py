@@ -8,9 +8,9 @@ import msgspec
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 
-from lakebed.api import bodies
-from lakebed.api.ingest import bearer, unknown
 from lakebed.api.services import Services
+from lakebed.http import bodies
+from lakebed.http.tokens import bearer, unknown
 from lakebed.ports import Identity
 from lakebed.vocabulary.errors import BadRequest, Denied
 from lakebed.vocabulary.times import Micros, parse_time

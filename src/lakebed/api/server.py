@@ -8,8 +8,8 @@ from typing import Any
 
 import uvicorn
 
-from lakebed.api.fast_path import FastPathProtocol
 from lakebed.settings import Http, split_address
+from lakebed.sources.http.fast_path import FastPathProtocol
 from lakebed.sources.mqtt.server.endpoint import server_context
 from lakebed.vocabulary.errors import Fatal
 

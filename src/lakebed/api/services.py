@@ -6,75 +6,15 @@ from typing import Any, Protocol
 
 from prometheus_client import Metric
 
-from lakebed.access.identification import Known
+from lakebed.access.identification import Access
+from lakebed.ingest.intake import Intake
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Erasure, Health, Identity, Journal, Series
+from lakebed.ports import Catalog, Erasure, Health, Journal, Series
 from lakebed.settings import Settings
-from lakebed.vocabulary.errors import Unavailable
-from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import Micros
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""
-
-
-class Intake(Protocol):
-    """The part of `sources.intake.Intake` that requests need.
-
-    Attributes:
-        waiting: requests, with what tells them that what they wait for does not come.
-    """
-
-    waiting: dict[object, Callable[[Unavailable], None]]
-
-    @property
-    def is_open(self) -> bool: ...
-
-    def offer(
-        self,
-        channels: Sequence[Channel],
-        payloads: Sequence[bytes],
-        received: Micros,
-        done: Callable[[], None],
-        *,
-        event: Sequence[Micros] | None = None,
-        ids: Sequence[str] | None = None,
-        keys: Sequence[bytes] | None = None,
-    ) -> None:
-        """Take messages; `done` is called once they are durable, or never."""
-        ...
-
-    def offer_one(
-        self, channel: Channel, payload: bytes, received: Micros, done: Callable[[], None]
-    ) -> None:
-        """Take a message that has nothing but a payload."""
-        ...
-
-    async def append(
-        self,
-        channels: Sequence[Channel],
-        payloads: Sequence[bytes],
-        received: Micros,
-        *,
-        event: Sequence[Micros] | None = None,
-        ids: Sequence[str] | None = None,
-        keys: Sequence[bytes] | None = None,
-        only: Sequence[str] | None = None,
-    ) -> None:
-        """Return once the messages are durable; `Unavailable` where that takes too long."""
-        ...
-
-
-class Access(Protocol):
-    """The part of `sources.access.Access` that requests need."""
-
-    def identify_cached(self, token: str) -> Known: ...
-
-    async def identify(self, token: str) -> Identity | None: ...
-
-    def may_publish(self, identity: Identity, topic: str) -> bool: ...
-
-    def may_read(self, identity: Identity, topic_filter: str) -> bool: ...
 
 
 class Subscription(Protocol):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.api.cached_heads import read_head
 from lakebed.api.server import HttpServer
 from lakebed.settings import Http
+from lakebed.sources.http.request_heads import read_head
 from lakebed.vocabulary.errors import JournalFull
 from lakebed.vocabulary.messages import Batch
 
@@ -178,7 +178,7 @@ def test_a_journal_without_room_is_told_of_before_patience_ends(
 ) -> None:
     device.sendall(post(b"0"))
     answers(device)
-    monkeypatch.setattr("lakebed.api.fast_path.PATIENCE", 600)
+    monkeypatch.setattr("lakebed.sources.http.fast_path.PATIENCE", 600)
     append, full = remembering.journal.append, True
 
     async def refuse(batch: Batch, release: Sequence[bytes] = ()) -> int:
@@ -204,7 +204,7 @@ def test_a_journal_without_room_is_told_of_before_patience_ends(
 def test_each_request_of_a_connection_is_waited_for_as_long_as_the_first(
     remembering: Api, device: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakebed.api.fast_path.PATIENCE", 0.6)
+    monkeypatch.setattr("lakebed.sources.http.fast_path.PATIENCE", 0.6)
     device.sendall(post(b"0"))
     answers(device)
     append, delay = remembering.journal.append, 0.4

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from lakebed.api import ingest
 from lakebed.settings import Journal
+from lakebed.sources.http import ingest
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.times import UNSET
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from lakebed.api import problems
 from lakebed.api.requests import Asker, Body, Given, document_in
+from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
 from lakebed.policies.policy import Policy
 from lakebed.ports import StoredPolicy

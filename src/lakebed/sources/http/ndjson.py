@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lakebed.api.problems import TooLarge
+from lakebed.http.problems import TooLarge
 from lakebed.ingest.keys import id_key
 from lakebed.ports import Identity
 from lakebed.vocabulary.errors import Denied

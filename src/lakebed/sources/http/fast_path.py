@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from lakebed.api import problems
-from lakebed.api.cached_heads import CachedHead
-from lakebed.api.ingest import ACCEPTED, PATIENCE, SLOW, Ingest
+from lakebed.http import problems
+from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, SLOW, Ingest
+from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import now
 

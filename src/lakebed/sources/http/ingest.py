@@ -9,29 +9,34 @@ The answer 202 leaves only once the intake says that all of it is durable.
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from lakebed.access.identification import MISSING
-from lakebed.api import bodies, lines, problems
-from lakebed.api.bodies import Receive
-from lakebed.api.cached_heads import CachedHead, read_head
-from lakebed.api.problems import Send
-from lakebed.api.services import Common
+from lakebed.http import bodies, problems
+from lakebed.http.bodies import Receive
+from lakebed.http.problems import Send
+from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
 from lakebed.ports import Identity
+from lakebed.settings import Settings
+from lakebed.sources.http import ndjson
+from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.vocabulary.errors import (
     BadRequest,
     Denied,
     LakebedError,
     NotFound,
     Problem,
-    Unauthenticated,
     Unavailable,
 )
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import Micros, now, parse_time
 from lakebed.vocabulary.topics import check_topic
+
+if TYPE_CHECKING:
+    from lakebed.access.identification import Access
+    from lakebed.ingest.intake import Intake
 
 Scope = MutableMapping[str, Any]
 Headers = dict[bytes, bytes]
@@ -64,15 +69,16 @@ _ALLOW = (b"allow", b"POST, OPTIONS")
 class Ingest:
     """The three routes that take messages. Event loop only."""
 
-    def __init__(self, services: Common) -> None:
-        self._access = services.access
-        self._intake = services.intake
-        self._largest_payload = services.settings.limits.payload
-        self._largest_body = services.settings.http.max_body
+    def __init__(self, settings: Settings, access: "Access", intake: "Intake | None") -> None:
+        """An `intake` of None refuses everything: this process takes no messages."""
+        self._access = access
+        self._intake = intake
+        self._largest_payload = settings.limits.payload
+        self._largest_body = settings.http.max_body
         self._channels: dict[bytes, tuple[Identity, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._plans_bytes = 0
-        self._senders: dict[Identity, lines.Sender] = {}
+        self._senders: dict[Identity, ndjson.Sender] = {}
         self._routes: dict[str, Handler] = {
             MESSAGES: self._message,
             BATCH: self._batch,
@@ -121,7 +127,7 @@ class Ingest:
         self, cached_head: CachedHead, body: bytes
     ) -> tuple[list[Channel], list[bytes], dict[str, Any]] | None:
         """The columns of a batch, or None where it has a line that is refused, or none at all."""
-        found = lines.batch(body, self._sender(cached_head.identity))
+        found = ndjson.batch(body, self._sender(cached_head.identity))
         if found.refused or not found.payloads:
             return None
         return found.columns(cached_head.identity.owner)
@@ -202,17 +208,17 @@ class Ingest:
         await send(_END)
 
     async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._many(scope, receive, send, lines.batch)
+        await self._many(scope, receive, send, ndjson.batch)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._many(scope, receive, send, lines.events)
+        await self._many(scope, receive, send, ndjson.events)
 
     async def _many(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
-        decode: Callable[[bytes, lines.Sender], lines.Columns],
+        decode: Callable[[bytes, ndjson.Sender], ndjson.Columns],
     ) -> None:
         headers: Headers = dict(scope["headers"])
         identity = await self._identify(headers)
@@ -228,13 +234,13 @@ class Ingest:
             await self._append(channels, payloads, received, **sparse)
         await _answer_many(send, found)
 
-    def _sender(self, identity: Identity) -> lines.Sender:
+    def _sender(self, identity: Identity) -> ndjson.Sender:
         """Remembered with the topics it sent to."""
         sender = self._senders.get(identity)
         if sender is None:
             if len(self._senders) >= _SENDERS:
                 self._senders.clear()
-            sender = lines.Sender(identity, self._access.may_publish, self._largest_payload)
+            sender = ndjson.Sender(identity, self._access.may_publish, self._largest_payload)
             self._senders[identity] = sender
         return sender
 
@@ -292,21 +298,6 @@ def _refuse(durable: asyncio.Future[None], refusal: Unavailable) -> None:
         durable.set_exception(refusal)
 
 
-def bearer(header: bytes) -> str:
-    """The token of an Authorization header (RFC 6750 section 2.1).
-
-    Raises:
-        Unauthenticated: there is none.
-    """
-    if header[:7].lower() != b"bearer ":
-        raise Unauthenticated("send a token: Authorization: Bearer TOKEN")
-    return header[7:].strip().decode("latin-1")
-
-
-def unknown(token: str) -> Unauthenticated:
-    return Unauthenticated("the token is not known" if token else "the token is empty")
-
-
 def _topic(query: bytes) -> str:
     try:
         pairs = parse_qsl(
@@ -338,7 +329,7 @@ def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
             raise BadRequest("X-Event-Time", what) from None
     if (given := headers.get(b"x-message-id")) is not None:
         try:
-            id = lines.check_id(given.decode().strip())
+            id = ndjson.check_id(given.decode().strip())
         except UnicodeDecodeError:
             raise BadRequest("X-Message-Id", "it is not UTF-8") from None
         except ValueError as error:
@@ -348,7 +339,7 @@ def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
     return sparse
 
 
-async def _answer_many(send: Send, found: lines.Columns) -> None:
+async def _answer_many(send: Send, found: ndjson.Columns) -> None:
     body: dict[str, Any] = {"accepted": len(found.payloads), "rejected": found.rejected}
     if found.refused > len(found.rejected):
         body["more_rejected"] = found.refused - len(found.rejected)

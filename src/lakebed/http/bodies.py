@@ -7,7 +7,7 @@ from typing import Any
 
 import zstandard
 
-from lakebed.api.problems import TooLarge, UnknownEncoding
+from lakebed.http.problems import TooLarge, UnknownEncoding
 from lakebed.vocabulary.errors import BadRequest
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -1,0 +1,1 @@
+"""HTTP as every route speaks it: problem documents, bounded request bodies, bearer tokens."""

@@ -1,0 +1,1 @@
+"""Messages over HTTP: three routes, and a fast path for plain POSTs."""
