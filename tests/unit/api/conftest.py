@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
+import uvloop
 
 from lakebed.access.identification import Access
 from lakebed.api.app import Application, create_app
@@ -41,7 +42,7 @@ class Api:
         self.changes = 0
         self._series = series
         self._ttl = ttl
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()  # as the product runs
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.app: Application = self.run(self._open())

@@ -60,15 +60,15 @@ def post(body: bytes, path: str = "/api/v1/messages?topic=room/1", **headers: st
 def answers(device: socket.socket, count: int = 1) -> list[tuple[int, bytes]]:
     """Status and body of the next `count` responses."""
     found: list[tuple[int, bytes]] = []
-    stream = device.makefile("rb")
-    while len(found) < count:
-        status = int(stream.readline().split()[1])
-        length = 0
-        while line := stream.readline().strip():
-            name, _, value = line.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        found.append((status, stream.read(length)))
+    with device.makefile("rb") as stream:
+        while len(found) < count:
+            status = int(stream.readline().split()[1])
+            length = 0
+            while line := stream.readline().strip():
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            found.append((status, stream.read(length)))
     return found
 
 

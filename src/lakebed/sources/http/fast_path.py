@@ -18,8 +18,9 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lakebed.http import problems
-from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, SLOW, Ingest
+from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, SLOW, Ingest, takes_messages
 from lakebed.sources.http.request_heads import CachedHead
+from lakebed.sources.lingering import LingeringClose
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import now
 
@@ -47,11 +48,19 @@ class FastPathProtocol(HttpToolsProtocol):
         self._pieces: list[bytes] = []  # a plain request that is not there to its end
         self._missing = 0  # bytes of it that are still to come
         self._leaving = False
+        self._heard_all = False  # the client has closed its side
+        self._unreadable = ""  # what is wrong with what came behind the requests under way
         self._answered_at = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        within = ClosingTransport(transport, self._has_unread_input, self.connection_lost)
+        super().connection_made(within)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self._under_way:
             self._wait(data)
+            return
+        if self._unreadable:
             return
         if self._pieces:
             self._pieces.append(data)
@@ -156,6 +165,8 @@ class FastPathProtocol(HttpToolsProtocol):
             self._behind_size = 0
             self.flow.resume_reading()
             self.data_received(data)
+        if self._heard_all and not self._answer_is_due():
+            self.transport.close()
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -177,6 +188,42 @@ class FastPathProtocol(HttpToolsProtocol):
             self._look_again(left)
         else:
             super().timeout_keep_alive_handler()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _answer_is_due(self) -> bool:
+        """Whether an answer is due to messages that have come to their end."""
+        cycle = self.cycle
+        unanswered = cycle is not None and not cycle.response_complete and not cycle.more_body
+        return bool(self._under_way) or (unanswered and takes_messages(cycle.scope["path"]))
+
+    def _has_unread_input(self) -> bool:
+        """Whether the client may have sent bytes that no request has taken."""
+        return bool(self._in_message or self._behind or self._pieces or self._unreadable)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always lets it close
+        """A client that says no more may still read."""
+        self._heard_all = True
+        return self._answer_is_due() and self.scheme == "http"  # with TLS there is no half-close
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read, behind the requests before it: they may be durable."""
+        self._unreadable = msg
+        cycle = self.cycle
+        if self.pipeline and cycle.more_body:
+            self.pipeline.popleft()  # the newest: its body is what cannot be read
+        elif not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
+            super().send_400_response(msg)
+
+    def on_response_complete(self) -> None:
+        waits = bool(self.pipeline)
+        super().on_response_complete()
+        if waits or self.transport.is_closing():
+            return
+        if self._unreadable:
+            super().send_400_response(self._unreadable)
+        elif self._heard_all:
+            self.transport.close()
 
     def shutdown(self) -> None:
         if self._under_way:
@@ -200,3 +247,43 @@ class FastPathProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_message = False
         super().on_message_complete()
+
+
+class ClosingTransport:
+    """The transport as uvicorn sees it: `close` lets a client that still sends read its answer.
+
+    Args:
+        has_unread_input: whether the client may have sent bytes that nobody reads.
+        lost: the protocol's `connection_lost`.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        has_unread_input: Callable[[], bool],
+        lost: Callable[[Exception | None], None],
+    ) -> None:
+        self._transport = transport
+        self._has_unread_input = has_unread_input
+        self._lost = lost
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.write: Callable[[bytes], object] = transport.write
+        self.pause_reading: Callable[[], object] = transport.pause_reading
+        self.resume_reading: Callable[[], object] = transport.resume_reading
+
+    def close(self) -> None:
+        if self.is_closing() or not self._has_unread_input():
+            self._transport.close()
+            return
+        self.write = self.pause_reading = self.resume_reading = _nothing
+        self.is_closing = _always
+        LingeringClose(self._transport, self._lost).close()
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def _always() -> bool:
+    return True

@@ -298,6 +298,10 @@ def _refuse(durable: asyncio.Future[None], refusal: Unavailable) -> None:
         durable.set_exception(refusal)
 
 
+def takes_messages(path: str) -> bool:
+    return path in (MESSAGES, BATCH, EVENTS)
+
+
 def _topic(query: bytes) -> str:
     try:
         pairs = parse_qsl(
