@@ -50,11 +50,8 @@ def parse_size(value: object) -> int:
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if info.context == _WRITTEN:
-        raise ValueError(f"{value!r} has no unit: write a duration such as 10s, 15m, 24h or 7d")
-    return value
+    written = isinstance(value, str) or info.context == _WRITTEN
+    return parse_duration(value) if written else value
 
 
 def _zone(value: str) -> str:

@@ -58,6 +58,25 @@ def kept(server: Server, topic: str) -> dict[str, list[float]]:
     }
 
 
+def test_a_deletion_by_milliseconds_deletes_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
+        server.put_policy(**POLICIES[0])
+        server.send_batch([{"topic": "f/1", "value": i, "time": EARLY + i} for i in range(4)])
+        server.settle()
+        done = lakebed(server, "forget", "f/1", "--to", str(LATE * 1000), "--yes")
+        assert done.returncode == 2
+        assert "looks like milliseconds" in done.stderr
+        for to in (LATE * 1000, "9999-12-31T23:59:59Z"):
+            params = {"topic": "f/1", "to": to}
+            answer = server.request("DELETE", "/api/v1/records", params=params)
+            assert answer.status_code == 422, answer.text
+            assert answer.json()["problems"][0]["where"] == "to"
+        done = lakebed(server, "forget", "f/1", "--to", "2099-01-01T00:00:00Z", "--yes")
+        assert done.returncode == 1
+        assert "where events may lie" in done.stderr
+        assert len(server.records("f/1", str(POLICIES[0]["name"]))) == 4
+
+
 def test_what_was_deleted_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
     with Server(tmp_path / "home") as server:
         for policy in POLICIES:

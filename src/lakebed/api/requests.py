@@ -12,8 +12,8 @@ from lakebed.api.services import Services
 from lakebed.http import bodies
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ports import Identity
-from lakebed.vocabulary.errors import BadRequest, Denied
-from lakebed.vocabulary.times import Micros, parse_time
+from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, Problem
+from lakebed.vocabulary.times import YEARS, Bounds, Implausible, Micros, parse_time
 from lakebed.vocabulary.topics import FilterTree, check_filter
 
 LARGEST_DOCUMENT = 4 * 2**20  # bytes; a policy file of thousands of policies
@@ -85,12 +85,19 @@ def policies_by_topic(given: Services, who: Identity) -> FilterTree[str]:
     return tree
 
 
-def moment(name: str, text: str | None) -> Micros | None:
-    """A time in a parameter: epoch seconds or RFC 3339."""
+def moment(name: str, text: str | None, allowed: Bounds = YEARS) -> Micros | None:
+    """A time in a parameter: epoch seconds or RFC 3339.
+
+    Raises:
+        Invalid: it is a time, but none that can be meant.
+        BadRequest: it is no time.
+    """
     if text is None:
         return None
     try:
-        return parse_time(text)
+        return parse_time(text, allowed)
+    except Implausible as error:
+        raise Invalid(Problem(name, str(error))) from None
     except ValueError as error:
         raise BadRequest(name, str(error)) from None
 

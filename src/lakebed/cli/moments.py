@@ -1,7 +1,7 @@
 """Times as people type them: absolute as everywhere in Lakebed, or relative to now."""
 
 from lakebed.vocabulary.errors import BadRequest
-from lakebed.vocabulary.times import Micros, now, parse_duration, parse_time, to_rfc3339
+from lakebed.vocabulary.times import Micros, in_bounds, now, parse_duration, parse_time, to_rfc3339
 
 
 def moment(flag: str, text: str | None, clock: Micros | None = None) -> str | None:
@@ -14,17 +14,16 @@ def moment(flag: str, text: str | None, clock: Micros | None = None) -> str | No
     """
     if text is None:
         return None
-    clock = now() if clock is None else clock
     try:
-        if text == "now":
-            return to_rfc3339(clock)
-        if text[:1] in ("-", "+"):
-            span = parse_duration(text[1:])
-            return to_rfc3339(clock - span if text[0] == "-" else clock + span)
-        return to_rfc3339(parse_time(text))
-    except (ValueError, OverflowError):
-        raise BadRequest(
-            flag,
-            f"{text!r} is not a time: write RFC 3339 (2026-01-31T12:00:00Z), epoch seconds, now, "
-            "or a span back such as -1h",
-        ) from None
+        return to_rfc3339(_micros(text, now() if clock is None else clock))
+    except ValueError as error:
+        raise BadRequest(flag, f"{error}; or write now, or a span back such as -1h") from None
+
+
+def _micros(text: str, clock: Micros) -> Micros:
+    if text == "now":
+        return clock
+    if text[:1] not in ("-", "+"):
+        return parse_time(text)
+    span = parse_duration(text[1:])
+    return in_bounds(clock - span if text[0] == "-" else clock + span, text)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from lakebed.policies import schema
-from lakebed.policies.fields import listed, show, suggest
+from lakebed.policies.fields import listed, suggest
 from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.policy import Filter, Policy, Transform
 from lakebed.policies.schema import Document, facts_of, keys_of
 from lakebed.policies.source import Path, Source, read_source
-from lakebed.vocabulary.errors import Invalid, Problem
+from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.times import HOUR, SECOND, Micros, format_duration, to_rfc3339
 
 _MISSING = {

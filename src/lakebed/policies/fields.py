@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from lakebed.policies.pointers import parse_pointer
 from lakebed.settings import parse_size
+from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.times import (
     DAY,
     HOUR,
@@ -21,7 +22,6 @@ from lakebed.vocabulary.times import (
     Micros,
     format_duration,
     parse_duration,
-    parse_time,
 )
 from lakebed.vocabulary.topics import check_filter
 
@@ -29,14 +29,7 @@ LONGEST: Micros = 3653 * DAY
 """Ten years with their leap days: the longest retention that can be asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_TIMES = (-62_135_596_800 * SECOND, 253_402_300_799 * SECOND)  # the years 1 … 9999
 _LARGEST = 2**40  # bytes
-
-
-def show(value: object) -> str:
-    """A value inside a message: short, whatever it is."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def listed(words: Iterable[str]) -> str:
@@ -90,13 +83,7 @@ def pointer(value: object) -> str:
 
 def duration(value: object) -> Micros:
     """`15m` and the like; a bare number means seconds."""
-    if isinstance(value, str) and len(value) <= 40:
-        micros = parse_duration(value)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12:
-        micros = round(value * SECOND)
-    else:
-        raise ValueError(f"{show(value)} is not a duration such as 10s, 15m, 24h or 7d")
-    return micros
+    return parse_duration(value, bare=SECOND)
 
 
 def duration_within(value: object, least: Micros, most: Micros) -> Micros:
@@ -160,15 +147,6 @@ def size(value: object) -> int:
     if not 1 <= number <= _LARGEST:
         raise ValueError(f"{show(value)} is outside of what is allowed: 1 byte to 1TiB")
     return number
-
-
-def moment(value: object) -> Micros:
-    if isinstance(value, str) and len(value) > 60:
-        raise ValueError(f"{show(value)} is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
-    micros = parse_time(value)
-    if not _TIMES[0] <= micros <= _TIMES[1]:
-        raise ValueError(f"{show(value)} lies outside of the years 1 to 9999")
-    return micros
 
 
 def timezone(value: object) -> str:

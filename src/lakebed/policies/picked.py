@@ -33,7 +33,7 @@ from lakebed.policies.values import (
     read_texts,
 )
 from lakebed.vocabulary.messages import Ints
-from lakebed.vocabulary.times import SECOND, Micros, parse_time
+from lakebed.vocabulary.times import EVENT_TIMES, Micros, from_epochs, parse_time
 
 Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode
@@ -41,7 +41,6 @@ BROKEN: Final = Missing()
 """Stands for every part of a payload that is no JSON."""
 
 _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
-_FAR = 9e12  # seconds: `times.from_epoch` takes less than that, to either side
 
 
 def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
@@ -170,13 +169,8 @@ def _unzip(found: Iterable[tuple[Any, int]]) -> tuple[list[Any], Outcomes]:
 def _times(parts: list[Any]) -> tuple[Ints, Outcomes]:
     """JSON values as times: int64[n] microseconds, and the outcome of each."""
     kinds = set(map(type, parts))
-    none = np.zeros(len(parts), np.uint8)
-    if kinds == {float}:
-        seconds = np.array(parts, np.float64)
-        if (np.abs(seconds) < _FAR).all():
-            return np.rint(seconds * SECOND).astype(np.int64), none
-    if kinds == {int} and min(parts) > -_FAR and max(parts) < _FAR:
-        return np.array(parts, np.int64) * SECOND, none
+    if kinds in ({float}, {int}) and (times := from_epochs(parts)) is not None:
+        return times, np.zeros(len(parts), np.uint8)
     times_each, outcomes = _unzip(map(time_of, parts))
     return np.array(times_each, np.int64), outcomes
 
@@ -243,8 +237,8 @@ def time_of(value: Any) -> tuple[Micros, int]:
     if isinstance(value, Missing):
         return 0, _absence(value)
     try:
-        return parse_time(value), Outcome.KEPT
-    except (ValueError, OverflowError):
+        return parse_time(value, EVENT_TIMES), Outcome.KEPT
+    except ValueError:
         return 0, Outcome.BAD_TIME
 
 

@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from lakebed.policies import fields
-from lakebed.policies.fields import finite, is_text, listed, one_of, show
-from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
+from lakebed.policies.fields import finite, is_text, listed, one_of
+from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.times import DAY, SECOND, Micros, parse_time, to_rfc3339
 
 TYPES = ("number", "text", "json")
 KINDS = ("last_value", "last_n", "window", "archive", "aggregate")
@@ -108,7 +109,7 @@ _Values = Annotated[
     _given(fields.several("values", _MOST_VALUES)),
 ]
 _Number = Annotated[float | None, _given(finite)]
-_Moment = Annotated[Micros | None, _given(fields.moment)]
+_Moment = Annotated[Micros | None, _given(parse_time)]
 
 
 class _Part(BaseModel):

@@ -22,6 +22,12 @@ Foreign exceptions (SQL, ClickHouse, sockets) are translated once, at the adapte
 from dataclasses import dataclass
 
 
+def show(value: object) -> str:
+    """A value inside a message: short, whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 class LakebedError(Exception):
     """Root of everything Lakebed raises on purpose."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from lakebed.api.requests import services
 from lakebed.ports import Erasure, LastValue, Series
+from lakebed.vocabulary.times import SECOND, now
 
 from .conftest import ADMIN, EVE, ROOMS, Api, Open, problem
 
@@ -180,6 +181,30 @@ def test_a_wrong_parameter_is_named(api: Api, parameters: dict[str, str], where:
     problem(records(api, **{"topic": "room/1", **parameters}), 400, where)
 
 
+@pytest.mark.parametrize("where", ["from", "to"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_milliseconds_are_no_time_and_told_apart(api: Api, method: str, where: str) -> None:
+    params = {"topic": "room/1", "owner": "ann", where: "1790000000000"}
+    document = problem(api.ask(method, RECORDS, token=ADMIN, params=params), 422, where)
+    assert document["detail"] == (
+        f"{where}: 1790000000000 looks like milliseconds: "
+        "give epoch seconds, or a time such as 2026-09-21T14:13:20Z"
+    )
+
+
+def test_no_route_takes_milliseconds_for_a_time(api: Api) -> None:
+    found = 0
+    for path, methods in api.get("/api/openapi.json", token=None).json()["paths"].items():
+        for method, route in methods.items():
+            names = {parameter["name"] for parameter in route.get("parameters", ())}
+            for where in names & {"from", "to", "since", "until", "before", "after_time"}:
+                params = {"topic": "room/1", "owner": "ann", where: "1790000000000"}
+                answer = api.ask(method.upper(), path, token=ADMIN, params=params)
+                assert "looks like milliseconds" in problem(answer, 422, where)["detail"]
+                found += 1
+    assert found >= 4
+
+
 def test_the_topic_must_be_given(api: Api) -> None:
     problem(api.get(RECORDS), 400, "topic")
 
@@ -335,6 +360,36 @@ def test_records_are_deleted_by_admins_as_asked(api: Api, monkeypatch: pytest.Mo
 )
 def test_a_wrong_request_deletes_nothing(api: Api, params: dict[str, str], where: str) -> None:
     problem(api.ask("DELETE", RECORDS, token=ADMIN, params=params), 400, where)
+
+
+@pytest.mark.parametrize(
+    ("params", "where"),
+    [
+        ({"to": "1790000000000"}, "to"),  # milliseconds
+        ({"from": "1790000000000000"}, "from"),  # microseconds
+        ({"to": "9999-12-31T23:59:59Z"}, "to"),
+        ({"to": "2099-12-31T23:59:59Z"}, "to"),
+        ({"from": "-1"}, "from"),
+        ({"from": "1969-12-31T23:59:59Z"}, "from"),
+        ({"from": "20260921"}, "from"),  # a day
+    ],
+)
+def test_a_time_that_cannot_be_meant_deletes_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], where: str
+) -> None:
+    asked: list[Erasure] = []
+    kept = replace(api.services, erase=lambda wanted: asked.append(wanted) or 0)
+    monkeypatch.setitem(api.app.control.dependency_overrides, services, lambda: kept)
+    answer = api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "room/1", **params})
+    problem(answer, 422, where)
+    assert asked == []
+
+
+def test_what_may_have_been_kept_can_be_deleted(api: Api) -> None:
+    tomorrow = str(now() // SECOND + 86_000)  # limits.future is a day
+    for params in ({"from": "0"}, {"to": tomorrow}, {"from": "0", "to": tomorrow}):
+        answer = api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "a", **params})
+        assert answer.json() == {"deleted": 0}
 
 
 def test_deleting_is_for_admins(api: Api) -> None:

@@ -368,6 +368,16 @@ def test_forget_deletes_what_it_was_told_and_says_how_much(run: Run, server: Fak
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("flag", ["--from", "--to"])
+def test_forget_refuses_milliseconds_without_asking_anybody(
+    run: Run, server: FakeServer, flag: str
+) -> None:
+    result = run("forget", "a/+", flag, "1790000000000", "--yes")
+    assert result.code == 2
+    assert f"{flag}: 1790000000000 looks like milliseconds" in result.err
+    assert server.seen == []
+
+
 def test_forget_asks_before_and_takes_silence_for_a_no(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,23 @@ def test_what_is_no_time_is_refused_by_the_name_of_its_flag(text: str) -> None:
         moment("--from", text, NOON)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1790000000000", "looks like milliseconds: .* such as 2026-09-21T14:13:20Z"),
+        ("20260921", "write 2026-09-21T00:00:00Z"),
+        ("2026-01-01", "write 2026-01-01T00:00:00Z"),
+        ("yesterday", "now, or a span back such as -1h"),
+        ("-3600", "has no unit"),
+        ("-9999999w", "years 1 to 9999"),  # nearest to year 1, it would be everything
+        ("+9999999w", "years 1 to 9999"),
+    ],
+)
+def test_what_was_probably_meant_is_told(text: str, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        moment("--from", text, NOON)
+
+
 # --- pictures -------------------------------------------------------------------------------------
 
 

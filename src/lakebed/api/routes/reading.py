@@ -15,7 +15,7 @@ from lakebed.stores.series.reading import choice, last_values, queries
 from lakebed.stores.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
 from lakebed.stores.series.schema import TYPES
 from lakebed.vocabulary.errors import BadRequest
-from lakebed.vocabulary.times import to_rfc3339
+from lakebed.vocabulary.times import deletable, now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
@@ -106,7 +106,8 @@ def forget(given: Given, who: Admin, query: Annotated[EraseQuery, Query()]) -> d
     owner = query.owner or who.owner
     if query.policy is not None and not given.catalog.policy_versions(owner, query.policy):
         raise BadRequest("policy", f"there is no policy {query.policy!r}")
-    start, end = moment("from", query.start), moment("to", query.end)
+    allowed = deletable(now(), given.settings.limits.future)
+    start, end = moment("from", query.start, allowed), moment("to", query.end, allowed)
     if start is not None and end is not None and start >= end:
         raise BadRequest("from", "it must lie before `to`, which is not part of the range")
     return {"deleted": given.erase(Erasure(owner, query.topic, query.policy, start, end))}

@@ -31,7 +31,7 @@ from lakebed.vocabulary.errors import (
     Unavailable,
 )
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.times import Micros, now, parse_time
+from lakebed.vocabulary.times import EVENT_TIMES, Micros, now, parse_time
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
@@ -327,10 +327,9 @@ def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
     sparse: dict[str, Any] = {}
     if (moment := headers.get(b"x-event-time")) is not None:
         try:
-            sparse["event"] = [parse_time(moment.decode("ascii").strip())]
-        except ValueError:
-            what = "it is epoch seconds or an RFC 3339 time such as 2026-01-31T12:00:00Z"
-            raise BadRequest("X-Event-Time", what) from None
+            sparse["event"] = [parse_time(moment.decode("latin-1").strip(), EVENT_TIMES)]
+        except ValueError as error:
+            raise BadRequest("X-Event-Time", str(error)) from None
     if (given := headers.get(b"x-message-id")) is not None:
         try:
             id = ndjson.check_id(given.decode().strip())

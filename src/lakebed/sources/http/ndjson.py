@@ -18,8 +18,8 @@ from lakebed.ingest.keys import id_key
 from lakebed.ports import Identity
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
-from lakebed.vocabulary.times import Micros, parse_time
 from lakebed.vocabulary.topics import check_topic
 
 MOST_LINES = 1_000_000
@@ -222,7 +222,9 @@ def _columns(decoded: list[Line], sender: Sender) -> Columns:
     payloads = [_payload(line) for line in decoded]
     if max(map(len, payloads), default=0) > sender.limit:
         raise ValueError("a payload is too long")
-    events = [NO_TIME if line.time is UNSET else parse_time(line.time) for line in decoded]
+    events = [
+        NO_TIME if line.time is UNSET else parse_time(line.time, EVENT_TIMES) for line in decoded
+    ]
     ids = ["" if line.id is UNSET else check_id(str(line.id)) for line in decoded]
     return Columns(channels, payloads, events, ids)
 
@@ -272,7 +274,7 @@ def _event(raw: bytes, sender: Sender) -> Message:
 
 
 def _time(given: int | float | str | UnsetType) -> Micros:
-    return NO_TIME if given is UNSET else parse_time(given)
+    return NO_TIME if given is UNSET else parse_time(given, EVENT_TIMES)
 
 
 def _id(given: int | str | UnsetType) -> str:

@@ -20,7 +20,7 @@ from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse, ma
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import V5, Reader, decode_text
 from lakebed.sources.mqtt.topics import Topics
-from lakebed.vocabulary.times import UNSET, Micros, parse_time
+from lakebed.vocabulary.times import EVENT_TIMES, UNSET, Micros, parse_time
 
 T = TypeVar("T")
 Control: TypeAlias = (
@@ -363,7 +363,7 @@ def _stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
             if key == b"id":
                 identifier = text
             elif key == b"time":
-                event = parse_time(text)
+                event = parse_time(text, EVENT_TIMES)
             else:
                 decode_text(key)
             at = stop
@@ -387,7 +387,7 @@ def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros
     for key, value in found.get("user_property", ()):
         if key == "time":
             try:
-                event = parse_time(value)
+                event = parse_time(value, EVENT_TIMES)
             except ValueError as error:
                 raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, f"time: {error}") from None
         elif key == "id":
