@@ -5,6 +5,7 @@ keeper does.
 """
 
 import asyncio
+import random
 import threading
 import time
 from collections import Counter
@@ -616,6 +617,22 @@ def test_what_is_whole_knows_of_no_damage(journal: Any) -> None:
     assert not journal.damage().known
     journal.acknowledge_damage()
     assert journal.damage().messages == 0
+
+
+def test_pressure_grows_with_what_is_held_where_something_limits_it(bench: Bench) -> None:
+    limit = 200_000
+    journal = bench.open(span=0, limit=limit)
+    if not bench.bounded:  # its topic has no retention
+        assert journal.pressure() is None
+        return
+    journal.consumer("keeper")
+    before = journal.pressure()
+    append(journal, batch([bytes(50_000), random.Random(1).randbytes(50_000)]))
+    after = journal.pressure()
+    assert (before.by, after.by) == ("bytes", "bytes")
+    assert before.full < 0.3
+    assert 0.25 < after.full - before.full < 0.6
+    assert journal.health().detail["pressure"] == after.full
 
 
 def test_what_is_held_is_not_let_go_of(bench: Bench) -> None:

@@ -643,6 +643,80 @@ def test_a_partition_whose_heir_came_to_nothing_is_taken_up_again(cluster: Clust
     cluster.assert_exact()
 
 
+@pytest.mark.slow
+def test_a_long_buffer_is_written_before_kafkas_retention_deletes_it(
+    kafka_server: KafkaServer, admin: AdminClient, tmp_path: Path
+) -> None:
+    """A topic that somebody else made, with a retention: read late is lost."""
+    retention = 20.0
+    name = f"retained-{next(_TOPICS)}"
+    kept = {"retention.ms": f"{retention * 1000:.0f}", "segment.ms": "1000"}
+    admin.create_topics([NewTopic(name, 1, config=kept)])[name].result(30)
+    journal = KafkaJournal(f"kafka://{kafka_server.address}/{name}")
+    catalog = open_catalog("sqlite:catalog.db", tmp_path)
+    catalog.put_policies(
+        "ann",
+        [{"name": "rare", "topics": ["#"], "type": "number", "keep": "archive", "buffer": "1h"}],
+    )
+    rows, failures = Rows(), list[BaseException]()
+    keeper = Keeper(journal, rows, catalog, Settings(), failures.append)
+    keeper.start()
+    stopped = threading.Event()
+
+    def trim() -> None:
+        while not stopped.wait(1):
+            journal.trim()
+
+    trimming = threading.Thread(target=trim)
+    trimming.start()
+    try:
+        eventually(lambda: partitions(keeper) == 1)
+        keeper.policies_changed()  # at a start, when no clock was seen before, all is written
+        began = time.monotonic()
+        builder = BatchBuilder()
+        builder.extend([Channel("ann", "seldom")], [b"1"], now())
+        asyncio.run(durable(journal, builder.build()))
+        first, end = journal.extent()[0]
+        eventually(lambda: rows.rows != [], retention)
+        assert time.monotonic() - began > retention / 4  # it waits as long as it may
+        # the place that is committed, and not only the rows, is behind what Kafka deletes next
+        eventually(lambda: journal.positions()[0].offset >= end, retention)
+        eventually(lambda: journal.extent()[0][0] > first)
+        assert not journal.damage().known
+        pressure = journal.pressure()
+        assert pressure is not None
+        assert (pressure.by, pressure.full < 0.9) == ("retention", True)
+    finally:
+        stopped.set()
+        trimming.join()
+        keeper.stop(30)
+        journal.close()
+        catalog.close()
+    assert not failures
+
+
+def test_a_retention_that_is_set_while_it_runs_is_noticed(
+    open_journal: Open, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebed.stores.journal.kafka.pressure.FACTS_EVERY", 0.0)
+    journal = open_journal("partitions=1")
+    consumer = journal.consumer("keeper")
+    asyncio.run(durable(journal, batch(numbers(0, 100))))
+    journal.trim()
+    assert journal.pressure() is None
+    for setting, value in (("retention.bytes", "1"), ("retention.ms", str(HOUR // 1000))):
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        name = str(journal.health().detail["topic"])
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry])
+        admin.incremental_alter_configs([resource])[resource].result(30)
+        eventually(lambda: journal.trim() == 0 and journal.pressure() is not None)
+    pressure = journal.pressure()
+    assert pressure is not None
+    assert (pressure.by, pressure.full) == ("retention", 1.0)  # nobody has read its few bytes
+    assert "retention" in journal.health().message
+    consumer.close()
+
+
 def test_a_single_copy_is_synced_also_where_its_maker_was_killed_at_once(
     kafka_server: KafkaServer,
 ) -> None:

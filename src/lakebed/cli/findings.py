@@ -63,7 +63,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
             parts = server.ready()
             for name, part in parts.items():
                 yield from _part(name, part)
-            yield from _journal(server, parts.get("journal", {}))
+            yield from _journal(server)
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
 
@@ -88,14 +88,14 @@ def _durability(name: str, figures: Mapping[str, Any]) -> Iterator[Finding]:
     yield from findings_clock.ahead(figures.get("ahead") or 0.0)
 
 
-def _journal(server: "Server", figures: Mapping[str, Any]) -> Iterator[Finding]:
+def _journal(server: "Server") -> Iterator[Finding]:
     try:
         found = server.get("/api/v1/journal")
     except Denied:
         yield note("journal", "who reads it is told to admins", "give an admin's --token")
         return
     yield from findings_journal.damage(found)
-    yield from findings_journal.consumers(found, figures)
+    yield from findings_journal.consumers(found)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Who keeps the journal from letting go, and what of it was damaged: asked of a running server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from lakebed.cli.finding import Finding, bad, note, ok
@@ -9,13 +9,10 @@ _LONG = 600.0  # seconds after which what nobody reads is worth a word
 _CROWDED = 0.5  # part of the limit from which on it is more than that
 
 
-def consumers(found: dict[str, Any], figures: Mapping[str, Any]) -> Iterator[Finding]:
-    """Findings about `GET /api/v1/journal`.
-
-    Args:
-        figures: of the journal in /readyz, its use and its limit.
-    """
-    used = figures.get("used", 0) / max(1, figures.get("limit", 1))
+def consumers(found: dict[str, Any]) -> Iterator[Finding]:
+    """Findings about `GET /api/v1/journal`."""
+    pressure = found["pressure"]
+    used = 0.0 if pressure is None else float(pressure["full"])
     for consumer in found["consumers"]:
         yield _consumer(consumer, used)
 

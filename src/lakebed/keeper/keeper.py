@@ -294,19 +294,18 @@ class Keeper:
 
         The journal keeps everything behind the oldest message that is not written yet: one policy
         with a buffer of hours and a message a day would hold all the others' messages too, and
-        in the end hold back all sources.
+        in the end hold back all sources, or let a retention delete what is not written.
         """
         at = time.monotonic()
         if at - self._room_asked < _ROOM_EVERY:
             return
         self._room_asked = at
-        figures = self._journal.health().detail
-        used = figures.get("used", 0) / max(1, figures.get("limit", 1))
-        if used < 0.5:
+        pressure = self._journal.pressure()
+        if pressure is None or pressure.full < 0.5:
             return
         for partition, (first, end) in self._journal.extent().items():
             # a journal near its limit by the span it is asked to keep is left half its reach
-            below = end if used >= 0.9 else (first + end) // 2
+            below = end if pressure.full >= 0.9 else (first + end) // 2
             self._assignment.working(partition, partial(Shard.let_go, below=below, now=now))
 
     def _set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:

@@ -34,6 +34,7 @@ from lakebed.ports.journal import (
     Journal,
     JournalSnapshot,
     Predecessor,
+    Pressure,
     RebalanceListener,
     Successor,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "Part",
     "PolicyStore",
     "Predecessor",
+    "Pressure",
     "RebalanceListener",
     "Series",
     "SeriesSnapshot",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from lakebed.ports.health import Health
 from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
@@ -62,6 +62,20 @@ class Damage:
     def known(self) -> bool:
         """Whether there is anything to acknowledge."""
         return self.messages > 0 or self.salvaged
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """How near a journal is to what it holds for its consumers becoming too much.
+
+    Attributes:
+        full: from 0 to 1, the used part of what limits it.
+        by: what that is. "bytes": at 1 appends are refused. "retention": at 1 the store deletes
+            what a consumer has not done with.
+    """
+
+    full: float
+    by: Literal["bytes", "retention"]
 
 
 class Journal(Protocol):
@@ -138,6 +152,12 @@ class Journal(Protocol):
             NotFound: there is none of that name.
             Conflict: somebody reads under it.
         """
+        ...
+
+    def pressure(self) -> Pressure | None:
+        """As it was found lately; None where nothing limits the journal, or nobody has looked
+        yet: a journal on servers looks when it is trimmed or asked for positions. Any thread;
+        does not wait."""
         ...
 
     def damage(self) -> Damage: ...

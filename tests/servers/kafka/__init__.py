@@ -50,6 +50,8 @@ group.min.session.timeout.ms=500
 broker.session.timeout.ms=1500
 broker.heartbeat.interval.ms=300
 log.cleaner.dedupe.buffer.size=8388608
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=1000
 num.network.threads=2
 num.io.threads=2
 """

@@ -171,13 +171,13 @@ WHOLE = {"messages": 0, "salvaged": False}
 
 
 @pytest.mark.parametrize(
-    ("changes", "used", "state", "word"),
+    ("changes", "full", "state", "word"),
     [
         ({}, 0, "ok", "9 messages behind"),
         ({"behind": 0, "age": None}, 0, "ok", "has read everything"),
-        ({"age": 7200.0}, 100, "note", "ann/slow@3"),  # a long buffer, and plenty of room
-        ({"age": 7200.0}, 800, "bad", "ann/slow@3"),
-        ({"age": 90.0}, 800, "bad", "ann/slow@3"),
+        ({"age": 7200.0}, 0.1, "note", "ann/slow@3"),  # a long buffer, and plenty of room
+        ({"age": 7200.0}, 0.8, "bad", "ann/slow@3"),
+        ({"age": 90.0}, 0.8, "bad", "ann/slow@3"),
         ({"name": "relay", "age": 7200.0, "held_by": None}, 0, "bad", "stands still"),
         ({"name": "relay", "live": False, "held_by": None}, 0, "note", "nobody reads"),
         ({"name": "relay", "live": False, "age": 7200.0, "held_by": None}, 0, "bad", "nobody"),
@@ -185,10 +185,11 @@ WHOLE = {"messages": 0, "salvaged": False}
     ],
 )
 def test_a_consumer_that_stands_still_is_found(
-    changes: dict[str, Any], used: int, state: str, word: str
+    changes: dict[str, Any], full: float, state: str, word: str
 ) -> None:
-    answer = {"consumers": [{**KEEPER, **changes}], "damage": WHOLE}
-    (finding,) = findings_journal.consumers(answer, {"used": used, "limit": 1000})
+    pressure = {"full": full, "by": "retention"} if full else None
+    answer = {"consumers": [{**KEEPER, **changes}], "pressure": pressure, "damage": WHOLE}
+    (finding,) = findings_journal.consumers(answer)
     assert finding.state == state
     assert word in finding.text
     if state != "ok":

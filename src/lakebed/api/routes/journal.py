@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from lakebed.api.requests import Admin, Given
 from lakebed.api.services import Services
 from lakebed.keeper.ledger import CONSUMER, PART
-from lakebed.ports import ConsumerPosition, Damage
+from lakebed.ports import ConsumerPosition, Damage, Pressure
 from lakebed.vocabulary.errors import Conflict
 from lakebed.vocabulary.times import to_rfc3339
 
@@ -18,12 +18,14 @@ router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 def journal(given: Given, who: Admin) -> dict[str, Any]:
     """What the journal holds, which consumer it holds it for, and what could not be read."""
     held = _held(given)
+    places = given.journal.positions()  # a journal on servers looks how full it is meanwhile
     return {
         "partitions": [
             {"partition": partition, "first": first, "end": end}
             for partition, (first, end) in sorted(given.journal.extent().items())
         ],
-        "consumers": [_consumer(place, held) for place in given.journal.positions()],
+        "consumers": [_consumer(place, held) for place in places],
+        "pressure": _pressure(given.journal.pressure()),
         "damage": _damage(given.journal.damage()),
     }
 
@@ -68,6 +70,10 @@ def _consumer(place: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:
         "live": place.live,
         "held_by": held.get(place.partition) if waits else None,
     }
+
+
+def _pressure(found: Pressure | None) -> dict[str, Any] | None:
+    return None if found is None else {"full": found.full, "by": found.by}
 
 
 def _damage(found: Damage) -> dict[str, Any]:

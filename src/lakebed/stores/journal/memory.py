@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from lakebed import settings
-from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot
+from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot, Pressure
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.tail import TailConsumer
@@ -133,6 +133,10 @@ class MemoryJournal:
                 raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
             del self._consumers[name]
 
+    def pressure(self) -> Pressure:
+        full = self._log.weight / max(1, self._options.limit)
+        return Pressure(min(full, 1.0), "bytes")
+
     def damage(self) -> Damage:
         return Damage()
 
@@ -153,6 +157,7 @@ class MemoryJournal:
             "used": weight,
             "limit": self._options.limit,
             "messages": end - first,
+            "pressure": self.pressure().full,
         }
         return Health(True, "in memory: lost with the process", detail)
 

@@ -20,7 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from lakebed import settings
-from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot
+from lakebed.ports import (
+    Consumer,
+    ConsumerPosition,
+    Damage,
+    Health,
+    JournalSnapshot,
+    Pressure,
+)
 from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
 from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.pins import RetentionPins
@@ -345,6 +352,7 @@ class SqliteJournal:
             "bytes": database.file_size(self._path),
             "used": self._used,
             "limit": limit,
+            "pressure": self.pressure().full,
             "messages": end - first,
             "oldest": self._oldest_age(),
             "ahead": self._ahead(),
@@ -368,6 +376,9 @@ class SqliteJournal:
         """Seconds since the oldest batch held was written."""
         at = self._blocks.oldest()
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def pressure(self) -> Pressure:
+        return Pressure(min(self._used / max(1, self._options.limit), 1.0), "bytes")
 
     def damage(self) -> Damage:
         with self._blocks.connection() as connection:

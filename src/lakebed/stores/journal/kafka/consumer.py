@@ -52,7 +52,7 @@ class GroupConsumer:
 
     Args:
         member: makes a member of the group that has not joined yet.
-        seen: told of each entry read, for figures.
+        seen: told of each record that was read, how many messages and bytes it has.
         damaged: told of records that cannot be read, and of those gone before they were read.
         closed: called once with its name.
     """
@@ -63,7 +63,7 @@ class GroupConsumer:
         topic: Topic,
         name: str,
         *,
-        seen: Callable[[Entry], None],
+        seen: Callable[[int, int], None],
         damaged: Callable[[int], None],
         closed: Callable[[str], object],
     ) -> None:
@@ -151,7 +151,7 @@ class GroupConsumer:
                 found.append(entry)
                 messages += len(entry.batch)
                 size += len(message)
-                self._seen(entry)
+                self._seen(len(entry.batch), records.size(message))
         return found
 
     def _entries(self, message: Message) -> Iterable[Entry]:

@@ -21,12 +21,20 @@ import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
 from lakebed import settings
-from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot
+from lakebed.ports import (
+    Consumer,
+    ConsumerPosition,
+    Damage,
+    Health,
+    JournalSnapshot,
+    Pressure,
+)
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import address, errors, positions, records
 from lakebed.stores.journal.kafka.consumer import GroupConsumer, on_commit
 from lakebed.stores.journal.kafka.keys import EVERYWHERE, HeldKeys
+from lakebed.stores.journal.kafka.pressure import RetentionPressure
 from lakebed.stores.journal.kafka.producer import Sender, Sending
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Topic
@@ -86,13 +94,14 @@ class KafkaJournal:
         self._options = options or settings.Journal(url=url)
         self._clock = clock
         self._topic = Topic(self._address)
-        self._facts = self._topic.open(payload)
+        facts = self._topic.open(payload)
         keys = self._topic.make_keys(self._options.id_horizon)
         reader = self._address.reader()
         horizon = self._options.id_horizon
         self._keys = HeldKeys(reader, keys, self._topic.end, horizon, clock)
         self._readers = Readers(reader, self._topic.name)
-        self._partitions = range(self._facts.partitions)
+        self._partitions = range(facts.partitions)
+        self._pressure = RetentionPressure(self._topic, facts, self._readers, clock)
         # Held until they are closed: librdkafka waits for ever in the collection of an open one.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
@@ -156,7 +165,7 @@ class KafkaJournal:
                 for partition in self._partitions if place == EVERYWHERE else (place,):
                     releases.setdefault(partition, []).append(key)
         rows = []
-        for partition, part in records.split(batch, self._facts.partitions):
+        for partition, part in records.split(batch, len(self._partitions)):
             if part.keys is not None:
                 kept = {key: partition for key in part.keys if key and not key.startswith(ID_KEY)}
                 held |= kept
@@ -175,7 +184,7 @@ class KafkaJournal:
     def _rows(self, partition: int, batch: Batch, release: Sequence[bytes]) -> list[dict[str, Any]]:
         rows = []
         for record in records.encode(partition, batch, release):
-            self._learn(record.count)
+            self._learn(record.count, record.size)
             rows.append(
                 {
                     "topic": self._topic.name,
@@ -192,7 +201,7 @@ class KafkaJournal:
     # --- going on from another journal ------------------------------------------------------------
 
     def partition_of(self, channel: Channel) -> int:
-        return records.partition_of(channel, self._facts.partitions)
+        return records.partition_of(channel, len(self._partitions))
 
     def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
         """See the port `Successor`. Records without messages make Kafka's own offsets large enough:
@@ -227,7 +236,7 @@ class KafkaJournal:
                     lambda: KafkaConsumer(config),
                     self._topic,
                     name,
-                    seen=lambda entry: self._learn(len(entry.batch)),
+                    seen=self._learn,
                     damaged=self._count_damaged,
                     closed=self._live.pop,
                 )
@@ -287,6 +296,8 @@ class KafkaJournal:
 
     def positions(self) -> list[ConsumerPosition]:
         extent = self._topic.extent(self._partitions)
+        groups = self._topic.groups()
+        self._pressure.look(extent, groups)
         return [
             ConsumerPosition(
                 name,
@@ -296,7 +307,7 @@ class KafkaJournal:
                 self._waited(partition, positions.record_of(offset), extent[partition]),
                 name in self._live,
             )
-            for name, places in self._topic.groups().items()
+            for name, places in groups.items()
             for partition, offset in sorted(places.items())
         ]
 
@@ -341,6 +352,7 @@ class KafkaJournal:
         if below:
             self._topic.delete(below)
         self._look(extent, groups)
+        self._pressure.look(extent, groups)
         return sum(
             self.distance(p, positions.pack(extent[p][0]), positions.pack(record))
             for p, record in below.items()
@@ -368,6 +380,9 @@ class KafkaJournal:
 
     # --- state ------------------------------------------------------------------------------------
 
+    def pressure(self) -> Pressure | None:
+        return self._pressure.latest
+
     def damage(self) -> Damage:
         """Records that this process found damaged, or gone before they were read."""
         return Damage(messages=self._damaged, missing=self._damaged)
@@ -376,8 +391,8 @@ class KafkaJournal:
         self._damaged = 0
 
     def health(self) -> Health:
-        facts = self._facts
-        detail = {
+        facts, pressure = self._pressure.facts, self._pressure.latest
+        detail: dict[str, Any] = {
             "topic": self._topic.name,
             "partitions": facts.partitions,
             "replication": facts.replication,
@@ -387,6 +402,8 @@ class KafkaJournal:
             "behind": dict(sorted(self._behind.items())),
             "damaged": self._damaged,
         }
+        if pressure is not None:
+            detail["pressure"] = pressure.full
         failure = self._sender.failure
         if failure is not None:
             return Health(False, str(failure), detail)
@@ -406,7 +423,8 @@ class KafkaJournal:
             self._keys.close()
             self._readers.close()
 
-    def _learn(self, messages: int) -> None:
+    def _learn(self, messages: int, size: int) -> None:
+        self._pressure.learn(size)
         if messages:
             self._density += (messages - self._density) / (16 if self._density else 1)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
+from confluent_kafka import Message
 
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged
@@ -39,6 +40,10 @@ class Record:
     count: int
     value: bytes
     headers: list[tuple[str, str | bytes | None]]
+
+    @property
+    def size(self) -> int:
+        return len(self.value) + sum(len(value or ()) for _, value in self.headers)
 
 
 def partition_of(channel: Channel, partitions: int) -> int:
@@ -81,6 +86,13 @@ def decode(partition: int, record: int, value: bytes | None, headers: Headers | 
     if keys is not None:
         batch = replace(batch, keys=keys)
     return Entry(partition, pack(record), batch, MOST - len(batch), release or ())
+
+
+def size(message: Message) -> int:
+    """Bytes of its value and its headers, about."""
+    headers = message.headers() or ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return len(message) + sum(len(value or ()) for _, value in pairs)
 
 
 def nothing(partition: int, start: int, end: int) -> Entry:

@@ -208,6 +208,15 @@ class Topic:
             synced=number("flush.messages") == 1,
         )
 
+    def lately(self) -> Facts:
+        """As `facts`, which may have changed since the topic was opened.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        with errors.translated("asking for its settings"):
+            return self._patiently(self.facts)
+
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Ask again while leaders move, or a new topic is not known everywhere yet."""
         deadline = time.monotonic() + _PATIENCE

@@ -1,0 +1,93 @@
+"""How near Kafka's own retention is to records that a consumer has not done with.
+
+    the slowest consumer's place ──> age of the record there ──/── retention.ms
+                                 └─> bytes from there on ──────/── retention.bytes   (a partition's)
+
+A topic that Lakebed makes has no retention; one that somebody else made may have.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from lakebed.ports import Pressure
+from lakebed.stores.journal.kafka import positions, records
+from lakebed.stores.journal.kafka.reader import Readers
+from lakebed.stores.journal.kafka.topic import Facts, Topic
+from lakebed.vocabulary.times import Micros
+
+FACTS_EVERY = 60.0  # seconds between two looks at the topic's settings, which operators change
+_OVERHEAD = 80  # bytes that Kafka stores beside the value and the headers of a record
+
+
+class RetentionPressure:
+    """Any thread.
+
+    Attributes:
+        facts: of the topic, as they were lately.
+        latest: what was found lately; None where the topic has no retention.
+    """
+
+    def __init__(
+        self, topic: Topic, facts: Facts, readers: Readers, clock: Callable[[], Micros]
+    ) -> None:
+        self._topic, self._readers, self._clock = topic, readers, clock
+        self.facts = facts
+        self.latest: Pressure | None = None
+        self._asked = time.monotonic()
+        self._written: dict[int, tuple[int, Micros]] = {}
+        """By partition the oldest record that is needed, and when it was appended."""
+        self._size = 0.0  # bytes of a record, lately
+
+    def learn(self, size: int) -> None:
+        """A record of so many bytes was read or sent."""
+        self._size += (size + _OVERHEAD - self._size) / (16 if self._size else 1)
+
+    def look(
+        self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
+    ) -> None:
+        """Find `latest` anew.
+
+        Args:
+            extent: for each partition the first record held and the one behind the last.
+            groups: for each consumer its offsets.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        if time.monotonic() - self._asked >= FACTS_EVERY:
+            self._asked = time.monotonic()
+            found = self._topic.lately()
+            # the way from a topic to its partition must not change under a process
+            self.facts = replace(found, partitions=self.facts.partitions)
+        if self.facts.retention_ms < 0 and self.facts.retention_bytes < 0:
+            self.latest = None
+            return
+        full = 0.0
+        for partition, (first, end) in extent.items():
+            places = [places.get(partition, 0) for places in groups.values()]
+            needed = max(first, positions.record_of(min(places))) if places else end
+            if needed < end:
+                full = max(full, self._full(partition, needed, end))
+        self.latest = Pressure(min(full, 1.0), "retention")
+
+    def _full(self, partition: int, needed: int, end: int) -> float:
+        age = size = 0.0
+        at = self._appended(partition, needed, end)
+        if self.facts.retention_ms >= 0 and at is not None:
+            age = (self._clock() - at) / (max(1, self.facts.retention_ms) * 1000)
+        if self.facts.retention_bytes >= 0:
+            size = (end - needed) * self._size / max(1, self.facts.retention_bytes)
+        return max(age, size)
+
+    def _appended(self, partition: int, record: int, end: int) -> Micros | None:
+        """When a record was appended; read once for as long as the place does not move."""
+        known = self._written.get(partition)
+        if known is not None and known[0] == record:
+            return known[1]
+        for message in self._readers.records(partition, record, end):
+            at = message.timestamp()[1] * 1000
+            self._written[partition] = (record, at)
+            self.learn(records.size(message))
+            return at
+        return None
