@@ -600,7 +600,7 @@ def test_a_consumer_that_is_gone_can_be_dropped_and_holds_nothing_any_more(bench
         journal.drop_consumer("gone")
     if bench.durable:
         reader.close()
-        assert {place.name for place in bench.open().places()} == {"reads"}
+        assert {place.name for place in bench.open().positions()} == {"reads"}
 
 
 def test_a_name_that_was_dropped_may_be_used_anew(journal: Any) -> None:
