@@ -1,7 +1,9 @@
 """The series is deleted or broken: it is put together again, and what is gone is said."""
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.acceptance.test_backup import POLICIES, answers, expected, lakebed, lines
 from tests.server import Server, eventually
+from tests.servers import kafka
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -53,6 +56,45 @@ def test_a_series_that_is_gone_is_rebuilt_from_the_journal(harm: Any, tmp_path: 
         server.send_batch(lines(TOPIC, 300, 400))
         eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 400))
         assert server.flow()["received"] == 400
+
+
+@pytest.fixture
+def kafka_server() -> Iterator[kafka.KafkaServer]:
+    if missing := kafka.missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{missing} is missing")
+        pytest.skip(f"{missing} is missing")
+    with kafka.running() as server:
+        yield server
+
+
+@pytest.mark.server("kafka")
+def test_a_rebuild_over_kafka_counts_each_id_once(
+    kafka_server: kafka.KafkaServer, tmp_path: Path
+) -> None:
+    """Many may write to that journal, so what was sent again stands in it again."""
+    url = f"kafka://{kafka_server.address}/journal"
+    journal = f"{url}?partitions=2&session.timeout.ms=6000&heartbeat.interval.ms=500"
+    with Server(tmp_path / "home", {"JOURNAL__URL": journal}) as server:
+        server.put_policies(POLICIES)
+        first = lines(TOPIC, 0, 1)
+        server.send_batch(first)
+        server.send_batch(first)  # offsets 0 and 1 of the partition: one message
+        for _ in range(2):
+            for start in range(1, 301, 100):
+                server.send_batch(lines(TOPIC, start, start + 100))
+        flow = server.settle(lambda flow: flow["kept"] == 301)
+        assert flow["received"] == 301
+        eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 301))
+        server.kill()
+        _remove(server.home)
+        server.start()
+        assert answers(server, TOPIC) == expected(TOPIC, 301)
+        assert not (server.home / "series.lost.json").exists()
+        assert server.flow()["received"] == 301
+        server.send_batch(lines(TOPIC, 300, 400))  # one of them again
+        server.settle(lambda flow: flow["kept"] == 400)
+        eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 400))
 
 
 QUICK = [policy for policy in POLICIES if policy["name"] != "slow"]  # nothing waits for an hour

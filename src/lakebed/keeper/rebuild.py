@@ -4,11 +4,13 @@
                                                                                       v
     journal ──> tasks as they were in the backup, or fresh ──> all other rows ──> Series
 
-For each policy the messages below the place of its task are read again, by a task of its own that
-is thrown away afterwards; what stands behind that place the keeper works off as always, at the same
-time. A window that is still in the task's memory is complete there: of it the second task writes
-only fragments that are older than the one in memory. Everything has keys made of the data, so a
-rebuild that was interrupted is begun again without harm, from the same checkpoints.
+For each policy the messages below the offset of its task are read again, by a task of its own that
+is thrown away afterwards; what stands behind that offset the keeper works off as always, at the
+same time. Duplicates are left out as the keeper leaves them out: of what the backup and the journal
+have, the first message of each key counts. A window that is still in the task's memory is complete
+there: of it the second task writes only fragments that are older than the one in memory. Everything
+has keys made of the data, so a rebuild that was interrupted is begun again without harm, from the
+same checkpoints.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.chunk import Chunk, join
 from lakebed.keeper.ledger import Ledger
@@ -108,8 +111,8 @@ class Rebuild:
         return self.report
 
     def _partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> None:
-        now, base = _Saved.of(parts), _Saved.of(self._base.get(partition, ()))
-        self._count_missing(partition, now, base, first)
+        horizon = self._settings.journal.id_horizon
+        now, base = (_Saved.of(p, horizon) for p in (parts, self._base.get(partition, ())))
         works = [
             work
             for part in now.tasks.values()
@@ -118,7 +121,8 @@ class Rebuild:
         for work in works:
             if work.memory is not None:
                 self._insert(_table_of(work), work.memory)
-        self._read_again(partition, works, base.ledger)
+        here = self._read_again(partition, works, base, first, now.counted)
+        self._count_missing(partition, now, base, first, here)
 
     # --- what to do ------------------------------------------------------------------------------
 
@@ -155,10 +159,10 @@ class Rebuild:
                 return part
         return None
 
-    def _count_missing(self, partition: int, now: "_Saved", base: "_Saved", first: int) -> None:
-        """Messages counted since the backup that the journal has no more."""
-        here = self._journal.pending({partition: max(first, base.counted)}).total()
-        here -= self._journal.pending({partition: now.counted}).total()
+    def _count_missing(
+        self, partition: int, now: "_Saved", base: "_Saved", first: int, here: int
+    ) -> None:
+        """Messages counted since the backup of which the journal had only `here` left."""
         missing = now.total - base.total - here
         if missing <= 0:
             return
@@ -172,29 +176,39 @@ class Rebuild:
 
     # --- reading again ---------------------------------------------------------------------------
 
-    def _read_again(self, partition: int, works: Sequence[_Work], ledger: Ledger) -> None:
+    def _read_again(
+        self, partition: int, works: Sequence[_Work], base: "_Saved", first: int, end: int
+    ) -> int:
+        """Let the tasks absorb what lies below `end`; returns how many messages since the backup
+        that were."""
         by_task = {id(work.task): work for work in works}
         routes = Routes([work.task for work in works])
-        offset = min((work.task.offset for work in works), default=0)
-        end = max((work.until for work in works), default=0)
+        since = max(first, base.counted)
+        offset = min((work.task.offset for work in works), default=since)
+        here = 0
         oldest: Micros | None = None
         while offset < end:
             entries = self._journal.entries(partition, offset, self._settings.keeper.read)
             if not entries:
                 break
-            chunk = join(entries, ledger)
-            oldest = int(chunk.received[0]) if oldest is None else oldest
-            for task, index in routes.split(chunk, ledger.channels):
+            whole = join(entries, base.ledger)
+            if oldest is None and len(whole):
+                oldest = int(whole.received[0])
+            counts = base.deduplicator.judge(entries)
+            chunk = whole if counts is None else whole.take(np.flatnonzero(counts))
+            here += int(np.count_nonzero((chunk.offset >= since) & (chunk.offset < end)))
+            for task, index in routes.split(chunk, base.ledger.channels):
                 self._absorb(by_task[id(task)], chunk.take(index))
-            now = int(chunk.received[-1])
             for work in works:
-                work.task.offset = max(work.task.offset, min(chunk.end, work.until))
-                self._write(work, now, oldest, final=False)
-            self._read += chunk.end - offset
+                work.task.offset = max(work.task.offset, min(whole.end, work.until))
+                if len(whole):
+                    self._write(work, int(whole.received[-1]), oldest, final=False)
+            self._read += whole.end - offset
             self._step(min(self._read, self._total), self._total)
-            offset = chunk.end
+            offset = whole.end
         for work in works:
             self._write(work, 0, oldest, final=True)
+        return here
 
     def _absorb(self, work: _Work, chunk: Chunk) -> None:
         wanted = (chunk.offset >= work.task.offset) & (chunk.offset < work.until)
@@ -237,15 +251,18 @@ class _Saved:
 
     ledger: Ledger
     counted: int
+    deduplicator: Deduplicator
     tasks: dict[str, Checkpoint]
 
     @classmethod
-    def of(cls, parts: Sequence[Checkpoint]) -> "_Saved":
+    def of(cls, parts: Sequence[Checkpoint], horizon: Micros) -> "_Saved":
         tasks = {part.part: part for part in parts}
         router = tasks.pop(ledgers.PART, None)
-        if router is None:
-            return cls(Ledger(), 0, tasks)
-        return cls(Ledger.from_bytes(router.state), router.offset, tasks)
+        counted = 0 if router is None else router.offset
+        deduplicator = Deduplicator(horizon)
+        deduplicator.restore(tasks, counted)
+        ledger = Ledger() if router is None else Ledger.from_bytes(router.state)
+        return cls(ledger, counted, deduplicator, tasks)
 
     @property
     def total(self) -> int:

@@ -1,0 +1,138 @@
+"""A lost series made anew from a journal in which messages stand twice."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.keyed import KeyedSeries
+
+from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.keys import id_key
+from lakebed.keeper.rebuild import Rebuild, Rebuilt
+from lakebed.keeper.shard import Shard
+from lakebed.keeper.stores import Stores
+from lakebed.ports import Checkpoint
+from lakebed.settings import Settings
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.times import HOUR, SECOND, now
+
+NOW = now() + HOUR  # policies are younger than that: only what came after them is theirs
+COMMON: dict[str, Any] = {"topics": ["#"], "type": "number"}
+POLICIES = [
+    {"name": "all", "keep": "archive", **COMMON},
+    {"name": "few", "keep": "last_n", "count": 3, **COMMON},
+    {"name": "hours", "keep": "aggregate", "every": "1h", "functions": ["count", "sum"], **COMMON},
+]
+
+
+class ManyWriters(MemoryJournal):
+    """A journal that leaves it to its readers to find duplicates, as the one on Kafka does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Entry] = []
+
+    def write(self, *numbers: int) -> None:
+        """Append a message for each number, under the number as its id."""
+        builder = BatchBuilder()
+        builder.extend(
+            [Channel("anna", "t")] * len(numbers),
+            [b"%d" % number for number in numbers],
+            NOW + len(self.log) * SECOND,
+            keys=[id_key("anna", str(number)) for number in numbers],
+        )
+        end = self.log[-1].end if self.log else 0
+        self.log.append(Entry(0, end, builder.build()))
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        return {0: (self.log[0].offset, self.log[-1].end)}
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        return [entry for entry in self.log if entry.offset >= offset][:1]
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.catalog: SqlCatalog = open_catalog("sqlite:catalog.db", folder)
+        self.catalog.put_policies("anna", POLICIES)
+        self.journal, self.series = ManyWriters(), KeyedSeries()
+        self.settings = Settings()
+
+    def work_through(self) -> None:
+        """All that is in the journal, to its end; then the keeper is gone."""
+        stores = Stores(self.series, self.catalog, threading.Event())  # type: ignore[arg-type]
+        shard = Shard(0, 0, self.journal, stores, self.settings)
+        shard.load(self.catalog)
+        shard.adopt(self.catalog.revision(), self.catalog.policies(), NOW)
+        end = self.journal.extent()[0][1]
+        while shard.offset < end:
+            shard.absorb(self.journal.entries(0, shard.offset, 1000))
+        shard.flush(NOW, final=True)
+        shard.checkpoint(NOW, final=True)
+
+    def saved(self) -> dict[int, list[Checkpoint]]:
+        return self.catalog.checkpoints("keeper")
+
+    def lose_series(self, base: dict[int, Sequence[Checkpoint]] | None = None) -> Rebuilt:
+        """Begin with an empty one; the rows of a backup are given with its checkpoints."""
+        if base is None:
+            self.series = KeyedSeries()
+        return Rebuild(
+            self.journal, self.series, self.catalog, self.settings,  # type: ignore[arg-type]
+            self.saved(), base or {}, False, lambda done, of: None,
+        ).run()  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.catalog.close()
+
+
+def test_every_message_is_written_once_again(world: World) -> None:
+    world.journal.write(7)
+    world.journal.write(7, 8)
+    world.journal.write(8, 9, 7)
+    world.work_through()
+    before = world.series.rows()
+    assert [row["number"] for table, row in before if table == "archive"] == [7, 8, 9]
+    report = world.lose_series()
+    assert world.series.rows() == before
+    assert report.missing == 0
+
+
+def test_messages_that_are_gone_are_told_though_as_many_duplicates_are_left(world: World) -> None:
+    world.journal.write(1, 2)
+    world.journal.write(3, 3, 3)
+    world.work_through()
+    del world.journal.log[0]
+    assert world.lose_series().missing == 2
+
+
+def test_what_the_backup_has_seen_is_a_duplicate_behind_it(world: World) -> None:
+    world.journal.write(1, 2)
+    world.work_through()
+    base, rows = world.saved(), world.series.rows()
+    world.journal.write(2, 3)
+    world.work_through()
+    before = world.series.rows()
+    assert len(before) > len(rows)
+    del world.journal.log[0]
+    report = world.lose_series(base)
+    assert world.series.rows() == before
+    assert report.missing == 0
+
+
+def test_a_journal_with_one_writer_is_read_again_as_it_is(world: World) -> None:
+    builder = BatchBuilder()
+    builder.extend([Channel("anna", "t")] * 3, [b"1", b"1", b"2"], NOW)
+    world.journal.log.append(Entry(0, 0, builder.build()))
+    world.work_through()
+    before = world.series.rows()
+    assert world.lose_series().missing == 0
+    assert world.series.rows() == before
