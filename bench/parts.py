@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.load import Load, topic, value
+from lakebed.access.principals import of_token
 from lakebed.policies.values import decode_each, read_numbers
-from lakebed.ports import Identity
+from lakebed.ports import StoredToken
 from lakebed.sources.http import ndjson
 from lakebed.sources.mqtt.codec import plain
 from lakebed.sources.mqtt.codec.publish import publish
@@ -101,7 +102,7 @@ def batches() -> None:
     ).encode()
 
     def sender() -> ndjson.Sender:
-        return ndjson.Sender(Identity("ann", "all"), lambda identity, topic: True, 65_536)
+        return ndjson.Sender(of_token(StoredToken("ann", "all")), 65_536)
 
     kept = sender()
     told("topics remembered", best(lambda: ndjson.batch(body, kept), 20) / 1000, 1e-6, "µs")

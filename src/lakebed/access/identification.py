@@ -1,10 +1,13 @@
-"""Who may send and read what: tokens looked up in the catalog and remembered for a moment.
+"""Identification: the principal behind a token, from the catalog and a short cache.
 
-    identify_cached(token) ── known? ──> Identity | None, without waiting (raw HTTP path)
+    identify_cached(token) ── known? ──> Principal | None, without waiting (raw HTTP path)
     await identify(token)  ── else ────> one lookup in a thread, shared by all who ask meanwhile
 
-A token that is made or revoked takes effect within `ttl`: an answer's age counts from the moment
-its lookup began.
+    catalog.grants_version() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
+
+Cached answers are good as long as the version of the grants is known to be theirs, which takes one
+cheap query however many tokens there are. A token that is made or revoked takes effect within
+`ttl`: the age of a version counts from the moment its lookup began.
 """
 
 import asyncio
@@ -14,11 +17,15 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Literal
 
-from lakebed.ports import Identity, TokenStore
-from lakebed.vocabulary.topics import matches
+from lakebed.access.principals import Principal, of_token
+from lakebed.ports import TokenStore
 
 LONGEST_TOKEN = 1024
 """Characters; nobody has a longer one, so it is refused without hashing it."""
+
+LONGEST_KEPT = 60.0
+"""Seconds after which an answer is looked up again, whatever the version says: somebody may have
+changed the catalog by other means than Lakebed's."""
 
 _LOOKUPS = 4
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
@@ -32,10 +39,10 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
-Known = Identity | None | Literal[Missing.MISSING]
+Known = Principal | None | Literal[Missing.MISSING]
 
 
-class Access:
+class Identification:
     """Used on the event loop only.
 
     Tokens are compared as keys of a dictionary by their SHA-256: how long that takes tells nothing
@@ -49,31 +56,36 @@ class Access:
         capacity: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember answers for `ttl` seconds, up to `capacity` of them of either kind."""
+        """Remember answers as long as they are good, up to `capacity` of them of either kind."""
         self._tokens = tokens
         self._ttl = ttl
         self._clock = clock
         # Apart, so that a flood of wrong tokens cannot push out the good ones.
         self._known = _Answers(capacity)
         self._unknown = _Answers(capacity)
-        self._lookups: dict[bytes, asyncio.Task[Identity | None]] = {}
+        self._lookups: dict[tuple[int | None, bytes], asyncio.Task[Principal | None]] = {}
         self._slots = asyncio.Semaphore(_LOOKUPS)
+        self._version: int | None = None
+        self._version_until = float("-inf")
+        self._refresh: asyncio.Task[None] | None = None
 
     def identify_cached(self, token: str) -> Known:
         """Whose token it is, None for nobody's, or `MISSING` where `identify` must be asked.
 
-        An answer in the second half of its time is asked for anew beside it, so that who sends all
-        the time never waits. Event loop only.
+        In the second half of its time the version is looked up in the background, so that whoever
+        sends all the time never waits. Event loop only.
         """
         if _absurd(token):
             return None
-        key = _digest(token)
-        answer = self._cached(key)
-        if isinstance(answer, Identity) and self._known.left(key, self._clock()) < self._ttl / 2:
-            self._begin(key, token)
-        return answer
+        moment = self._clock()
+        left = self._version_until - moment
+        if left <= 0:
+            return MISSING
+        if left < self._ttl / 2:
+            self._begin_refresh()
+        return self._cached(_digest(token), moment)
 
-    async def identify(self, token: str) -> Identity | None:
+    async def identify(self, token: str) -> Principal | None:
         """Whose token it is, or None.
 
         Raises:
@@ -82,52 +94,72 @@ class Access:
         if _absurd(token):
             return None
         key = _digest(token)
-        answer = self._cached(key)
+        # One who gives up must not take the others' answer along.
+        if self._version_until <= self._clock():
+            await asyncio.shield(self._begin_refresh())
+        answer = self._cached(key, self._clock())
         if answer is not MISSING:
             return answer
-        # One who gives up must not take the others' answer along.
-        return await asyncio.shield(self._begin(key, token))
+        return await asyncio.shield(self._begin_lookup(key, token))
 
-    def _begin(self, key: bytes, token: str) -> asyncio.Task[Identity | None]:
-        """The lookup of a token: one at a time, however many ask."""
-        lookup = self._lookups.get(key)
+    # --- the version ------------------------------------------------------------------------------
+
+    def _begin_refresh(self) -> asyncio.Task[None]:
+        """The lookup of the version: one at a time, however many ask."""
+        if self._refresh is None:
+            self._refresh = asyncio.create_task(self._look_at_version(), name="grants version")
+            self._refresh.add_done_callback(self._refreshed)
+        return self._refresh
+
+    async def _look_at_version(self) -> None:
+        until = self._clock() + self._ttl
+        version = await asyncio.to_thread(self._tokens.grants_version)
+        if version != self._version:
+            self._version = version
+            self._known.invalidate()
+            self._unknown.invalidate()
+        self._version_until = until
+
+    def _refreshed(self, refresh: asyncio.Task[None]) -> None:
+        self._refresh = None
+        if not refresh.cancelled():
+            refresh.exception()  # seen, even where everybody who asked has gone
+
+    # --- tokens -----------------------------------------------------------------------------------
+
+    def _begin_lookup(self, key: bytes, token: str) -> asyncio.Task[Principal | None]:
+        """The lookup of a token: one for each version, however many ask."""
+        asked = self._version, key
+        lookup = self._lookups.get(asked)
         if lookup is None:
             lookup = asyncio.create_task(self._look_up(key, token), name="token lookup")
-            self._lookups[key] = lookup
-            lookup.add_done_callback(lambda done: self._evict(key, done))
+            self._lookups[asked] = lookup
+            lookup.add_done_callback(lambda done: self._looked_up(asked, done))
         return lookup
 
-    def may_publish(self, identity: Identity, topic: str) -> bool:
-        """Whether they may send to this topic."""
-        return any(matches(allowed, topic) for allowed in identity.publish)
-
-    def may_read(self, identity: Identity, topic_filter: str) -> bool:
-        """Whether they may read all that this filter (or topic) matches.
-
-        One of their filters must cover it alone.
-        """
-        return any(covers(allowed, topic_filter) for allowed in identity.read)
-
-    def _cached(self, key: bytes) -> Known:
-        moment = self._clock()
-        answer = self._known.get(key, moment)
-        return self._unknown.get(key, moment) if answer is MISSING else answer
-
-    async def _look_up(self, key: bytes, token: str) -> Identity | None:
+    async def _look_up(self, key: bytes, token: str) -> Principal | None:
+        version, until = self._version, self._clock() + LONGEST_KEPT
         async with self._slots:
-            until = self._clock() + self._ttl
-            identity = await asyncio.to_thread(self._tokens.identify, token)
-        if identity is None:
+            found = await asyncio.to_thread(self._tokens.find_token, token)
+        principal = None if found is None else of_token(found)
+        if principal is None:
             self._known.drop(key)
-        elif identity == (before := self._known.last(key)):
-            identity = before  # the same object: what others have found out by it stays good
-        (self._unknown if identity is None else self._known).put(key, identity, until)
-        return identity
+        elif principal == (before := self._known.last(key)):
+            principal = before  # the same object: what others have found out by it stays good
+        if version == self._version:  # else it may be older than what the version tells of
+            (self._unknown if principal is None else self._known).put(key, principal, until)
+        return principal
 
-    def _evict(self, key: bytes, lookup: asyncio.Task[Identity | None]) -> None:
-        del self._lookups[key]
+    def _looked_up(
+        self, asked: tuple[int | None, bytes], lookup: asyncio.Task[Principal | None]
+    ) -> None:
+        del self._lookups[asked]
         if not lookup.cancelled():
             lookup.exception()  # seen, even where everybody who asked has gone
+
+    def _cached(self, key: bytes, moment: float) -> Known:
+        answer = self._known.get(key, moment)
+        return self._unknown.get(key, moment) if answer is MISSING else answer
 
 
 class _Answers:
@@ -135,53 +167,29 @@ class _Answers:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._answers: dict[bytes, tuple[float, Identity | None]] = {}
+        self._answers: dict[bytes, tuple[float, int, Principal | None]] = {}
+        self._round = 0
 
     def get(self, key: bytes, moment: float) -> Known:
-        until, identity = self._answers.get(key, (moment, None))
-        return identity if moment < until else MISSING
+        until, round, principal = self._answers.get(key, (moment, -1, None))
+        return principal if moment < until and round == self._round else MISSING
 
-    def left(self, key: bytes, moment: float) -> float:
-        """Seconds for which an answer stays good."""
-        return self._answers.get(key, (moment, None))[0] - moment
-
-    def last(self, key: bytes) -> Identity | None:
+    def last(self, key: bytes) -> Principal | None:
         """The newest answer, however old."""
-        return self._answers.get(key, (0.0, None))[1]
+        return self._answers.get(key, (0.0, 0, None))[2]
+
+    def invalidate(self) -> None:
+        """No answer is good any more; the newest of each is still told by `last`."""
+        self._round += 1
 
     def drop(self, key: bytes) -> None:
         self._answers.pop(key, None)
 
-    def put(self, key: bytes, identity: Identity | None, until: float) -> None:
+    def put(self, key: bytes, principal: Principal | None, until: float) -> None:
         self._answers.pop(key, None)
         while len(self._answers) >= self._capacity:
             del self._answers[next(iter(self._answers))]
-        self._answers[key] = (until, identity)
-
-
-def covers(outer: str, inner: str) -> bool:
-    """Whether every topic that the filter `inner` matches is matched by `outer` (MQTT 5, 4.7).
-
-    A topic counts as a filter that matches itself. Wildcards at the front match no topic that
-    begins with `$` (4.7.2), and `a/#` matches `a` as well (4.7.1.2).
-    """
-    mine, asked = _levels(outer), _levels(inner)
-    if mine[0] in ("#", "+") and asked[0].startswith("$"):
-        return False
-    for index, level in enumerate(mine):
-        if level == "#":
-            return len(asked) >= index
-        if index >= len(asked) or asked[index] == "#":
-            return False
-        if level not in ("+", asked[index]):
-            return False
-    return len(asked) == len(mine)
-
-
-def _levels(topic_filter: str) -> list[str]:
-    levels = topic_filter.split("/")
-    # Every topic has a first level, so these two match the same topics.
-    return ["#"] if levels == ["+", "#"] else levels
+        self._answers[key] = (until, self._round, principal)
 
 
 def _absurd(token: str) -> bool:

@@ -92,7 +92,7 @@ def _application(given: Common, routers: Sequence[APIRouter]) -> Application:
     control.add_exception_handler(RequestValidationError, _invalid)
     control.add_exception_handler(bodies.Gone, _gone)
     control.add_exception_handler(Exception, _known)
-    return Application(Ingest(given.settings, given.access, given.intake), control)
+    return Application(Ingest(given.settings, given.identification, given.intake), control)
 
 
 def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:

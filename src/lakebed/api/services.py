@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from prometheus_client import Metric
 
-from lakebed.access.identification import Access
+from lakebed.access.identification import Identification
 from lakebed.ingest.intake import Intake
 from lakebed.policies.policy import Policy
-from lakebed.ports import Catalog, Erasure, Health, Journal, Series
+from lakebed.ports import Catalog, Erasure, Health, Journal, Series, TokenStore
 from lakebed.settings import Settings
 from lakebed.vocabulary.times import Micros
 
@@ -57,7 +57,7 @@ class Common:
     """
 
     settings: Settings
-    access: Access
+    identification: Identification
     ready: Callable[[], dict[str, Health]]
     intake: Intake | None = None
     metrics: Sequence[Callable[[], Iterable[Metric]]] = ()
@@ -78,6 +78,7 @@ class Services(Common):
     journal: Journal
     series: Series
     catalog: Catalog
+    tokens: TokenStore
     feed: Feed
     resending: Intake
     preview: Callable[[Policy], dict[str, Any]]

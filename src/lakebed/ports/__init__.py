@@ -17,12 +17,10 @@ from lakebed.ports.catalog import (
     DeadLetter,
     DeadLetterStore,
     Fate,
-    Identity,
     LastValue,
     LastValueStore,
     PolicyStore,
     StoredPolicy,
-    TokenStore,
 )
 from lakebed.ports.erasing import Erasure, ErasureOrder, ErasureResult, ErasureStore
 from lakebed.ports.health import Health
@@ -40,6 +38,7 @@ from lakebed.ports.journal import (
 )
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Missing, Part, Series, SeriesSnapshot
+from lakebed.ports.tokens import StoredToken, TokenStore
 
 __all__ = [
     "Catalog",
@@ -57,7 +56,6 @@ __all__ = [
     "ErasureStore",
     "Fate",
     "Health",
-    "Identity",
     "Journal",
     "JournalSnapshot",
     "LastValue",
@@ -72,6 +70,7 @@ __all__ = [
     "Series",
     "SeriesSnapshot",
     "StoredPolicy",
+    "StoredToken",
     "Successor",
     "TokenStore",
 ]

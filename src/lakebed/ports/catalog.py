@@ -1,4 +1,4 @@
-"""The catalog: policies, checkpoints, last values, tokens and dead letters."""
+"""The catalog: policies, checkpoints, last values and dead letters."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -140,41 +140,6 @@ class LastValueStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who sends or asks.
-
-    Attributes:
-        owner: in whose name space their topics and policies live.
-        name: what the token is called.
-        publish, read: MQTT filters of the topics they may write to and read from.
-        admin: may see all of the instance and make tokens.
-    """
-
-    owner: str
-    name: str
-    publish: tuple[str, ...] = ("#",)
-    read: tuple[str, ...] = ("#",)
-    admin: bool = False
-
-
-class TokenStore(Protocol):
-    """Tokens are kept as SHA-256 of 256 random bits, never as themselves."""
-
-    def identify(self, token: str) -> Identity | None: ...
-
-    def add_token(self, identity: Identity, token: str | None = None) -> str:
-        """Make a token for this identity and return it, the only time it can be seen.
-
-        Raises `Conflict` where the owner has a token of that name.
-        """
-        ...
-
-    def tokens(self) -> list[Identity]: ...
-
-    def revoke_token(self, owner: str, name: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message that broke a policy's code, kept aside whole.
 
@@ -263,7 +228,6 @@ class Catalog(
     PolicyStore,
     CheckpointStore,
     LastValueStore,
-    TokenStore,
     DeadLetterStore,
     ErasureStore,
     ContentStore,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from lakebed.ports import Catalog, Health, Journal, Series
+from lakebed.ports import Catalog, Health, Journal, Series, TokenStore
 from lakebed.settings import Settings
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from lakebed.access.identification import Access
+    from lakebed.access.identification import Identification
     from lakebed.api.services import Common
     from lakebed.backup.loss import Loss
     from lakebed.backup.rebuilding import Rebuilding
@@ -56,7 +56,8 @@ class Parts:
     fail: Callable[[BaseException], None]
     catalog: Catalog
     journal: Journal
-    access: "Access"
+    tokens: TokenStore
+    identification: "Identification"
     feed: "LiveFeed"
     stack: AsyncExitStack
     series: Series | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from lakebed.ports import Catalog, Identity
+from lakebed.ports import Catalog, StoredToken, TokenStore
 from lakebed.system import files
 from lakebed.vocabulary.errors import Conflict, Fatal
 
@@ -55,7 +55,7 @@ def token_file(home: Path) -> Path:
     return home / "admin.token"
 
 
-def ensure_admin(catalog: Catalog, home: Path, given: str | None = None, *, ours: bool) -> None:
+def ensure_admin(tokens: TokenStore, home: Path, given: str | None = None, *, ours: bool) -> None:
     """A first start makes the admin's token.
 
     Args:
@@ -64,44 +64,30 @@ def ensure_admin(catalog: Catalog, home: Path, given: str | None = None, *, ours
             anew. Else the token in force may be in another process's home, and stays.
     """
     if given is not None:
-        _put_admin(catalog, given)
+        tokens.replace_token(_ADMIN, given)
         return
     path = token_file(home)
-    if path.is_file() and catalog.identify(path.read_text().strip()) is not None:
+    if path.is_file() and tokens.find_token(path.read_text().strip()) is not None:
         return
-    if _has_admin(catalog):
+    if _has_admin(tokens):
         if not ours:
             log.warning("the admin's token is in the home of the process that made it", home=home)
             return
-        catalog.revoke_token(ADMIN, ADMIN)
-    token = secrets.token_urlsafe(32)
-    _write(path, token)
+        tokens.revoke_token(ADMIN, ADMIN)
+    secret = secrets.token_urlsafe(32)
+    _write(path, secret)
     try:
-        catalog.add_token(_ADMIN, token)
+        tokens.add_token(_ADMIN, secret)
     except Conflict:  # another process was faster
         path.unlink()
         log.warning("the admin's token is in the home of the process that made it", home=home)
 
 
-_ADMIN = Identity(ADMIN, ADMIN, admin=True)
+_ADMIN = StoredToken(ADMIN, ADMIN, admin=True)
 
 
-def _has_admin(catalog: Catalog) -> bool:
-    return any((i.owner, i.name) == (ADMIN, ADMIN) for i in catalog.tokens())
-
-
-def _put_admin(catalog: Catalog, token: str) -> None:
-    """Make this the admin's token, whatever it was; others may do the same at the same time."""
-    if catalog.identify(token) == _ADMIN:
-        return
-    try:
-        with catalog.transaction():
-            if _has_admin(catalog):
-                catalog.revoke_token(ADMIN, ADMIN)
-            catalog.add_token(_ADMIN, token)
-    except Conflict:
-        if catalog.identify(token) != _ADMIN:
-            raise
+def _has_admin(tokens: TokenStore) -> bool:
+    return any((token.owner, token.name) == (ADMIN, ADMIN) for token in tokens.tokens())
 
 
 def _write(path: Path, token: str) -> None:

@@ -1,7 +1,7 @@
 """One process of Lakebed: it opens the stores that its roles need, then the roles, then the doors.
 
 clock, addresses ──> home ──> catalog ──> series ──> journal     in the order of their need
-                        └──> access, feed                        what all roles share
+                        └──> identification, feed            what all roles share
                                └──> keeper ──> gateway ──> api   those it has
                                       └──> MQTT, brokers, HTTP   doors open last, close first
 """
@@ -120,7 +120,7 @@ class Node:
                 listen(address, setting).close()
 
     async def _open_stores(self) -> None:
-        from lakebed.access.identification import Access
+        from lakebed.access.identification import Identification
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
@@ -143,7 +143,8 @@ class Node:
             series=series,
             lost=lost,
             journal=journal,
-            access=Access(catalog),
+            tokens=catalog,
+            identification=Identification(catalog),
             feed=feed,
             stack=self._stack,
         )
@@ -192,7 +193,7 @@ class Node:
         gateway = "gateway" in self.roles
         return Common(
             settings=self.settings,
-            access=self.parts.access,
+            identification=self.parts.identification,
             ready=self.health,
             intake=self.parts.intake if gateway else None,
             metrics=tuple(self.parts.metrics),

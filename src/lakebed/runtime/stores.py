@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from lakebed.ports import Catalog, Journal, Objects, Series
+from lakebed.ports import Catalog, Journal, Objects, Series, TokenStore
 from lakebed.settings import Settings
 from lakebed.vocabulary.errors import Problem, SettingsError
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lakebed.backup.loss import Checkpoints, Loss
 
 T = TypeVar("T")
+
+
+class SqlStores(Catalog, TokenStore, Protocol):
+    """What one SQL database fulfils."""
 
 
 def _sqlite_journal(url: str, settings: Settings, begin: int) -> Journal:
@@ -39,7 +43,7 @@ def _kafka_journal(url: str, settings: Settings, begin: int) -> Journal:
     return KafkaJournal(url, settings.journal, payload=settings.limits.payload)
 
 
-def _sql_catalog(url: str, settings: Settings) -> Catalog:
+def _sql_catalog(url: str, settings: Settings) -> SqlStores:
     from lakebed.stores.catalog.sql import open_catalog
 
     return open_catalog(url, settings.home)
@@ -65,7 +69,7 @@ def open_journal(settings: Settings, begin: int = 0) -> Journal:
     return _choose(JOURNALS, settings.journal.url, "journal")(settings.journal.url, settings, begin)
 
 
-def open_catalog(settings: Settings) -> Catalog:
+def open_catalog(settings: Settings) -> SqlStores:
     return _choose(CATALOGS, settings.catalog.url, "catalog")(settings.catalog.url, settings)
 
 

@@ -4,6 +4,7 @@ A topic names one series (`plant/3/temperature`); a filter names many: `+` stand
 `#` at the end for any number of them, none included.
 """
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -72,6 +73,52 @@ def matches(filter: str, topic: str) -> bool:
         if level not in ("+", given[place]):
             return False
     return len(asked) == len(given)
+
+
+_OTHER = "\0"
+"""A level that stands in no filter and in no topic: in a pattern it stands for any other name."""
+
+
+def covers(filters: Sequence[str], asked: str) -> bool:
+    """Whether every topic that the filter `asked` matches is matched by one of these filters.
+
+    Exact, for valid filters. A topic counts as a filter that matches itself alone. Filters tell
+    names apart only where they spell them out, so one pattern stands for all topics of a length
+    that `asked` matches, and only lengths at which a filter ends make a difference.
+    """
+    *front, last = asked.split("/")
+    if last != "#":
+        patterns = [[*front, last]]
+    else:
+        lengths = {len(front), len(front) + 1}
+        for filter in filters:
+            length = filter.count("/") + (not filter.endswith("#"))
+            lengths |= {length, length + 1}
+        more = [length - len(front) for length in lengths if length >= max(len(front), 1)]
+        patterns = [front + [_OTHER] * length for length in more]
+    topics = ["/".join(_OTHER if level == "+" else level for level in p) for p in patterns]
+    return all(any(matches(filter, topic) for filter in filters) for topic in topics if topic)
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether some topic is matched by both filters."""
+    for first, second in ((one, other), (other, one)):
+        if first[:1] == "$" and second[:1] in ("+", "#"):
+            return False
+    return _overlap(one.split("/"), other.split("/"))
+
+
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    for place in range(max(len(one), len(other))):
+        levels = [side[place] if place < len(side) else None for side in (one, other)]
+        if "#" in levels:
+            # `/#` and `+` have only the empty topic in common, which is none
+            return not (place == 1 and None in levels and "" in (one[0], other[0]))
+        if None in levels:
+            return False
+        if "+" not in levels and levels[0] != levels[1]:
+            return False
+    return True
 
 
 class _Node:

@@ -21,7 +21,7 @@ def test_a_first_start_makes_a_token_that_only_its_user_can_read(
     catalog: SqlCatalog, tmp_path: Path
 ) -> None:
     ensure_admin(catalog, tmp_path, ours=False)
-    found = catalog.identify(token(tmp_path))
+    found = catalog.find_token(token(tmp_path))
     assert found is not None
     assert found.admin
     assert (tmp_path / "admin.token").stat().st_mode & 0o777 == 0o600
@@ -33,7 +33,7 @@ def test_a_second_home_does_not_end_the_token_of_the_first(
     first, second = tmp_path / "first", tmp_path / "second"
     ensure_admin(catalog, first, ours=False)
     ensure_admin(catalog, second, ours=False)
-    assert catalog.identify(token(first)) is not None
+    assert catalog.find_token(token(first)) is not None
     assert not (second / "admin.token").exists()
 
 
@@ -42,8 +42,8 @@ def test_a_home_alone_makes_a_deleted_token_anew(catalog: SqlCatalog, tmp_path: 
     before = token(tmp_path)
     (tmp_path / "admin.token").unlink()
     ensure_admin(catalog, tmp_path, ours=True)
-    assert catalog.identify(before) is None
-    assert catalog.identify(token(tmp_path)) is not None
+    assert catalog.find_token(before) is None
+    assert catalog.find_token(token(tmp_path)) is not None
 
 
 def test_a_token_that_is_given_replaces_the_one_in_force_and_writes_no_file(
@@ -52,11 +52,11 @@ def test_a_token_that_is_given_replaces_the_one_in_force_and_writes_no_file(
     ensure_admin(catalog, tmp_path, ours=False)
     for given in (GIVEN, GIVEN, OTHER):
         ensure_admin(catalog, tmp_path / "other", given, ours=False)
-        found = catalog.identify(given)
+        found = catalog.find_token(given)
         assert found is not None
         assert found.admin
-    assert catalog.identify(token(tmp_path)) is None
-    assert catalog.identify(GIVEN) is None
+    assert catalog.find_token(token(tmp_path)) is None
+    assert catalog.find_token(GIVEN) is None
     assert not (tmp_path / "other").exists()
 
 
@@ -74,4 +74,4 @@ def test_processes_that_start_together_agree_on_one_token(
     assert [(i.owner, i.name) for i in catalogs[0].tokens()] == [("admin", "admin")]
     written = [token(path) for path in tmp_path.iterdir() if (path / "admin.token").exists()]
     assert len(written) == (1 if given is None else 0)
-    assert catalogs[0].identify(given or written[0]) is not None
+    assert catalogs[0].find_token(given or written[0]) is not None

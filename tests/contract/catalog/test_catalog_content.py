@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lakebed.ports import Checkpoint, DeadLetter, Identity, LastValue
+from lakebed.ports import Checkpoint, DeadLetter, LastValue, StoredToken
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 
@@ -22,7 +22,7 @@ def filled(catalog: SqlCatalog) -> str:
     letters = [DeadLetter("ann", "a", "all", 0, n, 1, b"\xfe", "why", id="x") for n in (1, 2)]
     catalog.add_dead_letters(letters)
     catalog.settle_dead_letters(letters[:1], "dropped")
-    return catalog.add_token(Identity("ann", "reader", publish=(), read=("a/#",)))
+    return catalog.add_token(StoredToken("ann", "reader", publish=(), read=("a/#",)))
 
 
 def everything(catalog: SqlCatalog) -> dict[str, list[str]]:
@@ -40,7 +40,7 @@ def test_what_is_taken_from_one_database_is_all_there_in_another(
         token = filled(other)
         catalog.replace(other.content())
         assert everything(catalog) == everything(other)
-        identity = catalog.identify(token)
+        identity = catalog.find_token(token)
         assert identity is not None
         assert identity.name == "reader"
         assert catalog.revision() == other.revision()
@@ -57,7 +57,7 @@ def test_what_was_there_before_is_gone_and_doing_it_again_changes_nothing(
     other = open_catalog("sqlite:other.db", tmp_path)
     try:
         filled(other)
-        catalog.add_token(Identity("bob", "bob"))
+        catalog.add_token(StoredToken("bob", "bob"))
         catalog.save_checkpoints("keeper", 3, [Checkpoint("router", 1, b"")])
         for _ in range(2):
             catalog.replace(other.content())

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
-from lakebed.ports import Catalog, Checkpoint, DeadLetter, Identity, LastValue
+from lakebed.ports import Catalog, Checkpoint, DeadLetter, LastValue, StoredToken
 from lakebed.stores.catalog import migrate
 from lakebed.stores.catalog.engine import engine_for
 from lakebed.stores.catalog.sql import SqlCatalog
@@ -44,13 +44,13 @@ def test_all_is_there_after_a_restart(
     [(policy, _)] = written.put_policies("ann", [{"name": "raw"}])
     written.upsert_last([VALUE])
     written.save_checkpoints("keeper", 0, [Checkpoint("router", 1, b"state")])
-    token = written.add_token(Identity("ann", "phone"))
+    token = written.add_token(StoredToken("ann", "phone"))
     written.add_dead_letters([LETTER])
     read: Catalog = reopened(catalog)
     assert read.policies() == [policy]
     assert read.last_values("ann") == [VALUE]
     assert read.checkpoints("keeper") == {0: [Checkpoint("router", 1, b"state")]}
-    assert read.identify(token) == Identity("ann", "phone")
+    assert read.find_token(token) == StoredToken("ann", "phone")
     assert read.dead_letters("ann") == [LETTER]
     assert read.revision() == 1
 
@@ -97,11 +97,11 @@ def test_an_error_undoes_the_whole_transaction(catalog: SqlCatalog) -> None:
 
 
 def test_a_call_that_fails_inside_is_undone_alone(catalog: SqlCatalog) -> None:
-    catalog.add_token(Identity("ann", "phone"))
+    catalog.add_token(StoredToken("ann", "phone"))
     with catalog.transaction():
         catalog.upsert_last([VALUE])
         with pytest.raises(Conflict):
-            catalog.add_token(Identity("ann", "phone"))
+            catalog.add_token(StoredToken("ann", "phone"))
         with pytest.raises(NotFound):
             catalog.delete_policy("ann", "raw")
         catalog.add_dead_letters([LETTER])

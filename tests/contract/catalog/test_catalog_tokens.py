@@ -1,30 +1,30 @@
 import pytest
 
-from lakebed.ports import Identity
+from lakebed.ports import StoredToken
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound
 
-ANN = Identity("ann", "phone", publish=("plant/#", 'a,b/"c"'), read=(), admin=False)
+ANN = StoredToken("ann", "phone", publish=("plant/#", 'a,b/"c"'), read=(), admin=False)
 
 
 def test_a_token_tells_who_holds_it(catalog: SqlCatalog) -> None:
     token = catalog.add_token(ANN)
-    assert catalog.identify(token) == ANN
-    assert catalog.identify(token + "x") is None
-    assert catalog.identify("") is None
-    assert catalog.identify("\udcff\0") is None
+    assert catalog.find_token(token) == ANN
+    assert catalog.find_token(token + "x") is None
+    assert catalog.find_token("") is None
+    assert catalog.find_token("\udcff\0") is None
 
 
 def test_tokens_are_long_and_never_the_same(catalog: SqlCatalog) -> None:
-    made = {catalog.add_token(Identity("ann", f"t{i}")) for i in range(20)}
+    made = {catalog.add_token(StoredToken("ann", f"t{i}")) for i in range(20)}
     assert len(made) == 20
     assert all(len(token) >= 43 for token in made)  # 256 bits in base64
 
 
 def test_a_token_may_be_given(catalog: SqlCatalog) -> None:
-    admin = Identity("admin", "first", admin=True)
+    admin = StoredToken("admin", "first", admin=True)
     assert catalog.add_token(admin, "chosen elsewhere") == "chosen elsewhere"
-    assert catalog.identify("chosen elsewhere") == admin
+    assert catalog.find_token("chosen elsewhere") == admin
     with pytest.raises(Invalid):
         catalog.add_token(ANN, "")
 
@@ -33,29 +33,70 @@ def test_a_name_is_an_owners_only_once(catalog: SqlCatalog) -> None:
     first = catalog.add_token(ANN)
     with pytest.raises(Conflict, match="'phone'"):
         catalog.add_token(ANN)
-    catalog.add_token(Identity("bob", "phone"))
-    assert catalog.identify(first) == ANN
+    catalog.add_token(StoredToken("bob", "phone"))
+    assert catalog.find_token(first) == ANN
 
 
 def test_one_token_cannot_belong_to_two(catalog: SqlCatalog) -> None:
     catalog.add_token(ANN, "the same")
     with pytest.raises(Conflict):
-        catalog.add_token(Identity("bob", "phone"), "the same")
-    assert catalog.identify("the same") == ANN
+        catalog.add_token(StoredToken("bob", "phone"), "the same")
+    assert catalog.find_token("the same") == ANN
 
 
 def test_a_revoked_token_is_nobodys_and_its_name_is_free(catalog: SqlCatalog) -> None:
     token = catalog.add_token(ANN)
     catalog.revoke_token("ann", "phone")
-    assert catalog.identify(token) is None
+    assert catalog.find_token(token) is None
     assert catalog.tokens() == []
     with pytest.raises(NotFound, match="'phone'"):
         catalog.revoke_token("ann", "phone")
-    assert catalog.identify(catalog.add_token(ANN)) == ANN
+    assert catalog.find_token(catalog.add_token(ANN)) == ANN
 
 
 def test_tokens_are_listed_by_owner_and_name_without_themselves(catalog: SqlCatalog) -> None:
-    holders = [Identity("ann", "a"), Identity("ann", "b", admin=True), Identity("bob", "a")]
+    holders = [
+        StoredToken("ann", "a"),
+        StoredToken("ann", "b", admin=True),
+        StoredToken("bob", "a"),
+    ]
     for holder in reversed(holders):
         catalog.add_token(holder)
     assert catalog.tokens() == holders
+
+
+def test_the_version_of_the_grants_grows_with_every_token_made_or_revoked(
+    catalog: SqlCatalog,
+) -> None:
+    seen = [catalog.grants_version()]
+    catalog.add_token(ANN)
+    seen.append(catalog.grants_version())
+    catalog.revoke_token("ann", "phone")
+    seen.append(catalog.grants_version())
+    catalog.replace_token(ANN, "chosen elsewhere")
+    seen.append(catalog.grants_version())
+    assert seen == sorted(set(seen))
+    catalog.replace_token(ANN, "chosen elsewhere")
+    catalog.put_policies("ann", [])
+    assert catalog.grants_version() == seen[-1]
+
+
+def test_a_change_that_failed_leaves_the_version_as_it_was(catalog: SqlCatalog) -> None:
+    catalog.add_token(ANN)
+    before = catalog.grants_version()
+    with pytest.raises(Conflict):
+        catalog.add_token(ANN)
+    with pytest.raises(NotFound):
+        catalog.revoke_token("ann", "tablet")
+    assert catalog.grants_version() == before
+
+
+def test_a_token_is_replaced_under_its_name_and_no_other(catalog: SqlCatalog) -> None:
+    first, other = catalog.add_token(ANN), catalog.add_token(StoredToken("bob", "phone"))
+    catalog.replace_token(ANN, "chosen elsewhere")
+    assert catalog.find_token(first) is None
+    assert catalog.find_token("chosen elsewhere") == ANN
+    assert catalog.find_token(other) == StoredToken("bob", "phone")
+    with pytest.raises(Conflict):  # the secret is somebody else's
+        catalog.replace_token(ANN, other)
+    assert catalog.find_token("chosen elsewhere") == ANN

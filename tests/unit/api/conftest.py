@@ -10,12 +10,12 @@ import httpx
 import pytest
 import uvloop
 
-from lakebed.access.identification import Access
+from lakebed.access.identification import Identification
 from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
-from lakebed.ports import Health, Identity, Series
+from lakebed.ports import Health, Series, StoredToken
 from lakebed.settings import Http, Limits, Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
@@ -56,7 +56,8 @@ class Api:
             journal=self.journal,
             series=self._series,
             catalog=self.catalog,
-            access=Access(self.catalog, ttl=self._ttl),
+            tokens=self.catalog,
+            identification=Identification(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
@@ -142,13 +143,13 @@ def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     def open(series: Series, ttl: float = 0.0) -> Api:
         home: Path = tmp_path_factory.mktemp("home")
         catalog = open_catalog("sqlite:catalog.db", home)
-        for token, identity in {
-            ANN: Identity("ann", "all"),
-            EVE: Identity("eve", "all"),
-            ADMIN: Identity("admin", "admin", admin=True),
-            ROOMS: Identity("ann", "rooms", publish=("room/#",), read=("room/#",)),
+        for secret, token in {
+            ANN: StoredToken("ann", "all"),
+            EVE: StoredToken("eve", "all"),
+            ADMIN: StoredToken("admin", "admin", admin=True),
+            ROOMS: StoredToken("ann", "rooms", publish=("room/#",), read=("room/#",)),
         }.items():
-            catalog.add_token(identity, token)
+            catalog.add_token(token, secret)
         opened.append(Api(catalog, series, ttl))
         return opened[-1]
 

@@ -147,8 +147,8 @@ def test_a_token_no_longer_known_is_asked_for_anew(
     assert answers(device) == [ACCEPTED]
     head = post(b"1")[:-1]
     assert remembering.app.ingest.cached_head(head) is not None
-    access = remembering.services.access
-    monkeypatch.setattr(access, "identify_cached", lambda token: None)
+    identification = remembering.services.identification
+    monkeypatch.setattr(identification, "identify_cached", lambda token: None)
     assert remembering.app.ingest.cached_head(head) is None
     device.sendall(post(b"1"))
     assert answers(device)[0][0] == 401

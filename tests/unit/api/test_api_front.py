@@ -17,7 +17,7 @@ def ask(api: Api, method: str, path: str, intake: bool = True, **more: Any) -> h
     given = api.services
     common = Common(
         settings=SETTINGS,
-        access=given.access,
+        identification=given.identification,
         ready=given.ready,
         intake=given.intake if intake else None,
     )

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from lakebed.api.requests import Admin, Body, Given, document_in
 from lakebed.api.services import Backups, Services
-from lakebed.ports import Identity
+from lakebed.ports import StoredToken
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
 from lakebed.vocabulary.topics import check_filter
 
@@ -71,20 +71,20 @@ def create_token(given: Given, who: Admin, body: Body) -> dict[str, Any]:
     """Make a token. This answer is the only time it can be seen."""
     wanted: TokenDocument = document_in(body, _decode)
     _check(wanted)
-    identity = Identity(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
-    return {"token": given.catalog.add_token(identity), **_show(identity)}
+    token = StoredToken(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
+    return {"token": given.tokens.add_token(token), **_show(token)}
 
 
 @router.get("/tokens")
 def list_tokens(given: Given, who: Admin) -> dict[str, Any]:
     """All tokens by owner and name, never their secrets."""
-    return {"tokens": [_show(identity) for identity in given.catalog.tokens()]}
+    return {"tokens": [_show(token) for token in given.tokens.tokens()]}
 
 
 @router.delete("/tokens", status_code=204)
 def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
     """End a token; within two seconds nobody gets in with it."""
-    given.catalog.revoke_token(owner, name)
+    given.tokens.revoke_token(owner, name)
 
 
 @router.post("/backups", status_code=202, openapi_extra=_BACKUP)
@@ -128,11 +128,11 @@ def _check(wanted: TokenDocument) -> None:
         raise Invalid(*problems)
 
 
-def _show(identity: Identity) -> dict[str, Any]:
+def _show(token: StoredToken) -> dict[str, Any]:
     return {
-        "owner": identity.owner,
-        "name": identity.name,
-        "publish": list(identity.publish),
-        "read": list(identity.read),
-        "admin": identity.admin,
+        "owner": token.owner,
+        "name": token.name,
+        "publish": list(token.publish),
+        "read": list(token.read),
+        "admin": token.admin,
     }

@@ -13,11 +13,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, require
+from lakebed.access.principals import Principal
+from lakebed.api.requests import (
+    Asker,
+    Given,
+    check_filter_in,
+    check_read,
+    may_read,
+    policies_by_topic,
+)
 from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
-from lakebed.ports import DeadLetter, Identity
-from lakebed.vocabulary.errors import BadRequest, Conflict, Denied, NotFound
+from lakebed.ports import DeadLetter
+from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import UNSET, now, to_rfc3339
 from lakebed.vocabulary.topics import matches
@@ -106,7 +116,7 @@ def drop_letter(given: Given, who: Asker, id: str) -> None:
 
 
 def _chosen(
-    given: Services, who: Identity, topic: str | None, policy: str | None, reason: str | None
+    given: Services, who: Principal, topic: str | None, policy: str | None, reason: str | None
 ) -> list[DeadLetter]:
     """Heads of those that the asker may read, the newest first."""
     if topic is not None:
@@ -117,7 +127,7 @@ def _chosen(
         if (policy is None or head.policy == policy)
         and (topic is None or topic == "#" or matches(topic, head.topic))
         and (reason is None or head.reason.startswith(reason))
-        and given.access.may_read(who, head.topic)
+        and may_read(who, head.topic)
     ]
 
 
@@ -133,7 +143,7 @@ def _whole(given: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
     return [letter for letter in found if letter is not None]
 
 
-def _find(given: Services, who: Identity, id: str) -> DeadLetter:
+def _find(given: Services, who: Principal, id: str) -> DeadLetter:
     policy, *place = id.split(":")
     found = None
     if len(place) == 2 and all(part.isascii() and part.isdigit() for part in place):
@@ -149,7 +159,7 @@ def _find(given: Services, who: Identity, id: str) -> DeadLetter:
 # --- settling -------------------------------------------------------------------------------------
 
 
-async def _resend(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> int:
+async def _resend(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> int:
     _check_publish(given, who, letters)
     sent = 0
     for start in range(0, len(letters), _AT_ONCE):
@@ -169,16 +179,15 @@ async def _resend(given: Services, who: Identity, letters: Sequence[DeadLetter])
     return sent
 
 
-def _drop(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> int:
+def _drop(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> int:
     _check_publish(given, who, letters)
     return given.catalog.settle_dead_letters(letters, "dropped")
 
 
-def _check_publish(given: Services, who: Identity, letters: Sequence[DeadLetter]) -> None:
+def _check_publish(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> None:
     """Who may not write to a topic may not decide about its letters."""
     for letter in letters:
-        if not given.access.may_publish(who, letter.topic):
-            raise Denied(f"this token may not publish to {letter.topic!r}")
+        require(who, Action.DEAD_LETTERS_DROP, Resource(who.owner, (letter.topic,)))
 
 
 def _happened(letter: DeadLetter) -> int:

@@ -14,14 +14,21 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Asker, Given, check_filter_in, check_read, policies_by_topic
+from lakebed.access.principals import Principal
+from lakebed.api.requests import (
+    Asker,
+    Given,
+    check_filter_in,
+    check_read,
+    may_read,
+    policies_by_topic,
+)
 from lakebed.api.services import Services
 from lakebed.keeper import examples as keeper_examples
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.ports import Identity
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import to_rfc3339
 from lakebed.vocabulary.topics import matches
@@ -72,7 +79,7 @@ def flow(
     return found | ({"examples": list(_examples(given, who))} if examples else {})
 
 
-def _flow(given: Services, who: Identity, by: str | None) -> dict[str, Any]:
+def _flow(given: Services, who: Principal, by: str | None) -> dict[str, Any]:
     ledger, pending = load(given)
     if by == "policy":
         return {"policies": list(_by_policy(ledger, who.owner))}
@@ -82,7 +89,7 @@ def _flow(given: Services, who: Identity, by: str | None) -> dict[str, Any]:
             "topics": [
                 {"topic": topic, **show(counts, in_flight)}
                 for topic, counts, in_flight in topics
-                if given.access.may_read(who, topic)
+                if may_read(who, topic)
             ]
         }
     total: Counter[Outcome] = Counter()
@@ -93,11 +100,11 @@ def _flow(given: Services, who: Identity, by: str | None) -> dict[str, Any]:
     return show(total, waiting)
 
 
-def _examples(given: Services, who: Identity) -> Iterator[dict[str, Any]]:
+def _examples(given: Services, who: Principal) -> Iterator[dict[str, Any]]:
     """By reason, in the order in which a message meets them; of each policy the newest first."""
     found = keeper_examples.load(given.catalog, who.owner)
     for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
-        if given.access.may_read(who, example.topic):
+        if may_read(who, example.topic):
             yield {
                 "reason": Outcome(example.outcome).reason,
                 "policy": example.policy or None,
@@ -155,7 +162,7 @@ def topics(
     for topic, counts, in_flight in _topics(ledger, pending, who.owner):
         if topic <= after or not (filter == "#" or matches(filter, topic)):
             continue
-        if not given.access.may_read(who, topic):
+        if not may_read(who, topic):
             continue
         if len(shown) == limit:
             return {"topics": shown, "next": shown[-1]["topic"]}
@@ -172,7 +179,7 @@ def topics(
     return {"topics": shown, "next": None}
 
 
-def _check(given: Services, who: Identity, filter: str) -> None:
+def _check(given: Services, who: Principal, filter: str) -> None:
     check_filter_in("filter", filter)
     if filter != "#":
         check_read(given, who, filter)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 async def _open(parts: Parts) -> None:
     settings = parts.settings
-    ensure_admin(parts.catalog, settings.home, settings.api.admin_token, ours=parts.alone)
+    ensure_admin(parts.tokens, settings.home, settings.api.admin_token, ours=parts.alone)
     await parts.open_intake()  # dead letters are sent again from here
     parts.serve = partial(_services, parts, _backups(parts))
 
@@ -39,13 +39,14 @@ def _services(parts: Parts, backups: "Backups | None", common: "Common") -> "Ser
     assert parts.intake is not None
     return Services(
         settings=common.settings,
-        access=common.access,
+        identification=common.identification,
         ready=common.ready,
         intake=common.intake,
         metrics=common.metrics,
         journal=parts.journal,
         series=parts.series,
         catalog=parts.catalog,
+        tokens=parts.tokens,
         feed=parts.feed,
         resending=parts.intake,
         preview=partial(_preview, parts),

@@ -35,7 +35,7 @@ async def _open(parts: Parts) -> None:
         MqttClient(source, intake, parts.known, payload_maximum=settings.limits.payload)
         for source in settings.sources
     ]
-    parts.mqtt = MqttEndpoint(settings, intake, parts.access, parts.feed, parts.known)
+    parts.mqtt = MqttEndpoint(settings, intake, parts.identification, parts.feed, parts.known)
     parts.metrics.append(parts.mqtt.stats.metrics)
     parts.doors += [parts.mqtt, *clients]
     for client in clients:

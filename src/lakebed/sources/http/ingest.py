@@ -12,19 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, require
 from lakebed.access.identification import MISSING
+from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
 from lakebed.http.bodies import Receive
 from lakebed.http.problems import Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
-from lakebed.ports import Identity
 from lakebed.settings import Settings
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.vocabulary.errors import (
     BadRequest,
-    Denied,
     LakebedError,
     NotFound,
     Problem,
@@ -35,7 +36,7 @@ from lakebed.vocabulary.times import EVENT_TIMES, Micros, now, parse_time
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
-    from lakebed.access.identification import Access
+    from lakebed.access.identification import Identification
     from lakebed.ingest.intake import Intake
 
 Scope = MutableMapping[str, Any]
@@ -53,7 +54,7 @@ SLOW = "it is not durable yet, though it may still become so: send it again, und
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
 _PLANS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
 _PLAN_COST = 500  # and about what remembering one takes besides its bytes
-_SENDERS = 100  # identities whose topics are remembered
+_SENDERS = 100  # principals whose topics are remembered
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 ACCEPTED = b'{"accepted":1}'
 """The answer to a single message."""
@@ -69,16 +70,18 @@ _ALLOW = (b"allow", b"POST, OPTIONS")
 class Ingest:
     """The three routes that take messages. Event loop only."""
 
-    def __init__(self, settings: Settings, access: "Access", intake: "Intake | None") -> None:
+    def __init__(
+        self, settings: Settings, identification: "Identification", intake: "Intake | None"
+    ) -> None:
         """An `intake` of None refuses everything: this process takes no messages."""
-        self._access = access
+        self._identification = identification
         self._intake = intake
         self._largest_payload = settings.limits.payload
         self._largest_body = settings.http.max_body
-        self._channels: dict[bytes, tuple[Identity, Channel]] = {}
+        self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._plans_bytes = 0
-        self._senders: dict[Identity, ndjson.Sender] = {}
+        self._senders: dict[Principal, ndjson.Sender] = {}
         self._routes: dict[str, Handler] = {
             MESSAGES: self._message,
             BATCH: self._batch,
@@ -102,7 +105,7 @@ class Ingest:
                 self._cached_heads.clear()
                 self._plans_bytes = len(head) + _PLAN_COST
             self._cached_heads[head] = cached_head
-        if self._access.identify_cached(cached_head.token) is not cached_head.identity:
+        if self._identification.identify_cached(cached_head.token) is not cached_head.principal:
             del self._cached_heads[head]
             self._plans_bytes -= len(head) + _PLAN_COST
             return None
@@ -113,24 +116,24 @@ class Ingest:
         if head is None:
             return None
         token = bearer(head.authorization)
-        identity = self._access.identify_cached(token)
-        if not isinstance(identity, Identity):
+        principal = self._identification.identify_cached(token)
+        if not isinstance(principal, Principal):
             return None
         if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
-            return CachedHead(token, identity, self._channel(identity, head.query), head.length)
+            return CachedHead(token, principal, self._channel(principal, head.query), head.length)
         small = head.length <= min(_INLINE, self._largest_body)
         if head.path == BATCH.encode() and not head.query and small:
-            return CachedHead(token, identity, None, head.length)
+            return CachedHead(token, principal, None, head.length)
         return None
 
     def whole(
         self, cached_head: CachedHead, body: bytes
     ) -> tuple[list[Channel], list[bytes], dict[str, Any]] | None:
         """The columns of a batch, or None where it has a line that is refused, or none at all."""
-        found = ndjson.batch(body, self._sender(cached_head.identity))
+        found = ndjson.batch(body, self._sender(cached_head.principal))
         if found.refused or not found.payloads:
             return None
-        return found.columns(cached_head.identity.owner)
+        return found.columns(cached_head.principal.owner)
 
     def offer(
         self,
@@ -199,9 +202,9 @@ class Ingest:
 
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
-        identity = await self._identify(headers)
-        channel = self._channel(identity, scope["query_string"])
-        sparse = _sparse(headers, identity.owner)
+        principal = await self._identify(headers)
+        channel = self._channel(principal, scope["query_string"])
+        sparse = _sparse(headers, principal.owner)
         payload = await bodies.read(receive, headers, self._largest_payload)
         await self._append([channel], [payload], now(), **sparse)
         await send(_START)
@@ -221,50 +224,49 @@ class Ingest:
         decode: Callable[[bytes, ndjson.Sender], ndjson.Columns],
     ) -> None:
         headers: Headers = dict(scope["headers"])
-        identity = await self._identify(headers)
+        principal = await self._identify(headers)
         body = await bodies.read(receive, headers, self._largest_body)
         received = now()
-        sender = self._sender(identity)
+        sender = self._sender(principal)
         if len(body) <= _INLINE:
             found = decode(body, sender)
         else:
             found = await asyncio.to_thread(decode, body, sender)
         if found.payloads:
-            channels, payloads, sparse = found.columns(identity.owner)
+            channels, payloads, sparse = found.columns(principal.owner)
             await self._append(channels, payloads, received, **sparse)
         await _answer_many(send, found)
 
-    def _sender(self, identity: Identity) -> ndjson.Sender:
+    def _sender(self, principal: Principal) -> ndjson.Sender:
         """Remembered with the topics it sent to."""
-        sender = self._senders.get(identity)
+        sender = self._senders.get(principal)
         if sender is None:
             if len(self._senders) >= _SENDERS:
                 self._senders.clear()
-            sender = ndjson.Sender(identity, self._access.may_publish, self._largest_payload)
-            self._senders[identity] = sender
+            sender = ndjson.Sender(principal, self._largest_payload)
+            self._senders[principal] = sender
         return sender
 
-    async def _identify(self, headers: Headers) -> Identity:
+    async def _identify(self, headers: Headers) -> Principal:
         token = bearer(headers.get(b"authorization", b""))
-        identity = self._access.identify_cached(token)
-        if identity is MISSING:
-            identity = await self._access.identify(token)
-        if identity is None:
+        principal = self._identification.identify_cached(token)
+        if principal is MISSING:
+            principal = await self._identification.identify(token)
+        if principal is None:
             raise unknown(token)
-        return identity
+        return principal
 
-    def _channel(self, identity: Identity, query: bytes) -> Channel:
+    def _channel(self, principal: Principal, query: bytes) -> Channel:
         """The topic in the query string; remembered, since senders repeat themselves."""
         known = self._channels.get(query)
-        if known is not None and known[0] is identity:
+        if known is not None and known[0] is principal:
             return known[1]
         topic = _topic(query)
-        if not self._access.may_publish(identity, topic):
-            raise Denied(f"this token may not publish to {topic!r}")
+        require(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,)))
         if len(self._channels) >= _REMEMBERED:
             self._channels.clear()
-        channel = Channel(identity.owner, topic)
-        self._channels[query] = (identity, channel)
+        channel = Channel(principal.owner, topic)
+        self._channels[query] = (principal, channel)
         return channel
 
     async def _append(

@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, require
+from lakebed.access.principals import Principal
 from lakebed.http.problems import TooLarge
 from lakebed.ingest.keys import id_key
-from lakebed.ports import Identity
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
@@ -98,12 +100,9 @@ class Columns:
 class Sender:
     """Whose messages these are: finds the channel of a topic, once per topic. Any thread."""
 
-    def __init__(
-        self, identity: Identity, may_publish: Callable[[Identity, str], bool], limit: int
-    ) -> None:
-        self.identity = identity
+    def __init__(self, principal: Principal, limit: int) -> None:
+        self.principal = principal
         self.limit = limit
-        self._may_publish = may_publish
         self.known: dict[str, Channel] = {}
 
     def channel(self, topic: str) -> Channel:
@@ -111,11 +110,11 @@ class Sender:
         known = self.known.get(topic)
         if known is None:
             check_topic(topic)
-            if not self._may_publish(self.identity, topic):
-                raise Denied(f"this token may not publish to {topic!r}")
+            owner = self.principal.owner
+            require(self.principal, Action.MESSAGES_PUBLISH, Resource(owner, (topic,)))
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
-            known = self.known[topic] = Channel(self.identity.owner, topic)
+            known = self.known[topic] = Channel(owner, topic)
         return known
 
     def check_size(self, payload: bytes) -> bytes:

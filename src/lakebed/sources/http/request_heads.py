@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from lakebed.ports import Identity
+from lakebed.access.principals import Principal
 from lakebed.vocabulary.messages import Channel
 
 _REQUEST = re.compile(rb"POST (/[!$-;=?-Z_a-z~]*) HTTP/1\.1")
@@ -38,13 +38,13 @@ class CachedHead:
 
     Attributes:
         token: to be identified anew each time; it may be revoked.
-        identity: whose it was when the cached_head was made.
+        principal: whose it was when the cached_head was made.
         channel: where a single message belongs; None for a batch.
         length: bytes of the body.
     """
 
     token: str
-    identity: Identity
+    principal: Principal
     channel: Channel | None
     length: int
 

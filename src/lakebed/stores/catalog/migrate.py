@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from lakebed.vocabulary.errors import Problem, SettingsError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest step in `migrations/versions`. Known here so that a catalog that is up to date, which
 is nearly every start, opens without importing Alembic."""
 

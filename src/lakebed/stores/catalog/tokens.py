@@ -6,17 +6,19 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lakebed.ports import Identity
+from lakebed.ports import StoredToken
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
 from lakebed.vocabulary.times import now
 
 _TABLE = tables.tokens
-_IDENTITY = select(_TABLE.c.owner, _TABLE.c.name, _TABLE.c.publish, _TABLE.c.read, _TABLE.c.admin)
+_TOKEN = select(_TABLE.c.owner, _TABLE.c.name, _TABLE.c.publish, _TABLE.c.read, _TABLE.c.admin)
+_VERSION = tables.revisions.c.name == "grants"
+_READ_VERSION = select(tables.revisions.c.value).where(_VERSION)
 _PREFIX = "lb_"
 """Lets secret scanners know a token, and keeps it from looking like a command line flag."""
 
@@ -24,54 +26,84 @@ _PREFIX = "lb_"
 class SqlTokens(Database):
     """Fulfils `ports.TokenStore`."""
 
-    def identify(self, token: str) -> Identity | None:
+    def grants_version(self) -> int:
         with self._read() as connection:
-            row = connection.execute(
-                _IDENTITY.where(_TABLE.c.digest == digest(token))
-            ).one_or_none()
-        return None if row is None else _identity(row)
+            return int(connection.execute(_READ_VERSION).scalar_one())
 
-    def add_token(self, identity: Identity, token: str | None = None) -> str:
-        if token is None:
-            token = _PREFIX + secrets.token_urlsafe(32)
-        if not token:
+    def find_token(self, secret: str) -> StoredToken | None:
+        with self._read() as connection:
+            found = _TOKEN.where(_TABLE.c.digest == digest(secret))
+            row = connection.execute(found).one_or_none()
+        return None if row is None else _stored(row)
+
+    def add_token(self, token: StoredToken, secret: str | None = None) -> str:
+        if secret is None:
+            secret = _PREFIX + secrets.token_urlsafe(32)
+        if not secret:
             raise Invalid(Problem("token", "it must not be empty"))
-        row = {
-            "owner": identity.owner,
-            "name": identity.name,
-            "digest": digest(token),
-            "publish": json.dumps(identity.publish),
-            "read": json.dumps(identity.read),
-            "admin": identity.admin,
-            "created": now(),
-        }
         with self._call() as connection:
             try:
-                connection.execute(_TABLE.insert().values(row))
+                connection.execute(_TABLE.insert().values(_row(token, secret)))
             except IntegrityError:
-                raise Conflict(
-                    f"{identity.owner} has a token named {identity.name!r} already"
-                ) from None
-        return token
+                raise Conflict(f"{token.owner} has a token named {token.name!r} already") from None
+            _bump(connection)
+        return secret
 
-    def tokens(self) -> list[Identity]:
+    def replace_token(self, token: StoredToken, secret: str) -> None:
+        if self.find_token(secret) == token:
+            return
+        try:
+            with self.transaction():
+                with self._call() as connection:
+                    connection.execute(delete(_TABLE).where(_named(token.owner, token.name)))
+                self.add_token(token, secret)
+        except Conflict:
+            if self.find_token(secret) != token:
+                raise
+
+    def tokens(self) -> list[StoredToken]:
         with self._read() as connection:
-            rows = connection.execute(_IDENTITY.order_by(_TABLE.c.owner, _TABLE.c.name))
-            return [_identity(row) for row in rows]
+            rows = connection.execute(_TOKEN.order_by(_TABLE.c.owner, _TABLE.c.name))
+            return [_stored(row) for row in rows]
 
     def revoke_token(self, owner: str, name: str) -> None:
-        """Raises `NotFound`."""
-        condition = (_TABLE.c.owner == owner) & (_TABLE.c.name == name)
         with self._call() as connection:
-            if connection.execute(delete(_TABLE).where(condition)).rowcount == 0:
+            if connection.execute(delete(_TABLE).where(_named(owner, name))).rowcount == 0:
                 raise NotFound(f"{owner} has no token named {name!r}")
+            _bump(connection)
 
 
-def digest(token: str) -> bytes:
+def digest(secret: str) -> bytes:
     """What is stored and compared. No salt and no slow hash: 256 random bits cannot be guessed."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _identity(row: Sequence[Any]) -> Identity:
+def _bump(connection: Connection) -> None:
+    """The version is a time at least: a catalog that lost its last changes, as by a failover to a
+    replica that was behind, comes to no number again that somebody has seen."""
+    value = tables.revisions.c.value
+    newer = func.max if connection.dialect.name == "sqlite" else func.greatest
+    connection.execute(
+        update(tables.revisions).where(_VERSION).values(value=newer(value + 1, now()))
+    )
+
+
+def _named(owner: str, name: str) -> Any:
+    return (_TABLE.c.owner == owner) & (_TABLE.c.name == name)
+
+
+def _row(token: StoredToken, secret: str) -> dict[str, Any]:
+    return {
+        "owner": token.owner,
+        "name": token.name,
+        "digest": digest(secret),
+        "publish": json.dumps(token.publish),
+        "read": json.dumps(token.read),
+        "admin": token.admin,
+        "created": now(),
+    }
+
+
+def _stored(row: Sequence[Any]) -> StoredToken:
     owner, name, publish, read, admin = row
-    return Identity(owner, name, tuple(json.loads(publish)), tuple(json.loads(read)), admin)
+    return StoredToken(owner, name, tuple(json.loads(publish)), tuple(json.loads(read)), admin)

@@ -13,8 +13,9 @@ import uvloop
 from tests.broker import Mosquitto, missing
 from tests.ports import free_port
 
+from lakebed.access.principals import of_token
 from lakebed.ingest.accumulator import Singles
-from lakebed.ports import Identity
+from lakebed.ports import StoredToken
 from lakebed.settings import MqttSource, Settings
 from lakebed.sources.mqtt.client.client import MqttClient
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder
@@ -114,7 +115,7 @@ class MemoryIntake:
         return [(topic, payload) for topic, payload, _, _ in self.messages]
 
 
-class TokenAccess:
+class Tokens:
     """`good` may do all; `narrow` may publish below own/ and read below own/."""
 
     def __init__(self):
@@ -123,17 +124,12 @@ class TokenAccess:
     async def identify(self, token):
         if token in self.revoked:
             return None
-        return {
-            "good": Identity("ada", "good"),
-            "narrow": Identity("ada", "narrow", ("own/#",), ("own/#",)),
-            "other": Identity("bob", "other"),
+        found = {
+            "good": StoredToken("ada", "good"),
+            "narrow": StoredToken("ada", "narrow", ("own/#",), ("own/#",)),
+            "other": StoredToken("bob", "other"),
         }.get(token)
-
-    def may_publish(self, identity, topic):
-        return any(matches(one, topic) for one in identity.publish)
-
-    def may_read(self, identity, filter):
-        return any(one in ("#", filter) or matches(one, filter) for one in identity.read)
+        return None if found is None else of_token(found)
 
 
 class MemoryFeed:
@@ -227,8 +223,8 @@ def _single(event):
 class Bench:
     """The endpoint with its fakes, for one test."""
 
-    def __init__(self, endpoint, intake, feed, access):
-        self.endpoint, self.intake, self.feed, self.access = endpoint, intake, feed, access
+    def __init__(self, endpoint, intake, feed, tokens):
+        self.endpoint, self.intake, self.feed, self.tokens = endpoint, intake, feed, tokens
         self.stats = endpoint.stats
         self.host, self.port = endpoint.addresses[0]
         self._wires = []
@@ -265,10 +261,10 @@ class Bench:
 async def _serving(**sections) -> AsyncIterator[Bench]:
     mqtt = {"listen": "127.0.0.1:0"} | sections.pop("mqtt", {})
     settings = Settings.model_validate({"mqtt": mqtt, **sections})
-    intake, feed, access = MemoryIntake(), MemoryFeed(), TokenAccess()
-    endpoint = MqttEndpoint(settings, intake, access, feed, intake.known)
+    intake, feed, tokens = MemoryIntake(), MemoryFeed(), Tokens()
+    endpoint = MqttEndpoint(settings, intake, tokens, feed, intake.known)
     await endpoint.start()
-    bench = Bench(endpoint, intake, feed, access)
+    bench = Bench(endpoint, intake, feed, tokens)
     try:
         yield bench
     finally:

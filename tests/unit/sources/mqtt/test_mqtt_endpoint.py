@@ -589,7 +589,7 @@ def test_a_revoked_token_ends_the_connections_that_used_it(run, serving, monkeyp
     async def story():
         async with serving() as bench:
             wire = await bench.join(will=Will("w", b"x"))
-            bench.access.revoked.add("good")
+            bench.tokens.revoked.add("good")
             assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
             assert await wire.next() is None
             assert bench.intake.seen == []

@@ -1,12 +1,14 @@
 """Who may come in, and on what terms: CONNECT is judged, CONNACK tells.
 
-CONNECT ──> admitted ──> identity, or Refuse with the reason for CONNACK
+CONNECT ──> admitted ──> principal, or Refuse with the reason for CONNACK
             connack  <── what the session was granted
 """
 
 from typing import TYPE_CHECKING, Any
 
-from lakebed.ports import Identity
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, allow
+from lakebed.access.principals import Principal
 from lakebed.settings import Settings
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Will
 from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
@@ -15,13 +17,15 @@ from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
-    from lakebed.access.identification import Access
+    from lakebed.access.identification import Identification
 
 _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
 
 
-async def admitted(access: "Access", settings: Settings, connect: Connect) -> tuple[Identity, str]:
-    """Who it is, and the token that says so, if this CONNECT is in order in every way.
+async def admitted(
+    identification: "Identification", settings: Settings, connect: Connect
+) -> tuple[Principal, str]:
+    """The principal, and its token, if this CONNECT is in order in every way.
 
     Raises:
         Refuse: with the reason for CONNACK.
@@ -30,23 +34,26 @@ async def admitted(access: "Access", settings: Settings, connect: Connect) -> tu
         raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
     if connect.version == V3 and not connect.client_id and not connect.clean_start:
         raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
-    identity, token = None, ""
+    principal, token = None, ""
     try:
         token = (connect.password or b"").decode()
-        identity = await access.identify(token) if token else None
+        principal = await identification.identify(token) if token else None
     except UnicodeDecodeError:
         pass
     except Unavailable as error:
         raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
-    if identity is None:
+    if principal is None:
         raise Refuse(Reason.BAD_USER_NAME_OR_PASSWORD, "the password is not a valid token")
+    if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
+        raise Refuse(Reason.NOT_AUTHORIZED, "you may not connect")
     if connect.will is not None:
-        _check_will(access, settings, connect.will, identity)
-    return identity, token
+        _check_will(principal, settings, connect.will)
+    return principal, token
 
 
-def _check_will(access: "Access", settings: Settings, will: Will, identity: Identity) -> None:
-    if not access.may_publish(identity, will.topic):
+def _check_will(principal: Principal, settings: Settings, will: Will) -> None:
+    topic = Resource(principal.owner, (will.topic,))
+    if not allow(principal, Action.MESSAGES_PUBLISH, topic):
         raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
     if len(will.payload) > settings.limits.payload:
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")

@@ -15,7 +15,9 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from lakebed.ports import Identity
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, allow
+from lakebed.access.principals import Principal
 from lakebed.settings import Settings
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
@@ -51,7 +53,7 @@ from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
-    from lakebed.access.identification import Access
+    from lakebed.access.identification import Identification
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -70,7 +72,7 @@ class Shared:
 
     settings: Settings
     intake: "Intake"
-    access: "Access"
+    identification: "Identification"
     feed: "LiveFeed"
     sessions: Sessions
     stats: Stats
@@ -78,15 +80,15 @@ class Shared:
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
-    topics: WeakValueDictionary[Identity, Topics[Channel]] = field(
+    topics: WeakValueDictionary[Principal, Topics[Channel]] = field(
         default_factory=WeakValueDictionary
     )
 
-    def topics_of(self, identity: Identity) -> Topics[Channel]:
+    def topics_of(self, principal: Principal) -> Topics[Channel]:
         """What topics mean to those who may do the same: forgotten with the last of them."""
-        known = self.topics.get(identity)
+        known = self.topics.get(principal)
         if known is None:
-            known = self.topics[identity] = Topics()
+            known = self.topics[principal] = Topics()
         return known
 
 
@@ -101,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._decoder: Decoder[Channel] | None = None
         self._single: Callable[[bytes], int]  # with the decoder
         self._inbound: InboundPublishes | None = None
-        self._identity: Identity | None = None
+        self._principal: Principal | None = None
         self._session: Session | None = None
         self._listening: Listening | None = None
         self._will: Will | None = None
@@ -212,10 +214,10 @@ class Connection(asyncio.Protocol):
     async def _recheck(self) -> None:
         """A token that was revoked, or now allows other things, does not go on as it was."""
         try:
-            identity = await self._shared.access.identify(self._token)
+            principal = await self._shared.identification.identify(self._token)
         except Unavailable:
             return  # nobody is sent away because the catalog rests
-        if identity != self._identity and not self._ended:
+        if principal != self._principal and not self._ended:
             self._will = None
             self.end(Reason.NOT_AUTHORIZED, "the token was revoked or changed")
 
@@ -248,9 +250,11 @@ class Connection(asyncio.Protocol):
     async def _let_in(self, connect: Connect) -> None:
         shared = self._shared
         try:
-            self._identity, self._token = await admitted(shared.access, shared.settings, connect)
+            self._principal, self._token = await admitted(
+                shared.identification, shared.settings, connect
+            )
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
-            key = self._identity.owner, connect.client_id or assigned
+            key = self._principal.owner, connect.client_id or assigned
             async with shared.sessions.lock(key):
                 await self._join(connect, key, assigned)
         except Refuse as refuse:
@@ -265,7 +269,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
-        assert self._identity is not None
+        assert self._principal is not None
         shared, mqtt = self._shared, self._shared.settings.mqtt
         session, present = await shared.sessions.begin(key, connect.clean_start)
         session.expiry = session_expiry(shared.settings, connect)
@@ -295,7 +299,7 @@ class Connection(asyncio.Protocol):
             payload_maximum=shared.settings.limits.payload,
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
-            topics=shared.topics_of(self._identity),
+            topics=shared.topics_of(self._principal),
         )
         singles = shared.intake.singles
         self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
@@ -309,13 +313,12 @@ class Connection(asyncio.Protocol):
 
     def _listen(self, connect: Connect) -> None:
         """The live feed, with what a kept session had subscribed to."""
-        assert self._identity is not None
+        assert self._principal is not None
         assert self._session is not None
         assert self._transport is not None
         self._listening = Listening(
             self._shared.feed,
-            self._shared.access,
-            self._identity,
+            self._principal,
             self._session.grants,
             self._transport,
             self._shared.stats,
@@ -326,15 +329,16 @@ class Connection(asyncio.Protocol):
     # --- what it says ----------------------------------------------------------------------------
 
     def _resolve(self, topic: str) -> Channel:
-        """Once per distinct topic of this identity."""
-        assert self._identity is not None
+        """Decide once for each distinct topic of this principal."""
+        assert self._principal is not None
         try:
             check_topic(topic)
         except ValueError as error:
             raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
-        if not self._shared.access.may_publish(self._identity, topic):
+        owner = self._principal.owner
+        if not allow(self._principal, Action.MESSAGES_PUBLISH, Resource(owner, (topic,))):
             raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
-        return Channel(self._identity.owner, topic)
+        return Channel(owner, topic)
 
     def _control(self, packet: Control) -> None:
         listening = self._listening
@@ -386,8 +390,8 @@ class Connection(asyncio.Protocol):
         self._session = None  # it belongs to the other one
         will = self._will
         if will is not None and (clean or not will.properties.get("will_delay_interval")):
-            assert self._identity is not None
-            self._shared.sessions.publish(self._identity.owner, will)
+            assert self._principal is not None
+            self._shared.sessions.publish(self._principal.owner, will)
         self._will = None
         self.end(Reason.SESSION_TAKEN_OVER, "another connection uses this client identifier")
         self._detach()

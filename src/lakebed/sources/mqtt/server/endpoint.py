@@ -23,7 +23,7 @@ from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
-    from lakebed.access.identification import Access
+    from lakebed.access.identification import Identification
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -46,7 +46,7 @@ class MqttEndpoint:
         self,
         settings: Settings,
         intake: "Intake",
-        access: "Access",
+        identification: "Identification",
         feed: "LiveFeed",
         known: Callable[[bytes], Awaitable[list[bytes]]],
     ) -> None:
@@ -57,7 +57,9 @@ class MqttEndpoint:
         self._sweeper: asyncio.TimerHandle | None = None
         self._unwatch: Callable[[], None] | None = None
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
-        self._shared = Shared(settings, intake, access, feed, sessions, self.stats, self._keep)
+        self._shared = Shared(
+            settings, intake, identification, feed, sessions, self.stats, self._keep
+        )
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

@@ -10,7 +10,9 @@ from collections.abc import MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lakebed.ports import Identity
+from lakebed.access.actions import Action
+from lakebed.access.decision import Resource, allow
+from lakebed.access.principals import Principal
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.subscriptions import Subscribe, Wish
@@ -18,7 +20,6 @@ from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.topics import check_filter
 
 if TYPE_CHECKING:
-    from lakebed.access.identification import Access
     from lakebed.consuming.feed import LiveFeed, Subscription
 
 FILTERS_MAXIMUM = 100
@@ -41,8 +42,7 @@ class Listening:
     def __init__(
         self,
         feed: "LiveFeed",
-        access: "Access",
-        identity: Identity,
+        principal: Principal,
         grants: MutableMapping[str, tuple[Wish, int]],
         transport: asyncio.Transport,
         stats: Stats,
@@ -51,8 +51,7 @@ class Listening:
     ) -> None:
         self.version = version
         self._feed = feed
-        self._access = access
-        self._identity = identity
+        self._principal = principal
         self._grants = grants
         self._transport = transport
         self._stats = stats
@@ -87,7 +86,7 @@ class Listening:
             check_filter(wish.filter)
         except ValueError:
             return Reason.TOPIC_FILTER_INVALID
-        if not self._access.may_read(self._identity, wish.filter):
+        if not self._may_follow(wish.filter):
             return Reason.NOT_AUTHORIZED
         if wish.filter not in self._grants and len(self._grants) >= FILTERS_MAXIMUM:
             return Reason.QUOTA_EXCEEDED
@@ -98,9 +97,13 @@ class Listening:
         self._grants[wish.filter] = wish, identifier
         return 0  # granted QoS 0
 
+    def _may_follow(self, filter: str) -> bool:
+        resource = Resource(self._principal.owner, (filter,))
+        return allow(self._principal, Action.MESSAGES_FOLLOW, resource)
+
     def _start(self, filter: str, identifier: int) -> None:
         deliver = partial(self._deliver, identifier)
-        self._open[filter] = self._feed.subscribe(self._identity.owner, [filter], deliver)
+        self._open[filter] = self._feed.subscribe(self._principal.owner, [filter], deliver)
 
     def _stop(self, filter: str) -> bool:
         self._grants.pop(filter, None)

@@ -1,11 +1,10 @@
 """Which policy answers a question that names none, and which version of the one it names."""
 
-from collections.abc import Sequence
-
 from lakebed.policies.document import parse
 from lakebed.policies.policy import Policy
 from lakebed.ports import PolicyStore, StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, NotFound
+from lakebed.vocabulary.topics import overlaps
 
 KINDS = ("window", "archive", "last_n", "aggregate", "last_value")
 """The kinds that can be read, the one that answers best first: raw before summarised."""
@@ -65,23 +64,3 @@ def to_policy(stored: StoredPolicy) -> Policy:
 
 def _rank(stored: StoredPolicy) -> int:
     return KINDS.index(stored.document["keep"])
-
-
-def overlaps(one: str, other: str) -> bool:
-    """Whether some topic lies under both filters."""
-    for first, second in ((one, other), (other, one)):
-        if first[:1] == "$" and second[:1] in ("+", "#"):
-            return False
-    return _overlap(one.split("/"), other.split("/"))
-
-
-def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    for place in range(max(len(one), len(other))):
-        levels = [side[place] if place < len(side) else None for side in (one, other)]
-        if "#" in levels:
-            return True
-        if None in levels:
-            return False
-        if "+" not in levels and levels[0] != levels[1]:
-            return False
-    return True

@@ -1,0 +1,164 @@
+"""The actions there are: what each is about, and what a grant must hold for it.
+
+Every way in names one of them: routes, MQTT packets, commands. `docs/reference/access.md` shows
+this table.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Literal, TypeAlias
+
+from lakebed.access.principals import Role
+
+
+class Action(StrEnum):
+    """What somebody may want to do."""
+
+    HEALTH_READ = "health.read"
+    API_DESCRIBE = "api.describe"
+
+    CONNECTION_OPEN = "connection.open"
+    MESSAGES_PUBLISH = "messages.publish"
+    MESSAGES_FOLLOW = "messages.follow"
+
+    RECORDS_READ = "records.read"
+    RECORDS_DELETE = "records.delete"
+
+    POLICIES_READ = "policies.read"
+    POLICIES_PREVIEW = "policies.preview"
+    POLICIES_WRITE = "policies.write"
+    POLICIES_DELETE = "policies.delete"
+
+    FLOW_READ = "flow.read"
+    TOPICS_READ = "topics.read"
+    USAGE_READ = "usage.read"
+
+    DEAD_LETTERS_READ = "dead_letters.read"
+    DEAD_LETTERS_RESEND = "dead_letters.resend"
+    DEAD_LETTERS_DROP = "dead_letters.drop"
+
+    TOKENS_READ = "tokens.read"
+    TOKENS_CREATE = "tokens.create"
+    TOKENS_REVOKE = "tokens.revoke"
+
+    JOURNAL_READ = "journal.read"
+    JOURNAL_ACKNOWLEDGE = "journal.acknowledge"
+    JOURNAL_DROP_CONSUMER = "journal.drop_consumer"
+
+    BACKUPS_READ = "backups.read"
+    BACKUPS_TAKE = "backups.take"
+    BACKUPS_RESTORE = "backups.restore"
+
+    INSTANCE_RUN = "instance.run"
+    INSTANCE_EXAMINE = "instance.examine"
+    INSTANCE_MIGRATE = "instance.migrate"
+
+
+Filters: TypeAlias = Literal["read", "publish"]
+"""The filters of a grant, by the name of its attribute."""
+
+
+class About(Enum):
+    """What resource an action is about."""
+
+    NOTHING = "anyone may"
+    INSTANCE = "the instance"
+    MACHINE = "the stores of this machine"
+    OWNER = "an owner"
+    TOPICS = "topics of an owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an action asks for.
+
+    Attributes:
+        does: completes "this token may not ...", in front of the topic.
+        sentence: what it is, for the reference.
+        role: the least that a grant in the owner must have.
+        filters: which of the grants' filters must cover the topics.
+        whole: a filter `#` counts as all topics of the owner, those with `$` too.
+    """
+
+    about: About
+    does: str
+    sentence: str
+    role: Role = Role.DEVICE
+    filters: tuple[Filters, ...] = ()
+    whole: bool = False
+
+
+_READ: tuple[Filters, ...] = ("read",)
+_PUBLISH: tuple[Filters, ...] = ("publish",)
+_BOTH: tuple[Filters, ...] = ("read", "publish")
+
+
+def _public(does: str, sentence: str) -> Rule:
+    return Rule(About.NOTHING, does, sentence)
+
+
+def _admin(does: str, sentence: str) -> Rule:
+    return Rule(About.INSTANCE, does, sentence)
+
+
+def _local(does: str, sentence: str) -> Rule:
+    return Rule(About.MACHINE, does, sentence)
+
+
+def _owner(does: str, sentence: str) -> Rule:
+    return Rule(About.OWNER, does, sentence)
+
+
+def _topics(
+    does: str, sentence: str, filters: tuple[Filters, ...], role: Role = Role.DEVICE
+) -> Rule:
+    return Rule(About.TOPICS, does, sentence, role, filters)
+
+
+def _policy(does: str, sentence: str, filters: tuple[Filters, ...], role: Role) -> Rule:
+    return Rule(About.TOPICS, f"{does} policies on", sentence, role, filters, whole=True)
+
+
+RULES: dict[Action, Rule] = {
+    Action.HEALTH_READ: _public(
+        "ask for health", "asks whether a process works, and for its metrics"
+    ),
+    Action.API_DESCRIBE: _public("read the reference", "reads the description of the routes"),
+    Action.CONNECTION_OPEN: _owner("connect", "opens an MQTT connection and its session"),
+    Action.MESSAGES_PUBLISH: _topics("publish to", "sends messages, wills too", _PUBLISH),
+    Action.MESSAGES_FOLLOW: _topics("read", "follows messages as they become durable", _READ),
+    Action.RECORDS_READ: _topics("read", "reads what policies kept, last values too", _READ),
+    Action.RECORDS_DELETE: _admin("delete records", "deletes what policies kept"),
+    Action.POLICIES_READ: _policy("read", "reads policies", _READ, Role.VIEWER),
+    Action.POLICIES_PREVIEW: _policy(
+        "preview", "asks what a policy would have kept", _READ, Role.VIEWER
+    ),
+    Action.POLICIES_WRITE: _policy(
+        "change", "checks, writes and replaces policies", _BOTH, Role.EDITOR
+    ),
+    Action.POLICIES_DELETE: _policy("change", "deletes policies", _BOTH, Role.EDITOR),
+    Action.FLOW_READ: _topics("read", "reads what became of messages", _READ, Role.VIEWER),
+    Action.TOPICS_READ: _topics("read", "reads which topics there are", _READ, Role.VIEWER),
+    Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),
+    Action.DEAD_LETTERS_READ: _topics("read", "looks at dead letters", _READ, Role.VIEWER),
+    Action.DEAD_LETTERS_RESEND: _topics(
+        "publish to", "sends dead letters again", _BOTH, Role.EDITOR
+    ),
+    Action.DEAD_LETTERS_DROP: _topics("publish to", "drops dead letters", _BOTH, Role.EDITOR),
+    Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
+    Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
+    Action.TOKENS_REVOKE: _admin("revoke tokens", "ends tokens"),
+    Action.JOURNAL_READ: _admin("look at the journal", "reads what the journal holds and lost"),
+    Action.JOURNAL_ACKNOWLEDGE: _admin(
+        "acknowledge damage", "says that damage of the journal was seen"
+    ),
+    Action.JOURNAL_DROP_CONSUMER: _admin(
+        "drop consumers", "lets the journal keep nothing more for a consumer that is gone"
+    ),
+    Action.BACKUPS_READ: _admin("look at backups", "reads how backups stand"),
+    Action.BACKUPS_TAKE: _admin("take backups", "takes backups"),
+    Action.BACKUPS_RESTORE: _local("restore", "makes a home what it was in a backup"),
+    Action.INSTANCE_RUN: _local("run", "starts a process on these stores"),
+    Action.INSTANCE_EXAMINE: _local("examine", "examines settings, home and stores"),
+    Action.INSTANCE_MIGRATE: _local("migrate", "moves a home to other stores"),
+}
