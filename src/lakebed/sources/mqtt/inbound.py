@@ -117,14 +117,23 @@ class InboundPublishes:
         self._forgiving = forgiving
         self._patient = patient
         self._open = True
+        self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
         self._done_one = self._acknowledge
         self.in_flight = 0
         self.pending = 0
 
+    def finish(self, finished: Callable[[], None]) -> None:
+        """Nothing more is offered; `finished` is called once all acks that are due are written."""
+        self._open = False
+        self._finished = finished
+        if not self.pending:
+            finished()
+
     def close(self) -> None:
         """Acks still due are dropped: they belong to this connection and to no later one."""
         self._open = False
+        self._finished = None
 
     def take(self, events: list[Event], received: Micros) -> list[Control]:
         """Offer what one read brought; returns its other packets, in order.
@@ -144,7 +153,7 @@ class InboundPublishes:
         """A plain message with QoS 1 stands in the intake's `singles`, the last of so many.
 
         Raises:
-            ProtocolError: more in flight than was agreed. The message is offered all the same.
+            ProtocolError: more in flight than was agreed. The message is taken all the same.
         """
         singles = self._singles
         singles.received.append(received)
@@ -152,18 +161,22 @@ class InboundPublishes:
         self._stats.publishes[1] += 1
         self.pending += 1
         self._intake.came_alone(count)
-        self._arrive(1)
+        self.in_flight += 1
+        if self.in_flight > self._maximum:
+            raise self._too_many()
 
     def _take_plain(self, run: Run[Channel], received: Micros) -> None:
+        fits = self._arrive(run)
         count = len(run.payloads)
         self._stats.publishes[run.qos] += count
         if run.qos:
-            self._arrive(count)
             done = partial(self._done, answers(PUBACK, run.packet_ids), count)
         else:
             done = partial(self._done, b"", 0)
         self.pending += 1
         self._intake.offer(run.targets, run.payloads, received, done, patient=self._patient)
+        if not fits:
+            raise self._too_many()
 
     def _take_mixed(self, events: list[Event], received: Micros) -> list[Control]:
         offer = _Offer()
@@ -202,7 +215,9 @@ class InboundPublishes:
     def _done(self, acks: bytes, settled: int) -> None:
         self.pending -= 1
         self.in_flight = max(0, self.in_flight - settled)
-        if acks and self._open:
+        if not self._open:
+            self._write_last(acks)
+        elif acks:
             self._write(acks)
 
     def _acknowledge(self, packet_id: bytes) -> None:
@@ -211,19 +226,42 @@ class InboundPublishes:
             self.in_flight -= 1
         if self._open:
             self._write(_PUBACK + packet_id)
+        else:
+            self._write_last(_PUBACK + packet_id)
 
-    def _arrive(self, count: int) -> None:
-        self.in_flight += count
-        if self.in_flight > self._maximum:
-            raise ProtocolError(
-                Reason.RECEIVE_MAXIMUM_EXCEEDED,
-                f"more than {self._maximum} messages are unacknowledged",
-            )
+    def _write_last(self, acks: bytes) -> None:
+        """The connection is ending: see `finish`."""
+        if self._finished is None:
+            return
+        if acks:
+            self._write(acks)
+        if not self.pending:
+            self._finished()
+
+    def _arrive(self, run: Run[Channel]) -> bool:
+        """Whether all of it may be in flight; what may not is cut off."""
+        if not run.qos:
+            return True
+        count, room = len(run.payloads), self._maximum - self.in_flight
+        if count > room:
+            run.cut(room)
+        self.in_flight += min(count, room)
+        return count <= room
+
+    def _too_many(self) -> ProtocolError:
+        return ProtocolError(
+            Reason.RECEIVE_MAXIMUM_EXCEEDED,
+            f"more than {self._maximum} messages are unacknowledged",
+        )
 
     def _take_run(self, offer: _Offer, run: Run[Channel]) -> None:
+        fits = self._arrive(run)
         self._stats.publishes[run.qos] += len(run)
-        if run.qos:
-            self._arrive(len(run))
+        self._add_run(offer, run)
+        if not fits:
+            raise self._too_many()
+
+    def _add_run(self, offer: _Offer, run: Run[Channel]) -> None:
         if run.qos == 2:
             offer.acks.append(answers(PUBREC, run.packet_ids))
             self._take_twos(offer, run)
@@ -287,7 +325,9 @@ class InboundPublishes:
             raise ProtocolError(refused.reason, refused.text)
         if not refused.qos:
             return
-        self._arrive(1)
+        if self.in_flight >= self._maximum:
+            raise self._too_many()
+        self.in_flight += 1
         offer.settled += 1
         kind = PUBACK if refused.qos == 1 else PUBREC
         packet_id = int.from_bytes(refused.packet_id, "big")

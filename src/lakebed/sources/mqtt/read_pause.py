@@ -12,7 +12,6 @@ class Hold(Flag):
     INTAKE = auto()  # the journal takes nothing more for now
     WRITING = auto()  # the peer does not read our acks
     UNANSWERED = auto()  # a broker sends more than it has agreed to before our acks
-    STOPPING = auto()
 
 
 class Holding:

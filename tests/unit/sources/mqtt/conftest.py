@@ -171,6 +171,7 @@ class Wire:
         self.reader, self.writer, self.version = reader, writer, version
         self.decoder = Decoder(version, AT_CLIENT, str, payload_maximum=2**24, packet_maximum=2**24)
         self.found = []
+        self.was_reset = False
 
     def send(self, *packets):
         for packet in packets:
@@ -191,6 +192,7 @@ class Wire:
                 try:
                     data = await self.reader.read(65536)
                 except ConnectionResetError:
+                    self.was_reset = True
                     return None
             if not data:
                 return None
@@ -229,20 +231,21 @@ class Bench:
         self.host, self.port = endpoint.addresses[0]
         self._wires = []
 
-    async def dial(self, version=V5):
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+    async def dial(self, version=V5, tls=None):
+        host, port = self.endpoint.addresses[1 if tls else 0]
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         wire = Wire(reader, writer, version)
         self._wires.append(wire)
         return wire
 
-    async def join(self, client_id="unit", *, version=V5, token="good", **rest):
+    async def join(self, client_id="unit", *, version=V5, token="good", tls=None, **rest):
         """A connected raw client."""
-        wire, answer = await self.knock(client_id, version=version, token=token, **rest)
+        wire, answer = await self.knock(client_id, version=version, token=token, tls=tls, **rest)
         assert answer.reason == 0, answer
         return wire
 
-    async def knock(self, client_id="unit", *, version=V5, token="good", **rest):
-        wire = await self.dial(version)
+    async def knock(self, client_id="unit", *, version=V5, token="good", tls=None, **rest):
+        wire = await self.dial(version, tls)
         wire.send(Connect(client_id, version, username="u", password=token.encode(), **rest))
         answer = await wire.next()
         assert isinstance(answer, ConnAck)

@@ -273,6 +273,7 @@ def test_another_connection_takes_the_session_over(run, serving, version):
             if version == V5:
                 assert (await first.next()).reason == Reason.SESSION_TAKEN_OVER
             assert await first.next() is None
+            await first.close()
             await bench.until(lambda: bench.endpoint.connections == 1)
             assert bench.endpoint.sessions == 1
 
@@ -387,9 +388,11 @@ def test_more_in_flight_than_announced_ends_the_connection(run, serving):
             bench.intake.hold()
             for number in (1, 2, 3, 4):
                 wire.publish("a", b"x", 1, number)
+                await bench.until(lambda: len(bench.intake.waiting) == number)  # noqa: B023
+            bench.intake.release()
+            assert [(await wire.next()).packet_id for _ in range(4)] == [1, 2, 3, 4]
             assert (await wire.next()).reason == Reason.RECEIVE_MAXIMUM_EXCEEDED
             assert await wire.next() is None
-            bench.intake.release()
 
     run(story())
 

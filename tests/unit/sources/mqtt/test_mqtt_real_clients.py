@@ -46,6 +46,34 @@ def test_paho_publishes_and_every_message_is_there_once_in_order(run, serving, p
 
 
 @PROTOCOLS
+@pytest.mark.parametrize("qos", [1, 2])
+@pytest.mark.parametrize("bad", ["too large", "forbidden"])
+def test_paho_that_repeats_a_mistake_has_all_else_stored_once(run, serving, protocol, qos, bad):
+    """A message that ends the connection is sent again with each one, and all unacknowledged."""
+
+    async def story():
+        async with serving(limits={"payload": 1000}) as bench:
+            # without a session of 3.1.1 paho begins QoS 2 anew, whatever it was told
+            kept = {"clean_session": False} if protocol == paho.MQTTv311 else {}
+            client = paho_client(protocol, token="narrow", **kept)
+            client.reconnect_delay_set(0.1, 0.1)
+            client.connect(bench.host, bench.port)
+            good = [client.publish("own/a", b"%d" % i, qos) for i in range(5)]
+            if bad == "too large":  # in MQTT 5 only a packet beyond the limit ends it
+                client.publish("own/a", bytes(1001 if protocol == paho.MQTTv311 else 2**18), qos)
+            else:
+                client.publish("foreign", b"x", qos if protocol == paho.MQTTv311 else 0)
+            client.loop_start()
+            await bench.until(lambda: bench.stats.connections >= 5 or bad == "forbidden")
+            await bench.until(lambda: all(one.is_published() for one in good))
+            client.disconnect()
+            await asyncio.to_thread(client.loop_stop)
+            assert bench.intake.seen == [("own/a", b"%d" % i) for i in range(5)]
+
+    run(story())
+
+
+@PROTOCOLS
 def test_paho_subscribes_and_hears_what_became_durable(run, serving, protocol):
     async def story():
         async with serving() as bench:

@@ -21,6 +21,7 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Wish
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
+from lakebed.sources.mqtt.ending import Ending
 from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
 from lakebed.sources.mqtt.read_pause import Hold, Holding
 from lakebed.sources.mqtt.stats import Stats
@@ -105,6 +106,7 @@ class BrokerConnection(asyncio.Protocol):
         self._release = release
         self._transport: asyncio.Transport | None = None
         self._holding: Holding | None = None
+        self._ending: Ending | None = None
         self._reason = ""
         self._heard = loop.time()
         self._keep_alive = session.source.keep_alive
@@ -132,9 +134,14 @@ class BrokerConnection(asyncio.Protocol):
         )
 
     @property
-    def pending(self) -> int:
-        """Offers of which the intake has not yet said that they are durable."""
-        return self._inbound.pending
+    def waiting(self) -> bool:
+        """Whether it ends, and the journal has yet to answer."""
+        return self._ending is not None and self._ending.waiting
+
+    def stop_waiting(self) -> None:
+        """Where it ends: acks still due are dropped."""
+        if self._ending is not None:
+            self._ending.stop_waiting()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -144,8 +151,6 @@ class BrokerConnection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._keep_alive / 2, self._ping)
 
     def data_received(self, data: bytes) -> None:
-        if self._reason:
-            return
         self._heard = self._loop.time()
         error = None
         try:
@@ -185,10 +190,7 @@ class BrokerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._inbound.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._subscribing is not None:
-            self._subscribing.cancel()
+        self._say_nothing()
         reason = self._reason or (str(exc) if exc else "the broker closed the connection")
         self._member.stats.disconnects["ended" if self._reason else "closed"] += 1
         if not self.lost.done():
@@ -205,23 +207,32 @@ class BrokerConnection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """End it in good order; the broker keeps the session."""
-        self._reason = self._reason or reason
-        self._write(Disconnect().encode(self._member.version))
-        self._inbound.close()
-        if self._transport is not None:
-            self._transport.close()
+        self._finish(reason, Disconnect().encode(self._member.version))
+
+    def _finish(self, reason: str, last_words: bytes = b"", *, heard_all: bool = False) -> None:
+        """Decode nothing more; what is durable is acknowledged, then it ends."""
+        if self._transport is None or self._ending is not None:
+            return
+        self._reason = reason
+        self._holding = None
+        self._say_nothing()
+        self._ending = Ending(
+            self._transport, self._inbound, last_words, self.connection_lost, heard_all=heard_all
+        )
+
+    def _say_nothing(self) -> None:
+        """Neither pings nor subscriptions."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._subscribing is not None:
+            self._subscribing.cancel()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def _give_up(self, reason: Reason, text: str) -> None:
-        self._reason = text
-        if self._member.version == V5:
-            self._write(Disconnect(reason).encode(V5))
-        self._inbound.close()
-        if self._transport is not None:
-            self._transport.close()
+        self._finish(text, Disconnect(reason).encode(V5) if self._member.version == V5 else b"")
 
     def _accept(self, payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
         """Its sender hears nothing from us: take it without the property that is wrong."""
@@ -237,10 +248,7 @@ class BrokerConnection(asyncio.Protocol):
         elif isinstance(packet, SubAck):
             self._subscribed(packet)
         elif isinstance(packet, Disconnect):
-            self._reason = f"the broker ended it: {reason_name(packet.reason)}"
-            self._inbound.close()
-            if self._transport is not None:
-                self._transport.close()
+            self._finish(f"the broker ended it: {reason_name(packet.reason)}", heard_all=True)
 
     def _answered(self, packet: ConnAck) -> None:
         if self._joined:
@@ -248,9 +256,7 @@ class BrokerConnection(asyncio.Protocol):
         if packet.reason:
             name = reason_name(packet.reason) if packet.reason >= 0x80 else str(packet.reason)
             text = packet.properties.get("reason_string", "")
-            self._reason = f"the broker refused us: {name} {text}".rstrip()
-            if self._transport is not None:
-                self._transport.close()
+            self._finish(f"the broker refused us: {name} {text}".rstrip())
             return
         self._joined = True
         self._keep_alive = packet.properties.get("server_keep_alive", self._keep_alive)

@@ -98,16 +98,16 @@ class MqttClient:
         self._task = asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
+        """Take nothing more, send the acks that are due within `grace` seconds, disconnect."""
         self._stopping.set()
         connection = self._connection
         if connection is not None and not connection.lost.done():
-            connection.hold(Hold.STOPPING)
+            connection.close("stopping")
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    while connection.pending and not connection.lost.done():  # noqa: ASYNC110
+                    while connection.waiting:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
-            connection.close("stopping")
+            connection.stop_waiting()
             await asyncio.wait([connection.lost], timeout=1.0)
             connection.abort()
         if self._task is not None:

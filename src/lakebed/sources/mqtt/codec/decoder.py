@@ -341,10 +341,7 @@ class Decoder(Generic[T]):
         if not run.payloads:
             self._events.pop()  # begun in vain; it is the newest, for whatever else comes ends it
         elif b"\0\0" in run.packet_ids:
-            place = run.packet_ids.index(b"\0\0")
-            for column in (run.targets, run.payloads, run.packet_ids, run.event, run.ids):
-                if column is not None:
-                    del column[place:]
+            run.cut(run.packet_ids.index(b"\0\0"))
             raise malformed("a packet identifier is zero")
 
 

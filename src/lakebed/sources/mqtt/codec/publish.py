@@ -35,6 +35,12 @@ class Run(Generic[T]):
     def __len__(self) -> int:
         return len(self.payloads)
 
+    def cut(self, at: int) -> None:
+        """Leave out what comes behind the first `at` messages."""
+        for column in (self.targets, self.payloads, self.packet_ids, self.event, self.ids):
+            if column is not None:
+                del column[at:]
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

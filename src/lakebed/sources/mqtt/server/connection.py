@@ -8,17 +8,14 @@ later bytes ──> Decoder ──> InboundPublishes ──> Intake          (th
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakValueDictionary
+from collections.abc import Callable
+from typing import Any, cast
 
 import structlog
 
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
-from lakebed.settings import Settings
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
 from lakebed.sources.mqtt.codec.handshake import (
@@ -39,23 +36,18 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3, V5
+from lakebed.sources.mqtt.ending import Ending
 from lakebed.sources.mqtt.inbound import InboundPublishes
 from lakebed.sources.mqtt.read_pause import Hold, Holding
 from lakebed.sources.mqtt.server.admission import admitted, connack, session_expiry
 from lakebed.sources.mqtt.server.listening import Listening
-from lakebed.sources.mqtt.server.sessions import Session, Sessions
-from lakebed.sources.mqtt.stats import Stats
-from lakebed.sources.mqtt.topics import Topics
+from lakebed.sources.mqtt.server.sessions import Session
+from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import check_topic
-
-if TYPE_CHECKING:
-    from lakebed.access.identification import Identification
-    from lakebed.consuming.feed import LiveFeed
-    from lakebed.ingest.intake import Intake
 
 log = structlog.get_logger(__name__)
 
@@ -64,32 +56,6 @@ WRITE_BUFFER = 2**18
 
 RECHECK = 30.0
 """Seconds after which a token is looked up again, so that a revoked one ends its connections."""
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the connections of one endpoint have in common; `clock` is set by its sweep."""
-
-    settings: Settings
-    intake: "Intake"
-    identification: "Identification"
-    feed: "LiveFeed"
-    sessions: Sessions
-    stats: Stats
-    keep: Callable[[Coroutine[Any, Any, None]], None]
-    clock: float = 0.0
-    open: bool = True
-    connections: dict["Connection", None] = field(default_factory=dict)
-    topics: WeakValueDictionary[Principal, Topics[Channel]] = field(
-        default_factory=WeakValueDictionary
-    )
-
-    def topics_of(self, principal: Principal) -> Topics[Channel]:
-        """What topics mean to those who may do the same: forgotten with the last of them."""
-        known = self.topics.get(principal)
-        if known is None:
-            known = self.topics[principal] = Topics()
-        return known
 
 
 class Connection(asyncio.Protocol):
@@ -108,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._listening: Listening | None = None
         self._will: Will | None = None
         self._holding: Holding | None = None
+        self._ending: Ending | None = None
         self._ended = False
         self._token = ""
         self._recheck_at = float("inf")
@@ -121,11 +88,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._holding = Holding(self._transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        full = len(shared.connections) >= shared.settings.mqtt.max_connections
-        if full or not shared.open:
-            shared.stats.disconnects["too_many_connections" if full else "stopping"] += 1
-            self._ended = True
-            self._transport.abort()
+        if not shared.open or not shared.make_room():
+            self._cut("too_many_connections" if shared.open else "stopping")
             return
         shared.stats.connections += 1
         shared.connections[self] = None
@@ -147,8 +111,6 @@ class Connection(asyncio.Protocol):
         if decoder is None or reception is None:
             self._greet(data)
             return
-        if self._ended:
-            return
         error = None
         try:
             if not decoder.have and (count := self._single(data)):
@@ -166,7 +128,11 @@ class Connection(asyncio.Protocol):
             self.end(error.reason, error.text)
 
     def eof_received(self) -> bool:
-        return False
+        """A client that says no more may still read; with TLS there is no half-close."""
+        if not self.pending or self._transport is None or not self._transport.can_write_eof():
+            return False
+        self._finish("closed", heard_all=True)
+        return True
 
     def pause_writing(self) -> None:
         self.hold(Hold.WRITING)
@@ -176,11 +142,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._inbound is not None:
+            self._inbound.close()
         self._detach()
         if not self._ended:
-            self._ended = True
-            self._shared.stats.disconnects["closed"] += 1
-        self._shared.connections.pop(self, None)
+            self._count("closed")
+        self._shared.forget(self)
 
     # --- reading is held and released ------------------------------------------------------------
 
@@ -205,9 +172,10 @@ class Connection(asyncio.Protocol):
             return
         if self._holding is not None and Hold.INTAKE in self._holding:
             return
-        if self._ended or self._decoder is None:
-            self._count("connect_timeout")
-            self.abort()
+        if self._ended:
+            return
+        if self._decoder is None:
+            self._cut("connect_timeout")
         else:
             self.end(Reason.KEEP_ALIVE_TIMEOUT, f"nothing heard for {silent:.1f} s")
 
@@ -241,11 +209,11 @@ class Connection(asyncio.Protocol):
 
     def _refuse_broken(self, error: ProtocolError) -> None:
         """Only a version that is not ours gets an answer that its sender understands."""
+        answer = b""
         if isinstance(error, UnknownVersion):
-            self.write(ConnAck(reason=error.reason).encode(V3 if error.version < V5 else V5))
+            answer = ConnAck(reason=error.reason).encode(V3 if error.version < V5 else V5)
         log.debug("mqtt connect refused", error=error.text)
-        self._count(reason_name(error.reason))
-        self._close()
+        self._finish(reason_name(error.reason), answer)
 
     async def _let_in(self, connect: Connect) -> None:
         shared = self._shared
@@ -259,14 +227,13 @@ class Connection(asyncio.Protocol):
                 await self._join(connect, key, assigned)
         except Refuse as refuse:
             properties = {"reason_string": refuse.text} if connect.version == V5 else {}
-            self.write(ConnAck(False, refuse.reason, properties).encode(connect.version))
+            answer = ConnAck(False, refuse.reason, properties).encode(connect.version)
             shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
-            self._count(reason_name(refuse.reason))
-            self._close()
+            self._finish(reason_name(refuse.reason), answer)
         except Exception:
             log.exception("mqtt connect failed", client=connect.client_id)
-            self._count("error")
-            self.abort()
+            if not self._ended:
+                self._cut("error")
 
     async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._principal is not None
@@ -370,20 +337,19 @@ class Connection(asyncio.Protocol):
                 raise violation("a session that should end now cannot be kept after all")
             longest = self._shared.settings.mqtt.session_expiry / SECOND
             self._session.expiry = min(asked, longest)
-        self._count("normal" if not packet.reason else reason_name(packet.reason))
-        self._close()
+        self._finish("normal" if not packet.reason else reason_name(packet.reason), heard_all=True)
 
     # --- how it ends -----------------------------------------------------------------------------
 
     def end(self, reason: Reason, text: str) -> None:
-        """End it from our side: DISCONNECT with the reason in MQTT 5, then close."""
+        """End it from our side: acks that are due, DISCONNECT with the reason in MQTT 5."""
         if self._ended:
             return
         log.debug("mqtt connection ended", reason=reason.name, text=text, client=self.client_id)
+        goodbye = b""
         if self._decoder is not None and self._connect is not None and self._connect.version == V5:
-            self.write(Disconnect(reason, self._explained(text)).encode(V5))
-        self._count(reason_name(reason))
-        self._close()
+            goodbye = Disconnect(reason, self._explained(text)).encode(V5)
+        self._finish(reason_name(reason), goodbye)
 
     def take_over(self, clean: bool) -> None:
         """Section 3.1.4: another connection has this client identifier now."""
@@ -394,7 +360,6 @@ class Connection(asyncio.Protocol):
             self._shared.sessions.publish(self._principal.owner, will)
         self._will = None
         self.end(Reason.SESSION_TAKEN_OVER, "another connection uses this client identifier")
-        self._detach()
 
     @property
     def client_id(self) -> str:
@@ -405,6 +370,16 @@ class Connection(asyncio.Protocol):
         """Offers of which the intake has not yet said that they are durable."""
         return self._inbound.pending if self._inbound is not None else 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it ends, and the journal has yet to answer."""
+        return self._ending is not None and self._ending.waiting
+
+    def stop_waiting(self) -> None:
+        """Where it ends: acks still due are dropped."""
+        if self._ending is not None:
+            self._ending.stop_waiting()
+
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
@@ -414,28 +389,33 @@ class Connection(asyncio.Protocol):
         wanted = self._connect.properties.get("request_problem_information", 1)
         return {"reason_string": text[:512]} if wanted else {}
 
-    def _count(self, reason: str) -> None:
-        if not self._ended:
-            self._ended = True
-            self._shared.stats.disconnects[reason] += 1
+    def _finish(self, counted: str, last_words: bytes = b"", *, heard_all: bool = False) -> None:
+        """Decode nothing more; the session is free for the client's next connection."""
+        if self._ended or self._transport is None:
+            return
+        self._count(counted)
+        self._shared.ending[self] = None
+        self._holding = None
+        self._ending = Ending(
+            self._transport, self._inbound, last_words, self.connection_lost, heard_all=heard_all
+        )
+        self._detach()
 
-    def _close(self) -> None:
-        """Nothing more is read; what is written already still leaves."""
-        if self._inbound is not None:
-            self._inbound.close()
-        if self._transport is not None:
-            self._transport.close()
-        self._patience = 5.0  # for a peer that does not take its last bytes
-        self.heard = self._shared.clock
+    def _cut(self, counted: str) -> None:
+        """End it at once: nothing was said that could be answered."""
+        self._count(counted)
+        self.abort()
+
+    def _count(self, reason: str) -> None:
+        self._ended = True
+        self._shared.stats.disconnects[reason] += 1
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def _detach(self) -> None:
-        """Let go of session and feed; acks still due are nobody's any more."""
-        if self._inbound is not None:
-            self._inbound.close()
+        """Let go of session and feed."""
         if self._listening is not None:
             self._listening.close()
             self._listening = None

@@ -16,8 +16,9 @@ import structlog
 from lakebed.settings import Settings, split_address
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.read_pause import Hold
-from lakebed.sources.mqtt.server.connection import Connection, Shared
+from lakebed.sources.mqtt.server.connection import Connection
 from lakebed.sources.mqtt.server.sessions import Sessions
+from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
@@ -107,7 +108,7 @@ class MqttEndpoint:
             raise
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Read nothing more, send the acks that are due within `grace` seconds, say goodbye."""
+        """Take nothing more, send the acks that are due within `grace` seconds, say goodbye."""
         shared = self._shared
         shared.open = False
         for server in self._servers:
@@ -117,10 +118,10 @@ class MqttEndpoint:
             self._unwatch()
             self._unwatch = None
         for connection in list(shared.connections):
-            connection.hold(Hold.STOPPING)
-        await _until(lambda: not any(c.pending for c in shared.connections), grace)
-        for connection in list(shared.connections):
             connection.end(Reason.SERVER_SHUTTING_DOWN, "Lakebed stops")
+        await _until(lambda: not any(c.waiting for c in shared.connections), grace)
+        for connection in list(shared.connections):
+            connection.stop_waiting()
         await _until(lambda: not shared.connections, min(grace, 1.0))
         for connection in list(shared.connections):
             connection.abort()
