@@ -85,6 +85,7 @@ class BatchAccumulator:
         closed: what waits for its append, in order.
         pending: bytes of memory that all of it takes.
         deaf: nothing more is taken: the process is about to stop.
+        enough: messages that gather for one append; from here on each offer wakes again.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class BatchAccumulator:
         self.closed: deque[Gathering] = deque()
         self.pending = 0
         self.deaf = False
+        self.enough = LARGEST
 
     def offer(
         self,
@@ -189,8 +191,10 @@ class BatchAccumulator:
         builder = gathering.builder
         gathering.cost += cost
         self.pending += cost
-        if len(builder.payloads) >= LARGEST or builder.size >= LARGEST_BYTES:
-            self._close()
+        if len(builder.payloads) >= self.enough or builder.size >= LARGEST_BYTES:
+            self._wake()
+            if len(builder.payloads) >= LARGEST or builder.size >= LARGEST_BYTES:
+                self._close()
         self._call()
         if self.pending > self._max_pending:
             self._pressed()

@@ -7,7 +7,8 @@
         └────────── done(): durable, acknowledge ──────────────────────────┘
 
 When nothing is under way an offer is appended at once; while an append runs the next batch
-gathers. So a single message waits for one fsync, and under load one fsync serves thousands.
+gathers. So a single message waits for one fsync, and under load one fsync serves thousands. With a
+`delay` a message waits that long for others before its append begins, unless many are there.
 
 Pressure runs the other way: when too much waits, when the journal has no room, or when its disk is
 nearly full, the gates shut (sources stop reading from their sockets) and open again once half of
@@ -52,6 +53,7 @@ class Intake:
         on_fatal: called once when something can never be made durable: stop the process.
         room: whether the disk has room; asked about once a second.
         patience: seconds `append` waits at a shut gate.
+        delay: seconds that few messages wait for others to share their append.
 
     Attributes:
         offer, offer_one, singles, came_alone: how sources bring messages; see `BatchAccumulator`.
@@ -68,8 +70,10 @@ class Intake:
         on_fatal: Callable[[BaseException], None],
         room: Callable[[], bool] | None = None,
         patience: float = 3.0,
+        delay: float = 0.0,
     ) -> None:
         self._journal = journal
+        self._delay = delay
         self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room
@@ -78,6 +82,8 @@ class Intake:
         self._accumulator = accumulator = BatchAccumulator(
             max_pending, self._wake.set, self._pressed
         )
+        if delay:
+            accumulator.enough = _FEW
         self.offer, self.offer_one = accumulator.offer, accumulator.offer_one
         self.singles, self.came_alone = accumulator.singles, accumulator.came_alone
         self._gates: dict[object, Gate] = {}
@@ -274,6 +280,7 @@ class Intake:
         """
         loop = asyncio.get_running_loop()
         accumulator = self._accumulator
+        await self._delay_few()
         early = self._began + _SPACING - loop.time()
         if early > 0 and accumulator.gathered() < _FEW and not self._stopping:
             await asyncio.sleep(early)
@@ -285,6 +292,17 @@ class Intake:
                 break
             await asyncio.sleep(0)
         self._began = loop.time()
+
+    async def _delay_few(self) -> None:
+        """Wait for others as the operator has it, but no longer than until there are many."""
+        accumulator = self._accumulator
+        if not self._delay or self._stopping or accumulator.closed:
+            return
+        self._wake.clear()
+        if accumulator.gathered() < _FEW:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._delay):
+                    await self._wake.wait()
 
     async def _let_patient_sources_send(self) -> None:
         """A broker delivers a few messages at a time, for as long as it may: an append for each

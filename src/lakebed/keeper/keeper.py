@@ -39,7 +39,7 @@ _TICK: Micros = 200_000
 """Flushes happen on this grid, so that policies share inserts. Between two of them nothing that is
 read could be written, so what arrives is left to gather: a poll for each."""
 _LEAST = 0.05  # seconds that a poll waits at least where nothing is there
-_SETTLE: Micros = 100_000  # a message read from a socket is in the journal by then
+_SETTLE: Micros = 100_000  # and `commit_delay`: a message read is in the journal by then
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 _POLICIES_EVERY = 0.5  # seconds between two looks at the policies' revision
 _ROOM_EVERY = 2.0  # seconds between two looks at the journal's room
@@ -80,6 +80,7 @@ class Keeper:
         self._stores = Stores(series, catalog, self._abandon)
         self._consumer = journal.consumer(CONSUMER)
         self._clock, self._on_failure = clock, on_failure
+        self._settle = _SETTLE + settings.journal.commit_delay
         self._assignment = PartitionAssignment(
             journal, catalog, self._stores, settings, self._consumer, clock, self._look_at_policies
         )
@@ -201,7 +202,7 @@ class Keeper:
             self._assignment.check(list(self._shards))
         # "now" for windows and buffers: while behind, the journal's time, not the wall's; but
         # nothing was received later than now, whatever a clock that was set back had shown
-        now = self._clock() - _SETTLE
+        now = self._clock() - self._settle
         now = now if everything else min(now, _newest(entries))
         self._write(now, self._set_back(before, entries))
         self._erase(orders, now, nothing_more=answered and not entries)
@@ -212,7 +213,7 @@ class Keeper:
 
     def _gather(self) -> None:
         """Let messages come until the next flush, or until somebody calls."""
-        left = _TICK - (self._clock() - _SETTLE) % _TICK
+        left = _TICK - (self._clock() - self._settle) % _TICK
         self._called.wait(left / 1e6)
         self._called.clear()
 
@@ -230,7 +231,7 @@ class Keeper:
         due = min((d for s in self._shards.values() if (d := s.due()) is not None), default=None)
         if due is None:
             return _POLICIES_EVERY
-        flush = -(-due // _TICK) * _TICK + _SETTLE  # the first that writes it
+        flush = -(-due // _TICK) * _TICK + self._settle  # the first that writes it
         return min(max((flush - now) / 1e6, _LEAST), _POLICIES_EVERY)
 
     def _absorb(self, entries: Sequence[Entry]) -> None:

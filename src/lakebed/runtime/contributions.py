@@ -11,6 +11,7 @@ import structlog
 
 from lakebed.ports import Catalog, Health, Journal, Series, TokenStore
 from lakebed.settings import Settings
+from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -89,7 +90,12 @@ class Parts:
 
         if self.intake is None:
             room = self._room if is_embedded(self.settings.journal.url) else None
-            self.intake = Intake(self.journal, on_fatal=self.fail, room=room)
+            self.intake = Intake(
+                self.journal,
+                on_fatal=self.fail,
+                room=room,
+                delay=self.settings.journal.commit_delay / SECOND,
+            )
             await self.intake.start()
             self.stack.push_async_callback(self.intake.stop)
             self.health["intake"] = self.intake.health

@@ -253,6 +253,53 @@ def test_a_key_released_and_used_anew_in_one_gathering_is_a_new_message() -> Non
     story(tell)
 
 
+# --- commit_delay ---------------------------------------------------------------------------------
+
+
+def test_messages_wait_for_others_to_share_their_append() -> None:
+    async def tell(door: Door) -> None:
+        began = asyncio.get_running_loop().time()
+        for i in range(5):
+            door.offer(str(i))
+            alone(door, f"alone {i}")
+            await asyncio.sleep(0.01)
+        assert door.journal.calls == []
+        await door.all_done(10)
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        assert len(door.journal.calls) == 1
+        door.offer("next")
+        await door.all_done(11)
+        assert len(door.journal.calls) == 2
+
+    story(tell, delay=0.2)
+
+
+def test_many_messages_wait_for_nobody() -> None:
+    async def tell(door: Door) -> None:
+        for count in range(1, 6):  # as senders do that have so many unacknowledged
+            for i in range(4):
+                door.offer(str(i), count=100)
+            await door.all_done(4 * count)
+        for count in range(1, 6):
+            for i in range(300):
+                alone(door, str(i))
+            await door.all_done(20 + 300 * count)
+        door.offer("large", count=60_000)
+        await door.all_done(21 + 1500)
+
+    story(tell, delay=3600.0)
+
+
+def test_what_waits_for_others_is_appended_when_the_process_stops() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("a")
+        await asyncio.sleep(0.01)
+        await door.intake.stop()
+        assert door.done == ["a"]
+
+    story(tell, delay=3600.0)
+
+
 def test_a_crowd_shuts_the_gates_until_half_of_it_is_through() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
