@@ -1,19 +1,21 @@
-"""A message is stored once: the readers' part of it, for journals that many write to.
+"""Leaves out messages that stand in the journal twice, for journals that many write to.
 
 Two gateways may append the same message: its sender lost the first answer and asked the other.
-Neither can know, but the partition has an order, and the first one in it counts. Who comes later
-under the same key within the horizon is left out, as if it were not there.
+Neither can know, but a partition has an order, and in that order the first message of a key counts.
+Later ones within the horizon are duplicates: they are left out as if they were not there.
 
-    entries ──> judged before? ──yes──> is it one of the doubles?
-                      └──no──> its key known? ──yes──> a double ──> remembered by its offset
-                                    └──no──> fresh ──> key noted
+    entries ──> below `offset`? ──yes──> looked up among the offsets of duplicates
+                      └──no──> key seen? ──yes──> a duplicate; its offset is remembered
+                                   └──no──> counts; its key is remembered
 
-A shard reads again from where its slowest task stands, which may lie far before its checkpoint,
-and must decide then as it did: what lies below `offset` is therefore not judged again but looked up
-among the doubles, which are few. All of it is saved with the ledger, in one transaction.
+A consumer reads again from where its slowest part stands, which may lie far before the newest
+checkpoint, and must decide then as it did the first time. So messages below `offset` are not judged
+again; they are looked up among the duplicates, which are few. All of this is saved in one
+transaction with what the consumer makes of the messages.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -25,11 +27,17 @@ from lakebed.vocabulary.messages import ID_KEY, Entry, Ints
 from lakebed.vocabulary.times import Micros
 
 PART = "once"
-"""The part of a checkpoint with what is here; segments of ids are parts named `once:NUMBER`."""
+"""The checkpoint part with the keys that are released and the duplicates; segments of ids are parts
+named `once:NUMBER`."""
 
+_PARTS = re.compile(rf"{PART}(:\d+)?")
 _NOTED = 2**16  # keys in one segment of those that were noted elsewhere
-_LOOK = 1000
-"""Segments that expire are looked for once in so many judgements."""
+_EXPIRE_EVERY = 1000  # judgements between two looks for segments that expire
+
+
+def is_part(name: str) -> bool:
+    """Whether a checkpoint part is a deduplicator's."""
+    return _PARTS.fullmatch(name) is not None
 
 
 class _State(msgspec.Struct):
@@ -39,71 +47,68 @@ class _State(msgspec.Struct):
 
 
 class Deduplicator:
-    """Attributes:
-    offset: everything below it is judged.
+    """Of one partition and one consumer.
+
+    Args:
+        horizon: how long a key is remembered, microseconds of receive time.
+
+    Attributes:
+        offset: everything below it is judged.
     """
 
     def __init__(self, horizon: Micros) -> None:
         self.offset = 0
         self._horizon = horizon
         self._ids = SeenKeys()
-        self._held: dict[bytes, Micros] = {}
-        self._doubles: list[int] = []  # ascending
+        self._held: dict[bytes, Micros] = {}  # keys that are released on purpose
+        self._duplicates: list[int] = []  # offsets, ascending
         self._newest: Micros = 0
         self._used = False
         self._judged = 0
 
     def judge(self, entries: Sequence[Entry]) -> NDArray[np.bool_] | None:
-        """bool[n], which of all messages of some entries count; None where all do."""
-        verdicts = [self._judge(entry) for entry in entries]
-        if all(verdict is None for verdict in verdicts):
-            return None
-        return np.concatenate(
-            [
-                np.ones(len(entry.batch), np.bool_) if verdict is None else verdict
-                for entry, verdict in zip(entries, verdicts, strict=True)
-            ]
-        )
+        """bool[n], which of all messages of some entries count; None where all do.
 
-    def counts(self, offsets: Ints) -> NDArray[np.bool_]:
-        """bool[n], which of n messages that were judged already count."""
-        return ~np.isin(offsets, self._doubles)
+        Entries at or behind `offset` must come in the order of the journal, without a gap.
+        """
+        return _joined(entries, [self._judge(entry) for entry in entries])
+
+    def recall(self, entries: Sequence[Entry]) -> NDArray[np.bool_] | None:
+        """The same of messages that were judged before; nothing is remembered of them."""
+        return _joined(entries, [self._recall(entry) for entry in entries])
+
+    def _recall(self, entry: Entry) -> NDArray[np.bool_] | None:
+        return ~np.isin(entry.offsets, self._duplicates) if self._duplicates else None
 
     def _judge(self, entry: Entry) -> NDArray[np.bool_] | None:
         if entry.end <= self.offset:
-            return self.counts(entry.offsets) if self._doubles else None
+            return self._recall(entry)
         known_from, self.offset = self.offset, entry.end
         keys = entry.batch.keys
-        verdict = None
+        counts = None
         if keys is not None:
             self._used = True
             offsets = entry.offsets
-            verdict = self.counts(offsets)
+            counts = ~np.isin(offsets, self._duplicates)
             index = [i for i, key in enumerate(keys) if key and offsets[i] >= known_from]
-            double = self._look_up(entry, np.array(index, np.intp))
-            verdict[double] = False
-            self._doubles += offsets[double].tolist()
+            duplicates = self._look_up(entry, np.array(index, np.intp))
+            counts[duplicates] = False
+            self._duplicates += offsets[duplicates].tolist()
         for key in entry.release:
             self._held.pop(key, None)
-        return verdict
+        return counts
 
     def _look_up(self, entry: Entry, index: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which of the messages at `index` came before; the others' keys are noted."""
+        """Which of the messages at `index` came before; the keys of the others are remembered."""
         keys = entry.batch.keys
         assert keys is not None
         received = entry.batch.received
         is_id = np.array([keys[i].startswith(ID_KEY) for i in index.tolist()], np.bool_)
-        doubles = [self._look_up_ids([keys[i] for i in index[is_id]], received, index[is_id])]
-        again = []
-        for i in index[~is_id].tolist():
-            at = int(received[i])
-            if self._held.get(keys[i], at - self._horizon - 1) >= at - self._horizon:
-                again.append(i)
-            else:
-                self._held[keys[i]] = at
+        again = self._look_up_ids([keys[i] for i in index[is_id]], received, index[is_id])
+        held = self._look_up_held(keys, received, index[~is_id])
         if len(received):
             self._expire(int(received.max()))
-        return np.sort(np.concatenate([*doubles, np.array(again, np.intp)]))
+        return np.sort(np.concatenate([again, held]))
 
     def _look_up_ids(
         self, keys: Sequence[bytes], received: Ints, index: NDArray[np.intp]
@@ -119,10 +124,22 @@ class Deduplicator:
         self._ids.add(high[fresh], low[fresh], at[fresh])
         return index[~fresh]
 
+    def _look_up_held(
+        self, keys: Sequence[bytes], received: Ints, index: NDArray[np.intp]
+    ) -> NDArray[np.intp]:
+        again = []
+        for i in index.tolist():
+            at = int(received[i])
+            if self._held.get(keys[i], at - self._horizon - 1) >= at - self._horizon:
+                again.append(i)
+            else:
+                self._held[keys[i]] = at
+        return np.array(again, np.intp)
+
     def _expire(self, now: Micros) -> None:
         self._newest = max(self._newest, now)
         self._judged += 1
-        if self._judged % _LOOK == 0:
+        if self._judged % _EXPIRE_EVERY == 0:
             oldest = self._newest - self._horizon
             self._ids.expire(oldest)
             self._held = {key: at for key, at in self._held.items() if at >= oldest}
@@ -137,45 +154,65 @@ class Deduplicator:
         """
         if not self._used:
             return [], []
-        self._doubles = [offset for offset in self._doubles if offset >= floor]
-        doubles = np.array(self._doubles, np.int64).tobytes()
-        state = msgspec.msgpack.encode(_State(self._held, doubles, self._newest))
+        self._duplicates = [offset for offset in self._duplicates if offset >= floor]
+        duplicates = np.array(self._duplicates, np.int64).tobytes()
+        state = msgspec.msgpack.encode(_State(self._held, duplicates, self._newest))
         segments = [
             Checkpoint(_name(number), self.offset, data) for number, data in self._ids.unsaved()
         ]
         dropped = [_name(number) for number in sorted(self._ids.gone())]
         return [Checkpoint(PART, self.offset, state), *segments], dropped
 
+    def saved(self) -> None:
+        """The parts are in the catalog."""
+        self._ids.saved()
+
+    def restore(self, parts: Mapping[str, Checkpoint], offset: int) -> None:
+        """Go on as it was saved.
+
+        Args:
+            parts: by name, those for which `is_part` holds.
+            offset: of the checkpoint that they were saved with.
+        """
+        self.offset = offset
+        own = parts.get(PART)
+        if own is not None:
+            state = msgspec.msgpack.decode(own.state, type=_State)
+            self._used = True
+            self._held, self._newest = state.held, state.newest
+            self._duplicates = np.frombuffer(state.doubles, np.int64).tolist()
+            self._ids.restore({_number(n): part.state for n, part in parts.items() if n != PART})
+
     def note(self, keys: Sequence[bytes], at: Ints) -> None:
-        """Know keys that were noted elsewhere, each once, at int64[n] microseconds."""
+        """Remember keys that were seen elsewhere, each once, at int64[n] microseconds."""
         self._used = self._used or bool(keys)
         is_id = np.array([key.startswith(ID_KEY) for key in keys], np.bool_)
-        places = np.flatnonzero(is_id)
-        for start in range(0, len(places), _NOTED):
-            chosen = places[start : start + _NOTED]
+        ids = np.flatnonzero(is_id)
+        for start in range(0, len(ids), _NOTED):
+            chosen = ids[start : start + _NOTED]
             high, low = digests([keys[i] for i in chosen.tolist()])
             self._ids.add(high, low, at[chosen])
         for i in np.flatnonzero(~is_id).tolist():
             self._held[keys[i]] = int(at[i])
         self._newest = max(self._newest, int(at.max(initial=0)))
 
-    def saved(self) -> None:
-        """The parts are in the catalog."""
-        self._ids.saved()
 
-    def restore(self, parts: dict[str, Checkpoint], offset: int) -> None:
-        """Take what is ours out of the parts of a checkpoint whose ledger stands at `offset`."""
-        self.offset = offset
-        own = parts.pop(PART, None)
-        names = [name for name in parts if name.startswith(f"{PART}:")]
-        segments = {int(name.partition(":")[2]): parts.pop(name).state for name in names}
-        if own is not None:
-            state = msgspec.msgpack.decode(own.state, type=_State)
-            self._used = True
-            self._held, self._newest = state.held, state.newest
-            self._doubles = np.frombuffer(state.doubles, np.int64).tolist()
-            self._ids.restore(segments)
+def _joined(
+    entries: Sequence[Entry], counts: Sequence[NDArray[np.bool_] | None]
+) -> NDArray[np.bool_] | None:
+    if all(each is None for each in counts):
+        return None
+    return np.concatenate(
+        [
+            np.ones(len(entry.batch), np.bool_) if each is None else each
+            for entry, each in zip(entries, counts, strict=True)
+        ]
+    )
 
 
 def _name(number: int) -> str:
     return f"{PART}:{number}"
+
+
+def _number(name: str) -> int:
+    return int(name.partition(":")[2])

@@ -5,7 +5,7 @@ policy; joined they pay it once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -64,6 +64,12 @@ class Chunk:
             None if self.only is None else self.only[index],
             self.end,
         )
+
+    def before(self, end: int) -> "Chunk":
+        """The messages below the offset `end`."""
+        if self.end <= end:
+            return self
+        return replace(self.take(np.flatnonzero(self.offset < end)), end=end)
 
 
 def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:

@@ -1,16 +1,19 @@
 """What would this policy have kept? The policy at work on the journal's recent past, on paper."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lakebed.consuming.deduplication import Deduplicator
-from lakebed.keeper.chunk import join
+from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
-from lakebed.keeper.task import PolicyTask
-from lakebed.kinds.kind import Site, Writes
+from lakebed.keeper.task import PolicyTask, TaskFactory
+from lakebed.kinds.kind import Writes
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
 from lakebed.policies.policy import Policy
 from lakebed.ports import Journal
@@ -64,44 +67,44 @@ def preview(
     *,
     horizon: Micros = DAY,
 ) -> Preview:
-    """Read the journal from its beginning; nothing is written and nobody's place moves.
+    """Read the journal from its beginning; nothing is written, and no consumer moves.
 
     Args:
         future: how far ahead of its arrival an event time may lie.
+        limit: messages of a partition after which it stops.
         horizon: how long an id is remembered.
     """
     result = Preview()
     for partition, (start, end) in journal.extent().items():
         ledger = Ledger()
-        task = PolicyTask(Site(policy, partition, ledger.topics), start, future)
-        routes, offset, seen = Routes([task]), start, 0
-        deduplicator = Deduplicator(horizon)
-        kept: dict[tuple[object, ...], int] = {}
-        while offset < end and seen < limit:
-            entries = journal.entries(partition, offset, _READ)
-            if not entries:
-                break
-            chunk = join(entries, ledger)
-            offset = chunk.end
-            counts = deduplicator.judge(entries)
-            if counts is not None:
-                chunk = chunk.take(np.flatnonzero(counts))
-            if not len(chunk):
-                continue
+        task = TaskFactory(partition, ledger.topics, future).fresh(policy, start)
+        read, deduplicate = partial(journal.entries, partition), Deduplicator(horizon).judge
+        chunks = replay(read, start, end, _READ, ledger, deduplicate)
+        _absorb(task, ledger, chunks, limit, result)
+        result.complete &= task.offset >= end
+    return result
+
+
+def _absorb(
+    task: PolicyTask, ledger: Ledger, chunks: Iterator[Chunk], limit: int, result: Preview
+) -> None:
+    routes, seen = Routes([task]), 0
+    kept: dict[tuple[object, ...], int] = {}
+    for chunk in chunks:
+        for _, index, piece in routes.deliver(chunk, ledger.channels):
+            result.matched += len(index)
+            result.outcomes += np.bincount(task.absorb(piece), minlength=CODES)
+        task.offset = chunk.end
+        if len(chunk):
             seen += len(chunk)
             if result.since is None:
                 result.since = int(chunk.received[0])
             result.until = int(chunk.received[-1])
-            for _, index in routes.split(chunk, ledger.channels):
-                result.matched += len(index)
-                outcomes = task.absorb(chunk.take(index))
-                result.outcomes += np.bincount(outcomes, minlength=CODES)
-            task.offset = offset
             _tally(task.drain(result.until, final=True), kept)
-        result.complete &= offset >= end
-        result.rows += len(kept)
-        result.bytes += sum(kept.values())
-    return result
+        if seen >= limit:
+            break
+    result.rows += len(kept)
+    result.bytes += sum(kept.values())
 
 
 _KEYS = {"last_n": ("topic", "ring", "slot"), "aggregate": ("topic", "start", "fragment")}

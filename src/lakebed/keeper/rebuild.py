@@ -15,20 +15,20 @@ same checkpoints.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from lakebed.consuming.deduplication import Deduplicator
-from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.chunk import Chunk, join
+from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
-from lakebed.keeper.shard import policy_of, stored_policy
-from lakebed.keeper.task import PolicyTask
-from lakebed.kinds.kind import Site
+from lakebed.keeper.state import PartitionState
+from lakebed.keeper.task import PolicyTask, TaskFactory
+from lakebed.keeper.versions import PolicyVersions
 from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
 from lakebed.settings import Settings
@@ -95,8 +95,9 @@ class Rebuild:
         records_only: bool,
         step: Callable[[int, int], None],
     ) -> None:
-        self._journal, self._series, self._catalog = journal, series, catalog
+        self._journal, self._series = journal, series
         self._settings, self._step = settings, step
+        self._versions = PolicyVersions(catalog, settings.keeper.timezone)
         self._checkpoints, self._base, self._records_only = checkpoints, base, records_only
         self._read = self._total = 0
         self.report = Rebuilt()
@@ -112,7 +113,10 @@ class Rebuild:
 
     def _partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> None:
         horizon = self._settings.journal.id_horizon
-        now, base = (_Saved.of(p, horizon) for p in (parts, self._base.get(partition, ())))
+        now, base = (
+            PartitionState.decode(found, horizon)
+            for found in (parts, self._base.get(partition, ()))
+        )
         works = [
             work
             for part in now.tasks.values()
@@ -122,15 +126,16 @@ class Rebuild:
             if work.memory is not None:
                 self._insert(_table_of(work), work.memory)
         here = self._read_again(partition, works, base, first, now.counted)
-        self._count_missing(partition, now, base, first, here)
+        self._note_missing(partition, now, base, first, here)
 
     # --- what to do ------------------------------------------------------------------------------
 
     def _work(
-        self, partition: int, part: Checkpoint, now: "_Saved", base: "_Saved", first: int
-    ) -> _Work | None:
-        stored = stored_policy(self._catalog, part.part)
-        policy = policy_of(stored, self._settings)
+        self, partition: int, part: Checkpoint, now: PartitionState, base: PartitionState,
+        first: int,
+    ) -> _Work | None:  # fmt: skip
+        stored = self._versions.stored(part.part)
+        policy = None if stored is None else self._versions.read(stored)
         if stored is None or policy is None or policy.keep not in _IN_SERIES:
             return None
         if self._records_only and policy.keep not in RECORDS:
@@ -138,81 +143,77 @@ class Rebuild:
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)
         whole = first == 0 if before is None else first <= before.offset
-        work = _Work(self._task(policy, partition, base, start), part.offset, stored.created, whole)
+        task = self._tasks(partition, base.ledger).fresh(policy, start)
         if before is not None:
-            work.task.restore(before.state)
+            task.restore(before.state)
+        work = _Work(task, part.offset, stored.created, whole)
         if policy.keep == "aggregate":
-            _remember(work, self._task(policy, partition, now, part.offset), part)
+            _remember(work, self._tasks(partition, now.ledger).restored(policy, part))
         return work
 
-    def _task(self, policy: Policy, partition: int, saved: "_Saved", offset: int) -> PolicyTask:
-        site = Site(policy, partition, saved.ledger.topics)
-        return PolicyTask(site, offset, self._settings.limits.future)
+    def _tasks(self, partition: int, ledger: Ledger) -> TaskFactory:
+        return TaskFactory(partition, ledger.topics, self._settings.limits.future)
 
-    def _before(self, policy: Policy, base: "_Saved") -> Checkpoint | None:
-        """The policy's place in the backup, where it kept the same in the same way."""
+    def _before(self, policy: Policy, base: PartitionState) -> Checkpoint | None:
+        """The policy's task in the backup, where it kept the same in the same way."""
         for part in base.tasks.values():
             if part.part.rpartition("@")[0] != f"{policy.owner}/{policy.name}":
                 continue
-            was = policy_of(stored_policy(self._catalog, part.part), self._settings)
+            was = self._versions.find(part.part)
             if was is not None and (was.keep, was.type) == (policy.keep, policy.type):
                 return part
         return None
 
-    def _count_missing(
-        self, partition: int, now: "_Saved", base: "_Saved", first: int, here: int
+    def _note_missing(
+        self, partition: int, now: PartitionState, base: PartitionState, first: int, here: int
     ) -> None:
         """Messages counted since the backup of which the journal had only `here` left."""
-        missing = now.total - base.total - here
+        counted, before = (sum(state.ledger.totals.values()) for state in (now, base))
+        missing = counted - before - here
         if missing <= 0:
             return
         self.report.missing += missing
         seen = now.ledger.first_seen
-        since = base.newest if base.total else int(seen.min()) if len(seen) else None
+        since = _newest(base.ledger) if before else int(seen.min()) if len(seen) else None
         left = self._journal.entries(partition, first, 1)
-        until = int(left[0].batch.received[0]) if left else now.newest
+        until = int(left[0].batch.received[0]) if left else _newest(now.ledger)
         self.report.since = _least(self.report.since, since)
         self.report.until = until or self.report.until
 
     # --- reading again ---------------------------------------------------------------------------
 
     def _read_again(
-        self, partition: int, works: Sequence[_Work], base: "_Saved", first: int, end: int
+        self, partition: int, works: Sequence[_Work], base: PartitionState, first: int, end: int
     ) -> int:
-        """Let the tasks absorb what lies below `end`; returns how many messages since the backup
-        that were."""
+        """Let the tasks absorb what lies below `end`.
+
+        Returns how many messages the journal still has behind the backup.
+        """
         by_task = {id(work.task): work for work in works}
         routes = Routes([work.task for work in works])
         since = max(first, base.counted)
         offset = min((work.task.offset for work in works), default=since)
-        here = 0
-        oldest: Micros | None = None
-        while offset < end:
-            entries = self._journal.entries(partition, offset, self._settings.keeper.read)
-            if not entries:
-                break
-            whole = join(entries, base.ledger)
-            if oldest is None and len(whole):
-                oldest = int(whole.received[0])
-            counts = base.deduplicator.judge(entries)
-            chunk = whole if counts is None else whole.take(np.flatnonzero(counts))
-            here += int(np.count_nonzero((chunk.offset >= since) & (chunk.offset < end)))
-            for task, index in routes.split(chunk, base.ledger.channels):
-                self._absorb(by_task[id(task)], chunk.take(index))
+        here, oldest = 0, None
+        read, limit = partial(self._journal.entries, partition), self._settings.keeper.read
+        for chunk in replay(read, offset, end, limit, base.ledger, base.deduplicator.judge):
+            here += int(np.count_nonzero(chunk.offset >= since))
+            for task, _, piece in routes.deliver(chunk, base.ledger.channels):
+                self._absorb(by_task[id(task)], piece)
+            if oldest is None and len(chunk):
+                oldest = int(chunk.received[0])
             for work in works:
-                work.task.offset = max(work.task.offset, min(whole.end, work.until))
-                if len(whole):
-                    self._write(work, int(whole.received[-1]), oldest, final=False)
-            self._read += whole.end - offset
+                work.task.offset = max(work.task.offset, min(chunk.end, work.until))
+                if len(chunk):
+                    self._write(work, int(chunk.received[-1]), oldest, final=False)
+            self._read += chunk.end - offset
             self._step(min(self._read, self._total), self._total)
-            offset = whole.end
+            offset = chunk.end
         for work in works:
             self._write(work, 0, oldest, final=True)
         return here
 
     def _absorb(self, work: _Work, chunk: Chunk) -> None:
-        wanted = (chunk.offset >= work.task.offset) & (chunk.offset < work.until)
-        wanted &= chunk.received >= work.created
+        wanted = (chunk.offset < work.until) & (chunk.received >= work.created)
         index = np.flatnonzero(wanted)
         if not len(index):
             return
@@ -245,38 +246,8 @@ class Rebuild:
             self.report.rows += len(rows)
 
 
-@dataclass(slots=True)
-class _Saved:
-    """The checkpoints of one partition, opened."""
-
-    ledger: Ledger
-    counted: int
-    deduplicator: Deduplicator
-    tasks: dict[str, Checkpoint]
-
-    @classmethod
-    def of(cls, parts: Sequence[Checkpoint], horizon: Micros) -> "_Saved":
-        tasks = {part.part: part for part in parts}
-        router = tasks.pop(ledgers.PART, None)
-        counted = 0 if router is None else router.offset
-        deduplicator = Deduplicator(horizon)
-        deduplicator.restore(tasks, counted)
-        ledger = Ledger() if router is None else Ledger.from_bytes(router.state)
-        return cls(ledger, counted, deduplicator, tasks)
-
-    @property
-    def total(self) -> int:
-        return sum(self.ledger.totals.values())
-
-    @property
-    def newest(self) -> Micros | None:
-        seen = self.ledger.last_seen
-        return int(seen.max()) if len(seen) else None
-
-
-def _remember(work: _Work, kept: PolicyTask, part: Checkpoint) -> None:
+def _remember(work: _Work, kept: PolicyTask) -> None:
     """Note the windows that the keeper's task has in memory, whole, as rows."""
-    kept.restore(part.state)
     kept.rewrite()
     for _, rows in kept.drain(0, final=True).rows:
         work.memory = rows
@@ -306,6 +277,11 @@ def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
 
 def _table_of(work: _Work) -> str:
     return "aggregate" if work.task.policy.type == "number" else "aggregate_text"
+
+
+def _newest(ledger: Ledger) -> Micros | None:
+    seen = ledger.last_seen
+    return int(seen.max()) if len(seen) else None
 
 
 def _least(one: Micros | None, other: Micros | None) -> Micros | None:

@@ -23,31 +23,48 @@ class Routes:
     def __init__(self, tasks: Sequence[PolicyTask]) -> None:
         self._tasks = tasks
         self._trees: dict[str, FilterTree[int]] = {}
-        for place, task in enumerate(tasks):
+        for number, task in enumerate(tasks):
             tree = self._trees.setdefault(task.policy.owner, FilterTree())
-            tree.add(place, *task.policy.topics)
+            tree.add(number, *task.policy.topics)
         self._routes: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
         self._route_of = np.full(0, _UNKNOWN, np.int32)
 
-    def split(
+    def deliver(
+        self, chunk: Chunk, channels: Sequence[Channel]
+    ) -> Iterator[tuple[PolicyTask, NDArray[np.intp], Chunk]]:
+        """For each task its messages: their indices in the chunk, ascending, and they themselves.
+
+        A task gets nothing below its offset: that it has absorbed already. Tasks with the same
+        messages get the same object, so that they share what they make of its payloads.
+        """
+        shared: dict[int, tuple[NDArray[np.intp], Chunk]] = {}
+        for task, index in self._split(chunk, channels):
+            if chunk.offset[0] < task.offset:
+                index = index[chunk.offset[index] >= task.offset]
+            if not len(index):
+                continue
+            if id(index) not in shared:
+                shared[id(index)] = index, chunk.take(index)
+            yield task, *shared[id(index)]
+
+    def _split(
         self, chunk: Chunk, channels: Sequence[Channel]
     ) -> Iterator[tuple[PolicyTask, NDArray[np.intp]]]:
-        """For each task that gets any of these messages, their indices, ascending."""
+        """For each task the messages on its topics."""
         routes = self._of(chunk.channel, channels)
         pieces: dict[int, list[NDArray[np.intp]]] = {}
         for route in np.unique(routes).tolist():
             index = np.flatnonzero(routes == route)
-            for place in self._routes[route]:
-                pieces.setdefault(place, []).append(index)
-        for place, found in pieces.items():
-            task = self._tasks[place]
+            for number in self._routes[route]:
+                pieces.setdefault(number, []).append(index)
+        for number, found in pieces.items():
+            task = self._tasks[number]
             index = found[0] if len(found) == 1 else np.sort(np.concatenate(found))
             if chunk.only is not None:
                 only = chunk.only[index]
                 index = index[(only == "") | (only == task.policy.name)]
-            if len(index):
-                yield task, index
+            yield task, index
 
     def _of(self, channel: Codes, channels: Sequence[Channel]) -> Codes:
         missing = len(channels) - len(self._route_of)
@@ -64,9 +81,9 @@ class Routes:
 
     def _find(self, channel: Channel) -> int:
         tree = self._trees.get(channel.owner)
-        places = tuple(tree.match(channel.topic)) if tree else ()
-        number = self._numbers.get(places)
+        tasks = tuple(tree.match(channel.topic)) if tree else ()
+        number = self._numbers.get(tasks)
         if number is None:
-            number = self._numbers[places] = len(self._routes)
-            self._routes.append(places)
+            number = self._numbers[tasks] = len(self._routes)
+            self._routes.append(tasks)
         return number

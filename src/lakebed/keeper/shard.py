@@ -20,25 +20,24 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper import erasing
 from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.chunk import Chunk, join
+from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.poison import Poison
+from lakebed.keeper.replay import to_chunk
 from lakebed.keeper.routes import Routes
+from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
-from lakebed.keeper.task import PolicyTask
-from lakebed.kinds.kind import Site
-from lakebed.policies.document import parse
+from lakebed.keeper.task import PolicyTask, TaskFactory
+from lakebed.keeper.versions import PolicyVersions, part_of, read_policy
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint, Erasure, Journal, PolicyStore, StoredPolicy
 from lakebed.settings import Settings
 from lakebed.vocabulary import times
-from lakebed.vocabulary.errors import Invalid, LakebedError
-from lakebed.vocabulary.messages import Entry, Ints
+from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
@@ -66,51 +65,57 @@ class Shard:
         self.replay_end = end
         self.revision = -1
         self.begun = False
-        self.ledger = Ledger()
+        self._journal, self._stores, self._settings = journal, stores, settings
         self._term = 0
-        self._counted = 0  # the ledger has counted everything below
         self._tasks: dict[str, PolicyTask] = {}
         self._routes = Routes([])
         self._examples = Examples(partition)
-        self._deduplicator = Deduplicator(settings.journal.id_horizon)
-        self._poison = Poison(partition, journal, stores, settings.dead_letters, self._deduplicator)
-        self._stores, self._settings = stores, settings
+        self._take_up(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = settings.keeper.checkpoint / 1e6
         self._waits_since: float | None = None  # a checkpoint for a policy about to write
         self._saved = 0
+
+    def _take_up(self, state: PartitionState) -> None:
+        self._state = state
+        self._factory = TaskFactory(
+            self.partition, state.ledger.topics, self._settings.limits.future
+        )
+        self._poison = Poison(
+            self.partition, self._journal, self._stores, self._settings.dead_letters,
+            state.deduplicator, state.ledger, self._factory,
+        )  # fmt: skip
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._state.ledger
 
     # --- taking over and giving up ---------------------------------------------------------------
 
     def load(self, store: PolicyStore) -> int:
         """Take up where the last checkpoint stands; returns the offset to read from."""
         self._term = self._stores.claim(self.partition)  # before reading: nobody saves after it
-        parts = {part.part: part for part in self._stores.checkpoints(self.partition)}
-        router = parts.pop(ledgers.PART, None)
-        if router is None:
-            self.replay_end = 0  # no run before this one: nothing was written
-        else:
+        parts = self._stores.checkpoints(self.partition)
+        state = PartitionState.decode(parts, self._settings.journal.id_horizon)
+        self._take_up(state)
+        if state.begun:
             self.begun = True
-            self.ledger = Ledger.from_bytes(router.state)
-            self._counted = router.offset
             self._examples.restore(self._stores.examples(self.partition))
-        self._deduplicator.restore(parts, self._counted)
-        for part in parts.values():
-            stored = self._stores.retry_until_available(partial(stored_policy, store, part.part))
-            policy = policy_of(stored, self._settings)
+        else:
+            self.replay_end = 0  # no run before this one: nothing was written
+        versions = PolicyVersions(store, self._settings.keeper.timezone)
+        for part in state.tasks.values():
+            find = partial(versions.find, part.part)
+            policy = self._stores.retry_until_available(find)
             if policy is not None:
-                task = self._task(policy, part.offset)
-                task.restore(part.state)
+                task = self._factory.restored(policy, part)
                 task.changed = False
                 self._tasks[task.part] = task
+        state.tasks = {}  # from here on they are in `_tasks`
         self._routes = Routes(list(self._tasks.values()))
-        places = [task.offset for task in self._tasks.values()]
-        self.offset = self._saved = min([self._counted, *places]) if router else 0
+        self.offset = min([state.counted, *(task.offset for task in self._tasks.values())])
+        self._saved = self.offset
         return self.offset
-
-    def _task(self, policy: Policy, offset: int) -> PolicyTask:
-        site = Site(policy, self.partition, self.ledger.topics)
-        return PolicyTask(site, offset, self._settings.limits.future)
 
     def is_ours(self) -> bool:
         """Whether nobody has taken the partition over since `load`."""
@@ -130,29 +135,19 @@ class Shard:
 
     def absorb(self, entries: Sequence[Entry]) -> None:
         """Work through the next entries of the partition."""
-        chunk = join(entries, self.ledger)
-        once = self._deduplicator.judge(entries)
-        if once is not None:
-            chunk = chunk.take(np.flatnonzero(once))
+        chunk = to_chunk(entries, self.ledger, self._state.deduplicator.judge)
         if len(chunk):
             self._absorb_all(chunk)
         self.offset = chunk.end
-        self._counted = max(self._counted, chunk.end)
+        self._state.counted = max(self._state.counted, chunk.end)
         for task in self._tasks.values():
             task.offset = max(task.offset, self.offset)
 
     def _absorb_all(self, chunk: Chunk) -> None:
         outcomes = np.full(len(chunk), Outcome.SKIPPED, np.uint8)
-        fresh = chunk.offset >= self._counted
-        shared: dict[int, tuple[Ints, Chunk]] = {}  # policies on the same topics share the index
-        for task, index in self._routes.split(chunk, self.ledger.channels):
-            if chunk.offset[0] < task.offset:
-                index = index[chunk.offset[index] >= task.offset]
-            if not len(index):
-                continue
-            if id(index) not in shared:
-                shared[id(index)] = index, chunk.take(index)
-            became = self._absorb(task, shared[id(index)][1])
+        fresh = chunk.offset >= self._state.counted
+        for task, index, piece in self._routes.deliver(chunk, self.ledger.channels):
+            became = self._absorb(task, piece)
             outcomes[index] = np.minimum(outcomes[index], became)
             key = (task.policy.owner, task.policy.name)
             new = fresh[index]
@@ -169,7 +164,7 @@ class Shard:
             raise
         except Exception:
             log.exception("a policy's code failed, isolating the message", policy=task.part)
-        mended, outcomes = self._poison.isolate(task, chunk, self._task, self.ledger)
+        mended, outcomes = self._poison.isolate(task, chunk)
         self._tasks[task.part] = mended
         self._routes = Routes(list(self._tasks.values()))
         return outcomes
@@ -189,14 +184,15 @@ class Shard:
 
     def adopt(self, revision: int, stored: Sequence[StoredPolicy], now: Micros) -> None:
         """Put these policies in force from here on: flush what changes, then checkpoint."""
-        policies = [policy_of(policy, self._settings) for policy in stored]
-        wanted = {f"{p.owner}/{p.name}@{p.version}": p for p in policies if p is not None}
+        timezone = self._settings.keeper.timezone
+        policies = [read_policy(policy, timezone) for policy in stored]
+        wanted = {part_of(policy): policy for policy in policies if policy is not None}
         gone = {part: task for part, task in self._tasks.items() if part not in wanted}
         self._stores.write([task.drain(now, final=True) for task in gone.values()])
         fresh = []
         for part, policy in wanted.items():
             if part not in self._tasks:
-                task = self._task(policy, self.offset)
+                task = self._factory.fresh(policy, self.offset)
                 _inherit(task, gone.values())
                 self._tasks[part] = task
                 fresh.append(task)
@@ -234,7 +230,7 @@ class Shard:
     def let_go(self, below: int, now: Micros) -> None:
         """The journal needs room: write and save all that makes it keep what lies below."""
         holding = [task for task in self._tasks.values() if task.saved < min(below, task.offset)]
-        if holding or self._saved < min(below, self._counted):
+        if holding or self._saved < min(below, self._state.counted):
             self._stores.write([task.drain(now, final=True) for task in holding if not task.clean])
             self._save([task.checkpoint() for task in holding])
 
@@ -277,7 +273,7 @@ class Shard:
     def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
         ripe = [task for task in self._tasks.values() if final or self._ripe(task, started)]
         age = started - self._saved_at.get(ledgers.PART, 0.0)
-        if not (ripe or final or (self._counted > self._saved and age >= self._interval)):
+        if not (ripe or final or (self._state.counted > self._saved and age >= self._interval)):
             return
         if self.replayed:
             for task in ripe:
@@ -298,40 +294,19 @@ class Shard:
         Raises:
             Superseded: the partition is another worker's.
         """
-        router = ledgers.to_checkpoint(self.ledger, self._counted)
         floor = min([self._saved, *(task.saved for task in self._tasks.values())])
-        once, outlived = self._deduplicator.parts(floor)
-        saved, dropped = [*parts, *once, router], [*drop, *outlived]
-        examples = self._examples.take_changed(self._counted)
-        self._stores.save(self.partition, self._term, saved, dropped, examples)
-        self._deduplicator.saved()
+        saved, outlived = self._state.encode(parts, floor)
+        examples = self._examples.take_changed(self._state.counted)
+        self._stores.save(self.partition, self._term, saved, [*drop, *outlived], examples)
+        self._state.deduplicator.saved()
         at = time.monotonic()
-        self._saved = self._counted
+        self._saved = self._state.counted
         self._waits_since = None
         self._saved_at[ledgers.PART] = at
         for part in parts:
             task = self._tasks[part.part]
             task.saved, task.changed = part.offset, False
             self._saved_at[part.part] = at
-
-
-def policy_of(stored: StoredPolicy | None, settings: Settings) -> Policy | None:
-    """The policy of a version, or None where there is none that can be read."""
-    if stored is None:
-        return None
-    try:
-        return parse(stored.document, stored.owner, stored.version, settings.keeper.timezone)
-    except Invalid as error:
-        # Written by another version of Lakebed: say so, and let the other policies work.
-        log.error("policy cannot be read", policy=f"{stored.owner}/{stored.name}", error=str(error))
-        return None
-
-
-def stored_policy(store: PolicyStore, part: str) -> StoredPolicy | None:
-    """The version that a checkpoint's part names."""
-    name, _, version = part.rpartition("@")
-    owner, _, name = name.rpartition("/")
-    return store.policy_version(owner, name, int(version))
 
 
 def _inherit(task: PolicyTask, former: Iterable[PolicyTask]) -> None:

@@ -10,19 +10,18 @@ reads. A key of a message does not tell its channel, so each partition knows all
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from lakebed.consuming.deduplication import PART as ONCE
 from lakebed.consuming.deduplication import Deduplicator
-from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.ledger import Ledger
-from lakebed.keeper.shard import policy_of, stored_policy
-from lakebed.keeper.task import PolicyTask
-from lakebed.kinds.kind import Site
+from lakebed.keeper.state import PartitionState
+from lakebed.keeper.task import TaskFactory
+from lakebed.keeper.versions import PolicyVersions
+from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint, PolicyStore
 from lakebed.settings import Settings
-from lakebed.vocabulary.messages import Channel, Ints
+from lakebed.vocabulary.messages import Channel, Codes, Ints
 
 
 def split(
@@ -40,35 +39,37 @@ def split(
         settings: under which they were made.
         starts: for each new partition where it is read from; greater than every former offset,
             so that names and versions made of offsets go on growing.
-        keys: under which messages were stored once, with when; in stretches.
+        keys: of messages stored in the former journal, piece by piece, with when each was noted.
     """
-    known = {part.part: part for part in parts}
-    router = known.pop(ledgers.PART, None)
-    whole = Ledger() if router is None else Ledger.from_bytes(router.state)
-    tasks = [part for name, part in known.items() if name.partition(":")[0] != ONCE]
-    deduplicator = Deduplicator(settings.journal.id_horizon)
-    for chunk, at in keys:
-        deduplicator.note(chunk, at)
-    remembered, _ = deduplicator.parts(0)
-    place = np.array([partition_of(channel) for channel in whole.channels], np.int64)
+    horizon = settings.journal.id_horizon
+    whole = PartitionState.decode(parts, horizon)
+    deduplicator = Deduplicator(horizon)
+    for piece, at in keys:
+        deduplicator.note(piece, at)
+    versions = PolicyVersions(store, settings.keeper.timezone)
+    policies = {part: versions.find(part) for part in whole.tasks}
+    partitions = np.array([partition_of(channel) for channel in whole.ledger.channels], np.int64)
     made: dict[int, list[Checkpoint]] = {}
     for partition, start in sorted(starts.items()):
-        codes = np.flatnonzero(place == partition)
-        own = whole.take(codes)
+        codes = np.flatnonzero(partitions == partition)
+        ledger = whole.ledger.take(codes)
         if not made:
-            own.policies = whole.policies
-        numbers = np.full(len(place), -1, np.int32)
+            ledger.policies = whole.ledger.policies
+        numbers = np.full(len(partitions), -1, np.int32)
         numbers[codes] = np.arange(len(codes))
-        moved = []
-        for part in tasks:
-            policy = policy_of(stored_policy(store, part.part), settings)
-            if policy is not None:
-                task = PolicyTask(
-                    Site(policy, partition, own.topics), start, settings.limits.future
-                )
-                task.restore(part.state)
-                task.renumber(numbers)
-                moved.append(task.checkpoint())
-        knows = [Checkpoint(part.part, start, part.state) for part in remembered]
-        made[partition] = [ledgers.to_checkpoint(own, start), *moved, *knows]
+        factory = TaskFactory(partition, ledger.topics, settings.limits.future)
+        tasks = [
+            _moved(factory, policy, whole.tasks[part], start, numbers)
+            for part, policy in policies.items()
+            if policy is not None
+        ]
+        made[partition], _ = PartitionState(ledger, deduplicator, start).encode(tasks)
     return made
+
+
+def _moved(
+    factory: TaskFactory, policy: Policy, part: Checkpoint, start: int, numbers: Codes
+) -> Checkpoint:
+    task = factory.restored(policy, replace(part, offset=start))
+    task.renumber(numbers)
+    return task.checkpoint()

@@ -1,18 +1,22 @@
-"""A task: one policy at work in one partition, with its own place in the journal.
+"""A task: one policy at work in one partition, with its own offset in the journal.
 
     Chunk ──> Pipeline (parse, time, filter, transform) ──> Kind.absorb ──> buffer
                     │                                              │
                 outcomes                             drain ──> Writes ──> stores
                                                      snapshot ──> Checkpoint
 
-The task ignores what lies before its place, so the journal may be read again from anywhere.
+Routes give it nothing below its offset, so the journal may be read again from anywhere.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.chunk import Chunk
+from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
 from lakebed.policies.pipeline import Pipeline
@@ -40,7 +44,7 @@ class PolicyTask:
     @property
     def part(self) -> str:
         """The name of its checkpoint."""
-        return f"{self.policy.owner}/{self.policy.name}@{self.policy.version}"
+        return part_of(self.policy)
 
     @property
     def clean(self) -> bool:
@@ -105,3 +109,27 @@ class PolicyTask:
         pipeline, kind = msgspec.msgpack.decode(state)
         self._pipeline.restore(pipeline)
         self._kind.restore(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFactory:
+    """Makes the tasks of one partition.
+
+    Attributes:
+        topics: of the partition's channels, by their small ints; it may grow.
+        future: how far ahead of its arrival an event time may lie, microseconds.
+    """
+
+    partition: int
+    topics: Sequence[str]
+    future: Micros
+
+    def fresh(self, policy: Policy, offset: int) -> PolicyTask:
+        """A task without a past."""
+        return PolicyTask(Site(policy, self.partition, self.topics), offset, self.future)
+
+    def restored(self, policy: Policy, checkpoint: Checkpoint) -> PolicyTask:
+        """The task as it was saved."""
+        task = self.fresh(policy, checkpoint.offset)
+        task.restore(checkpoint.state)
+        return task

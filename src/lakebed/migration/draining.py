@@ -1,6 +1,6 @@
 """Lets the keeper of a home that no server runs on finish: nothing unread, nothing unwritten.
 
-What is left then is the state of its tasks at one place. It can be divided and carried elsewhere;
+What is left then is the state of its tasks at one offset. It can be divided and carried elsewhere;
 messages on their way could not.
 """
 
@@ -10,7 +10,8 @@ from functools import partial
 
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
-from lakebed.keeper.shard import policy_of, stored_policy
+from lakebed.keeper.state import SavedParts
+from lakebed.keeper.versions import PolicyVersions
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
 from lakebed.settings import Settings
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -61,7 +62,7 @@ def _wait(
     refused_since: float | None = None
     while not failures:
         parts = look()
-        counted = _counted(parts)
+        counted = SavedParts.of(parts).counted
         step(journal.distance(0, counted, journal.extent()[0][1]))
         if parts and not journal.entries(0, counted, 1):
             return
@@ -74,19 +75,13 @@ def _wait(
 
 def saved(catalog: Catalog, settings: Settings) -> list[Checkpoint]:
     """What the keeper has saved, but for policies that cannot be read and so have no task."""
+    versions = PolicyVersions(catalog, settings.keeper.timezone)
     found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
-    return [
-        part
-        for part in found
-        if part.part == ledgers.PART or policy_of(stored_policy(catalog, part.part), settings)
-    ]
+    tasks = SavedParts.of(found).tasks
+    return [part for part in found if part.part not in tasks or versions.find(part.part)]
 
 
 def is_drained(journal: Journal, parts: list[Checkpoint]) -> bool:
     """Whether nothing is behind the ledger and every task stands where it does."""
-    counted = _counted(parts)
+    counted = SavedParts.of(parts).counted
     return not journal.entries(0, counted, 1) and all(part.offset == counted for part in parts)
-
-
-def _counted(parts: list[Checkpoint]) -> int:
-    return next((part.offset for part in parts if part.part == ledgers.PART), 0)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +43,8 @@ def saved(deduplicator: Deduplicator, store: dict[str, Checkpoint], floor: int =
 
 def restored(store: dict[str, Checkpoint], offset: int) -> Deduplicator:
     deduplicator = Deduplicator(HOUR)
-    parts = dict(store)
-    deduplicator.restore(parts, offset)
-    assert not parts
+    assert all(map(module.is_part, store))
+    deduplicator.restore(store, offset)
     return deduplicator
 
 
@@ -102,7 +100,14 @@ def test_doubles_that_are_not_read_again_are_let_go() -> None:
     deduplicator.judge([entry(0, [b"k", b"k"]), entry(10, [b"k"])])
     store: dict[str, Checkpoint] = {}
     saved(deduplicator, store, floor=5)
-    assert deduplicator.counts(np.array([1, 10])).tolist() == [True, False]
+    counts = deduplicator.recall([entry(0, [b"k", b"k"]), entry(10, [b"k"])])
+    assert counts is not None
+    assert counts.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["router", "once/all@1", "once:1/all@1", "once:"])
+def test_other_parts_of_a_checkpoint_are_not_taken_for_keys(name: str) -> None:
+    assert not module.is_part(name)
 
 
 def test_a_checkpoint_writes_only_the_segments_that_are_new() -> None:
@@ -160,7 +165,7 @@ def test_many_ids_stay_in_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ids_older_than_the_horizon_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOK", 1)
+    monkeypatch.setattr(module, "_EXPIRE_EVERY", 1)
     deduplicator, store = Deduplicator(HOUR), dict[str, Checkpoint]()
     deduplicator.judge([entry(0, [b"i\0a", b"k"], received=0)])
     saved(deduplicator, store)

@@ -24,7 +24,7 @@ from lakebed.settings import DeadLetters, Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.errors import StoreUnavailable, Superseded
-from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
@@ -190,6 +190,31 @@ def test_letters_stay_within_their_bound_and_the_newest_stay(world: World) -> No
     world.read(shard)
     assert [letter.offset for letter in world.catalog.dead_letters("anna")] == [9, 8, 7]
     assert world.catalog.dead_letter_fates("anna") == {"expired": 7}
+
+
+@pytest.mark.usefixtures("fragile")
+def test_a_journal_that_does_not_answer_meanwhile_costs_no_other_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.policies(ARCHIVE)
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    world.read(shard)
+    world.send(b"2", b"13", b"3")
+    found = world.journal.entries(0, shard.offset, 1000)
+    read, refusals = world.journal.entries, iter([StoreUnavailable("away")])
+
+    def entries(partition: int, offset: int, limit: int) -> list[Entry]:
+        for refusal in refusals:
+            raise refusal
+        return read(partition, offset, limit)
+
+    monkeypatch.setattr(world.journal, "entries", entries)
+    shard.absorb(found)
+    assert [letter.payload for letter in world.catalog.dead_letters("anna")] == [b"13"]
+    shard.flush(NOW, final=True)
+    assert world.series.kept() == {0: 1.0, 1: 2.0, 3: 3.0}
 
 
 @pytest.mark.usefixtures("fragile")

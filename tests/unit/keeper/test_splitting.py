@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakebed.consuming.deduplication import PART, Deduplicator
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key, packet_key
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
 from lakebed.keeper.shard import Shard
+from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.last_value import LastValues
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
-from lakebed.ports import Checkpoint, Health
+from lakebed.ports import Health
 from lakebed.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
@@ -221,14 +221,12 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
     starts = dict.fromkeys(PARTITIONS, START)
     made = splitting.split([], one.catalog, Settings(), partition_of, starts, [(keys, at)])
     for partition in PARTITIONS:
-        parts: dict[str, Checkpoint] = {part.part: part for part in made[partition]}
-        assert parts[PART].offset == START
-        deduplicator = Deduplicator(Settings().journal.id_horizon)
-        deduplicator.restore(parts, START)
+        assert {part.offset for part in made[partition]} == {START}
+        state = PartitionState.decode(made[partition], Settings().journal.id_horizon)
         builder = BatchBuilder()
         fresh = id_key("anna", "second")
         builder.extend([Channel("anna", "t")] * 3, [b"1"] * 3, NOW + SECOND, keys=[*keys, fresh])
-        verdict = deduplicator.judge([Entry(partition, START, builder.build())])
+        verdict = state.deduplicator.judge([Entry(partition, START, builder.build())])
         assert verdict is not None
         assert verdict.tolist() == [False, False, True]
 

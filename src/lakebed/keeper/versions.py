@@ -1,0 +1,49 @@
+"""Policies by the version that a checkpoint names."""
+
+import structlog
+
+from lakebed.policies.document import parse
+from lakebed.policies.policy import Policy
+from lakebed.ports import PolicyStore, StoredPolicy
+from lakebed.vocabulary.errors import Invalid
+
+log = structlog.get_logger(__name__)
+
+
+def part_of(policy: Policy) -> str:
+    """The name of the checkpoint of a policy's task."""
+    return f"{policy.owner}/{policy.name}@{policy.version}"
+
+
+def read_policy(stored: StoredPolicy, timezone: str) -> Policy | None:
+    """The policy of a stored document, or None where it cannot be read.
+
+    Args:
+        timezone: IANA name, of days where the policy names none.
+    """
+    try:
+        return parse(stored.document, stored.owner, stored.version, timezone)
+    except Invalid as error:
+        # Written by another version of Lakebed: say so, and let the other policies work.
+        log.error("policy cannot be read", policy=f"{stored.owner}/{stored.name}", error=str(error))
+        return None
+
+
+class PolicyVersions:
+    """Finds them in the store."""
+
+    def __init__(self, store: PolicyStore, timezone: str) -> None:
+        self._store, self._timezone = store, timezone
+
+    def find(self, part: str) -> Policy | None:
+        """The policy of a task's checkpoint, or None where there is none that can be read."""
+        stored = self.stored(part)
+        return None if stored is None else self.read(stored)
+
+    def stored(self, part: str) -> StoredPolicy | None:
+        name, _, version = part.rpartition("@")
+        owner, _, name = name.rpartition("/")
+        return self._store.policy_version(owner, name, int(version))
+
+    def read(self, stored: StoredPolicy) -> Policy | None:
+        return read_policy(stored, self._timezone)
