@@ -8,17 +8,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
-
-import pytest
 
 from tests.ports import free_port
-
-
-def missing(what: str) -> NoReturn:
-    """A missing server skips at a desk and fails in CI."""
-    say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-    say(f"{what} is not installed")
+from tests.servers import unavailable
 
 
 class Mosquitto:
@@ -27,7 +19,7 @@ class Mosquitto:
     def __init__(self, folder: Path) -> None:
         program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
-            missing("mosquitto")
+            unavailable("mosquitto")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._command = [program, "-c", str(folder / "mosquitto.conf")]

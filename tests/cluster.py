@@ -1,49 +1,47 @@
 """Lakebed in several processes over real servers: Kafka, PostgreSQL, chDB behind HTTP."""
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.server import Server
-from tests.servers import clickhouse, kafka, postgres
+from tests.servers import clickhouse, kafka, postgres, unavailable
 
 _START = 180.0  # seconds: many processes start at the same time, on few and busy cores
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What clusters stand on."""
+    """What clusters stand on: Kafka and PostgreSQL of the whole run, a ClickHouse of its own."""
 
-    kafka: kafka.KafkaServer
+    kafka: kafka.KafkaAddress
     postgres: postgres.PostgresServer
     clickhouse: clickhouse.ClickHouseServer
 
 
-@contextmanager
-def servers(by: int | None = None) -> Iterator[Servers]:
-    """All three, started; skips at a desk where one of them is missing, fails in CI.
+@dataclass(frozen=True, slots=True)
+class Victims(Servers):
+    """Servers of its own, which may be stopped."""
 
-    Args:
-        by: see `KafkaServer`.
-    """
-    programs = postgres.find_programs()
-    missing = kafka.missing() or ("" if programs else "PostgreSQL (Debian: postgresql)")
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"{missing} is missing")
-    if missing or programs is None:
-        pytest.skip(f"{missing} is missing")
-    with ExitStack() as stack:
-        database = stack.enter_context(postgres.running(programs))
-        yield Servers(
-            stack.enter_context(kafka.running(by)),
-            database,
-            stack.enter_context(clickhouse.running()),
-        )
+    broker: kafka.KafkaServer
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """All three, started; skips at a desk where one of them is missing, fails in CI."""
+    with postgres.found() as database, kafka.found() as at, clickhouse.running() as series:
+        yield Servers(at, database, series)
+
+
+@contextmanager
+def victims() -> Iterator[Victims]:
+    """The same, for those who harm them."""
+    if absent := kafka.missing():
+        unavailable(absent)
+    with postgres.running() as database, kafka.running() as broker, clickhouse.running() as series:
+        yield Victims(broker.at, database, series, broker)
 
 
 class Member(Server):
@@ -78,7 +76,7 @@ class Cluster:
     ) -> None:
         self._folder = folder
         self._members: list[Member] = []
-        self._journal = f"/journal-{secrets.token_hex(4)}?partitions=4{parameters}"
+        self._journal = f"/{kafka.new_topic('journal')}?partitions=4{parameters}"
         self.of_role: dict[str, dict[str, str]] = {}
         self.settings = {
             "JOURNAL__URL": self.journal(on.kafka.address),

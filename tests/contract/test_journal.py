@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress, count
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.servers import kafka
 
 from lakebed import settings
 from lakebed.consuming.deduplication import Deduplicator
@@ -73,7 +74,6 @@ class Bench:
         return count if self.alone else of
 
 
-_TOPICS = count()
 KINDS = [
     "memory",
     "sqlite",
@@ -87,7 +87,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterable[Bench]:
     kind = request.param
     if kind == "kafka":
         server = request.getfixturevalue("kafka_server")
-        bench = kafka_bench(f"kafka://{server.address}/contract-{next(_TOPICS)}?partitions=3")
+        topic = kafka.new_topic("contract")
+        bench = kafka_bench(f"kafka://{server.address}/{topic}?partitions=3")
     elif kind == "memory":
         bench = Bench(MemoryJournal, durable=False)
     else:

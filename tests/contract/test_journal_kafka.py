@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.servers.kafka import KafkaServer
+from tests.servers import kafka, unavailable
+from tests.servers.kafka import KafkaServer, new_topic
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.intake import Intake
@@ -45,15 +46,23 @@ from lakebed.stores.journal.kafka.consumer import GroupConsumer  # noqa: E402
 from lakebed.stores.journal.kafka.journal import KafkaJournal  # noqa: E402
 from lakebed.stores.journal.kafka.topic import Topic  # noqa: E402
 
-_TOPICS = count()
 _QUICK = "session.timeout.ms=6000&heartbeat.interval.ms=500"
 Open = Callable[..., KafkaJournal]
+
+
+@pytest.fixture(scope="module")
+def kafka_server() -> Iterator[KafkaServer]:
+    """A broker of its own. Who stops it starts it again."""
+    if absent := kafka.missing():
+        unavailable(absent)
+    with kafka.running() as server:
+        yield server
 
 
 @pytest.fixture
 def open_journal(kafka_server: KafkaServer) -> Iterator[Open]:
     """Opens journals on one topic of the test; several are several processes to Kafka."""
-    topic = f"faults-{next(_TOPICS)}"
+    topic = new_topic("faults")
     opened: list[KafkaJournal] = []
 
     def open(query: str = "partitions=3") -> KafkaJournal:
@@ -364,7 +373,7 @@ def test_a_topic_with_other_partitions_is_refused(open_journal: Open) -> None:
 
 
 def test_a_retention_of_kafkas_own_is_told(kafka_server: KafkaServer, admin: AdminClient) -> None:
-    name = f"others-{next(_TOPICS)}"
+    name = new_topic("others")
     admin.create_topics([NewTopic(name, 1, 1, config={"retention.ms": "60000"})])[name].result(30)
     journal = KafkaJournal(f"kafka://{kafka_server.address}/{name}")
     health = journal.health()
@@ -649,7 +658,7 @@ def test_a_long_buffer_is_written_before_kafkas_retention_deletes_it(
 ) -> None:
     """A topic that somebody else made, with a retention: read late is lost."""
     retention = 20.0
-    name = f"retained-{next(_TOPICS)}"
+    name = new_topic("retained")
     kept = {"retention.ms": f"{retention * 1000:.0f}", "segment.ms": "1000"}
     admin.create_topics([NewTopic(name, 1, config=kept)])[name].result(30)
     journal = KafkaJournal(f"kafka://{kafka_server.address}/{name}")
@@ -720,7 +729,7 @@ def test_a_retention_that_is_set_while_it_runs_is_noticed(
 def test_a_single_copy_is_synced_also_where_its_maker_was_killed_at_once(
     kafka_server: KafkaServer,
 ) -> None:
-    address = parse(f"kafka://{kafka_server.address}/killed-{next(_TOPICS)}?partitions=1")
+    address = parse(f"kafka://{kafka_server.address}/{new_topic('killed')}?partitions=1")
     topic = Topic(address)
     topic._make(topic.name, 1, topic._settings())  # and then nothing more
     facts = Topic(address).open(1000)

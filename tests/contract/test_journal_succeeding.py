@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.servers.kafka import KafkaServer
+from tests.servers.kafka import KafkaAddress, new_topic
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key, packet_key, packet_prefix
@@ -21,14 +20,13 @@ from lakebed.stores.journal.kafka.journal import KafkaJournal
 
 PARTITIONS = 3
 KEY = packet_key("ann", "client", 7)
-_TOPICS = count()
 Open = Callable[[], KafkaJournal]
 
 
 @pytest.fixture
-def open_journal(kafka_server: KafkaServer) -> Iterator[Open]:
+def open_journal(kafka_server: KafkaAddress) -> Iterator[Open]:
     """Opens journals on one topic of the test; several are several processes to Kafka."""
-    url = f"kafka://{kafka_server.address}/succeeding-{next(_TOPICS)}?partitions={PARTITIONS}"
+    url = f"kafka://{kafka_server.address}/{new_topic('succeeding')}?partitions={PARTITIONS}"
     opened: list[KafkaJournal] = []
 
     def open() -> KafkaJournal:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.cluster import Cluster, Member, Servers
+from tests.cluster import Cluster, Member, Victims
 from tests.server import eventually
 
 _AT_ONCE = 4  # processes that are not well
@@ -49,8 +49,8 @@ def of_member(member: Member, name: str, stop: Callable[[], object]) -> Victim:
     return Victim(name, faults, stalls=name.startswith("gateway"))
 
 
-def of_servers(on: Servers) -> list[Victim]:
-    kafka, clickhouse, postgres = on.kafka, on.clickhouse, on.postgres
+def of_servers(on: Victims) -> list[Victim]:
+    kafka, clickhouse, postgres = on.broker, on.clickhouse, on.postgres
     return [
         Victim(
             "kafka",
@@ -82,7 +82,7 @@ class Chaos:
         self,
         cluster: Cluster,
         members: dict[str, Member],
-        on: Servers,
+        on: Victims,
         dice: random.Random,
         stalled: Callable[[], None],
         died: Callable[[], None],
@@ -129,7 +129,7 @@ class Chaos:
         member.wait_ready()  # or it has ended, for want of a store that is back by now
         return True
 
-    def end(self) -> None:
+    def close(self) -> None:
         """At once: nobody is harmed or healed any more when it returns."""
         self._over.set()
         for thread in self._threads:

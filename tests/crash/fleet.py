@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.cluster import Cluster, Member, servers
+from tests.cluster import Cluster, Member, Servers, Victims
 from tests.crash import promises
 from tests.crash.attack import Attack
 from tests.crash.chaos import Chaos
@@ -56,26 +56,31 @@ class Fleet(Attack):
     """Use as a context: inside, all run, and the policies are in force in every partition.
 
     Args:
-        way: by which gateways reach Kafka; it needs no target yet.
+        way: by which gateways reach Kafka: it listens at `on.kafka.by`.
     """
 
     def __init__(
-        self, folder: Path, gateways: int = 2, keepers: int = 3, way: Proxy | None = None
+        self,
+        folder: Path,
+        on: Servers,
+        gateways: int = 2,
+        keepers: int = 3,
+        way: Proxy | None = None,
     ) -> None:
         self._stack = ExitStack()
         try:
-            self._open(folder, gateways, keepers, way)
+            self._open(folder, on, gateways, keepers, way)
         except BaseException:
             self._stack.close()
             raise
 
-    def _open(self, folder: Path, gateways: int, keepers: int, way: Proxy | None) -> None:
+    def _open(
+        self, folder: Path, on: Servers, gateways: int, keepers: int, way: Proxy | None
+    ) -> None:
         stack = self._stack
-        self.on = stack.enter_context(servers(None if way is None else way.port))
-        cluster = Cluster(folder, self.on, _SESSIONS)
+        self.cluster = cluster = Cluster(folder, on, _SESSIONS)
         cluster.settings |= SMALL
         if way is not None:
-            way.targets = [self.on.kafka.far]
             url = cluster.journal(f"127.0.0.1:{way.port}")
             cluster.of_role["gateway"] = {"JOURNAL__URL": url}
         stack.callback(cluster.close)
@@ -94,10 +99,6 @@ class Fleet(Attack):
         front = Front(members[-1], http, mqtt)
         stack.callback(front.close)
         super().__init__(front)
-        self.chaos = Chaos(
-            cluster, self.members, self.on, self.dice, self.oracle.stalled, self.oracle.died
-        )
-        stack.callback(self.chaos.end)
 
     def __enter__(self) -> "Fleet":
         turning, short = promises.TURNING[0], promises.SHORT
@@ -147,10 +148,15 @@ class Fleet(Attack):
             assert "deleted records before they were read" not in member.output, name
         super().check()
 
-    def rage(self, faults: int, pace: tuple[float, float] = (0.8, 1.8)) -> None:
+    def rage(self, on: Victims, faults: int, pace: tuple[float, float] = (0.8, 1.8)) -> None:
+        """Let all processes and servers be harmed, several at a time."""
         began = time.monotonic()
-        self.chaos.rage(faults, pace)
-        print(f"{self.chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")
-        print(dict(sorted(self.chaos.struck.items())))
-        print(f"could not start for want of a store: {self.chaos.ended}")
-        print(f"{self.chaos.guests} guests, slowest stop {self.chaos.slowest_stop:.1f} s")
+        chaos = Chaos(
+            self.cluster, self.members, on, self.dice, self.oracle.stalled, self.oracle.died
+        )
+        with closing(chaos):
+            chaos.rage(faults, pace)
+        print(f"{chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")
+        print(dict(sorted(chaos.struck.items())))
+        print(f"could not start for want of a store: {chaos.ended}")
+        print(f"{chaos.guests} guests, slowest stop {chaos.slowest_stop:.1f} s")

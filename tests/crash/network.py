@@ -24,6 +24,7 @@ class Proxy:
 
     Args:
         targets: ports of the loopback.
+        port: where it listens; 0 for any.
 
     Attributes:
         port: where it listens.
@@ -32,7 +33,7 @@ class Proxy:
         passed: bytes so far.
     """
 
-    def __init__(self, targets: Sequence[int], seed: int = 0) -> None:
+    def __init__(self, targets: Sequence[int], seed: int = 0, port: int = 0) -> None:
         self.targets = targets
         self.latency = (0.0, 0.0)
         self.bandwidth = 0
@@ -42,7 +43,7 @@ class Proxy:
         self._next = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listening.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import victims
 from tests.crash.fleet import Fleet
 from tests.crash.oracle import times
 
@@ -18,10 +19,10 @@ pytestmark = [
 
 
 def test_no_answer_changes_whoever_dies_or_hangs_or_joins(tmp_path: Path) -> None:
-    with Fleet(tmp_path) as fleet:
+    with victims() as on, Fleet(tmp_path, on) as fleet:
         fleet.send()
         fleet.edit()
-        fleet.rage(FAULTS)
+        fleet.rage(on, FAULTS)
         fleet.finish()
         fleet.check_fresh()
         fleet.check()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import rawmqtt
+from tests.cluster import Servers, servers
 from tests.crash.fleet import Fleet
 from tests.crash.network import Proxy
 from tests.crash.oracle import SEED, times
@@ -31,17 +32,23 @@ _PUSHERS = 12
 _GROWTH = 250 * 2**20  # bytes: the intake holds 64 MiB, the journal what it is about to send
 
 
+@pytest.fixture(scope="module")
+def on() -> Iterator[Servers]:
+    with servers() as found:
+        yield found
+
+
 @pytest.fixture
-def way() -> Iterator[Proxy]:
+def way(on: Servers) -> Iterator[Proxy]:
     """Between the gateway and Kafka; other processes are near."""
-    with Proxy([], SEED) as proxy:
+    with Proxy([on.kafka.far], SEED, on.kafka.by) as proxy:
         yield proxy
 
 
 def test_a_way_that_is_slow_stalls_and_breaks_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, way: Proxy
+    tmp_path: Path, on: Servers, way: Proxy
 ) -> None:
-    with Fleet(tmp_path, gateways=1, keepers=1, way=way) as fleet:
+    with Fleet(tmp_path, on, gateways=1, keepers=1, way=way) as fleet:
         way.latency = (0.05, 0.2)
         fleet.send()
         for _ in range(TROUBLES):
@@ -62,9 +69,9 @@ def test_a_way_that_is_slow_stalls_and_breaks_loses_nothing_and_doubles_nothing(
 
 
 def test_a_gateway_whose_way_to_kafka_is_too_narrow_holds_back_its_senders(
-    tmp_path: Path, way: Proxy
+    tmp_path: Path, on: Servers, way: Proxy
 ) -> None:
-    with Fleet(tmp_path, gateways=1, keepers=1, way=way) as fleet:
+    with Fleet(tmp_path, on, gateways=1, keepers=1, way=way) as fleet:
         gateway = fleet.gateways[0]
         way.latency, way.bandwidth = (0.05, 0.2), 200_000
         before = peak_memory(gateway)

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,42 @@ class Attended:
         command: the program and its arguments.
         folder: where it runs.
         log: takes what it says.
+        account: for `subprocess`, where it is to run as somebody else.
     """
 
-    def __init__(self, command: Sequence[Any], folder: Path, log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[Any],
+        folder: Path,
+        log: Path,
+        account: Mapping[str, Any] | None = None,
+    ) -> None:
         self._log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 ["sh", "-c", _ATTENDED, "attended", *command],
                 stdin=subprocess.PIPE, stdout=file, stderr=file, cwd=folder,
-                start_new_session=True,
+                start_new_session=True, **(account or {}),
             )  # fmt: skip
 
     @property
     def ended(self) -> bool:
-        return self._process.poll() is not None
+        program = self._program()
+        return program is None or program.status() == psutil.STATUS_ZOMBIE
 
     @property
     def pid(self) -> int:
         """Of the program, not of the shell that attends it, nor of its `cat`."""
-        children = psutil.Process(self._process.pid).children()
-        return next(child.pid for child in children if child.name() != "cat")
+        program = self._program()
+        assert program is not None
+        return program.pid
+
+    def _program(self) -> psutil.Process | None:
+        try:
+            children = psutil.Process(self._process.pid).children()
+            return next((child for child in children if child.name() != "cat"), None)
+        except psutil.NoSuchProcess:
+            return None
 
     def kill(self) -> None:
         """SIGKILL, as a machine that goes away."""

@@ -1,7 +1,6 @@
 """The catalog on each of its databases: every test of this folder runs on SQLite and PostgreSQL."""
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,27 +8,18 @@ from pathlib import Path
 import pytest
 from catalog_place import Place
 from tests.servers import postgres as postgres_server
+from tests.servers import unavailable
 from tests.servers.postgres import PostgresServer
 
 from lakebed.stores.catalog.sql import SqlCatalog
 
 
-def _missing(what: str) -> None:
-    """A server that is not there: no harm at a desk, a failure where all must be tested."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    programs = postgres_server.find_programs()
-    if programs is None:
-        _missing("PostgreSQL (Debian: postgresql)")
+    """The server of the whole run. A module that harms it has one of its own by this name."""
     if importlib.util.find_spec("psycopg") is None:
-        _missing("the package psycopg")
-    assert programs is not None
-    with postgres_server.running(programs) as server:
+        unavailable("the package psycopg")
+    with postgres_server.found() as server:
         yield server
 
 

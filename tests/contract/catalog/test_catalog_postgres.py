@@ -1,11 +1,12 @@
 """What only a server can do: be shared, break, stop, come back."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from catalog_place import Place
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, running
 
 from lakebed.ports import LastValue
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
@@ -13,6 +14,13 @@ from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 pytestmark = pytest.mark.server("postgres")
 VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7)
 BREAK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lakebed'"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of its own. Who stops it starts it again."""
+    with running() as server:
+        yield server
 
 
 def test_several_may_open_an_empty_database_at_once(postgres_place: Place) -> None:

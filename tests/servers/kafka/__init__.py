@@ -8,6 +8,7 @@ the tests skip at a desk and fail in CI.
 
 import fcntl
 import hashlib
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.ports import free_port
+from tests.servers import host, unavailable
 from tests.servers.attended import Attended
 
 _POM = Path(__file__).with_name("pom.xml")
@@ -83,25 +87,35 @@ def jars() -> Path:
     return folder
 
 
-class KafkaServer:
-    """Args:
-        by: port of something that leads to `far`: who asks there is sent there again.
+@dataclass(frozen=True, slots=True)
+class KafkaAddress:
+    """Where a broker is.
 
     Attributes:
-        folder: all that it writes.
-        address: HOST:PORT of the broker, the same after every start.
+        address: HOST:PORT, the same after every start.
         far: a second port of it, for those who come by another way.
+        by: the port by which they come: nobody listens there but what a test puts there.
     """
 
-    def __init__(self, folder: Path, by: int | None = None) -> None:
+    address: str
+    far: int
+    by: int
+
+
+class KafkaServer:
+    """Attributes:
+    folder: all that it writes.
+    at: where it is; `address` is the part that all need.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        port, controller, self.far = (free_port() for _ in range(3))
-        self.address = f"127.0.0.1:{port}"
+        port, controller, far, by = (free_port() for _ in range(4))
+        self.at = KafkaAddress(f"127.0.0.1:{port}", far, by)
+        self.address = self.at.address
         self._settings = folder / "server.properties"
         self._settings.write_text(
-            _SETTINGS.format(
-                port=port, controller=controller, far=self.far, by=by or self.far, folder=folder
-            )
+            _SETTINGS.format(port=port, controller=controller, far=far, by=by, folder=folder)
         )
         self._log = folder / "kafka.log"
         self._process: Attended | None = None
@@ -157,10 +171,10 @@ def _java() -> tuple[str, ...]:
 
 
 @contextmanager
-def running(by: int | None = None) -> Iterator[KafkaServer]:
+def running() -> Iterator[KafkaServer]:
     """A started broker; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lakebed-kafka-"))
-    server = KafkaServer(folder, by)
+    server = KafkaServer(folder)
     try:
         server.format()
         server.start()
@@ -168,3 +182,28 @@ def running(by: int | None = None) -> Iterator[KafkaServer]:
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def shared() -> Iterator[dict[str, Any]]:
+    """One for a whole run; see `host`."""
+    with running() as server:
+        yield asdict(server.at)
+
+
+@contextmanager
+def found() -> Iterator[KafkaAddress]:
+    """The one of the run, which nobody may stop; where there is none, one of one's own."""
+    if absent := missing():
+        unavailable(absent)
+    there = host.ask("kafka")
+    if there is not None:
+        yield KafkaAddress(**there)
+    else:
+        with running() as server:
+            yield server.at
+
+
+def new_topic(name: str) -> str:
+    """The name of a topic that no other test has."""
+    return f"{name}-{secrets.token_hex(4)}"

@@ -1,35 +1,40 @@
 """A PostgreSQL of our own: a fresh cluster in a temporary folder, reached by Unix socket only."""
 
-import itertools
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-_NUMBERS = itertools.count()
+from tests.servers import host, unavailable
+from tests.servers.attended import Attended
+
+_PATIENCE = 60.0  # seconds; a loaded machine takes its time
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",  # the tests kill our processes, not the machine
     "full_page_writes": "off",
     "shared_buffers": "16MB",
-    "max_connections": "60",
+    "max_connections": "300",
     "timezone": "UTC",
 }
 
 
 class PostgresServer:
+    """Of one that another process has started only the last four methods work."""
+
     def __init__(self, programs: Path, folder: Path, account: dict[str, Any]) -> None:
         self._programs = programs
         self.folder = folder
         self._account = account
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Attended | None = None
 
     def initialize(self) -> None:
         self._run(
@@ -39,18 +44,18 @@ class PostgresServer:
 
     def start(self) -> None:
         options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
-        self._process = subprocess.Popen(
-            [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self.folder,
-            **self._account,
-        )
-        deadline = time.monotonic() + 30
-        while self._ask("pg_isready", "-q").returncode:
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError("the PostgreSQL of the tests did not start")
-            time.sleep(0.05)
+        command = [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder]
+        log = self.folder / "server.log"
+        self._process = Attended([*command, *options], self.folder, log, self._account)
+        self._wait(lambda: self._ask("pg_isready", "-q").returncode == 0)
+
+    def _wait(self, true: Callable[[], bool]) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _PATIENCE
+        while not true():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the PostgreSQL of the tests hangs: {self._process.said()}")
+            time.sleep(0.02)
 
     @property
     def pid(self) -> int:
@@ -61,8 +66,10 @@ class PostgresServer:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it and wait: SIGINT cleanly, SIGQUIT without caring for its files."""
         if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
+            if not self._process.ended:
+                os.kill(self._process.pid, how)
+                self._wait(lambda: self._process is None or self._process.ended)
+            self._process.kill()
             self._process = None
 
     def crash(self) -> None:
@@ -71,13 +78,13 @@ class PostgresServer:
 
     def create_schema(self) -> str:
         """Make an empty place of its own, quicker than a database, and return its URL."""
-        name = f"catalog_{next(_NUMBERS)}"
+        name = f"catalog_{secrets.token_hex(4)}"
         self.sql(f"CREATE SCHEMA {name}")
         return f"{self._url('postgres')}&options={quote(f'-csearch_path={name}')}"
 
     def create_database(self, *options: str) -> str:
         """Make an empty database and return its URL."""
-        name = f"catalog_{next(_NUMBERS)}"
+        name = f"catalog_{secrets.token_hex(4)}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE template0 {' '.join(options)}")
         return self._url(name)
 
@@ -106,8 +113,9 @@ class PostgresServer:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[PostgresServer]:
+def running() -> Iterator[PostgresServer]:
     """A started server; stopped and removed at the end."""
+    programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="lakebed-postgres-", dir="/tmp"))
     account = unprivileged()
     if account:
@@ -128,7 +136,26 @@ def unprivileged() -> dict[str, Any]:
     return {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def find_programs() -> Path | None:
+@contextmanager
+def shared() -> Iterator[dict[str, Any]]:
+    """One for a whole run; see `host`."""
+    with running() as server:
+        yield {"folder": str(server.folder)}
+
+
+@contextmanager
+def found() -> Iterator[PostgresServer]:
+    """The one of the run, which nobody may stop; where there is none, one of one's own."""
+    programs = _programs()
+    there = host.ask("postgres")
+    if there is not None:
+        yield PostgresServer(programs, Path(there["folder"]), {})
+    else:
+        with running() as server:
+            yield server
+
+
+def _programs() -> Path:
     """The folder with `postgres` and `initdb`; Debian keeps them out of the PATH."""
     on_path = shutil.which("initdb")
     if on_path:
@@ -136,4 +163,4 @@ def find_programs() -> Path | None:
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )
-    return found[-1].parent if found else None
+    return found[-1].parent if found else unavailable("PostgreSQL (Debian: postgresql)")

@@ -10,8 +10,9 @@ from pathlib import Path
 import paho.mqtt.publish as publishing
 import pytest
 import uvloop
-from tests.broker import Mosquitto, missing
+from tests.broker import Mosquitto
 from tests.ports import free_port
+from tests.servers import unavailable
 
 from lakebed.access.principals import of_token
 from lakebed.ingest.accumulator import Singles
@@ -360,7 +361,7 @@ def rumqttd():
     try:
         broker = Rumqttd()
     except ImportError:
-        missing("iotcore")
+        unavailable("iotcore")
     broker.start()
     yield broker
     broker.stop()
