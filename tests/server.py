@@ -1,10 +1,7 @@
 """The real command in a process of its own, for acceptance, crash tests and cases."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tests import processes
 from tests.ports import free_port
 
 START = 60.0  # seconds a server may take to become ready on a busy machine
@@ -31,10 +29,12 @@ class Server:
         environment: what it is started with beside this process's own.
         module: what is run: the command, or one that changes something and then is the command.
         command: of that program, with its first arguments.
+        fork: whether the fork server may start it (see `processes`).
     """
 
-    module = "lakebed.cli.main"
+    module = processes.COMMAND
     command: Sequence[str] = ("up",)
+    fork = True
 
     def __init__(
         self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
@@ -42,7 +42,7 @@ class Server:
         self.home = home
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
         self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: processes.Process | None = None
         # A client of its own for every request would load all certificates each time. Connections
         # are not kept: a server that was killed would leave stale ones.
         self._client = httpx.Client(
@@ -73,14 +73,15 @@ class Server:
         """Start the process and do not wait for it."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "output.log").open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = processes.start(
+                self.module,
                 [
-                    sys.executable, "-m", self.module, *self.command, "--home", str(self.home),
+                    *self.command, "--home", self.home,
                     "--http", f"127.0.0.1:{self.http_port}",
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | self.environment,
+                stdout=output, stderr=output, environment=processes.clean() | self.environment,
+                fork=self.fork,
             )  # fmt: skip
 
     def wait_ready(self, seconds: float = START) -> None:

@@ -1,10 +1,7 @@
 """Backups by the real commands, while senders run, and what a restored home answers."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import processes
 from tests.server import Server, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -43,16 +41,13 @@ POLICIES: list[dict[str, Any]] = [
     },
 ]
 BASE = int(time.time()) - 7200  # event time of message 0
+_ANY_PORTS = ("--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0")
 TOPICS = ["plant/1", "plant/2", "plant/3"]
 
 
 def lakebed(*words: str, fails: bool | None = False) -> str:
     """Run a command; its output, or with `fails` what it says on stderr. None: either will do."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LAKEBED")}
-    done = subprocess.run(
-        [sys.executable, "-m", "lakebed.cli.main", *words],
-        capture_output=True, text=True, timeout=120, env=environment, check=False,
-    )  # fmt: skip
+    done = processes.lakebed(*words)
     assert fails is None or (done.returncode != 0) == fails, f"{done.stdout}\n{done.stderr}"
     return done.stderr if fails else done.stdout
 
@@ -219,7 +214,7 @@ def test_a_home_at_rest_is_backed_up_and_replaced_by_what_it_was(tmp_path: Path)
     said = lakebed("restore", str(place), "--home", str(home), fails=True)
     assert "has stores already" in said
     (home / "restore.unfinished").touch()  # as one leaves it that was killed at its last step
-    assert "was interrupted" in lakebed("up", "--home", str(home), "--mqtt", ":0", fails=True)
+    assert "was interrupted" in lakebed("up", "--home", str(home), *_ANY_PORTS, fails=True)
     lakebed("restore", str(place), "--home", str(home), "--replace")
     assert len(list(home.glob("*.before-restore-*"))) == 3
     with Server(home) as server:

@@ -1,7 +1,6 @@
 """The command line as people meet it: real processes, the lines it prints run as they stand."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -13,39 +12,38 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.server import START, eventually
 
-LAKEBED = [sys.executable, "-m", "lakebed.cli.main"]
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("LAKEBED")}
+ANY_PORTS = ("--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0")
 
 
 def lakebed(
     *arguments: str, cwd: Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LAKEBED, *arguments],
-        cwd=cwd,
-        env=CLEAN | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    """A command of every day."""
+    return processes.lakebed(*arguments, folder=cwd, environment=environment)
+
+
+def started(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One whose start is what matters: nothing is done for it before."""
+    return processes.lakebed(*arguments, folder=cwd, environment=environment, fork=False)
 
 
 class Running:
-    """`up` or `demo` in a process of its own, in the folder `cwd`."""
+    """`up` or `demo` in a process of its own, in the folder `cwd`, all of it the real thing."""
 
     def __init__(self, cwd: Path, *arguments: str) -> None:
         self.cwd = cwd
         with (cwd / "err.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*LAKEBED, *arguments, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"],
-                cwd=cwd,
-                env=CLEAN,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+            self.process = processes.start(
+                processes.COMMAND,
+                [*arguments, *ANY_PORTS],
+                folder=cwd, environment=processes.clean(), stdout=subprocess.PIPE, stderr=log,
+                fork=False,
+            )  # fmt: skip
         self.printed = self._greeting()
 
     def _greeting(self) -> list[str]:
@@ -70,8 +68,9 @@ class Running:
 
     def shell(self, command: str) -> str:
         done = subprocess.run(
-            command, shell=True, cwd=self.cwd, env=CLEAN, capture_output=True, text=True, timeout=90
-        )
+            command, shell=True, cwd=self.cwd, env=processes.clean(), capture_output=True,
+            text=True, timeout=90,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -109,7 +108,7 @@ def test_what_up_prints_works_as_it_stands(up: Running) -> None:
 
 
 def test_a_home_that_is_held_is_one_line_and_exit_3(up: Running) -> None:
-    ended = lakebed("up", "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", cwd=up.cwd)
+    ended = started("up", *ANY_PORTS, cwd=up.cwd)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
         "lakebed: another process holds the home lakebed-data: stop it or choose --home\n"
@@ -121,7 +120,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_3(tmp_path: Path, door: str) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         doors = {"--http": "127.0.0.1:0", "--mqtt": "127.0.0.1:0", door: address}
-        ended = lakebed("up", *(part for pair in doors.items() for part in pair), cwd=tmp_path)
+        ended = started("up", *(part for pair in doors.items() for part in pair), cwd=tmp_path)
     assert ended.returncode == 3
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("lakebed: cannot ")
@@ -144,7 +143,7 @@ def test_wrong_settings_are_one_line_and_exit_2(
     tmp_path: Path, arguments: Sequence[str], environment: dict[str, str], said: str
 ) -> None:
     (tmp_path / "bad.toml").write_text("x = [")
-    ended = lakebed("up", *arguments, cwd=tmp_path, environment=environment)
+    ended = started("up", *arguments, cwd=tmp_path, environment=environment)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"lakebed: {said}")
     assert ended.stderr.count("\n") == 1
@@ -152,7 +151,7 @@ def test_wrong_settings_are_one_line_and_exit_2(
 
 def test_a_home_that_cannot_be_made_is_one_line_and_exit_3(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ended = lakebed("up", "--home", "file/home", cwd=tmp_path)
+    ended = started("up", "--home", "file/home", cwd=tmp_path)
     assert ended.returncode == 3
     assert ended.stderr.count("\n") == 1
 
@@ -231,13 +230,15 @@ def test_a_simulation_with_a_wrong_token_is_refused(up: Running) -> None:
 
 
 def test_tap_shows_what_arrives_while_it_looks(up: Running) -> None:
-    tap = subprocess.Popen(
-        [*LAKEBED, "tap", "tapped/#", "--count", "1", *up.flags],
-        cwd=up.cwd, env=CLEAN, stdout=subprocess.PIPE, text=True,
+    tap = processes.start(
+        processes.COMMAND,
+        ["tap", "tapped/#", "--count", "1", *up.flags],
+        folder=up.cwd, environment=processes.clean(), stdout=subprocess.PIPE, stderr=sys.stderr,
     )  # fmt: skip
-    while tap.poll() is None:  # it may subscribe only after the first ones have gone by
-        lakebed("send", "tapped/a", "hello", *up.flags, cwd=up.cwd)
-    out, _ = tap.communicate()
+    with tap:
+        while tap.poll() is None:  # it may subscribe only after the first ones have gone by
+            lakebed("send", "tapped/a", "hello", *up.flags, cwd=up.cwd)
+        out, _ = tap.communicate()
     assert out.split()[1:] == ["tapped/a", "hello"]
 
 

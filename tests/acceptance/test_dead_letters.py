@@ -1,12 +1,11 @@
 """A version with a mistake puts messages aside; the next one gets them back."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -19,11 +18,7 @@ NOON = "2026-01-31T12:00:00Z"
 
 
 def lakebed(server: Server, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "lakebed.cli.main", "dead-letters", *arguments,
-         "--url", server.url, "--home", str(server.home)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = processes.lakebed("dead-letters", *arguments, "--url", server.url, "--home", server.home)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

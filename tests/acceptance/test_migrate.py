@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.cluster import Cluster, Servers, servers
+from tests.processes import Process
 from tests.server import Server, eventually
 from tests.servers import clickhouse
 
@@ -204,22 +205,21 @@ def copied(world: World, name: str) -> Path:
     return world.folder / name
 
 
-def migrate(home: Path, config: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "lakebed.cli.main", "migrate", "--from", str(home)]
-    return subprocess.Popen(
-        [*command, "--to", str(config), "--format", "json"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ,
+def migrate(home: Path, config: Path) -> Process:
+    return processes.start(
+        processes.COMMAND,
+        ["migrate", "--from", home, "--to", config, "--format", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment=processes.clean(),
     )  # fmt: skip
 
 
-def done(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def done(process: Process) -> tuple[int, str, str]:
     with process:
         output, errors = process.communicate(timeout=LIMIT)
     return process.returncode, output, errors
 
 
-def kill_at(process: "subprocess.Popen[str]", step: str, wait: float) -> list[str]:
+def kill_at(process: Process, step: str, wait: float) -> list[str]:
     """Kill it so many seconds after it began with a step; returns what it had told."""
     told: list[str] = []
     reached = threading.Event()

@@ -1,7 +1,5 @@
 """A whole day of a plant moves from an embedded home to servers, where three roles serve it."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.cluster import Cluster, servers
 from tests.server import Server
 
@@ -97,8 +96,7 @@ def configured(folder: Path, cluster: Cluster) -> Path:
 
 
 def migrate(home: Path, config: Path) -> None:
-    command = [sys.executable, "-m", "lakebed.cli.main", "migrate", "--from", home, "--to", config]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = processes.lakebed("migrate", "--from", home, "--to", config)
     assert done.returncode == 0, done.stderr
 
 

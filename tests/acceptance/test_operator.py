@@ -2,12 +2,12 @@
 
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 
+from tests import processes
 from tests.server import Server, eventually
 
 POLICIES = [
@@ -24,11 +24,7 @@ LATE = EARLY + 20 * 3600
 
 
 def lakebed(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lakebed.cli.main", *arguments, "--home", str(server.home),
-         "--url", server.url],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    return processes.lakebed(*arguments, "--home", server.home, "--url", server.url)
 
 
 class Unready(Server):

@@ -1,4 +1,4 @@
-"""What a whole run of the tests has one of: a Kafka, a PostgreSQL.
+"""What a whole run of the tests has one of: a fork server, a Kafka, a PostgreSQL.
 
     the process that all others come from: Host ── a thread for each question ──> starts it once
         ^  a Unix socket, whose path is in the environment
@@ -21,6 +21,7 @@ from typing import Any
 
 _VARIABLE = "TESTS_HOST"
 _SHARED = {
+    "forkserver": "tests.processes.serving",
     "kafka": "tests.servers.kafka",
     "postgres": "tests.servers.postgres",
 }

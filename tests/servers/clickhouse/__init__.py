@@ -8,7 +8,6 @@ no ClickHouse Keeper and no other node.
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import processes
 from tests.ports import free_port
 
 _ROOT = Path(__file__).parents[3]
@@ -40,15 +40,16 @@ class ClickHouseServer:
         self.address = f"127.0.0.1:{self._port}"
         self.url = f"clickhouse://{self.address}"
         self._cluster = [cluster] if cluster else []
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: processes.Process | None = None
 
     def start(self) -> None:
         """Start and wait until it answers; what a folder holds is there again."""
         program = "tests.servers.clickhouse.serve"
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", program, self._folder, str(self._port), *self._cluster],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=_ROOT,
+            self._process = processes.start(
+                program,
+                [self._folder, str(self._port), *self._cluster],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, folder=_ROOT,
             )  # fmt: skip
         deadline = time.monotonic() + _START
         while not self._answers():
