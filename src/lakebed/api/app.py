@@ -1,14 +1,14 @@
 """The HTTP application: ingest in front, everything else behind it in FastAPI.
 
-uvicorn ──> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
-                          └── all others ──────> FastAPI         handlers in the thread pool
+HttpServer ─> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
+                            └── all others ──────> FastAPI         handlers in the thread pool
 
 A process without the API has a front alone: ingest and health. Whatever answers questions is not
 even imported there.
 """
 
-import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -21,9 +21,9 @@ from lakebed.api import openapi
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
 from lakebed.http import bodies, problems
-from lakebed.http.problems import Send
-from lakebed.sources.http.ingest import Ingest, Scope
-from lakebed.vocabulary.errors import LakebedError, Problem, Unavailable
+from lakebed.http.asgi import Receive, Scope, Send
+from lakebed.sources.http.ingest import Ingest
+from lakebed.vocabulary.errors import LakebedError, Problem
 
 _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back."
 
@@ -35,21 +35,14 @@ class Application:
         self.control = control
         self.ingest = ingest
 
-    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
-        try:
-            handler = self.ingest.route(scope["path"]) if scope["type"] == "http" else None
-            await (handler or self._behind)(scope, receive, send)
-        except asyncio.CancelledError:
-            # the server stops, and its patience is over: the sender is to ask elsewhere, or again
-            await problems.answer(send, Unavailable("the process is stopping"))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self.ingest.route(scope["path"])
+        await (handler or self._behind)(scope, receive, send)
 
-    async def _behind(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
-        try:
+    async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Starlette raises again what `_known` has logged and answered
+        with suppress(Exception):
             await self.control(scope, receive, send)
-        except Exception:
-            # Starlette raises again what `_unexpected` has logged and answered.
-            if scope["type"] != "http":
-                raise
 
 
 def create_app(services: Services) -> Application:

@@ -1,1 +1,1 @@
-"""HTTP as every route speaks it: problem documents, bounded request bodies, bearer tokens."""
+"""HTTP as every route speaks it: connections, problem documents, bounded bodies, tokens."""

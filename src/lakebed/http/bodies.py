@@ -2,15 +2,13 @@
 
 import io
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
 import zstandard
 
+from lakebed.http.asgi import Receive
 from lakebed.http.problems import TooLarge, UnknownEncoding
 from lakebed.vocabulary.errors import BadRequest
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _ZSTD_WINDOW = 8 * 2**20  # bytes; RFC 8878 section 3.1.1.1.2 asks decoders for this much
 _GZIP = 16 + zlib.MAX_WBITS

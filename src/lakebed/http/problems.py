@@ -4,12 +4,12 @@ Each class of `vocabulary/errors.py` carries its status; what it names goes into
 """
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from lakebed.http.asgi import Headers, Send
 from lakebed.vocabulary.errors import (
     BadRequest,
     Fatal,
@@ -19,9 +19,6 @@ from lakebed.vocabulary.errors import (
     Unauthenticated,
     Unavailable,
 )
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = b"2"

@@ -23,9 +23,9 @@ from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Fatal
 
 if TYPE_CHECKING:
-    from lakebed.api.server import HttpServer
     from lakebed.api.services import Common
     from lakebed.backup.loss import Loss
+    from lakebed.sources.http.server import HttpServer
 
 
 class Node:
@@ -112,7 +112,7 @@ class Node:
 
     def _try_addresses(self) -> None:
         """A port that is taken is told at once, before the stores take their time to open."""
-        from lakebed.api.server import listen
+        from lakebed.sources.http.server import listen
 
         listen(self.settings.http.listen, "http.listen").close()
         for role in self.roles:
@@ -174,8 +174,8 @@ class Node:
 
     async def _open_doors(self) -> None:
         from lakebed.api.app import create_app, create_front
-        from lakebed.api.server import HttpServer
         from lakebed.api.services import Services
+        from lakebed.sources.http.server import HttpServer
 
         common = self._common()
         given = common if self.parts.serve is None else self.parts.serve(common)

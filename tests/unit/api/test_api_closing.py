@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from lakebed.api.server import HttpServer
 from lakebed.settings import Http
+from lakebed.sources.http.server import HttpServer
 from lakebed.vocabulary.messages import Batch
 
 from .conftest import Api, NoSeries, Open

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.api.server import HttpServer
 from lakebed.settings import Http
 from lakebed.sources.http.request_heads import read_head
+from lakebed.sources.http.server import HttpServer
 from lakebed.vocabulary.errors import JournalFull
 from lakebed.vocabulary.messages import Batch
 

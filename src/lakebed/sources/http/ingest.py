@@ -7,7 +7,7 @@ The answer 202 leaves only once the intake says that all of it is durable.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -17,8 +17,7 @@ from lakebed.access.decision import Resource, require
 from lakebed.access.identification import MISSING
 from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
-from lakebed.http.bodies import Receive
-from lakebed.http.problems import Send
+from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
 from lakebed.settings import Settings
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.ingest.intake import Intake
 
-Scope = MutableMapping[str, Any]
-Headers = dict[bytes, bytes]
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+HeaderMap = dict[bytes, bytes]
 
 MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
@@ -82,7 +79,7 @@ class Ingest:
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._plans_bytes = 0
         self._senders: dict[Principal, ndjson.Sender] = {}
-        self._routes: dict[str, Handler] = {
+        self._routes: dict[str, App] = {
             MESSAGES: self._message,
             BATCH: self._batch,
             EVENTS: self._events,
@@ -181,12 +178,12 @@ class Ingest:
 
     # --- ASGI -------------------------------------------------------------------------------------
 
-    def route(self, path: str) -> Handler | None:
+    def route(self, path: str) -> App | None:
         """The handler of a path, or None where it is not ours."""
         handler = self._routes.get(path)
         return None if handler is None else self._guarded(handler)
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, handler: App) -> App:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 if scope["method"] == "POST":
@@ -201,7 +198,7 @@ class Ingest:
         return guarded
 
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = dict(scope["headers"])
+        headers: HeaderMap = dict(scope["headers"])
         principal = await self._identify(headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, principal.owner)
@@ -223,7 +220,7 @@ class Ingest:
         send: Send,
         decode: Callable[[bytes, ndjson.Sender], ndjson.Columns],
     ) -> None:
-        headers: Headers = dict(scope["headers"])
+        headers: HeaderMap = dict(scope["headers"])
         principal = await self._identify(headers)
         body = await bodies.read(receive, headers, self._largest_body)
         received = now()
@@ -247,7 +244,7 @@ class Ingest:
             self._senders[principal] = sender
         return sender
 
-    async def _identify(self, headers: Headers) -> Principal:
+    async def _identify(self, headers: HeaderMap) -> Principal:
         token = bearer(headers.get(b"authorization", b""))
         principal = self._identification.identify_cached(token)
         if principal is MISSING:
@@ -300,10 +297,6 @@ def _refuse(durable: asyncio.Future[None], refusal: Unavailable) -> None:
         durable.set_exception(refusal)
 
 
-def takes_messages(path: str) -> bool:
-    return path in (MESSAGES, BATCH, EVENTS)
-
-
 def _topic(query: bytes) -> str:
     try:
         pairs = parse_qsl(
@@ -324,7 +317,7 @@ def _topic(query: bytes) -> str:
     return topic
 
 
-def _sparse(headers: Headers, owner: str) -> dict[str, Any]:
+def _sparse(headers: HeaderMap, owner: str) -> dict[str, Any]:
     """Event time and id of a single message, from its headers."""
     sparse: dict[str, Any] = {}
     if (moment := headers.get(b"x-event-time")) is not None:

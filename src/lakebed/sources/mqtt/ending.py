@@ -11,8 +11,8 @@ its next connection, and have them stored twice at QoS 1.
 import asyncio
 from collections.abc import Callable
 
-from lakebed.sources.lingering import LingeringClose
 from lakebed.sources.mqtt.inbound import InboundPublishes
+from lakebed.system.lingering import LingeringClose
 
 UNANSWERED = 5.0
 """Seconds that the journal may take; what it has not answered by then the peer sends again."""

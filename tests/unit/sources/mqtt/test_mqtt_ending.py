@@ -320,9 +320,9 @@ def test_a_journal_that_does_not_answer_holds_up_no_end(run, serving, monkeypatc
 
 @pytest.mark.parametrize("bound", ["LINGER", "DISCARDED"])
 def test_a_client_that_never_closes_is_cut_off(run, serving, monkeypatch, bound):
-    monkeypatch.setattr("lakebed.sources.lingering.LINGER", 0.3)
+    monkeypatch.setattr("lakebed.system.lingering.LINGER", 0.3)
     if bound == "DISCARDED":
-        monkeypatch.setattr("lakebed.sources.lingering.DISCARDED", 2**16)
+        monkeypatch.setattr("lakebed.system.lingering.DISCARDED", 2**16)
 
     async def story():
         async with serving() as bench:

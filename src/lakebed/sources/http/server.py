@@ -1,0 +1,105 @@
+"""The HTTP server: one listening port, and the connections that came by it."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from lakebed.http.asgi import Receive, Scope, Send
+from lakebed.http.connection import Shared
+from lakebed.settings import Http, split_address
+from lakebed.sources.http.fast_path import FastPathConnection
+from lakebed.sources.http.ingest import Ingest
+from lakebed.sources.mqtt.server.endpoint import server_context
+from lakebed.vocabulary.errors import Fatal
+
+_BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once
+_GRACE = 2.0  # seconds that running requests may take when the server stops,
+_FAREWELL = 1.0  # and until those that did not make it are told so
+
+
+class Application(Protocol):
+    """An ASGI application whose messages have a short way past it."""
+
+    @property
+    def ingest(self) -> Ingest: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class HttpServer:
+    """Listens from `start` to `stop`. Event loop only."""
+
+    def __init__(self, app: Application, settings: Http) -> None:
+        self._settings = settings
+        self._ingest = app.ingest
+        self._shared = Shared(app)
+        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._socket is not None
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://{shown}:{port}"
+
+    async def start(self) -> None:
+        """Listen; returns once connections are accepted.
+
+        Raises:
+            Fatal: the address cannot be had.
+            SettingsError: the certificate cannot be used.
+        """
+        certificate, key = self._settings.tls_certificate, self._settings.tls_key
+        context = None
+        if certificate is not None:
+            context = server_context(certificate, key, "http.tls_certificate")
+        self._socket = listen(self._settings.listen, "http.listen")
+        self._server = await asyncio.get_running_loop().create_server(
+            partial(FastPathConnection, self._shared, self._ingest),
+            sock=self._socket,
+            ssl=context,
+            backlog=_BACKLOG,
+        )
+
+    async def stop(self) -> None:
+        """Take no more connections, answer what is under way, close the rest."""
+        shared = self._shared
+        if self._server is not None:
+            self._server.close()
+        for connection in list(shared.connections):
+            connection.finish()
+        await _until(lambda: not (shared.connections or shared.tasks), _GRACE)
+        for task in list(shared.tasks):
+            task.cancel()
+        await _until(lambda: not (shared.connections or shared.tasks), _FAREWELL)
+        for connection in list(shared.connections):
+            connection.abort()
+
+
+def listen(address: str, setting: str) -> socket.socket:
+    """A bound, listening TCP socket.
+
+    Raises:
+        Fatal: says which setting to change.
+    """
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Fatal(
+            f"cannot listen on {address}: {error.strerror}; choose another {setting}"
+        ) from None
+
+
+async def _until(true: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition, at most so long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    # While stopping only: an Event would need a hand in every place that can make it true.
+    while not true() and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
