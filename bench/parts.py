@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from bench.load import Load, topic, value
 from lakebed.access.principals import of_token
+from lakebed.kinds.window import WINDOW
 from lakebed.policies.values import decode_each, read_numbers
 from lakebed.ports import StoredToken
 from lakebed.sources.http import ndjson
 from lakebed.sources.mqtt.codec import plain
 from lakebed.sources.mqtt.codec.publish import publish
-from lakebed.stores.series.schema import WINDOW, create
+from lakebed.stores.series.clickhouse.schema import create
 from lakebed.vocabulary.times import SECOND
 
 _RUNS = 7

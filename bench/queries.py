@@ -27,9 +27,9 @@ from bench.apart import apart
 from bench.lag import Http
 from bench.load import Load, topic
 from bench.report import Figures, Report, Usage, at_least, at_most
-from lakebed.stores.series.clickhouse import ClickHouseSeries
+from lakebed.kinds.tables import TYPES
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.schema import TYPES
 from lakebed.vocabulary.times import SECOND
 
 _TOPICS = 1000
@@ -116,7 +116,7 @@ def _records(series: ClickHouseSeries, names: pa.Array, until: int, rows: int) -
             "size": pa.array(np.full(n, 5, np.uint32)),
             "expires": pa.array((time_us // SECOND + _DAYS * 86_400).astype(np.uint32)),
         }
-        series.insert("window", pa.table(columns))
+        series.write("window", pa.table(columns))
 
 
 def _windows(series: ClickHouseSeries, names: pa.Array, until: int, topics: int) -> None:
@@ -144,7 +144,7 @@ def _windows(series: ClickHouseSeries, names: pa.Array, until: int, topics: int)
             "size": pa.array(np.full(n, 80, np.uint32)),
             "expires": pa.array(np.full(n, 2**32 - 1, np.uint32)),
         }
-        series.insert("aggregate", pa.table(columns))
+        series.write("aggregate", pa.table(columns))
 
 
 def _owned(policy: str, names: pa.Array, codes: Any) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """A series store in memory that replaces rows by their keys, as ClickHouse's tables do.
 
-It takes keys and versions from `stores/series/schema.py`, so it keeps what the real store would
+It takes keys and versions from the tables' declarations, so it keeps what the real store would
 show to readers who ask with FINAL; TTLs and questions are left to the real one.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from lakebed.kinds import TABLES
 from lakebed.ports import Health
-from lakebed.stores.series.schema import TABLES
 
 
 class KeyedSeries:
@@ -22,7 +21,7 @@ class KeyedSeries:
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.inserts = 0
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         kind = TABLES[table]
         unknown = set(rows.column_names) - kind.columns.keys()
         assert not unknown, f"{table} has no columns {unknown}"
@@ -32,9 +31,6 @@ class KeyedSeries:
             held = self._rows.get(key)
             if held is None or kind.version is None or row[kind.version] >= held[kind.version]:
                 self._rows[key] = row
-
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        raise NotImplementedError("ask `rows`")
 
     def rows(self, leave_out: tuple[str, ...] = ("version",)) -> list[tuple[str, dict[str, Any]]]:
         """(table, row) in the order of the keys, without columns that tell of the writing."""

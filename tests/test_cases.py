@@ -29,15 +29,15 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
 from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.policy import Policy
 from lakebed.ports import Series
+from lakebed.ports.question import Question
+from lakebed.queries import reading as queries
 from lakebed.settings import Keeper, Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.reading import queries
-from lakebed.stores.series.reading.question import Question
 from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
 from tests.cases import reference
 

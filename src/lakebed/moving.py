@@ -24,7 +24,7 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
 from lakebed.migration import draining, mark, rows
 from lakebed.migration.mark import Mark
-from lakebed.ports import Catalog, Checkpoint, Journal, Predecessor, Series, Successor
+from lakebed.ports import Catalog, Checkpoint, Contents, Journal, Predecessor, Series, Successor
 from lakebed.ports.catalog import Rows
 from lakebed.settings import Settings
 from lakebed.vocabulary import times
@@ -143,7 +143,7 @@ def _move(here: _Stores, there: _Stores, step: Step) -> Moved:
     elif begun.finished:
         if not begun.is_of(now):
             raise Conflict("this home was moved there before, and has been used again since")
-        return _result(here, there, rows.contents(here.series, times.now()), already=True)
+        return _result(here, there, here.series.contents(times.now() + rows.MARGIN), already=True)
     if begun is not None and begun.is_of(now):
         now = begun
     else:
@@ -154,13 +154,13 @@ def _move(here: _Stores, there: _Stores, step: Step) -> Moved:
         now = here.state()
         if begun is not None:  # the home was used in between: what was copied is not what it has
             step("clearing what was copied before", 0, 0)
-            rows.clear(there.series)
+            there.series.clear()
         mark.write(there.catalog, now)
     return _copy(here, there, now, step)
 
 
 def _check_empty(there: _Stores) -> None:
-    found = [f"{n} rows in {name}" for name, n in rows.counts(there.series).items() if n]
+    found = [f"{n} rows in {name}" for name, n in there.series.counts().items() if n]
     found += [f"{n} {name.replace('_', ' ')}" for name, n in there.catalog.counts().items() if n]
     for partition, (first, _) in there.journal.extent().items():
         if there.journal.entries(partition, first, 1):
@@ -182,9 +182,9 @@ def _copy(here: _Stores, there: _Stores, now: Mark, step: Step) -> Moved:
     rows.copy(here.series, there.series, place, set(now.done), finished,
               lambda table, done, of: step(f"copying {table}", done, of))  # fmt: skip
     step("comparing", 0, 0)
-    kept = rows.contents(here.series, at := times.now())
+    kept = here.series.contents(alive := times.now() + rows.MARGIN)
     try:
-        rows.compare(kept, rows.contents(there.series, at))
+        rows.compare(kept, there.series.contents(alive))
     except BaseException:
         now.done.clear()  # the next run copies everything again
         mark.write(there.catalog, now)
@@ -245,7 +245,7 @@ def _hand_over_token(home: Path, to: Path) -> None:
         os.fsync(descriptor)
 
 
-def _result(here: _Stores, there: _Stores, kept: rows.Contents, already: bool = False) -> Moved:
+def _result(here: _Stores, there: _Stores, kept: Contents, already: bool = False) -> Moved:
     return Moved(
         to=mark.place_of(there.settings),
         messages=sum(ledgers.load(here.catalog).totals.values()),

@@ -7,7 +7,7 @@ the next one.
 import sys
 
 from lakebed.cli.main import main
-from lakebed.kinds.aggregate import Aggregate
+from lakebed.kinds.aggregate.numbers import Aggregate
 from lakebed.kinds.kind import Values
 
 UNLUCKY = 13.0

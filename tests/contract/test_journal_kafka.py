@@ -510,7 +510,7 @@ class Rows:
         self.held.set()
         self.asleep = threading.Event()
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         if not self.held.is_set():
             self.asleep.set()
             self.held.wait()

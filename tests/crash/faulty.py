@@ -15,14 +15,23 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from lakebed.cli.main import main
-from lakebed.ports import Health, Missing, Series, SeriesSnapshot
+from lakebed.ports import (
+    Contents,
+    Erasure,
+    Health,
+    Missing,
+    Page,
+    Question,
+    Series,
+    SeriesSnapshot,
+    Usage,
+)
 from lakebed.runtime import stores
 from lakebed.settings import Settings
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -39,7 +48,7 @@ class Faulty:
         self._rate = float(os.environ.get("FAULTS", "0"))
         self._dice = random.Random(f"{seed} {os.getpid()}")
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         self._be_there()
         fault = "" if self._dice.random() >= self._rate else self._draw()
         if fault:
@@ -48,24 +57,36 @@ class Faulty:
         if fault in _SECONDS:
             time.sleep(self._dice.uniform(*_SECONDS[fault]))
         if fault != "refused":
-            self._series.insert(table, rows)
+            self._series.write(table, rows)
         if fault in ("refused", "ambiguous"):
             raise StoreUnavailable(f"made up: {fault}")
 
     def _draw(self) -> str:
         return "hang" if self._dice.random() < _HANGS else self._dice.choice(KINDS)
 
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+    def read(self, question: Question) -> Page:
         self._be_there()
-        return self._series.query(sql, parameters)
+        return self._series.read(question)
 
-    def oldest(self, table: str) -> Micros | None:
+    def usage(self, owner: str) -> Iterator[Usage]:
         self._be_there()
-        return self._series.oldest(table)
+        return self._series.usage(owner)
 
-    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+    def erase(self, wanted: Erasure, below: Mapping[int, int]) -> int:
         self._be_there()
-        self._series.delete(table, where, parameters)
+        return self._series.erase(wanted, below)
+
+    def counts(self) -> dict[str, int]:
+        self._be_there()
+        return self._series.counts()
+
+    def clear(self) -> None:
+        self._be_there()
+        self._series.clear()
+
+    def contents(self, alive: Micros) -> Contents:
+        self._be_there()
+        return self._series.contents(alive)
 
     def snapshot(self) -> SeriesSnapshot:
         self._be_there()

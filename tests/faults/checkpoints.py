@@ -47,10 +47,10 @@ class LastingSeries(KeyedSeries):
         if path.exists():
             with path.open("rb") as file:
                 while file.peek(1):
-                    super().insert(*pickle.load(file))
+                    super().write(*pickle.load(file))
 
-    def insert(self, table: str, rows: pa.Table) -> None:
-        super().insert(table, rows)
+    def write(self, table: str, rows: pa.Table) -> None:
+        super().write(table, rows)
         with self._path.open("ab") as file:
             pickle.dump((table, rows), file)
 

@@ -14,7 +14,7 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from lakebed.stores.series.embedded import EmbeddedSeries
+from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
 from lakebed.vocabulary.errors import StoreUnavailable
 from tests.contract.series.test_series import count, records
 from tests.crash.surroundings import FAILING, FULL, NO_NAMES, NO_SYNC, WELL, turn_disk
@@ -39,7 +39,7 @@ def main(home: Path) -> None:
 
     def insert(first: int) -> str:
         rows = records(OWNER, range(first, first + 20))
-        return _attempt(lambda: series.insert("archive", rows))
+        return _attempt(lambda: series.write("archive", rows))
 
     told["before"] = [insert(first) for first in range(0, 100, 20)]
     states = {"failing": FAILING, "full": FULL, "no sync": NO_SYNC, "no names": NO_NAMES}

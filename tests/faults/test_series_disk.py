@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.stores.series.embedded import EmbeddedSeries
+from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
 from tests.contract.series.test_series import count
 from tests.crash.surroundings import weather
 from tests.faults.series import OWNER

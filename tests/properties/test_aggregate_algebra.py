@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from lakebed.api.formats import rows as shown
 from lakebed.kinds import KINDS
+from lakebed.kinds.aggregate import sketch
 from lakebed.kinds.kind import Site, Values
 from lakebed.policies.document import parse
-from lakebed.policies.policy import Policy
 from lakebed.ports import Series
-from lakebed.stores.series import sketch
+from lakebed.ports.question import Question
+from lakebed.stores.series.clickhouse.reading import windows as aggregates
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.reading import aggregates
-from lakebed.stores.series.reading.question import Question
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import HOUR, SECOND
 from tests.nightly import often
 
@@ -67,9 +67,10 @@ def values(rows: list[tuple[int, int, Any]], text: bool) -> Values:
 
 def fragment(kept: Policy, topic: str, rows: list[tuple[int, int, Any]], name: int) -> pa.Table:
     """The row of one window that holds these values."""
-    kind = KINDS["aggregate"](Site(kept, 0, [topic]))
+    kind = KINDS["aggregate"].open(Site(kept, 0, [topic]))
     kind.absorb(values(rows, kept.type == "text"))
-    ((_, table),) = kind.drain(START + 2 * HOUR, 10**6, final=True).rows
+    (effect,) = kind.drain(START + 2 * HOUR, 10**6, final=True)
+    table = effect.rows
     place = table.column_names.index("fragment")
     return table.set_column(place, "fragment", pa.array([name], pa.int64()))
 
@@ -79,7 +80,7 @@ def answer(series: Series, kept: Policy, parts: list[list[tuple[int, int, Any]]]
     table = "aggregate_text" if kept.type == "text" else "aggregate"
     for name, rows in enumerate(parts):
         if rows:
-            series.insert(table, fragment(kept, topic, rows, name))
+            series.write(table, fragment(kept, topic, rows, name))
     (found,) = shown(aggregates.read(series, Question(kept, topic)))
     row: dict[str, Any] = msgspec.to_builtins(found)
     del row["topic"]

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lakebed.kinds.tables import TYPES
 from lakebed.ports import Series
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.schema import TYPES
 from lakebed.vocabulary.times import DAY, now
 
 FAR = (now() + 30 * DAY) // 1_000_000
@@ -43,7 +43,7 @@ def insert(series: Series) -> Insert:
         }
         if "type" in columns:
             columns["type"] = pa.array([TYPES[row["type"]] for row in full], pa.uint8())
-        series.insert(table, pa.table(columns))
+        series.write(table, pa.table(columns))
 
     return insert
 

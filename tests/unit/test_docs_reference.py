@@ -17,13 +17,15 @@ import typer
 from lakebed.api.app import create_app
 from lakebed.cli.exits import Exit
 from lakebed.cli.main import app
-from lakebed.kinds.aggregate_text import CAPACITY
+from lakebed.kinds import KINDS, aggregate
+from lakebed.kinds.aggregate import sketch
+from lakebed.kinds.aggregate.texts import CAPACITY
+from lakebed.kinds.tables import TYPES
 from lakebed.policies import schema
 from lakebed.policies.document import keys_of, read_file
 from lakebed.policies.outcomes import UNFILTERED, Outcome
 from lakebed.settings import Settings
 from lakebed.sources.mqtt.codec.reasons import Reason
-from lakebed.stores.series import sketch
 from lakebed.vocabulary.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
@@ -187,18 +189,18 @@ def test_the_forms_of_active_stand_in_the_reference() -> None:
     assert all(f"`{key}`" in text for key in keys_of(schema.ActiveDocument))
 
 
-@pytest.mark.parametrize("kind", schema.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_stands_in_the_reference(kind: str) -> None:
     found = sections(REFERENCE / "policies.md")
     assert kind in found
     assert kind in rows(found["Kinds"])
 
 
-@pytest.mark.parametrize("kind", schema.KINDS)
-@pytest.mark.parametrize("type", schema.TYPES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("type", TYPES)
 def test_the_matrix_of_types_and_kinds_is_that_of_the_checks(kind: str, type: str) -> None:
     row = rows(sections(REFERENCE / "policies.md")["Kinds"])[kind]
-    said = dict(zip(schema.TYPES, [cell.strip() for cell in row.split("|")[3:6]], strict=True))
+    said = dict(zip(TYPES, [cell.strip() for cell in row.split("|")[3:6]], strict=True))
     document: dict[str, Any] = {"name": "p", "topics": ["t"], "type": type, "keep": kind}
     document |= {"window": {"for": "1h"}, "aggregate": {"every": "1m"}, "last_n": {"count": 1}}.get(
         kind, {}
@@ -215,14 +217,14 @@ def _is_right(text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("type", schema.TYPES)
+@pytest.mark.parametrize("type", TYPES)
 def test_a_type_stands_in_the_reference(type: str) -> None:
     assert type in rows(sections(REFERENCE / "policies.md")["Types"])
 
 
 def test_the_functions_of_aggregates_stand_in_the_reference() -> None:
     named = set(rows(sections(REFERENCE / "policies.md")["aggregate"]))
-    assert named == {name for names in schema.FUNCTIONS.values() for name in names}
+    assert named == {name for names in aggregate.KIND.functions.values() for name in names}
 
 
 def test_the_limits_of_sketches_in_the_reference_are_those_of_the_code() -> None:

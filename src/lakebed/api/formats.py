@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakebed.stores.series.reading.question import Page
-from lakebed.stores.series.schema import TYPES
+from lakebed.kinds.tables import TYPES
+from lakebed.ports.question import Page
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.messages import Ints
 from lakebed.vocabulary.times import SECOND

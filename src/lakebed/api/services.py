@@ -8,9 +8,9 @@ from prometheus_client import Metric
 
 from lakebed.access.identification import Identification
 from lakebed.ingest.intake import Intake
-from lakebed.policies.policy import Policy
 from lakebed.ports import Catalog, Erasure, Health, Journal, Series, TokenStore
 from lakebed.settings import Settings
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]

@@ -82,7 +82,7 @@ def load_series(
     """
     for part in manifest.series:
         for piece in part.pieces:
-            series.insert(part.table, _rows(objects, piece))
+            series.write(part.table, _rows(objects, piece))
             done(piece.size)
 
 

@@ -16,13 +16,12 @@ from contextlib import suppress
 
 from lakebed.keeper.ledger import Ledger
 from lakebed.kinds.kind import ErasedRange
-from lakebed.policies.policy import Policy
 from lakebed.ports import Erasure, ErasureStore, Journal, LastValueStore
-from lakebed.stores.series.reading import last_values
-from lakebed.stores.series.reading.conditions import is_wildcard
+from lakebed.queries import last_values
 from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import UNSET
-from lakebed.vocabulary.topics import matches
+from lakebed.vocabulary.topics import is_wildcard, matches
 
 _NEVER = 2**63 - 1
 _PATIENCE = 30.0  # seconds a request waits for the keepers of all partitions

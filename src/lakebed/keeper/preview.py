@@ -1,6 +1,6 @@
 """What would this policy have kept? The policy at work on the journal's recent past, on paper."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,11 +13,12 @@ from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.kinds.kind import Writes
+from lakebed.kinds import TABLES
+from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
-from lakebed.policies.policy import Policy
 from lakebed.ports import Journal
 from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import DAY, Micros, to_rfc3339
 
 _READ = 50_000  # messages at a time
@@ -107,16 +108,14 @@ def _absorb(
     result.bytes += sum(kept.values())
 
 
-_KEYS = {"last_n": ("topic", "ring", "slot"), "aggregate": ("topic", "start", "fragment")}
-_KEYS["aggregate_text"] = _KEYS["aggregate"]
-_RECORD_KEY = ("topic", "offset")
-
-
-def _tally(writes: Writes, kept: dict[tuple[object, ...], int]) -> None:
+def _tally(effects: Iterable[Effect], kept: dict[tuple[object, ...], int]) -> None:
     """Add rows by key with their size: a row written again replaces itself, as in the store."""
-    for table, rows in writes.rows:
-        columns = [rows.column(name).to_pylist() for name in _KEYS.get(table, _RECORD_KEY)]
-        sizes = rows.column("size").to_pylist()
-        kept.update(zip(zip(*columns, strict=True), sizes, strict=True))
-    for value in writes.last:
-        kept[(value.topic,)] = value.size
+    for effect in effects:
+        match effect:
+            case Rows(table, rows):
+                key = [name for name in TABLES[table].key if name not in ("owner", "policy")]
+                columns = [rows.column(name).to_pylist() for name in key]
+                sizes = rows.column("size").to_pylist()
+                kept.update(zip(zip(*columns, strict=True), sizes, strict=True))
+            case LastValues(values):
+                kept.update({(value.topic,): value.size for value in values})

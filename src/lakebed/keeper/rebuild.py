@@ -29,16 +29,23 @@ from lakebed.keeper.routes import Routes
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions
-from lakebed.policies.policy import Policy
+from lakebed.kinds import KINDS
+from lakebed.kinds.kind import Rows
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
 from lakebed.settings import Settings
 from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
-_IN_SERIES = {"window", "archive", "last_n", "aggregate"}
-RECORDS = {"window", "archive"}
+RECORDS = {
+    table.name
+    for kind in KINDS.values()
+    if kind.answers == "records"
+    for table in kind.tables.values()
+}
+"""Tables whose rows are single records."""
 """Kinds, and their tables, whose rows can be written once more whatever is there already."""
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
@@ -136,9 +143,9 @@ class Rebuild:
     ) -> _Work | None:  # fmt: skip
         stored = self._versions.stored(part.part)
         policy = None if stored is None else self._versions.read(stored)
-        if stored is None or policy is None or policy.keep not in _IN_SERIES:
+        if stored is None or policy is None or not KINDS[policy.keep].tables:
             return None
-        if self._records_only and policy.keep not in RECORDS:
+        if self._records_only and KINDS[policy.keep].answers != "records":
             return None
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)
@@ -147,7 +154,7 @@ class Rebuild:
         if before is not None:
             task.restore(before.state)
         work = _Work(task, part.offset, stored.created, whole)
-        if policy.keep == "aggregate":
+        if KINDS[policy.keep].answers == "windows":
             _remember(work, self._tasks(partition, now.ledger).restored(policy, part))
         return work
 
@@ -233,24 +240,31 @@ class Rebuild:
         due = task.due()
         if not (final or full or (due is not None and due <= now)):
             return
-        for table, made in task.drain(now, final=final or full).rows:
+        for effect in task.drain(now, final=final or full):
+            assert isinstance(effect, Rows)  # as all kinds with tables give
+            made = effect.rows
             chosen = _not_in_memory(made, work) if work.fragments else made
-            if task.policy.keep == "aggregate" and not work.whole and oldest is not None:
+            if (
+                KINDS[task.policy.keep].answers == "windows"
+                and not work.whole
+                and oldest is not None
+            ):
                 chosen = _marked(chosen, oldest)
-            self._insert(table, chosen)
+            self._insert(effect.table, chosen)
         task.release(now)
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         if len(rows):
-            self._series.insert(table, rows)
+            self._series.write(table, rows)
             self.report.rows += len(rows)
 
 
 def _remember(work: _Work, kept: PolicyTask) -> None:
     """Note the windows that the keeper's task has in memory, whole, as rows."""
     kept.rewrite()
-    for _, rows in kept.drain(0, final=True).rows:
-        work.memory = rows
+    for effect in kept.drain(0, final=True):
+        assert isinstance(effect, Rows)
+        work.memory = rows = effect.rows
         topics, starts, fragments = (
             rows[name].to_pylist() for name in ("topic", "start", "fragment")
         )
@@ -276,7 +290,8 @@ def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
 
 
 def _table_of(work: _Work) -> str:
-    return "aggregate" if work.task.policy.type == "number" else "aggregate_text"
+    policy = work.task.policy
+    return KINDS[policy.keep].tables[policy.type].name
 
 
 def _newest(ledger: Ledger) -> Micros | None:

@@ -18,10 +18,10 @@ from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import TaskFactory
 from lakebed.keeper.versions import PolicyVersions
-from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint, PolicyStore
 from lakebed.settings import Settings
 from lakebed.vocabulary.messages import Channel, Codes, Ints
+from lakebed.vocabulary.policy import Policy
 
 
 def split(

@@ -5,8 +5,9 @@ then nothing more is absorbed: memory stays bounded and the journal grows on dis
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import structlog
 
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.kinds.kind import Writes
+from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
 from lakebed.settings import DeadLetters
 from lakebed.vocabulary.errors import Unavailable
@@ -41,12 +42,14 @@ class Stores:
         self.failing = ""
         self.rows = 0
 
-    def write(self, writes: Sequence[Writes]) -> None:
+    def write(self, groups: Iterable[Iterable[Effect]]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
-        for table, rows in _together(writes):
-            self.retry_until_available(partial(self._series.insert, table, rows))
+        effects = list(chain.from_iterable(groups))
+        for table, rows in _together(effects):
+            self.retry_until_available(partial(self._series.write, table, rows))
             self.rows += len(rows)
-        last = [value for write in writes for value in write.last]
+        values = [effect.values for effect in effects if isinstance(effect, LastValues)]
+        last = list(chain.from_iterable(values))
         if last:
             self.retry_until_available(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
@@ -118,13 +121,13 @@ def expire_letters(catalog: DeadLetterStore, keep: DeadLetters) -> int:
     return expired
 
 
-def _together(writes: Sequence[Writes]) -> list[tuple[str, pa.Table]]:
+def _together(effects: Iterable[Effect]) -> list[tuple[str, pa.Table]]:
     """Join rows of the same table and columns, so that a table gets few and large inserts."""
     alike: dict[tuple[str, tuple[str, ...]], list[pa.Table]] = {}
-    for write in writes:
-        for table, rows in write.rows:
-            if len(rows):
-                alike.setdefault((table, tuple(rows.column_names)), []).append(rows)
+    for effect in effects:
+        if isinstance(effect, Rows) and len(effect.rows):
+            columns = tuple(effect.rows.column_names)
+            alike.setdefault((effect.table, columns), []).append(effect.rows)
     return [
         (table, pieces[0] if len(pieces) == 1 else _concatenated(pieces))
         for (table, _), pieces in alike.items()

@@ -1,8 +1,8 @@
 """A task: one policy at work in one partition, with its own offset in the journal.
 
-    Chunk ──> Pipeline (parse, time, filter, transform) ──> Kind.absorb ──> buffer
+    Chunk ──> Pipeline (parse, time, filter, transform) ──> State.absorb ──> buffer
                     │                                              │
-                outcomes                             drain ──> Writes ──> stores
+                outcomes                             drain ──> effects ──> stores
                                                      snapshot ──> Checkpoint
 
 Routes give it nothing below its offset, so the journal may be read again from anywhere.
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.kinds.kind import Effect, ErasedRange, Site, Values
 from lakebed.policies.pipeline import Pipeline
-from lakebed.policies.policy import Policy
 from lakebed.ports import Checkpoint
 from lakebed.vocabulary.messages import Codes
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 
@@ -39,7 +39,7 @@ class PolicyTask:
         self.offset = self.saved = offset
         self.changed = True
         self._pipeline = Pipeline(site.policy, future)
-        self._kind = KINDS[site.policy.keep](site)
+        self._state = KINDS[site.policy.keep].open(site)
 
     @property
     def part(self) -> str:
@@ -48,10 +48,10 @@ class PolicyTask:
 
     @property
     def clean(self) -> bool:
-        return self._kind.clean
+        return self._state.clean
 
     def load(self) -> tuple[int, int]:
-        return self._kind.load()
+        return self._state.load()
 
     def absorb(self, chunk: Chunk) -> NDArray[np.uint8]:
         """Work through messages at or behind `offset`; returns uint8[n], the outcome of each."""
@@ -65,7 +65,7 @@ class PolicyTask:
             ids = chunk.ids
             if ids is not None and not isinstance(kept, slice):
                 ids = [ids[row] for row in kept.tolist()]
-            self._kind.absorb(
+            self._state.absorb(
                 Values(
                     chunk.channel[kept], run.times, chunk.offset[kept],
                     chunk.received[kept], chunk.size[kept], run.numbers, run.texts, ids,
@@ -74,41 +74,41 @@ class PolicyTask:
         return run.outcomes
 
     def due(self) -> Micros | None:
-        return self._kind.due()
+        return self._state.due()
 
-    def drain(self, now: Micros, final: bool = False) -> Writes:
-        return self._kind.drain(now, self.offset, final)
+    def drain(self, now: Micros, final: bool = False) -> list[Effect]:
+        return self._state.drain(now, self.offset, final)
 
     def rewrite(self) -> None:
         """What was written is gone: what is in memory waits to be written again."""
-        self._kind.rewrite()
+        self._state.rewrite()
 
     def release(self, now: Micros) -> None:
-        if self._kind.release(now):
+        if self._state.release(now):
             self.changed = True
 
     def erase(self, gone: ErasedRange) -> None:
         self._pipeline.erase(gone.channels, gone.start, gone.end)
-        self._kind.erase(gone)
+        self._state.erase(gone)
         self.changed = True
 
     def renumber(self, codes: Codes) -> None:
         """Channels have other small ints from here on; -1: not ours any more."""
         self._pipeline.renumber(codes)
-        self._kind.renumber(codes)
+        self._state.renumber(codes)
         self.changed = True
 
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self.part, self.offset, self.state())
 
     def state(self) -> bytes:
-        return msgspec.msgpack.encode((self._pipeline.snapshot(), self._kind.snapshot()))
+        return msgspec.msgpack.encode((self._pipeline.snapshot(), self._state.snapshot()))
 
     def restore(self, state: bytes) -> None:
         """Go on where a task of the same kind and type stopped."""
         pipeline, kind = msgspec.msgpack.decode(state)
         self._pipeline.restore(pipeline)
-        self._kind.restore(kind)
+        self._state.restore(kind)
 
 
 @dataclass(frozen=True, slots=True)

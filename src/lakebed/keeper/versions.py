@@ -3,9 +3,9 @@
 import structlog
 
 from lakebed.policies.document import parse
-from lakebed.policies.policy import Policy
 from lakebed.ports import PolicyStore, StoredPolicy
 from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.policy import Policy
 
 log = structlog.get_logger(__name__)
 

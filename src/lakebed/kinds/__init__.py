@@ -1,23 +1,23 @@
-"""Kinds of policy: one file each, and one line here."""
+"""Kinds of policy: one file or folder each, and one line here."""
 
-from collections.abc import Callable
+from lakebed.kinds import aggregate, archive, last_n, last_value, window
+from lakebed.kinds.kind import Kind
+from lakebed.kinds.tables import Table
 
-from lakebed.kinds.aggregate import Aggregate
-from lakebed.kinds.aggregate_text import AggregateText
-from lakebed.kinds.kind import Kind, Site
-from lakebed.kinds.last_n import LastN
-from lakebed.kinds.last_value import LastValues
-from lakebed.kinds.records import Records
-
-
-def _aggregate(site: Site) -> Kind:
-    return Aggregate(site) if site.policy.type == "number" else AggregateText(site)
-
-
-KINDS: dict[str, Callable[[Site], Kind]] = {
-    "last_value": LastValues,
-    "last_n": LastN,
-    "window": Records,
-    "archive": Records,
-    "aggregate": _aggregate,
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        last_value.KIND,
+        last_n.KIND,
+        window.KIND,
+        archive.KIND,
+        aggregate.KIND,
+    )
 }
+
+TABLES: dict[str, Table] = {
+    table.name: table for kind in KINDS.values() for table in kind.tables.values()
+}
+"""Of the series, by name."""
+
+__all__ = ["KINDS", "TABLES", "Kind"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakebed.kinds.kind import Site, Values
-from lakebed.stores.series.schema import TYPES
+from lakebed.kinds.tables import TYPES
 from lakebed.vocabulary.messages import Codes, Ints
 
 _MICROS = pa.timestamp("us", "UTC")

@@ -11,13 +11,20 @@ import pyarrow as pa
 
 from lakebed.kinds.buffer import RowBuffer
 from lakebed.kinds.columns import plain, record_columns, times
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
-from lakebed.stores.series.schema import LAST_N
+from lakebed.kinds.kind import DocumentKey, Effect, ErasedRange, Kind, Rows, Site, Values
+from lakebed.kinds.tables import RECORD, TYPES, Column, Table
 from lakebed.vocabulary.messages import Codes, Ints
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import SECOND, Micros
+
+LAST_N = Table(
+    "last_n",
+    {**RECORD, "received": Column("time"), "ring": Column("int64"), "slot": Column("uint32")},
+    ("owner", "policy", "topic", "partition", "ring", "slot"),
+    version="offset",
+)
 
 
-class LastN:
+class LastNState:
     def __init__(self, site: Site) -> None:
         assert site.policy.count is not None
         self._site = site
@@ -38,9 +45,9 @@ class LastN:
     def due(self) -> Micros | None:
         return self._buffer.due()
 
-    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
         if not self._buffer:
-            return Writes()
+            return []
         values = self._buffer.take()
         rings, numbers, ends = self._place(values)
         columns = record_columns(self._site, values) | {
@@ -49,7 +56,7 @@ class LastN:
             "slot": plain((numbers % self._size).astype(np.uint32)),
         }
         stays = pa.array(numbers >= ends - self._size)  # the rest has left the ring already
-        return Writes(rows=[(LAST_N.name, pa.table(columns).filter(stays))])
+        return [Rows(LAST_N.name, pa.table(columns).filter(stays))]
 
     def _place(self, values: Values) -> tuple[Ints, Ints, Ints]:
         """For each value its ring, its number in the ring from 0, and the ring's new length."""
@@ -89,3 +96,14 @@ class LastN:
     def renumber(self, codes: Codes) -> None:
         moved = [(int(codes[channel]), ring) for channel, ring in self._rings.items()]
         self._rings = {code: ring for code, ring in moved if code >= 0}
+
+
+KIND = Kind(
+    name="last_n",
+    types=tuple(TYPES),
+    keys={"count": DocumentKey(needed="1000"), "buffer": DocumentKey(default=SECOND)},
+    open=LastNState,
+    answers="newest",
+    rank=3,
+    tables=dict.fromkeys(TYPES, LAST_N),
+)

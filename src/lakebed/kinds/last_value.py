@@ -11,15 +11,24 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
+from lakebed.kinds.kind import (
+    DocumentKey,
+    Effect,
+    ErasedRange,
+    Kind,
+    LastValues,
+    Site,
+    Values,
+)
+from lakebed.kinds.tables import TYPES
 from lakebed.ports import LastValue
 from lakebed.vocabulary.messages import Codes, Ints
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import SECOND, Micros
 
 _NEVER = np.iinfo(np.int64).min
 
 
-class LastValues:
+class LastValueState:
     """State in columns by channel; `_values` holds numbers or texts."""
 
     def __init__(self, site: Site) -> None:
@@ -73,7 +82,7 @@ class LastValues:
         first = int(written.min())
         return first + self._every if first != _NEVER else 0
 
-    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
         ripe = self._waits & ((self._written == _NEVER) | (self._written <= now - self._every))
         # a clock that stepped back must not hold values up
         ripe |= self._waits & (self._written > now)
@@ -81,7 +90,7 @@ class LastValues:
         self._waits[codes] = False
         self._written[codes] = now
         np.minimum(self._written, now, out=self._written)  # nothing was written later than now
-        return Writes(last=list(self._last_values(codes)))
+        return [LastValues(list(self._last_values(codes)))] if len(codes) else []
 
     def _last_values(self, codes: Ints) -> Iterator[LastValue]:
         policy, topics, partition = self._site.policy, self._site.topics, self._site.partition
@@ -182,3 +191,13 @@ def _newest(values: Values) -> Ints:
     last = np.flatnonzero(np.append(channel[1:] != channel[:-1], True))
     newest: Ints = order[last]
     return newest
+
+
+KIND = Kind(
+    name="last_value",
+    types=tuple(TYPES),
+    keys={"every": DocumentKey(default=SECOND)},
+    open=LastValueState,
+    answers="values",
+    rank=5,
+)

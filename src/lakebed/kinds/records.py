@@ -1,21 +1,21 @@
-"""`window` and `archive`: every record at full resolution, for a time or for ever."""
+"""What `window` and `archive` share: every record at full resolution."""
 
 import pyarrow as pa
 
 from lakebed.kinds.buffer import RowBuffer
 from lakebed.kinds.columns import expiry, record_columns
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
-from lakebed.stores.series.schema import ARCHIVE, WINDOW
+from lakebed.kinds.kind import Effect, ErasedRange, Rows, Site, Values
+from lakebed.kinds.tables import Table
 from lakebed.vocabulary.messages import Codes
 from lakebed.vocabulary.times import Micros
 
 
-class Records:
-    """Rows go to the table of the policy's kind; their key is topic, time and position."""
+class RecordsState:
+    """A row for each value; its key is topic, time and position."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, table: Table) -> None:
         self._site = site
-        self._table = {"window": WINDOW, "archive": ARCHIVE}[site.policy.keep].name
+        self._table = table.name
         self._buffer = RowBuffer(site.policy.buffer)
 
     @property
@@ -31,13 +31,13 @@ class Records:
     def due(self) -> Micros | None:
         return self._buffer.due()
 
-    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
         if not self._buffer:
-            return Writes()
+            return []
         values = self._buffer.take()
         columns = record_columns(self._site, values)
         columns["expires"] = expiry(values.time, self._site.policy.span)
-        return Writes(rows=[(self._table, pa.table(columns))])
+        return [Rows(self._table, pa.table(columns))]
 
     def rewrite(self) -> None:
         pass  # nothing in memory is also in the series

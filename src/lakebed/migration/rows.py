@@ -8,43 +8,29 @@ those that are open, and what it writes must replace what was written before. Re
 position that they had; nothing ever replaces them.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 
-from lakebed.ports import Part, Series
-from lakebed.stores.series.reading.conditions import source
-from lakebed.stores.series.schema import TABLES
+from lakebed.kinds import TABLES
+from lakebed.ports import Contents, Part, Series, SeriesWriter
 from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros
 
 _PIECE = 32 * 2**20  # bytes in memory, about
 _LEAST, _MOST = 1_000, 500_000  # rows of a piece, whatever their size
-_WINDOWS = {"aggregate", "aggregate_text"}
-_MARGIN = 600  # seconds; what leaves so soon may be gone from one series and not yet the other
+MARGIN: Micros = 600 * SECOND
+"""What expires so soon may be gone from one series and not yet from the other."""
 
 Placed = Callable[[Channel], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a policy has in a table: its rows as readers see them, and a sum over their hashes."""
-
-    rows: int
-    sum: int
-
-
-Contents = dict[tuple[str, str, str], Kept]
-"""By table, owner and policy."""
-
-
 def copy(
     source: Series,
-    target: Series,
+    target: SeriesWriter,
     partition_of: Placed,
     done: set[str],
     finished: Callable[[str], None],
@@ -66,7 +52,7 @@ def copy(
             for part in group:
                 if stretch not in done:
                     for piece in snapshot.read(part, _rows_of(part)):
-                        target.insert(part.table, _placed(part.table, piece, partition_of))
+                        target.write(part.table, _placed(part.table, piece, partition_of))
                         copied += len(piece)
                         step(part.table, size, total)
                 size += part.size
@@ -87,7 +73,7 @@ def _rows_of(part: Part) -> int:
 
 
 def _placed(table: str, rows: pa.Table, partition_of: Placed) -> pa.Table:
-    if table not in _WINDOWS:
+    if "fragment" not in TABLES[table].key:  # single records
         return rows
     owners, topics = (
         rows[name].combine_chunks().dictionary_encode() for name in ("owner", "topic")
@@ -102,47 +88,6 @@ def _placed(table: str, rows: pa.Table, partition_of: Placed) -> pa.Table:
     ]
     column = pa.array(np.array(places, np.uint32)[row], pa.uint32())
     return rows.set_column(rows.column_names.index("partition"), "partition", column)
-
-
-def clear(series: Series) -> None:
-    """Remove all rows, of a migration that was begun."""
-    for table in TABLES:
-        series.delete(table, "1", {})
-
-
-def counts(series: Series) -> dict[str, int]:
-    """Rows of each table, replaced ones with them."""
-    return {
-        name: int(
-            series.query(f"SELECT count() AS n FROM {source(name, False)}", {})["n"][0].as_py()
-        )
-        for name in TABLES
-    }
-
-
-# --- comparing ------------------------------------------------------------------------------------
-
-
-def contents(series: Series, now: Micros) -> Contents:
-    """What readers see of each table, but for what expires about `now`."""
-    return {key: kept for name in TABLES for key, kept in _contents(series, name, now)}
-
-
-def _contents(
-    series: Series, name: str, now: Micros
-) -> Iterator[tuple[tuple[str, str, str], Kept]]:
-    table = TABLES[name]
-    columns = ", ".join(
-        f"`{c}`" for c in table.columns if not (c == "partition" and name in _WINDOWS)
-    )
-    alive = "expires > toDateTime({moment:UInt32}, 'UTC')" if table.expires else "1"
-    found = series.query(
-        f"SELECT owner, policy, count() AS n, sum(cityHash64({columns})) AS s"
-        f" FROM {source(name)} WHERE {alive} GROUP BY owner, policy ORDER BY owner, policy",
-        {"moment": now // SECOND + _MARGIN},
-    )
-    for row in found.to_pylist():
-        yield (name, row["owner"], row["policy"]), Kept(row["n"], row["s"])
 
 
 def compare(before: Contents, after: Contents) -> None:

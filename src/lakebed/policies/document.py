@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from lakebed.kinds import KINDS, Kind
+from lakebed.kinds.tables import TYPES
 from lakebed.policies import schema
 from lakebed.policies.fields import listed, suggest
 from lakebed.policies.fields import timezone as check_timezone
-from lakebed.policies.policy import Filter, Policy, Transform
 from lakebed.policies.schema import Document, facts_of, keys_of
 from lakebed.policies.source import Path, Source, read_source
 from lakebed.vocabulary.errors import Invalid, Problem, show
-from lakebed.vocabulary.times import HOUR, SECOND, Micros, format_duration, to_rfc3339
+from lakebed.vocabulary.policy import Filter, Policy, Transform
+from lakebed.vocabulary.times import HOUR, Micros, format_duration, to_rfc3339
 
 _MISSING = {
     "name": "a policy needs a name, such as `name: raw-day`",
     "topics": "a policy needs topics, such as `topics: [plant/+/temperature]`",
-    "type": f"a policy needs a type: {listed(schema.TYPES)}",
-    "keep": f"a policy needs to say what to keep: {listed(schema.KINDS)}",
+    "type": f"a policy needs a type: {listed(TYPES)}",
+    "keep": f"a policy needs to say what to keep: {listed(KINDS)}",
 }
 _SIZES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _PARTS: dict[str, type[BaseModel]] = {
@@ -67,8 +69,9 @@ def _check(
     if not isinstance(document, Mapping):
         return [((), "a policy is a mapping with the keys name, topics, type, keep and others")]
     try:
-        checked = Document.model_validate(document, context=facts_of(document))
-        if checked.keep == "aggregate":
+        model = schema.document_model(tuple(KINDS))
+        checked = model.model_validate(document, context=facts_of(document))
+        if "timezone" in KINDS[checked.keep].keys:
             check_timezone(checked.timezone or default_timezone)
     except ValidationError as error:
         return [_explain(entry) for entry in error.errors(include_url=False)]
@@ -104,35 +107,41 @@ def _unknown(key: str, within: Path) -> str:
 
 
 def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> Policy:
-    aggregate = doc.keep == "aggregate"
-    every, buffer, functions = doc.every, doc.buffer, tuple(doc.functions or ())
-    if doc.keep == "last_value":
-        every, buffer = SECOND if every is None else every, 0
-    elif buffer is None:
-        buffer = SECOND
-    if aggregate and not functions:
-        functions = schema.DEFAULT_FUNCTIONS[doc.type]
+    kind = KINDS[doc.keep]
+
+    def chosen(key: str, value: Any) -> Any:
+        """The value as it is written, else the kind's default."""
+        return kind.keys[key].default if value is None and key in kind.keys else value
+
+    functions = tuple(doc.functions or kind.default_functions.get(doc.type, ()))
+    own = {key: chosen(key, getattr(doc, key)) for key in _own_keys(kind)}
     active = doc.active or schema.ActiveDocument()
     return Policy(
         owner=owner,
         name=doc.name,
         topics=tuple(doc.topics),
         type=doc.type,  # type: ignore[arg-type]  # checked to be one of them
-        keep=doc.keep,  # type: ignore[arg-type]
+        keep=doc.keep,
         version=version,
         at=doc.at,
         time_at=doc.time_at,
         span=doc.span,
-        every=every,
+        every=chosen("every", doc.every),
         count=doc.count,
-        buffer=buffer,
+        buffer=chosen("buffer", doc.buffer) or 0,
         functions=functions,
-        timezone=doc.timezone or default_timezone if aggregate else "UTC",
+        timezone=doc.timezone or default_timezone if "timezone" in kind.keys else "UTC",
+        options=own,
         active_from=active.start,
         active_until=active.until,
         filter=_filter(doc.filter),
         transform=_transform(doc.transform),
     )
+
+
+def _own_keys(kind: Kind) -> list[str]:
+    """Keys that this kind alone has."""
+    return [key for key, declared in kind.keys.items() if declared.accept is not None]
 
 
 def _filter(doc: schema.FilterDocument | None) -> Filter:
@@ -174,10 +183,14 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "count": policy.count,
         "functions": list(policy.functions) or None,
     }
-    if policy.keep == "aggregate":
+    kind = KINDS[policy.keep]
+    if "timezone" in kind.keys:
         document["timezone"] = policy.timezone
-    if policy.keep != "last_value":
+    if "buffer" in kind.keys:
         document["buffer"] = _duration(policy.buffer)
+    for key in _own_keys(kind):
+        write, value = kind.keys[key].write, policy.options[key]
+        document[key] = write(value) if write is not None and value is not None else value
     document |= {
         "active": _given({"from": _time(policy.active_from), "until": _time(policy.active_until)}),
         "filter": _given(_filter_document(policy.filter)),

@@ -9,15 +9,12 @@ import math
 import re
 import zoneinfo
 from collections.abc import Callable, Collection, Iterable
-from functools import lru_cache
 
 from lakebed.policies.pointers import parse_pointer
 from lakebed.settings import parse_size
 from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.times import (
     DAY,
-    HOUR,
-    MINUTE,
     SECOND,
     Micros,
     format_duration,
@@ -94,32 +91,6 @@ def duration_within(value: object, least: Micros, most: Micros) -> Micros:
             f"{format_duration(least)} to {format_duration(most)}"
         )
     return micros
-
-
-def window_width(micros: Micros) -> Micros:
-    """Divides an hour, or is a multiple of an hour that divides a day; whole seconds."""
-    if not SECOND <= micros <= DAY:
-        raise ValueError(f"a window of {format_duration(micros)} is outside of 1s to 24h")
-    if micros in _widths():
-        return micros
-    unit = next(unit for unit in (HOUR, MINUTE, SECOND, 1) if micros % unit == 0)
-    widths = [width for width in _widths() if width % unit == 0 or width % HOUR == 0]
-    below = max(width for width in widths if width < micros)
-    above = min(width for width in widths if width > micros)
-    raise ValueError(
-        f"a window of {format_duration(micros)} divides neither an hour nor a day: the nearest "
-        f"that do are {_clock(below)} and {_clock(above)}"
-    )
-
-
-@lru_cache(1)
-def _widths() -> frozenset[Micros]:
-    within_hour = {s * SECOND for s in range(1, 3601) if 3600 % s == 0}
-    return frozenset(within_hour | {h * HOUR for h in range(1, 25) if 24 % h == 0})
-
-
-def _clock(micros: Micros) -> str:
-    return "24h" if micros == DAY else format_duration(micros)
 
 
 def whole(value: object, least: int, most: int) -> int:

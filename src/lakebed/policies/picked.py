@@ -20,7 +20,6 @@ import numpy as np
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
-from lakebed.policies.policy import Policy, Type
 from lakebed.policies.values import (
     NOT_JSON,
     Column,
@@ -33,6 +32,7 @@ from lakebed.policies.values import (
     read_texts,
 )
 from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.policy import Policy, Type
 from lakebed.vocabulary.times import EVENT_TIMES, Micros, from_epochs, parse_time
 
 Tokens = tuple[str, ...]

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import reader
-from lakebed.policies.policy import Filter, Policy, Transform
 from lakebed.policies.values import Column, Outcomes
 from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.times import Micros
 
 Numbers = NDArray[np.float64]

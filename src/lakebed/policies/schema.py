@@ -4,8 +4,9 @@ What a key may hold depends on `keep` and `type`; these are read first and hande
 `Facts`, so that one pass finds every problem, whatever the order of the keys.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,37 +15,20 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from lakebed.kinds import KINDS
+from lakebed.kinds.tables import TYPES
 from lakebed.policies import fields
 from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.times import DAY, SECOND, Micros, parse_time, to_rfc3339
 
-TYPES = ("number", "text", "json")
-KINDS = ("last_value", "last_n", "window", "archive", "aggregate")
 LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
 """Words of the document that later versions will take."""
-
-FUNCTIONS = {
-    "number": (
-        "min", "max", "sum", "avg", "count", "first", "last", "stddev", "p50", "p95", "p99",
-    ),
-    "text": ("count", "unique", "first", "last", "min", "max", "top"),
-}  # fmt: skip
-DEFAULT_FUNCTIONS = {"number": ("min", "max", "sum", "avg"), "text": ("count",)}
-
-KINDS_OF = {
-    "for": ("window", "archive", "aggregate"),
-    "every": ("last_value", "aggregate"),
-    "count": ("last_n",),
-    "buffer": ("last_n", "window", "archive", "aggregate"),
-    "functions": ("aggregate",),
-    "timezone": ("aggregate",),
-}
-"""Keys that only some kinds have."""
 
 TYPES_OF = {
     "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
@@ -52,10 +36,15 @@ TYPES_OF = {
 }  # fmt: skip
 """Keys of `filter` and `transform` that only some types have."""
 
-_NEEDED = {("window", "for"): "24h", ("aggregate", "every"): "15m", ("last_n", "count"): "1000"}
 _MOST_TOPICS = 64
 _MOST_VALUES = 10_000
 _MOST_COUNT = 1_000_000
+_MOST_FUNCTIONS = 11
+
+
+def kinds_of(key: str) -> tuple[str, ...]:
+    """The kinds that have a key; none for a key of all policies."""
+    return tuple(kind.name for kind in KINDS.values() if key in kind.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +62,8 @@ _Info = ValidationInfo[Facts]
 def facts_of(document: Mapping[str, Any]) -> Facts:
     keep, type = document.get("keep"), document.get("type")
     return Facts(
-        keep if keep in KINDS else None,
-        type if type in TYPES else None,
+        keep if isinstance(keep, str) and keep in KINDS else None,
+        type if isinstance(type, str) and type in TYPES else None,
         document.get("at") is not None,
     )
 
@@ -98,10 +87,10 @@ def _constant(value: object, info: _Info) -> object:
 
 
 def _function(value: object, info: _Info) -> object:
-    type = info.context.type
-    if type not in FUNCTIONS:
+    keep, type = info.context.keep, info.context.type
+    if type is None or keep is None or type not in KINDS[keep].functions:
         return value
-    return one_of(value, f"function of type {type}", FUNCTIONS[type])
+    return one_of(value, f"function of type {type}", KINDS[keep].functions[type])
 
 
 _Values = Annotated[
@@ -132,7 +121,7 @@ class _Part(BaseModel):
         if value is None:
             return value
         key = _key(cls, info.field_name)
-        kinds, types = KINDS_OF.get(key), TYPES_OF.get(key)
+        kinds, types = kinds_of(key), TYPES_OF.get(key)
         facts = info.context
         if kinds and facts.keep and facts.keep not in kinds:
             raise ValueError(f"`{key}` belongs to keep: {listed(kinds)}, not to {facts.keep}")
@@ -205,7 +194,7 @@ class Document(_Part):
         BeforeValidator(fields.several("topic filters", _MOST_TOPICS)),
     ] = Field(description="MQTT topic filters; each topic that matches is a series of its own")
     type: str = Field(description="number, text or json: what a value is, once `at` has picked it")
-    keep: str = Field(description="the kind: last_value, last_n, window, archive or aggregate")
+    keep: str = Field(description=f"the kind: {listed(KINDS)}")
     at: Annotated[str | None, _given(fields.pointer)] = Field(
         None, description="JSON pointer to the value inside a JSON payload"
     )
@@ -226,7 +215,7 @@ class Document(_Part):
     )
     functions: Annotated[
         list[Annotated[str, BeforeValidator(_function)]] | None,
-        _given(fields.several("functions", len(FUNCTIONS["number"]))),
+        _given(fields.several("functions", _MOST_FUNCTIONS)),
     ] = Field(None, description="what an aggregate answers with")
     timezone: Annotated[str | None, _given(fields.timezone)] = Field(
         None, description="zone to whose hours and days windows are aligned"
@@ -244,17 +233,19 @@ class Document(_Part):
         if value in LATER[key]:
             raise ValueError(
                 f"{key}: {value} is not available in this version; "
-                f"available are {listed(_WORDS[key])}"
+                f"available are {listed(tuple(_WORDS[key]))}"
             )
-        return one_of(value, _NOUNS[key], _WORDS[key])
+        return one_of(value, _NOUNS[key], tuple(_WORDS[key]))
 
     @field_validator("keep")
     @classmethod
     def _fits_type(cls, value: str, info: _Info) -> str:
-        if info.context.type == "json" and value in ("window", "aggregate"):
+        type = info.context.type
+        if type is not None and type not in KINDS[value].types:
+            others = [kind.name for kind in KINDS.values() if type in kind.types]
             raise ValueError(
-                f"keep: {value} takes type: number or text, not json (json goes with last_value, "
-                "last_n or archive); or pick a value with `at` and say its type"
+                f"keep: {value} takes type: {listed(KINDS[value].types)}, not {type} ({type} goes "
+                f"with {listed(others)}); or pick a value with `at` and say its type"
             )
         return value
 
@@ -269,24 +260,39 @@ class Document(_Part):
             )
         return value
 
-    @field_validator("span", "every", "count")
+    @field_validator("*")
     @classmethod
-    def _is_needed(cls, value: int | None, info: _Info) -> int | None:
-        key = _key(cls, info.field_name)
-        keep = info.context.keep or ""
-        if value is None and (example := _NEEDED.get((keep, key))) is not None:
-            raise ValueError(f"keep: {keep} needs `{key}`, such as `{key}: {example}`")
-        return value
-
-    @field_validator("every")
-    @classmethod
-    def _divides(cls, value: Micros | None, info: _Info) -> Micros | None:
-        if value is not None and info.context.keep == "aggregate":
-            return fields.window_width(value)
-        return value
+    def _suits_kind(cls, value: Any, info: _Info) -> Any:
+        """What the kind itself asks of its keys."""
+        key, keep = _key(cls, info.field_name), info.context.keep
+        own = KINDS[keep].keys.get(key) if keep is not None else None
+        if own is None:
+            return value
+        if value is None and own.needed:
+            raise ValueError(f"keep: {keep} needs `{key}`, such as `{key}: {own.needed}`")
+        return value if value is None or own.check is None else own.check(value)
 
 
-_WORDS = {"type": TYPES, "keep": KINDS}
+@lru_cache
+def document_model(kinds: tuple[str, ...]) -> type[Document]:
+    """`Document` with the keys that single kinds have for themselves.
+
+    Args:
+        kinds: their names, as `KINDS` has them now.
+    """
+    own: dict[str, Any] = {
+        key: (
+            Annotated[Any, _given(declared.accept)],
+            Field(None, description=declared.description),
+        )
+        for name in kinds
+        for key, declared in KINDS[name].keys.items()
+        if declared.accept is not None
+    }
+    return create_model("Document", __base__=Document, **own) if own else Document
+
+
+_WORDS: dict[str, Iterable[str]] = {"type": TYPES, "keep": KINDS}
 _NOUNS = {"type": "type", "keep": "kind"}
 
 

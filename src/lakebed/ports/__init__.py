@@ -37,7 +37,20 @@ from lakebed.ports.journal import (
     Successor,
 )
 from lakebed.ports.objects import Objects
-from lakebed.ports.series import Missing, Part, Series, SeriesSnapshot
+from lakebed.ports.question import Page, Question
+from lakebed.ports.series import (
+    Content,
+    Contents,
+    Missing,
+    Part,
+    Series,
+    SeriesCopier,
+    SeriesEraser,
+    SeriesReader,
+    SeriesSnapshot,
+    SeriesWriter,
+    Usage,
+)
 from lakebed.ports.tokens import StoredToken, TokenStore
 
 __all__ = [
@@ -46,6 +59,8 @@ __all__ = [
     "CheckpointStore",
     "Consumer",
     "ConsumerPosition",
+    "Content",
+    "Contents",
     "Damage",
     "DamagedBlock",
     "DeadLetter",
@@ -62,15 +77,22 @@ __all__ = [
     "LastValueStore",
     "Missing",
     "Objects",
+    "Page",
     "Part",
     "PolicyStore",
     "Predecessor",
     "Pressure",
+    "Question",
     "RebalanceListener",
     "Series",
+    "SeriesCopier",
+    "SeriesEraser",
+    "SeriesReader",
     "SeriesSnapshot",
+    "SeriesWriter",
     "StoredPolicy",
     "StoredToken",
     "Successor",
     "TokenStore",
+    "Usage",
 ]

@@ -2,49 +2,105 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lakebed.ports.erasing import Erasure
 from lakebed.ports.health import Health
+from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a gateway starts without it
 
 
-class Series(Protocol):
-    """The ClickHouse-shaped store of records and aggregates, with the tables of `schema.py`.
+class SeriesWriter(Protocol):
+    """Calls block (an engine releases the interpreter lock) and may be made from any thread."""
 
-    Both calls block (the engine releases the GIL) and may be made from any thread.
-    """
-
-    def insert(self, table: str, rows: "pa.Table") -> None:
+    def write(self, table: str, rows: "pa.Table") -> None:
         """Write rows durably, in one insert. Columns are named; those left out get defaults.
 
+        Args:
+            table: its name in `kinds.TABLES`. Rows equal in its key replace each other.
+
         Raises:
-            StoreUnavailable: not written, or not known to be: the same insert may be repeated.
+            StoreUnavailable: not written, or not known to be: the same call may be repeated.
         """
         ...
 
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> "pa.Table":
-        """Run a SELECT with bound parameters (`{name:Type}`)."""
-        ...
 
-    def oldest(self, table: str) -> Micros | None:
-        """Event time at which the rows of a table begin; None where that is unknown.
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one policy keeps of one topic in one table; `size` as the rows' columns say."""
 
-        For planning alone: it may be a minute old, and older rows may be there.
+    table: str
+    policy: str
+    topic: str
+    rows: int
+    size: int
+
+
+class SeriesReader(Protocol):
+    def read(self, question: Question) -> Page:
+        """One page of what a policy kept.
+
+        Raises:
+            BadRequest: the cursor does not belong to this question.
+            StoreUnavailable: the store does not answer.
         """
         ...
 
-    def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        """Remove the rows that a condition with bound parameters holds of; gone on return.
+    def usage(self, owner: str) -> Iterator[Usage]:
+        """What an owner keeps, by table, policy and topic."""
+        ...
 
-        Slow: whole parts are written anew. Rows inserted meanwhile may stay.
+
+class SeriesEraser(Protocol):
+    def erase(self, wanted: Erasure, below: Mapping[int, int]) -> int:
+        """Delete what was kept, in all tables; gone on return. Slow: whole parts are written anew.
+
+        Args:
+            below: for each partition the offset behind what may be deleted. Nothing below it is
+                written again: the keepers have seen to that.
+
+        Returns:
+            how many rows a reader will miss.
 
         Raises:
             StoreUnavailable: some may be gone: the same call may be made again.
         """
         ...
+
+
+class SeriesCopier(Protocol):
+    """What moving a series to another store needs."""
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table, replaced ones with them."""
+        ...
+
+    def clear(self) -> None:
+        """Delete all rows."""
+        ...
+
+    def contents(self, alive: Micros) -> "Contents":
+        """What readers see, but for rows that have expired by the time `alive`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Rows as readers see them, and a sum over their hashes, without the partition of windows."""
+
+    rows: int
+    sum: int
+
+
+Contents = dict[tuple[str, str, str], Content]
+"""By table, owner and policy."""
+
+
+class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, Protocol):
+    """The store of records and windows, in the tables that the kinds of policy declare."""
 
     def snapshot(self) -> "SeriesSnapshot":
         """Everything that is in the tables now, at the cost of links. One at a time; close it."""

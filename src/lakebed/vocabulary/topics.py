@@ -4,10 +4,13 @@ A topic names one series (`plant/3/temperature`); a filter names many: `+` stand
 `#` at the end for any number of them, none included.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
+
+_WILDCARD = re.compile(r"(?:\A|(?<=/))[+#](?=/|\Z)")
 
 _LONGEST = 65535  # bytes: a UTF-8 string carries its length in two (section 1.5.4)
 
@@ -73,6 +76,19 @@ def matches(filter: str, topic: str) -> bool:
         if level not in ("+", given[place]):
             return False
     return len(asked) == len(given)
+
+
+def is_wildcard(topic: str) -> bool:
+    return _WILDCARD.search(topic) is not None
+
+
+def fixed_prefix(topic: str) -> str:
+    """What every topic under the filter begins with; `a/#` covers `a`, so its slash is left out."""
+    match = _WILDCARD.search(topic)
+    if match is None:
+        return topic
+    head = topic[: match.start()]
+    return head.removesuffix("/") if match[0] == "#" else head
 
 
 _OTHER = "\0"

@@ -12,14 +12,16 @@ import pyarrow as pa
 import pytest
 from tests.servers import clickhouse
 
+from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER
+from lakebed.kinds.last_n import LAST_N
+from lakebed.kinds.tables import Table
 from lakebed.ports import Series
 from lakebed.settings import Series as SeriesSettings
-from lakebed.stores.series.clickhouse import ClickHouseSeries
-from lakebed.stores.series.erasing import Erasure, erase
-from lakebed.stores.series.layout import SHARDING, Cluster
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries
+from lakebed.stores.series.clickhouse.erasing import Erasure, erase
+from lakebed.stores.series.clickhouse.layout import SHARDING, Cluster
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.schema import LAST_N, TABLES, Table
 from lakebed.vocabulary.errors import SettingsError, Unsupported
 
 NAME = "telemetry"
@@ -88,7 +90,7 @@ def test_readers_and_writers_meet_distributed_tables_over_local_ones(series: Ser
 
 
 def test_an_insert_has_reached_its_shard_when_it_returns(series: Series) -> None:
-    series.insert("archive", rows(range(50)).drop_columns(["slot"]))
+    series.write("archive", rows(range(50)).drop_columns(["slot"]))
     assert column(series, "SELECT count() FROM lakebed.archive_local WHERE owner = 'o'") == [50]
     told = "SELECT value FROM system.settings WHERE name IN ('{}')"
     assert column(series, told.format("distributed_foreground_insert")) == ["1"]
@@ -99,7 +101,7 @@ def test_where_rows_begin_is_known_through_the_distributed_table(series: ClickHo
     assert series.oldest("window") is None
     moment = datetime(2027, 1, 15, 8, tzinfo=UTC)
     one = rows(range(1), time=moment).drop_columns(["slot"])
-    series.insert("window", one.append_column("expires", pa.array([FOREVER], pa.uint32())))
+    series.write("window", one.append_column("expires", pa.array([FOREVER], pa.uint32())))
     series._oldest.clear()  # it is remembered for a minute
     assert series.oldest("window") == int(moment.timestamp()) * 10**6
 
@@ -107,7 +109,7 @@ def test_where_rows_begin_is_known_through_the_distributed_table(series: ClickHo
 def test_rows_of_a_topic_have_one_shard_whatever_else_they_hold(series: Series) -> None:
     for partition in range(3):
         several = rows(range(50), topic=f"t/{partition}", partition=partition)
-        series.insert("archive", several.drop_columns(["slot"]))
+        series.write("archive", several.drop_columns(["slot"]))
     shards = column(
         series,
         f"SELECT uniqExact({SHARDING}) FROM lakebed.archive GROUP BY topic ORDER BY topic",
@@ -119,7 +121,7 @@ def test_rows_of_a_topic_have_one_shard_whatever_else_they_hold(series: Series) 
 
 def test_forgetting_reaches_the_local_tables(series: Series) -> None:
     for i in range(7):  # N is 3: slot 0 holds 0, 3 and 6, of which 6 is shown
-        series.insert("last_n", rows(range(i, i + 1), owner="f"))
+        series.write("last_n", rows(range(i, i + 1), owner="f"))
     assert erase(series, Erasure("f", "a"), {0: 6}) == 2
     left = "SELECT offset FROM lakebed.last_n FINAL WHERE owner = 'f'"
     assert column(series, left) == [6]

@@ -17,13 +17,12 @@ import pyarrow as pa
 import pytest
 from tests.servers import clickhouse
 
+from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Part, Series
 from lakebed.settings import Series as SeriesSettings
-from lakebed.stores.series import embedded
-from lakebed.stores.series.clickhouse import ClickHouseSeries
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries, embedded
 from lakebed.stores.series.opening import open_series
-from lakebed.stores.series.schema import TABLES
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 
@@ -106,7 +105,7 @@ def test_every_table_is_there_with_its_columns(series: Series) -> None:
 
 
 def test_rows_come_back_as_they_were_written(series: Series, owner: str) -> None:
-    series.insert("window", records(owner, range(3), id=pa.array(["x", "", "ö"])))
+    series.write("window", records(owner, range(3), id=pa.array(["x", "", "ö"])))
     found = series.query(
         "SELECT toUnixTimestamp64Micro(time) AS t, offset, number, id, text, size"
         " FROM lakebed.window FINAL WHERE owner = {owner:String} ORDER BY offset",
@@ -122,8 +121,8 @@ def test_rows_come_back_as_they_were_written(series: Series, owner: str) -> None
 @pytest.mark.parametrize("table", ["window", "archive"])
 def test_a_record_written_again_replaces_itself(series: Series, owner: str, table: str) -> None:
     for _ in range(3):
-        series.insert(table, records(owner, range(10)))
-    series.insert(table, records(owner, range(5, 15)))
+        series.write(table, records(owner, range(10)))
+    series.write(table, records(owner, range(5, 15)))
     assert count(series, table, owner) == 15
 
 
@@ -135,7 +134,7 @@ def test_a_newer_version_replaces_an_older_one_in_any_order(series: Series, owne
             "version": pa.array([version], pa.int64()), "count": pa.array([version], pa.uint64()),
             "expires": pa.array([FOREVER], pa.uint32()),
         }  # fmt: skip
-        series.insert("aggregate", pa.table(row))
+        series.write("aggregate", pa.table(row))
     found = series.query(
         "SELECT count FROM lakebed.aggregate FINAL WHERE owner = {owner:String}", {"owner": owner}
     )
@@ -145,7 +144,7 @@ def test_a_newer_version_replaces_an_older_one_in_any_order(series: Series, owne
 def test_where_rows_begin_is_exact_and_costs_no_reading(series: Series, owner: str) -> None:
     first = 1_700_000_000_123_456
     times = pa.array([first + 1, first], pa.timestamp("us", "UTC"))
-    series.insert("archive", records(owner, range(2), time=times))
+    series.write("archive", records(owner, range(2), time=times))
     assert series.oldest("archive") == first
     assert series.oldest("last_n") is None
     assert isinstance(series, ClickHouseSeries)
@@ -157,7 +156,7 @@ def test_where_rows_begin_is_exact_and_costs_no_reading(series: Series, owner: s
 def test_one_insert_may_touch_hundreds_of_partitions(series: Series, owner: str) -> None:
     months = [i * 31 * 86_400_000_000 for i in range(400)]
     rows = records(owner, range(400), time=pa.array(months, pa.timestamp("us", "UTC")))
-    series.insert("archive", rows)
+    series.write("archive", rows)
     assert count(series, "archive", owner) == 400
 
 
@@ -169,8 +168,8 @@ def test_parameters_are_bound_and_never_become_sql(series: Series, owner: str) -
 
 def test_an_insert_that_cannot_be_says_so_and_the_store_goes_on(series: Series, owner: str) -> None:
     with pytest.raises(StoreUnavailable, match="insert into window"):
-        series.insert("window", pa.table({"nonsense": [1]}))
-    series.insert("window", records(owner, range(2)))
+        series.write("window", pa.table({"nonsense": [1]}))
+    series.write("window", records(owner, range(2)))
     assert count(series, "window", owner) == 2
     assert series.health().ok
 
@@ -188,7 +187,7 @@ def test_threads_may_write_and_read_at_once(series: Series, owner: str) -> None:
         try:
             for step in range(5):
                 start = (number * 5 + step) * 100
-                series.insert("window", records(owner, range(start, start + 100)))
+                series.write("window", records(owner, range(start, start + 100)))
                 assert count(series, "window", owner) >= 100
         except BaseException as error:
             failures.append(error)
@@ -204,7 +203,7 @@ def test_threads_may_write_and_read_at_once(series: Series, owner: str) -> None:
 
 def test_opening_again_keeps_what_is_there(series: Series, owner: str) -> None:
     assert isinstance(series, ClickHouseSeries)
-    series.insert("window", records(owner, range(7)))
+    series.write("window", records(owner, range(7)))
     series.migrate()
     assert count(series, "window", owner) == 7
 
@@ -214,7 +213,7 @@ def test_where_memory_is_no_file_rows_take_another_way(
     series: Series, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_MEMORY_FILES", False)
-    series.insert("archive", records(owner, range(7)))
+    series.write("archive", records(owner, range(7)))
     assert count(series, "archive", owner) == 7
 
 
@@ -229,11 +228,11 @@ def test_rows_that_find_no_memory_are_refused_and_may_come_again(
     with monkeypatch.context() as now:
         now.setattr(os, "memfd_create", refuse)
         with pytest.raises(StoreUnavailable, match="Too many open files"):
-            series.insert("archive", records(owner, range(7)))
+            series.write("archive", records(owner, range(7)))
     with pytest.raises(StoreUnavailable):
-        series.insert("archive", records(owner, range(7), nothing=pa.array([1] * 7)))
+        series.write("archive", records(owner, range(7), nothing=pa.array([1] * 7)))
     assert count(series, "archive", owner) == 0
-    series.insert("archive", records(owner, range(7)))
+    series.write("archive", records(owner, range(7)))
     assert count(series, "archive", owner) == 7
     assert len(os.listdir("/proc/self/fd")) <= open_before + 2, "memory is given back"
 
@@ -245,10 +244,10 @@ def test_an_unknown_url_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
 
 @snapshotting
 def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, owner: str) -> None:
-    series.insert("archive", records(owner, range(10)))
+    series.write("archive", records(owner, range(10)))
     snapshot = series.snapshot()
     try:
-        series.insert("archive", records(owner, range(10, 20)))
+        series.write("archive", records(owner, range(10, 20)))
         parts = archived(snapshot.parts())
         pieces = [piece for part in parts for piece in snapshot.read(part, 4)]
         assert max(len(piece) for piece in pieces) <= 4
@@ -262,7 +261,7 @@ def test_a_snapshot_stays_as_it_was_and_is_read_piece_by_piece(series: Series, o
 def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
     series: Series, owner: str
 ) -> None:
-    series.insert("archive", records(owner, range(5)))
+    series.write("archive", records(owner, range(5)))
     seen = []
     for _ in range(2):
         snapshot = series.snapshot()
@@ -272,6 +271,6 @@ def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
         snapshot.close()
     assert seen[0] == seen[1]
     for piece in pieces:
-        series.insert("archive", piece)
+        series.write("archive", piece)
     count = "SELECT count() AS n FROM lakebed.archive FINAL WHERE owner = {owner:String}"
     assert series.query(count, {"owner": owner})["n"].to_pylist() == [5]

@@ -15,7 +15,7 @@ from tests.servers.clickhouse import ClickHouseServer
 
 from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Series
-from lakebed.stores.series.clickhouse import ClickHouseSeries, connect_server
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries, connect_server
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.errors import StoreUnavailable
 
@@ -102,7 +102,7 @@ class Writers:
 
     def _insert(self, number: int, rows: pa.Table) -> None:
         try:
-            self._series.insert("archive", rows)
+            self._series.write("archive", rows)
         except StoreUnavailable:
             self.refused[number] += 1
             raise
@@ -147,7 +147,7 @@ def test_a_server_killed_among_inserts_loses_nothing_and_nothing_is_there_twice(
 def test_a_server_that_stops_in_order_and_comes_back_is_used_again(
     server: ClickHouseServer, series: Series
 ) -> None:
-    series.insert("archive", batch("stopped", 0))
+    series.write("archive", batch("stopped", 0))
     server.stop()
     with pytest.raises(StoreUnavailable, match="cannot query"):
         stored(series, "stopped")
@@ -160,12 +160,12 @@ def test_a_server_that_stops_in_order_and_comes_back_is_used_again(
 def test_a_server_that_hangs_holds_up_nobody_for_ever(
     server: ClickHouseServer, impatient: ClickHouseSeries
 ) -> None:
-    until_done(lambda: impatient.insert("archive", batch("hangs", 0)))
+    until_done(lambda: impatient.write("archive", batch("hangs", 0)))
     large = batch("hangs", ROWS, 100_000, "x" * 300)  # more than the buffers of a connection hold
     server.pause()
     try:
         with pytest.raises(StoreUnavailable, match="insert"):
-            impatient.insert("archive", large)
+            impatient.write("archive", large)
         with pytest.raises(StoreUnavailable, match="query"):
             stored(impatient, "hangs")
         with pytest.raises(StoreUnavailable, match="delete"):
@@ -176,29 +176,29 @@ def test_a_server_that_hangs_holds_up_nobody_for_ever(
             other.migrate()
     finally:
         server.resume()
-    until_done(lambda: impatient.insert("archive", batch("hangs", ROWS)))
+    until_done(lambda: impatient.write("archive", batch("hangs", ROWS)))
 
 
 def test_an_insert_whose_answer_was_lost_is_made_again_and_is_there_once(
     server: ClickHouseServer, series: Series, impatient: ClickHouseSeries
 ) -> None:
     rows = batch("unanswered", 0)
-    until_done(lambda: impatient.insert("archive", rows))
+    until_done(lambda: impatient.write("archive", rows))
     server.pause()  # the request is read, and carried out, when the one who asked has left
     try:
         with pytest.raises(StoreUnavailable):
-            impatient.insert("archive", batch("unanswered", ROWS))
+            impatient.write("archive", batch("unanswered", ROWS))
     finally:
         server.resume()
-    until_done(lambda: series.insert("archive", batch("unanswered", ROWS)))
+    until_done(lambda: series.write("archive", batch("unanswered", ROWS)))
     assert stored(series, "unanswered") == list(range(2 * ROWS))
 
 
 def test_a_deletion_is_repeated_after_the_server_died(
     server: ClickHouseServer, series: Series
 ) -> None:
-    series.insert("archive", batch("deleted", 0))
-    series.insert("archive", batch("stays", 0))
+    series.write("archive", batch("deleted", 0))
+    series.write("archive", batch("stays", 0))
     where, values = "owner = {owner:String}", {"owner": "deleted"}
     server.kill()
     with pytest.raises(StoreUnavailable, match="delete from archive"):

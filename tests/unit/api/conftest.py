@@ -119,10 +119,10 @@ class Api:
 class NoSeries:
     """For routes that do not read the series: reading it fails the test."""
 
-    def insert(self, table: str, rows: Any) -> None:
+    def write(self, table: str, rows: Any) -> None:
         raise AssertionError("nothing is written here")
 
-    def query(self, sql: str, parameters: Any) -> Any:
+    def read(self, question: Any) -> Any:
         raise AssertionError("nothing is read here")
 
     def health(self) -> Health:

@@ -43,7 +43,7 @@ class Tables:
         self.read_parts.append(part.hash)
         yield pa.table({"offset": self.tables[part.hash]})
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         self.inserted += rows["offset"].to_pylist()
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,8 @@ class Rows:
     def __init__(self) -> None:
         self.tables: dict[str, int] = {}
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         self.tables[table] = self.tables.get(table, 0) + len(rows)
-
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        raise NotImplementedError
 
     def health(self) -> Health:
         return Health(True)

@@ -3,7 +3,7 @@ stays away. Series and clock are ours here; journal and catalog are real."""
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,10 @@ class Rows:
         self.rows: list[tuple[str, dict[str, Any]]] = []
         self.away = False
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         if self.away:
             raise StoreUnavailable("away")
         self.rows += [(table, row) for row in rows.to_pylist()]
-
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        raise NotImplementedError
 
     def health(self) -> Health:
         return Health(True)

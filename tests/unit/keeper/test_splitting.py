@@ -3,7 +3,7 @@
 import random
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.kinds.kind import Site, Values
-from lakebed.kinds.last_value import LastValues
+from lakebed.kinds.last_value import LastValueState
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports import Health
@@ -54,7 +54,7 @@ class Rows:
     def __init__(self) -> None:
         self.found: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         for row in rows.to_pylist():
             if "version" in row:
                 key = (table, row["policy"], row["topic"], row["start"], row["fragment"])
@@ -65,9 +65,6 @@ class Rows:
             else:
                 key = (table, row["policy"], row["topic"], row["time"], row["offset"])
             self.found[key] = row
-
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        raise NotImplementedError
 
     def health(self) -> Health:
         return Health(True)
@@ -234,13 +231,14 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
 def test_values_that_wait_to_be_written_wait_under_their_new_numbers() -> None:
     policy = parse({"name": "now", "keep": "last_value", "every": "1h", **COMMON}, "anna", 1)
     topics = ["c", "a"]
-    kind = LastValues(Site(policy, 0, topics))
+    kind = LastValueState(Site(policy, 0, topics))
     columns = [np.array(column, np.int64) for column in ([NOW] * 3, range(3), [NOW] * 3, [1] * 3)]
     numbers = np.array([0.5, 1.5, 2.5])
     channel = np.arange(3, dtype=np.int32)
     kind.absorb(Values(channel, *columns, numbers, None, ["x", "y", "z"]))
     kind.renumber(np.array([1, -1, 0], np.int32))
-    written = kind.drain(NOW, 3, final=True).last
+    (effect,) = kind.drain(NOW, 3, final=True)
+    written = effect.values
     assert [(v.topic, v.value, v.offset, v.id) for v in written] == [
         ("c", 2.5, 2, "z"),
         ("a", 0.5, 0, "x"),

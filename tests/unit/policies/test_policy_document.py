@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakebed.kinds import aggregate
 from lakebed.policies.document import parse, to_document
-from lakebed.policies.policy import Filter, Policy, Transform
-from lakebed.policies.schema import FUNCTIONS
 from lakebed.vocabulary.errors import Invalid
+from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
 
 LAST: dict[str, Any] = {"name": "it", "topics": ["a/+"], "type": "number", "keep": "last_value"}
@@ -313,7 +313,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     if keep == "aggregate":
         document["every"] = draw(st.sampled_from(["1s", "16s", "15m", "1h", "24h", 7200]))
         maybe["functions"] = draw(
-            st.lists(st.sampled_from(FUNCTIONS[type]), min_size=1, unique=True)
+            st.lists(st.sampled_from(aggregate.KIND.functions[type]), min_size=1, unique=True)
         )
         maybe["timezone"] = draw(st.sampled_from(["UTC", "Europe/Berlin"]))
     if keep == "last_value":

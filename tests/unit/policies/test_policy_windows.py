@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakebed.policies.windows import Alignment
 from lakebed.vocabulary.times import (
     DAY,
     HOUR,
@@ -19,6 +18,7 @@ from lakebed.vocabulary.times import (
     from_rfc3339,
     to_rfc3339,
 )
+from lakebed.vocabulary.windows import Alignment
 
 CASES = [
     # UTC: pure arithmetic

@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse
 from lakebed.api.requests import Asker, Body, Given, document_in
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
-from lakebed.policies.policy import Policy
 from lakebed.ports import StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound
+from lakebed.vocabulary.policy import Policy
 
 router = APIRouter(prefix="/api/v1/policies", tags=["policies"])
 

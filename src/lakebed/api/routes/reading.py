@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.api import formats
 from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, may_read, moment
+from lakebed.kinds.tables import TYPES
 from lakebed.ports import Erasure, LastValue
-from lakebed.stores.series.reading import choice, last_values, queries
-from lakebed.stores.series.reading.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
-from lakebed.stores.series.schema import TYPES
+from lakebed.ports.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
+from lakebed.queries import choice, last_values
+from lakebed.queries import reading as queries
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import deletable, now, to_rfc3339
 

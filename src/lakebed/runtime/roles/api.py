@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lakebed.policies.policy import Policy
 from lakebed.ports import Erasure
 from lakebed.runtime import stores
 from lakebed.runtime.contributions import Parts
 from lakebed.runtime.home import ensure_admin
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.policy import Policy
 
 if TYPE_CHECKING:
     from lakebed.api.services import Common, Services
@@ -71,7 +71,6 @@ def _preview(parts: Parts, policy: Policy) -> dict[str, Any]:
 def _eraser(parts: Parts) -> Callable[[Erasure], int]:
     """Deletes by request; one that waits for keepers gives up when the process stops."""
     from lakebed.keeper.erasing import ask
-    from lakebed.stores.series.erasing import erase
 
     series, stopping = parts.series, threading.Event()
     wake = _nothing if parts.keeper is None else parts.keeper.erasure_asked
@@ -82,7 +81,7 @@ def _eraser(parts: Parts) -> Callable[[Erasure], int]:
         places, last = ask(
             parts.catalog, parts.journal, wanted, wake=wake, stopping=stopping.is_set
         )
-        return last + erase(series, wanted, places)
+        return last + series.erase(wanted, places)
 
     return delete
 

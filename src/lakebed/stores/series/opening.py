@@ -5,9 +5,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lakebed.settings import Series as Settings
-from lakebed.stores.series.clickhouse import PATIENCE, ClickHouseSeries, connect_server
-from lakebed.stores.series.embedded import EmbeddedSeries
-from lakebed.stores.series.layout import Cluster, OneServer
+from lakebed.stores.series.clickhouse.client import (
+    PATIENCE,
+    ClickHouseSeries,
+    connect_server,
+)
+from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
+from lakebed.stores.series.clickhouse.layout import Cluster, OneServer
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lakebed.ports import Missing
-from lakebed.stores.series.damaged import look
+from lakebed.stores.series.clickhouse.damaged import look
 
 BROKEN = "archive/broken-on-start_202501_2_5_1"
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from lakebed.ports import Erasure, Series
-from lakebed.stores.series.erasing import erase
-from lakebed.stores.series.reading.conditions import source
+from lakebed.stores.series.clickhouse.erasing import erase
+from lakebed.stores.series.clickhouse.reading.conditions import source
 from lakebed.vocabulary.times import SECOND
 
 T0 = 1_790_000_000

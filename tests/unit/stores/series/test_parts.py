@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.stores.series.part_files import PartFiles
+from lakebed.stores.series.clickhouse.part_files import PartFiles
 
 
 @pytest.mark.parametrize(

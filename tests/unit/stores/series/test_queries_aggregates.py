@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lakebed.policies.policy import Policy
+from lakebed.kinds.aggregate import sketch
 from lakebed.ports import Series
-from lakebed.stores.series import sketch
-from lakebed.stores.series.reading import aggregates
-from lakebed.stores.series.reading.question import Question
+from lakebed.ports.question import Question
+from lakebed.stores.series.clickhouse.reading import windows as aggregates
 from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.policy import Policy
 
 Insert = Callable[..., None]
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from lakebed.policies.policy import Keep, Policy
 from lakebed.ports import Series
-from lakebed.stores.series.reading import records
-from lakebed.stores.series.reading.question import Page, Question
+from lakebed.ports.question import Page, Question
+from lakebed.stores.series.clickhouse.reading import records
 from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.policy import Policy
 
 Insert = Callable[..., None]
 
 T0 = 1_790_000_000_000_000
 
 
-def policy(name: str, keep: Keep = "archive", **more: Any) -> Policy:
+def policy(name: str, keep: str = "archive", **more: Any) -> Policy:
     return Policy("ann", name, ("#",), more.pop("type", "number"), keep, **more)
 
 

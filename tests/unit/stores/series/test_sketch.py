@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.stores.series import sketch
+from lakebed.kinds.aggregate import sketch
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 

@@ -4,9 +4,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.policies.policy import Policy
-from lakebed.stores.series.reading.question import Question
-from lakebed.stores.series.reading.stretches import Range, gather, reach
+from lakebed.ports.question import Question
+from lakebed.stores.series.clickhouse.reading.time_ranges import Range, gather, reach
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import SECOND
 
 NOW = 1_790_000_000 * SECOND

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lakebed.stores.series.schema import Table, create
+from lakebed.kinds.tables import Table
+from lakebed.stores.series.clickhouse.schema import create
 
 SHARDING = "cityHash64(owner, topic)"
 """As the journal's partition follows from owner and topic; another hash, for nobody compares."""
@@ -100,7 +101,7 @@ class Cluster:
             "insert_quorum_timeout": int(self.timeout * 1000 / 2),
             "distributed_ddl_task_timeout": int(self.timeout / 2),
             # A condition may ask for the rings it is about. Each replica asks for itself; what it
-            # asks for stays as it is meanwhile (`stores/series/erasing.py`).
+            # asks for stays as it is meanwhile (`stores/series/clickhouse/erasing.py`).
             "allow_nondeterministic_mutations": 1,
         }
 

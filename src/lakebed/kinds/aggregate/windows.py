@@ -19,12 +19,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lakebed.kinds.aggregate.slots import Slots, keys_of
 from lakebed.kinds.columns import expiry, owner_columns, plain, times
 from lakebed.kinds.kind import ErasedRange, Site, Values
-from lakebed.kinds.slots import Slots, keys_of
-from lakebed.policies.windows import Alignment
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.times import MINUTE, SECOND, Micros
+from lakebed.vocabulary.windows import Alignment
 
 QUIET: Micros = 2 * MINUTE
 """How long a complete window stays in memory after its last message."""

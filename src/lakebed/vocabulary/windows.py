@@ -20,7 +20,16 @@ from functools import lru_cache
 import numpy as np
 
 from lakebed.vocabulary.messages import Ints
-from lakebed.vocabulary.times import DAY, HOUR, LATEST, SECOND, Micros, to_datetime
+from lakebed.vocabulary.times import (
+    DAY,
+    HOUR,
+    LATEST,
+    MINUTE,
+    SECOND,
+    Micros,
+    format_duration,
+    to_datetime,
+)
 
 # the zone database holds no two changes that undo each other within less than a week
 _STEP = 3 * DAY
@@ -152,3 +161,33 @@ def _grid(zone: _Zone, every: Micros) -> _Zone:
     phases = np.mod(-zone.offsets, every)
     shifts = phases[1:] != phases[:-1]
     return _zone_of(zone.changes[shifts].tolist(), [int(phases[0]), *phases[1:][shifts].tolist()])
+
+
+def check_width(micros: Micros) -> Micros:
+    """The width, if it divides an hour or is a multiple of an hour that divides a day.
+
+    Raises:
+        ValueError: a sentence that names the nearest widths.
+    """
+    if not SECOND <= micros <= DAY:
+        raise ValueError(f"a window of {format_duration(micros)} is outside of 1s to 24h")
+    if micros in _widths():
+        return micros
+    unit = next(unit for unit in (HOUR, MINUTE, SECOND, 1) if micros % unit == 0)
+    widths = [width for width in _widths() if width % unit == 0 or width % HOUR == 0]
+    below = max(width for width in widths if width < micros)
+    above = min(width for width in widths if width > micros)
+    raise ValueError(
+        f"a window of {format_duration(micros)} divides neither an hour nor a day: the nearest "
+        f"that do are {_clock(below)} and {_clock(above)}"
+    )
+
+
+@lru_cache(1)
+def _widths() -> frozenset[Micros]:
+    within_hour = {s * SECOND for s in range(1, 3601) if 3600 % s == 0}
+    return frozenset(within_hour | {h * HOUR for h in range(1, 25) if 24 % h == 0})
+
+
+def _clock(micros: Micros) -> str:
+    return "24h" if micros == DAY else format_duration(micros)

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from lakebed.stores.series.reading.question import Question
+from lakebed.ports.question import Question
 from lakebed.vocabulary.errors import BadRequest
 
 Key = tuple[int | str, ...]

@@ -1,13 +1,11 @@
 """Which policy answers a question that names none, and which version of the one it names."""
 
+from lakebed.kinds import KINDS
 from lakebed.policies.document import parse
-from lakebed.policies.policy import Policy
 from lakebed.ports import PolicyStore, StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, NotFound
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.topics import overlaps
-
-KINDS = ("window", "archive", "last_n", "aggregate", "last_value")
-"""The kinds that can be read, the one that answers best first: raw before summarised."""
 
 
 def choose(
@@ -23,7 +21,8 @@ def choose(
         NotFound: no policy in force keeps the topic.
     """
     if keep is not None and keep not in KINDS:
-        raise BadRequest("keep", f"it is one of {', '.join(KINDS)}")
+        best_first = sorted(KINDS, key=lambda name: KINDS[name].rank)
+        raise BadRequest("keep", f"it is one of {', '.join(best_first)}")
     return _named(store, owner, name, keep) if name else _fitting(store, owner, topic, keep)
 
 
@@ -63,4 +62,4 @@ def to_policy(stored: StoredPolicy) -> Policy:
 
 
 def _rank(stored: StoredPolicy) -> int:
-    return KINDS.index(stored.document["keep"])
+    return KINDS[stored.document["keep"]].rank

@@ -7,7 +7,8 @@ insert is fsynced before its part gets its name: where that breaks, the disk is 
 
 from typing import Any
 
-from lakebed.ports import Missing, Series
+from lakebed.ports import Missing
+from lakebed.stores.series.clickhouse.select import Select
 
 _BROKEN = """
 SELECT concat(table, '/', name) AS part, table, partition_id AS partition,
@@ -23,10 +24,10 @@ FROM system.parts WHERE database = {database:String} AND active
 Row = dict[str, Any]
 
 
-def look(series: Series, database: str) -> Missing:
+def look(client: Select, database: str) -> Missing:
     """What of a store that has its tables is missing."""
-    broken = series.query(_BROKEN, {"database": database}).to_pylist()
-    parts = series.query(_PARTS, {"database": database}).to_pylist() if broken else []
+    broken = client.query(_BROKEN, {"database": database}).to_pylist()
+    parts = client.query(_PARTS, {"database": database}).to_pylist() if broken else []
     covered = tuple(row["part"] for row in broken if _is_covered(row, parts))
     lost = tuple(row["part"] for row in broken if row["part"] not in covered)
     return Missing(everything=False, broken=lost, covered=covered)

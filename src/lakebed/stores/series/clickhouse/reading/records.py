@@ -5,20 +5,21 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakebed.ports import Series
-from lakebed.stores.series.clickhouse import DATABASE
-from lakebed.stores.series.reading import cursors
-from lakebed.stores.series.reading.conditions import (
+from lakebed.kinds import KINDS
+from lakebed.ports import cursors
+from lakebed.ports.question import Page, Question
+from lakebed.stores.series.clickhouse.reading.conditions import (
     Conditions,
     add_unexpired,
     effort,
-    is_wildcard,
     of_question,
     source,
 )
-from lakebed.stores.series.reading.question import Page, Question
-from lakebed.stores.series.reading.stretches import Range, gather, reach
+from lakebed.stores.series.clickhouse.reading.time_ranges import Range, gather, reach
+from lakebed.stores.series.clickhouse.schema import DATABASE
+from lakebed.stores.series.clickhouse.select import Select
 from lakebed.vocabulary.times import Micros, now
+from lakebed.vocabulary.topics import is_wildcard
 
 PAGE_BYTES = 64 * 2**20
 """Payload bytes after which a page ends early, so that an answer fits in memory."""
@@ -33,16 +34,18 @@ _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 """1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
 
 
-def read(series: Series, question: Question) -> Page:
+def read(client: Select, question: Question) -> Page:
     """One page of what a raw policy kept."""
     conditions = of_question(question)
-    table = question.policy.keep
+    policy = question.policy
+    kind = KINDS[policy.keep]
+    table = kind.tables[policy.type].name
     add_unexpired(conditions, table)
     direction = "DESC" if question.descending else "ASC"
     order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
     once = ""
-    if table == "last_n":
-        rows = _newest(conditions, question.policy.count)
+    if kind.answers == "newest":
+        rows = _newest(conditions, table, policy.count)
         conditions.parts = ["1"]
     elif is_wildcard(question.topic):
         rows = source(table)
@@ -55,13 +58,13 @@ def read(series: Series, question: Question) -> Page:
     begin = None if key is None else int(key[0])
     reached = None
     if once and not question.offset:
-        reached = reach(question, begin, series.oldest(table), now())
+        reached = reach(question, begin, client.oldest(table), now())
 
     def rows_of(columns: str, wanted: int) -> pa.Table:
         def ask(stretch: Range, limit: int) -> pa.Table:
             within = conditions.copy()
             _add_stretch(within, stretch)
-            return series.query(
+            return client.query(
                 f"SELECT {columns} FROM {rows} WHERE {within.where} ORDER BY {order}{once}"
                 f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}",
                 within.parameters | {"limit": limit, "skip": question.offset},
@@ -73,14 +76,14 @@ def read(series: Series, question: Question) -> Page:
     return _page(question, rows_of(_COLUMNS, limit + 1), limit)
 
 
-def _newest(conditions: Conditions, count: int | None) -> str:
+def _newest(conditions: Conditions, table: str, count: int | None) -> str:
     """The N newest of each topic over all its rings: a changed N leaves rows of an older ring.
 
     A message that two rings hold (a policy written again) counts once.
     """
     conditions.parameters["count"] = count
     newest = "received DESC, offset DESC, partition DESC"
-    rows = f"SELECT * FROM {source('last_n')} WHERE {conditions.where}"
+    rows = f"SELECT * FROM {source(table)} WHERE {conditions.where}"
     once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY topic, partition, offset"
     return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
 

@@ -1,14 +1,15 @@
 """What can be asked of one policy, and the page that answers it."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
-
-from lakebed.policies.policy import Policy
 from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topics import check_filter
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a gateway starts without it
 
 Order = Literal["asc", "desc"]
 
@@ -19,7 +20,7 @@ _LARGEST_OFFSET = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A stretch of what one policy kept, checked when it is made.
+    """A range of what one policy kept, checked when it is made.
 
     Attributes:
         topic: a topic, or an MQTT filter with wildcards.
@@ -66,13 +67,13 @@ class Page:
     """Rows in the order asked for.
 
     Attributes:
-        rows: of raw kinds the columns topic, time (int64 microseconds), type (see
-            `schema.TYPES`), number, text, size, partition, offset, id; of aggregates topic, start,
-            end (int64 microseconds), complete, count and one column per function of the policy.
+        rows: of records the columns topic, time (int64 microseconds), type (`kinds.tables.TYPES`),
+            number, text, size, partition, offset, id; of windows topic, start, end (int64
+            microseconds), complete, count and one column per function of the policy.
         next_cursor: asks for what follows; None at the end.
     """
 
     question: Question
-    rows: pa.Table
+    rows: "pa.Table"
     next_cursor: str | None
     functions: tuple[str, ...] = field(default=())

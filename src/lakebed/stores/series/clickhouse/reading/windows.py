@@ -10,11 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakebed.ports import Series
-from lakebed.stores.series import sketch
-from lakebed.stores.series.reading import cursors
-from lakebed.stores.series.reading.conditions import add_unexpired, effort, of_question, source
-from lakebed.stores.series.reading.question import Page, Question
+from lakebed.kinds import KINDS
+from lakebed.kinds.aggregate import sketch
+from lakebed.ports import cursors
+from lakebed.ports.question import Page, Question
+from lakebed.stores.series.clickhouse.reading.conditions import (
+    add_unexpired,
+    effort,
+    of_question,
+    source,
+)
+from lakebed.stores.series.clickhouse.select import Select
 from lakebed.vocabulary.times import SECOND
 
 _TOP = 10
@@ -60,15 +66,15 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-def read(series: Series, question: Question) -> Page:
+def read(client: Select, question: Question) -> Page:
     """One page of windows, in order of start, end and topic."""
-    text = question.policy.type == "text"
-    table = "aggregate_text" if text else "aggregate"
+    policy = question.policy
+    table = KINDS[policy.keep].tables[policy.type].name
     conditions = of_question(question)
     add_unexpired(conditions, table)
     _add_range(conditions, question)
     functions = tuple(name for name in question.policy.functions if name != "count")
-    available = _TEXT if text else _NUMBER
+    available = _TEXT if policy.type == "text" else _NUMBER
     needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
     inner = ", ".join(
         [
@@ -90,7 +96,7 @@ def read(series: Series, question: Question) -> Page:
         " GROUP BY topic, start, end)"
         f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}"
     )
-    found = series.query(
+    found = client.query(
         sql, conditions.parameters | {"limit": question.limit + 1, "skip": question.offset}
     )
     return _page(question, functions, found)

@@ -5,12 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakebed.ports import LastValue, LastValueStore
-from lakebed.stores.series.reading import cursors
-from lakebed.stores.series.reading.conditions import fixed_prefix, is_wildcard
-from lakebed.stores.series.reading.question import Page, Question
-from lakebed.stores.series.schema import TYPES
-from lakebed.vocabulary.topics import matches
+from lakebed.kinds.tables import TYPES
+from lakebed.ports import LastValue, LastValueStore, cursors
+from lakebed.ports.question import Page, Question
+from lakebed.vocabulary.topics import fixed_prefix, is_wildcard, matches
 
 _KEY_TYPES = (int, int, int)
 

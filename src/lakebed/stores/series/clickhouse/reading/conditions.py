@@ -4,11 +4,10 @@ import re
 from copy import copy
 from typing import Any
 
-from lakebed.stores.series.clickhouse import DATABASE
-from lakebed.stores.series.reading.question import Question
-from lakebed.stores.series.schema import TABLES
-
-_WILDCARD = re.compile(r"(?:\A|(?<=/))[+#](?=/|\Z)")
+from lakebed.kinds import TABLES
+from lakebed.ports.question import Question
+from lakebed.stores.series.clickhouse.schema import DATABASE
+from lakebed.vocabulary.topics import fixed_prefix, is_wildcard
 
 
 class Conditions:
@@ -68,19 +67,6 @@ def source(table: str, final: bool = True) -> str:
 def effort(topic: str) -> str:
     """The settings of a page's query: one topic is a few granules, which threads only delay."""
     return "" if is_wildcard(topic) else " SETTINGS max_threads = 1"
-
-
-def is_wildcard(topic: str) -> bool:
-    return _WILDCARD.search(topic) is not None
-
-
-def fixed_prefix(topic: str) -> str:
-    """What every topic under the filter begins with; `a/#` covers `a`, so its slash is left out."""
-    match = _WILDCARD.search(topic)
-    if match is None:
-        return topic
-    head = topic[: match.start()]
-    return head.removesuffix("/") if match[0] == "#" else head
 
 
 def pattern(filter: str) -> str:

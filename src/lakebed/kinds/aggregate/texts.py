@@ -12,12 +12,27 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
-from lakebed.kinds.windows import Windows
-from lakebed.stores.series.schema import AGGREGATE_TEXT
-from lakebed.stores.series.sketch import K, hash_text, smallest
+from lakebed.kinds.aggregate.sketch import K, hash_text, smallest
+from lakebed.kinds.aggregate.windows import Windows
+from lakebed.kinds.kind import Effect, ErasedRange, Rows, Site, Values
+from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
 from lakebed.vocabulary.messages import Codes
 from lakebed.vocabulary.times import Micros
+
+AGGREGATE_TEXT = Table(
+    "aggregate_text",
+    {
+        **WINDOW,
+        **dict.fromkeys(("min", "max", "first", "last"), Column("text")),
+        "hashes": Column("uint64", many=True),
+        "tops": Column("text", many=True),
+        "counts": Column("uint64", many=True),
+    },
+    WINDOW_KEY,
+    partition=(("month", "start"),),
+    version="version",
+    expires=True,
+)
 
 CAPACITY = 1024
 """Different texts of a window that are counted one by one for `top`."""
@@ -42,7 +57,7 @@ class _Texts:
         return _STATE_SIZE + sum(map(len, texts)) + 8 * (len(self.hashes) + len(self.top))
 
 
-class AggregateText:
+class TextsState:
     def __init__(self, site: Site) -> None:
         self._windows = Windows(site, {})
         self._texts: dict[int, _Texts] = {}
@@ -87,10 +102,10 @@ class AggregateText:
     def due(self) -> Micros | None:
         return self._windows.due()
 
-    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
         slots = self._windows.drain(now, final)
         if not len(slots):
-            return Writes()
+            return []
         windows = [self._texts[slot] for slot in slots.tolist()]
         columns = self._windows.columns(slots, offset)
         for name in ("min", "max", "first", "last"):
@@ -101,7 +116,7 @@ class AggregateText:
         counts = [list(w.top.values()) for w in windows]
         columns["counts"] = pa.array(counts, pa.list_(pa.uint64()))
         columns["size"] = pa.array(np.array([w.size for w in windows], np.uint32))
-        return Writes(rows=[(AGGREGATE_TEXT.name, pa.table(columns))])
+        return [Rows(AGGREGATE_TEXT.name, pa.table(columns))]
 
     def rewrite(self) -> None:
         self._windows.rewrite()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lakebed.stores.series.reading.question import Question
+from lakebed.ports.question import Question
 from lakebed.vocabulary.times import SECOND, Micros
 
 _MINUTE, _DAY = 60 * SECOND, 86_400 * SECOND
@@ -52,7 +52,7 @@ def reach(
         # what is ahead of the clock lies in the first stretch, which has no bound on that side
         return Reach(min([now, *known]), max(question.start or 0, oldest or 0), falling=True)
     known = [moment for moment in (question.start, key, oldest) if moment is not None]
-    if question.policy.keep == "window" and question.policy.span is not None:
+    if question.policy.span is not None:
         known.append(now - question.policy.span)
     if not known:
         return None

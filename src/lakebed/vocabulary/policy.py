@@ -1,12 +1,12 @@
 """A policy, as the keeper and the readers use it: parsed, checked, defaults filled in."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lakebed.vocabulary.times import Micros
 
 Type = Literal["number", "text", "json"]
-Keep = Literal["last_value", "last_n", "window", "archive", "aggregate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Policy:
     Attributes:
         topics: MQTT filters; every concrete topic that matches one is a series of its own.
         type: what a value is, after `at` has picked it.
+        keep: the name of its kind.
         at, time_at: JSON pointers (RFC 6901) to the value and to the event time, or None.
         span: `for` in the document: how long rows are kept; None for ever.
         every: width of an aggregate's window, or the least time between two writes (last_value).
@@ -55,13 +56,14 @@ class Policy:
         functions: what an aggregate answers with, in the order asked for.
         timezone: IANA name of the zone whose hours and days windows are aligned to.
         active_from, active_until: half-open range of event time in which it holds; None is open.
+        options: values of keys that its kind alone has, by key.
     """
 
     owner: str
     name: str
     topics: tuple[str, ...]
     type: Type
-    keep: Keep
+    keep: str
     version: int = 0
     at: str | None = None
     time_at: str | None = None
@@ -75,3 +77,4 @@ class Policy:
     active_until: Micros | None = None
     filter: Filter = Filter()
     transform: Transform = Transform()
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -16,15 +16,15 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from lakebed.ports import Health, Missing
-from lakebed.stores.series import damaged
-from lakebed.stores.series.layout import Layout, OneServer
-from lakebed.stores.series.schema import TABLES
-from lakebed.stores.series.snapshot import DROP, ClonedTables, statements
+from lakebed.kinds import TABLES
+from lakebed.ports import Contents, Erasure, Health, Missing, Page, Question, Usage
+from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
+from lakebed.stores.series.clickhouse.layout import Layout, OneServer
+from lakebed.stores.series.clickhouse.schema import DATABASE
+from lakebed.stores.series.clickhouse.snapshot import DROP, ClonedTables, statements
 from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
 from lakebed.vocabulary.times import Micros
 
-DATABASE = "lakebed"
 PATIENCE = 3600.0
 """Seconds a deletion may take: it writes parts anew, and the server tells nothing meanwhile."""
 _CONNECT = 10.0  # seconds, at most
@@ -32,7 +32,7 @@ _SETTINGS = {
     "async_insert": 0,  # the call returns when the part is there
     "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
     "optimize_on_insert": 0,  # readers replace equal keys themselves, merges do it for good
-    "insert_deduplicate": 0,  # rows replace themselves by key; see stores/series/schema.py
+    "insert_deduplicate": 0,  # rows replace themselves by key; see schema.py
     "do_not_merge_across_partitions_select_final": 1,
     "output_format_arrow_string_as_string": 1,
     "compile_expressions": 0,  # a page is small: compiling takes longer than it saves
@@ -108,18 +108,42 @@ class ClickHouseSeries:
         lazy = self._everywhere(_LAZY)["name"].to_pylist()
         self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         with self._session(f"insert into {table}") as client:
             self._insert(client, table, rows)
 
     def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
         client.insert_arrow(f"{DATABASE}.{table}", rows)
 
+    def read(self, question: Question) -> Page:
+        return reading.read(self, question)
+
+    def usage(self, owner: str) -> Iterator[Usage]:
+        return reading.usage(self, owner)
+
+    def erase(self, wanted: Erasure, below: Mapping[int, int]) -> int:
+        return erasing.erase(self, wanted, below)
+
+    def counts(self) -> dict[str, int]:
+        return copying.counts(self)
+
+    def clear(self) -> None:
+        for table in TABLES:
+            self.delete(table, "1", {})
+
+    def contents(self, alive: Micros) -> Contents:
+        return copying.contents(self, alive)
+
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Run a SELECT with bound parameters (`{name:Type}`)."""
         with self._session("query") as client:
             return client.query_arrow(sql, parameters=dict(parameters))
 
     def oldest(self, table: str) -> Micros | None:
+        """Event time at which the rows of a table begin; None where that is unknown.
+
+        For planning alone: it may be a minute old, and older rows may be there.
+        """
         known = self._oldest.get(table)
         if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
             found = None
@@ -130,6 +154,10 @@ class ClickHouseSeries:
         return known[1]
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+        """Remove the rows that a condition with bound parameters holds of; gone on return.
+
+        Rows inserted meanwhile may stay. Where it fails, some may be gone: it may be repeated.
+        """
         with self._patient_session(f"delete from {table}") as client:
             client.command(
                 f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",

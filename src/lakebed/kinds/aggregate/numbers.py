@@ -12,13 +12,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lakebed.kinds.aggregate.sketch import bins_of
+from lakebed.kinds.aggregate.windows import Groups, Windows
 from lakebed.kinds.columns import plain
-from lakebed.kinds.kind import ErasedRange, Site, Values, Writes
-from lakebed.kinds.windows import Groups, Windows
-from lakebed.stores.series.schema import AGGREGATE
-from lakebed.stores.series.sketch import bins_of
+from lakebed.kinds.kind import Effect, ErasedRange, Rows, Site, Values
+from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.times import Micros
+
+AGGREGATE = Table(
+    "aggregate",
+    {
+        **WINDOW,
+        **dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), Column("float64")),
+        "bins": Column("int32", many=True),
+        "counts": Column("uint32", many=True),
+    },
+    WINDOW_KEY,
+    partition=(("month", "start"),),
+    version="version",
+    expires=True,
+)
 
 _FIELDS = dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), np.float64)
 _QUANTILES = {"p50", "p95", "p99"}
@@ -26,7 +40,7 @@ _STATE_SIZE = 96  # bytes of the fixed columns of a window
 _BIN_SIZE = 8  # bytes of one bucket of a sketch
 
 
-class Aggregate:
+class NumbersState:
     def __init__(self, site: Site) -> None:
         self._windows = Windows(site, _FIELDS)
         self._sketches: dict[int, Counter[int]] | None = None
@@ -82,10 +96,10 @@ class Aggregate:
     def due(self) -> Micros | None:
         return self._windows.due()
 
-    def drain(self, now: Micros, offset: int, final: bool) -> Writes:
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
         slots = self._windows.drain(now, final)
         if not len(slots):
-            return Writes()
+            return []
         columns = self._windows.columns(slots, offset)
         for name in _FIELDS:
             columns[name] = plain(self._windows.slots[name][slots])
@@ -96,7 +110,7 @@ class Aggregate:
             columns["counts"] = pa.array(counts, pa.list_(pa.uint32()))
             sizes += np.array([_BIN_SIZE * len(b) for b in bins], np.uint32)
         columns["size"] = plain(sizes)
-        return Writes(rows=[(AGGREGATE.name, pa.table(columns))])
+        return [Rows(AGGREGATE.name, pa.table(columns))]
 
     def _sketch_columns(self, slots: Ints) -> tuple[list[list[int]], list[list[int]]]:
         assert self._sketches is not None

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from lakebed.ports import Part, Series
-from lakebed.stores.series.schema import TABLES
+from lakebed.kinds import TABLES
+from lakebed.ports import Part
+from lakebed.stores.series.clickhouse.select import Select
 
 DATABASE = "lakebed_snapshot"
 _PARTS = f"""
@@ -38,11 +39,11 @@ class ClonedTables:
         drop: called once, when the clones are needed no more.
     """
 
-    def __init__(self, series: Series, drop: Callable[[], None]) -> None:
-        self._series, self._drop = series, drop
+    def __init__(self, client: Select, drop: Callable[[], None]) -> None:
+        self._client, self._drop = client, drop
 
     def parts(self) -> list[Part]:
-        return [Part(**row) for row in self._series.query(_PARTS, {}).to_pylist()]
+        return [Part(**row) for row in self._client.query(_PARTS, {}).to_pylist()]
 
     def read(self, part: Part, rows: int) -> Iterator[pa.Table]:
         columns = ", ".join(f"`{name}`" for name in TABLES[part.table].columns)
@@ -54,7 +55,7 @@ class ClonedTables:
         )
         for first in range(0, part.rows, rows):
             place = {"part": part.name, "first": first, "last": first + rows}
-            yield self._series.query(query, place)
+            yield self._client.query(query, place)
 
     def close(self) -> None:
         self._drop()

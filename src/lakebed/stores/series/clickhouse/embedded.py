@@ -16,9 +16,10 @@ import pyarrow as pa
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from lakebed.stores.series.clickhouse import DATABASE, ClickHouseSeries
-from lakebed.stores.series.part_files import PartFiles
-from lakebed.stores.series.schema import TABLES
+from lakebed.kinds import TABLES
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries
+from lakebed.stores.series.clickhouse.part_files import PartFiles
+from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import StoreUnavailable
 
@@ -57,12 +58,12 @@ class EmbeddedSeries(ClickHouseSeries):
     def migrate(self) -> None:
         super().migrate()
         self.mend()  # from here on, what is new is measured
-        threading.Thread(target=self._look_after_merges, name="series care", daemon=True).start()
+        threading.Thread(target=self._look_after_merges, name="series parts", daemon=True).start()
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def write(self, table: str, rows: pa.Table) -> None:
         self._begin(table)
         before = self._mended
-        super().insert(table, rows)
+        super().write(table, rows)
         self._require_whole(table, before)
 
     def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
@@ -172,7 +173,7 @@ class EmbeddedSeries(ClickHouseSeries):
             raise StoreUnavailable(f"{self.name}: {error}") from error
 
     def _look_after_merges(self) -> None:
-        name_this_thread("series care")
+        name_this_thread("series parts")
         while not self._closed.wait(_LOOK_EVERY):
             try:
                 self.mend()

@@ -6,9 +6,11 @@ partition is ever written again. What lies behind that place came after the requ
 
 from collections.abc import Mapping
 
-from lakebed.ports import Erasure, Series
-from lakebed.stores.series.reading.conditions import Conditions, add_topic, source
-from lakebed.stores.series.schema import LAST_N, TABLES, Table
+from lakebed.kinds import TABLES
+from lakebed.kinds.tables import Table
+from lakebed.ports import Erasure
+from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_topic, source
+from lakebed.stores.series.clickhouse.select import Alter
 from lakebed.vocabulary.times import SECOND, Micros
 
 _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
@@ -16,33 +18,33 @@ _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
 
 
-def erase(series: Series, wanted: Erasure, places: Mapping[int, int]) -> int:
+def erase(client: Alter, wanted: Erasure, places: Mapping[int, int]) -> int:
     """Delete from all tables; returns how many rows a reader will miss.
 
     Args:
         places: for each partition the offset behind what may be deleted.
     """
-    return sum(_erase(series, table, wanted, places) for table in TABLES.values())
+    return sum(_erase(client, table, wanted, places) for table in TABLES.values())
 
 
-def _erase(series: Series, table: Table, wanted: Erasure, places: Mapping[int, int]) -> int:
+def _erase(client: Alter, table: Table, wanted: Erasure, places: Mapping[int, int]) -> int:
     conditions = _conditions(table, wanted, places)
     where, parameters = conditions.where, conditions.parameters
     # those that were replaced, and not merged away yet, go as well
     stored = f"SELECT count() AS n FROM (SELECT 1 FROM {source(table.name, final=False)}"
-    (found,) = series.query(f"{stored} WHERE {where} LIMIT 1)", parameters)["n"].to_pylist()
+    (found,) = client.query(f"{stored} WHERE {where} LIMIT 1)", parameters)["n"].to_pylist()
     if not found:
         return 0
     shown = f"SELECT count() AS n FROM {source(table.name)} WHERE {where}"
-    (rows,) = series.query(shown, parameters)["n"].to_pylist()
-    if table is LAST_N:
+    (rows,) = client.query(shown, parameters)["n"].to_pylist()
+    if "slot" in table.key:
         # Else an older record, which left the ring, would come back into the slot. In a deletion of
         # its own, which leaves what it asks for as it is: parts are written anew one by one.
         slot = "policy, topic, partition, ring, slot"
         rings = f"SELECT {slot} FROM {source(table.name)} WHERE {where}"
         older = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) AND NOT ({where})"
-        series.delete(table.name, older, parameters)
-    series.delete(table.name, where, parameters)
+        client.delete(table.name, older, parameters)
+    client.delete(table.name, where, parameters)
     return int(rows)
 
 

@@ -1,0 +1,34 @@
+"""Every kind of policy can be read, from the series or from the catalog."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lakebed.kinds import KINDS
+from lakebed.ports import LastValueStore, Page, Question, SeriesReader
+from lakebed.queries import last_values
+
+
+def read(series: SeriesReader, values: LastValueStore, question: Question) -> Page:
+    """One page of what a policy kept.
+
+    Raises:
+        BadRequest: the cursor does not belong to this question.
+        StoreUnavailable: the store does not answer.
+    """
+    if KINDS[question.policy.keep].answers == "values":
+        return last_values.read(values, question)
+    return series.read(question)
+
+
+def usage(series: SeriesReader, values: LastValueStore, owner: str) -> Iterator[dict[str, Any]]:
+    """Rows and bytes an owner keeps, by kind, policy and topic."""
+    kinds = {table.name: kind.name for kind in KINDS.values() for table in kind.tables.values()}
+    (of_values,) = (kind.name for kind in KINDS.values() if kind.answers == "values")
+    for kept in series.usage(owner):
+        yield _row(kept.policy, kinds[kept.table], kept.topic, kept.rows, kept.size)
+    for value in values.last_values(owner):
+        yield _row(value.policy, of_values, value.topic, 1, value.size)
+
+
+def _row(policy: str, keep: str, topic: str, rows: int, size: int) -> dict[str, Any]:
+    return {"policy": policy, "keep": keep, "topic": topic, "rows": rows, "bytes": size}

@@ -1,0 +1,1 @@
+"""The series on ClickHouse: chDB in this process, or servers."""

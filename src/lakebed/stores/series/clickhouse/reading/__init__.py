@@ -1,0 +1,36 @@
+"""Questions about what policies kept, in SQL: each shape of an answer has its file."""
+
+from collections.abc import Callable, Iterator
+
+from lakebed.kinds import KINDS, TABLES
+from lakebed.ports import Page, Question, Usage
+from lakebed.stores.series.clickhouse.reading import records, windows
+from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_unexpired, source
+from lakebed.stores.series.clickhouse.select import Select
+
+_READERS: dict[str, Callable[[Select, Question], Page]] = {
+    "records": records.read,
+    "newest": records.read,
+    "windows": windows.read,
+}
+"""By `Kind.answers`."""
+
+
+def read(client: Select, question: Question) -> Page:
+    """One page of what a policy kept."""
+    return _READERS[KINDS[question.policy.keep].answers](client, question)
+
+
+def usage(client: Select, owner: str) -> Iterator[Usage]:
+    """Rows and bytes an owner keeps, by table, policy and topic."""
+    for table in TABLES:
+        conditions = Conditions(owner)
+        add_unexpired(conditions, table)
+        found = client.query(
+            "SELECT policy, topic, count() AS n, sum(size) AS b"
+            f" FROM {source(table)} WHERE {conditions.where}"
+            " GROUP BY policy, topic ORDER BY policy, topic",
+            conditions.parameters,
+        )
+        for row in found.to_pylist():
+            yield Usage(table, row["policy"], row["topic"], row["n"], row["b"])

@@ -1,0 +1,78 @@
+"""The kinds' tables in ClickHouse's language.
+
+The engine is ReplacingMergeTree, so a row written again replaces itself; readers ask with FINAL and
+do not depend on merges. FINAL works partition by partition.
+"""
+
+from lakebed.kinds.tables import Column, Table
+
+DATABASE = "lakebed"
+
+_TYPES = {
+    "name": "LowCardinality(String)",
+    "text": "String",
+    "time": "DateTime64(6, 'UTC')",
+    "second": "DateTime('UTC')",
+    "uint8": "UInt8",
+    "uint32": "UInt32",
+    "uint64": "UInt64",
+    "int32": "Int32",
+    "int64": "Int64",
+    "float64": "Float64",
+}
+_CODECS = {
+    ("time", "close"): "GCD, Delta, ZSTD(1)",
+    ("second", "close"): "Delta, ZSTD(1)",
+    ("int64", "even"): "DoubleDelta, ZSTD(1)",
+}
+_PERIODS = {"day": "toDate", "month": "toYYYYMM"}
+_WIDE = 256 * 2**20
+_TOGETHER = 10
+_FOREVER = "2106-02-07"  # DateTime's last day: rows without a retention
+
+
+def _column(column: Column) -> str:
+    """Type, default and codec."""
+    kind = _TYPES[column.type]
+    if column.type == "name":
+        return kind
+    kind = f"Array({kind})" if column.many else kind
+    default = f" DEFAULT toDateTime('{_FOREVER}', 'UTC')" if column.endless else ""
+    return f"{kind}{default} CODEC({_CODECS.get((column.type, column.follows), 'ZSTD(1)')})"
+
+
+def _partition(table: Table) -> str:
+    parts = [f"{_PERIODS[period]}({name})" for period, name in table.partition]
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})" if parts else "tuple()"
+
+
+def create(table: Table, place: str, path: str | None = None) -> str:
+    """The CREATE TABLE statement.
+
+    Args:
+        place: how it names the table: `database.name`, and what may follow that.
+        path: in ClickHouse Keeper, of a table whose replicas follow each other.
+    """
+    columns = ",\n  ".join(f"`{name}` {_column(column)}" for name, column in table.columns.items())
+    arguments = [f"'{path}'", "'{replica}'"] if path else []
+    if table.version:
+        arguments.append(table.version)
+    engine = "ReplicatedReplacingMergeTree" if path else "ReplacingMergeTree"
+    key = ", ".join(f"`{name}`" for name in table.key)
+    lines = [
+        f"CREATE TABLE IF NOT EXISTS {place} (\n  {columns}\n)",
+        f"ENGINE = {engine}({', '.join(arguments)})",
+        f"PARTITION BY {_partition(table)}",
+        f"ORDER BY ({key})",
+    ]
+    if table.expires:
+        lines.append("TTL expires")
+    # An insert that returned is on disk: the journal lets go of what the series has. A merge need
+    # not be, because its sources stay for 8 minutes (what it would cost: docs/why/durability.md).
+    # A part below so many bytes is one file: reading a page from it costs half of what a file per
+    # column does. Merges wait for more parts: each row is written anew half as often.
+    lines.append(
+        "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,"
+        f" min_bytes_for_wide_part = {_WIDE}, merge_selector_base = {_TOGETHER}"
+    )
+    return "\n".join(lines)

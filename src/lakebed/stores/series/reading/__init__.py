@@ -1,1 +1,0 @@
-"""Questions about what policies kept, and their answers, page by page."""
