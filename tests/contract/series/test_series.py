@@ -21,7 +21,8 @@ from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Part, Series
 from lakebed.settings import Series as SeriesSettings
-from lakebed.stores.series.clickhouse.client import ClickHouseSeries, embedded
+from lakebed.stores.series.clickhouse import embedded
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 

@@ -17,7 +17,7 @@ from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
-from lakebed.kinds.records import Records
+from lakebed.kinds.records import RecordsState
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Erasure, Health
 from lakebed.settings import DeadLetters, Settings
@@ -108,14 +108,14 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Archives whose code breaks on the number 13."""
-    absorb = Records.absorb
+    absorb = RecordsState.absorb
 
-    def broken(self: Records, values: Any) -> None:
+    def broken(self: RecordsState, values: Any) -> None:
         absorb(self, values)  # half done already when it breaks
         if 13 in values.numbers:
             raise ZeroDivisionError("thirteen")
 
-    monkeypatch.setattr(Records, "absorb", broken)
+    monkeypatch.setattr(RecordsState, "absorb", broken)
 
 
 def test_taking_over_waits_for_a_catalog_that_goes_away_in_the_middle(
