@@ -25,6 +25,7 @@ from lakebed.api.formats import rows as api_rows
 from lakebed.api.routes.flow import show as show_flow
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper import ledger as ledgers
+from lakebed.keeper.settings import KeeperSection
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
 from lakebed.policies.document import read_file
@@ -32,7 +33,7 @@ from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Series
 from lakebed.ports.question import Question
 from lakebed.queries import reading as queries
-from lakebed.settings import Keeper, Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.series.opening import open_series
@@ -42,7 +43,7 @@ from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
 from tests.cases import reference
 
 FOLDERS = reference.folders()
-SETTINGS = Settings(keeper=Keeper(checkpoint=0))
+SETTINGS = Settings(keeper=KeeperSection(checkpoint=0))
 TOLERANCE = {"p50": 2e-3, "p95": 2e-3, "p99": 2e-3}
 """Relative; of sketches. All other numbers must agree to 1e-9."""
 

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 from tests.servers import kafka
 
-from lakebed import settings
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ports import ConsumerPosition
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry
@@ -61,7 +61,7 @@ class Bench:
 
     def open(self, **options: Any) -> Any:
         self.close()
-        self.journal = self.make(settings.Journal(**options), clock=self.clock)
+        self.journal = self.make(JournalSection(**options), clock=self.clock)
         return self.journal
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Health
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import open_catalog
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError
 from lakebed.vocabulary.messages import Batch, Channel, Entry

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from lakebed import settings
 from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
 from lakebed.vocabulary.messages import Batch, Channel, Entry
@@ -62,7 +62,7 @@ def opened(path: Path) -> Iterable[list[SqliteJournal]]:
 
 
 def open_journal(path: Path, opened: list[SqliteJournal], **options: Any) -> SqliteJournal:
-    opened.append(SqliteJournal(path, settings.Journal(**options), cache=0))
+    opened.append(SqliteJournal(path, JournalSection(**options), cache=0))
     return opened[-1]
 
 
@@ -74,10 +74,10 @@ from pathlib import Path
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.building import BatchBuilder
 from lakebed.messages import Channel
-from lakebed import settings
+from lakebed.stores.journal.settings import JournalSection
 
 async def main():
-    journal = SqliteJournal(Path(sys.argv[1]), settings.Journal(span=0))
+    journal = SqliteJournal(Path(sys.argv[1]), JournalSection(span=0))
     reader = journal.consumer("keeper")
     number = int(sys.argv[2])
     while True:
@@ -421,7 +421,7 @@ def test_a_clock_that_was_set_back_since_the_newest_message_is_told(
 def test_a_snapshot_is_a_journal_with_what_consumers_still_need(
     path: Path, tmp_path: Path, opened: list[SqliteJournal]
 ) -> None:
-    journal = SqliteJournal(path, settings.Journal(span=0))
+    journal = SqliteJournal(path, JournalSection(span=0))
     opened.append(journal)
     for start in range(0, 50, 10):
         append(journal, batch(start, 10, keyed=True))
@@ -438,7 +438,7 @@ def test_a_snapshot_is_a_journal_with_what_consumers_still_need(
     journal.trim()
     assert numbers(journal) == []
 
-    copy = SqliteJournal(tmp_path / "copy.db", settings.Journal())
+    copy = SqliteJournal(tmp_path / "copy.db", JournalSection())
     opened.append(copy)
     assert numbers(copy) == list(range(20, 50))
     assert copy.committed("keeper") == 25

@@ -32,8 +32,8 @@ from lakebed.ports import (
     SeriesSnapshot,
     Usage,
 )
-from lakebed.runtime import stores
-from lakebed.settings import Settings
+from lakebed.stores import opening
+from lakebed.stores.opening import StoreSettings
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import Micros
 
@@ -111,12 +111,12 @@ _HANGS = 0.03  # of the faults
 _SECONDS = {"slow": (0.2, 1.0), "hang": (6.0, 12.0)}
 
 
-def _open(url: str, settings: Settings, make: bool) -> Series:
+def _open(url: str, settings: StoreSettings, make: bool) -> Series:
     series = _real(url, settings, make)
     return Faulty(series, settings.home, os.environ.get("LAKEBED_SEED", ""))
 
 
 if __name__ == "__main__":
-    _real = stores.SERIES["chdb"]
-    stores.SERIES["chdb"] = _open
+    _real = opening.SERIES["chdb"]
+    opening.SERIES["chdb"] = _open
     sys.exit(main())

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from typer.main import get_command
 
 from lakebed.cli.main import app
-from lakebed.settings import Settings, load
+from lakebed.runtime.settings import Settings, load
 from tests.deploy.tools import DEPLOY
 
 FOLDER = DEPLOY / "compose"

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from lakebed.settings import load
+from lakebed.runtime.settings import load
 from tests.deploy.tools import DEPLOY, run
 
 CHART = DEPLOY / "helm" / "lakebed"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.settings import load
+from lakebed.runtime.settings import load
 from tests.deploy.tools import DEPLOY
 
 ROOT = DEPLOY.parent

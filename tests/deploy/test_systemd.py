@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from typer.main import get_command
 
 from lakebed.cli.main import app
-from lakebed.settings import load
+from lakebed.runtime.settings import load
 from tests.deploy.tools import DEPLOY, find, run
 
 FOLDER = DEPLOY / "systemd"

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper import ledger, stores
+from lakebed.keeper.settings import KeeperSection
 from lakebed.keeper.shard import Shard
-from lakebed.settings import Keeper, Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.errors import LakebedError
@@ -104,7 +105,7 @@ def _put_policies(catalog: SqlCatalog) -> None:
 def _keep(catalog: SqlCatalog, series: KeyedSeries) -> None:
     journal = _journal()
     patient = stores.Stores(series, catalog, threading.Event())
-    settings = Settings(keeper=Keeper(checkpoint=0))
+    settings = Settings(keeper=KeeperSection(checkpoint=0))
     shard = Shard(0, journal.end, journal, patient, settings)
     shard.load(catalog)
     while True:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lakebed import settings
 from lakebed.ingest import intake as intakes
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.intake import Intake
 from lakebed.stores.journal import writer
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import JournalFailed, LakebedError
 from lakebed.vocabulary.messages import Channel, Entry
@@ -55,7 +55,7 @@ def live(folder: Path, tell: Tell) -> None:
 
 
 def open_journal(folder: Path) -> SqliteJournal:
-    return SqliteJournal(folder / "journal.db", settings.Journal(span=0), cache=0)
+    return SqliteJournal(folder / "journal.db", JournalSection(span=0), cache=0)
 
 
 async def _live(journal: SqliteJournal, tell: Tell) -> None:

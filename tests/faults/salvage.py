@@ -9,8 +9,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from lakebed import settings
 from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import LakebedError
 from tests.faults.journal import A, Tell, number, open_journal, payload
@@ -23,7 +23,7 @@ INTACT = [i for i in range(BATCHES * EACH) if i not in GONE]
 def prepare(folder: Path) -> None:
     """Twelve batches, half of them in the WAL alone; a page of one in the file is damaged."""
     path = folder.with_name("made") / "journal.db"
-    journal = SqliteJournal(path, settings.Journal(), cache=0)
+    journal = SqliteJournal(path, JournalSection(), cache=0)
     for batch in range(BATCHES):
         builder = BatchBuilder()
         builder.extend([A] * EACH, [payload(batch * EACH + i) for i in range(EACH)], 7)
@@ -31,7 +31,7 @@ def prepare(folder: Path) -> None:
         if batch == BATCHES // 2:
             journal.close()
             _damage(path)
-            journal = SqliteJournal(path, settings.Journal(), cache=0)
+            journal = SqliteJournal(path, JournalSection(), cache=0)
     folder.mkdir()
     for suffix in ("", "-wal"):
         shutil.copy(f"{path}{suffix}", folder)

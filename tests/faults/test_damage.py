@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lakebed import settings
 from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.journal import blocks
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Batch, Channel
 
@@ -55,7 +55,7 @@ def folder() -> Iterator[Path]:
 def write(folder: Path, *, closed: bool) -> dict[str, bytes]:
     """The files of a journal: closed, all in the file; killed, nearly all in the WAL."""
     path = folder / "made" / "journal.db"
-    journal = SqliteJournal(path, settings.Journal(), cache=0)
+    journal = SqliteJournal(path, JournalSection(), cache=0)
     for start in range(0, len(ALL), EACH):
         asyncio.run(journal.append(batch(start, EACH)))
     if closed:
@@ -73,7 +73,7 @@ def check(folder: Path, files: dict[str, bytes], *, missing: int) -> list[int]:
     home.mkdir()
     for name, content in files.items():
         (home / name).write_bytes(content)
-    journal = SqliteJournal(home / "journal.db", settings.Journal(), cache=0)
+    journal = SqliteJournal(home / "journal.db", JournalSection(), cache=0)
     found = numbers(journal)
     assert found == sorted(set(found) & set(ALL))
     assert len(found) >= len(ALL) - missing
@@ -82,7 +82,7 @@ def check(folder: Path, files: dict[str, bytes], *, missing: int) -> list[int]:
     assert asyncio.run(journal.append(batch(1000, 1))) == 1
     told = not journal.health().ok  # what was put aside meanwhile came before the append
     journal.close()
-    journal = SqliteJournal(home / "journal.db", settings.Journal(), cache=0)
+    journal = SqliteJournal(home / "journal.db", JournalSection(), cache=0)
     assert numbers(journal) == [*found, 1000]
     assert journal.health().ok != told, "told until somebody has seen it, not longer, not shorter"
     journal.acknowledge_damage()

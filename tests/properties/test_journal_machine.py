@@ -24,10 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lakebed import settings as options
 from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.journal import writer
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.times import MINUTE, SECOND
@@ -168,7 +168,7 @@ def contents(entries: list[Entry]) -> list[tuple[Channel, bytes]]:
 
 class InMemory(Machine):
     def open(self) -> Any:
-        return MemoryJournal(options.Journal(id_horizon=HORIZON, span=SPAN), clock=self.clock)
+        return MemoryJournal(JournalSection(id_horizon=HORIZON, span=SPAN), clock=self.clock)
 
     def clock(self) -> int:
         return self.now
@@ -189,7 +189,7 @@ class InSqlite(Machine):
     def open(self) -> Any:
         return SqliteJournal(
             self.folder / str(self.lives) / "journal.db",
-            options.Journal(id_horizon=HORIZON, span=SPAN),
+            JournalSection(id_horizon=HORIZON, span=SPAN),
             cache=self.cache,
             clock=lambda: self.now,
         )

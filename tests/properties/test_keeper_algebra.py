@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.ledger import CONSUMER, PART, Ledger
+from lakebed.keeper.settings import KeeperSection
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.settings import Keeper, Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel
@@ -46,7 +47,7 @@ POLICIES = [
      "functions": ["unique", "top", "first", "last", "min", "max"]},
     {**TEXT, "name": "lines", "keep": "last_n", "count": 2, "buffer": "2m", "topics": ["b"]},
 ]  # fmt: skip
-EVERY = Settings(keeper=Keeper(checkpoint=0))
+EVERY = Settings(keeper=KeeperSection(checkpoint=0))
 GRAIN = 0.25  # values whose sums are exact in any order
 
 MESSAGES = st.lists(

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lakebed.settings import Duration, Settings, Size
+from lakebed.runtime.settings import Settings
+from lakebed.section import Duration, Size
 from lakebed.vocabulary.times import format_duration
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

@@ -24,7 +24,7 @@ from lakebed.kinds.tables import TYPES
 from lakebed.policies import schema
 from lakebed.policies.document import keys_of, read_file
 from lakebed.policies.outcomes import UNFILTERED, Outcome
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.vocabulary.errors import Invalid
 

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.settings import Journal, load, parse_size, split_address
+from lakebed.runtime.settings import load
+from lakebed.section import split_address
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.errors import SettingsError
+from lakebed.vocabulary.sizes import parse_size
 from lakebed.vocabulary.times import HOUR, MINUTE, SECOND
 
 
@@ -138,7 +141,7 @@ def test_a_client_identifier_may_name_the_machine(
 
 
 def test_in_code_a_duration_is_microseconds() -> None:
-    assert Journal(span=10 * SECOND).span == 10 * SECOND
+    assert JournalSection(span=10 * SECOND).span == 10 * SECOND
 
 
 def test_settings_cannot_be_changed_after_they_were_read() -> None:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from prometheus_client import Metric
 
 from lakebed.access.identification import Identification
+from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
 from lakebed.ports import Catalog, Erasure, Health, Journal, Series, TokenStore
-from lakebed.settings import Settings
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
@@ -56,7 +56,7 @@ class Common:
         metrics: sources of further metrics for /metrics.
     """
 
-    settings: Settings
+    settings: ApiSettings
     identification: Identification
     ready: Callable[[], dict[str, Health]]
     intake: Intake | None = None

@@ -12,7 +12,7 @@ where something is gone for ever, until an operator has seen it and removes it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ import structlog
 
 from lakebed.backup.restoring import put_aside
 from lakebed.ports import Checkpoint, Missing, Series
+from lakebed.stores.opening import StoreSettings, open_series
 from lakebed.system.files import remove_file, write_file
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -95,33 +96,28 @@ def clear(home: Path) -> None:
     remove_file(home / FILE)
 
 
-def open_noticing(
-    home: Path,
-    folder: Path | None,
-    checkpoints: Checkpoints,
-    open_series: Callable[[], Series],
-) -> tuple[Series, Loss | None]:
+def open_noticing(settings: StoreSettings, checkpoints: Checkpoints) -> tuple[Series, Loss | None]:
     """Open the series; with it, the loss that is to be made good or was.
 
     Args:
-        folder: of an embedded store.
         checkpoints: the keeper's; where there are any, there has been a series.
 
     Raises:
         StoreUnavailable: it does not open, for a reason other than damage.
     """
+    home, folder = settings.home, _folder(settings)
     noted = read(home)
     aside = noted.aside if noted is not None and not noted.done else None
     reason = "it was not there"
     try:
-        series = open_series()
+        series = open_series(settings)
     except StoreUnavailable as error:
         if folder is None or not folder.exists() or _CIRCUMSTANCES.search(str(error)):
             raise
         reason = f"it did not open: {error}"
         aside = str(put_aside(folder, f".broken-{times.now()}"))
         log.error("the series does not open and is put aside", error=str(error), aside=aside)
-        series = open_series()
+        series = open_series(settings)
     known = _read_known(home)
     found = _found(series, reason, noted, known) if checkpoints else None
     if found is None:
@@ -139,6 +135,12 @@ def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:
     """The keeper's at the moment the loss was noticed: a rebuild begun again starts from them."""
     data = (home / _CHECKPOINTS).read_bytes()
     return msgspec.msgpack.decode(data, type=dict[int, list[Checkpoint]])
+
+
+def _folder(settings: StoreSettings) -> Path | None:
+    """Of an embedded series."""
+    scheme, _, path = settings.series.url.partition(":")
+    return settings.home / path.removeprefix("//") if scheme == "chdb" else None
 
 
 def _found(series: Series, reason: str, noted: Loss | None, known: set[str]) -> Loss | None:

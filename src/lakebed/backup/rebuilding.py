@@ -23,10 +23,11 @@ from lakebed.backup.lineage import Lineage
 from lakebed.backup.loss import Loss
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.restoring import check, fetch, load_series
+from lakebed.backup.settings import RebuildSettings
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
 from lakebed.ports import Catalog, Health, Journal, Objects, Series
-from lakebed.settings import Settings
+from lakebed.stores.opening import open_catalog_in, open_objects
 from lakebed.vocabulary.errors import Invalid, LakebedError, Unavailable
 from lakebed.vocabulary.times import to_rfc3339
 
@@ -42,20 +43,13 @@ class _Ended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What it works on.
-
-    Attributes:
-        open_objects: the configured place of backups, or None.
-        open_catalog: opens a catalog that is the file `catalog.db` of a folder.
-    """
+    """What it works on."""
 
     journal: Journal
     series: Series
     catalog: Catalog
-    settings: Settings
+    settings: RebuildSettings
     lineage: Lineage
-    open_objects: Callable[[], Objects | None]
-    open_catalog: Callable[[Path], Catalog]
 
 
 class Rebuilding:
@@ -148,7 +142,7 @@ class Rebuilding:
     def _base(self) -> tuple[Manifest | None, Checkpoints]:
         """The newest backup that fits and is whole: its rows are in the series afterwards."""
         try:
-            objects = self._parts.open_objects()
+            objects = _backups_of(self._parts.settings)
             chosen = None if objects is None else self._choose(objects)
         except Unavailable:
             raise
@@ -186,7 +180,7 @@ class Rebuilding:
     def _checkpoints(self, objects: Objects, manifest: Manifest) -> Checkpoints:
         with tempfile.TemporaryDirectory(dir=self._home, prefix="rebuild-") as folder:
             fetch(objects, manifest.catalog, Path(folder) / "catalog.db")
-            with closing(self._parts.open_catalog(Path(folder))) as catalog:
+            with closing(open_catalog_in(Path(folder))) as catalog:
                 return catalog.checkpoints(CONSUMER)
 
     def _step(self, read: int, total: int) -> None:
@@ -199,6 +193,14 @@ class Rebuilding:
 
     def _trouble(self, text: str) -> None:
         self._loss.trouble = (*self._loss.trouble, text)
+
+
+def _backups_of(settings: RebuildSettings) -> Objects | None:
+    """The place of this home's backups, where one is configured."""
+    place = settings.backup.to
+    if place is None:
+        return None
+    return open_objects(place if "://" in place else str(settings.home / place))
 
 
 def _words(loss: Loss) -> str:

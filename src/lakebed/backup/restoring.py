@@ -24,12 +24,10 @@ import pyarrow.parquet as pq
 from lakebed.backup import lineage
 from lakebed.backup.manifest import Manifest, Piece, damaged, digest
 from lakebed.ports import Objects, Series
+from lakebed.stores.home import EXCHANGING
 from lakebed.system.files import remove_file, rename, write_file
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
-
-MARK = "restore.unfinished"
-"""A file in a home whose stores are being exchanged: no server starts on it."""
 
 _NEW = "restore.new"
 
@@ -154,7 +152,7 @@ def restore(
 
 def _exchange(places: Places, new: Path, manifest: Manifest) -> list[Path]:
     """Put what was written beside into its place, and what was there aside."""
-    write_file(places.home / MARK, b"")
+    write_file(places.home / EXCHANGING, b"")
     suffix = f".before-restore-{times.now()}"
     aside = []
     for name, path in (("catalog", places.catalog), ("journal", places.journal)):
@@ -171,7 +169,7 @@ def _exchange(places: Places, new: Path, manifest: Manifest) -> list[Path]:
     for note in places.home.glob("series.lost.*"):  # of the former series
         remove_file(note)
     lineage.save(places.home, lineage.of_home(places.home).fork(manifest))
-    remove_file(places.home / MARK)
+    remove_file(places.home / EXCHANGING)
     return aside
 
 

@@ -13,7 +13,7 @@ from lakebed.cli.up import Config
 from lakebed.vocabulary.errors import Invalid, LakebedError, Problem
 
 if TYPE_CHECKING:
-    from lakebed.settings import Settings
+    from lakebed.runtime.settings import Settings
 
 _PATH = "/api/v1/backups"
 _LOOK = 0.3  # seconds between two questions how far it is
@@ -40,7 +40,7 @@ def backup(
         at = running.http if running is not None and url == URL else url
         ended = _ask(at, token, home, place, keep)
     else:
-        from lakebed import offline
+        from lakebed.backup import offline
 
         ended = offline.back_up(_settings(home, config), place, keep)
     typer.echo(
@@ -75,12 +75,12 @@ def backups(
     form: Format = Shape.TABLE,
 ) -> None:
     """List the backups at a place."""
-    from lakebed import runtime as wiring
     from lakebed.backup import manifest
     from lakebed.backup.restoring import check as problems_of
+    from lakebed.stores.opening import open_objects
     from lakebed.vocabulary.times import to_rfc3339
 
-    objects = wiring.open_objects(place)
+    objects = open_objects(place)
     rows: list[dict[str, Any]] = []
     wrong: list[Problem] = []
     for name in manifest.names(objects):
@@ -119,7 +119,7 @@ def restore(
     ] = False,
 ) -> None:
     """Make a home what it was in a backup. No server may run on it."""
-    from lakebed import offline
+    from lakebed.backup import offline
 
     found, aside = offline.restore(_settings(home, config), _absolute(place), name, replace)
     typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
@@ -130,7 +130,7 @@ def restore(
 def _settings(home: Path, config: Path | None) -> "Settings":
     """For work on a home itself: what there is to tell goes to stderr."""
     from lakebed.cli.logs import configure
-    from lakebed.settings import load
+    from lakebed.runtime.settings import load
 
     settings = load(config, flags={"home": str(home)})
     configure(settings.log)

@@ -19,7 +19,7 @@ from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
     from lakebed.ports import PolicyStore
-    from lakebed.runtime import Node
+    from lakebed.runtime.node import Node
     from lakebed.simulation.fleet import Device
 
 _DEVICES = 20
@@ -62,7 +62,7 @@ def greeting(place: ServerAddress) -> str:
 async def _show(node: "Node") -> None:
     from lakebed.cli.home import token_of
     from lakebed.cli.running import place_of
-    from lakebed.runtime import ADMIN
+    from lakebed.runtime.home import ADMIN
     from lakebed.simulation.driving import Drive, Tally
     from lakebed.sources import machine
 

@@ -18,7 +18,8 @@ from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, running_on
-from lakebed.settings import Settings, load, split_address
+from lakebed.runtime.settings import Settings, load
+from lakebed.section import split_address
 from lakebed.vocabulary.errors import Denied, LakebedError
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 def _stores(settings: Settings) -> Iterator[Finding]:
     """Open each store as the server would; embedded ones only where they are there already."""
-    from lakebed import runtime as wiring
+    from lakebed.stores.opening import open_catalog, open_journal, open_series
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
-        "catalog": (settings.catalog.url, wiring.open_catalog),
-        "series": (settings.series.url, partial(wiring.open_series, make=False)),
-        "journal": (settings.journal.url, wiring.open_journal),
+        "catalog": (settings.catalog.url, open_catalog),
+        "series": (settings.series.url, partial(open_series, make=False)),
+        "journal": (settings.journal.url, open_journal),
     }
     for part, (url, open_store) in opening.items():
         scheme, _, path = url.partition(":")

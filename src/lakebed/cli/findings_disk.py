@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note, ok
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 
 _MEMORY = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note
-from lakebed.settings import Settings, split_address
+from lakebed.runtime.settings import Settings
+from lakebed.section import split_address
 from lakebed.vocabulary.times import format_duration
 
 _LOCAL = {"127.0.0.1", "::1", "localhost"}

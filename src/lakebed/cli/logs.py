@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import structlog
 
 if TYPE_CHECKING:
-    from lakebed.settings import Log
+    from lakebed.system.settings import LogSection
 
 _LEVELS = logging.getLevelNamesMapping()
 
@@ -32,7 +32,7 @@ class Forgiving:
             self._stream.flush()
 
 
-def configure(settings: "Log") -> None:
+def configure(settings: "LogSection") -> None:
     """Set structlog and the standard library's logging up alike. Once, at the start."""
     level = _LEVELS[settings.level.upper()]
     machine = settings.format == "json"

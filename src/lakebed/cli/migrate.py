@@ -27,9 +27,9 @@ def migrate(
     form: Format = Shape.TABLE,
 ) -> None:
     """Move an embedded home to Kafka, ClickHouse and PostgreSQL. Interrupted, run it again."""
-    from lakebed import moving
     from lakebed.cli.logs import configure
-    from lakebed.settings import load
+    from lakebed.migration import moving
+    from lakebed.runtime.settings import load
 
     source = load(former, flags={"home": str(home)})
     target = load(config)

@@ -19,8 +19,8 @@ from lakebed.cli.home import remove_running, write_running
 from lakebed.vocabulary.errors import Fatal, LakebedError, SettingsError
 
 if TYPE_CHECKING:
-    from lakebed.runtime import Node
-    from lakebed.settings import Settings
+    from lakebed.runtime.node import Node
+    from lakebed.runtime.settings import Settings
 
 Beside = Callable[["Node"], Coroutine[None, None, None]]
 """What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
@@ -37,7 +37,7 @@ def settings_of(
     Raises:
         SettingsError: names what is wrong.
     """
-    from lakebed.settings import load
+    from lakebed.runtime.settings import load
 
     flags: dict[str, Any] = {
         "home": None if home is None else str(home),
@@ -95,7 +95,7 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 
 
 async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | None) -> None:
-    from lakebed.runtime import Node
+    from lakebed.runtime.node import Node
 
     node = Node(settings) if roles is None else Node(settings, roles, alone=False)
     try:

@@ -7,7 +7,7 @@ import typer
 from lakebed.cli.up import Config, Home, Http, Mqtt
 
 if TYPE_CHECKING:
-    from lakebed.runtime import Node
+    from lakebed.runtime.node import Node
 
 Role = Annotated[
     list[str],

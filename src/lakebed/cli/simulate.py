@@ -34,7 +34,7 @@ def simulate(
 ) -> None:
     """Let a fleet of made-up devices send: temperatures, states, door events, rare alarms."""
     from lakebed.cli.home import token_of
-    from lakebed.settings import split_address
+    from lakebed.section import split_address
     from lakebed.simulation.driving import Drive, Tally
     from lakebed.simulation.fleet import fleet
 

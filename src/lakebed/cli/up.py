@@ -8,7 +8,7 @@ import typer
 from lakebed.cli.greeting import first_steps
 
 if TYPE_CHECKING:
-    from lakebed.runtime import Node
+    from lakebed.runtime.node import Node
 
 Home = Annotated[
     Path | None,

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import structlog
 
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
 from lakebed.ports import Catalog, Consumer, Journal
-from lakebed.settings import Settings
 from lakebed.vocabulary.errors import Superseded
 from lakebed.vocabulary.times import Micros
 
@@ -46,7 +46,7 @@ class PartitionAssignment:
         journal: Journal,
         catalog: Catalog,
         stores: Stores,
-        settings: Settings,
+        settings: KeeperSettings,
         consumer: Consumer,
         clock: Callable[[], Micros],
         on_new: Callable[[], None],

@@ -22,10 +22,10 @@ import structlog
 from lakebed.keeper.assignment import PartitionAssignment
 from lakebed.keeper.erasing import delete_last
 from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.ports import Catalog, ErasureOrder, ErasureResult, Health, Journal, Series
-from lakebed.settings import Settings
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
 from lakebed.vocabulary.messages import Entry
@@ -70,7 +70,7 @@ class Keeper:
         journal: Journal,
         series: Series,
         catalog: Catalog,
-        settings: Settings,
+        settings: KeeperSettings,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:

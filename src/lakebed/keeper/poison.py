@@ -17,11 +17,11 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
+from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import DeadLetter, Journal
-from lakebed.settings import DeadLetters
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import UNSET, now
@@ -40,7 +40,7 @@ class Poison:
         partition: int,
         journal: Journal,
         stores: Stores,
-        keep: DeadLetters,
+        keep: DeadLettersSection,
         deduplicator: Deduplicator,
         ledger: Ledger,
         tasks: TaskFactory,

@@ -26,13 +26,13 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Rows
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
-from lakebed.settings import Settings
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -96,7 +96,7 @@ class Rebuild:
         journal: Journal,
         series: Series,
         catalog: Catalog,
-        settings: Settings,
+        settings: KeeperSettings,
         checkpoints: Checkpoints,
         base: Checkpoints,
         records_only: bool,

@@ -28,13 +28,13 @@ from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.poison import Poison
 from lakebed.keeper.replay import to_chunk
 from lakebed.keeper.routes import Routes
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions, part_of, read_policy
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Erasure, Journal, PolicyStore, StoredPolicy
-from lakebed.settings import Settings
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
@@ -58,7 +58,7 @@ class Shard:
     """
 
     def __init__(
-        self, partition: int, end: int, journal: Journal, stores: Stores, settings: Settings
+        self, partition: int, end: int, journal: Journal, stores: Stores, settings: KeeperSettings
     ) -> None:
         self.partition = partition
         self.offset = 0

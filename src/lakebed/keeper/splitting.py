@@ -15,11 +15,11 @@ from dataclasses import replace
 import numpy as np
 
 from lakebed.consuming.deduplication import Deduplicator
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import TaskFactory
 from lakebed.keeper.versions import PolicyVersions
 from lakebed.ports import Checkpoint, PolicyStore
-from lakebed.settings import Settings
 from lakebed.vocabulary.messages import Channel, Codes, Ints
 from lakebed.vocabulary.policy import Policy
 
@@ -27,7 +27,7 @@ from lakebed.vocabulary.policy import Policy
 def split(
     parts: Sequence[Checkpoint],
     store: PolicyStore,
-    settings: Settings,
+    settings: KeeperSettings,
     partition_of: Callable[[Channel], int],
     starts: Mapping[int, int],
     keys: Iterable[tuple[Sequence[bytes], Ints]] = (),

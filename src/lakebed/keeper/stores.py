@@ -15,9 +15,9 @@ import structlog
 
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.settings import DeadLettersSection
 from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.ports import Catalog, Checkpoint, DeadLetter, DeadLetterStore, Series
-from lakebed.settings import DeadLetters
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import now
 
@@ -84,7 +84,7 @@ class Stores:
             lambda: self._catalog.checkpoints(EXAMPLES, partition).get(partition, [])
         )
 
-    def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLetters) -> None:
+    def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry_until_available(lambda: self._catalog.add_dead_letters(letters))
         self.retry_until_available(lambda: expire_letters(self._catalog, keep))
 
@@ -113,7 +113,7 @@ class Stores:
                 return result
 
 
-def expire_letters(catalog: DeadLetterStore, keep: DeadLetters) -> int:
+def expire_letters(catalog: DeadLetterStore, keep: DeadLettersSection) -> int:
     """Hold the dead letters within their bounds; returns how many had to go."""
     expired = catalog.expire_dead_letters(keep.count, now() - keep.age, CONSUMER)
     if expired:

@@ -10,10 +10,10 @@ from functools import partial
 
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
+from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import SavedParts
 from lakebed.keeper.versions import PolicyVersions
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
-from lakebed.settings import Settings
 from lakebed.vocabulary.errors import StoreUnavailable
 
 _LOOK = 0.2  # seconds between two looks at how far it is
@@ -21,7 +21,7 @@ _PATIENCE = 60.0  # seconds that a store may refuse, and that writing may take a
 
 
 def drain(
-    settings: Settings,
+    settings: KeeperSettings,
     journal: Journal,
     series: Series,
     catalog: Catalog,
@@ -73,7 +73,7 @@ def _wait(
         time.sleep(_LOOK)
 
 
-def saved(catalog: Catalog, settings: Settings) -> list[Checkpoint]:
+def saved(catalog: Catalog, settings: KeeperSettings) -> list[Checkpoint]:
     """What the keeper has saved, but for policies that cannot be read and so have no task."""
     versions = PolicyVersions(catalog, settings.keeper.timezone)
     found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])

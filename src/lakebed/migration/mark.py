@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lakebed.ports import Checkpoint, CheckpointStore
-from lakebed.settings import Settings
+from lakebed.stores.opening import StoreSettings
 from lakebed.system.files import write_file
 from lakebed.vocabulary.errors import Fatal
 
@@ -68,7 +68,7 @@ def check_finished(catalog: CheckpointStore) -> None:
 # --- in the home ----------------------------------------------------------------------------------
 
 
-def place_of(settings: Settings) -> str:
+def place_of(settings: StoreSettings) -> str:
     """Where the stores of these settings are, in a line without passwords."""
     urls = (settings.journal.url, settings.series.url, settings.catalog.url)
     parts = map(urlsplit, urls)
@@ -84,7 +84,7 @@ def note(home: Path, to: str) -> None:
     write_file(home / FILE, msgspec.json.format(msgspec.json.encode(_Moved(to))))
 
 
-def check_here(settings: Settings, home: Path | None = None) -> None:
+def check_here(settings: StoreSettings, home: Path | None = None) -> None:
     """Raises `Fatal` where what was in the home is elsewhere, unless where these settings say."""
     home = home or settings.home
     try:

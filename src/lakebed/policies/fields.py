@@ -11,8 +11,8 @@ import zoneinfo
 from collections.abc import Callable, Collection, Iterable
 
 from lakebed.policies.pointers import parse_pointer
-from lakebed.settings import parse_size
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.sizes import parse_size
 from lakebed.vocabulary.times import (
     DAY,
     SECOND,

@@ -1,32 +1,8 @@
-"""Puts the parts together: URL schemes to adapters, roles to tasks. The only place that knows all.
+"""Puts a process together out of settings: the only place that knows all the others.
 
-    stores.py   URL ──> adapter                sharing.py   which stores several processes may share
-    home.py     the folder, its lock, the admin's token
-    roles/      one file for each thing a process may be: gateway, keeper, api
-    node.py     one process: stores, then roles, then doors
-
-Adapters are imported when their URL asks for them: what is not used costs nothing.
+settings.py        what is configured: a section of each feature
+roles/             one file for each thing a process may be: gateway, keeper, api
+contributions.py   what a role adds to the process
+sharing.py         which stores several processes may share
+node.py            one process: stores, then roles, then doors
 """
-
-from lakebed.runtime.home import ADMIN, beyond, check_whole, lock
-from lakebed.runtime.node import Node
-from lakebed.runtime.stores import (
-    open_catalog,
-    open_journal,
-    open_objects,
-    open_series,
-    series_noticing,
-)
-
-__all__ = [
-    "ADMIN",
-    "Node",
-    "beyond",
-    "check_whole",
-    "lock",
-    "open_catalog",
-    "open_journal",
-    "open_objects",
-    "open_series",
-    "series_noticing",
-]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from lakebed.ports import Catalog, Health, Journal, Series, TokenStore
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Parts:
     async def open_intake(self) -> "Intake":
         """The way into the journal, one for all roles that write to it."""
         from lakebed.ingest.intake import Intake
-        from lakebed.runtime.sharing import is_embedded
+        from lakebed.stores.opening import is_embedded
 
         if self.intake is None:
             room = self._room if is_embedded(self.settings.journal.url) else None

@@ -1,8 +1,4 @@
-"""The home: who holds it, whether it is whole, and the token that a first start leaves there.
-
-A home is locked by the process that keeps an embedded store in it. Where all stores are servers
-nothing in it needs a lock, and several processes may name the same one.
-"""
+"""The token of the admin that a first start leaves in the home."""
 
 import os
 import secrets
@@ -10,45 +6,13 @@ from pathlib import Path
 
 import structlog
 
-from lakebed.ports import Catalog, StoredToken, TokenStore
-from lakebed.system import files
+from lakebed.ports import StoredToken, TokenStore
 from lakebed.vocabulary.errors import Conflict, Fatal
 
 log = structlog.get_logger(__name__)
 
 ADMIN = "admin"
 """The owner that the first token belongs to."""
-
-
-def lock(home: Path) -> int:
-    """Hold the home for this process; returns the descriptor that holds it."""
-    try:
-        descriptor = files.lock(home / "lock")
-    except OSError as error:
-        raise Fatal(f"the home {home} cannot be used: {error.strerror}") from None
-    if descriptor is None:
-        raise Fatal(f"another process holds the home {home}: stop it or choose --home")
-    return descriptor
-
-
-def check_whole(home: Path) -> None:
-    """Raises `Fatal` where stores were being exchanged when something went wrong."""
-    from lakebed.backup import restoring
-
-    if (home / restoring.MARK).exists():
-        raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")
-
-
-def beyond(catalog: Catalog) -> int:
-    """An offset that no checkpoint has reached: where a journal that was removed begins anew.
-
-    Places and versions made of offsets must grow, whatever happened to the journal's file.
-    """
-    parts = catalog.checkpoints("keeper", 0).get(0, [])
-    return max((part.offset for part in parts), default=0)
-
-
-# --- the admin's token ----------------------------------------------------------------------------
 
 
 def token_file(home: Path) -> Path:

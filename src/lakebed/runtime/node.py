@@ -13,12 +13,13 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from lakebed.migration import mark
-from lakebed.ports import Catalog, Health, Journal, Series
-from lakebed.runtime import home as homes
-from lakebed.runtime import sharing, stores
+from lakebed.ports import Catalog, Health, Series
+from lakebed.runtime import sharing
 from lakebed.runtime.contributions import Door, Parts
 from lakebed.runtime.roles import ALL, ROLES, opened
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
+from lakebed.stores import home as homes
+from lakebed.stores import opening
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Fatal
 
@@ -127,11 +128,11 @@ class Node:
             self._stack.callback(os.close, homes.lock(self.settings.home))
             homes.check_whole(self.settings.home)
         mark.check_here(self.settings)
-        catalog = await asyncio.to_thread(stores.open_catalog, self.settings)
+        catalog = await asyncio.to_thread(opening.open_catalog, self.settings)
         self._stack.callback(catalog.close)
         await asyncio.to_thread(mark.check_finished, catalog)
         series, lost = await self._open_series(catalog)
-        journal = await asyncio.to_thread(self._open_journal, catalog)
+        journal = await asyncio.to_thread(opening.open_journal, self.settings, catalog)
         self._stack.callback(journal.close)
         feed = LiveFeed(journal)
         self._stack.push_async_callback(feed.close)
@@ -158,19 +159,17 @@ class Node:
             return None, None
         checkpoints = await asyncio.to_thread(catalog.checkpoints, "keeper")
         if "keeper" in self.roles:
-            noticing = stores.series_noticing
+            from lakebed.backup import loss
+
+            noticing = loss.open_noticing
             series, lost = await asyncio.to_thread(noticing, self.settings, checkpoints)
         else:
             # tables that are gone are for a keeper to notice, who also fills them again
             make = not checkpoints
-            series = await asyncio.to_thread(stores.open_series, self.settings, make)
+            series = await asyncio.to_thread(opening.open_series, self.settings, make)
             lost = None
         self._stack.callback(series.close)
         return series, lost
-
-    def _open_journal(self, catalog: Catalog) -> Journal:
-        ours = sharing.is_embedded(self.settings.journal.url)
-        return stores.open_journal(self.settings, homes.beyond(catalog) if ours else 0)
 
     async def _open_doors(self) -> None:
         from lakebed.api.app import create_app, create_front

@@ -8,16 +8,11 @@ series   chdb:              one process     clickhouse://  any number
 from collections.abc import Collection, Iterator
 
 from lakebed.runtime.roles import ROLES, opened
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
+from lakebed.stores.opening import is_embedded
 from lakebed.vocabulary.errors import Problem, SettingsError
 
-_EMBEDDED = ("sqlite", "memory", "chdb")
 _SHARED = {"journal": "kafka://", "catalog": "postgresql://", "series": "clickhouse://"}
-
-
-def is_embedded(url: str) -> bool:
-    """Whether the store lives in one process, and so in its home."""
-    return url.partition(":")[0] in _EMBEDDED
 
 
 def embedded(settings: Settings, roles: Collection[str]) -> list[str]:

@@ -56,4 +56,4 @@ def test_keepers_of_other_processes_see_the_orders(postgres_place: Place) -> Non
     asking.order_erasure(1, PART, {0: 10})
     (order,) = keeping.erasure_orders()
     keeping.note_erased(order, ErasureResult(11, 1))
-    assert asking.let_go(1) == {0: ErasureResult(11, 1)}
+    assert asking.erased(1) == {0: ErasureResult(11, 1)}

@@ -17,11 +17,11 @@ from lakebed.kinds.columns import FOREVER
 from lakebed.kinds.last_n import LAST_N
 from lakebed.kinds.tables import Table
 from lakebed.ports import Series
-from lakebed.settings import Series as SeriesSettings
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.clickhouse.erasing import Erasure, erase
 from lakebed.stores.series.clickhouse.layout import SHARDING, Cluster
 from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.settings import SeriesSection
 from lakebed.vocabulary.errors import SettingsError, Unsupported
 
 NAME = "telemetry"
@@ -31,7 +31,7 @@ STATEMENTS = Cluster(NAME, timeout=60).statements("lakebed", list(TABLES.values(
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSeries]:
     with clickhouse.running(cluster=NAME) as server:
-        settings = SeriesSettings(cluster=NAME)
+        settings = SeriesSection(cluster=NAME)
         yield open_series(server.url, tmp_path_factory.mktemp("home"), settings=settings)
 
 
@@ -152,4 +152,4 @@ def test_a_snapshot_is_refused_with_another_way(series: Series) -> None:
 
 def test_chdb_has_no_cluster(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"series\.cluster"):
-        open_series("chdb:series", tmp_path, settings=SeriesSettings(cluster=NAME))
+        open_series("chdb:series", tmp_path, settings=SeriesSection(cluster=NAME))

@@ -20,10 +20,10 @@ from tests.servers import clickhouse
 from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports import Part, Series
-from lakebed.settings import Series as SeriesSettings
 from lakebed.stores.series.clickhouse import embedded
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.opening import open_series
+from lakebed.stores.series.settings import SeriesSection
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 
@@ -41,7 +41,7 @@ def _server(folder: Path) -> Iterator[Series]:
 @contextmanager
 def _cluster(folder: Path) -> Iterator[Series]:
     with clickhouse.running(cluster="telemetry") as server:
-        yield open_series(server.url, folder, settings=SeriesSettings(cluster="telemetry"))
+        yield open_series(server.url, folder, settings=SeriesSection(cluster="telemetry"))
 
 
 STORES: dict[str, Callable[[Path], AbstractContextManager[Series]]] = {

@@ -15,14 +15,16 @@ from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
+from lakebed.ingest.settings import LimitsSection
 from lakebed.ports import Health, Series, StoredToken
-from lakebed.settings import Http, Limits, Settings
+from lakebed.runtime.settings import Settings
+from lakebed.sources.http.settings import HttpSection
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 
-SETTINGS = Settings(http=Http(max_body=100_000), limits=Limits(payload=1_000))
+SETTINGS = Settings(http=HttpSection(max_body=100_000), limits=LimitsSection(payload=1_000))
 ANN, EVE, ADMIN, ROOMS = "ann-token", "eve-token", "admin-token", "rooms-token"
 
 

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from lakebed.settings import Http
 from lakebed.sources.http.server import HttpServer
+from lakebed.sources.http.settings import HttpSection
 from lakebed.vocabulary.messages import Batch
 
 from .conftest import Api, NoSeries, Open
@@ -26,7 +26,7 @@ def api(open_api: Open) -> Api:
 @pytest.fixture(scope="module")
 def port(api: Api) -> Iterator[int]:
     async def start() -> HttpServer:
-        server = HttpServer(api.app, Http(listen="127.0.0.1:0"))
+        server = HttpServer(api.app, HttpSection(listen="127.0.0.1:0"))
         await server.start()
         return server
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebed.settings import Http
 from lakebed.sources.http.request_heads import read_head
 from lakebed.sources.http.server import HttpServer
+from lakebed.sources.http.settings import HttpSection
 from lakebed.vocabulary.errors import JournalFull
 from lakebed.vocabulary.messages import Batch
 
@@ -31,7 +31,7 @@ def remembering(open_api: Open) -> Api:
 @pytest.fixture(scope="module")
 def port(remembering: Api) -> Iterator[int]:
     async def start() -> HttpServer:
-        server = HttpServer(remembering.app, Http(listen="127.0.0.1:0"))
+        server = HttpServer(remembering.app, HttpSection(listen="127.0.0.1:0"))
         await server.start()
         return server
 
@@ -290,7 +290,7 @@ def test_a_server_that_stops_sends_away_whom_the_journal_keeps_waiting(
         return await append(batch, release)
 
     async def start() -> HttpServer:
-        server = HttpServer(api.app, Http(listen="127.0.0.1:0"))
+        server = HttpServer(api.app, HttpSection(listen="127.0.0.1:0"))
         await server.start()
         return server
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from lakebed.settings import Journal
 from lakebed.sources.http import ingest
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.times import UNSET
 
 from .conftest import EVE, ROOMS, Api, problem
@@ -290,7 +290,7 @@ def test_good_events_of_an_array_are_taken_beside_bad_ones(api: Api) -> None:
 
 
 def test_a_journal_without_room_puts_senders_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = MemoryJournal(Journal(limit=0))
+    full = MemoryJournal(JournalSection(limit=0))
     monkeypatch.setattr(api.journal, "append", full.append)
     monkeypatch.setattr(ingest, "PATIENCE", 0.05)
     try:

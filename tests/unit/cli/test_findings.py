@@ -11,7 +11,7 @@ import pytest
 from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
 from lakebed.cli.finding import Finding
 from lakebed.cli.findings_settings import contradictions
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.times import DAY
 
 Mount = namedtuple("Mount", "mountpoint fstype opts")

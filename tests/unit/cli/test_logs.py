@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from lakebed.cli import logs
-from lakebed.settings import Log
+from lakebed.system.settings import LogSection
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_log_on_a_full_disk_is_lost_and_harms_nobody(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr", Full())
-    logs.configure(Log(format=form))  # type: ignore[arg-type]
+    logs.configure(LogSection(format=form))  # type: ignore[arg-type]
     log = structlog.get_logger("test")
     log.warning("the disk is full", reason="no room")
     try:
@@ -43,6 +43,6 @@ def test_a_log_on_a_full_disk_is_lost_and_harms_nobody(
 def test_a_log_is_written_where_it_can_be(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure(Log(format="json"))
+    logs.configure(LogSection(format="json"))
     structlog.get_logger("test").warning("hello")
     assert '"event": "hello"' in capsys.readouterr().err

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lakebed import settings
 from lakebed.ingest.intake import Intake
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.errors import JournalFailed, JournalFull, Unavailable
 from lakebed.vocabulary.messages import Batch, Channel
 
@@ -19,7 +19,7 @@ class Held(MemoryJournal):
     """A journal in memory whose appends wait for permission, and may be told to fail."""
 
     def __init__(self) -> None:
-        super().__init__(settings.Journal(url="memory:"))
+        super().__init__(JournalSection(url="memory:"))
         self.may = asyncio.Event()
         self.may.set()
         self.refuse: list[Exception] = []

@@ -11,7 +11,7 @@ from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.erasing import ask
 from lakebed.keeper.keeper import Keeper
 from lakebed.ports import Erasure
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Unavailable

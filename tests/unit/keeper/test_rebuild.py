@@ -14,7 +14,7 @@ from lakebed.keeper.rebuild import Rebuild, Rebuilt
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
 from lakebed.ports import Checkpoint
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel, Entry

@@ -15,12 +15,13 @@ from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.erasing import delete_last
 from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.ledger import load
+from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stopped, Stores
 from lakebed.kinds.records import RecordsState
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Erasure, Health
-from lakebed.settings import DeadLetters, Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.errors import StoreUnavailable, Superseded
@@ -179,7 +180,7 @@ def test_a_letter_holds_all_that_sending_it_again_needs(world: World) -> None:
 
 @pytest.mark.usefixtures("fragile")
 def test_letters_stay_within_their_bound_and_the_newest_stay(world: World) -> None:
-    world.settings = Settings(dead_letters=DeadLetters(count=3))
+    world.settings = Settings(dead_letters=DeadLettersSection(count=3))
     world.policies(ARCHIVE)
     shard = world.shard()
     world.adopt(shard)

@@ -23,7 +23,7 @@ from lakebed.kinds.last_value import LastValueState
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports import Health
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Batch, Channel, Entry

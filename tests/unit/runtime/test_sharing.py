@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.runtime import Node, sharing
+from lakebed.runtime import sharing
+from lakebed.runtime.node import Node
 from lakebed.runtime.roles import ALL, opened, parse
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.errors import SettingsError
 
 FILES = {"journal": "sqlite:journal.db", "catalog": "sqlite:catalog.db", "series": "chdb:series"}

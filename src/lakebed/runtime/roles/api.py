@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lakebed.ports import Erasure
-from lakebed.runtime import stores
 from lakebed.runtime.contributions import Parts
 from lakebed.runtime.home import ensure_admin
 from lakebed.runtime.roles.role import Role
+from lakebed.stores.opening import open_objects
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.policy import Policy
 
@@ -105,7 +105,7 @@ def _backups(parts: Parts) -> "Backups | None":
         home,
         _quiesced(parts, parts.keeper),
     )
-    backups = Backups(backed_up, partial(stores.open_objects, make=True))
+    backups = Backups(backed_up, partial(open_objects, make=True))
     parts.stack.push_async_callback(asyncio.to_thread, backups.close)
     return backups
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lakebed.ports import Health
 from lakebed.runtime.contributions import Parts
 from lakebed.runtime.roles.role import Role
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from lakebed.sources.mqtt.client.client import MqttClient

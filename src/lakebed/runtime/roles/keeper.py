@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from lakebed.ports import Health, Series
-from lakebed.runtime import stores
 from lakebed.runtime.contributions import Parts
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -59,8 +58,6 @@ def _rebuild(parts: Parts, series: Series, lost: "Loss") -> None:
         parts.catalog,
         parts.settings,
         lineage.of_home(parts.settings.home),
-        partial(stores.backups_of, parts.settings),
-        stores.catalog_in,
     )
     parts.rebuilding = rebuilding.Rebuilding(work, lost)
     parts.rebuilding.start()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakebed.settings import Settings
+from lakebed.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from lakebed.runtime.contributions import Parts

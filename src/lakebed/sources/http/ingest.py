@@ -20,9 +20,9 @@ from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
-from lakebed.settings import Settings
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
+from lakebed.sources.http.settings import HttpSettings
 from lakebed.vocabulary.errors import (
     BadRequest,
     LakebedError,
@@ -68,7 +68,7 @@ class Ingest:
     """The three routes that take messages. Event loop only."""
 
     def __init__(
-        self, settings: Settings, identification: "Identification", intake: "Intake | None"
+        self, settings: HttpSettings, identification: "Identification", intake: "Intake | None"
     ) -> None:
         """An `intake` of None refuses everything: this process takes no messages."""
         self._identification = identification

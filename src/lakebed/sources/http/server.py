@@ -8,9 +8,10 @@ from typing import Protocol
 
 from lakebed.http.asgi import Receive, Scope, Send
 from lakebed.http.connection import Shared
-from lakebed.settings import Http, split_address
+from lakebed.section import split_address
 from lakebed.sources.http.fast_path import FastPathConnection
 from lakebed.sources.http.ingest import Ingest
+from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.server.endpoint import server_context
 from lakebed.vocabulary.errors import Fatal
 
@@ -31,7 +32,7 @@ class Application(Protocol):
 class HttpServer:
     """Listens from `start` to `stop`. Event loop only."""
 
-    def __init__(self, app: Application, settings: Http) -> None:
+    def __init__(self, app: Application, settings: HttpSection) -> None:
         self._settings = settings
         self._ingest = app.ingest
         self._shared = Shared(app)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lakebed import settings
 from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot, Pressure
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound, Unsupported
@@ -18,15 +18,15 @@ from lakebed.vocabulary.times import SECOND, Micros
 
 
 class MemoryJournal:
-    """See the port `Journal`; `settings.limit` counts bytes of memory."""
+    """See the port `Journal`; `options.limit` counts bytes of memory."""
 
     def __init__(
         self,
-        options: settings.Journal | None = None,
+        options: JournalSection | None = None,
         *,
         clock: Callable[[], Micros] = times.now,
     ) -> None:
-        self._options = options or settings.Journal(url="memory:")
+        self._options = options or JournalSection(url="memory:")
         self._clock = clock
         self._log = Recent(budget=None)
         self._appended: list[Micros] = []  # parallel to the log's entries

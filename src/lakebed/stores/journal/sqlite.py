@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lakebed import settings
 from lakebed.ports import (
     Consumer,
     ConsumerPosition,
@@ -33,6 +32,7 @@ from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.reading import Blocks
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.stores.journal.writer import Writer, is_malformed
 from lakebed.vocabulary import times
@@ -66,14 +66,14 @@ class SqliteJournal:
     def __init__(
         self,
         path: Path,
-        options: settings.Journal | None = None,
+        options: JournalSection | None = None,
         *,
         begin: int = 0,
         cache: int = 64 * 2**20,
         clock: Callable[[], Micros] = times.now,
     ) -> None:
         self._path = path
-        self._options = options or settings.Journal()
+        self._options = options or JournalSection()
         self._clock = clock
         self._recent = Recent(cache)
         self._used = self._count_at = 0  # bytes; see `_count`

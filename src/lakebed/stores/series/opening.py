@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lakebed.settings import Series as Settings
 from lakebed.stores.series.clickhouse.client import (
     PATIENCE,
     ClickHouseSeries,
@@ -12,14 +11,15 @@ from lakebed.stores.series.clickhouse.client import (
 )
 from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
 from lakebed.stores.series.clickhouse.layout import Cluster, OneServer
+from lakebed.stores.series.settings import SeriesSection
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
 
-_DEFAULTS = Settings()
+_DEFAULTS = SeriesSection()
 
 
 def open_series(
-    url: str, home: Path, make: bool = True, settings: Settings = _DEFAULTS
+    url: str, home: Path, make: bool = True, settings: SeriesSection = _DEFAULTS
 ) -> ClickHouseSeries:
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
 

@@ -17,13 +17,14 @@ from tests.servers import unavailable
 from lakebed.access.principals import of_token
 from lakebed.ingest.accumulator import Singles
 from lakebed.ports import StoredToken
-from lakebed.settings import MqttSource, Settings
+from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect
 from lakebed.sources.mqtt.codec.publish import Run, publish
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import UNSET
 from lakebed.vocabulary.topics import matches

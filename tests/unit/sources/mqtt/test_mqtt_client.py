@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from lakebed.settings import MqttSource
 from lakebed.sources.mqtt.client.client import MqttClient
 from lakebed.sources.mqtt.codec.handshake import ConnAck
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.subscriptions import SubAck
+from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.errors import SettingsError
 
 EVERYWHERE = pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from lakebed.settings import MqttSource
 from lakebed.sources.mqtt.codec.answers import PINGREQ
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder, message_properties
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
@@ -24,6 +23,7 @@ from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VAR
 from lakebed.sources.mqtt.ending import Ending
 from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
 from lakebed.sources.mqtt.read_pause import Hold, Holding
+from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
 from lakebed.vocabulary.messages import Channel

@@ -23,10 +23,10 @@ import structlog
 
 from lakebed.ingest.keys import packet_prefix
 from lakebed.ports import Health
-from lakebed.settings import MqttSource
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import Hold
+from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Problem, SettingsError

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
-from lakebed.settings import Settings
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Will
 from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
+from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import SECOND
 
@@ -23,7 +23,7 @@ _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.
 
 
 async def admitted(
-    identification: "Identification", settings: Settings, connect: Connect
+    identification: "Identification", settings: MqttSettings, connect: Connect
 ) -> tuple[Principal, str]:
     """The principal, and its token, if this CONNECT is in order in every way.
 
@@ -51,7 +51,7 @@ async def admitted(
     return principal, token
 
 
-def _check_will(principal: Principal, settings: Settings, will: Will) -> None:
+def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
     topic = Resource(principal.owner, (will.topic,))
     if not allow(principal, Action.MESSAGES_PUBLISH, topic):
         raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
@@ -59,7 +59,7 @@ def _check_will(principal: Principal, settings: Settings, will: Will) -> None:
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
 
 
-def session_expiry(settings: Settings, connect: Connect) -> float:
+def session_expiry(settings: MqttSettings, connect: Connect) -> float:
     """Seconds; what the client asks for, at most what the settings allow."""
     longest = settings.mqtt.session_expiry / SECOND
     if connect.version == V3:
@@ -69,7 +69,7 @@ def session_expiry(settings: Settings, connect: Connect) -> float:
 
 
 def connack(
-    settings: Settings, connect: Connect, present: bool, assigned: str, expiry: float
+    settings: MqttSettings, connect: Connect, present: bool, assigned: str, expiry: float
 ) -> ConnAck:
     """The answer to who was let in.
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from lakebed.settings import Settings, split_address
+from lakebed.section import split_address
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.read_pause import Hold
 from lakebed.sources.mqtt.server.connection import Connection
 from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.server.shared import Shared
+from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
@@ -45,7 +46,7 @@ class MqttEndpoint:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: MqttSettings,
         intake: "Intake",
         identification: "Identification",
         feed: "LiveFeed",

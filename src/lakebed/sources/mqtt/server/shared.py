@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from lakebed.access.principals import Principal
-from lakebed.settings import Settings
 from lakebed.sources.mqtt.server.sessions import Sessions
+from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.topics import Topics
 from lakebed.vocabulary.messages import Channel
@@ -31,7 +31,7 @@ class Shared:
         ending: those of them that end, the longest ending first.
     """
 
-    settings: Settings
+    settings: MqttSettings
     intake: "Intake"
     identification: "Identification"
     feed: "LiveFeed"

@@ -20,7 +20,6 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
-from lakebed import settings
 from lakebed.ports import (
     Consumer,
     ConsumerPosition,
@@ -40,6 +39,7 @@ from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import READ_BYTES, cut
+from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import (
     Conflict,
@@ -85,13 +85,13 @@ class KafkaJournal:
     def __init__(
         self,
         url: str,
-        options: settings.Journal | None = None,
+        options: JournalSection | None = None,
         *,
         payload: int = _LARGEST,
         clock: Callable[[], Micros] = times.now,
     ) -> None:
         self._address = address.parse(url)
-        self._options = options or settings.Journal(url=url)
+        self._options = options or JournalSection(url=url)
         self._clock = clock
         self._topic = Topic(self._address)
         facts = self._topic.open(payload)

@@ -11,16 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lakebed import runtime as wiring
-from lakebed.backup import lineage, manifest, restoring, taking
+from lakebed.backup import lineage, loss, manifest, restoring, taking
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.service import summary
 from lakebed.ports import Series
-from lakebed.settings import Settings
+from lakebed.stores import home as homes
+from lakebed.stores import opening
+from lakebed.stores.opening import StoreSettings
 from lakebed.vocabulary.errors import Conflict, NotFound, Unsupported
 
 
-def back_up(settings: Settings, place: str, keep: int | None) -> dict[str, Any]:
+def back_up(settings: StoreSettings, place: str, keep: int | None) -> dict[str, Any]:
     """Take a backup of a home that no server runs on.
 
     Raises:
@@ -30,32 +31,30 @@ def back_up(settings: Settings, place: str, keep: int | None) -> dict[str, Any]:
     home = settings.home
     if not places(settings).catalog.exists():
         raise NotFound(f"{home} is not the home of a server")
-    objects = wiring.open_objects(place, make=True)
+    objects = opening.open_objects(place, make=True)
     with ExitStack() as stack:
-        stack.callback(os.close, wiring.lock(home))
-        wiring.check_whole(home)
-        catalog = stack.enter_context(closing(wiring.open_catalog(settings)))
-        series, lost = wiring.series_noticing(settings, catalog.checkpoints("keeper"))
+        stack.callback(os.close, homes.lock(home))
+        homes.check_whole(home)
+        catalog = stack.enter_context(closing(opening.open_catalog(settings)))
+        series, lost = loss.open_noticing(settings, catalog.checkpoints("keeper"))
         stack.enter_context(closing(series))
         if lost is not None and not lost.done:
             raise Conflict(
                 f"the series is lost ({lost.reason}): a server started on it rebuilds it"
             )
-        journal = stack.enter_context(
-            closing(wiring.open_journal(settings, wiring.beyond(catalog)))
-        )
+        journal = stack.enter_context(closing(opening.open_journal(settings, after=catalog)))
         stores = taking.Stores(catalog, journal, series, lineage.of_home(home), home)
         made = taking.take(stores, objects)
     return summary(made, objects.place) | {"removed": taking.sweep(objects, keep)}
 
 
 def restore(
-    settings: Settings, place: str, name: str | None, replace: bool
+    settings: StoreSettings, place: str, name: str | None, replace: bool
 ) -> tuple[Manifest, list[Path]]:
     """Make a home what it was in a backup; returns that, and what was put aside."""
-    objects = wiring.open_objects(place)
+    objects = opening.open_objects(place)
     chosen = manifest.choose(objects, name)
-    descriptor = wiring.lock(settings.home)
+    descriptor = homes.lock(settings.home)
     try:
         aside = restoring.restore(
             objects, chosen, places(settings), partial(_series_at, settings), replace
@@ -65,15 +64,14 @@ def restore(
     return chosen, aside
 
 
-def _series_at(settings: Settings, path: Path) -> Series:
+def _series_at(settings: StoreSettings, path: Path) -> Series:
     """An embedded series at another path; that of a server is where it is."""
     if not settings.series.url.startswith("chdb:"):
-        return wiring.open_series(settings)
-    section = settings.series.model_copy(update={"url": f"chdb:{path.absolute()}"})
-    return wiring.open_series(settings.model_copy(update={"series": section}))
+        return opening.open_series(settings)
+    return opening.open_series(settings, url=f"chdb:{path.absolute()}")
 
 
-def places(settings: Settings) -> restoring.Places:
+def places(settings: StoreSettings) -> restoring.Places:
     """Where the embedded stores of a home are.
 
     Raises:

@@ -17,16 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lakebed import offline
-from lakebed import runtime as wiring
-from lakebed.backup import lineage
+from lakebed.backup import lineage, loss, offline
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
 from lakebed.migration import draining, mark, rows
 from lakebed.migration.mark import Mark
+from lakebed.migration.settings import MigrationSettings
 from lakebed.ports import Catalog, Checkpoint, Contents, Journal, Predecessor, Series, Successor
 from lakebed.ports.catalog import Rows
-from lakebed.settings import Settings
+from lakebed.stores import home as homes
+from lakebed.stores import opening
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, Unsupported
 from lakebed.vocabulary.messages import ID_KEY
@@ -66,7 +66,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
-    settings: Settings
+    settings: MigrationSettings
     catalog: Catalog
     series: Series
     journal: Journal
@@ -79,7 +79,7 @@ class _Stores:
         return Mark(lineage.of_home(self.settings.home).name, term, max(ends))
 
 
-def migrate(source: Settings, target: Settings, step: Step) -> Moved:
+def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) -> Moved:
     """Move what is in a home that no server runs on.
 
     Raises:
@@ -92,15 +92,15 @@ def migrate(source: Settings, target: Settings, step: Step) -> Moved:
     _check(source, target)
     with ExitStack() as stack:
         for home in dict.fromkeys((source.home.resolve(), target.home.resolve())):
-            stack.callback(os.close, wiring.lock(home))
-        wiring.check_whole(source.home)
+            stack.callback(os.close, homes.lock(home))
+        homes.check_whole(source.home)
         mark.check_here(target, source.home)
         there = _open_target(target, stack)
         here = _open_source(source, stack)
         return _move(here, there, step)
 
 
-def _check(source: Settings, target: Settings) -> None:
+def _check(source: MigrationSettings, target: MigrationSettings) -> None:
     if not offline.places(source).catalog.exists():
         raise NotFound(f"{source.home} is not the home of a server")
     wrong = [
@@ -116,20 +116,20 @@ def _check(source: Settings, target: Settings) -> None:
         raise SettingsError(*wrong)
 
 
-def _open_source(settings: Settings, stack: ExitStack) -> _Stores:
-    catalog = stack.enter_context(closing(wiring.open_catalog(settings)))
-    series, lost = wiring.series_noticing(settings, catalog.checkpoints(ledgers.CONSUMER))
+def _open_source(settings: MigrationSettings, stack: ExitStack) -> _Stores:
+    catalog = stack.enter_context(closing(opening.open_catalog(settings)))
+    series, lost = loss.open_noticing(settings, catalog.checkpoints(ledgers.CONSUMER))
     stack.enter_context(closing(series))
     if lost is not None and not lost.done:
         raise Conflict(f"the series is lost ({lost.reason}): a server started on it rebuilds it")
-    journal = wiring.open_journal(settings, wiring.beyond(catalog))
+    journal = opening.open_journal(settings, after=catalog)
     return _Stores(settings, catalog, series, stack.enter_context(closing(journal)))
 
 
-def _open_target(settings: Settings, stack: ExitStack) -> _Stores:
-    catalog = stack.enter_context(closing(wiring.open_catalog(settings)))
-    series = stack.enter_context(closing(wiring.open_series(settings)))
-    journal = stack.enter_context(closing(wiring.open_journal(settings)))
+def _open_target(settings: MigrationSettings, stack: ExitStack) -> _Stores:
+    catalog = stack.enter_context(closing(opening.open_catalog(settings)))
+    series = stack.enter_context(closing(opening.open_series(settings)))
+    journal = stack.enter_context(closing(opening.open_journal(settings)))
     return _Stores(settings, catalog, series, journal)
 
 

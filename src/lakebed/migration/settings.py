@@ -1,0 +1,18 @@
+"""What a migration reads of the settings."""
+
+from typing import Protocol
+
+from lakebed.ingest.settings import LimitsSection
+from lakebed.keeper.settings import KeeperSettings
+from lakebed.stores.journal.settings import JournalSection
+from lakebed.stores.opening import StoreSettings
+
+
+class MigrationSettings(StoreSettings, KeeperSettings, Protocol):
+    """Of all settings, those that a migration reads."""
+
+    @property
+    def journal(self) -> JournalSection: ...
+
+    @property
+    def limits(self) -> LimitsSection: ...

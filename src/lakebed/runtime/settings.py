@@ -1,0 +1,139 @@
+"""Settings, typed and read once: `lakebed.toml` < environment LAKEBED__SECTION__KEY < flags.
+
+Unknown keys are errors. Paths may be relative: they count from the home directory. A section lies
+beside its feature; to add one: its `settings.py`, and a line in `Settings`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from lakebed.api.settings import ApiSection
+from lakebed.backup.settings import BackupSection
+from lakebed.ingest.settings import LimitsSection
+from lakebed.keeper.settings import DeadLettersSection, KeeperSection
+from lakebed.section import WRITTEN, Section
+from lakebed.sources.http.settings import HttpSection
+from lakebed.sources.mqtt.settings import MqttSection, MqttSource
+from lakebed.stores.catalog.settings import CatalogSection
+from lakebed.stores.journal.settings import JournalSection
+from lakebed.stores.series.settings import SeriesSection
+from lakebed.system.settings import LogSection
+from lakebed.vocabulary.errors import Problem, SettingsError
+
+_ENV = "LAKEBED__"
+S = TypeVar("S", bound=Section)
+
+
+class Settings(Section):
+    home: Path = Field(Path("lakebed-data"), description="where the embedded stores live")
+    http: HttpSection = HttpSection()
+    api: ApiSection = ApiSection()
+    mqtt: MqttSection = MqttSection()
+    journal: JournalSection = JournalSection()
+    series: SeriesSection = SeriesSection()
+    catalog: CatalogSection = CatalogSection()
+    limits: LimitsSection = LimitsSection()
+    keeper: KeeperSection = KeeperSection()
+    dead_letters: DeadLettersSection = DeadLettersSection()
+    backup: BackupSection = BackupSection()
+    log: LogSection = LogSection()
+    sources: tuple[MqttSource, ...] = ()
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the file, lay the environment over it, then the flags, and check the whole.
+
+    Args:
+        file: a TOML file; None for `HOME/lakebed.toml`, which may be missing.
+        environment: variables; those that begin with LAKEBED__ count.
+        flags: nested mapping such as {"http": {"listen": "0.0.0.0:80"}}; None values are left out.
+
+    Raises:
+        SettingsError: names the file or variable, the key, and what is allowed.
+    """
+    given = _merge(_from_environment(environment), _without_none(flags or {}))
+    path = file or _home(given) / "lakebed.toml"
+    base: dict[str, Any] = {}
+    if file is not None or path.is_file():
+        try:
+            base = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(Problem(str(path), f"cannot be read: {error}")) from None
+    try:
+        return _anchored(Settings.model_validate(_merge(base, given), context=WRITTEN))
+    except ValidationError as error:
+        raise SettingsError(*(_problem(path, e) for e in error.errors())) from None
+
+
+def _anchored(settings: Settings) -> Settings:
+    """Files named by a relative path lie in the home."""
+    home = settings.home
+    return settings.model_copy(
+        update={
+            "http": _under(home, settings.http),
+            "mqtt": _under(home, settings.mqtt),
+            "sources": tuple(_under(home, source) for source in settings.sources),
+        }
+    )
+
+
+def _under(home: Path, section: S) -> S:
+    files = {name: home / value for name, value in section if isinstance(value, Path)}
+    return section.model_copy(update=files)
+
+
+def _home(given: Mapping[str, Any]) -> Path:
+    home = given.get("home")
+    # Anything else is refused with the other settings.
+    return Path(home) if isinstance(home, (str, Path)) else Path("lakebed-data")
+
+
+def _problem(path: Path, error: Any) -> Problem:
+    where = ".".join(map(str, error["loc"]))
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        what = "there is no such setting"
+    variable = _ENV + "__".join(map(str, error["loc"])).upper()
+    return Problem(where, f"{what} (from {path}, {variable} or a flag)")
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    # In order, so that a section comes before its keys.
+    for name in sorted(name for name in environment if name.startswith(_ENV)):
+        *sections, key = name.removeprefix(_ENV).lower().split("__")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise SettingsError(Problem(name, f"{section} has a value of its own already"))
+        node[key] = environment[name]
+    return tree
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if value is not None
+    }

@@ -1,0 +1,72 @@
+"""The sections `[mqtt]` and `[[sources]]`, and what the MQTT endpoint reads of the settings."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from pydantic import AfterValidator, Field
+
+from lakebed.ingest.settings import LimitsSection
+from lakebed.section import Address, Duration, Section
+from lakebed.vocabulary.times import parse_duration
+
+
+class MqttSection(Section):
+    """The endpoint that devices connect to."""
+
+    listen: Address = Field("127.0.0.1:1883", description="where the MQTT endpoint listens")
+    tls_listen: Address | None = Field(None, description="a second port that speaks TLS")
+    tls_certificate: Path | None = Field(None, description="PEM chain for `tls_listen`")
+    tls_key: Path | None = Field(None, description="PEM private key for `tls_listen`")
+    receive_maximum: int = Field(
+        65535, ge=1, le=65535, description="QoS 1 and 2 messages one client may have unacknowledged"
+    )
+    topic_alias_maximum: int = Field(1024, ge=0, le=65535, description="topic aliases per client")
+    session_expiry: Duration = Field(
+        parse_duration("1d"), description="longest time a session outlives its connection"
+    )
+    connect_timeout: Duration = Field(
+        parse_duration("10s"), description="time in which a new connection must send CONNECT"
+    )
+    max_connections: int = Field(20_000, ge=1, description="connections at one time")
+
+
+def _hosted(value: str) -> str:
+    """Many gateways share one file, but a broker throws out the elder of two that have one name."""
+    return value.replace("{host}", socket.gethostname())
+
+
+class MqttSource(Section):
+    """Join a broker and take its messages in. One entry of `[[sources]]`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name in logs and metrics")
+    url: str = Field(description="`mqtt://[user:password@]host[:1883]` or `mqtts://…`")
+    topics: list[str] = Field(
+        min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
+    )
+    owner: str = Field("admin", description="owner of what comes in")
+    client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
+        None,
+        description="default `lakebed-NAME`; keep it stable; `{host}` is the machine's name",
+    )
+    qos: Literal[0, 1, 2] = Field(1, description="QoS of the subscriptions")
+    version: Literal["3.1.1", "5"] = Field("5", description="protocol version")
+    session_expiry: Duration = Field(
+        parse_duration("1d"), description="how long the broker keeps the session (MQTT 5)"
+    )
+    receive_maximum: int = Field(65535, ge=1, le=65535, description="asked of the broker (MQTT 5)")
+    keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
+    ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
+
+
+class MqttSettings(Protocol):
+    """Of all settings, those that the endpoint reads."""
+
+    @property
+    def home(self) -> Path: ...
+
+    @property
+    def mqtt(self) -> MqttSection: ...
+
+    @property
+    def limits(self) -> LimitsSection: ...

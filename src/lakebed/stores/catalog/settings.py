@@ -1,0 +1,11 @@
+"""The section `[catalog]`."""
+
+from pydantic import Field
+
+from lakebed.section import Section
+
+
+class CatalogSection(Section):
+    """Which catalog."""
+
+    url: str = Field("sqlite:catalog.db", description="`sqlite:PATH` or `postgresql://…`")

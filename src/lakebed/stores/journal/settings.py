@@ -1,0 +1,23 @@
+"""The section `[journal]`."""
+
+from pydantic import Field
+
+from lakebed.section import Duration, Section, Size
+from lakebed.vocabulary.times import parse_duration
+
+
+class JournalSection(Section):
+    """Which journal, and how long it keeps what was done with."""
+
+    url: str = Field(
+        "sqlite:journal.db", description="`sqlite:PATH`, `kafka://HOST:PORT/TOPIC` or `memory:`"
+    )
+    limit: Size = Field(10 * 2**30, description="bytes on disk at which sources are held back")
+    span: Duration = Field(parse_duration("1h"), description="messages stay at least this long")
+    id_horizon: Duration = Field(parse_duration("1d"), description="how long an `id` is remembered")
+    commit_delay: Duration = Field(
+        0,
+        ge=0,
+        le=parse_duration("5s"),
+        description="how long a message waits for others that share its commit",
+    )

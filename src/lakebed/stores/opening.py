@@ -1,0 +1,163 @@
+"""Opens stores: the scheme of a URL chooses the adapter.
+
+    journal.url   sqlite:  memory:  kafka://
+    catalog.url   sqlite:  postgresql://
+    series.url    chdb:    clickhouse://  clickhouses://
+    backups       a folder, or s3://
+
+To add a store: its adapter, and a line in one of the tables below. Adapters are imported when their
+URL asks for them: what is not used costs nothing, and need not be installed.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from lakebed.ports import Catalog, CheckpointStore, Journal, Objects, Series, TokenStore
+from lakebed.stores.catalog.settings import CatalogSection
+from lakebed.stores.journal.settings import JournalSection
+from lakebed.stores.series.settings import SeriesSection
+from lakebed.vocabulary.errors import Problem, SettingsError
+
+T = TypeVar("T")
+
+_EMBEDDED = ("sqlite", "memory", "chdb")
+
+
+class SqlStores(Catalog, TokenStore, Protocol):
+    """What one SQL database fulfils."""
+
+
+class _Payload(Protocol):
+    @property
+    def payload(self) -> int: ...
+
+
+class StoreSettings(Protocol):
+    """Of all settings, those that opening the stores reads."""
+
+    @property
+    def home(self) -> Path: ...
+
+    @property
+    def journal(self) -> JournalSection: ...
+
+    @property
+    def catalog(self) -> CatalogSection: ...
+
+    @property
+    def series(self) -> SeriesSection: ...
+
+    @property
+    def limits(self) -> _Payload: ...
+
+
+def _sqlite_journal(settings: StoreSettings, begin: int) -> Journal:
+    from lakebed.stores.journal.sqlite import SqliteJournal
+
+    path = settings.home / settings.journal.url.removeprefix("sqlite:")
+    return SqliteJournal(path, settings.journal, begin=begin)
+
+
+def _memory_journal(settings: StoreSettings, begin: int) -> Journal:
+    from lakebed.stores.journal.memory import MemoryJournal
+
+    return MemoryJournal(settings.journal)
+
+
+def _kafka_journal(settings: StoreSettings, begin: int) -> Journal:
+    try:
+        from lakebed.stores.journal.kafka.journal import KafkaJournal
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        what = "kafka:// needs the package confluent-kafka: install lakebed[kafka]"
+        raise SettingsError(Problem("journal.url", what)) from None
+    return KafkaJournal(settings.journal.url, settings.journal, payload=settings.limits.payload)
+
+
+def _sql_catalog(url: str, home: Path) -> SqlStores:
+    from lakebed.stores.catalog.sql import open_catalog
+
+    return open_catalog(url, home)
+
+
+def _clickhouse_series(url: str, settings: StoreSettings, make: bool) -> Series:
+    from lakebed.stores.series.opening import open_series
+
+    return open_series(url, settings.home, make, settings.series)
+
+
+JOURNALS: dict[str, Callable[[StoreSettings, int], Journal]] = {
+    "sqlite": _sqlite_journal,
+    "memory": _memory_journal,
+    "kafka": _kafka_journal,
+}
+CATALOGS: dict[str, Callable[[str, Path], SqlStores]] = {
+    "sqlite": _sql_catalog,
+    "postgresql": _sql_catalog,
+}
+SERIES: dict[str, Callable[[str, StoreSettings, bool], Series]] = {
+    "chdb": _clickhouse_series,
+    "clickhouse": _clickhouse_series,
+    "clickhouses": _clickhouse_series,
+}
+
+
+def is_embedded(url: str) -> bool:
+    """Whether the store lives in one process, and so in its home."""
+    return url.partition(":")[0] in _EMBEDDED
+
+
+def open_journal(settings: StoreSettings, after: CheckpointStore | None = None) -> Journal:
+    """Open the journal.
+
+    Args:
+        after: a catalog whose checkpoints a new embedded journal begins behind. Places and versions
+            made of offsets must grow, whatever happened to the journal's file.
+    """
+    url = settings.journal.url
+    open_it = _choose(JOURNALS, url, "journal")
+    return open_it(settings, _beyond(after) if after is not None and is_embedded(url) else 0)
+
+
+def open_catalog(settings: StoreSettings) -> SqlStores:
+    url = settings.catalog.url
+    return _choose(CATALOGS, url, "catalog")(url, settings.home)
+
+
+def open_catalog_in(folder: Path) -> Catalog:
+    """Open the catalog that is the file `catalog.db` of a folder."""
+    return _sql_catalog("sqlite:catalog.db", folder)
+
+
+def open_series(settings: StoreSettings, make: bool = True, url: str | None = None) -> Series:
+    """Open the series.
+
+    Args:
+        make: else tables that are missing are left so.
+        url: open this one, under the same settings.
+    """
+    url = settings.series.url if url is None else url
+    return _choose(SERIES, url, "series")(url, settings, make)
+
+
+def open_objects(url: str, *, make: bool = False) -> Objects:
+    """Open a folder or an object store; `make` a folder that is missing."""
+    from lakebed.stores.objects.store import open_objects
+
+    return open_objects(url, make=make)
+
+
+def _beyond(catalog: CheckpointStore) -> int:
+    """An offset that no checkpoint has reached."""
+    parts = catalog.checkpoints("keeper", 0).get(0, [])
+    return max((part.offset for part in parts), default=0)
+
+
+def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:
+    scheme = url.partition(":")[0]
+    if scheme not in adapters:
+        known = ", ".join(adapters)
+        raise SettingsError(Problem(f"{store}.url", f"no {store} speaks {scheme!r}: use {known}"))
+    return adapters[scheme]

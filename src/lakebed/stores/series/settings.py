@@ -1,0 +1,24 @@
+"""The section `[series]`."""
+
+from pydantic import Field
+
+from lakebed.section import Duration, Section
+from lakebed.vocabulary.times import parse_duration
+
+
+class SeriesSection(Section):
+    """Which store of records and aggregates."""
+
+    url: str = Field(
+        "chdb:series", description="`chdb:PATH`, `clickhouse://…` or `clickhouses://…` (TLS)"
+    )
+    cluster: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_.-]+$|^\{[A-Za-z0-9_]+\}$",
+        description="name of the ClickHouse cluster that holds the tables, or a macro `{NAME}`",
+    )
+    timeout: Duration = Field(
+        parse_duration("1m"),
+        ge=parse_duration("15s"),
+        description="how long a server may be silent before a call has failed and is made again",
+    )

@@ -1,0 +1,18 @@
+"""The section `[log]`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from lakebed.section import Section
+
+
+class LogSection(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="`console` for people, `json` for machines"
+    )
