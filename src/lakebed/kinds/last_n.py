@@ -2,7 +2,7 @@
 
 The k-th record of a topic goes to slot k mod N of its ring, and the table keeps one row per slot:
 what a merge throws away is what has left the ring. A ring is named by the offset of its first
-record, so one opened anew never overwrites the slots of another.
+record, so a new ring never overwrites the slots of another.
 """
 
 import msgspec
@@ -82,7 +82,7 @@ class LastNState:
 
     def restore(self, state: bytes) -> None:
         size, rings = msgspec.msgpack.decode(state)
-        if size == self._size:  # another N: slots would clash, so rings are opened anew
+        if size == self._size:  # another N: slots would clash, so new rings are opened
             self._rings = {channel: (ring, count) for channel, ring, count in rings}
 
     def release(self, now: Micros) -> bool:

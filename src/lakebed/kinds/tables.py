@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: its columns, and how rows find their place.
+    """One table: its columns, and how rows are ordered and replaced.
 
     Attributes:
         key: the sorting key; rows equal in it replace each other.

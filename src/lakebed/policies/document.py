@@ -95,14 +95,14 @@ def _explain(entry: Any) -> tuple[Path, str]:
 
 
 def _unknown(key: str, within: Path) -> str:
-    """There is no such key here: is it one of another place, or a misspelt one?"""
-    place = str(within[0]) if within else ""
-    elsewhere = [name for name, part in _PARTS.items() if key in keys_of(part) and name != place]
+    """There is no such key here: is it a key of another section, or a misspelt one?"""
+    section = str(within[0]) if within else ""
+    elsewhere = [name for name, part in _PARTS.items() if key in keys_of(part) and name != section]
     if elsewhere:
         return f"there is no key `{key}` here: it belongs under `{elsewhere[0]}`"
-    if place and key in keys_of(Document):
-        return f"there is no key `{key}` under `{place}`: it belongs to the policy itself"
-    known = keys_of(_PARTS.get(place, Document))
+    if section and key in keys_of(Document):
+        return f"there is no key `{key}` under `{section}`: it belongs to the policy itself"
+    known = keys_of(_PARTS.get(section, Document))
     return f"there is no key `{key}`: {suggest(key, known)}"
 
 
@@ -301,8 +301,8 @@ def _documents(source: Source) -> Iterator[tuple[Path, Any]]:
                 raise Invalid(_problem(source, (key,), what))
         root, base = root["policies"], ("policies",)
     if isinstance(root, list):
-        for place, document in enumerate(root):
-            yield (*base, place), document
+        for index, document in enumerate(root):
+            yield (*base, index), document
     elif isinstance(root, dict) and not base:
         yield (), root
     else:

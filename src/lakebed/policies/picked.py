@@ -77,18 +77,18 @@ class JsonReader:
         return replace(column, outcomes=first, times=times)
 
     def _pick(self, payloads: Sequence[bytes]) -> list[list[Any]]:
-        """What stands at each wanted place of each payload; MISSING, or BROKEN if no JSON."""
+        """The value at each pointer of each payload; MISSING, or BROKEN where it is not JSON."""
         documents, failed = decode_each(self._narrow, payloads)
-        for place in failed:
-            documents[place] = self._nothing
+        for row in failed:
+            documents[row] = self._nothing
         parts = [list(map(get, documents)) for get in self._getters]
-        for place in failed:
-            document = _decode_fully(payloads[place])
+        for row in failed:
+            document = _decode_fully(payloads[row])
             for column, tokens in zip(parts, self._wanted, strict=True):
-                column[place] = BROKEN if document is BROKEN else follow(document, tokens)
-        for place in _not_utf8(payloads):
+                column[row] = BROKEN if document is BROKEN else follow(document, tokens)
+        for row in _not_utf8(payloads):
             for column in parts:
-                column[place] = BROKEN
+                column[row] = BROKEN
         return parts
 
 
@@ -117,17 +117,17 @@ def _narrow(wanted: Sequence[Tokens]) -> type[msgspec.Struct]:
     for head, *rest in wanted:
         rests.setdefault(head, []).append(tuple(rest))
     fields: list[tuple[str, Any, Any]] = []
-    for place, (head, below) in enumerate(rests.items()):
+    for number, (head, below) in enumerate(rests.items()):
         if () in below:  # one pointer ends here: take all that stands there
-            fields.append((f"f{place}", object, msgspec.field(name=head, default=MISSING)))
+            fields.append((f"f{number}", object, msgspec.field(name=head, default=MISSING)))
         else:
             part = _narrow(below)
-            fields.append((f"f{place}", part, msgspec.field(name=head, default_factory=part)))
+            fields.append((f"f{number}", part, msgspec.field(name=head, default_factory=part)))
     return msgspec.defstruct("Part", fields)
 
 
 def _getter(struct: type[msgspec.Struct] | None, tokens: Tokens) -> Callable[[Any], Any]:
-    """How to reach a pointer's place in a decoded struct (or document, if there is none)."""
+    """Reads a pointer's value in a decoded struct (or document, if there is none)."""
     names: list[str] = []
     for token in tokens:
         if struct is None:

@@ -187,27 +187,27 @@ class _Memory:
     def filter(self, column: Column, channel: Codes, times: Ints) -> None:
         """Mark what is dropped in the outcomes."""
         rate, last = self._rate, self._last
-        places = np.flatnonzero(column.outcomes == Outcome.KEPT)
-        channels, moments = channel[places].tolist(), times[places].tolist()
-        values = self._values(column, places)
+        rows = np.flatnonzero(column.outcomes == Outcome.KEPT)
+        channels, moments = channel[rows].tolist(), times[rows].tolist()
+        values = self._values(column, rows)
         dropped: list[tuple[int, Outcome]] = []
-        for place, key, time, value in zip(places.tolist(), channels, moments, values, strict=True):
+        for row, key, time, value in zip(rows.tolist(), channels, moments, values, strict=True):
             before = last.get(key)
             if before is not None:
                 if -rate < time - before[0] < rate:
-                    dropped.append((place, Outcome.MAX_RATE))
+                    dropped.append((row, Outcome.MAX_RATE))
                     continue
                 if value is not None and value == before[1]:
-                    dropped.append((place, Outcome.UNIQUE))
+                    dropped.append((row, Outcome.UNIQUE))
                     continue
             last[key] = (time, value)
-        for place, outcome in dropped:
-            column.outcomes[place] = outcome
+        for row, outcome in dropped:
+            column.outcomes[row] = outcome
 
-    def _values(self, column: Column, places: NDArray[np.intp]) -> Sequence[float | str | None]:
+    def _values(self, column: Column, rows: NDArray[np.intp]) -> Sequence[float | str | None]:
         if not self._unique:
-            return [None] * len(places)
-        numbers, texts = _chosen(column, places)
+            return [None] * len(rows)
+        numbers, texts = _chosen(column, rows)
         if numbers is not None:
             found: list[float] = numbers.tolist()
             return found
@@ -260,31 +260,31 @@ def _sorted(
     return np.array(sorted(values), np.float64)
 
 
-def _chosen(column: Column, places: NDArray[np.intp]) -> tuple[Numbers | None, list[str] | None]:
-    everything = len(places) == len(column.outcomes)
+def _chosen(column: Column, rows: NDArray[np.intp]) -> tuple[Numbers | None, list[str] | None]:
+    everything = len(rows) == len(column.outcomes)
     if column.numbers is not None:
-        return column.numbers if everything else column.numbers[places], None
+        return column.numbers if everything else column.numbers[rows], None
     assert column.texts is not None
     if everything:
         return None, column.texts
-    return None, [column.texts[i] for i in places.tolist()]
+    return None, [column.texts[i] for i in rows.tolist()]
 
 
-def _spread(column: Column, places: NDArray[np.intp], n: int) -> Column:
-    """The column of n messages of which only those at `places` were read."""
+def _spread(column: Column, rows: NDArray[np.intp], n: int) -> Column:
+    """The column of n messages of which only those at `rows` were read."""
     outcomes = np.full(n, Outcome.MAX_SIZE, np.uint8)
-    outcomes[places] = column.outcomes
+    outcomes[rows] = column.outcomes
     numbers = texts = times = None
     if column.numbers is not None:
         numbers = np.zeros(n, np.float64)
-        numbers[places] = column.numbers
+        numbers[rows] = column.numbers
     if column.texts is not None:
         texts = [""] * n
-        for place, text in zip(places.tolist(), column.texts, strict=True):
-            texts[place] = text
+        for row, text in zip(rows.tolist(), column.texts, strict=True):
+            texts[row] = text
     if column.times is not None:
         times = np.zeros(n, np.int64)
-        times[places] = column.times
+        times[rows] = column.times
     return Column(outcomes, numbers, texts, times)
 
 

@@ -150,8 +150,8 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [
-                self.read(item, (*path, place), _line(item))
-                for place, item in enumerate(node.value)
+                self.read(item, (*path, index), _line(item))
+                for index, item in enumerate(node.value)
             ]
         return self._scalar(node, line)
 

@@ -51,8 +51,8 @@ def read_numbers(payloads: Sequence[bytes]) -> Column:
     if values is None:
         # JSON's grammar is read three times as fast as Python's; the rest gets a second look
         values, failed = decode_each(_json_number, payloads)
-        for place in failed:
-            values[place], outcomes[place] = number_in(payloads[place])
+        for row in failed:
+            values[row], outcomes[row] = number_in(payloads[row])
     return Column(outcomes, np.fromiter(values, np.float64, n) + 0.0)  # -0.0 becomes a plain zero
 
 
@@ -107,8 +107,8 @@ def read_texts(payloads: Sequence[bytes]) -> Column:
 def _texts(payloads: Sequence[bytes], otherwise: Outcome) -> Column:
     texts, failed = decode_each(bytes.decode, payloads)
     outcomes = np.zeros(len(payloads), np.uint8)
-    for place in failed:
-        texts[place], outcomes[place] = "", otherwise
+    for row in failed:
+        texts[row], outcomes[row] = "", otherwise
     if b"\0" in b"".join(payloads):
         outcomes[["\0" in text for text in texts]] = otherwise
     return Column(outcomes, texts=texts)
@@ -117,9 +117,9 @@ def _texts(payloads: Sequence[bytes], otherwise: Outcome) -> Column:
 def read_json(payloads: Sequence[bytes]) -> Column:
     """Valid JSON (RFC 8259), kept as it was sent."""
     column = _texts(payloads, Outcome.NOT_JSON)
-    for place in decode_each(_skip, payloads)[1]:
-        if decode_slowly(payloads[place]) is MISSING:
-            column.outcomes[place] = Outcome.NOT_JSON
+    for row in decode_each(_skip, payloads)[1]:
+        if decode_slowly(payloads[row]) is MISSING:
+            column.outcomes[row] = Outcome.NOT_JSON
     return column
 
 

@@ -1,7 +1,7 @@
 """Cursors: opaque text that holds the last key of a page and fits only the question it came from.
 
 The digest covers the question and the key. It finds damage and mistakes, not malice: nothing a
-forged key could point at lies outside the asker's own rows, which the query binds anew each time.
+forged key could point at lies outside the caller's own rows, which each query binds.
 """
 
 import base64

@@ -56,7 +56,7 @@ class SeriesReader(Protocol):
 
 class SeriesEraser(Protocol):
     def erase(self, wanted: Erasure, below: Mapping[int, int]) -> int:
-        """Delete what was kept, in all tables; gone on return. Slow: whole parts are written anew.
+        """Delete what was kept, in all tables; gone on return. Slow: whole parts are rewritten.
 
         Args:
             below: for each partition the offset behind what may be deleted. Nothing below it is
@@ -130,7 +130,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a table that never changes: what is in it is known by its `hash`.
+    """An immutable piece of a table, identified by its `hash`.
 
     Attributes:
         partition: of the table, as the store names it.

@@ -9,7 +9,7 @@
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
     │   └── Unsupported    a store of this kind cannot do this: use another way
-    ├── Superseded         another worker has taken over: forget what you hold, write nothing
+    ├── Superseded         another worker has taken over: discard the state, write nothing
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
     │   ├── StoreUnavailable  a store does not answer or refuses for now
     │   └── JournalFull       the journal has reached its limit, or its disk is full
@@ -49,12 +49,12 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line is not None else ""
-        return f"{place}{self.where}: {self.what}" if self.where else f"{place}{self.what}"
+        line = f"line {self.line}: " if self.line is not None else ""
+        return f"{line}{self.where}: {self.what}" if self.where else f"{line}{self.what}"
 
 
 class Invalid(LakebedError):
-    """The input is wrong; `problems` names every place found."""
+    """The input is wrong; `problems` names every one found."""
 
     status = 422
 

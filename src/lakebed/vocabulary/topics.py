@@ -34,9 +34,9 @@ def check_filter(filter: str) -> None:
     """
     _check_text(filter, "topic filter")
     levels = filter.split("/")
-    for place, level in enumerate(levels):
+    for index, level in enumerate(levels):
         if level in ("+", "#"):
-            if level == "#" and place < len(levels) - 1:
+            if level == "#" and index < len(levels) - 1:
                 raise ValueError("# must be the last level of a topic filter")
         elif "+" in level or "#" in level:
             raise ValueError(
@@ -68,12 +68,12 @@ def matches(filter: str, topic: str) -> bool:
     if topic[:1] == "$" and filter[:1] in ("+", "#"):
         return False
     asked, given = filter.split("/"), topic.split("/")
-    for place, level in enumerate(asked):
+    for index, level in enumerate(asked):
         if level == "#":
             return True
-        if place == len(given):
+        if index == len(given):
             return False
-        if level not in ("+", given[place]):
+        if level not in ("+", given[index]):
             return False
     return len(asked) == len(given)
 
@@ -125,11 +125,11 @@ def overlaps(one: str, other: str) -> bool:
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    for place in range(max(len(one), len(other))):
-        levels = [side[place] if place < len(side) else None for side in (one, other)]
+    for index in range(max(len(one), len(other))):
+        levels = [side[index] if index < len(side) else None for side in (one, other)]
         if "#" in levels:
             # `/#` and `+` have only the empty topic in common, which is none
-            return not (place == 1 and None in levels and "" in (one[0], other[0]))
+            return not (index == 1 and None in levels and "" in (one[0], other[0]))
         if None in levels:
             return False
         if "+" not in levels and levels[0] != levels[1]:
@@ -164,7 +164,7 @@ class FilterTree(Generic[V]):
 
     def add(self, value: V, *filters: str) -> None:
         """Give a value one or more (valid) filters."""
-        place = len(self._values)
+        index = len(self._values)
         self._values.append(value)
         for filter in filters:
             node = self._root
@@ -172,7 +172,7 @@ class FilterTree(Generic[V]):
             rest = levels.pop() if levels[-1] == "#" else None
             for level in levels:
                 node = node.below.setdefault(level, _Node())
-            (node.ends if rest is None else node.ends_any).append(place)
+            (node.ends if rest is None else node.ends_any).append(index)
 
     def match(self, topic: str) -> list[V]:
         """The values with a filter that covers the topic: each once, in the order of `add`."""
@@ -194,4 +194,4 @@ class FilterTree(Generic[V]):
             nodes = deeper
         for node in nodes:
             found.update(node.ends, node.ends_any)
-        return [self._values[place] for place in sorted(found)]
+        return [self._values[index] for index in sorted(found)]

@@ -69,19 +69,19 @@ class Alignment:
         if not len(grid.changes):
             start = _floor(times - grid.offsets[0], self._every) + grid.offsets[0]
             return start, start + self._every
-        place = np.searchsorted(grid.changes, times, side="right")
-        phase = grid.offsets[place]
+        index = np.searchsorted(grid.changes, times, side="right")
+        phase = grid.offsets[index]
         start = _floor(times - phase, self._every) + phase
         end = start + self._every
         # a change of the grid is the end of one window and the start of the next
-        start = np.maximum(start, np.append(np.iinfo(np.int64).min, grid.changes)[place])
-        end = np.minimum(end, np.append(grid.changes, np.iinfo(np.int64).max)[place])
+        start = np.maximum(start, np.append(np.iinfo(np.int64).min, grid.changes)[index])
+        end = np.minimum(end, np.append(grid.changes, np.iinfo(np.int64).max)[index])
         return start, end
 
     def _on_wall(self, times: Ints) -> tuple[Ints, Ints]:
         zone, every = self._zone, self._every
-        place = np.searchsorted(zone.changes, times, side="right")
-        shown = _floor(times + zone.offsets[place], every)
+        index = np.searchsorted(zone.changes, times, side="right")
+        shown = _floor(times + zone.offsets[index], every)
         start, end = zone.reaches(shown), zone.reaches(shown + every)
         # clocks that go back past the edge of a window do not lead back into it
         while (passed := end <= times).any():
@@ -108,9 +108,9 @@ class _Zone:
 
     def reaches(self, shown: Ints) -> Ints:
         """The first instant at which the clock shows this time or a later one; int64[n]."""
-        place = np.searchsorted(self.furthest, shown, side="right")
-        earliest: Ints = np.append(np.iinfo(np.int64).min, self.changes)[place]
-        instants: Ints = np.maximum(shown - self.offsets[place], earliest)
+        index = np.searchsorted(self.furthest, shown, side="right")
+        earliest: Ints = np.append(np.iinfo(np.int64).min, self.changes)[index]
+        instants: Ints = np.maximum(shown - self.offsets[index], earliest)
         return instants
 
 

@@ -1,4 +1,4 @@
-"""What numeric and text aggregates share: open windows, when to write them, when to let go.
+"""What numeric and text aggregates share: open windows, when to write them, when to evict them.
 
     absorb ──> group by (topic, window) ──> fold into the window's slot ──> waits
     drain  ──> a row per waiting window, `complete` once its end has passed ──> written

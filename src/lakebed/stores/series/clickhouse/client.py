@@ -26,7 +26,7 @@ from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
 from lakebed.vocabulary.times import Micros
 
 PATIENCE = 3600.0
-"""Seconds a deletion may take: it writes parts anew, and the server tells nothing meanwhile."""
+"""Seconds a deletion may take: it rewrites parts, and the server reports no progress."""
 _CONNECT = 10.0  # seconds, at most
 _SETTINGS = {
     "async_insert": 0,  # the call returns when the part is there

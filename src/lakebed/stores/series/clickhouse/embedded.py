@@ -75,12 +75,12 @@ class EmbeddedSeries(ClickHouseSeries):
             super()._insert(client, table, rows)
             return
         with self._told(), open(os.memfd_create("rows"), "wb") as memory:
-            place = f"/proc/self/fd/{memory.fileno()}"
-            with pa.OSFile(place, "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+            path = f"/proc/self/fd/{memory.fileno()}"
+            with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
             names = ", ".join(f"`{name}`" for name in rows.column_names)
             client.command(
-                f"INSERT INTO {DATABASE}.{table} ({names}) FROM INFILE '{place}' FORMAT Arrow"
+                f"INSERT INTO {DATABASE}.{table} ({names}) FROM INFILE '{path}' FORMAT Arrow"
             )
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
@@ -147,7 +147,7 @@ class EmbeddedSeries(ClickHouseSeries):
                 self._drop_aside(table, broken)
 
     def _drop_aside(self, table: str, broken: list[str]) -> None:
-        """Remove what was put aside: empty files that nobody was told are stored."""
+        """Remove the parts put aside: empty files, of inserts that were refused."""
         prefix = "broken-on-start_"
         aside = self._parts_of(table).folder / "detached"
         drops = [

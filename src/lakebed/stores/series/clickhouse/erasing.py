@@ -1,7 +1,7 @@
-"""Deleting by request: everything that was kept of a topic in a stretch of time.
+"""Deletion by request: all rows of a topic in a range of time.
 
-The keeper has let go of it before (`keeper.forgetting`), so that nothing below a place in each
-partition is ever written again. What lies behind that place came after the request, and stays.
+The keepers have evicted their state of it before (`keeper/erasing.py`), so nothing below an offset
+in each partition is written again. Rows at or behind that offset came after the request and stay.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
 
 
-def erase(client: Alter, wanted: Erasure, places: Mapping[int, int]) -> int:
+def erase(client: Alter, wanted: Erasure, below: Mapping[int, int]) -> int:
     """Delete from all tables; returns how many rows a reader will miss.
 
     Args:
-        places: for each partition the offset behind what may be deleted.
+        below: for each partition the offset behind what may be deleted.
     """
-    return sum(_erase(client, table, wanted, places) for table in TABLES.values())
+    return sum(_erase(client, table, wanted, below) for table in TABLES.values())
 
 
-def _erase(client: Alter, table: Table, wanted: Erasure, places: Mapping[int, int]) -> int:
-    conditions = _conditions(table, wanted, places)
+def _erase(client: Alter, table: Table, wanted: Erasure, below: Mapping[int, int]) -> int:
+    conditions = _conditions(table, wanted, below)
     where, parameters = conditions.where, conditions.parameters
     # those that were replaced, and not merged away yet, go as well
     stored = f"SELECT count() AS n FROM (SELECT 1 FROM {source(table.name, final=False)}"
@@ -48,7 +48,7 @@ def _erase(client: Alter, table: Table, wanted: Erasure, places: Mapping[int, in
     return int(rows)
 
 
-def _conditions(table: Table, wanted: Erasure, places: Mapping[int, int]) -> Conditions:
+def _conditions(table: Table, wanted: Erasure, below: Mapping[int, int]) -> Conditions:
     conditions = Conditions(wanted.owner)
     if wanted.policy is not None:
         conditions.add("policy = {policy:String}", policy=wanted.policy)
@@ -56,12 +56,12 @@ def _conditions(table: Table, wanted: Erasure, places: Mapping[int, int]) -> Con
     for name, sign, moment in (("from", ">=", wanted.start), ("to", "<", wanted.end)):
         if moment is not None:
             _add_moment(conditions, table, name, sign, moment)
-    place = "offset" if "offset" in table.columns else "fragment"
-    below = " OR ".join(
-        f"(partition = {int(partition)} AND `{place}` < {int(offset)})"
-        for partition, offset in sorted(places.items())
+    position = "offset" if "offset" in table.columns else "fragment"
+    ranges = " OR ".join(
+        f"(partition = {int(partition)} AND `{position}` < {int(offset)})"
+        for partition, offset in sorted(below.items())
     )
-    conditions.add(f"({below or '0'})")
+    conditions.add(f"({ranges or '0'})")
     return conditions
 
 

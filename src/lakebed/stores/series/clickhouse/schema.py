@@ -46,31 +46,31 @@ def _partition(table: Table) -> str:
     return parts[0] if len(parts) == 1 else f"({', '.join(parts)})" if parts else "tuple()"
 
 
-def create(table: Table, place: str, path: str | None = None) -> str:
+def create(table: Table, name: str, path: str | None = None) -> str:
     """The CREATE TABLE statement.
 
     Args:
-        place: how it names the table: `database.name`, and what may follow that.
-        path: in ClickHouse Keeper, of a table whose replicas follow each other.
+        name: `database.name`, and what may follow it in the statement.
+        path: of a replicated table in ClickHouse Keeper.
     """
-    columns = ",\n  ".join(f"`{name}` {_column(column)}" for name, column in table.columns.items())
+    columns = ",\n  ".join(f"`{column}` {_column(kind)}" for column, kind in table.columns.items())
     arguments = [f"'{path}'", "'{replica}'"] if path else []
     if table.version:
         arguments.append(table.version)
     engine = "ReplicatedReplacingMergeTree" if path else "ReplacingMergeTree"
-    key = ", ".join(f"`{name}`" for name in table.key)
+    key = ", ".join(f"`{column}`" for column in table.key)
     lines = [
-        f"CREATE TABLE IF NOT EXISTS {place} (\n  {columns}\n)",
+        f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n)",
         f"ENGINE = {engine}({', '.join(arguments)})",
         f"PARTITION BY {_partition(table)}",
         f"ORDER BY ({key})",
     ]
     if table.expires:
         lines.append("TTL expires")
-    # An insert that returned is on disk: the journal lets go of what the series has. A merge need
+    # An insert that returned is on disk: the journal then trims its messages. A merge need
     # not be, because its sources stay for 8 minutes (what it would cost: docs/why/durability.md).
     # A part below so many bytes is one file: reading a page from it costs half of what a file per
-    # column does. Merges wait for more parts: each row is written anew half as often.
+    # column does. Merges wait for more parts: each row is rewritten half as often.
     lines.append(
         "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,"
         f" min_bytes_for_wide_part = {_WIDE}, merge_selector_base = {_TOGETHER}"

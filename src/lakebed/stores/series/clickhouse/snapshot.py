@@ -54,8 +54,8 @@ class ClonedTables:
             " ORDER BY _part_offset"
         )
         for first in range(0, part.rows, rows):
-            place = {"part": part.name, "first": first, "last": first + rows}
-            yield self._client.query(query, place)
+            rows_of_part = {"part": part.name, "first": first, "last": first + rows}
+            yield self._client.query(query, rows_of_part)
 
     def close(self) -> None:
         self._drop()

@@ -73,13 +73,13 @@ def pattern(filter: str) -> str:
     """The filter as an anchored regex in RE2's syntax (MQTT 5.0 section 4.7)."""
     levels = filter.split("/")
     parts = []
-    for place, level in enumerate(levels):
-        slash = "/" if place else ""
+    for index, level in enumerate(levels):
+        slash = "/" if index else ""
         if level == "#":
-            parts.append("(/.*)?" if place else r"([^$].*)?")
+            parts.append("(/.*)?" if index else r"([^$].*)?")
         elif level == "+":
             # a wildcard at the beginning does not cover topics that begin with $ (4.7.2)
-            parts.append(slash + ("[^/]*" if place else r"([^$/][^/]*)?"))
+            parts.append(slash + ("[^/]*" if index else r"([^$/][^/]*)?"))
         else:
             parts.append(slash + re.escape(level))
     return "(?s)^" + "".join(parts) + "$"

@@ -61,9 +61,9 @@ def read(client: Select, question: Question) -> Page:
         reached = reach(question, begin, client.oldest(table), now())
 
     def rows_of(columns: str, wanted: int) -> pa.Table:
-        def ask(stretch: Range, limit: int) -> pa.Table:
+        def ask(range: Range, limit: int) -> pa.Table:
             within = conditions.copy()
-            _add_stretch(within, stretch)
+            _add_time_range(within, range)
             return client.query(
                 f"SELECT {columns} FROM {rows} WHERE {within.where} ORDER BY {order}{once}"
                 f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}",
@@ -108,8 +108,8 @@ def _add_range(conditions: Conditions, question: Question, key: cursors.Key | No
         )
 
 
-def _add_stretch(conditions: Conditions, stretch: Range) -> None:
-    since, until = stretch
+def _add_time_range(conditions: Conditions, range: Range) -> None:
+    since, until = range
     if since is not None:
         moment = "fromUnixTimestamp64Micro({since:Int64}, 'UTC')"
         conditions.add(f"time >= {moment}", since=_clamp(since))

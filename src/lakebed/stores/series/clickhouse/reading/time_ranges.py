@@ -1,8 +1,8 @@
-"""A page of one topic, asked for stretch by stretch of time.
+"""A page of one topic, queried one range of time after the other.
 
-Tables are cut by time, and each part that a query looks into costs more than the rows of a page. So
-the first query covers only the time that a page may well lie in; what it brings tells how far the
-next must reach, and the last reaches to the end.
+Tables are partitioned by time, and each part that a query reads costs more than the rows of a page.
+So the first query covers only the time in which the page probably lies; its rows tell how far the
+next query must reach, and the last query reaches to the end.
 
     begin ├── 1 ──┼───── 2 ─────┼───────────────── 3 ─────────────────> end
 """
@@ -17,13 +17,13 @@ from lakebed.vocabulary.times import SECOND, Micros
 
 _MINUTE, _DAY = 60 * SECOND, 86_400 * SECOND
 _ROW: Micros = 15 * SECOND
-"""The distance of rows that the first stretch is made for."""
+"""The distance between rows that the first range assumes."""
 _MOST = 3
-"""Stretches with an end; then all that is left is asked for at once."""
+"""Ranges with an end; the range after them is open."""
 _SPARE = 2.0
-"""How much further a stretch reaches than the rows seen so far make think."""
+"""Factor on the length that the density of the rows seen so far suggests."""
 _NOTHING_SEEN = 24
-"""How much further it reaches where there were none."""
+"""Factor on the length covered so far where there were no rows."""
 
 Range = tuple[Micros | None, Micros | None]
 """Half-open; None is no bound of our own, the question's may still hold."""
@@ -41,7 +41,7 @@ class Reach:
 def reach(
     question: Question, key: Micros | None, oldest: Micros | None, now: Micros
 ) -> Reach | None:
-    """None where nobody can tell where the first rows are.
+    """None where it is unknown where the first rows are.
 
     Args:
         key: the time at which the page before ended.
@@ -49,7 +49,7 @@ def reach(
     """
     if question.descending:
         known = [moment for moment in (question.end, key) if moment is not None]
-        # what is ahead of the clock lies in the first stretch, which has no bound on that side
+        # what is ahead of the clock lies in the first range, which has no bound on that side
         return Reach(min([now, *known]), max(question.start or 0, oldest or 0), falling=True)
     known = [moment for moment in (question.start, key, oldest) if moment is not None]
     if question.policy.span is not None:
@@ -70,14 +70,14 @@ def gather(reached: Reach | None, wanted: int, ask: Callable[[Range, int], pa.Ta
     found: list[pa.Table] = []
     have = 0
     ranges = _ranges(reached, wanted)
-    stretch = next(ranges)
+    current = next(ranges)
     while True:
-        rows = ask(stretch, wanted - have)
+        rows = ask(current, wanted - have)
         found.append(rows)
         have += len(rows)
-        if have >= wanted or stretch[0 if reached.falling else 1] is None:
+        if have >= wanted or current[0 if reached.falling else 1] is None:
             return pa.concat_tables(found)
-        stretch = ranges.send(have)
+        current = ranges.send(have)
 
 
 def _ranges(reached: Reach, wanted: int) -> Generator[Range, int, None]:
