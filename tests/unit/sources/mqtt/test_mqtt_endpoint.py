@@ -508,6 +508,28 @@ def test_a_kept_session_keeps_its_subscriptions(run, serving):
     run(story())
 
 
+def test_a_kept_session_brings_no_token_what_another_had_subscribed_to(run, serving):
+    async def story():
+        async with serving() as bench:
+            rest = {"clean_start": False, "properties": {"session_expiry_interval": 100}}
+            wire = await bench.join(**rest)
+            wire.send(Subscribe(1, (Wish("vault"), Wish("own/1"))))
+            await wire.next()
+            await wire.close()
+            await bench.until(lambda: not bench.feed.subscriptions)
+            wire = await bench.join(token="narrow", **rest)  # the same client identifier
+            bench.feed.push("ada", ("vault", b"secret"), ("own/1", b"x"))
+            assert await wire.next() == ("own/1", b"x")
+            assert await wire.silent()
+            await wire.close()
+            await bench.until(lambda: not bench.feed.subscriptions)
+            wire = await bench.join(**rest)
+            bench.feed.push("ada", ("vault", b"secret"), ("own/1", b"y"))
+            assert await wire.next() == ("own/1", b"y")  # what was taken away is gone
+
+    run(story())
+
+
 def test_while_the_intake_is_shut_nothing_is_read(run, serving):
     async def story():
         async with serving() as bench:

@@ -57,8 +57,12 @@ class Listening:
         self._stats = stats
         self._packet_maximum = packet_maximum
         self._open: dict[str, Subscription] = {}
-        for filter, (_, identifier) in grants.items():
-            self._start(filter, identifier)
+        for filter, (_, identifier) in list(grants.items()):
+            # a session that was kept may have been another token's
+            if self._may_follow(filter):
+                self._start(filter, identifier)
+            else:
+                del grants[filter]
 
     def subscribe(self, packet: Subscribe) -> tuple[int, ...]:
         """Section 3.8.4: one reason code for each wish, in order."""
