@@ -167,6 +167,14 @@ def test_the_reference_names_no_routes_that_are_not_there() -> None:
     assert named == there
 
 
+# --- access ---------------------------------------------------------------------------------------
+
+
+def test_the_table_of_actions_in_the_reference_is_the_one_that_is_tested() -> None:
+    matrix = (ROOT / "tests/unit/access/matrix.md").read_text()
+    assert matrix in (REFERENCE / "access.md").read_text()
+
+
 # --- policies -------------------------------------------------------------------------------------
 
 

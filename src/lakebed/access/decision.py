@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lakebed.access.actions import RULES, About, Action, Rule
 from lakebed.access.principals import Grant, Kind, Principal
 from lakebed.vocabulary.errors import Denied
-from lakebed.vocabulary.topics import covers
+from lakebed.vocabulary.topics import covers, overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,21 @@ def allow_all(principal: Principal, action: Action, owner: str) -> bool:
     rule = RULES[action]
     grants = _grants(principal, rule, owner)
     return bool(grants) and _refused(grants, rule, ("#",)) is None
+
+
+def allow_some(principal: Principal, action: Action, resource: Resource) -> bool:
+    """Whether a principal may do it to some topic under the resource's filters.
+
+    Good for actions that ask for filters of one kind.
+    """
+    rule = RULES[action]
+    (kind,) = rule.filters
+    return any(
+        overlaps(filter, topic)
+        for grant in _grants(principal, rule, resource.owner)
+        for filter in getattr(grant, kind)
+        for topic in resource.topics or ()
+    )
 
 
 def _grants(principal: Principal, rule: Rule, owner: str) -> list[Grant]:

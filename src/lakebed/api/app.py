@@ -58,25 +58,25 @@ def create_app(services: Services) -> Application:
     )
 
     parts = (policies, reading, flow, tap, administration, dead_letters, journal, health, openapi)
-    return _application(services, [part.router for part in parts])
+    return _application(services, [*(part.router for part in parts), openapi.document_router])
 
 
 def create_front(common: Common) -> Application:
     """Ingest and health: the application of a process that answers no questions."""
-    return _application(common, [health.router])
+    return _application(common, [health.router, openapi.document_router])
 
 
-def _application(given: Common, routers: Sequence[APIRouter]) -> Application:
+def _application(services: Common, routers: Sequence[APIRouter]) -> Application:
     control = FastAPI(
         title="Lakebed",
         version=__version__,
         description=_DESCRIPTION,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # a route of ours, as it has an action of its own
         docs_url=None,  # FastAPI's own page fetches its scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
-    control.state.services = given
+    control.state.services = services
     for router in routers:
         control.include_router(router)
     openapi.install(control)
@@ -85,7 +85,7 @@ def _application(given: Common, routers: Sequence[APIRouter]) -> Application:
     control.add_exception_handler(RequestValidationError, _invalid)
     control.add_exception_handler(bodies.Gone, _gone)
     control.add_exception_handler(Exception, _known)
-    return Application(Ingest(given.settings, given.identification, given.intake), control)
+    return Application(Ingest(services.settings, services.identification, services.intake), control)
 
 
 def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:

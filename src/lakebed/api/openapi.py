@@ -8,13 +8,18 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import Request
 
+from lakebed.access.actions import Action
+from lakebed.api.callers import Public
 from lakebed.http import problems
 from lakebed.sources.http import ingest, ndjson
 
-router = APIRouter(include_in_schema=False)
+document_router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
+"""The document alone: of every process."""
+
+router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
 
 _PROBLEM = {
     "type": "object",
@@ -156,6 +161,12 @@ def _describe_refusals(operation: dict[str, Any]) -> None:
         "content": _REFUSED,
     }
     responses.setdefault("503", {"description": "a store is away", "content": _REFUSED})
+
+
+@document_router.get("/api/openapi.json")
+def openapi_json(request: Request) -> JSONResponse:
+    """The document that machines read."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/api/docs")

@@ -45,7 +45,8 @@ def list_(
         return
     if letters := output.rows(found):
         output.table(letters, _COLUMNS)
-    counts = (f"{found[part]} {part}" for part in ("waiting", "resent", "dropped", "expired"))
+    parts = ("waiting", "resent", "dropped", "expired")
+    counts = (f"{found[part]} {part}" for part in parts if found[part] is not None)
     output.note(", ".join(counts))
 
 

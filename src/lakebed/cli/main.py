@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from lakebed.access.actions import Action
+from lakebed.access.decision import INSTANCE, require
+from lakebed.access.principals import OPERATOR
 from lakebed.cli import (
     apply,
     backups,
@@ -40,6 +43,19 @@ app = typer.Typer(
 )
 
 
+LOCAL = {
+    "up": Action.INSTANCE_RUN,
+    "serve": Action.INSTANCE_RUN,
+    "demo": Action.INSTANCE_RUN,
+    "doctor": Action.INSTANCE_EXAMINE,
+    "backup": Action.BACKUPS_TAKE,
+    "backups": Action.BACKUPS_READ,
+    "restore": Action.BACKUPS_RESTORE,
+    "migrate": Action.INSTANCE_MIGRATE,
+}
+"""Commands that work on stores themselves. The others ask a server, which decides."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -50,11 +66,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    pass
+    if (action := LOCAL.get(context.invoked_subcommand or "")) is not None:
+        require(OPERATOR, action, INSTANCE)
 
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {

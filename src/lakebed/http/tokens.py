@@ -10,8 +10,12 @@ def bearer(header: bytes) -> str:
         Unauthenticated: there is none.
     """
     if header[:7].lower() != b"bearer ":
-        raise Unauthenticated("send a token: Authorization: Bearer TOKEN")
+        raise missing()
     return header[7:].strip().decode("latin-1")
+
+
+def missing() -> Unauthenticated:
+    return Unauthenticated("send a token: Authorization: Bearer TOKEN")
 
 
 def unknown(token: str) -> Unauthenticated:

@@ -1,6 +1,6 @@
 """The catalog: policies, checkpoints, last values and dead letters."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,15 @@ class StoredPolicy:
     updated: Micros
 
 
+Check = Callable[[StoredPolicy], None]
+"""Called inside the transaction with a policy that is about to be replaced or deleted; what it
+raises undoes all."""
+
+
+def anything(_: StoredPolicy) -> None:
+    """The check that lets everything pass."""
+
+
 class PolicyStore(Protocol):
     """Policies, by owner and name. Old versions stay readable: replay needs them."""
 
@@ -40,17 +49,25 @@ class PolicyStore(Protocol):
         """Every version of a name, the oldest first; those of a deleted policy too."""
         ...
 
+    def policy_topics(self, owner: str) -> dict[str, set[str]]:
+        """The topic filters of all versions of each name, those of deleted policies too."""
+        ...
+
     def put_policies(
-        self, owner: str, documents: Sequence[dict[str, Any]], create: bool = False
+        self,
+        owner: str,
+        documents: Sequence[dict[str, Any]],
+        create: bool = False,
+        check: Check = anything,
     ) -> list[tuple[StoredPolicy, bool]]:
         """Write documents (already checked) in one transaction; True marks those newly named.
 
         A document equal to the one in force changes nothing. With `create`, a name in use raises
-        `Conflict`.
+        `Conflict`; without it, `check` is asked about the version that is in force.
         """
         ...
 
-    def delete_policy(self, owner: str, name: str) -> None:
+    def delete_policy(self, owner: str, name: str, check: Check = anything) -> None:
         """Raises `NotFound`. What it kept stays."""
         ...
 

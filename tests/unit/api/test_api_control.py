@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 
-from lakebed.ports import Health
+from lakebed.ports import Health, StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
@@ -265,11 +266,15 @@ def test_the_page_of_routes_needs_no_other_host(api: Api) -> None:
     assert "<script" not in page
 
 
+async def always() -> bool:
+    return True
+
+
 def test_a_tap_shows_messages_as_they_become_durable(api: Api) -> None:
     from lakebed.api.routes import tap
 
     async def look() -> list[dict[str, Any]]:
-        stream = tap.lines(api.feed, "ann", ["live/#"])
+        stream = tap.lines(api.feed, "ann", ["live/#"], always)
         seen: list[dict[str, Any]] = []
         try:
             assert await anext(stream) == b"\n"
@@ -315,7 +320,7 @@ def test_a_tap_that_is_not_read_counts_what_it_dropped(
 
     async def look() -> tuple[list[bytes], bool]:
         feed = Feed()
-        stream = tap.lines(feed, "ann", ["#"])
+        stream = tap.lines(feed, "ann", ["#"], always)
         await anext(stream)
         feed.deliver([("t", b"%d" % i, 0, 0) for i in range(5)])
         seen = [await anext(stream), await anext(stream)]
@@ -334,12 +339,26 @@ def test_a_silent_tap_sends_blank_lines(api: Api, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tap, "HEARTBEAT", 0.01)
 
     async def look() -> list[bytes]:
-        stream = tap.lines(api.feed, "ann", ["silence"])
+        stream = tap.lines(api.feed, "ann", ["silence"], always)
         seen = [await anext(stream) for _ in range(3)]
         await stream.aclose()
         return seen
 
     assert api.run(look()) == [b"\n"] * 3
+
+
+def test_a_tap_ends_when_its_token_is_revoked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lakebed.api.routes import tap
+
+    monkeypatch.setattr(tap, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(tap, "RECHECK", 0.0)
+    secret = api.catalog.add_token(StoredToken("ann", "passing", read=("live/#",)))
+    timer = threading.Timer(0.3, api.catalog.revoke_token, ("ann", "passing"))
+    timer.start()
+    answer = api.get("/api/v1/tap", params={"filter": "live/#"}, token=secret)  # all of it
+    timer.join()
+    assert answer.status_code == 200
+    assert answer.text.count("\n") > 2
 
 
 def test_a_tap_shows_only_what_its_token_may_read(api: Api) -> None:

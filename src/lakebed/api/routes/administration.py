@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter
 
-from lakebed.api.requests import Admin, Body, Given, document_in
+from lakebed.access.actions import Action
+from lakebed.api.callers import OnInstance
+from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Backups, Services
 from lakebed.ports import StoredToken
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
@@ -66,50 +68,60 @@ _decode_backup = msgspec.json.Decoder(BackupDocument).decode
 _decode = msgspec.json.Decoder(TokenDocument).decode
 
 
-@router.post("/tokens", status_code=201, openapi_extra=_TOKEN)
-def create_token(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+@router.post(
+    "/tokens",
+    status_code=201,
+    openapi_extra=_TOKEN,
+    dependencies=[OnInstance(Action.TOKENS_CREATE)],
+)
+def create_token(services: ServicesDep, body: Body) -> dict[str, Any]:
     """Make a token. This answer is the only time it can be seen."""
     wanted: TokenDocument = document_in(body, _decode)
     _check(wanted)
     token = StoredToken(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
-    return {"token": given.tokens.add_token(token), **_show(token)}
+    return {"token": services.tokens.add_token(token), **_show(token)}
 
 
-@router.get("/tokens")
-def list_tokens(given: Given, who: Admin) -> dict[str, Any]:
+@router.get("/tokens", dependencies=[OnInstance(Action.TOKENS_READ)])
+def list_tokens(services: ServicesDep) -> dict[str, Any]:
     """All tokens by owner and name, never their secrets."""
-    return {"tokens": [_show(token) for token in given.tokens.tokens()]}
+    return {"tokens": [_show(token) for token in services.tokens.tokens()]}
 
 
-@router.delete("/tokens", status_code=204)
-def revoke_token(given: Given, who: Admin, owner: str, name: str) -> None:
+@router.delete("/tokens", status_code=204, dependencies=[OnInstance(Action.TOKENS_REVOKE)])
+def revoke_token(services: ServicesDep, owner: str, name: str) -> None:
     """End a token; within two seconds nobody gets in with it."""
-    given.tokens.revoke_token(owner, name)
+    services.tokens.revoke_token(owner, name)
 
 
-@router.post("/backups", status_code=202, openapi_extra=_BACKUP)
-def begin_backup(given: Given, who: Admin, body: Body) -> dict[str, Any]:
+@router.post(
+    "/backups",
+    status_code=202,
+    openapi_extra=_BACKUP,
+    dependencies=[OnInstance(Action.BACKUPS_TAKE)],
+)
+def begin_backup(services: ServicesDep, body: Body) -> dict[str, Any]:
     """Begin a backup of everything to a folder of the server's machine or an object store."""
     wanted: BackupDocument = document_in(body, _decode_backup)
     if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
         raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
-    _backups(given).begin(wanted.to, wanted.keep)
-    return _backups(given).state()
+    _backups(services).begin(wanted.to, wanted.keep)
+    return _backups(services).state()
 
 
-@router.get("/backups")
-def show_backups(given: Given, who: Admin) -> dict[str, Any]:
+@router.get("/backups", dependencies=[OnInstance(Action.BACKUPS_READ)])
+def show_backups(services: ServicesDep) -> dict[str, Any]:
     """The backup that runs, and how the last one ended."""
-    return _backups(given).state()
+    return _backups(services).state()
 
 
-def _backups(given: Services) -> Backups:
-    if given.backups is None:
+def _backups(services: Services) -> Backups:
+    if services.backups is None:
         raise NotFound(
             "no backups are taken here, but by a process that has all roles and is alone"
             " (lakebed up); servers have tools of their own"
         )
-    return given.backups
+    return services.backups
 
 
 def _check(wanted: TokenDocument) -> None:

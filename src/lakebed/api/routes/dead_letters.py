@@ -14,19 +14,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from lakebed.access.actions import Action
-from lakebed.access.decision import Resource, require
-from lakebed.access.principals import Principal
-from lakebed.api.requests import (
-    Asker,
-    Given,
-    check_filter_in,
-    check_read,
-    may_read,
-    policies_by_topic,
-)
+from lakebed.api.callers import Caller, InOwner
+from lakebed.api.requests import ServicesDep, check_filter_in, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
-from lakebed.ports import DeadLetter
+from lakebed.ports import DeadLetter, Fate
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import UNSET, now, to_rfc3339
@@ -34,8 +26,12 @@ from lakebed.vocabulary.topics import matches
 
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["administration"])
 
+_FATES: tuple[Fate, ...] = ("resent", "dropped", "expired")
 _AT_ONCE = 100  # letters sent again by one append
 
+Reader = Annotated[Caller, InOwner(Action.DEAD_LETTERS_READ)]
+Sender = Annotated[Caller, InOwner(Action.DEAD_LETTERS_RESEND)]
+Dropper = Annotated[Caller, InOwner(Action.DEAD_LETTERS_DROP)]
 Topic = Annotated[str | None, Query(description="only under this MQTT filter")]
 PolicyName = Annotated[str | None, Query(description="only of this policy")]
 Reason = Annotated[str | None, Query(description="only where the reason begins so")]
@@ -43,129 +39,142 @@ Reason = Annotated[str | None, Query(description="only where the reason begins s
 
 @router.get("")
 def list_letters(
-    given: Given,
-    who: Asker,
+    services: ServicesDep,
+    caller: Reader,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     topic: Topic = None,
     policy: PolicyName = None,
     reason: Reason = None,
 ) -> dict[str, Any]:
     """Messages that broke a policy's code, kept aside whole; the newest first."""
-    heads = _chosen(given, who, topic, policy, reason)
-    fates = given.catalog.dead_letter_fates(who.owner)
+    heads = _chosen(services, caller, topic, policy, reason)
     return {
-        "dead_letters": [_show(letter) for letter in _whole(given, heads[:limit])],
+        "dead_letters": [_show(letter) for letter in _whole(services, heads[:limit])],
         "waiting": len(heads),
-        "resent": fates.get("resent", 0),
-        "dropped": fates.get("dropped", 0),
-        "expired": fates.get("expired", 0),
+        **_settled(services, caller),
     }
+
+
+def _settled(services: Services, caller: Caller) -> dict[str, int | None]:
+    """What became of the owner's letters, for those who may read all its topics."""
+    if not caller.may_all():
+        return dict.fromkeys(_FATES)
+    fates = services.catalog.dead_letter_fates(caller.owner)
+    return {fate: fates.get(fate, 0) for fate in _FATES}
 
 
 @router.post("/resend")
 async def resend_letters(
-    given: Given, who: Asker, topic: Topic = None, policy: PolicyName = None, reason: Reason = None
+    services: ServicesDep,
+    caller: Sender,
+    topic: Topic = None,
+    policy: PolicyName = None,
+    reason: Reason = None,
 ) -> dict[str, int]:
     """Send those chosen again, the oldest first; `topic=#` chooses all.
 
     Those whose policy is no more, or has let go of their topic, stay where they are.
     """
     _check_choice(topic, policy, reason)
-    heads = await asyncio.to_thread(_chosen, given, who, topic, policy, reason)
-    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    heads = await asyncio.to_thread(_chosen, services, caller, topic, policy, reason)
+    policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     wanted = [head for head in heads[::-1] if head.policy in policies.match(head.topic)]
-    return {"resent": await _resend(given, who, wanted)}
+    return {"resent": await _resend(services, caller, wanted)}
 
 
 @router.delete("")
 def drop_letters(
-    given: Given, who: Asker, topic: Topic = None, policy: PolicyName = None, reason: Reason = None
+    services: ServicesDep,
+    caller: Dropper,
+    topic: Topic = None,
+    policy: PolicyName = None,
+    reason: Reason = None,
 ) -> dict[str, int]:
     """Drop those chosen; `topic=#` chooses all."""
     _check_choice(topic, policy, reason)
-    return {"dropped": _drop(given, who, _chosen(given, who, topic, policy, reason))}
+    return {"dropped": _drop(services, caller, _chosen(services, caller, topic, policy, reason))}
 
 
 @router.get("/{id}")
-def show_letter(given: Given, who: Asker, id: str) -> dict[str, Any]:
+def show_letter(services: ServicesDep, caller: Reader, id: str) -> dict[str, Any]:
     """One letter with the error in full."""
-    letter = _find(given, who, id)
+    letter = _find(services, caller, id)
     return _show(letter) | {"error": letter.error}
 
 
 @router.post("/{id}/resend")
-async def resend_letter(given: Given, who: Asker, id: str) -> dict[str, int]:
+async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[str, int]:
     """Send its message again as a new one; the letter leaves the list."""
-    letter = await asyncio.to_thread(_find, given, who, id)
-    policies = await asyncio.to_thread(policies_by_topic, given, who)
+    letter = await asyncio.to_thread(_find, services, caller, id)
+    policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     if letter.policy not in policies.match(letter.topic):
         raise Conflict(
             f"there is no policy {letter.policy!r} any more that takes {letter.topic!r}: "
             "bring it back, or drop the letter"
         )
-    return {"resent": await _resend(given, who, [letter])}
+    return {"resent": await _resend(services, caller, [letter])}
 
 
 @router.delete("/{id}", status_code=204)
-def drop_letter(given: Given, who: Asker, id: str) -> None:
+def drop_letter(services: ServicesDep, caller: Dropper, id: str) -> None:
     """Let go of it."""
-    _drop(given, who, [_find(given, who, id)])
+    _drop(services, caller, [_find(services, caller, id)])
 
 
 # --- finding --------------------------------------------------------------------------------------
 
 
 def _chosen(
-    given: Services, who: Principal, topic: str | None, policy: str | None, reason: str | None
+    services: Services, caller: Caller, topic: str | None, policy: str | None, reason: str | None
 ) -> list[DeadLetter]:
-    """Heads of those that the asker may read, the newest first."""
+    """Heads of those that the caller may read, the newest first."""
+    reader = caller.to(Action.DEAD_LETTERS_READ)
     if topic is not None:
         check_filter_in("topic", topic)
     return [
         head
-        for head in given.catalog.dead_letter_heads(who.owner)
+        for head in services.catalog.dead_letter_heads(caller.owner)
         if (policy is None or head.policy == policy)
         and (topic is None or topic == "#" or matches(topic, head.topic))
         and (reason is None or head.reason.startswith(reason))
-        and may_read(who, head.topic)
+        and reader.may(head.topic)
     ]
 
 
-def _check_choice(*given: str | None) -> None:
-    if all(part is None for part in given):
+def _check_choice(*chosen: str | None) -> None:
+    if all(part is None for part in chosen):
         raise BadRequest("topic", "say which: by `topic`, `policy` or `reason`; # means all topics")
 
 
-def _whole(given: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
+def _whole(services: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
     """The letters in full, without those that were settled meanwhile."""
-    ask = given.catalog.dead_letter
+    ask = services.catalog.dead_letter
     found = (ask(head.owner, head.policy, head.partition, head.offset) for head in heads)
     return [letter for letter in found if letter is not None]
 
 
-def _find(given: Services, who: Principal, id: str) -> DeadLetter:
+def _find(services: Services, caller: Caller, id: str) -> DeadLetter:
     policy, *place = id.split(":")
     found = None
     if len(place) == 2 and all(part.isascii() and part.isdigit() for part in place):
         partition, offset = map(int, place)
         if max(partition, offset) < 2**63:
-            found = given.catalog.dead_letter(who.owner, policy, partition, offset)
-    if found is None:
+            found = services.catalog.dead_letter(caller.owner, policy, partition, offset)
+    if found is None or not caller.to(Action.DEAD_LETTERS_READ).may(found.topic):
         raise NotFound(f"there is no dead letter {id!r}: it never was, or somebody has settled it")
-    check_read(given, who, found.topic)
     return found
 
 
 # --- settling -------------------------------------------------------------------------------------
 
 
-async def _resend(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> int:
-    _check_publish(given, who, letters)
+async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:
+    _check(caller, letters)
     sent = 0
     for start in range(0, len(letters), _AT_ONCE):
         some = letters[start : start + _AT_ONCE]
-        whole = await asyncio.to_thread(_whole, given, some)
-        await given.resending.append(
+        whole = await asyncio.to_thread(_whole, services, some)
+        await services.resending.append(
             [Channel(letter.owner, letter.topic) for letter in whole],
             [letter.payload for letter in whole],
             now(),
@@ -175,19 +184,19 @@ async def _resend(given: Services, who: Principal, letters: Sequence[DeadLetter]
             only=[letter.policy for letter in whole],
         )
         # durable by now; a crash before the next line leaves the letter listed, and its key known
-        sent += await asyncio.to_thread(given.catalog.settle_dead_letters, whole, "resent")
+        sent += await asyncio.to_thread(services.catalog.settle_dead_letters, whole, "resent")
     return sent
 
 
-def _drop(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> int:
-    _check_publish(given, who, letters)
-    return given.catalog.settle_dead_letters(letters, "dropped")
+def _drop(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:
+    _check(caller, letters)
+    return services.catalog.settle_dead_letters(letters, "dropped")
 
 
-def _check_publish(given: Services, who: Principal, letters: Sequence[DeadLetter]) -> None:
+def _check(caller: Caller, letters: Sequence[DeadLetter]) -> None:
     """Who may not write to a topic may not decide about its letters."""
     for letter in letters:
-        require(who, Action.DEAD_LETTERS_DROP, Resource(who.owner, (letter.topic,)))
+        caller.require(letter.topic)
 
 
 def _happened(letter: DeadLetter) -> int:

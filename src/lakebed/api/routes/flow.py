@@ -14,15 +14,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lakebed.access.principals import Principal
-from lakebed.api.requests import (
-    Asker,
-    Given,
-    check_filter_in,
-    check_read,
-    may_read,
-    policies_by_topic,
-)
+from lakebed.access.actions import Action
+from lakebed.api.callers import Caller, InOwner
+from lakebed.api.requests import ServicesDep, check_filter_in, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.keeper import examples as keeper_examples
 from lakebed.keeper import ledger as ledgers
@@ -38,14 +32,14 @@ router = APIRouter(prefix="/api/v1", tags=["accounting"])
 Counts = Mapping[Outcome, int]
 
 
-def load(given: Services) -> tuple[Ledger, Counter[Channel]]:
+def load(services: Services) -> tuple[Ledger, Counter[Channel]]:
     """The ledger, and how many messages of each channel it has not counted yet."""
-    ledger = ledgers.load(given.catalog)
+    ledger = ledgers.load(services.catalog)
     offsets = {
         partition: ledger.offsets.get(partition, first)
-        for partition, (first, _) in given.journal.extent().items()
+        for partition, (first, _) in services.journal.extent().items()
     }
-    return ledger, given.journal.pending(offsets)
+    return ledger, services.journal.pending(offsets)
 
 
 def show(counts: Counts, in_flight: int) -> dict[str, Any]:
@@ -69,42 +63,44 @@ def show(counts: Counts, in_flight: int) -> dict[str, Any]:
 
 @router.get("/flow")
 def flow(
-    given: Given,
-    who: Asker,
+    services: ServicesDep,
+    caller: Annotated[Caller, InOwner(Action.FLOW_READ)],
     by: Annotated[Literal["topic", "policy"] | None, Query(description="one row for each")] = None,
     examples: Annotated[bool, Query(description="the last few that were not kept")] = False,
 ) -> dict[str, Any]:
     """What became of every message: the whole, or by topic, or by policy."""
-    found = _flow(given, who, by)
-    return found | ({"examples": list(_examples(given, who))} if examples else {})
+    found = _flow(services, caller, by)
+    return found | ({"examples": list(_examples(services, caller))} if examples else {})
 
 
-def _flow(given: Services, who: Principal, by: str | None) -> dict[str, Any]:
-    ledger, pending = load(given)
+def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
+    ledger, pending = load(services)
     if by == "policy":
-        return {"policies": list(_by_policy(ledger, who.owner))}
-    topics = _topics(ledger, pending, who.owner)
+        return {"policies": list(_by_policy(services, ledger, caller))}
+    topics = _topics(ledger, pending, caller.owner)
     if by == "topic":
         return {
             "topics": [
                 {"topic": topic, **show(counts, in_flight)}
                 for topic, counts, in_flight in topics
-                if may_read(who, topic)
+                if caller.may(topic)
             ]
         }
     total: Counter[Outcome] = Counter()
     waiting = 0
-    for _, counts, in_flight in topics:
-        total.update(counts)
-        waiting += in_flight
+    whole = caller.may_all()
+    for topic, counts, in_flight in topics:
+        if whole or caller.may(topic):
+            total.update(counts)
+            waiting += in_flight
     return show(total, waiting)
 
 
-def _examples(given: Services, who: Principal) -> Iterator[dict[str, Any]]:
+def _examples(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
     """By reason, in the order in which a message meets them; of each policy the newest first."""
-    found = keeper_examples.load(given.catalog, who.owner)
+    found = keeper_examples.load(services.catalog, caller.owner)
     for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
-        if may_read(who, example.topic):
+        if caller.may(example.topic):
             yield {
                 "reason": Outcome(example.outcome).reason,
                 "policy": example.policy or None,
@@ -126,9 +122,12 @@ def _excerpt(example: Example) -> dict[str, str]:
     return {"payload_base64": b64encode(example.excerpt).decode()}
 
 
-def _by_policy(ledger: Ledger, owner: str) -> Iterator[dict[str, Any]]:
-    for (whose, name), row in sorted(ledger.policies.items()):
-        if whose == owner:
+def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[dict[str, Any]]:
+    """Of policies that never were about a topic that the caller may not read."""
+    whole = caller.may_all()
+    topics = {} if whole else services.catalog.policy_topics(caller.owner)
+    for (owner, name), row in sorted(ledger.policies.items()):
+        if owner == caller.owner and (whole or caller.may(*topics.get(name, ()))):
             counts = {outcome: int(row[outcome]) for outcome in Outcome}
             yield {"policy": name, **show(counts, 0)}
 
@@ -148,25 +147,27 @@ def _topics(
 
 @router.get("/topics")
 def topics(
-    given: Given,
-    who: Asker,
+    services: ServicesDep,
+    caller: Annotated[Caller, InOwner(Action.TOPICS_READ)],
     filter: Annotated[str, Query(description="an MQTT filter")] = "#",
     limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
     after: Annotated[str, Query(description="`next` of the page before")] = "",
 ) -> dict[str, Any]:
     """The topics seen, by name: how many messages, how much, when last, and whose they are."""
-    _check(given, who, filter)
-    ledger, pending = load(given)
-    policies = policies_by_topic(given, who)
+    check_filter_in("filter", filter)
+    if filter != "#":
+        caller.require(filter)
+    ledger, pending = load(services)
+    policies = policies_by_topic(services, caller.owner)
     shown: list[dict[str, Any]] = []
-    for topic, counts, in_flight in _topics(ledger, pending, who.owner):
+    for topic, counts, in_flight in _topics(ledger, pending, caller.owner):
         if topic <= after or not (filter == "#" or matches(filter, topic)):
             continue
-        if not may_read(who, topic):
+        if not caller.may(topic):
             continue
         if len(shown) == limit:
             return {"topics": shown, "next": shown[-1]["topic"]}
-        code = ledger.index.get(Channel(who.owner, topic))
+        code = ledger.index.get(Channel(caller.owner, topic))
         shown.append(
             {
                 "topic": topic,
@@ -177,12 +178,6 @@ def topics(
             }
         )
     return {"topics": shown, "next": None}
-
-
-def _check(given: Services, who: Principal, filter: str) -> None:
-    check_filter_in("filter", filter)
-    if filter != "#":
-        check_read(given, who, filter)
 
 
 def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:

@@ -13,19 +13,21 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from lakebed import __version__
+from lakebed.access.actions import Action
+from lakebed.api.callers import Public
 from lakebed.api.routes import flow
 from lakebed.api.services import Common, Services
 from lakebed.ports import Health
 from lakebed.vocabulary.errors import Unavailable
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Public(Action.HEALTH_READ)])
 
 
-def common(request: Request) -> Common:
+async def common(request: Request) -> Common:
     return cast(Common, request.app.state.services)
 
 
-Given = Annotated[Common, Depends(common)]
+CommonDep = Annotated[Common, Depends(common)]
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -40,9 +42,9 @@ async def healthz() -> dict[str, Any]:
     "/readyz",
     responses={503: {"description": "Some part is not ready; the body says which."}},
 )
-def readyz(given: Given) -> Response:
+def readyz(services: CommonDep) -> Response:
     """Every part it depends on does its work; 503 and the part's name where one does not."""
-    parts = given.ready()
+    parts = services.ready()
     ready = all(health.ok for health in parts.values())
     body = {
         "ready": ready,
@@ -55,30 +57,30 @@ def readyz(given: Given) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(given: Given) -> Response:
+def metrics(services: CommonDep) -> Response:
     """Prometheus text: figures of this process and, where it is an API, totals of the instance.
 
     Nothing in it names an owner or a topic.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Process(given))
+    registry.register(_Process(services))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Process(Collector):
-    def __init__(self, given: Common) -> None:
-        self._given = given
+    def __init__(self, services: Common) -> None:
+        self._services = services
 
     def describe(self) -> Iterator[Metric]:
         return iter(())  # collecting is not free: not once more at registration
 
     def collect(self) -> Iterator[Metric]:
         # what can be said is said; lakebed_ready tells of the rest
-        if isinstance(self._given, Services):  # once is enough: all would say the same
+        if isinstance(self._services, Services):  # once is enough: all would say the same
             with suppress(Unavailable):
-                yield from _messages(self._given)
-        yield from _parts(self._given.ready())
-        for more in self._given.metrics:
+                yield from _messages(self._services)
+        yield from _parts(self._services.ready())
+        for more in self._services.metrics:
             yield from more()
 
 
@@ -97,8 +99,8 @@ def _parts(found: Mapping[str, Health]) -> Iterator[Metric]:
     yield figures
 
 
-def _messages(given: Services) -> Iterator[Metric]:
-    ledger, pending = flow.load(given)
+def _messages(services: Services) -> Iterator[Metric]:
+    ledger, pending = flow.load(services)
     outcomes = CounterMetricFamily(
         "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
     )

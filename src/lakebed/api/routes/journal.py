@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from lakebed.api.requests import Admin, Given
+from lakebed.access.actions import Action
+from lakebed.api.callers import OnInstance
+from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
 from lakebed.keeper.ledger import CONSUMER, PART
 from lakebed.ports import ConsumerPosition, Damage, Pressure
@@ -14,46 +16,47 @@ from lakebed.vocabulary.times import to_rfc3339
 router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 
 
-@router.get("")
-def journal(given: Given, who: Admin) -> dict[str, Any]:
+@router.get("", dependencies=[OnInstance(Action.JOURNAL_READ)])
+def journal(services: ServicesDep) -> dict[str, Any]:
     """What the journal holds, which consumer it holds it for, and what could not be read."""
-    held = _held(given)
-    places = given.journal.positions()  # a journal on servers looks how full it is meanwhile
+    held = _held(services)
+    places = services.journal.positions()  # a journal on servers looks how full it is meanwhile
     return {
         "partitions": [
             {"partition": partition, "first": first, "end": end}
-            for partition, (first, end) in sorted(given.journal.extent().items())
+            for partition, (first, end) in sorted(services.journal.extent().items())
         ],
         "consumers": [_consumer(place, held) for place in places],
-        "pressure": _pressure(given.journal.pressure()),
-        "damage": _damage(given.journal.damage()),
+        "pressure": _pressure(services.journal.pressure()),
+        "damage": _damage(services.journal.damage()),
     }
 
 
-@router.post("/acknowledge-damage")
+@router.post("/acknowledge-damage", dependencies=[OnInstance(Action.JOURNAL_ACKNOWLEDGE)])
 def acknowledge_damage(
-    given: Given,
-    who: Admin,
+    services: ServicesDep,
     messages: Annotated[int, Query(ge=0, description="how many are lost, as you have seen")],
 ) -> dict[str, Any]:
     """Say that the damage was seen: the journal is ready again. Answers what was acknowledged."""
-    found = given.journal.damage()
+    found = services.journal.damage()
     if found.messages != messages:
         raise Conflict(f"{found.messages} messages are lost, not {messages}: look again")
-    given.journal.acknowledge_damage()
+    services.journal.acknowledge_damage()
     return _damage(found)
 
 
-@router.delete("/consumers/{name}", status_code=204)
-def drop_consumer(given: Given, who: Admin, name: str) -> None:
+@router.delete(
+    "/consumers/{name}", status_code=204, dependencies=[OnInstance(Action.JOURNAL_DROP_CONSUMER)]
+)
+def drop_consumer(services: ServicesDep, name: str) -> None:
     """Forget a consumer that is gone: the journal need not keep anything for it any more."""
-    given.journal.drop_consumer(name)
+    services.journal.drop_consumer(name)
 
 
-def _held(given: Services) -> dict[int, str]:
+def _held(services: Services) -> dict[int, str]:
     """By partition the policy (or the ledger) whose checkpoint keeps the keeper from committing."""
     found = {}
-    for partition, parts in given.catalog.checkpoints(CONSUMER).items():
+    for partition, parts in services.catalog.checkpoints(CONSUMER).items():
         last = min(parts, key=lambda part: part.offset)
         found[partition] = "the ledger" if last.part == PART else last.part
     return found

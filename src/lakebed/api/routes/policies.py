@@ -2,14 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from lakebed.api.requests import Asker, Body, Given, document_in
+from lakebed.access.actions import Action
+from lakebed.api.callers import Caller, InOwner
+from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.api.services import Services
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
 from lakebed.ports import StoredPolicy
-from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound
+from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound
 from lakebed.vocabulary.policy import Policy
 
 router = APIRouter(prefix="/api/v1/policies", tags=["policies"])
@@ -35,40 +38,36 @@ _DOCUMENT: dict[str, Any] = {
 }
 
 
-def policy(given: Given, who: Asker, body: Body) -> Policy:
-    """The policy in the body.
-
-    Raises:
-        BadRequest: it is not JSON.
-        Invalid: it is no policy; names everything that is wrong.
-    """
-    zone = given.settings.keeper.timezone
-    return parse(document_in(body), who.owner, default_timezone=zone)
-
-
-Posted = Annotated[Policy, Depends(policy)]
+Reader = Annotated[Caller, InOwner(Action.POLICIES_READ)]
+Previewer = Annotated[Caller, InOwner(Action.POLICIES_PREVIEW)]
+Writer = Annotated[Caller, InOwner(Action.POLICIES_WRITE)]
+Deleter = Annotated[Caller, InOwner(Action.POLICIES_DELETE)]
 
 
 @router.get("")
-def list_policies(given: Given, who: Asker) -> dict[str, Any]:
+def list_policies(services: ServicesDep, caller: Reader) -> dict[str, Any]:
     """The policies in force, in the shape of the file that `lakebed apply` takes."""
-    return {"policies": [stored.document for stored in given.catalog.policies(who.owner)]}
+    found = services.catalog.policies(caller.owner)
+    return {"policies": [stored.document for stored in found if caller.may(*topics_of(stored))]}
 
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT)
-def create_policy(given: Given, who: Asker, posted: Posted, response: Response) -> dict[str, Any]:
+def create_policy(
+    services: ServicesDep, caller: Writer, body: Body, response: Response
+) -> dict[str, Any]:
     """Write a new policy; 409 if its name is taken. It takes effect within two seconds."""
-    ((stored, _),) = given.catalog.put_policies(who.owner, [to_document(posted)], create=True)
-    given.policies_changed()
+    document = _posted(services, caller, document_in(body))
+    ((stored, _),) = services.catalog.put_policies(caller.owner, [document], create=True)
+    services.policies_changed()
     response.headers["Location"] = f"/api/v1/policies/{stored.name}"
     return _show(stored, response)
 
 
 @router.post("/check", openapi_extra=_DOCUMENT)
-def check_policies(given: Given, who: Asker, body: Body, request: Request) -> Response:
+def check_policies(services: ServicesDep, caller: Writer, body: Body, request: Request) -> Response:
     """Check a policy, or a whole file of them (JSON or YAML), and change nothing."""
     try:
-        _check(given, who, body, request.headers.get("content-type", ""))
+        _check(services, caller, body, request.headers.get("content-type", ""))
     except BadRequest:
         raise
     except Invalid as error:
@@ -77,41 +76,45 @@ def check_policies(given: Given, who: Asker, body: Body, request: Request) -> Re
     return JSONResponse({"ok": True})
 
 
-def _check(given: Given, who: Asker, body: bytes, media: str) -> None:
-    zone = given.settings.keeper.timezone
+def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
+    zone = services.settings.keeper.timezone
     if media.partition(";")[0].strip().lower() not in _YAML:
         document = document_in(body)
         is_file = isinstance(document, list) or (
             isinstance(document, dict) and "policies" in document
         )
         if not is_file:
-            parse(document, who.owner, default_timezone=zone)
+            _posted(services, caller, document)
             return
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise BadRequest("body", "it is not UTF-8") from None
-    read_file(text, who.owner, zone)
+    for policy in read_file(text, caller.owner, zone).policies:
+        caller.require(*policy.topics)
 
 
 @router.post("/preview", openapi_extra=_DOCUMENT)
-def preview_policy(given: Given, posted: Posted) -> dict[str, Any]:
+def preview_policy(services: ServicesDep, caller: Previewer, body: Body) -> dict[str, Any]:
     """What this policy would have kept of the journal's recent past, in rows and bytes."""
-    return given.preview(posted)
+    policy = _parsed(services, caller, document_in(body))
+    return services.preview(policy)
 
 
 @router.get("/{name}")
-def read_policy(given: Given, who: Asker, name: str, response: Response) -> dict[str, Any]:
+def read_policy(
+    services: ServicesDep, caller: Reader, name: str, response: Response
+) -> dict[str, Any]:
     """One policy as its document; its version is the ETag."""
-    for stored in given.catalog.policies(who.owner):
-        if stored.name == name:
+    for stored in services.catalog.policies(caller.owner):
+        if stored.name == name and caller.may(*topics_of(stored)):
             return _show(stored, response)
-    raise NotFound(f"there is no policy {name!r}")
+    raise _missing(name)
 
 
 @router.put("/{name}", openapi_extra=_DOCUMENT, responses={201: {"description": "Created"}})
 def put_policy(
-    given: Given, who: Asker, name: str, body: Body, response: Response
+    services: ServicesDep, caller: Writer, name: str, body: Body, response: Response
 ) -> dict[str, Any]:
     """Create or replace a policy. What an earlier version kept stays readable."""
     document = document_in(body)
@@ -119,19 +122,57 @@ def put_policy(
         document = {"name": name} | document
         if document["name"] != name:
             raise BadRequest("name", f"the address says {name!r}, the document another name")
-    posted = parse(document, who.owner, default_timezone=given.settings.keeper.timezone)
-    ((stored, created),) = given.catalog.put_policies(who.owner, [to_document(posted)])
-    given.policies_changed()
+    document = _posted(services, caller, document)
+
+    def check(current: StoredPolicy) -> None:
+        if not caller.may(*topics_of(current)):
+            raise Denied(f"the policy {name!r} that is in force is about topics that are not yours")
+
+    ((stored, created),) = services.catalog.put_policies(caller.owner, [document], check=check)
+    services.policies_changed()
     if created:
         response.status_code = 201
     return _show(stored, response)
 
 
 @router.delete("/{name}", status_code=204)
-def delete_policy(given: Given, who: Asker, name: str) -> None:
+def delete_policy(services: ServicesDep, caller: Deleter, name: str) -> None:
     """Stop keeping by it. What it kept stays readable under its name."""
-    given.catalog.delete_policy(who.owner, name)
-    given.policies_changed()
+
+    def check(current: StoredPolicy) -> None:
+        topics = topics_of(current)
+        if not caller.to(Action.POLICIES_READ).may(*topics):
+            raise _missing(name)
+        caller.require(*topics)
+
+    services.catalog.delete_policy(caller.owner, name, check)
+    services.policies_changed()
+
+
+def _parsed(services: Services, caller: Caller, document: Any) -> Policy:
+    """The policy that a document describes, on topics that the caller's action may be about.
+
+    Raises:
+        Invalid: it is no policy; names everything that is wrong.
+        Denied: it is about topics that are not the caller's.
+    """
+    zone = services.settings.keeper.timezone
+    policy = parse(document, caller.owner, default_timezone=zone)
+    caller.require(*policy.topics)
+    return policy
+
+
+def _posted(services: Services, caller: Caller, document: Any) -> dict[str, Any]:
+    return to_document(_parsed(services, caller, document))
+
+
+def topics_of(stored: StoredPolicy) -> tuple[str, ...]:
+    return tuple(stored.document["topics"])
+
+
+def _missing(name: str) -> NotFound:
+    """The same for a policy that is not there and one that the caller may not know of."""
+    return NotFound(f"there is no policy {name!r}")
 
 
 def _show(stored: StoredPolicy, response: Response) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from lakebed.access.actions import Action
 from lakebed.api import formats
-from lakebed.api.requests import Admin, Asker, Given, check_filter_in, check_read, may_read, moment
+from lakebed.api.callers import Caller, InOwner, OnInstance
+from lakebed.api.requests import ServicesDep, check_filter_in, moment
+from lakebed.api.services import Services
 from lakebed.kinds.tables import TYPES
 from lakebed.ports import Erasure, LastValue
 from lakebed.ports.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
@@ -19,6 +22,10 @@ from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import deletable, now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
+
+Reader = Annotated[Caller, InOwner(Action.RECORDS_READ)]
+Eraser = Annotated[Caller, OnInstance(Action.RECORDS_DELETE)]
+Weigher = Annotated[Caller, InOwner(Action.USAGE_READ)]
 
 _WHOLE = 2**20  # bytes of an answer that are made before the first is sent
 
@@ -54,13 +61,15 @@ _FORMATS: dict[int | str, dict[str, Any]] = {
 
 @router.get("/records", responses=_FORMATS, response_class=Response)
 def records(
-    request: Request, given: Given, who: Asker, query: Annotated[RecordsQuery, Query()]
+    request: Request, services: ServicesDep, caller: Reader, query: Annotated[RecordsQuery, Query()]
 ) -> Response:
     """What a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
     check_filter_in("topic", query.topic)
-    check_read(given, who, query.topic)
-    policy = choice.choose(given.catalog, who.owner, query.topic, query.policy, query.keep)
+    caller.require(query.topic)
+    if query.policy:
+        _check_known(services, caller, query.policy)
+    policy = choice.choose(services.catalog, caller.owner, query.topic, query.policy, query.keep)
     question = Question(
         policy,
         query.topic,
@@ -71,11 +80,24 @@ def records(
         query.offset,
         query.cursor,
     )
-    page = queries.read(given.series, given.catalog, question)
+    page = queries.read(services.series, services.catalog, question)
     headers = {"X-Policy": policy.name}
     if page.next_cursor is not None:
         headers["X-Next-Cursor"] = page.next_cursor
     return _send(formats.write(page, form), formats.MEDIA_TYPES[form], headers)
+
+
+def _check_known(services: Services, caller: Caller, name: str) -> None:
+    """A policy that never was about a topic that the caller may read is as one that is not there.
+
+    Raises:
+        BadRequest: says what it would say of no policy.
+    """
+    if caller.may_all():
+        return
+    versions = services.catalog.policy_versions(caller.owner, name)
+    if not any(caller.may_some(*stored.document["topics"]) for stored in versions):
+        raise BadRequest("policy", f"there is no policy {name!r}")
 
 
 def _send(pieces: Iterator[bytes], media: str, headers: dict[str, str]) -> Response:
@@ -101,23 +123,27 @@ class EraseQuery(BaseModel):
 
 
 @router.delete("/records")
-def forget(given: Given, who: Admin, query: Annotated[EraseQuery, Query()]) -> dict[str, int]:
+def forget(
+    services: ServicesDep,
+    caller: Annotated[Caller, OnInstance(Action.RECORDS_DELETE)],
+    query: Annotated[EraseQuery, Query()],
+) -> dict[str, int]:
     """Delete what was kept, for good; what arrives from now on is kept as before."""
     check_filter_in("topic", query.topic)
-    owner = query.owner or who.owner
-    if query.policy is not None and not given.catalog.policy_versions(owner, query.policy):
+    owner = query.owner or caller.owner
+    if query.policy is not None and not services.catalog.policy_versions(owner, query.policy):
         raise BadRequest("policy", f"there is no policy {query.policy!r}")
-    allowed = deletable(now(), given.settings.limits.future)
+    allowed = deletable(now(), services.settings.limits.future)
     start, end = moment("from", query.start, allowed), moment("to", query.end, allowed)
     if start is not None and end is not None and start >= end:
         raise BadRequest("from", "it must lie before `to`, which is not part of the range")
-    return {"deleted": given.erase(Erasure(owner, query.topic, query.policy, start, end))}
+    return {"deleted": services.erase(Erasure(owner, query.topic, query.policy, start, end))}
 
 
 @router.get("/last")
 def last(
-    given: Given,
-    who: Asker,
+    services: ServicesDep,
+    caller: Reader,
     topic: Annotated[str | None, Query(description="a topic")] = None,
     filter: Annotated[str | None, Query(description="an MQTT filter")] = None,
     policy: Annotated[str | None, Query(description="only of this policy")] = None,
@@ -128,8 +154,8 @@ def last(
     asked = topic if topic is not None else filter
     assert asked is not None
     check_filter_in("topic" if topic is not None else "filter", asked)
-    check_read(given, who, asked)
-    found = last_values.find(given.catalog, who.owner, asked, policy)
+    caller.require(asked)
+    found = last_values.find(services.catalog, caller.owner, asked, policy)
     body = formats.encode({"records": [_last(value) for value in found]})
     return Response(body, media_type="application/json")
 
@@ -149,12 +175,14 @@ def _last(value: LastValue) -> dict[str, Any]:
 
 
 @router.get("/usage")
-def usage(given: Given, who: Asker) -> dict[str, Any]:
+def usage(
+    services: ServicesDep, caller: Annotated[Caller, InOwner(Action.USAGE_READ)]
+) -> dict[str, Any]:
     """Rows and bytes kept, by policy and topic: what it weighs."""
     kept = [
         row
-        for row in queries.usage(given.series, given.catalog, who.owner)
-        if may_read(who, row["topic"])
+        for row in queries.usage(services.series, services.catalog, caller.owner)
+        if caller.may(row["topic"])
     ]
     return {
         "rows": sum(row["rows"] for row in kept),

@@ -5,23 +5,27 @@ A tap is a consumer that may be skipped: it never holds anything up, and says ho
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from lakebed.access.actions import Action
+from lakebed.api.callers import Caller, InOwner, still
 from lakebed.api.formats import MEDIA_TYPES, encode
-from lakebed.api.requests import Asker, Given, check_read
+from lakebed.api.requests import ServicesDep, check_filter_in
 from lakebed.api.services import Delivery, Feed
-from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import UNSET, Micros, to_rfc3339
-from lakebed.vocabulary.topics import check_filter
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
 HEARTBEAT = 10.0
 """Seconds of silence after which a blank line is sent, so that dead readers are noticed."""
+
+RECHECK = 10.0
+"""Seconds after which a token is looked up again, so that a revoked one ends its taps."""
 
 MOST_WAITING = 20_000
 """Messages kept for a reader that is slow; beyond, they are counted as dropped."""
@@ -29,8 +33,9 @@ MOST_WAITING = 20_000
 
 @router.get("/tap", response_class=StreamingResponse)
 async def tap(
-    given: Given,
-    who: Asker,
+    request: Request,
+    services: ServicesDep,
+    caller: Annotated[Caller, InOwner(Action.MESSAGES_FOLLOW)],
     filter: Annotated[list[str], Query(description="an MQTT filter; may be repeated")],
 ) -> StreamingResponse:
     """Messages as they arrive: `{"topic", "time", "value" or "payload_base64"}`, a line each.
@@ -39,23 +44,29 @@ async def tap(
     because the reader was slow; blank lines mean nothing.
     """
     for one in filter:
-        try:
-            check_filter(one)
-        except ValueError as error:
-            raise BadRequest("filter", str(error)) from None
-        check_read(given, who, one)
-    return StreamingResponse(lines(given.feed, who.owner, filter), media_type=MEDIA_TYPES["ndjson"])
+        check_filter_in("filter", one)
+    caller.require(*filter)
+    stream = lines(services.feed, caller.owner, filter, partial(still, request, caller, *filter))
+    return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"])
 
 
-async def lines(feed: Feed, owner: str, filters: list[str]) -> AsyncIterator[bytes]:
-    """The stream, until the reader goes."""
+async def lines(
+    feed: Feed, owner: str, filters: list[str], still_allowed: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
+    """The stream, until the reader goes or may not read any more."""
     waiting = _Waiting()
     subscription = feed.subscribe(owner, filters, waiting.deliver)
     told = 0
+    loop = asyncio.get_running_loop()
+    recheck_at = loop.time() + RECHECK
     try:
         yield b"\n"  # the reader learns at once that it is subscribed
         while True:
             found = await waiting.take(HEARTBEAT)
+            if loop.time() >= recheck_at:
+                if not await still_allowed():
+                    return
+                recheck_at = loop.time() + RECHECK
             dropped = waiting.dropped + subscription.dropped
             if dropped > told:
                 yield encode({"dropped": dropped - told}) + b"\n"

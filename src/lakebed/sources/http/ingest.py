@@ -7,7 +7,7 @@ The answer 202 leaves only once the intake says that all of it is durable.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -43,6 +43,8 @@ HeaderMap = dict[bytes, bytes]
 MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
+ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
+"""What each path asks for: `_channel` and `ndjson.Sender` decide, once for each topic."""
 
 PATIENCE = 5.0
 """Seconds a request waits for the journal before its sender is told to try again."""
@@ -177,6 +179,10 @@ class Ingest:
         return partial(waiting.pop, refuse, None)
 
     # --- ASGI -------------------------------------------------------------------------------------
+
+    @property
+    def paths(self) -> Iterable[str]:
+        return self._routes
 
     def route(self, path: str) -> App | None:
         """The handler of a path, or None where it is not ours."""

@@ -4,9 +4,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from lakebed.ports import StoredPolicy
+from lakebed.ports.catalog import Check, anything
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.tables import policies, policy_versions, revisions
 from lakebed.stores.catalog.upsert import insert
@@ -19,6 +29,9 @@ _NAME: BindParameter[str] = bindparam("name")
 _VERSIONS = select(*_COLUMNS).order_by(policy_versions.c.version)
 _OF_NAME = _VERSIONS.where(policy_versions.c.owner == _OWNER, policy_versions.c.name == _NAME)
 _OF_VERSION = _OF_NAME.where(policy_versions.c.version == bindparam("version"))
+_DOCUMENTS = select(policy_versions.c.name, policy_versions.c.document).where(
+    policy_versions.c.owner == _OWNER
+)
 _ORDER = (policy_versions.c.owner, policy_versions.c.name)
 _IN_FORCE = select(*_COLUMNS).join(policies).order_by(*_ORDER)
 _IN_FORCE_OF = _IN_FORCE.where(policies.c.owner == _OWNER)
@@ -49,35 +62,57 @@ class SqlPolicies(Database):
             rows = connection.execute(_OF_NAME, {"owner": owner, "name": name})
             return [_stored(row) for row in rows]
 
+    def policy_topics(self, owner: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        with self._read() as connection:
+            for name, document in connection.execute(_DOCUMENTS, {"owner": owner}):
+                found.setdefault(name, set()).update(json.loads(document)["topics"])
+        return found
+
     def put_policies(
-        self, owner: str, documents: Sequence[dict[str, Any]], create: bool = False
+        self,
+        owner: str,
+        documents: Sequence[dict[str, Any]],
+        create: bool = False,
+        check: Check = anything,
     ) -> list[tuple[StoredPolicy, bool]]:
         with self._call() as connection:
             _lock(connection)
-            written = [_put(connection, owner, document, create) for document in documents]
+            written = [_put(connection, owner, document, create, check) for document in documents]
             if any(changed for _, _, changed in written):
                 _bump(connection)
         return [(policy, named) for policy, named, _ in written]
 
-    def delete_policy(self, owner: str, name: str) -> None:
-        condition = (policies.c.owner == owner) & (policies.c.name == name)
+    def delete_policy(self, owner: str, name: str, check: Check = anything) -> None:
         with self._call() as connection:
             _lock(connection)
-            if connection.execute(delete(policies).where(condition)).rowcount == 0:
+            current = _in_force(connection, owner, name)
+            if current is None:
                 raise NotFound(f"there is no policy {name!r}")
+            check(current)
+            connection.execute(delete(policies).where(_named(owner, name)))
             _bump(connection)
 
 
+def _in_force(connection: Connection, owner: str, name: str) -> StoredPolicy | None:
+    row = connection.execute(_IN_FORCE.where(_named(owner, name))).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def _named(owner: str, name: str) -> ColumnElement[bool]:
+    return (policies.c.owner == owner) & (policies.c.name == name)
+
+
 def _put(
-    connection: Connection, owner: str, document: dict[str, Any], create: bool
+    connection: Connection, owner: str, document: dict[str, Any], create: bool, check: Check
 ) -> tuple[StoredPolicy, bool, bool]:
     """Write one document; also whether its name is new, and whether anything changed."""
     name = document["name"]
-    condition = (policies.c.owner == owner) & (policies.c.name == name)
-    row = connection.execute(_IN_FORCE.where(condition)).one_or_none()
-    current = None if row is None else _stored(row)
-    if current is not None and create:
-        raise Conflict(f"a policy named {name!r} exists already")
+    current = _in_force(connection, owner, name)
+    if current is not None:
+        if create:
+            raise Conflict(f"a policy named {name!r} exists already")
+        check(current)
     if current is not None and _canonical(current.document) == _canonical(document):
         return current, False, False
     moment = now()
