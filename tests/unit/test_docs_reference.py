@@ -322,3 +322,19 @@ def test_every_test_that_the_reference_names_exists() -> None:
     code = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert named <= set(re.findall(r"def (test_\w+)", code))
+
+
+SOURCE = ROOT / "src" / "lakebed"
+EVERYTHING = "\n".join(path.read_text() for path in sorted(SOURCE.rglob("*.py")))
+TERMS = re.findall(
+    r"^\| ([^|]+) \| `([^`(]+)[^|]*\|", (REFERENCE / "glossary.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("term", "named"), TERMS)
+def test_a_term_of_the_glossary_names_what_is_in_the_code(term: str, named: str) -> None:
+    if "/" in named or (SOURCE / named).is_dir():
+        assert any((SOURCE / f"{named}{end}").exists() for end in ("", ".py")), term
+        return
+    for step in named.split(".")[-2:]:
+        assert re.search(rf"\b{re.escape(step)}\b", EVERYTHING), term
