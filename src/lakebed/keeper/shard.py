@@ -46,6 +46,8 @@ _SHARE = 20  # a checkpoint may take 1/20 of the time
 _SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
 _PATIENCE = 3  # but no longer than so many times its usual distance
 _UNCHANGED = 30.0  # seconds after which an idle task's place is saved again
+_LIGHT = 5_000  # messages that may be read again, or counted for an answer, to save checkpoints,
+_LONGEST = 30.0  # but no longer than so many seconds
 
 
 class Shard:
@@ -75,6 +77,7 @@ class Shard:
         self._interval = settings.keeper.checkpoint / 1e6
         self._waits_since: float | None = None  # a checkpoint for a policy about to write
         self._saved = 0
+        self._uncounted = 0  # messages absorbed since the ledger was saved
 
     def _take_up(self, state: PartitionState) -> None:
         self._state = state
@@ -138,6 +141,7 @@ class Shard:
         chunk = to_chunk(entries, self.ledger, self._state.deduplicator.judge)
         if len(chunk):
             self._absorb_all(chunk)
+        self._uncounted += len(chunk)
         self.offset = chunk.end
         self._state.counted = max(self._state.counted, chunk.end)
         for task in self._tasks.values():
@@ -272,8 +276,7 @@ class Shard:
 
     def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
         ripe = [task for task in self._tasks.values() if final or self._ripe(task, started)]
-        age = started - self._saved_at.get(ledgers.PART, 0.0)
-        if not (ripe or final or (self._state.counted > self._saved and age >= self._interval)):
+        if not (ripe or final or self._ledger_ripe(started)):
             return
         if self.replayed:
             for task in ripe:
@@ -286,7 +289,22 @@ class Shard:
         if not task.clean or task.saved >= task.offset:
             return False
         age = at - self._saved_at.get(task.part, 0.0)
-        return age >= (self._interval if task.changed else _UNCHANGED)
+        return age >= (self._distance(task.pace) if task.changed else _UNCHANGED)
+
+    def _ledger_ripe(self, at: float) -> bool:
+        age = at - self._saved_at.get(ledgers.PART, 0.0)
+        pace = min((task.pace for task in self._tasks.values()), default=0)
+        return self._state.counted > self._saved and age >= self._distance(pace)
+
+    def _distance(self, pace: Micros) -> float:
+        """Seconds between two checkpoints of what is written at most once per `pace`.
+
+        Policies that gather rows for long do so to spare the disk: where few messages come, their
+        state is written twice in that time, and not every second.
+        """
+        if self._uncounted >= _LIGHT:
+            return self._interval
+        return max(self._interval, min(pace / 2e6, _LONGEST))
 
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
         """One transaction: the ledger is never behind a task, so nothing is counted twice.
@@ -301,6 +319,7 @@ class Shard:
         self._state.deduplicator.saved()
         at = time.monotonic()
         self._saved = self._state.counted
+        self._uncounted = 0
         self._waits_since = None
         self._saved_at[ledgers.PART] = at
         for part in parts:

@@ -50,6 +50,12 @@ class PolicyTask:
     def clean(self) -> bool:
         return self._state.clean
 
+    @property
+    def pace(self) -> Micros:
+        """The least time between two of its writes."""
+        buffered = "buffer" in KINDS[self.policy.keep].keys
+        return self.policy.buffer if buffered else self.policy.every or 0
+
     def load(self) -> tuple[int, int]:
         return self._state.load()
 

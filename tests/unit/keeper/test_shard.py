@@ -106,6 +106,81 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.catalog.close()
 
 
+# --- how often checkpoints are saved --------------------------------------------------------------
+
+
+class Clock:
+    """The shard's clock for distances between checkpoints, seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("lakebed.keeper.shard.time", clock)
+    return clock
+
+
+SUMS = {
+    "name": "sums", "topics": ["t"], "type": "number", "keep": "aggregate", "every": "1h",
+    "buffer": "1m",
+}  # fmt: skip
+LAST = {"name": "last", "topics": ["t"], "type": "number", "keep": "last_value", "every": "20s"}
+
+
+def seconds_to_a_checkpoint(world: World, clock: Clock, shard: Shard, messages: int = 1) -> float:
+    """How long what was sent just after a checkpoint waits for the next; 100 where it does."""
+    shard.checkpoint(NOW, final=True)
+    world.send(*[b"1"] * messages)
+    world.read(shard)
+    began, before = clock.now, load(world.catalog).offsets
+    while load(world.catalog).offsets == before and clock.now < began + 100:
+        clock.now += 0.5
+        now = NOW + int((clock.now - began) * SECOND)
+        shard.flush(now)
+        shard.checkpoint(now)
+    return clock.now - began
+
+
+@pytest.mark.parametrize(
+    ("policies", "messages", "seconds"),
+    [
+        ([SUMS | {"buffer": "1s"}], 1, 1.0),  # keeper.checkpoint
+        ([SUMS], 1, 30.0),  # half of its buffer
+        ([SUMS | {"buffer": "1h"}], 1, 30.0),  # there is a longest
+        ([LAST], 1, 10.0),  # it is written once in 20 s
+        ([SUMS, LAST], 1, 10.0),  # the ledger goes with the hastiest
+        ([SUMS, SUMS | {"name": "b", "buffer": "0s"}], 1, 1.0),
+        ([SUMS], 5000, 1.0),  # many messages are not left to be read again
+        ([], 1, 1.0),
+    ],
+)
+def test_checkpoints_come_as_often_as_policies_write_where_few_messages_come(
+    world: World, clock: Clock, policies: list[dict[str, Any]], messages: int, seconds: float
+) -> None:
+    shard = world.shard()
+    world.policies(*policies)
+    world.work_through(shard)
+    assert seconds_to_a_checkpoint(world, clock, shard, messages) == seconds
+
+
+def test_what_was_written_is_saved_with_the_write(world: World, clock: Clock) -> None:
+    shard = world.shard()
+    world.policies(ARCHIVE | {"buffer": "1m"})
+    world.work_through(shard)
+    for _ in range(3):
+        world.send(b"1")
+        world.read(shard)
+        clock.now += 60
+        shard.flush(NOW + HOUR)
+        assert shard.checkpoint(NOW + HOUR) == shard.offset
+
+
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Archives whose code breaks on the number 13."""
