@@ -147,8 +147,9 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        unanswered = bool(self._exchanges)  # behind them the socket was not read
         self._exchanges.clear()
-        if self._has_unread_input():
+        if unanswered or self._has_unread_input():
             self._transport = None  # nothing is written any more
             LingeringClose(transport, self.connection_lost).close()
         else:

@@ -129,3 +129,30 @@ def test_a_refusal_reaches_a_client_that_still_sends(
     device.sendall(head + body)
     assert answers(device)[0][0] in (400, 401, 405, 413)
     assert ended(device)
+
+
+def test_a_server_that_stops_answers_the_request_under_way_and_none_behind_it(
+    api: Api, release: Callable[[], None]
+) -> None:
+    async def start() -> HttpServer:
+        server = HttpServer(api.app, HttpSection(listen="127.0.0.1:0"))
+        await server.start()
+        return server
+
+    before = api.end
+    server = api.run(start())
+    port = int(server.url.rpartition(":")[2])
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as device:
+        device.sendall(b"".join(post(b"%d" % i, X_Message_Id=f"stop{i}") for i in range(3)))
+        threading.Event().wait(0.1)
+        more = threading.Thread(target=device.sendall, args=(post(bytes(1000)) * 8000,))
+        more.start()
+        stopping = threading.Thread(target=lambda: api.run(server.stop()))
+        stopping.start()
+        threading.Event().wait(0.1)
+        release()
+        assert answers(device) == [ACCEPTED]
+        assert ended(device)
+        more.join()
+    stopping.join()
+    assert [payload for *_, payload in api.appended(before)] == [b"0"]
