@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from lakebed.api.services import Services
 from lakebed.http import bodies
 from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
+from lakebed.vocabulary.owners import NO_SLUG, is_slug
 from lakebed.vocabulary.times import YEARS, Bounds, Implausible, Micros, parse_time
 from lakebed.vocabulary.topics import FilterTree, check_filter
 
@@ -28,6 +29,20 @@ def check_filter_in(parameter: str, text: str) -> None:
         check_filter(text)
     except ValueError as error:
         raise BadRequest(parameter, str(error)) from None
+
+
+def fault_of_owner(services: Services, owner: str) -> str | None:
+    """Why nobody may begin with this owner: its name is no slug, and it is not there already."""
+    if is_slug(owner) or _is_there(services, owner):
+        return None
+    return NO_SLUG
+
+
+def _is_there(services: Services, owner: str) -> bool:
+    """Whether an owner has a token, a policy, or a source whose messages are theirs."""
+    sources = any(source.owner == owner for source in services.settings.sources)
+    tokens = any(token.owner == owner for token in services.tokens.tokens())
+    return sources or tokens or bool(services.catalog.policies(owner))
 
 
 def policies_by_topic(services: Services, owner: str) -> FilterTree[str]:

@@ -7,6 +7,7 @@ from pydantic import Field
 from lakebed.keeper.settings import KeeperSection
 from lakebed.section import Section
 from lakebed.sources.http.settings import HttpSettings
+from lakebed.sources.mqtt.settings import MqttSource
 
 
 class ApiSection(Section):
@@ -21,6 +22,9 @@ class ApiSection(Section):
 
 class ApiSettings(HttpSettings, Protocol):
     """Of all settings, those that the API reads."""
+
+    @property
+    def sources(self) -> tuple[MqttSource, ...]: ...
 
     @property
     def keeper(self) -> KeeperSection: ...

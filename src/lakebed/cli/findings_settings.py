@@ -8,6 +8,7 @@ from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note
 from lakebed.runtime.settings import Settings
 from lakebed.section import split_address
+from lakebed.vocabulary.owners import NO_SLUG, is_slug
 from lakebed.vocabulary.times import format_duration
 
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -125,6 +126,13 @@ def _sources(settings: Settings) -> Iterator[Finding]:
                 "sources",
                 f"{times} join {host} as {client}: the broker lets one at a time",
                 "give each its own client_id",
+            )
+    for source in settings.sources:
+        if not is_slug(source.owner):
+            yield note(
+                "settings",
+                f"sources {source.name}: {source.owner!r} is an owner's name of earlier versions",
+                f"keep it for what is there; of new ones, {NO_SLUG}",
             )
     own = split_address(settings.mqtt.listen)[1]
     for source in settings.sources:

@@ -29,7 +29,7 @@ from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.keeper.versions import PolicyVersions
+from lakebed.keeper.versions import PolicyVersions, is_version_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Rows
 from lakebed.ports import Catalog, Checkpoint, Journal, Series
@@ -164,7 +164,7 @@ class Rebuild:
     def _before(self, policy: Policy, base: PartitionState) -> Checkpoint | None:
         """The policy's task in the backup, where it kept the same in the same way."""
         for part in base.tasks.values():
-            if part.part.rpartition("@")[0] != f"{policy.owner}/{policy.name}":
+            if not is_version_of(part.part, policy):
                 continue
             was = self._versions.find(part.part)
             if was is not None and (was.keep, was.type) == (policy.keep, policy.type):

@@ -15,6 +15,11 @@ def part_of(policy: Policy) -> str:
     return f"{policy.owner}/{policy.name}@{policy.version}"
 
 
+def is_version_of(part: str, policy: Policy) -> bool:
+    """Whether a checkpoint is that of any version of a policy."""
+    return part.rpartition("@")[0] == part_of(policy).rpartition("@")[0]
+
+
 def read_policy(stored: StoredPolicy, timezone: str) -> Policy | None:
     """The policy of a stored document, or None where it cannot be read.
 

@@ -160,6 +160,8 @@ def test_only_admins_handle_tokens(api: Api) -> None:
         ({"owner": "a"}, 400, "body"),
         ({"owner": "a", "name": "b", "colour": "red"}, 400, "body"),
         ({"owner": "a/b", "name": "c"}, 422, "owner"),
+        ({"owner": "Plant", "name": "c"}, 422, "owner"),
+        ({"owner": "a" * 40, "name": "c"}, 422, "owner"),
         ({"owner": "a", "name": ""}, 422, "name"),
         ({"owner": "a", "name": "b", "publish": ["x", "a/#/b"]}, 422, "publish[1]"),
     ],
@@ -168,6 +170,30 @@ def test_a_wrong_token_document_is_refused(
     api: Api, wanted: dict[str, Any], status: int, where: str
 ) -> None:
     problem(api.post("/api/v1/tokens", json=wanted, token=ADMIN), status, where)
+
+
+def test_every_mistake_of_a_token_document_is_named(api: Api) -> None:
+    wanted = {"owner": "Plant", "name": "", "read": ["a#"]}
+    answer = problem(api.post("/api/v1/tokens", json=wanted, token=ADMIN), 422)
+    assert [entry["where"] for entry in answer["problems"]] == ["owner", "name", "read[0]"]
+
+
+@pytest.mark.parametrize("beginning", ["token", "policy"])
+def test_an_owner_of_an_earlier_version_goes_on_under_its_name(api: Api, beginning: str) -> None:
+    former = f"Plant_{beginning}"
+    wanted, as_admin = {"owner": former, "name": "more"}, {"token": ADMIN}
+    asked = {"params": {"owner": former}, **as_admin}
+    problem(api.post("/api/v1/tokens", json=wanted, **as_admin), 422, "owner")
+    problem(api.post(POLICIES, json=document("new"), **asked), 400, "owner")
+    problem(api.ask("PUT", f"{POLICIES}/new", json=document("new"), **asked), 400, "owner")
+    if beginning == "token":
+        api.catalog.add_token(StoredToken(former, "phone"))
+    else:
+        api.catalog.put_policies(former, [document("old")])
+    assert api.post(POLICIES, json=document("new"), **asked).status_code == 201
+    made = api.post("/api/v1/tokens", json=wanted, **as_admin)
+    sent = api.post("/api/v1/messages", params={"topic": "a"}, token=made.json()["token"])
+    assert sent.status_code == 202
 
 
 ROUTES = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import ValidationError
 
 from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
 from lakebed.cli.finding import Finding
@@ -64,6 +65,17 @@ def test_a_port_open_to_others_without_tls_is_worth_a_word() -> None:
     given = {"http": {"listen": "0.0.0.0:8080"}}
     (text,) = said(list(contradictions(Settings.model_validate(given))), "note")
     assert "in the clear" in text
+
+
+def test_a_source_whose_owner_has_a_name_of_an_earlier_version_is_worth_a_word() -> None:
+    given = {"sources": [{**SOURCE, "owner": "Plant_A"}]}
+    (text,) = said(list(contradictions(Settings.model_validate(given))), "note")
+    assert "'Plant_A'" in text
+
+
+def test_a_source_needs_an_owner() -> None:
+    with pytest.raises(ValidationError, match="not empty"):
+        Settings.model_validate({"sources": [{**SOURCE, "owner": ""}]})
 
 
 # --- disks ----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Routes for those who run it: tokens, backups."""
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
-from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Backups, Services
 from lakebed.ports import StoredToken
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
@@ -77,7 +78,8 @@ _decode = msgspec.json.Decoder(TokenDocument).decode
 def create_token(services: ServicesDep, body: Body) -> dict[str, Any]:
     """Make a token. This answer is the only time it can be seen."""
     wanted: TokenDocument = document_in(body, _decode)
-    _check(wanted)
+    if problems := list(_problems(services, wanted)):
+        raise Invalid(*problems)
     token = StoredToken(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
     return {"token": services.tokens.add_token(token), **_show(token)}
 
@@ -124,20 +126,17 @@ def _backups(services: Services) -> Backups:
     return services.backups
 
 
-def _check(wanted: TokenDocument) -> None:
-    problems = [
-        Problem(where, "it is 1 to 64 letters, digits, and . _ - @ behind the first")
-        for where, text in (("owner", wanted.owner), ("name", wanted.name))
-        if not _NAME.fullmatch(text)
-    ]
+def _problems(services: Services, wanted: TokenDocument) -> Iterator[Problem]:
+    if (fault := fault_of_owner(services, wanted.owner)) is not None:
+        yield Problem("owner", fault)
+    if not _NAME.fullmatch(wanted.name):
+        yield Problem("name", "it is 1 to 64 letters, digits, and . _ - @ behind the first")
     for where, filters in (("publish", wanted.publish), ("read", wanted.read)):
         for place, filter in enumerate(filters):
             try:
                 check_filter(filter)
             except ValueError as error:
-                problems.append(Problem(f"{where}[{place}]", str(error)))
-    if problems:
-        raise Invalid(*problems)
+                yield Problem(f"{where}[{place}]", str(error))
 
 
 def _show(token: StoredToken) -> dict[str, Any]:

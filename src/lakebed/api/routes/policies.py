@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
@@ -163,6 +163,13 @@ def _parsed(services: Services, caller: Caller, document: Any) -> Policy:
 
 
 def _posted(services: Services, caller: Caller, document: Any) -> dict[str, Any]:
+    """The document of a policy that is to be written.
+
+    Raises:
+        BadRequest: an admin writes it for an owner that cannot be.
+    """
+    if (fault := fault_of_owner(services, caller.owner)) is not None:
+        raise BadRequest("owner", fault)
     return to_document(_parsed(services, caller, document))
 
 

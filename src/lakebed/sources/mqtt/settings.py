@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Duration, Section
+from lakebed.vocabulary.owners import check_known
 from lakebed.vocabulary.times import parse_duration
 
 
@@ -44,7 +45,9 @@ class MqttSource(Section):
     topics: list[str] = Field(
         min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
     )
-    owner: str = Field("admin", description="owner of what comes in")
+    owner: Annotated[str, AfterValidator(check_known)] = Field(
+        "admin", description="owner of what comes in"
+    )
     client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
         None,
         description="default `lakebed-NAME`; keep it stable; `{host}` is the machine's name",
