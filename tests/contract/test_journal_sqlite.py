@@ -72,8 +72,8 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from lakebed.stores.journal.sqlite import SqliteJournal
-from lakebed.building import BatchBuilder
-from lakebed.messages import Channel
+from lakebed.ingest.building import BatchBuilder
+from lakebed.vocabulary.messages import Channel
 from lakebed.stores.journal.settings import JournalSection
 
 async def main():

@@ -1,8 +1,8 @@
 """A copy of the embedded journal while it is being written to: what a backup keeps of it.
 
 It is a journal file like any other, with what consumers have not worked off, the ids within the
-horizon and the places of consumers. It is read in short pieces, because a reader that stands in the
-WAL for long keeps it from beginning anew; what it reads does not change: batches below `end`
+horizon and the positions of consumers. It is read in short pieces, because a long read transaction
+keeps the WAL from being reset; what it reads does not change: batches below `end`
 stay as they are while they are held, and ids are told apart by the time they were written.
 """
 
@@ -29,7 +29,7 @@ class SqliteSnapshot:
 
     Args:
         path: the journal's file.
-        places: where each consumer stood at this moment.
+        positions: where each consumer stood at this moment.
         start: the first offset needed; may lie inside a batch.
         end: behind the last message durable at this moment.
         at: this moment. Ids written later carry a later time, unless the clock steps back
@@ -40,7 +40,7 @@ class SqliteSnapshot:
     def __init__(
         self,
         path: Path,
-        places: dict[str, int],
+        positions: dict[str, int],
         start: int,
         end: int,
         at: Micros,
@@ -48,7 +48,7 @@ class SqliteSnapshot:
     ) -> None:
         self.start: Mapping[int, int] = {0: start}
         self.end: Mapping[int, int] = {0: end}
-        self._path, self._places, self._at = path, places, at
+        self._path, self._positions, self._at = path, positions, at
         self._release: Callable[[], None] | None = release
 
     def write(self, path: Path) -> None:
@@ -60,8 +60,8 @@ class SqliteSnapshot:
                     _insert(copy, "INSERT INTO batches VALUES (?, ?, ?, ?, ?)", batches)
                 for keys in _keys(source, self._at):
                     _insert(copy, "INSERT INTO ids VALUES (?, ?)", keys)
-                places = [(name, min(place, end)) for name, place in self._places.items()]
-                _insert(copy, "INSERT INTO consumers VALUES (?, 0, ?)", places)
+                positions = [(name, min(at, end)) for name, at in self._positions.items()]
+                _insert(copy, "INSERT INTO consumers VALUES (?, 0, ?)", positions)
                 _insert(copy, "INSERT INTO meta VALUES (?, ?)", [("end", end)])
                 copy.execute("PRAGMA journal_mode=delete")  # one file, without a WAL beside it
             finally:

@@ -40,7 +40,7 @@ _PRAGMAS: dict[str, Any] = {
     "journal_mode": "wal",
     "synchronous": 2,  # FULL
     "wal_autocheckpoint": 0,
-    "secure_delete": 0,  # no need to overwrite what trimming lets go of
+    "secure_delete": 0,  # no need to overwrite what trimming deletes
     "cache_size": -16384,  # KiB
     "journal_size_limit": 64 * 2**20,
     "busy_timeout": 2000,  # ms; nobody should hold us up but an operator's sqlite3 shell
@@ -128,13 +128,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
 # --- what the tables say --------------------------------------------------------------------------
 
 
-def places(connection: sqlite3.Connection) -> dict[str, int]:
+def positions(connection: sqlite3.Connection) -> dict[str, int]:
     rows = connection.execute("SELECT name, offset FROM consumers WHERE partition = 0")
     return dict(rows.fetchall())
 
 
 def extent(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The first offset held and the end: no offset is used twice, whatever was let go of."""
+    """The first offset held and the end: no offset is used twice, whatever was trimmed."""
     (first,) = connection.execute("SELECT min(offset) FROM batches").fetchone()
     ends = connection.execute(
         """

@@ -70,7 +70,7 @@ def beginning(connection: sqlite3.Connection, prefix: bytes, oldest: Micros) -> 
 
 
 def noted(connection: sqlite3.Connection, oldest: Micros) -> Iterator[list[tuple[bytes, Micros]]]:
-    """All keys noted at `oldest` or later, with when, in stretches."""
+    """All keys noted at `oldest` or later, with when, in chunks."""
     rows = connection.execute("SELECT key, at FROM ids WHERE at >= ?", (oldest,))
     while found := rows.fetchmany(_STRETCH):
         yield found

@@ -1,4 +1,4 @@
-"""What an operator asks of the journal's file: what was damaged, and who holds it."""
+"""What an operator asks of the journal's file: what is damaged, and which consumers hold it."""
 
 import sqlite3
 from pathlib import Path
@@ -47,5 +47,5 @@ def acknowledge_damage(connection: sqlite3.Connection) -> None:
 
 
 def drop(name: str, connection: sqlite3.Connection) -> int:
-    """Remove a consumer's places; returns how many there were."""
+    """Remove a consumer's positions; returns how many there were."""
     return connection.execute("DELETE FROM consumers WHERE name = ?", (name,)).rowcount

@@ -113,15 +113,15 @@ class MemoryJournal:
         with self.changed:
             return [
                 ConsumerPosition(
-                    name, 0, place, end - max(place, first), self._waited(place), name in self._live
+                    name, 0, at, end - max(at, first), self._waited(at), name in self._live
                 )
-                for name, place in sorted(self._consumers.items())
+                for name, at in sorted(self._consumers.items())
             ]
 
-    def _waited(self, place: int) -> float | None:
-        """Seconds since the first entry that reaches behind `place` was appended."""
+    def _waited(self, position: int) -> float | None:
+        """Seconds since the first entry that reaches behind `position` was appended."""
         for entry, at in zip(self._log.entries(), self._appended, strict=True):
-            if entry.end > place:
+            if entry.end > position:
                 return max(0.0, (self._clock() - at) / SECOND)
         return None
 

@@ -48,14 +48,14 @@ class PageScan:
         if self._wal is not None:
             os.close(self._wal)
 
-    def places(self) -> list[tuple[int, int, bool]]:
+    def positions(self) -> list[tuple[int, int, bool]]:
         """Where intact rows lie: (offset, page, whether in the WAL), each offset once."""
         found = {row.offset: (row.offset, number, False) for number, row in self._rows(False)}
         found |= {row.offset: (row.offset, number, True) for number, row in self._rows(True)}
         return sorted(found.values())
 
     def row(self, offset: int, number: int, in_wal: bool) -> Row:
-        """The row at a place that `places` has named."""
+        """The row at a position that `positions` has named."""
         return next(row for row in self._leaf(number, in_wal) if row.offset == offset)
 
     def _rows(self, in_wal: bool) -> Iterator[tuple[int, Row]]:
@@ -66,8 +66,8 @@ class PageScan:
     def _committed_frames(self) -> Iterator[tuple[int, int]]:
         """Page numbers and where their content lies, up to the last commit; later ones win."""
         waiting = []
-        for number, commit, place in _frames(self._wal) if self._wal is not None else ():
-            waiting.append((number, place))
+        for number, commit, position in _frames(self._wal) if self._wal is not None else ():
+            waiting.append((number, position))
             if commit:
                 yield from waiting
                 waiting = []
@@ -125,8 +125,8 @@ def wal_commits(wal: Path) -> list[int]:
     descriptor = os.open(wal, os.O_RDONLY)
     try:
         return [
-            (place - _WAL_HEADER) // (_FRAME_HEADER + PAGE) + 1
-            for _, commit, place in _frames(descriptor)
+            (position - _WAL_HEADER) // (_FRAME_HEADER + PAGE) + 1
+            for _, commit, position in _frames(descriptor)
             if commit
         ]
     finally:
@@ -134,18 +134,18 @@ def wal_commits(wal: Path) -> list[int]:
 
 
 def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
-    """Page number, commit mark and place of the content of each frame of this generation."""
-    head, place = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
+    """Page number, commit mark and position of the content of each frame of this generation."""
+    head, position = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
     # behind a damaged head the first frame tells the generation
     salts = head[16:24] if _is_intact(head) else os.pread(wal, 8, _WAL_HEADER + 8)
     generation = int.from_bytes(salts, "big")
-    while len(header := os.pread(wal, _FRAME.size, place)) == _FRAME.size:
+    while len(header := os.pread(wal, _FRAME.size, position)) == _FRAME.size:
         number, commit, salt = _FRAME.unpack(header)
         # Not the end where the salts are others: a flipped bit must not hide what lies behind it.
         # Frames of an earlier generation differ in about half of the bits.
         if (salt ^ generation).bit_count() <= 1:
-            yield number, commit, place + _FRAME_HEADER
-        place += _FRAME_HEADER + PAGE
+            yield number, commit, position + _FRAME_HEADER
+        position += _FRAME_HEADER + PAGE
 
 
 def _is_intact(head: bytes) -> bool:

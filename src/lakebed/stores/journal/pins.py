@@ -1,4 +1,4 @@
-"""Offsets from which on somebody who is no consumer needs the log, such as a snapshot."""
+"""Offsets from which on the log is needed by other than consumers, such as a snapshot."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ class RetentionPins:
         self._offsets: list[int] = []
 
     def pin(self, offset: int) -> Callable[[], None]:
-        """Hold what lies at or above `offset`; returns what lets go of it."""
+        """Hold what lies at or above `offset`; returns the call that removes the pin."""
         with self._lock:
             self._offsets.append(offset)
 

@@ -55,7 +55,7 @@ def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:
 
 
 class Recent:
-    """A stretch of entries without a gap, up to the end. Callers hold one lock around each call.
+    """The newest entries, without a gap, up to the end. Callers hold one lock around each call.
 
     Args:
         budget: bytes of memory; the oldest entries leave when it is passed. None for no bound.

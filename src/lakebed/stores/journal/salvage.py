@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _QUICK = 64 * 2**20  # bytes up to which every page is looked at when opening
 _SMALLEST = 512  # bytes of a page
 _GAP = 2**40
-"""Offsets left out after a salvage: nobody knows how many messages stood behind the last one that
+"""Offsets left out after a salvage: it is unknown how many messages stood behind the last one that
 was found, and consumers may remember offsets of theirs."""
 _LAST = 2**62
 _REFUSALS = {  # not damage but circumstances: an operator must mend them
@@ -204,12 +204,12 @@ def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
 def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:
     """Messages kept, messages missing between those kept, and the offset behind the last.
 
-    Pages that trimming has let go of may still hold their batches: these come back, which replay
-    forgives, and what was let go of between them counts as missing.
+    Pages that trimming has freed may still hold their batches: these come back, which replay
+    tolerates, and what was trimmed between them counts as missing.
     """
     kept = lost = end = 0
-    for place in scan.places():
-        row = scan.row(*place)
+    for position in scan.positions():
+        row = scan.row(*position)
         if row.offset < end:  # a flipped bit has moved one of the two out of its place
             lost += row.count
             continue

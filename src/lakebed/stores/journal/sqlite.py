@@ -40,7 +40,7 @@ from lakebed.vocabulary.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
 from lakebed.vocabulary.times import SECOND, Micros
 
-_TRIM_ROWS = 256  # batches let go of in one transaction,
+_TRIM_ROWS = 256  # batches deleted in one transaction,
 _TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
 _TRIM_KEYS = 5_000
 _COUNT_EVERY = 2**20  # bytes that may be written between two counts of the pages
@@ -51,7 +51,7 @@ class SqliteJournal:
     """See the port `Journal`.
 
     The minimum span yields to need: while more than three quarters of `options.limit` are in use,
-    only consumers keep `trim` from letting go, so that a generous span cannot stop the intake.
+    only consumers keep `trim` from deleting, so that a generous span cannot stop the intake.
 
     Args:
         path: the database file; its folder is made where it is missing.
@@ -104,7 +104,7 @@ class SqliteJournal:
             self._open(begin, again=False)
 
     def _look(self, connection: sqlite3.Connection, begin: int) -> None:
-        self._places = database.places(connection)
+        self._positions = database.positions(connection)
         self._first, self.end = database.extent(connection)
         if begin > self.end:
             # an empty one begins there; one that holds older messages has a gap before it
@@ -197,9 +197,9 @@ class SqliteJournal:
             if name in self._live:
                 raise ValueError(f"there is a consumer {name!r} already")
             self._live.add(name)
-            if name not in self._places:
-                self._places[name] = 0
-                self._writer.place(name, 0)
+            if name not in self._positions:
+                self._positions[name] = 0
+                self._writer.position(name, 0)
         return TailConsumer(self, name, self._live.discard)
 
     def extent(self) -> dict[int, tuple[int, int]]:
@@ -234,41 +234,39 @@ class SqliteJournal:
 
     def committed(self, name: str) -> int | None:
         with self.changed:
-            return self._places.get(name)
+            return self._positions.get(name)
 
     def commit(self, name: str, offset: int) -> None:
-        """Written a little later: after a crash the place may be old, which replay forgives."""
+        """Written a little later: after a crash the position may be old, which replay forgives."""
         with self.changed:
-            if offset > self._places.get(name, 0):
-                self._places[name] = offset
-                self._writer.place(name, offset)
+            if offset > self._positions.get(name, 0):
+                self._positions[name] = offset
+                self._writer.position(name, offset)
 
     def positions(self) -> list[ConsumerPosition]:
         with self.changed:
             first, end = self._first, self.end
-            found = [(name, place, name in self._live) for name, place in self._places.items()]
+            found = [(name, at, name in self._live) for name, at in self._positions.items()]
         return [
-            ConsumerPosition(
-                name, 0, place, end - max(place, first), self._waited(place, end), live
-            )
-            for name, place, live in sorted(found)
+            ConsumerPosition(name, 0, at, end - max(at, first), self._waited(at, end), live)
+            for name, at, live in sorted(found)
         ]
 
-    def _waited(self, place: int, end: int) -> float | None:
-        at = self._blocks.written(place) if place < end else None
+    def _waited(self, position: int, end: int) -> float | None:
+        at = self._blocks.written(position) if position < end else None
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
 
     def drop_consumer(self, name: str) -> None:
         with self.changed:
-            if name not in self._places:
+            if name not in self._positions:
                 raise NotFound(f"no consumer is called {name!r}")
             if name in self._live:
                 raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
-            del self._places[name]
+            del self._positions[name]
         self._writer.drop_consumer(name)
         self._writer.submit(partial(maintenance.drop, name)).result()
 
-    # --- let go -----------------------------------------------------------------------------------
+    # --- trimming ---------------------------------------------------------------------------------
 
     def trim(self) -> int:
         total = 0
@@ -287,7 +285,7 @@ class SqliteJournal:
         if database.used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
-            floor = min([*self._places.values(), *self._pins.offsets()], default=self.end)
+            floor = min([*self._positions.values(), *self._pins.offsets()], default=self.end)
             first, end = self._first, self.end
         rows = connection.execute(
             "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
@@ -324,9 +322,9 @@ class SqliteJournal:
     def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
         """On the writer's thread, so between two appends: where everything stands."""
         with self.changed:
-            places = dict(self._places)
-            start = max(self._first, min(places.values(), default=self.end))
-        return places, start, self.end, self._clock(), self.pin(start)
+            positions = dict(self._positions)
+            start = max(self._first, min(positions.values(), default=self.end))
+        return positions, start, self.end, self._clock(), self.pin(start)
 
     # --- damage -----------------------------------------------------------------------------------
 
@@ -347,7 +345,7 @@ class SqliteJournal:
         first, end = self.extent()[0]
         limit = self._options.limit
         with self.changed:
-            places = dict(self._places)
+            positions = dict(self._positions)
         detail = {
             "bytes": database.file_size(self._path),
             "used": self._used,
@@ -358,7 +356,7 @@ class SqliteJournal:
             "ahead": self._ahead(),
             "damaged": self._damaged,
             "fsync": self._fsync,
-            "behind": {name: end - max(place, first) for name, place in sorted(places.items())},
+            "behind": {name: end - max(at, first) for name, at in sorted(positions.items())},
         }
         if self._writer.failure is not None:
             return Health(False, str(self._writer.failure), detail)

@@ -1,6 +1,6 @@
 """The one thread that writes to the journal's file: a transaction for each piece of work.
 
-append  ──┐                    BEGIN, work, places of consumers, COMMIT (fsync)
+append  ──┐                    BEGIN, work, positions of consumers, COMMIT (fsync)
 trim    ──┼──> queue ──> thread ──> after the commit: publish, resolve the future
 aside   ──┘                    now and then: checkpoint
 """
@@ -19,10 +19,10 @@ from lakebed.vocabulary.errors import JournalFailed, JournalFull
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_LAZY = 1.0  # seconds after which places of consumers are written though nothing is appended
+_LAZY = 1.0  # seconds after which positions of consumers are written though nothing is appended
 _CHECKPOINT = 2000  # pages of the WAL
 _OVERGROWN = 16384  # pages of the WAL at which a checkpoint waits for readers
-_PLACE = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
+_POSITION = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
 _ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -53,7 +53,7 @@ class _Job:
 
 
 def _nothing(_: sqlite3.Connection) -> None:
-    """A transaction for the places alone."""
+    """A transaction for the positions alone."""
 
 
 class Writer:
@@ -68,7 +68,7 @@ class Writer:
         self._connection = connection
         self._on_damage = on_damage
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._places: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         self._lock = threading.Lock()
         self._closing = False
         self._pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
@@ -86,18 +86,18 @@ class Writer:
                 self._jobs.put(_Job(work, after, future))
         return future
 
-    def place(self, name: str, offset: int) -> None:
+    def position(self, name: str, offset: int) -> None:
         """Note where a consumer stands: written with the next transaction, or a little later."""
         with self._lock:
-            idle = not self._places
-            self._places[name] = offset
+            idle = not self._positions
+            self._positions[name] = offset
         if idle:
             self._jobs.put(None)
 
     def drop_consumer(self, name: str) -> None:
-        """Do not write this consumer's place any more; its row is the caller's to remove."""
+        """Do not write this consumer's position any more; its row is the caller's to remove."""
         with self._lock:
-            self._places.pop(name, None)
+            self._positions.pop(name, None)
 
     def wrote(self, size: int) -> None:
         """Called by work that writes much: bytes, which decide when to checkpoint."""
@@ -116,7 +116,7 @@ class Writer:
         name_this_thread("journal-writer")
         while not (self._closing and self._jobs.empty()):
             try:
-                lazy = self._places and self.failure is None
+                lazy = self._positions and self.failure is None
                 job = self._jobs.get(timeout=_LAZY if lazy else None)
             except queue.Empty:
                 self._perform(_Job(_nothing, None, Future()))
@@ -125,7 +125,7 @@ class Writer:
                 self._perform(job)
                 self._checkpoint_if_due()
         if self.failure is None:
-            if self._places:
+            if self._positions:
                 self._perform(_Job(_nothing, None, Future()))
             self._checkpoint("TRUNCATE")
         self._connection.close()
@@ -144,24 +144,24 @@ class Writer:
 
     def _transact(self, work: Work[T]) -> T:
         with self._lock:
-            places, self._places = self._places, {}
+            positions, self._positions = self._positions, {}
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             result = work(connection)
-            if places:
-                connection.executemany(_PLACE, places.items())
+            if positions:
+                connection.executemany(_POSITION, positions.items())
             connection.execute("COMMIT")
         except BaseException as error:
-            self._roll_back(places)
+            self._roll_back(positions)
             if isinstance(error, sqlite3.Error):
                 raise self._noted(translate(error), error) from error
             raise
         return result
 
-    def _roll_back(self, places: dict[str, int]) -> None:
+    def _roll_back(self, positions: dict[str, int]) -> None:
         with self._lock:
-            self._places = {**places, **self._places}
+            self._positions = {**positions, **self._positions}
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -182,7 +182,7 @@ class Writer:
             self._checkpoint("RESTART" if self._pages >= _OVERGROWN else "PASSIVE")
 
     def _checkpoint(self, mode: str) -> None:
-        """Move what is committed from the WAL to its place, which lets the WAL begin anew.
+        """Checkpoint: move what is committed from the WAL to the file, which resets the WAL.
 
         A reader that stands in the WAL keeps it from that: what is left is tried again later, and
         waited for (as long as `busy_timeout`) when the WAL has grown much.

@@ -72,7 +72,7 @@ class GroupConsumer:
         self._seen, self._damaged, self._closed = seen, damaged, closed
         self._owner: RebalanceListener | None = None
         self._joined = False
-        self._places: dict[int, ReadPosition] = {}
+        self._read: dict[int, ReadPosition] = {}
         self._waiting: deque[Message] = deque()
         self._wanted: dict[int, int] = {}  # offsets to commit
         self._committed_at = 0.0
@@ -120,7 +120,7 @@ class GroupConsumer:
             return
         self._ended = True
         self._owner = None
-        self._commit(self._places, wait=True)
+        self._commit(self._read, wait=True)
         self._consumer.close()
         self._closed(self._name)
 
@@ -158,11 +158,11 @@ class GroupConsumer:
         partition, record = message.partition(), message.offset()
         assert partition is not None
         assert record is not None
-        place = self._places.get(partition)
-        if place is None or record < place.record:
+        position = self._read.get(partition)
+        if position is None or record < position.record:
             return  # of an assignment that has ended
-        if record > place.record:
-            self._missing(partition, place, record)
+        if record > position.record:
+            self._missing(partition, position, record)
         try:
             entry = records.decode(partition, record, message.value(), message.headers())
         except Damaged as damage:
@@ -170,13 +170,13 @@ class GroupConsumer:
             self._damaged(1)
             begin, end = positions.pack(record), positions.pack(record + 1)
             entry = records.nothing(partition, begin, end)
-        place.record = record + 1
-        yield cut(entry, place.offset)
+        position.record = record + 1
+        yield cut(entry, position.offset)
 
-    def _missing(self, partition: int, place: ReadPosition, record: int) -> None:
-        """Kafka let go of records that we have not read, or keeps marks of its own there."""
+    def _missing(self, partition: int, position: ReadPosition, record: int) -> None:
+        """Kafka deleted records that were not read, or keeps its own markers there."""
         first = self._topic.extent([partition])[partition][0]
-        lost = min(record, first) - place.record
+        lost = min(record, first) - position.record
         if lost > 0:
             log.error(
                 "Kafka deleted records before they were read",
@@ -187,18 +187,18 @@ class GroupConsumer:
     def _rest(self, limit: int) -> list[Entry]:
         """What there is at the time of this call, or nothing where all of it has been read."""
         deadline = time.monotonic() + _REACH
-        extent = self._topic.extent(self._places)
+        extent = self._topic.extent(self._read)
         while not self._ended:
             behind = [
-                (partition, place, extent[partition])
-                for partition, place in self._places.items()
-                if partition in extent and place.record < extent[partition][1]
+                (partition, position, extent[partition])
+                for partition, position in self._read.items()
+                if partition in extent and position.record < extent[partition][1]
             ]
             if not behind:
                 break
-            for partition, place, (first, end) in behind:
+            for partition, position, (first, end) in behind:
                 if first == end:
-                    return [self._skip(partition, place, end)]
+                    return [self._skip(partition, position, end)]
             if time.monotonic() > deadline:
                 raise StoreUnavailable("the journal at Kafka does not give what it has")
             self._fetch(_SLICE)
@@ -206,11 +206,11 @@ class GroupConsumer:
                 return found
         return []
 
-    def _skip(self, partition: int, place: ReadPosition, end: int) -> Entry:
+    def _skip(self, partition: int, position: ReadPosition, end: int) -> Entry:
         """Nothing is left of the partition: tell the owner how far that reaches."""
-        entry = records.nothing(partition, place.offset, positions.pack(end))
-        self._missing(partition, place, end)
-        place.record = end
+        entry = records.nothing(partition, position.offset, positions.pack(end))
+        self._missing(partition, position, end)
+        position.record = end
         return entry
 
     # --- partitions come and go -------------------------------------------------------------------
@@ -224,16 +224,16 @@ class GroupConsumer:
         for assigned in given:
             partition = assigned.partition
             first, end = extent[partition]
-            place = owner.assigned(partition, positions.pack(end))
-            if place is None:
-                place = committed.get(partition, positions.pack(first))
-            if positions.record_of(place) > end:
+            position = owner.assigned(partition, positions.pack(end))
+            if position is None:
+                position = committed.get(partition, positions.pack(first))
+            if positions.record_of(position) > end:
                 raise Fatal(
-                    f"the place {place} of {self._name!r} in partition {partition} lies behind "
+                    f"the offset {position} of {self._name!r} in partition {partition} lies behind "
                     f"the end of the topic {self._topic.name}: it was made anew, or is another"
                 )
-            self._places[partition] = ReadPosition(place)
-            assigned.offset = positions.record_of(place)
+            self._read[partition] = ReadPosition(position)
+            assigned.offset = positions.record_of(position)
         self._consumer.incremental_assign(given)
 
     def _where_we_stand(
@@ -242,34 +242,34 @@ class GroupConsumer:
         """Ask until Kafka answers: it has just given us the partitions."""
         while True:
             try:
-                extent = self._topic.extent([place.partition for place in given])
-                places = self._consumer.committed(given, timeout=10)
+                extent = self._topic.extent([position.partition for position in given])
+                offsets = self._consumer.committed(given, timeout=10)
             except (StoreUnavailable, KafkaException) as error:
                 if self._ended or self._woken:
                     raise
-                log.warning("places are unknown, trying again", error=str(error))
+                log.warning("offsets are unknown, trying again", error=str(error))
                 time.sleep(_PAUSE)
             else:
-                return extent, {p.partition: offset_of(p) for p in places if p.offset >= 0}
+                return extent, {p.partition: offset_of(p) for p in offsets if p.offset >= 0}
 
     def _on_revoke(self, _: Consumer, taken: list[TopicPartition]) -> None:
-        for place in taken:
-            if self._owner is not None and place.partition in self._places:
-                self._owner.revoked(place.partition)
-        self._commit([place.partition for place in taken], wait=True)
+        for part in taken:
+            if self._owner is not None and part.partition in self._read:
+                self._owner.revoked(part.partition)
+        self._commit([part.partition for part in taken], wait=True)
         self._release(taken)
 
     def _on_lost(self, _: Consumer, taken: list[TopicPartition]) -> None:
-        for place in taken:
-            self._wanted.pop(place.partition, None)
-            if self._owner is not None and place.partition in self._places:
-                self._owner.lost(place.partition)
+        for part in taken:
+            self._wanted.pop(part.partition, None)
+            if self._owner is not None and part.partition in self._read:
+                self._owner.lost(part.partition)
         self._release(taken)
 
     def _release(self, taken: list[TopicPartition]) -> None:
-        gone = {place.partition for place in taken}
+        gone = {part.partition for part in taken}
         for partition in gone:
-            self._places.pop(partition, None)
+            self._read.pop(partition, None)
         self._waiting = deque(m for m in self._waiting if m.partition() not in gone)
 
     # --- committing -------------------------------------------------------------------------------
@@ -278,28 +278,28 @@ class GroupConsumer:
         now = time.monotonic()
         if self._wanted and now - self._committed_at >= _COMMIT_EVERY:
             self._committed_at = now
-            self._commit(self._places, wait=False)
+            self._commit(self._read, wait=False)
 
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:
         """Kafka refuses the commit of a member that its group has gone on without."""
-        places = [
+        offsets = [
             commit_at(self._topic.name, partition, self._wanted.pop(partition))
             for partition in partitions
-            if partition in self._wanted and partition in self._places
+            if partition in self._wanted and partition in self._read
         ]
-        if not places:
+        if not offsets:
             return
         try:
             if wait:
-                self._consumer.commit(offsets=places, asynchronous=False)
+                self._consumer.commit(offsets=offsets, asynchronous=False)
             else:
-                self._consumer.commit(offsets=places, asynchronous=True)
+                self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as exception:
             error = errors.of(exception)
-            log.warning("places not committed", consumer=self._name, error=errors.text(error))
+            log.warning("offsets not committed", consumer=self._name, error=errors.text(error))
 
 
 def on_commit(error: KafkaError | None, _: list[TopicPartition]) -> None:
     """What became of commits that nobody waits for: the next one says the same and more."""
     if error is not None and error.code() != KafkaError._NO_OFFSET:
-        log.warning("places not committed", error=errors.text(error))
+        log.warning("offsets not committed", error=errors.text(error))

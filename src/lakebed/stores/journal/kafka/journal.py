@@ -161,8 +161,8 @@ class KafkaJournal:
         held: dict[bytes, int] = {}
         releases: dict[int, list[bytes]] = {}
         if release:
-            for key, place in self._keys.partitions(release).items():
-                for partition in self._partitions if place == EVERYWHERE else (place,):
+            for key, known in self._keys.partitions(release).items():
+                for partition in self._partitions if known == EVERYWHERE else (known,):
                     releases.setdefault(partition, []).append(key)
         rows = []
         for partition, part in records.split(batch, len(self._partitions)):
@@ -307,8 +307,8 @@ class KafkaJournal:
                 self._waited(partition, positions.record_of(offset), extent[partition]),
                 name in self._live,
             )
-            for name, places in groups.items()
-            for partition, offset in sorted(places.items())
+            for name, offsets in groups.items()
+            for partition, offset in sorted(offsets.items())
         ]
 
     def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
@@ -323,7 +323,7 @@ class KafkaJournal:
             raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
         self._topic.drop(name)
 
-    # --- let go -----------------------------------------------------------------------------------
+    # --- trimming ---------------------------------------------------------------------------------
 
     def trim(self) -> int:
         """Nothing while Kafka is away: the next call does it."""
@@ -333,7 +333,7 @@ class KafkaJournal:
         try:
             return self._trim()
         except Unavailable as error:
-            log.warning("nothing is let go of", error=str(error))
+            log.warning("nothing is trimmed", error=str(error))
             return 0
 
     def _trim(self) -> int:
@@ -342,7 +342,7 @@ class KafkaJournal:
         young = self._topic.records_since(self._clock() - self._options.span, self._partitions)
         below: dict[int, int] = {}
         for partition, (first, end) in extent.items():
-            done = [places.get(partition, 0) for places in groups.values()]
+            done = [offsets.get(partition, 0) for offsets in groups.values()]
             least = positions.record_of(min(done)) if done else end
             least = min(
                 [least, young.get(partition, end), *map(positions.record_of, self._pins.offsets())]
@@ -365,10 +365,10 @@ class KafkaJournal:
         self._extent = dict(extent)
         self._behind = {
             name: sum(
-                self.distance(partition, places.get(partition, 0), positions.pack(end))
+                self.distance(partition, offsets.get(partition, 0), positions.pack(end))
                 for partition, (_, end) in extent.items()
             )
-            for name, places in groups.items()
+            for name, offsets in groups.items()
         }
 
     def pin(self, offset: int) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Reading records by their place, without being a member of a group: for taps, previews, flow."""
+"""Reads records by their offset, without being a member of a group: for taps, previews, flow."""
 
 import threading
 import time
@@ -75,7 +75,7 @@ class _Reader:
         self._consumer, self._topic = consumer, topic
 
     def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
-        with errors.translated("going to a place"):
+        with errors.translated("seeking"):
             self._consumer.assign([TopicPartition(self._topic, partition, start)])
         deadline = time.monotonic() + _PATIENCE
         while start < end:

@@ -1,6 +1,6 @@
 """The topic itself, seen from outside: made, checked, measured, and trimmed.
 
-Kafka lets go of old records by their age or by bytes, read or not. A journal must not: so the
+Kafka deletes old records by their age or by bytes, read or not. A journal must not: so the
 topic is made without either limit, and `trim` deletes what every consumer group has done with.
 """
 
@@ -71,7 +71,7 @@ class Facts:
         partitions, replication: their numbers.
         insync: copies that must have a record before it is acknowledged.
         largest: bytes of a record it takes.
-        retention_ms, retention_bytes: after which it lets go of what nobody has read; -1 for never.
+        retention_ms, retention_bytes: after which unread records are deleted; -1 for never.
         synced: whether each record is on disk before it is acknowledged.
     """
 
@@ -232,7 +232,7 @@ class Topic:
             with suppress(KafkaException):
                 self._admin.list_topics(timeout=_PATIENCE)  # or the old leaders are asked again
 
-    # --- places -----------------------------------------------------------------------------------
+    # --- offsets ----------------------------------------------------------------------------------
 
     def extent(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """For each partition the first record held and the one behind the last."""
@@ -252,10 +252,10 @@ class Topic:
         return {partition: record for partition, record in found.items() if record >= 0}
 
     def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-        places = {TopicPartition(topic, partition): spec for partition in partitions}
+        offsets = {TopicPartition(topic, partition): spec for partition in partitions}
 
         def ask() -> dict[int, int]:
-            found = self._admin.list_offsets(places, request_timeout=_PATIENCE) if places else {}
+            found = self._admin.list_offsets(offsets, request_timeout=_PATIENCE) if offsets else {}
             return {p.partition: f.result(_PATIENCE).offset for p, f in found.items()}
 
         with errors.translated("asking for offsets"):
@@ -276,10 +276,10 @@ class Topic:
         ours = {name.removeprefix(begin) for name in ids if name.startswith(begin)} - {""}
         found: dict[str, dict[int, int]] = {}
         for name in sorted(ours | self._seen):
-            places = self.committed(name)
-            if places or name in ours:
-                found[name] = places
-            else:  # it was dropped; a broker that had only just begun would have told its places
+            offsets = self.committed(name)
+            if offsets or name in ours:
+                found[name] = offsets
+            else:  # it was dropped; a broker that had only just begun would have told its offsets
                 self._seen.discard(name)
         self._seen.update(found)
         return found
@@ -292,7 +292,7 @@ class Topic:
     def register(self, consumer: str) -> None:
         """Let a consumer that never committed stand at the beginning, so that `trim` waits for it.
 
-        A group with live members has its place already; Kafka then refuses, which is all right.
+        A group with live members has its position already; Kafka then refuses, which is all right.
         """
         with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
             missing = set(self._partitions) - self._committed(seen).keys()
@@ -300,9 +300,9 @@ class Topic:
             if not missing:
                 return
             extent = self.extent(missing)
-            places = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
+            offsets = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
             try:
-                self._patiently(lambda: seen.commit(offsets=places, asynchronous=False))
+                self._patiently(lambda: seen.commit(offsets=offsets, asynchronous=False))
             except KafkaException as exception:
                 if errors.of(exception).code() not in _LIVE:
                     raise
@@ -323,7 +323,7 @@ class Topic:
     def _committed(self, onlooker: Consumer) -> dict[int, int]:
         asked = [TopicPartition(self.name, partition) for partition in self._partitions]
         found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
-        return {place.partition: offset_of(place) for place in found if place.offset >= 0}
+        return {part.partition: offset_of(part) for part in found if part.offset >= 0}
 
     @contextmanager
     def _onlooker(self, consumer: str) -> Iterator[Consumer]:
@@ -339,13 +339,15 @@ class Topic:
         finally:
             onlooker.close()
 
-    # --- letting go -------------------------------------------------------------------------------
+    # --- deleting ---------------------------------------------------------------------------------
 
     def delete(self, below: Mapping[int, int]) -> None:
         """Let go of all records below the given one of each partition."""
-        places = [TopicPartition(self.name, *place) for place in below.items()]
-        with errors.translated("letting go of records"):
-            for future in self._admin.delete_records(places).values():
+        offsets = [
+            TopicPartition(self.name, partition, offset) for partition, offset in below.items()
+        ]
+        with errors.translated("deleting records"):
+            for future in self._admin.delete_records(offsets).values():
                 future.result(_PATIENCE)
 
 
@@ -358,7 +360,7 @@ def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
     return TopicPartition(topic, partition, record, metadata=str(index))
 
 
-def offset_of(place: TopicPartition) -> int:
+def offset_of(position: TopicPartition) -> int:
     """The offset that was committed."""
-    index = place.metadata or "0"
-    return positions.pack(place.offset, int(index) if index.isdigit() else 0)
+    index = position.metadata or "0"
+    return positions.pack(position.offset, int(index) if index.isdigit() else 0)
