@@ -7,13 +7,15 @@ A process without the API has a front alone: ingest and health. Whatever answers
 even imported there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import Metric
 from starlette.exceptions import HTTPException
 
 from lakebed import __version__
@@ -47,6 +49,18 @@ class Application:
 
 def create_app(services: Services) -> Application:
     """The whole application over these services."""
+    from lakebed.api.routes import flow
+
+    return assemble(services, [partial(routes_of, services)], [partial(flow.metrics, services)])
+
+
+def create_front(common: Common) -> Application:
+    """Ingest and health: the application of a process that answers no questions."""
+    return assemble(common)
+
+
+def routes_of(services: Services, app: FastAPI) -> None:
+    """Add the routes of the API to an application."""
     from lakebed.api.routes import (
         administration,
         dead_letters,
@@ -57,16 +71,17 @@ def create_app(services: Services) -> Application:
         tap,
     )
 
-    parts = (policies, reading, flow, tap, administration, dead_letters, journal, health, openapi)
-    return _application(services, [*(part.router for part in parts), openapi.document_router])
+    app.state.services = services
+    for part in (policies, reading, flow, tap, administration, dead_letters, journal, openapi):
+        app.include_router(part.router)
 
 
-def create_front(common: Common) -> Application:
-    """Ingest and health: the application of a process that answers no questions."""
-    return _application(common, [health.router, openapi.document_router])
-
-
-def _application(services: Common, routers: Sequence[APIRouter]) -> Application:
+def assemble(
+    common: Common,
+    routes: Sequence[Callable[[FastAPI], None]] = (),
+    metrics: Sequence[Callable[[], Iterable[Metric]]] = (),
+) -> Application:
+    """The application of a process: ingest and health, and what its roles add to it."""
     control = FastAPI(
         title="Lakebed",
         version=__version__,
@@ -76,16 +91,22 @@ def _application(services: Common, routers: Sequence[APIRouter]) -> Application:
         redoc_url=None,
         redirect_slashes=False,
     )
-    control.state.services = services
-    for router in routers:
-        control.include_router(router)
+    control.state.services = common
+    control.state.metrics = metrics
+    for add in (*routes, _common_routes):
+        add(control)
     openapi.install(control)
     control.add_exception_handler(LakebedError, _known)
     control.add_exception_handler(HTTPException, _http)
     control.add_exception_handler(RequestValidationError, _invalid)
     control.add_exception_handler(bodies.Gone, _gone)
     control.add_exception_handler(Exception, _known)
-    return Application(Ingest(services.settings, services.identification, services.intake), control)
+    return Application(Ingest(common.settings, common.identification, common.intake), control)
+
+
+def _common_routes(app: FastAPI) -> None:
+    for router in (health.router, openapi.document_router):
+        app.include_router(router)
 
 
 def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -1,10 +1,8 @@
 """What the API stands on. `runtime/` puts it together."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from prometheus_client import Metric
 
 from lakebed.access.identification import Identification
 from lakebed.api.settings import ApiSettings
@@ -53,14 +51,12 @@ class Common:
     Attributes:
         ready: the health of every part this process depends on, by name.
         intake: None in a process that accepts no messages.
-        metrics: sources of further metrics for /metrics.
     """
 
     settings: ApiSettings
     identification: Identification
     ready: Callable[[], dict[str, Health]]
     intake: Intake | None = None
-    metrics: Sequence[Callable[[], Iterable[Metric]]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

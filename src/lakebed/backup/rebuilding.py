@@ -10,8 +10,8 @@ nothing is gone for ever or an operator has seen it.
 
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
 from lakebed.ports import Catalog, Health, Journal, Objects, Series
 from lakebed.stores.opening import open_catalog_in, open_objects
-from lakebed.vocabulary.errors import Invalid, LakebedError, Unavailable
+from lakebed.vocabulary.errors import Invalid, LakebedError, StoreUnavailable, Unavailable
 from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class _Ended(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Stores:
     """What it works on."""
 
     journal: Journal
@@ -55,9 +55,9 @@ class Parts:
 class Rebuilding:
     """One loss being made good. Call `start` before the keeper lets go of any of the journal."""
 
-    def __init__(self, parts: Parts, loss: Loss) -> None:
-        self._parts, self._loss = parts, loss
-        self._home = parts.settings.home
+    def __init__(self, stores: Stores, loss: Loss) -> None:
+        self._stores, self._loss = stores, loss
+        self._home = stores.settings.home
         self._stop = threading.Event()
         self._doing = "waiting"
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
@@ -67,10 +67,17 @@ class Rebuilding:
     def done(self) -> bool:
         return self._loss.done
 
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """Raises `Unavailable` until it is done: half a series is nothing to back up."""
+        if not self.done:
+            raise StoreUnavailable("the series is being rebuilt: try again when that is done")
+        yield
+
     def start(self) -> None:
         if not self._loss.done:
-            firsts = [first for first, _ in self._parts.journal.extent().values()]
-            self._release = [self._parts.journal.pin(min(firsts, default=0))]
+            firsts = [first for first, _ in self._stores.journal.extent().values()]
+            self._release = [self._stores.journal.pin(min(firsts, default=0))]
             self._thread.start()
 
     def stop(self) -> None:
@@ -115,9 +122,9 @@ class Rebuilding:
     def _rebuild(self) -> None:
         self._loss.trouble = ()
         manifest, base = self._base()
-        parts, loss = self._parts, self._loss
+        stores, loss = self._stores, self._loss
         rebuild = Rebuild(
-            parts.journal, parts.series, parts.catalog, parts.settings,
+            stores.journal, stores.series, stores.catalog, stores.settings,
             losses.checkpoints(self._home), base, not loss.everything, self._step,
         )  # fmt: skip
         report = rebuild.run()
@@ -142,7 +149,7 @@ class Rebuilding:
     def _base(self) -> tuple[Manifest | None, Checkpoints]:
         """The newest backup that fits and is whole: its rows are in the series afterwards."""
         try:
-            objects = _backups_of(self._parts.settings)
+            objects = _backups_of(self._stores.settings)
             chosen = None if objects is None else self._choose(objects)
         except Unavailable:
             raise
@@ -158,7 +165,7 @@ class Rebuilding:
             done += size
             self._note(f"loading backup {chosen.name}, {done} of {total} bytes")
 
-        load_series(objects, chosen, self._parts.series, loaded)
+        load_series(objects, chosen, self._stores.series, loaded)
         return chosen, self._checkpoints(objects, chosen)
 
     def _choose(self, objects: Objects) -> Manifest | None:
@@ -170,7 +177,7 @@ class Rebuilding:
             except Invalid as error:
                 problems = list(error.problems)
             else:
-                if not self._parts.lineage.holds(found):
+                if not self._stores.lineage.holds(found):
                     continue
             if not problems:
                 return found

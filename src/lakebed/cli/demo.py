@@ -66,17 +66,16 @@ async def _show(node: "Node") -> None:
     from lakebed.simulation.driving import Drive, Tally
     from lakebed.sources import machine
 
-    parts, place = node.parts, place_of(node)
+    process, place = node.process, place_of(node)
     token = node.settings.api.admin_token or token_of(place.home)
-    assert parts.keeper is not None
-    assert parts.intake is not None
     assert token is not None
-    await asyncio.to_thread(write_policies, parts.catalog, ADMIN)
-    await asyncio.to_thread(parts.keeper.policies_changed)
+    await asyncio.to_thread(write_policies, process.catalog, ADMIN)
+    for tell in node.contributed.policies_changed:
+        await asyncio.to_thread(tell)
     drive = Drive(*place.mqtt, token)
     reader = await asyncio.to_thread(machine.Machine, socket.gethostname())
     async with asyncio.TaskGroup() as group:
-        group.create_task(machine.run(reader, parts.intake, ADMIN), name="machine")
+        group.create_task(machine.run(reader, process.intake, ADMIN), name="machine")
         group.create_task(drive.run(_fleet(), Tally(), None), name="fleet")
         await asyncio.to_thread(_until_kept, place, token)
         typer.echo(greeting(place))

@@ -1,32 +1,39 @@
 """One process of Lakebed: it opens the stores that its roles need, then the roles, then the doors.
 
 clock, addresses ──> home ──> catalog ──> series ──> journal     in the order of their need
-                        └──> identification, feed            what all roles share
-                               └──> keeper ──> gateway ──> api   those it has
+                        └──> identification, feed                what all roles share
+                               └──> keeper ──> gateway ──> api   those it has: Contributions
                                       └──> MQTT, brokers, HTTP   doors open last, close first
 """
 
 import asyncio
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 from lakebed.migration import mark
 from lakebed.ports import Catalog, Health, Series
 from lakebed.runtime import sharing
-from lakebed.runtime.contributions import Door, Parts
+from lakebed.runtime.contributions import Address, Contribution, Door
+from lakebed.runtime.process import Process
 from lakebed.runtime.roles import ALL, ROLES, opened
 from lakebed.runtime.settings import Settings
 from lakebed.stores import home as homes
 from lakebed.stores import opening
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
-    from lakebed.api.services import Common
     from lakebed.backup.loss import Loss
     from lakebed.sources.http.server import HttpServer
+
+log = structlog.get_logger(__name__)
 
 
 class Node:
@@ -39,17 +46,19 @@ class Node:
             makes it so.
 
     Attributes:
-        parts: what it is made of, once started.
+        process: what its roles are opened on, once started.
+        contributed: what stores and roles have added to it so far.
     """
 
-    parts: Parts
+    process: Process
     _http: "HttpServer"
 
     def __init__(
         self, settings: Settings, roles: Collection[str] = ALL, *, alone: bool = True
     ) -> None:
         self.settings = settings
-        self.roles = [role for role in ROLES if role in roles]
+        self.roles = {name: role for name, role in ROLES.items() if name in roles}
+        self.contributed = Contribution()
         self._alone = alone or bool(sharing.embedded(settings, roles))
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None]
@@ -59,9 +68,10 @@ class Node:
         return self._http.url
 
     @property
-    def mqtt_address(self) -> tuple[str, int] | None:
+    def mqtt_address(self) -> Address | None:
         """None where devices cannot connect: it is no gateway."""
-        return None if self.parts.mqtt is None else self.parts.mqtt.addresses[0]
+        addresses = self.contributed.addresses.get("mqtt")
+        return None if addresses is None else addresses()[0]
 
     @property
     def alone(self) -> bool:
@@ -80,8 +90,7 @@ class Node:
         self._failed = asyncio.get_running_loop().create_future()
         try:
             await self._open_stores()
-            for role in self.roles:
-                await ROLES[role].open(self.parts)
+            await self._open_roles()
             await self._open_doors()
         except BaseException:
             await self._stack.aclose()
@@ -97,8 +106,8 @@ class Node:
         await self._stack.aclose()
 
     def health(self) -> dict[str, Health]:
-        """How each part is, by name."""
-        return {name: ask() for name, ask in self.parts.health.items()}
+        """How each part is, by name. Any thread."""
+        return {name: ask() for name, ask in self.contributed.health.items()}
 
     def fail(self, error: BaseException) -> None:
         """A part cannot go on without breaking a promise. Any thread."""
@@ -116,8 +125,8 @@ class Node:
         from lakebed.sources.http.server import listen
 
         listen(self.settings.http.listen, "http.listen").close()
-        for role in self.roles:
-            for address, setting in ROLES[role].listens(self.settings):
+        for role in self.roles.values():
+            for address, setting in role.listens(self.settings):
                 listen(address, setting).close()
 
     async def _open_stores(self) -> None:
@@ -136,67 +145,101 @@ class Node:
         self._stack.callback(journal.close)
         feed = LiveFeed(journal)
         self._stack.push_async_callback(feed.close)
-        self.parts = Parts(
+        self.process = Process(
             settings=self.settings,
             alone=self._alone,
             fail=self.fail,
+            ready=self.health,
+            stack=self._stack,
             catalog=catalog,
-            series=series,
-            lost=lost,
-            journal=journal,
             tokens=catalog,
+            journal=journal,
             identification=Identification(catalog),
             feed=feed,
-            stack=self._stack,
+            opened_series=series,
+            lost=lost,
         )
-        self.parts.health["journal"] = journal.health
-        self.parts.health["catalog"] = catalog.health
+        health = {"journal": journal.health, "catalog": catalog.health}
         if series is not None:
-            self.parts.health["series"] = series.health
+            health["series"] = series.health
+        self.contributed += Contribution(health=health)
 
     async def _open_series(self, catalog: Catalog) -> "tuple[Series | None, Loss | None]":
         if "series" not in opened(self.roles):
             return None, None
+        lost = None
         checkpoints = await asyncio.to_thread(catalog.checkpoints, "keeper")
-        if "keeper" in self.roles:
-            from lakebed.backup import loss
+        if any(role.restores for role in self.roles.values()):
+            from lakebed.backup.loss import open_noticing
 
-            noticing = loss.open_noticing
-            series, lost = await asyncio.to_thread(noticing, self.settings, checkpoints)
+            series, lost = await asyncio.to_thread(open_noticing, self.settings, checkpoints)
         else:
-            # tables that are gone are for a keeper to notice, who also fills them again
+            # tables that are gone are for a keeper to notice, which also fills them again
             make = not checkpoints
             series = await asyncio.to_thread(opening.open_series, self.settings, make)
-            lost = None
         self._stack.callback(series.close)
         return series, lost
 
+    async def _open_roles(self) -> None:
+        for role in self.roles.values():
+            if role.intake and self.process.opened_intake is None:
+                await self._open_intake()
+            contribution = await role.open(self.process, self.contributed)
+            for name, run in contribution.tasks.items():
+                self._run(name, run)
+            self.contributed += contribution
+
+    async def _open_intake(self) -> None:
+        from lakebed.ingest.intake import Intake
+
+        embedded = opening.is_embedded(self.settings.journal.url)
+        intake = Intake(
+            self.process.journal,
+            on_fatal=self.fail,
+            room=partial(_has_room, self.settings) if embedded else None,
+            delay=self.settings.journal.commit_delay / SECOND,
+        )
+        await intake.start()
+        self._stack.push_async_callback(intake.stop)
+        self.process = replace(self.process, opened_intake=intake)
+        self.contributed += Contribution(health={"intake": intake.health})
+
+    def _run(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Let a task run until the node stops; if it fails, the node does."""
+        task = asyncio.create_task(run(), name=name)
+        task.add_done_callback(self._task_ended)
+        self._stack.callback(task.cancel)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task failed", task=task.get_name(), error=str(error))
+            self.fail(error)
+
     async def _open_doors(self) -> None:
-        from lakebed.api.app import create_app, create_front
-        from lakebed.api.services import Services
+        from lakebed.api.app import assemble
+        from lakebed.api.services import Common
         from lakebed.sources.http.server import HttpServer
 
-        common = self._common()
-        given = common if self.parts.serve is None else self.parts.serve(common)
-        app = create_app(given) if isinstance(given, Services) else create_front(given)
+        contributed = self.contributed
+        common = Common(
+            settings=self.settings,
+            identification=self.process.identification,
+            ready=self.health,
+            intake=contributed.intake,
+        )
+        app = assemble(common, contributed.routes, contributed.metrics)
         self._http = HttpServer(app, self.settings.http)
         opened: list[Door] = []
         self._stack.push_async_callback(_close, opened)
-        for door in (*self.parts.doors, self._http):
+        for door in (*contributed.doors, self._http):
             opened.append(door)
             await door.start()
 
-    def _common(self) -> "Common":
-        from lakebed.api.services import Common
 
-        gateway = "gateway" in self.roles
-        return Common(
-            settings=self.settings,
-            identification=self.parts.identification,
-            ready=self.health,
-            intake=self.parts.intake if gateway else None,
-            metrics=tuple(self.parts.metrics),
-        )
+def _has_room(settings: Settings) -> bool:
+    """Whether the home's disk has room for more messages."""
+    disk = os.statvfs(settings.home)
+    return disk.f_bavail * disk.f_frsize >= settings.limits.disk_free
 
 
 async def _close(doors: Sequence[Door]) -> None:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner
@@ -23,6 +25,7 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.policies.outcomes import UNFILTERED, Outcome
+from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import to_rfc3339
 from lakebed.vocabulary.topics import matches
@@ -188,3 +191,23 @@ def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:
         "first_seen": to_rfc3339(int(ledger.first_seen[code])),
         "last_seen": to_rfc3339(int(ledger.last_seen[code])),
     }
+
+
+def metrics(services: Services) -> Iterator[Metric]:
+    """Totals of the instance, for /metrics; nothing while a store is away, which health tells."""
+    with suppress(Unavailable):
+        yield from _metrics(*load(services))
+
+
+def _metrics(ledger: Ledger, pending: Counter[Channel]) -> Iterator[Metric]:
+    outcomes = CounterMetricFamily(
+        "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
+    )
+    for outcome, count in ledger.totals.items():
+        outcomes.add_metric([outcome.reason], count)
+    yield outcomes
+    size = int(ledger.sizes.sum())
+    yield CounterMetricFamily("lakebed_payload_bytes", "Payload bytes accounted for.", size)
+    waiting = pending.total()
+    yield GaugeMetricFamily("lakebed_in_flight", "Messages not accounted for yet.", waiting)
+    yield GaugeMetricFamily("lakebed_topics", "Topics seen.", len(ledger.channels))

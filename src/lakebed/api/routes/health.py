@@ -1,24 +1,20 @@
 """Routes that machines ask: is it alive, is it ready, how is it doing. They need no token."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from lakebed import __version__
 from lakebed.access.actions import Action
 from lakebed.api.callers import Public
-from lakebed.api.routes import flow
-from lakebed.api.services import Common, Services
+from lakebed.api.services import Common
 from lakebed.ports import Health
-from lakebed.vocabulary.errors import Unavailable
 
 router = APIRouter(tags=["health"], dependencies=[Public(Action.HEALTH_READ)])
 
@@ -57,30 +53,26 @@ def readyz(services: CommonDep) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(services: CommonDep) -> Response:
+def metrics(services: CommonDep, request: Request) -> Response:
     """Prometheus text: figures of this process and, where it is an API, totals of the instance.
 
     Nothing in it names an owner or a topic.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Process(services))
+    registry.register(_Process(services, request.app.state.metrics))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Process(Collector):
-    def __init__(self, services: Common) -> None:
-        self._services = services
+    def __init__(self, common: Common, more: Sequence[Callable[[], Iterable[Metric]]]) -> None:
+        self._common, self._more = common, more
 
     def describe(self) -> Iterator[Metric]:
         return iter(())  # collecting is not free: not once more at registration
 
     def collect(self) -> Iterator[Metric]:
-        # what can be said is said; lakebed_ready tells of the rest
-        if isinstance(self._services, Services):  # once is enough: all would say the same
-            with suppress(Unavailable):
-                yield from _messages(self._services)
-        yield from _parts(self._services.ready())
-        for more in self._services.metrics:
+        yield from _parts(self._common.ready())
+        for more in self._more:
             yield from more()
 
 
@@ -97,18 +89,3 @@ def _parts(found: Mapping[str, Health]) -> Iterator[Metric]:
                 figures.add_metric([name, figure], value)
     yield ready
     yield figures
-
-
-def _messages(services: Services) -> Iterator[Metric]:
-    ledger, pending = flow.load(services)
-    outcomes = CounterMetricFamily(
-        "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
-    )
-    for outcome, count in ledger.totals.items():
-        outcomes.add_metric([outcome.reason], count)
-    yield outcomes
-    size = int(ledger.sizes.sum())
-    yield CounterMetricFamily("lakebed_payload_bytes", "Payload bytes accounted for.", size)
-    waiting = Counter(pending).total()
-    yield GaugeMetricFamily("lakebed_in_flight", "Messages not accounted for yet.", waiting)
-    yield GaugeMetricFamily("lakebed_topics", "Topics seen.", len(ledger.channels))

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lakebed.ports import Health
-from lakebed.runtime.contributions import Parts
+from lakebed.runtime.contributions import Contribution
+from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
 
@@ -25,21 +26,23 @@ def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
     return (plain,) if tls is None else (plain, (tls, "mqtt.tls_listen"))
 
 
-async def _open(parts: Parts) -> None:
+async def _open(process: Process, _: Contribution) -> Contribution:
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
-    settings = parts.settings
-    intake = await parts.open_intake()
+    settings, intake, known = process.settings, process.intake, process.known
+    endpoint = MqttEndpoint(settings, intake, process.identification, process.feed, known)
     clients = [
-        MqttClient(source, intake, parts.known, payload_maximum=settings.limits.payload)
+        MqttClient(source, intake, known, payload_maximum=settings.limits.payload)
         for source in settings.sources
     ]
-    parts.mqtt = MqttEndpoint(settings, intake, parts.identification, parts.feed, parts.known)
-    parts.metrics.append(parts.mqtt.stats.metrics)
-    parts.doors += [parts.mqtt, *clients]
-    for client in clients:
-        parts.health[f"source {client.name}"] = partial(_told, client)
+    return Contribution(
+        intake=intake,
+        doors=(endpoint, *clients),
+        addresses={"mqtt": lambda: endpoint.addresses},
+        health={f"source {client.name}": partial(_told, client) for client in clients},
+        metrics=(endpoint.stats.metrics,),
+    )
 
 
 def _told(client: "MqttClient") -> Health:
@@ -47,4 +50,4 @@ def _told(client: "MqttClient") -> Health:
     return replace(client.health(), ok=True)
 
 
-ROLE = Role(frozenset({"catalog", "journal"}), _open, _listens)
+ROLE = Role(frozenset({"catalog", "journal"}), _open, intake=True, listens=_listens)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from lakebed.ports import Health, Series
-from lakebed.runtime.contributions import Parts
+from lakebed.runtime.contributions import Contribution
+from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreUnavailable
 
@@ -32,41 +33,57 @@ _TRIM_EVERY = 5.0  # seconds
 _EXPIRE_EVERY = 60.0  # seconds between two looks at how old dead letters are
 
 
-async def _open(parts: Parts) -> None:
+async def _open(process: Process, _: Contribution) -> Contribution:
+    rebuild = None if process.lost is None else _rebuild(process, process.lost)
+    keeper = _start(process)
+    expire = partial(_expire, process)
+    contribution = Contribution(
+        health={"keeper": keeper.health},
+        metrics=(partial(_metrics, keeper),),
+        tasks={
+            "trim": partial(_again, _TRIM_EVERY, "journal not trimmed", process.journal.trim),
+            "expire": partial(_again, _EXPIRE_EVERY, "dead letters not looked through", expire),
+        },
+        policies_changed=(keeper.policies_changed,),
+        erasure_asked=(keeper.erasure_asked,),
+        quiesce=(keeper.quiesce,),
+    )
+    return contribution if rebuild is None else rebuild + contribution
+
+
+def _start(process: Process) -> "Keeper":
     from lakebed.keeper.keeper import Keeper
 
-    assert parts.series is not None
-    if parts.lost is not None:
-        _rebuild(parts, parts.series, parts.lost)
-    keeper = Keeper(parts.journal, parts.series, parts.catalog, parts.settings, parts.fail)
+    keeper = Keeper(
+        process.journal, process.series, process.catalog, process.settings, process.fail
+    )
     keeper.start()
-    parts.stack.push_async_callback(asyncio.to_thread, keeper.stop, _STOP)
-    parts.keeper = keeper
-    parts.health["keeper"] = keeper.health
-    parts.metrics.append(partial(_metrics, keeper))
-    parts.task("trim", _again(_TRIM_EVERY, "journal not trimmed", parts.journal.trim))
-    expire = partial(_expire, parts)
-    parts.task("expire", _again(_EXPIRE_EVERY, "dead letters not looked through", expire))
+    process.stack.push_async_callback(asyncio.to_thread, keeper.stop, _STOP)
+    return keeper
 
 
-def _rebuild(parts: Parts, series: Series, lost: "Loss") -> None:
+def _rebuild(process: Process, lost: "Loss") -> Contribution:
+    """Put a lost series together again beside the keeper's work."""
     from lakebed.backup import lineage, rebuilding
 
-    work = rebuilding.Parts(
-        parts.journal,
-        series,
-        parts.catalog,
-        parts.settings,
-        lineage.of_home(parts.settings.home),
+    stores = rebuilding.Stores(
+        process.journal,
+        process.series,
+        process.catalog,
+        process.settings,
+        lineage.of_home(process.settings.home),
     )
-    parts.rebuilding = rebuilding.Rebuilding(work, lost)
-    parts.rebuilding.start()
-    parts.stack.push_async_callback(asyncio.to_thread, parts.rebuilding.stop)
-    parts.health["series"] = partial(_series_health, series, parts.rebuilding)
+    rebuild = rebuilding.Rebuilding(stores, lost)
+    rebuild.start()
+    process.stack.push_async_callback(asyncio.to_thread, rebuild.stop)
+    return Contribution(
+        health={"series": partial(_series_health, process.series, rebuild)},
+        quiesce=(rebuild.complete,),
+    )
 
 
-def _series_health(series: Series, rebuilding: "Rebuilding") -> Health:
-    return rebuilding.health(series.health())
+def _series_health(series: Series, rebuild: "Rebuilding") -> Health:
+    return rebuild.health(series.health())
 
 
 def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
@@ -82,10 +99,10 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
     yield lag
 
 
-def _expire(parts: Parts) -> int:
+def _expire(process: Process) -> int:
     from lakebed.keeper.stores import expire_letters
 
-    return expire_letters(parts.catalog, parts.settings.dead_letters)
+    return expire_letters(process.catalog, process.settings.dead_letters)
 
 
 async def _again(seconds: float, failure: str, work: Callable[[], object]) -> None:
@@ -98,4 +115,4 @@ async def _again(seconds: float, failure: str, work: Callable[[], object]) -> No
         await asyncio.sleep(seconds)
 
 
-ROLE = Role(frozenset({"catalog", "series", "journal"}), _open)
+ROLE = Role(frozenset({"catalog", "series", "journal"}), _open, restores=True)
