@@ -151,6 +151,20 @@ def test_a_server_that_stops_has_acknowledged_all_it_stored(tmp_path: Path) -> N
         assert stored(server, "requests") == requests.accepted
 
 
+def test_a_server_that_stops_lets_no_message_wait_for_others(tmp_path: Path) -> None:
+    with Server(tmp_path / "home", {"JOURNAL__COMMIT_DELAY": "2s"}) as server:
+        with Raw(server).login(server.token) as raw:
+            raw.send(publish(b"alone", b"1"))
+            time.sleep(0.2)
+            began = time.monotonic()
+            stopping = threading.Thread(target=server.stop)
+            stopping.start()
+            assert raw.receive() == (PUBACK, b"\0\1")
+            assert time.monotonic() - began < 1.5
+            assert raw.receive()[0] == DISCONNECT
+        stopping.join()
+
+
 def test_a_client_that_connects_publishes_and_closes_its_side_is_answered(server: Server) -> None:
     """As `nc` sends a file: all at once."""
     with socket.create_connection(("127.0.0.1", server.mqtt_port), PATIENCE) as device:

@@ -111,6 +111,11 @@ class Intake:
         if self._room is not None:
             self._tasks.append(asyncio.create_task(self._watch_room(), name="intake-room"))
 
+    def hurry(self) -> None:
+        """Let no message wait for others any more: the sources stop, and acks are due."""
+        self._delay = 0.0
+        self._wake.set()
+
     async def stop(self) -> None:
         """Accept nothing more and finish what was offered; give up only on a journal without room.
 

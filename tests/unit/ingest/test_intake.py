@@ -300,6 +300,18 @@ def test_what_waits_for_others_is_appended_when_the_process_stops() -> None:
     story(tell, delay=3600.0)
 
 
+def test_what_waits_for_others_is_appended_once_there_is_no_time_to_wait() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("a")
+        await asyncio.sleep(0.01)
+        door.intake.hurry()
+        await door.all_done(1)
+        door.offer("b")
+        await door.all_done(2)
+
+    story(tell, delay=3600.0)
+
+
 def test_a_crowd_shuts_the_gates_until_half_of_it_is_through() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()

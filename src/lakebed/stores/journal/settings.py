@@ -18,6 +18,6 @@ class JournalSection(Section):
     commit_delay: Duration = Field(
         0,
         ge=0,
-        le=parse_duration("5s"),
+        le=parse_duration("2s"),  # senders wait 5 s for an answer
         description="how long a message waits for others that share its commit",
     )
