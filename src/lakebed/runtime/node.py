@@ -234,8 +234,8 @@ class Node:
         for door in (*contributed.doors, self._http):
             opened.append(door)
             await door.start()
-        if self.parts.intake is not None:
-            self._stack.callback(self.parts.intake.hurry)
+        if self.process.opened_intake is not None:
+            self._stack.callback(self.process.opened_intake.hurry)
 
 
 def _has_room(settings: Settings) -> bool:
