@@ -224,6 +224,33 @@ def test_a_broker_that_is_away_is_told_by_health(run, joined, wait_until):
     run(story())
 
 
+def test_health_counts_subscriptions_that_were_refused_and_names_no_topic(run, joined, wait_until):
+    """Everybody may ask for health."""
+
+    async def broker(reader, writer):
+        while not (await reader.read(4096)).startswith(b"\x82"):  # CONNECT, then SUBSCRIBE
+            writer.write(ConnAck().encode(5))
+        writer.write(SubAck(1, [0x87, 1, 0x8F]).encode(5))
+        await reader.read()
+        writer.close()
+
+    async def story():
+        async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            source = joined(port, topics=["vault/#", "room/#", "secret"])
+            await source.client.start()
+            await wait_until(lambda: "refused" in source.client.health().message)
+            health = source.client.health()
+            await source.stop()
+        assert health.message == (
+            "2 subscriptions refused (not_authorized, topic_filter_invalid): the log names them"
+        )
+        assert not health.ok
+        assert health.detail["joined"] is False
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
