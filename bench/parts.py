@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.load import Load, topic, value
-from lakebed.access.principals import of_token
+from lakebed.access.identification import of_token
 from lakebed.kinds.window import WINDOW
 from lakebed.policies.values import decode_each, read_numbers
 from lakebed.ports import StoredToken

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Literal
 
-from lakebed.access.principals import Principal, of_token
-from lakebed.ports import TokenStore
+from lakebed.access.principals import Grant, Kind, Principal, Role
+from lakebed.ports import StoredToken, TokenStore
 
 LONGEST_TOKEN = 1024
 """Characters; nobody has a longer one, so it is refused without hashing it."""
@@ -38,6 +38,13 @@ class Missing(Enum):
 
 
 MISSING: Final = Missing.MISSING
+
+
+def of_token(token: StoredToken) -> Principal:
+    """The principal that a token stands for."""
+    grant = Grant(token.owner, Role.EDITOR, token.publish, token.read)
+    return Principal(Kind.TOKEN, token.owner, token.name, (grant,), token.admin)
+
 
 Known = Principal | None | Literal[Missing.MISSING]
 

@@ -7,8 +7,6 @@ was remembered for the old value is not found for the new one.
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from lakebed.ports import StoredToken
-
 
 class Kind(StrEnum):
     """What somebody is to us."""
@@ -69,9 +67,3 @@ NOBODY = Principal(Kind.NOBODY)
 
 OPERATOR = Principal(Kind.OPERATOR, name="operator", admin=True)
 """Whoever runs a command on the stores themselves: they have the files or the addresses."""
-
-
-def of_token(token: StoredToken) -> Principal:
-    """The principal that a token stands for."""
-    grant = Grant(token.owner, Role.EDITOR, token.publish, token.read)
-    return Principal(Kind.TOKEN, token.owner, token.name, (grant,), token.admin)

@@ -13,6 +13,7 @@ from lakebed.access.decision import (
     allow_some,
     require,
 )
+from lakebed.access.identification import of_token
 from lakebed.access.principals import (
     NOBODY,
     OPERATOR,
@@ -20,7 +21,6 @@ from lakebed.access.principals import (
     Kind,
     Principal,
     Role,
-    of_token,
 )
 from lakebed.ports import StoredToken
 from lakebed.vocabulary.errors import Denied

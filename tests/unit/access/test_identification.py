@@ -10,8 +10,9 @@ from lakebed.access.identification import (
     LONGEST_TOKEN,
     MISSING,
     Identification,
+    of_token,
 )
-from lakebed.access.principals import Grant, Kind, Principal, Role, of_token
+from lakebed.access.principals import Grant, Kind, Principal, Role
 from lakebed.ports import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
 

@@ -14,7 +14,7 @@ from tests.broker import Mosquitto
 from tests.ports import free_port
 from tests.servers import unavailable
 
-from lakebed.access.principals import of_token
+from lakebed.access.identification import of_token
 from lakebed.ingest.accumulator import Singles
 from lakebed.ports import StoredToken
 from lakebed.runtime.settings import Settings
