@@ -12,7 +12,6 @@ import json
 import math
 import random
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ from lakebed.api.routes.flow import show as show_flow
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.settings import KeeperSection
-from lakebed.keeper.shard import Shard
-from lakebed.keeper.stores import Stores
 from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Series
@@ -41,6 +38,7 @@ from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
 from tests.cases import reference
+from tests.shards import claimed_shard
 
 FOLDERS = reference.folders()
 SETTINGS = Settings(keeper=KeeperSection(checkpoint=0))
@@ -106,10 +104,8 @@ class Bench:
 
     def take_over(self) -> None:
         """As a keeper that was just started: from the last checkpoint, the rest is forgotten."""
-        self.stores = Stores(self.series, self.catalog, threading.Event())
-        end = self.journal.extent()[0][1]
-        self.shard = Shard(0, end, self.journal, self.stores, SETTINGS)
-        self.place = self.shard.load(self.catalog)
+        self.shard = claimed_shard(self.catalog, self.series, self.journal, SETTINGS)
+        self.offset = self.shard.offset
 
     def append(self, messages: Sequence[Message]) -> None:
         asyncio.run(self.journal.append(_batch(self.owner, messages)))
@@ -118,11 +114,11 @@ class Bench:
         """Absorb the next messages of the journal; False at its end."""
         if self.shard.revision < 0 and self.shard.replayed:
             self.shard.adopt(self.catalog.revision(), self.catalog.policies(), self.now)
-        entries = self.journal.entries(0, self.place, limit)
+        entries = self.journal.entries(0, self.offset, limit)
         if not entries:
             return False
         self.shard.absorb(entries)
-        self.place = entries[-1].end
+        self.offset = entries[-1].end
         self.now = max(self.now, int(entries[-1].batch.received.max()))
         return True
 

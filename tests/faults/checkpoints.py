@@ -7,17 +7,16 @@ of a run in which nothing failed.
 import asyncio
 import json
 import pickle
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from lakebed.consuming.retry import Retry
 from lakebed.ingest.building import BatchBuilder
-from lakebed.keeper import ledger, stores
+from lakebed.keeper import ledger
 from lakebed.keeper.settings import KeeperSection
-from lakebed.keeper.shard import Shard
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
@@ -26,6 +25,7 @@ from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import MINUTE, SECOND
 from tests.faults.journal import Tell
 from tests.keyed import KeyedSeries
+from tests.shards import claimed_shard
 
 BEGIN = 1_790_000_000 * SECOND // MINUTE * MINUTE
 STEP = 9 * SECOND
@@ -65,7 +65,6 @@ def prepare(folder: Path) -> None:
 
 
 def live(folder: Path, tell: Tell) -> None:
-    stores._FIRST_PAUSE = 0.001  # type: ignore[misc]
     try:
         _run(folder)
     except LakebedError as error:
@@ -104,17 +103,16 @@ def _put_policies(catalog: SqlCatalog) -> None:
 
 def _keep(catalog: SqlCatalog, series: KeyedSeries) -> None:
     journal = _journal()
-    patient = stores.Stores(series, catalog, threading.Event())
+    retry = Retry(first_pause=0.001)
     settings = Settings(keeper=KeeperSection(checkpoint=0))
-    shard = Shard(0, journal.end, journal, patient, settings)
-    shard.load(catalog)
+    shard = claimed_shard(catalog, series, journal, settings, retry=retry)
     while True:
         now = BEGIN + shard.offset * STEP
         if (
             shard.replayed
-            and (revision := patient.retry_until_available(catalog.revision)) != shard.revision
+            and (revision := retry.until_available(catalog.revision)) != shard.revision
         ):
-            shard.adopt(revision, patient.retry_until_available(catalog.policies), now)
+            shard.adopt(revision, retry.until_available(catalog.policies), now)
         entries = journal.entries(0, shard.offset, EACH)
         if not entries:
             break

@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,8 +21,6 @@ from hypothesis import strategies as st
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.ledger import CONSUMER, PART, Ledger
 from lakebed.keeper.settings import KeeperSection
-from lakebed.keeper.shard import Shard
-from lakebed.keeper.stores import Stores
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
@@ -31,6 +28,7 @@ from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import HOUR, SECOND, UNSET
 from tests.keyed import KeyedSeries
 from tests.nightly import often
+from tests.shards import claimed_shard
 
 BEGIN = 1_790_000_000 * SECOND // HOUR * HOUR
 BASE = {"topics": ["#"], "type": "number"}
@@ -95,9 +93,10 @@ class Run:
         asyncio.run(self.journal.append(builder.build()))
 
     def take_over(self) -> None:
-        stores = Stores(self.series, self.catalog, threading.Event())
-        self.shard = Shard(self.partition, self.journal.end, self.journal, stores, EVERY)
-        self.shard.load(self.catalog)
+        self.shard = claimed_shard(
+            self.catalog, self.series, self.journal, EVERY,
+            partition=self.partition, end=self.journal.end,
+        )  # fmt: skip
 
     def read(self, limit: int) -> bool:
         if self.shard.revision < 0 and self.shard.replayed:
@@ -123,7 +122,7 @@ class Run:
         elif what == "crash":
             self.take_over()
         elif what == "let go":
-            self.shard.let_go(self.shard.offset, self.now)
+            self.shard.write_below(self.shard.offset, self.now)
         elif what == "fall":  # what was read is written, and forgotten
             while self.read(size):
                 pass

@@ -12,6 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.ledger import Ledger
@@ -39,13 +40,15 @@ class Poison:
         self,
         partition: int,
         journal: Journal,
+        checkpoints: PartitionCheckpoints,
         stores: Stores,
         keep: DeadLettersSection,
         deduplicator: Deduplicator,
         ledger: Ledger,
         tasks: TaskFactory,
     ) -> None:
-        self._partition, self._journal, self._stores = partition, journal, stores
+        self._partition, self._journal = partition, journal
+        self._checkpoints, self._stores = checkpoints, stores
         self._keep, self._deduplicator, self._ledger = keep, deduplicator, ledger
         self._tasks = tasks
         self._offsets: dict[str, set[int]] = {}
@@ -110,7 +113,7 @@ class Poison:
         )
 
     def _restored(self, task: PolicyTask) -> PolicyTask:
-        saved = {part.part: part for part in self._stores.checkpoints(self._partition)}
+        saved = {part.part: part for part in self._checkpoints.load()}
         return self._tasks.restored(task.policy, saved[task.part])
 
     def _before(self, task: PolicyTask, end: int) -> Iterator[Chunk]:
@@ -123,7 +126,7 @@ class Poison:
 
     def _read(self, offset: int, limit: int) -> list[Entry]:
         read = partial(self._journal.entries, self._partition, offset, limit)
-        return self._stores.retry_until_available(read)
+        return self._stores.retry.until_available(read)
 
 
 def _traceback(error: Exception) -> str:

@@ -1,28 +1,31 @@
-"""A shard: everything a keeper does for one partition. It moves with the partition.
+"""A shard: the keeper's worker for one partition. It moves with the partition.
 
     entries ──> Deduplicator ──> Chunk ──> Routes ──> tasks ──> outcomes ──> Ledger
-                                         │
-              adopt (policies) ──────────┤
-              flush ── drain ──> stores ─┤
-              checkpoint ── tasks' and ledger's state, one transaction ──> catalog
+                                                       │
+              adopt (policies) ────────────────────────┤
+              flush ── drain ──> stores ───────────────┤
+              checkpoint ── state of tasks, ledger and deduplicator, one transaction ──> catalog
 
 Why replay changes nothing: what is written between two checkpoints has keys made of the data, and
 a restart reads again from the checkpoint with the very policies that were in force then. So new
-policies are taken up, and windows let go, only together with a checkpoint, and never while the
-shard reads again what an earlier run may have written (`replay_end`).
+policies are taken up, and windows leave memory, only together with a checkpoint, and never while
+the shard reads again what an earlier run may have written (`replay_end`).
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from lakebed.consuming.checkpoints import PartitionCheckpoints
+from lakebed.consuming.pacing import CheckpointInterval
 from lakebed.keeper import erasing
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.chunk import Chunk
+from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.poison import Poison
@@ -32,7 +35,7 @@ from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.keeper.versions import PolicyVersions, part_of, read_policy
+from lakebed.keeper.versions import PolicyVersions, part_of
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports import Checkpoint, Erasure, Journal, PolicyStore, StoredPolicy
 from lakebed.vocabulary import times
@@ -42,39 +45,53 @@ from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
-_SHARE = 20  # a checkpoint may take 1/20 of the time
 _SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
 _PATIENCE = 3  # but no longer than so many times its usual distance
-_UNCHANGED = 30.0  # seconds after which an idle task's place is saved again
-_LIGHT = 5_000  # messages that may be read again, or counted for an answer, to save checkpoints,
-_LONGEST = 30.0  # but no longer than so many seconds
+_UNCHANGED = 30.0  # seconds after which an idle task's offset is saved again
 
 
 class Shard:
-    """Attributes:
-    offset: everything below it has been absorbed.
-    replay_end: what lies below may have been written by an earlier run.
-    revision: of the policies in force.
-    begun: whether policies were ever taken up in this partition; nothing is read or saved before,
-        or the next run would read on without those that are there already.
+    """Fulfils `consuming.worker.PartitionWorker`.
+
+    Args:
+        end: of the partition when it was assigned.
+        checkpoints: claimed already.
+        policies: where versions are found that checkpoints name.
+        monotonic: seconds.
+
+    Attributes:
+        offset: everything below it has been absorbed.
+        replay_end: what lies below may have been written by an earlier run.
+        revision: of the policies in force.
+        begun: whether policies were ever taken up in this partition; nothing is read or saved
+            before, or the next run would read on without those that are there already.
     """
 
     def __init__(
-        self, partition: int, end: int, journal: Journal, stores: Stores, settings: KeeperSettings
+        self,
+        partition: int,
+        end: int,
+        journal: Journal,
+        checkpoints: PartitionCheckpoints,
+        stores: Stores,
+        policies: PolicyStore,
+        settings: KeeperSettings,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.partition = partition
         self.offset = 0
         self.replay_end = end
         self.revision = -1
         self.begun = False
-        self._journal, self._stores, self._settings = journal, stores, settings
-        self._term = 0
+        self._journal, self._checkpoints, self._stores = journal, checkpoints, stores
+        self._settings, self._monotonic = settings, monotonic
+        self._versions = PolicyVersions(policies, settings.keeper.timezone)
         self._tasks: dict[str, PolicyTask] = {}
         self._routes = Routes([])
         self._examples = Examples(partition)
         self._take_up(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
-        self._interval = settings.keeper.checkpoint / 1e6
+        self._interval = CheckpointInterval(settings.keeper.checkpoint / 1e6)
         self._waits_since: float | None = None  # a checkpoint for a policy about to write
         self._saved = 0
         self._uncounted = 0  # messages absorbed since the ledger was saved
@@ -85,8 +102,8 @@ class Shard:
             self.partition, state.ledger.topics, self._settings.limits.future
         )
         self._poison = Poison(
-            self.partition, self._journal, self._stores, self._settings.dead_letters,
-            state.deduplicator, state.ledger, self._factory,
+            self.partition, self._journal, self._checkpoints, self._stores,
+            self._settings.dead_letters, state.deduplicator, state.ledger, self._factory,
         )  # fmt: skip
 
     @property
@@ -95,21 +112,19 @@ class Shard:
 
     # --- taking over and giving up ---------------------------------------------------------------
 
-    def load(self, store: PolicyStore) -> int:
+    def load(self) -> int:
         """Take up where the last checkpoint stands; returns the offset to read from."""
-        self._term = self._stores.claim(self.partition)  # before reading: nobody saves after it
-        parts = self._stores.checkpoints(self.partition)
+        parts = self._checkpoints.load()
         state = PartitionState.decode(parts, self._settings.journal.id_horizon)
         self._take_up(state)
         if state.begun:
             self.begun = True
-            self._examples.restore(self._stores.examples(self.partition))
+            self._examples.restore(self._checkpoints.load(EXAMPLES))
         else:
             self.replay_end = 0  # no run before this one: nothing was written
-        versions = PolicyVersions(store, self._settings.keeper.timezone)
         for part in state.tasks.values():
-            find = partial(versions.find, part.part)
-            policy = self._stores.retry_until_available(find)
+            find = partial(self._versions.find, part.part)
+            policy = self._stores.retry.until_available(find)
             if policy is not None:
                 task = self._factory.restored(policy, part)
                 task.changed = False
@@ -119,10 +134,6 @@ class Shard:
         self.offset = min([state.counted, *(task.offset for task in self._tasks.values())])
         self._saved = self.offset
         return self.offset
-
-    def is_ours(self) -> bool:
-        """Whether nobody has taken the partition over since `load`."""
-        return self._stores.term(self.partition) == self._term
 
     @property
     def replayed(self) -> bool:
@@ -138,6 +149,8 @@ class Shard:
 
     def absorb(self, entries: Sequence[Entry]) -> None:
         """Work through the next entries of the partition."""
+        if not self.begun:
+            return
         chunk = to_chunk(entries, self.ledger, self._state.deduplicator.judge)
         if len(chunk):
             self._absorb_all(chunk)
@@ -188,8 +201,7 @@ class Shard:
 
     def adopt(self, revision: int, stored: Sequence[StoredPolicy], now: Micros) -> None:
         """Put these policies in force from here on: flush what changes, then checkpoint."""
-        timezone = self._settings.keeper.timezone
-        policies = [read_policy(policy, timezone) for policy in stored]
+        policies = [self._versions.read(policy) for policy in stored]
         wanted = {part_of(policy): policy for policy in policies if policy is not None}
         gone = {part: task for part, task in self._tasks.items() if part not in wanted}
         self._stores.write([task.drain(now, final=True) for task in gone.values()])
@@ -231,8 +243,8 @@ class Shard:
                 writes.append(task.drain(now))
         self._stores.write(writes)
 
-    def let_go(self, below: int, now: Micros) -> None:
-        """The journal needs room: write and save all that makes it keep what lies below."""
+    def write_below(self, below: int, now: Micros) -> None:
+        """Write and save all that makes the journal keep what lies below, which needs room."""
         holding = [task for task in self._tasks.values() if task.saved < min(below, task.offset)]
         if holding or self._saved < min(below, self._state.counted):
             self._stores.write([task.drain(now, final=True) for task in holding if not task.clean])
@@ -252,11 +264,11 @@ class Shard:
         return self.offset
 
     def checkpoint(self, now: Micros, final: bool = False) -> int:
-        """Save the tasks whose state is complete and old enough; returns the place it reached.
+        """Save the tasks whose state is complete and old enough.
 
-        Everything below the returned offset may be forgotten by the journal.
+        Returns the offset below which nothing will be read again.
         """
-        started = time.monotonic()
+        started = self._monotonic()
         if self.begun and (final or not self._unwritten(started)):
             self._checkpoint(now, started, final)
         return min([self._saved, *(task.saved for task in self._tasks.values())])
@@ -272,7 +284,7 @@ class Shard:
             return False
         if self._waits_since is None:
             self._waits_since = at
-        return at - self._waits_since <= _PATIENCE * self._interval
+        return at - self._waits_since <= _PATIENCE * self._interval.seconds
 
     def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
         ripe = [task for task in self._tasks.values() if final or self._ripe(task, started)]
@@ -282,29 +294,20 @@ class Shard:
             for task in ripe:
                 task.release(now)
         self._save([task.checkpoint() for task in ripe if task.clean])
-        took = time.monotonic() - started
-        self._interval = max(self._settings.keeper.checkpoint / 1e6, _SHARE * took)
+        self._interval.took(self._monotonic() - started)
 
     def _ripe(self, task: PolicyTask, at: float) -> bool:
         if not task.clean or task.saved >= task.offset:
             return False
         age = at - self._saved_at.get(task.part, 0.0)
-        return age >= (self._distance(task.pace) if task.changed else _UNCHANGED)
+        wait = self._interval.between(task.pace, self._uncounted) if task.changed else _UNCHANGED
+        return age >= wait
 
     def _ledger_ripe(self, at: float) -> bool:
         age = at - self._saved_at.get(ledgers.PART, 0.0)
         pace = min((task.pace for task in self._tasks.values()), default=0)
-        return self._state.counted > self._saved and age >= self._distance(pace)
-
-    def _distance(self, pace: Micros) -> float:
-        """Seconds between two checkpoints of what is written at most once per `pace`.
-
-        Policies that gather rows for long do so to spare the disk: where few messages come, their
-        state is written twice in that time, and not every second.
-        """
-        if self._uncounted >= _LIGHT:
-            return self._interval
-        return max(self._interval, min(pace / 2e6, _LONGEST))
+        wait = self._interval.between(pace, self._uncounted)
+        return self._state.counted > self._saved and age >= wait
 
     def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
         """One transaction: the ledger is never behind a task, so nothing is counted twice.
@@ -314,10 +317,10 @@ class Shard:
         """
         floor = min([self._saved, *(task.saved for task in self._tasks.values())])
         saved, outlived = self._state.encode(parts, floor)
-        examples = self._examples.take_changed(self._state.counted)
-        self._stores.save(self.partition, self._term, saved, [*drop, *outlived], examples)
+        beside = {EXAMPLES: self._examples.take_changed(self._state.counted)}
+        self._checkpoints.save(saved, [*drop, *outlived], beside)
         self._state.deduplicator.saved()
-        at = time.monotonic()
+        at = self._monotonic()
         self._saved = self._state.counted
         self._uncounted = 0
         self._waits_since = None

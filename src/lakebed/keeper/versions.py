@@ -20,22 +20,12 @@ def is_version_of(part: str, policy: Policy) -> bool:
     return part.rpartition("@")[0] == part_of(policy).rpartition("@")[0]
 
 
-def read_policy(stored: StoredPolicy, timezone: str) -> Policy | None:
-    """The policy of a stored document, or None where it cannot be read.
+class PolicyVersions:
+    """Finds them in the store.
 
     Args:
-        timezone: IANA name, of days where the policy names none.
+        timezone: IANA name, of days in policies that name none.
     """
-    try:
-        return parse(stored.document, stored.owner, stored.version, timezone)
-    except Invalid as error:
-        # Written by another version of Lakebed: say so, and let the other policies work.
-        log.error("policy cannot be read", policy=f"{stored.owner}/{stored.name}", error=str(error))
-        return None
-
-
-class PolicyVersions:
-    """Finds them in the store."""
 
     def __init__(self, store: PolicyStore, timezone: str) -> None:
         self._store, self._timezone = store, timezone
@@ -51,4 +41,11 @@ class PolicyVersions:
         return self._store.policy_version(owner, name, int(version))
 
     def read(self, stored: StoredPolicy) -> Policy | None:
-        return read_policy(stored, self._timezone)
+        """The policy of a stored document, or None where it cannot be read."""
+        try:
+            return parse(stored.document, stored.owner, stored.version, self._timezone)
+        except Invalid as error:
+            # Written by another version of Lakebed: say so, and let the other policies work.
+            name = f"{stored.owner}/{stored.name}"
+            log.error("policy cannot be read", policy=name, error=str(error))
+            return None

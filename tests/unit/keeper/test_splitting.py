@@ -1,7 +1,6 @@
 """One partition's state, divided among several, goes on as if it had never been one."""
 
 import random
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.shards import claimed_shard
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key, packet_key
@@ -17,7 +17,6 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.state import PartitionState
-from lakebed.keeper.stores import Stores
 from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.last_value import LastValueState
 from lakebed.policies.document import parse
@@ -114,9 +113,9 @@ class World:
         self.series = Rows()
 
     def shard(self, partition: int) -> Shard:
-        stores = Stores(self.series, self.catalog, threading.Event())  # type: ignore[arg-type]
-        shard = Shard(partition, 0, MemoryJournal(), stores, Settings())
-        shard.load(self.catalog)
+        shard = claimed_shard(
+            self.catalog, self.series, MemoryJournal(), Settings(), partition=partition, end=0
+        )
         shard.adopt(self.catalog.revision(), self.catalog.policies(), NOW)
         return shard
 

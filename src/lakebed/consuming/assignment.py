@@ -1,0 +1,130 @@
+"""The partitions that a consumer has, each with its worker: they come and go.
+
+    journal: whose is it?          ──assigned, revoked, lost──> {partition: worker}
+    catalog: who claimed it last?  ──Superseded──────────────────┘
+
+Both are asked, for the journal's word may be late: what another has claimed in the catalog is not
+ours any more, whatever the journal says.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import structlog
+
+from lakebed.consuming.checkpoints import PartitionCheckpoints
+from lakebed.consuming.worker import MakeWorker, W
+from lakebed.ports import Consumer
+from lakebed.vocabulary.errors import Superseded
+from lakebed.vocabulary.times import Micros
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+_CONTESTED = 5.0
+"""Seconds that a partition may be ours by the journal and another's by the catalog: the journal's
+word is late, or the other one came to nothing."""
+
+
+class PartitionAssignment(Generic[W]):
+    """Fulfils `ports.RebalanceListener`. One thread calls all of it.
+
+    Args:
+        consumer: tells the journal the offsets below which everything is done.
+        checkpoints: those of a partition, not claimed yet.
+        clock: the wall clock, microseconds.
+        monotonic: seconds.
+
+    Attributes:
+        workers: of the partitions that are ours.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        checkpoints: Callable[[int], PartitionCheckpoints],
+        make: MakeWorker[W],
+        clock: Callable[[], Micros],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._consumer, self._checkpoints, self._make = consumer, checkpoints, make
+        self._clock, self._monotonic = clock, monotonic
+        self.workers: dict[int, W] = {}
+        self._claims: dict[int, PartitionCheckpoints] = {}
+        self._contested: dict[int, float] = {}  # partitions; seconds since when
+
+    # --- ports.RebalanceListener ------------------------------------------------------------------
+
+    def assigned(self, partition: int, end: int) -> int:
+        self._contested.pop(partition, None)
+        claim = self._checkpoints(partition)
+        claim.claim()
+        worker = self._make(partition, end, claim)
+        offset = worker.load()
+        self.workers[partition], self._claims[partition] = worker, claim
+        log.info("partition taken over", partition=partition, offset=offset, end=end)
+        return offset
+
+    def revoked(self, partition: int) -> None:
+        self.check([partition])
+        offset = self.working(partition, self._write_all)
+        if self._drop(partition) and offset is not None:
+            self._consumer.commit({partition: offset})
+        self._contested.pop(partition, None)
+
+    def lost(self, partition: int) -> None:
+        self._contested.pop(partition, None)
+        if self._drop(partition):
+            log.warning("partition lost to another worker", partition=partition)
+
+    # --- for the loop -----------------------------------------------------------------------------
+
+    def working(self, partition: int, work: Callable[[W], T]) -> T | None:
+        """Let a worker do something; None where the partition is not ours any more."""
+        worker = self.workers.get(partition)
+        try:
+            return None if worker is None else work(worker)
+        except Superseded:
+            self._superseded(partition)
+            return None
+
+    def check(self, partitions: Iterable[int]) -> None:
+        """Ask the catalog whose these are, before anything is written for them."""
+        for partition in partitions:
+            claim = self._claims.get(partition)
+            if claim is not None and not claim.is_ours():
+                self._superseded(partition)
+
+    def commit(self, write: Callable[[W], int]) -> None:
+        """Let each worker write; `write` returns the offset below which everything is done."""
+        done = {partition: self.working(partition, write) for partition in list(self.workers)}
+        self._consumer.commit({p: offset for p, offset in done.items() if offset is not None})
+
+    def commit_everything(self) -> None:
+        """Let each worker write and save all that waits."""
+        self.commit(self._write_all)
+
+    def settle_contests(self) -> None:
+        """Ask the journal anew for partitions that nobody works on.
+
+        That happens where one who had claimed a partition lost it at once.
+        """
+        now = self._monotonic()
+        if any(now - since > _CONTESTED for since in self._contested.values()):
+            log.warning("asking for partitions anew", contested=sorted(self._contested))
+            self._contested.clear()
+            self._consumer.subscribe(self)
+
+    def _write_all(self, worker: W) -> int:
+        now = self._clock()
+        worker.flush(now, final=True)
+        return worker.checkpoint(now, final=True)
+
+    def _superseded(self, partition: int) -> None:
+        """By the catalog another has it; the journal will say so, or has changed its mind."""
+        self.lost(partition)
+        self._contested[partition] = self._monotonic()
+
+    def _drop(self, partition: int) -> bool:
+        self._claims.pop(partition, None)
+        return self.workers.pop(partition, None) is not None

@@ -1,0 +1,80 @@
+"""What a consumer saves of one partition, under the claim of the one who works there.
+
+    claim ──> load ──> save, save, …          another claims ──> Superseded: nothing is saved
+
+The journal's word on who has a partition may be late, and a worker that slept does not know that it
+has none. So the catalog decides: each claim has a higher term, and a save under an older one is
+refused in the same transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from types import MappingProxyType
+from typing import Protocol
+
+from lakebed.consuming.retry import Retry
+from lakebed.ports import Checkpoint, CheckpointStore
+
+_NOTHING: Mapping[str, Sequence[Checkpoint]] = MappingProxyType({})
+
+
+class Transactional(CheckpointStore, Protocol):
+    def transaction(self) -> AbstractContextManager[None]:
+        """Calls made by this thread inside it commit together or not at all."""
+        ...
+
+
+class PartitionCheckpoints:
+    """Calls wait until the store answers.
+
+    Args:
+        consumer: the name under which they are saved.
+    """
+
+    def __init__(self, store: Transactional, retry: Retry, consumer: str, partition: int) -> None:
+        self._store, self._retry = store, retry
+        self._consumer, self._partition = consumer, partition
+        self._term = 0
+
+    def claim(self) -> None:
+        """Become the one who saves. Before anything is loaded: nobody else saves after it."""
+        claim = partial(self._store.claim, self._consumer, self._partition)
+        self._term = self._retry.until_available(claim)
+
+    def is_ours(self) -> bool:
+        """Whether nobody has claimed the partition since."""
+        term = partial(self._store.term, self._consumer, self._partition)
+        return self._retry.until_available(term) == self._term
+
+    def load(self, beside: str = "") -> list[Checkpoint]:
+        """All parts as they were saved last, or those under a name of their own."""
+        consumer = beside or self._consumer
+        load = partial(self._store.checkpoints, consumer, self._partition)
+        return self._retry.until_available(load).get(self._partition, [])
+
+    def save(
+        self,
+        parts: Sequence[Checkpoint],
+        drop: Sequence[str] = (),
+        beside: Mapping[str, Sequence[Checkpoint]] = _NOTHING,
+    ) -> None:
+        """Write some parts and remove others; those that are not named stay as they are.
+
+        Args:
+            beside: further parts, under names other than the consumer's, in the same transaction.
+
+        Raises:
+            Superseded: another has claimed the partition; nothing was written.
+        """
+
+        def save() -> None:
+            with self._store.transaction():
+                self._store.save_checkpoints(
+                    self._consumer, self._partition, parts, drop, self._term
+                )
+                for name, others in beside.items():
+                    if others:
+                        self._store.save_checkpoints(name, self._partition, others)
+
+        self._retry.until_available(save)

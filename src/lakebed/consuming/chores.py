@@ -1,0 +1,26 @@
+"""What a consumer does besides reading and writing, in each turn of its loop."""
+
+from lakebed.vocabulary.times import Micros
+
+
+class Chore:
+    """Does nothing; a consumer's chores override what they need. On the loop's thread."""
+
+    def before_poll(self) -> None:
+        """Take orders here that are to be followed once everything is read that is there now."""
+
+    def before_absorb(self, now: Micros, nothing_more: bool) -> None:
+        """Change here how messages are worked off.
+
+        Args:
+            now: the wall clock.
+            nothing_more: whether all that was there has been absorbed, and nothing has come.
+        """
+
+    def after_write(self, now: Micros, nothing_more: bool) -> None:
+        """Everything that was due has been written.
+
+        Args:
+            now: everything received before it has been absorbed.
+            nothing_more: as above.
+        """

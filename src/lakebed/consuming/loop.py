@@ -1,0 +1,248 @@
+"""The loop of a consumer: one thread that reads the journal and lets a worker per partition work.
+
+        ┌──> poll ──> absorb ──> flush what is due ──> checkpoint ──> commit ──┐
+        │   (Journal)      (PartitionWorker, one per partition)      (Journal) │
+        └──────────────────────────────────────────────────────────────────────┘
+
+Chores take their turn in between. It is a plain thread, not a coroutine: consumers call blocking
+stores and compute on arrays, which let go of the interpreter lock, so it never holds up the loop
+that acknowledges messages.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from typing import Generic
+
+import structlog
+
+from lakebed.consuming.assignment import PartitionAssignment
+from lakebed.consuming.checkpoints import PartitionCheckpoints, Transactional
+from lakebed.consuming.chores import Chore
+from lakebed.consuming.pacing import JournalTime, on_grid
+from lakebed.consuming.retry import Retry, Stopped
+from lakebed.consuming.worker import MakeWorker, PartitionWorker, W
+from lakebed.ports import Journal
+from lakebed.system.threads import name_this_thread
+from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
+from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import now as wall_clock
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 0.5  # seconds until a journal that does not answer is asked again
+_ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
+_DRAIN = 5.0  # seconds a stopping consumer goes on reading what is still there
+_QUIESCE = 60.0  # seconds in which a consumer at work comes to rest
+_ABANDON = 2.0  # seconds for a thread that was told to give up
+
+
+class _Pause:
+    """Somebody who asks the consumer to do nothing, and says when it may go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
+
+
+class ConsumerLoop(Generic[W]):
+    """One thread; the methods for other threads come first.
+
+    Args:
+        name: of the consumer: the journal keeps its offsets under it, the store its checkpoints.
+        make: makes the worker of a partition.
+        read: messages read from the journal at a time.
+        delay: how long messages are held back before they are appended, microseconds.
+        on_failure: called from the loop's thread when it ends by an error.
+        clock: the wall clock, microseconds.
+        monotonic: seconds.
+
+    Attributes:
+        retry: asks stores until they answer; for the workers too.
+        assignment: the partitions that are ours.
+        chores: what is done besides, in this order; given before `start`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        store: Transactional,
+        make: MakeWorker[W],
+        *,
+        read: int,
+        delay: Micros = 0,
+        on_failure: Callable[[BaseException], None],
+        clock: Callable[[], Micros] = wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._journal, self._read = name, journal, read
+        self._on_failure = on_failure
+        self._clock, self._monotonic = clock, monotonic
+        self._stop = threading.Event()
+        self._called = threading.Event()  # somebody wants a turn now
+        self._pauses: deque[_Pause] = deque()
+        self._time = JournalTime(delay)
+        self._consumer = journal.consumer(name)
+        self.chores: Sequence[Chore] = ()
+        self.retry = Retry()
+        self.assignment = PartitionAssignment(
+            self._consumer, partial(PartitionCheckpoints, store, self.retry, name), make,
+            clock, monotonic,
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    # --- from other threads ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Take a turn now."""
+        self._called.set()
+        self._consumer.wake()
+
+    @contextmanager
+    def quiesce(self) -> Iterator[None]:
+        """Everything read is written and saved, and nothing is written inside: for a backup.
+
+        Raises:
+            Unavailable: the loop is not running, or its stores do not answer.
+        """
+        pause = _Pause()
+        self._pauses.append(pause)
+        self.wake()
+        try:
+            deadline = self._monotonic() + _QUIESCE
+            while not pause.reached.wait(0.1):
+                if not self.running or self._monotonic() > deadline:
+                    why = f"the {self._name} does not come to rest"
+                    raise Unavailable(self.retry.failing or why)
+            yield
+            if self._stop.is_set():  # it may have gone on to write what it still had
+                raise Unavailable("the server is stopping")
+        finally:
+            pause.over.set()
+
+    def stop(self, timeout: float) -> None:
+        """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
+
+        What is given up is read again from the journal at the next start.
+        """
+        self._stop.set()
+        self.wake()
+        self._thread.join(timeout)
+        if self.running:
+            self.retry.give_up()
+            self._thread.join(_ABANDON)
+
+    def lag(self) -> dict[int, int]:
+        """About how many messages of each partition of ours are not worked through yet."""
+        return {
+            partition: self._journal.distance(partition, worker.offset, end)
+            for partition, (_, end) in self._journal.extent().items()
+            if (worker := self.assignment.workers.get(partition)) is not None
+        }
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        name_this_thread(self._name)
+        try:
+            self._consumer.subscribe(self.assignment)
+            while not self._stop.is_set():
+                self._turn()
+            self._finish()
+        except Stopped:
+            log.warning("stopped while a store did not answer; the journal has what is missing")
+        except BaseException as error:
+            log.exception("consumer failed", consumer=self._name)
+            self._on_failure(error)
+        finally:
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        began, before = self._monotonic(), self._clock()
+        self.assignment.settle_contests()
+        for chore in self.chores:
+            chore.before_poll()
+        entries, answered = self._poll(self._time.wait_for(self._due(), before))
+        nothing_more = answered and not entries
+        count = sum(len(entry.batch) for entry in entries)
+        behind = count >= self._read // 2
+        for chore in self.chores:
+            chore.before_absorb(before, nothing_more)
+        self._absorb(entries)
+        if self._monotonic() - began > _ASLEEP:
+            self.assignment.check(list(self.assignment.workers))
+        now = self._time.after(entries, self._clock(), behind)
+        self._write(now, final=self._time.was_set_back(before, entries))
+        for chore in self.chores:
+            chore.after_write(now, nothing_more)
+        if self._pauses:
+            self._rest()
+        if count and not behind:
+            self._gather()
+
+    def _poll(self, timeout: float) -> tuple[list[Entry], bool]:
+        """What came, and whether the journal answers: if not, no messages does not mean no more."""
+        try:
+            return self._consumer.poll(timeout, self._read), True
+        except StoreUnavailable as error:
+            log.warning("the journal does not answer, trying again", error=str(error))
+            self._stop.wait(_PAUSE)
+            return [], False
+
+    def _due(self) -> Micros | None:
+        workers = self.assignment.workers.values()
+        return min((due for worker in workers if (due := worker.due()) is not None), default=None)
+
+    def _absorb(self, entries: Sequence[Entry]) -> None:
+        for partition, group in groupby(entries, key=lambda entry: entry.partition):
+            self.assignment.working(partition, partial(_absorb, entries=list(group)))
+
+    def _write(self, now: Micros, final: bool) -> None:
+        flush_at = on_grid(now)
+
+        def write(worker: W) -> int:
+            worker.flush(flush_at, final=final)
+            return worker.checkpoint(now)
+
+        self.assignment.commit(write)
+
+    def _gather(self) -> None:
+        """Let messages come until the next flush, or until somebody calls."""
+        self._called.wait(self._time.until_flush(self._clock()))
+        self._called.clear()
+
+    def _rest(self) -> None:
+        """Write and save all that waits, then do nothing for as long as somebody asks for it."""
+        self.assignment.commit_everything()
+        while self._pauses:
+            pause = self._pauses.popleft()
+            pause.reached.set()
+            while not pause.over.wait(0.1) and not self._stop.is_set():
+                pass
+
+    def _finish(self) -> None:
+        """Read what was acknowledged before the stop, then write all that waits."""
+        deadline = self._monotonic() + _DRAIN
+        while self._monotonic() < deadline:
+            entries, _ = self._poll(0)
+            if not entries:
+                break
+            self._absorb(entries)
+        for partition in list(self.assignment.workers):
+            self.assignment.revoked(partition)
+
+
+def _absorb(worker: PartitionWorker, entries: Sequence[Entry]) -> None:
+    worker.absorb(entries)

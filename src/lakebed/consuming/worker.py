@@ -1,0 +1,58 @@
+"""The contract of a consumer: what it does for one partition.
+
+    load ──> absorb, absorb, … ──> flush ──> checkpoint ──> the journal may let go of what is below
+               ^                                  │
+               └──────────────────────────────────┘
+
+Each message takes effect once, whatever fails, if a worker keeps three rules. What it writes
+between two checkpoints has keys made of the messages, so that writing it again changes nothing; or
+it is written in one transaction with the checkpoint. What it needs to decide as before, such as the
+state of a `Deduplicator`, is part of the checkpoint. And the offset that `checkpoint` returns is
+one from which the next worker can go on with what was saved.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from lakebed.consuming.checkpoints import PartitionCheckpoints
+from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.times import Micros
+
+
+class PartitionWorker(Protocol):
+    """One thread, the loop's, calls all of it. `Superseded`, wherever raised, ends the worker."""
+
+    @property
+    def offset(self) -> int:
+        """Everything below it has been absorbed."""
+        ...
+
+    def load(self) -> int:
+        """Take up the last checkpoint; returns the offset to read from. Called first, once."""
+        ...
+
+    def absorb(self, entries: Sequence[Entry]) -> None:
+        """Take in the next entries of the partition, in order; some may have been read before."""
+        ...
+
+    def due(self) -> Micros | None:
+        """When something that waits should be written at the latest; None while nothing does."""
+        ...
+
+    def flush(self, now: Micros, final: bool = False) -> None:
+        """Write what is due at `now`, or with `final` all that waits."""
+        ...
+
+    def checkpoint(self, now: Micros, final: bool = False) -> int:
+        """Save where it stands, if it is time for it, or with `final` in any case.
+
+        Returns the offset below which nothing will be read again.
+        """
+        ...
+
+
+W = TypeVar("W", bound=PartitionWorker)
+
+MakeWorker = Callable[[int, int, PartitionCheckpoints], W]
+"""Makes the worker of a partition that has come: its number; the end of the journal there, below
+which an earlier worker may have written; and its checkpoints, which are claimed already."""

@@ -1,0 +1,73 @@
+"""Follows requests to delete: each partition's worker lets go of what will be deleted.
+
+    orders in the catalog ──> read all that was there ──> Shard.erase ──> last values ──> noted
+
+Why a replay does not bring it back is told in `keeper/erasing.py`, where requests are made.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from lakebed.consuming.assignment import PartitionAssignment
+from lakebed.consuming.chores import Chore
+from lakebed.consuming.retry import Retry
+from lakebed.keeper.erasing import delete_last
+from lakebed.keeper.shard import Shard
+from lakebed.ports import Catalog, ErasureOrder, ErasureResult
+from lakebed.vocabulary.times import Micros
+
+_EVERY = 1.0  # seconds between two looks at the orders
+
+
+class Erasures(Chore):
+    def __init__(
+        self,
+        catalog: Catalog,
+        assignment: PartitionAssignment[Shard],
+        retry: Retry,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog, self._assignment, self._retry = catalog, assignment, retry
+        self._monotonic = monotonic
+        self._next_look = 0.0
+        self._waiting: list[ErasureOrder] = []  # not followed yet
+        self._taken: list[ErasureOrder] = []  # of them, those of our partitions before the poll
+
+    def look_now(self) -> None:
+        """Look for orders in the next turn. Any thread."""
+        self._next_look = 0.0
+
+    def before_poll(self) -> None:
+        at = self._monotonic()
+        if at >= self._next_look:
+            self._next_look = at + _EVERY
+            self._waiting = self._retry.until_available(self._catalog.erasure_orders)
+        ours = self._assignment.workers
+        self._taken = [order for order in self._waiting if order.partition in ours]
+
+    def after_write(self, now: Micros, nothing_more: bool) -> None:
+        """Follow what was there before the poll, once all is read that was sent before."""
+        for order in self._taken:
+            if not self._has_read(order.partition, order.until, nothing_more):
+                continue
+            self._waiting.remove(order)
+            erase = partial(Shard.erase, wanted=order.wanted, now=now)
+            offset = self._assignment.working(order.partition, erase)
+            if offset is not None:  # else another keeper has taken over, and follows it
+                self._note(order, offset)
+
+    def _has_read(self, partition: int, end: int, nothing_more: bool) -> bool:
+        shard = self._assignment.workers.get(partition)
+        # behind the last message a partition may have a gap, which no message ever passes
+        return shard is not None and shard.replayed and (nothing_more or shard.offset >= end)
+
+    def _note(self, order: ErasureOrder, offset: int) -> None:
+        """Last values go now: before others are written, which older ones would shut out."""
+        offsets = {order.partition: offset}
+        last = self._retry.until_available(
+            lambda: delete_last(self._catalog, order.wanted, offsets)
+        )
+        self._retry.until_available(
+            lambda: self._catalog.note_erased(order, ErasureResult(offset, last))
+        )

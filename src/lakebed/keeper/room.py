@@ -1,0 +1,44 @@
+"""Writes early what waits for the end of a long buffer, before the journal is full of it.
+
+The journal keeps everything behind the oldest message that is not written yet: one policy with a
+buffer of hours and a message a day would hold all the others' messages too, and in the end hold
+back all sources, or let a retention delete what is not written.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from lakebed.consuming.assignment import PartitionAssignment
+from lakebed.consuming.chores import Chore
+from lakebed.keeper.shard import Shard
+from lakebed.ports import Journal
+from lakebed.vocabulary.times import Micros
+
+_EVERY = 2.0  # seconds between two looks at the journal's pressure
+_SOME, _ALL = 0.5, 0.9  # of what limits the journal: half of what it holds is written, or all
+
+
+class Room(Chore):
+    def __init__(
+        self,
+        journal: Journal,
+        assignment: PartitionAssignment[Shard],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal, self._assignment, self._monotonic = journal, assignment, monotonic
+        self._next_look = 0.0
+
+    def after_write(self, now: Micros, nothing_more: bool) -> None:
+        at = self._monotonic()
+        if at < self._next_look:
+            return
+        self._next_look = at + _EVERY
+        pressure = self._journal.pressure()
+        if pressure is None or pressure.full < _SOME:
+            return
+        for partition, (first, end) in self._journal.extent().items():
+            # a journal near its limit by the span it is asked to keep is left half its reach
+            below = end if pressure.full >= _ALL else (first + end) // 2
+            write = partial(Shard.write_below, below=below, now=now)
+            self._assignment.working(partition, write)
