@@ -95,7 +95,7 @@ class LastValues:
 
 Effect = Rows | LastValues
 """What a kind wants written. Each may be written again with the same outcome. A kind that keeps
-files will add one for objects, here and in `keeper/writing.py`."""
+files will add one for objects, here and in `keeper/stores.py`."""
 
 
 # --- its life in memory ---------------------------------------------------------------------------
