@@ -9,9 +9,11 @@ grants change there is another one (see `identification`).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
-from lakebed.access.actions import RULES, About, Action, Rule
-from lakebed.access.principals import Grant, Kind, Principal
+from lakebed.access.actions import RULES, About, Action
+from lakebed.access.principals import Kind, Principal
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.topics import covers, overlaps
 
@@ -36,16 +38,18 @@ INSTANCE = Resource()
 def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     """Whether a principal may do it."""
     rule = RULES[action]
-    if rule.about is About.NOTHING:
-        return True
-    if rule.about is About.MACHINE:
-        return principal.kind is Kind.OPERATOR
+    if rule.about is About.TOPICS:
+        opened = _opened(principal, action, resource.owner)
+        if opened is None or resource.topics is None:
+            return opened is not None
+        return bool(resource.topics) and _refused(opened, resource.topics) is None
+    if rule.about is About.OWNER:
+        return _opened(principal, action, resource.owner) is not None
     if rule.about is About.INSTANCE:
         return principal.admin
-    grants = _grants(principal, rule, resource.owner)
-    if resource.topics is None or rule.about is About.OWNER:
-        return bool(grants)
-    return bool(resource.topics) and _refused(grants, rule, resource.topics) is None
+    if rule.about is About.MACHINE:
+        return principal.kind is Kind.OPERATOR
+    return True
 
 
 def require(principal: Principal, action: Action, resource: Resource) -> None:
@@ -60,9 +64,8 @@ def require(principal: Principal, action: Action, resource: Resource) -> None:
 
 def allow_all(principal: Principal, action: Action, owner: str) -> bool:
     """Whether a principal may do it to all topics of an owner, whatever they are."""
-    rule = RULES[action]
-    grants = _grants(principal, rule, owner)
-    return bool(grants) and _refused(grants, rule, ("#",)) is None
+    opened = _opened(principal, action, owner)
+    return opened is not None and _refused(opened, ("#",)) is None
 
 
 def allow_some(principal: Principal, action: Action, resource: Resource) -> bool:
@@ -70,31 +73,41 @@ def allow_some(principal: Principal, action: Action, resource: Resource) -> bool
 
     Good for actions that ask for filters of one kind.
     """
-    rule = RULES[action]
-    (kind,) = rule.filters
-    return any(
-        overlaps(filter, topic)
-        for grant in _grants(principal, rule, resource.owner)
-        for filter in getattr(grant, kind)
-        for topic in resource.topics or ()
+    opened = _opened(principal, action, resource.owner)
+    if opened is None or resource.topics is None:
+        return False
+    (filters,) = opened
+    return filters is None or any(
+        overlaps(filter, topic) for filter in filters for topic in resource.topics
     )
 
 
-def _grants(principal: Principal, rule: Rule, owner: str) -> list[Grant]:
-    """The grants that count in the name space of an owner; an admin's own count in all."""
+Opened: TypeAlias = tuple[tuple[str, ...] | None, ...]
+"""The filters that count for an action, of each kind that it asks for; None for all topics."""
+
+
+@lru_cache(maxsize=10_000)  # a pure function of values
+def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
+    """What the grants of a principal open to an action, or None where none of them counts.
+
+    An admin's own grants count in the name space of every owner.
+    """
+    rule = RULES[action]
     counts = {owner, principal.owner} if principal.admin else {owner}
-    return [g for g in principal.grants if g.owner in counts and g.role >= rule.role]
+    grants = [g for g in principal.grants if g.owner in counts and g.role >= rule.role]
+    if not grants:
+        return None
+    opened = (tuple(f for grant in grants for f in getattr(grant, kind)) for kind in rule.filters)
+    return tuple(None if rule.whole and covers(f, "#") else f for f in opened)
 
 
-def _refused(grants: list[Grant], rule: Rule, topics: tuple[str, ...]) -> str | None:
-    """The first topic that no grant opens, or None."""
-    for kind in rule.filters:
-        filters = [filter for grant in grants for filter in getattr(grant, kind)]
-        if rule.whole and covers(filters, "#"):
-            continue
-        for topic in topics:
-            if not covers(filters, topic):
-                return topic
+def _refused(opened: Opened, topics: tuple[str, ...]) -> str | None:
+    """The first topic that the filters leave shut, or None."""
+    for filters in opened:
+        if filters is not None:
+            for topic in topics:
+                if not covers(filters, topic):
+                    return topic
     return None
 
 
@@ -104,11 +117,10 @@ def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
         return "this is for admins"
     if rule.about is About.MACHINE:
         return f"only a command on the machine itself may {rule.does}"
-    if not _grants(principal, RULES[Action.CONNECTION_OPEN], resource.owner):
+    if _opened(principal, Action.CONNECTION_OPEN, resource.owner) is None:
         return "only an admin may ask for what belongs to others"
-    grants = _grants(principal, rule, resource.owner)
+    opened = _opened(principal, action, resource.owner)
     whom = f"this {principal.kind}"
-    if not grants or resource.topics is None:
+    if opened is None or not resource.topics:
         return f"{whom} may not {rule.does.removesuffix(' on')}"
-    refused = _refused(grants, rule, resource.topics)
-    return f"{whom} may not {rule.does} {refused!r}"
+    return f"{whom} may not {rule.does} {_refused(opened, resource.topics)!r}"

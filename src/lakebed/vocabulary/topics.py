@@ -102,6 +102,8 @@ def covers(filters: Sequence[str], asked: str) -> bool:
     names apart only where they spell them out, so one pattern stands for all topics of a length
     that `asked` matches, and only lengths at which a filter ends make a difference.
     """
+    if "+" not in asked and "#" not in asked:
+        return any(matches(filter, asked) for filter in filters)
     *front, last = asked.split("/")
     if last != "#":
         patterns = [[*front, last]]
