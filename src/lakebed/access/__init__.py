@@ -1,1 +1,1 @@
-"""Who may do what."""
+"""Access control: principals, actions, and the decision whether an action is allowed."""

@@ -1,4 +1,4 @@
-"""The actions there are: what each is about, and what a grant must hold for it.
+"""The table of actions: the resource of each, and the grants that it requires.
 
 Every way in names one of them: routes, MQTT packets, commands. `docs/reference/access.md` shows
 this table.
@@ -12,7 +12,7 @@ from lakebed.access.principals import Role
 
 
 class Action(StrEnum):
-    """What somebody may want to do."""
+    """The operations that access control tells apart."""
 
     HEALTH_READ = "health.read"
     API_DESCRIBE = "api.describe"
@@ -59,7 +59,7 @@ Filters: TypeAlias = Literal["read", "publish"]
 
 
 class About(Enum):
-    """What resource an action is about."""
+    """The kind of resource that an action concerns."""
 
     NOTHING = "anyone may"
     INSTANCE = "the instance"
@@ -70,7 +70,7 @@ class About(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an action asks for.
+    """The requirements of an action.
 
     Attributes:
         does: completes "this token may not ...", in front of the topic.

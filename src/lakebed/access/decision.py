@@ -1,11 +1,11 @@
-"""The one decision: may this principal do that to this resource? The default is no.
+"""Decides whether a principal may perform an action on a resource. The default is no.
 
     routes ──────┐
     MQTT packets ┼──> allow(principal, action, resource) ──> yes or no; pure, no store is asked
     commands ────┘
 
-Hot paths ask once for each principal and topic, and remember the answer beside the principal: when
-grants change there is another one (see `identification`).
+Hot paths ask once for each principal and topic and cache the answer under the principal. A change
+of grants makes a new principal, for which nothing is cached (see `identification`).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from lakebed.vocabulary.topics import covers, overlaps
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an action is about.
+    """The object of an action.
 
     Attributes:
         owner: whose name space; "" where it is about the instance.
@@ -36,7 +36,7 @@ INSTANCE = Resource()
 
 
 def allow(principal: Principal, action: Action, resource: Resource) -> bool:
-    """Whether a principal may do it."""
+    """Whether a principal may perform an action on a resource."""
     rule = RULES[action]
     if rule.about is About.TOPICS:
         opened = _opened(principal, action, resource.owner)
@@ -63,15 +63,15 @@ def require(principal: Principal, action: Action, resource: Resource) -> None:
 
 
 def allow_all(principal: Principal, action: Action, owner: str) -> bool:
-    """Whether a principal may do it to all topics of an owner, whatever they are."""
+    """Whether a principal may perform an action on every topic of an owner."""
     opened = _opened(principal, action, owner)
     return opened is not None and _refused(opened, ("#",)) is None
 
 
 def allow_some(principal: Principal, action: Action, resource: Resource) -> bool:
-    """Whether a principal may do it to some topic under the resource's filters.
+    """Whether a principal may perform an action on some topic that the resource's filters match.
 
-    Good for actions that ask for filters of one kind.
+    Only for actions that require filters of one kind.
     """
     opened = _opened(principal, action, resource.owner)
     if opened is None or resource.topics is None:
@@ -83,14 +83,14 @@ def allow_some(principal: Principal, action: Action, resource: Resource) -> bool
 
 
 Opened: TypeAlias = tuple[tuple[str, ...] | None, ...]
-"""The filters that count for an action, of each kind that it asks for; None for all topics."""
+"""The filters that apply to an action, of each kind that it requires; None for all topics."""
 
 
 @lru_cache(maxsize=10_000)  # a pure function of values
 def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
-    """What the grants of a principal open to an action, or None where none of them counts.
+    """The filters of a principal's grants for an action, or None where no grant applies.
 
-    An admin's own grants count in the name space of every owner.
+    An admin's grants in its own name space apply in every other one.
     """
     rule = RULES[action]
     counts = {owner, principal.owner} if principal.admin else {owner}
@@ -102,7 +102,7 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
 
 
 def _refused(opened: Opened, topics: tuple[str, ...]) -> str | None:
-    """The first topic that the filters leave shut, or None."""
+    """The first topic that the filters do not cover, or None."""
     for filters in opened:
         if filters is not None:
             for topic in topics:

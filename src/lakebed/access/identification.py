@@ -1,13 +1,13 @@
-"""Identification: the principal behind a token, from the catalog and a short cache.
+"""Identification: looks up the principal of a token, through a short cache.
 
     identify_cached(token) ── known? ──> Principal | None, without waiting (raw HTTP path)
     await identify(token)  ── else ────> one lookup in a thread, shared by all who ask meanwhile
 
     catalog.grants_version() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
 
-Cached answers are good as long as the version of the grants is known to be theirs, which takes one
-cheap query however many tokens there are. A token that is made or revoked takes effect within
-`ttl`: the age of a version counts from the moment its lookup began.
+A cached answer is valid as long as the version of the grants has not changed. One cheap query per
+`ttl` / 2 checks that for all tokens. A token that is made or revoked takes effect within `ttl`; the
+age of a version counts from the start of its query.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from lakebed.access.principals import Grant, Kind, Principal, Role
 from lakebed.ports import StoredToken, TokenStore
 
 LONGEST_TOKEN = 1024
-"""Characters; nobody has a longer one, so it is refused without hashing it."""
+"""Characters; a longer token is refused without hashing it."""
 
 LONGEST_KEPT = 60.0
-"""Seconds after which an answer is looked up again, whatever the version says: somebody may have
-changed the catalog by other means than Lakebed's."""
+"""Seconds after which an answer expires although the version is the same: an operator may have
+changed the database by hand."""
 
 _LOOKUPS = 4
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
 
 
 class Missing(Enum):
-    """The type of `MISSING`: nothing is known of a token, it must be looked up."""
+    """The type of `MISSING`: the cache has no answer, the token must be looked up."""
 
     MISSING = "missing"
 
@@ -41,7 +41,7 @@ MISSING: Final = Missing.MISSING
 
 
 def of_token(token: StoredToken) -> Principal:
-    """The principal that a token stands for."""
+    """The principal of a token."""
     grant = Grant(token.owner, Role.EDITOR, token.publish, token.read)
     return Principal(Kind.TOKEN, token.owner, token.name, (grant,), token.admin)
 
@@ -63,7 +63,7 @@ class Identification:
         capacity: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember answers as long as they are good, up to `capacity` of them of either kind."""
+        """Cache up to `capacity` answers of either kind, known tokens and unknown ones."""
         self._tokens = tokens
         self._ttl = ttl
         self._clock = clock
@@ -77,10 +77,10 @@ class Identification:
         self._refresh: asyncio.Task[None] | None = None
 
     def identify_cached(self, token: str) -> Known:
-        """Whose token it is, None for nobody's, or `MISSING` where `identify` must be asked.
+        """The principal of a token, None for an unknown token, or `MISSING`: call `identify`.
 
-        In the second half of its time the version is looked up in the background, so that whoever
-        sends all the time never waits. Event loop only.
+        Refresh-ahead: past half its TTL the version is queried in the background, so that steady
+        senders never wait. Event loop only.
         """
         if _absurd(token):
             return None
@@ -93,7 +93,7 @@ class Identification:
         return self._cached(_digest(token), moment)
 
     async def identify(self, token: str) -> Principal | None:
-        """Whose token it is, or None.
+        """The principal of a token, or None for an unknown one.
 
         Raises:
             StoreUnavailable: the catalog does not answer.
@@ -112,7 +112,7 @@ class Identification:
     # --- the version ------------------------------------------------------------------------------
 
     def _begin_refresh(self) -> asyncio.Task[None]:
-        """The lookup of the version: one at a time, however many ask."""
+        """Start the query of the version, or join the one that is running."""
         if self._refresh is None:
             self._refresh = asyncio.create_task(self._look_at_version(), name="grants version")
             self._refresh.add_done_callback(self._refreshed)
@@ -135,7 +135,7 @@ class Identification:
     # --- tokens -----------------------------------------------------------------------------------
 
     def _begin_lookup(self, key: bytes, token: str) -> asyncio.Task[Principal | None]:
-        """The lookup of a token: one for each version, however many ask."""
+        """Start the lookup of a token, or join the one that is running for this version."""
         asked = self._version, key
         lookup = self._lookups.get(asked)
         if lookup is None:
@@ -170,7 +170,7 @@ class Identification:
 
 
 class _Answers:
-    """Answers with the moment they become invalid, the oldest leaving first."""
+    """A cache of answers with their expiry; the oldest is evicted first."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -182,11 +182,11 @@ class _Answers:
         return principal if moment < until and round == self._round else MISSING
 
     def last(self, key: bytes) -> Principal | None:
-        """The newest answer, however old."""
+        """The newest answer, even if it is not valid any more."""
         return self._answers.get(key, (0.0, 0, None))[2]
 
     def invalidate(self) -> None:
-        """No answer is good any more; the newest of each is still told by `last`."""
+        """Invalidate all answers; `last` still returns them."""
         self._round += 1
 
     def drop(self, key: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Principals: who acts, and what they were granted when they were identified.
+"""Principals: the subjects of access decisions, with their grants.
 
-A principal is a value. When grants change, the next lookup makes another one, so a decision that
-was remembered for the old value is not found for the new one.
+A principal is an immutable value. When grants change, the next lookup makes a new one, and
+decisions that were cached under the old one do not apply to it.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 
 
 class Kind(StrEnum):
-    """What somebody is to us."""
+    """The kinds of principals."""
 
     NOBODY = "nobody"
     UNIT = "unit"
@@ -19,24 +19,24 @@ class Kind(StrEnum):
 
 
 class Role(IntEnum):
-    """What a grant allows on its topics; each role includes those before it."""
+    """What a grant allows on its topics; each role includes the ones before it."""
 
     DEVICE = 1
     """Publishes, subscribes and reads."""
     VIEWER = 2
-    """Also sees policies and what became of messages."""
+    """Also reads policies and the account of messages."""
     EDITOR = 3
     """Also changes policies and settles dead letters."""
     MANAGER = 4
-    """Also decides about the owner itself."""
+    """Also administers the owner itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What somebody may do in the name space of one owner.
+    """The permissions of a principal in the name space of one owner.
 
     Attributes:
-        publish, read: MQTT filters of the topics it is good for.
+        publish, read: MQTT filters of the topics that it covers.
     """
 
     owner: str
@@ -47,12 +47,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts.
+    """The subject of an access decision.
 
     Attributes:
-        owner: the name space meant where none is named; "" for nobody.
+        owner: the default name space; "" for nobody.
         name: of the token, unit or user; "" for nobody.
-        admin: runs the instance: may do what its grant in `owner` allows with every owner.
+        admin: administers the instance; its grants in `owner` apply to every owner.
     """
 
     kind: Kind
@@ -63,7 +63,7 @@ class Principal:
 
 
 NOBODY = Principal(Kind.NOBODY)
-"""Whoever sends no token."""
+"""A client that sends no token."""
 
 OPERATOR = Principal(Kind.OPERATOR, name="operator", admin=True)
-"""Whoever runs a command on the stores themselves: they have the files or the addresses."""
+"""A person who runs a command on the stores themselves, and so has their files or addresses."""

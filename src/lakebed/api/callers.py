@@ -1,10 +1,11 @@
-"""Callers: who asks for what. Every route names its action here, and is refused before it begins.
+"""Callers: the principal, action and owner of a request. Every route names its action here.
 
     @router.get("/records")
     def records(caller: Annotated[Caller, InOwner(Action.RECORDS_READ)], topic: str) -> ...:
         caller.require(topic)
 
-What concerns single topics is decided where they are known: `require` refuses, `may` leaves out.
+The dependency refuses callers that may not perform the action in the name space at all. Topics are
+checked by the route: `require` refuses the request, `may` filters an answer.
 """
 
 from dataclasses import dataclass, replace
@@ -30,40 +31,40 @@ from lakebed.vocabulary.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A principal that asks for one action in the name space of one owner."""
+    """A principal that requests an action in the name space of an owner."""
 
     principal: Principal
     action: Action
     owner: str
 
     def may(self, *topics: str) -> bool:
-        """Whether it may do so to all of these topics and filters."""
+        """Whether the action is allowed on all of these topics and filters."""
         return allow(self.principal, self.action, Resource(self.owner, topics))
 
     def may_some(self, *topics: str) -> bool:
-        """Whether it may do so to some topic under these filters."""
+        """Whether the action is allowed on some topic that these filters match."""
         return allow_some(self.principal, self.action, Resource(self.owner, topics))
 
     def may_all(self) -> bool:
-        """Whether it may do so to every topic of the owner."""
+        """Whether the action is allowed on every topic of the owner."""
         return allow_all(self.principal, self.action, self.owner)
 
     def require(self, *topics: str) -> None:
-        """Refuse what it may not do to all of these topics and filters.
+        """Raise unless the action is allowed on all of these topics and filters.
 
         Raises:
-            Unauthenticated: nobody asks; a token may be allowed to.
-            Denied: names the first topic that is not its own.
+            Unauthenticated: the request has no token.
+            Denied: names the first topic that the grants do not cover.
         """
         _require(self.principal, self.action, Resource(self.owner, topics))
 
     def to(self, action: Action) -> "Caller":
-        """The same caller, asking for another action."""
+        """The same caller with another action."""
         return replace(self, action=action)
 
 
 class Acting:
-    """A dependency of a route that names the action that the route is."""
+    """A dependency that names the action of its route."""
 
     def __init__(self, action: Action) -> None:
         self.action = action
@@ -100,7 +101,7 @@ class _InOwner(Acting):
 
 
 def Public(action: Action) -> Any:  # noqa: N802  (reads as FastAPI's own `Depends`)
-    """The caller of a route that everybody may use; nobody is identified."""
+    """The caller of a public route; tokens are not looked up."""
     return Depends(_Public(action))
 
 
@@ -110,14 +111,14 @@ def OnInstance(action: Action) -> Any:  # noqa: N802
 
 
 def InOwner(action: Action) -> Any:  # noqa: N802
-    """The caller of a route about an owner: their own, or the one that `owner` names."""
+    """The caller of a route about an owner: the caller's own, or the one in the query string."""
     return Depends(_InOwner(action))
 
 
 async def still(request: Request, caller: Caller, *topics: str) -> bool:
-    """Whether the one who sent a request may go on; for requests that take long.
+    """Whether a long-running request is still allowed: its token is looked up again.
 
-    A catalog that does not answer changes nothing.
+    True where the catalog does not answer.
     """
     try:
         principal = await _identification(request).identify(_token(request))
@@ -127,10 +128,10 @@ async def still(request: Request, caller: Caller, *topics: str) -> bool:
 
 
 async def _identified(request: Request) -> Principal:
-    """The principal behind a request.
+    """The principal of a request; `NOBODY` without a token.
 
     Raises:
-        Unauthenticated: it sends something that is no token, or one that is not known.
+        Unauthenticated: the header holds no bearer token, or an unknown one.
     """
     if "authorization" not in request.headers:
         return NOBODY

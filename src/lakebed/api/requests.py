@@ -1,4 +1,4 @@
-"""What routes take from a request besides the caller: services, parameters, the body."""
+"""Dependencies and checks that routes share: services, parameters, the body."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, cast
@@ -32,21 +32,21 @@ def check_filter_in(parameter: str, text: str) -> None:
 
 
 def fault_of_owner(services: Services, owner: str) -> str | None:
-    """Why nobody may begin with this owner: its name is no slug, and it is not there already."""
-    if is_slug(owner) or _is_there(services, owner):
+    """Why an owner cannot be created: its name is no slug. None for one that exists already."""
+    if is_slug(owner) or _exists(services, owner):
         return None
     return NO_SLUG
 
 
-def _is_there(services: Services, owner: str) -> bool:
-    """Whether an owner has a token, a policy, or a source whose messages are theirs."""
+def _exists(services: Services, owner: str) -> bool:
+    """Whether an owner has a token, a policy or a source."""
     sources = any(source.owner == owner for source in services.settings.sources)
     tokens = any(token.owner == owner for token in services.tokens.tokens())
     return sources or tokens or bool(services.catalog.policies(owner))
 
 
 def policies_by_topic(services: Services, owner: str) -> FilterTree[str]:
-    """The names of an owner's policies, to be matched with topics."""
+    """The names of an owner's policies by their topic filters."""
     tree: FilterTree[str] = FilterTree()
     for stored in services.catalog.policies(owner):
         tree.add(stored.name, *stored.document["topics"])

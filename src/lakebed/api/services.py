@@ -1,4 +1,4 @@
-"""What the API stands on. `runtime/` puts it together."""
+"""The services that requests use. `runtime/` puts them together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Backups(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What every process has: health, and the routes that take messages.
+    """The services of every process: health, and the routes that take messages.
 
     Attributes:
         ready: the health of every part this process depends on, by name.
@@ -61,7 +61,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services(Common):
-    """Everything a request may need.
+    """The services of a process with the API.
 
     Attributes:
         preview: what a policy would have kept of the journal's recent past.

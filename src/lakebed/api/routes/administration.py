@@ -1,4 +1,4 @@
-"""Routes for those who run it: tokens, backups."""
+"""Routes of administration: tokens and backups."""
 
 import re
 from collections.abc import Iterator

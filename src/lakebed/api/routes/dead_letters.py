@@ -56,7 +56,7 @@ def list_letters(
 
 
 def _settled(services: Services, caller: Caller) -> dict[str, int | None]:
-    """What became of the owner's letters, for those who may read all its topics."""
+    """How many letters ended in each way, for callers that may read all topics of the owner."""
     if not caller.may_all():
         return dict.fromkeys(_FATES)
     fates = services.catalog.dead_letter_fates(caller.owner)
@@ -117,7 +117,7 @@ async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[
 
 @router.delete("/{id}", status_code=204)
 def drop_letter(services: ServicesDep, caller: Dropper, id: str) -> None:
-    """Let go of it."""
+    """Drop it."""
     _drop(services, caller, [_find(services, caller, id)])
 
 
@@ -194,7 +194,7 @@ def _drop(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> 
 
 
 def _check(caller: Caller, letters: Sequence[DeadLetter]) -> None:
-    """Who may not write to a topic may not decide about its letters."""
+    """Raises Denied where the caller may not publish to the topic of a letter."""
     for letter in letters:
         caller.require(letter.topic)
 

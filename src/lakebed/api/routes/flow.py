@@ -126,7 +126,7 @@ def _excerpt(example: Example) -> dict[str, str]:
 
 
 def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[dict[str, Any]]:
-    """Of policies that never were about a topic that the caller may not read."""
+    """Rows of the policies of which the caller may read the topics of every version."""
     whole = caller.may_all()
     topics = {} if whole else services.catalog.policy_topics(caller.owner)
     for (owner, name), row in sorted(ledger.policies.items()):

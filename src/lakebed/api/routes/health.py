@@ -1,4 +1,4 @@
-"""Routes that machines ask: is it alive, is it ready, how is it doing. They need no token."""
+"""Routes for probes and monitoring: liveness, readiness, metrics. They need no token."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, cast

@@ -150,11 +150,11 @@ def delete_policy(services: ServicesDep, caller: Deleter, name: str) -> None:
 
 
 def _parsed(services: Services, caller: Caller, document: Any) -> Policy:
-    """The policy that a document describes, on topics that the caller's action may be about.
+    """Parse a document into a policy and check its topics against the caller's grants.
 
     Raises:
         Invalid: it is no policy; names everything that is wrong.
-        Denied: it is about topics that are not the caller's.
+        Denied: names the first topic that the grants do not cover.
     """
     zone = services.settings.keeper.timezone
     policy = parse(document, caller.owner, default_timezone=zone)
@@ -163,10 +163,10 @@ def _parsed(services: Services, caller: Caller, document: Any) -> Policy:
 
 
 def _posted(services: Services, caller: Caller, document: Any) -> dict[str, Any]:
-    """The document of a policy that is to be written.
+    """As `_parsed`, for a policy that is to be written, as the document that is stored.
 
     Raises:
-        BadRequest: an admin writes it for an owner that cannot be.
+        BadRequest: the owner does not exist and its name is no slug.
     """
     if (fault := fault_of_owner(services, caller.owner)) is not None:
         raise BadRequest("owner", fault)
@@ -178,7 +178,7 @@ def topics_of(stored: StoredPolicy) -> tuple[str, ...]:
 
 
 def _missing(name: str) -> NotFound:
-    """The same for a policy that is not there and one that the caller may not know of."""
+    """The same for a policy that does not exist and one that the caller may not read."""
     return NotFound(f"there is no policy {name!r}")
 
 

@@ -88,10 +88,10 @@ def records(
 
 
 def _check_known(services: Services, caller: Caller, name: str) -> None:
-    """A policy that never was about a topic that the caller may read is as one that is not there.
+    """Hide policies that have no topic in common with the caller's grants, in any version.
 
     Raises:
-        BadRequest: says what it would say of no policy.
+        BadRequest: the same as for a policy that does not exist.
     """
     if caller.may_all():
         return

@@ -53,7 +53,7 @@ async def tap(
 async def lines(
     feed: Feed, owner: str, filters: list[str], still_allowed: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
-    """The stream, until the reader goes or may not read any more."""
+    """The stream, until the reader disconnects or is not allowed any more."""
     waiting = _Waiting()
     subscription = feed.subscribe(owner, filters, waiting.deliver)
     told = 0
@@ -77,7 +77,7 @@ async def lines(
 
 
 class _Waiting:
-    """What has been delivered and not been sent yet, within bounds."""
+    """A bounded queue of messages that were delivered and not sent yet."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -91,7 +91,7 @@ class _Waiting:
         self._some.set()
 
     async def take(self, seconds: float) -> Delivery:
-        """All there is, after waiting for the first up to so many seconds."""
+        """Return all queued messages, waiting up to `seconds` for the first."""
         try:
             async with asyncio.timeout(seconds):
                 await self._some.wait()

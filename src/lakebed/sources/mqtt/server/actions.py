@@ -1,4 +1,4 @@
-"""What each packet of a client asks for, and that somebody must be allowed to do it."""
+"""The action of each packet that a client sends."""
 
 from lakebed.access.actions import Action
 from lakebed.sources.mqtt.codec.answers import PUBREL
