@@ -3,8 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
+from lakebed.ports import StoredPolicy
 from lakebed.stores.catalog.sql import SqlCatalog
-from lakebed.vocabulary.errors import Conflict, NotFound
+from lakebed.vocabulary.errors import Conflict, Denied, NotFound
 
 Reopen = Callable[[SqlCatalog], SqlCatalog]
 
@@ -117,3 +118,28 @@ def test_writers_at_once_get_different_versions(catalog: SqlCatalog) -> None:
     versions = [p.version for p in catalog.policy_versions("ann", "raw")]
     assert versions == list(range(1, 41))
     assert catalog.revision() == 40
+
+
+def refuse(policy: StoredPolicy) -> None:
+    raise Denied(f"not {policy.name} {policy.version}")
+
+
+def test_a_check_refuses_what_is_to_be_replaced_or_deleted(catalog: SqlCatalog) -> None:
+    catalog.put_policies("ann", [document()], check=refuse)  # nothing is replaced
+    before, revision = catalog.policies(), catalog.revision()
+    with pytest.raises(Denied, match="not raw 1"):
+        catalog.put_policies("ann", [document("other"), document(buffer="1m")], check=refuse)
+    with pytest.raises(Denied, match="not raw 1"):
+        catalog.put_policies("ann", [document()], check=refuse)  # nor by an equal one
+    with pytest.raises(Denied, match="not raw 1"):
+        catalog.delete_policy("ann", "raw", refuse)
+    assert (catalog.policies(), catalog.revision()) == (before, revision)
+
+
+def test_what_a_policy_was_ever_about_is_known_of_deleted_ones_too(catalog: SqlCatalog) -> None:
+    for topics in (["a/#", "b"], ["b", "c"]):
+        catalog.put_policies("ann", [document(topics=topics), document("gone", topics=["d"])])
+    catalog.put_policies("eve", [document(topics=["e"])])
+    catalog.delete_policy("ann", "gone")
+    assert catalog.policy_topics("ann") == {"raw": {"a/#", "b", "c"}, "gone": {"d"}}
+    assert catalog.policy_topics("nobody") == {}
