@@ -21,7 +21,7 @@ from bench import load as generator
 from bench.load import Load
 from bench.report import Figures, Report, Usage, disk_bytes
 from bench.trial import POLICIES
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.stores.catalog.sql import open_catalog
 
 _TOPICS = 1000

@@ -19,7 +19,7 @@ import numpy as np
 from lakebed.consuming import deduplication
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.deduplication import Deduplicator
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.times import DAY, Micros
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakebed.kinds import TABLES
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 
 
 class KeyedSeries:

@@ -10,7 +10,8 @@ from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import Stores
-from lakebed.ports import Catalog, Journal
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.journal.journal import Journal
 
 
 def claimed_shard(

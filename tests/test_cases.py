@@ -27,8 +27,8 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.settings import KeeperSection
 from lakebed.policies.document import read_file
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Series
 from lakebed.ports.question import Question
+from lakebed.ports.series import Series
 from lakebed.queries import reading as queries
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog

@@ -23,7 +23,7 @@ from tests.servers import kafka
 
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ingest.building import BatchBuilder
-from lakebed.ports import ConsumerPosition
+from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal

@@ -22,7 +22,7 @@ from lakebed.ingest.keys import id_key
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import open_catalog
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError

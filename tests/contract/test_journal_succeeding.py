@@ -9,7 +9,8 @@ from tests.servers.kafka import KafkaAddress, new_topic
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key, packet_key, packet_prefix
-from lakebed.ports import Journal, Predecessor, Successor
+from lakebed.ports.journal.journal import Journal
+from lakebed.ports.journal.succession import Predecessor, Successor
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.times import now

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.servers import s3
 
-from lakebed.ports import Objects
+from lakebed.ports.objects import Objects
 from lakebed.stores.objects.store import open_objects
 from lakebed.vocabulary.errors import NotFound, SettingsError, StoreUnavailable
 

@@ -21,17 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from lakebed.cli.main import main
-from lakebed.ports import (
-    Contents,
-    Erasure,
-    Health,
-    Missing,
-    Page,
-    Question,
-    Series,
-    SeriesSnapshot,
-    Usage,
-)
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.health import Health
+from lakebed.ports.question import Page, Question
+from lakebed.ports.series import Contents, Missing, Series, SeriesSnapshot, Usage
 from lakebed.stores import opening
 from lakebed.stores.opening import StoreSettings
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -41,7 +34,7 @@ LOG, AWAY = "faults", "away"
 
 
 class Faulty:
-    """Fulfils `ports.Series`."""
+    """Fulfils `ports.series.Series`."""
 
     def __init__(self, series: Series, home: Path, seed: str) -> None:
         self._series, self._home = series, home

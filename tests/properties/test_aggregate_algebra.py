@@ -20,8 +20,8 @@ from lakebed.kinds import KINDS
 from lakebed.kinds.aggregate import sketch
 from lakebed.kinds.kind import Site, Values
 from lakebed.policies.document import parse
-from lakebed.ports import Series
 from lakebed.ports.question import Question
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.reading import windows as aggregates
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.policy import Policy

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lakebed.kinds.tables import TYPES
-from lakebed.ports import Series
+from lakebed.ports.series import Series
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.times import DAY, now
 

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from lakebed.access.principals import Grant, Kind, Principal, Role
-from lakebed.ports import StoredToken, TokenStore
+from lakebed.ports.tokens import StoredToken, TokenStore
 
 LONGEST_TOKEN = 1024
 """Characters; a longer token is refused without hashing it."""

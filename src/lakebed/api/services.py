@@ -7,7 +7,16 @@ from typing import Any, Protocol
 from lakebed.access.identification import Identification
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
-from lakebed.ports import Catalog, Erasure, Health, Journal, Series, TokenStore
+from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.catalog.dead_letters import DeadLetterBox
+from lakebed.ports.catalog.last_values import LastValueReader
+from lakebed.ports.catalog.policies import PolicyStore
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.health import Health
+from lakebed.ports.journal.operating import JournalOperations
+from lakebed.ports.journal.reading import Backlog
+from lakebed.ports.series import SeriesReader
+from lakebed.ports.tokens import TokenStore
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
@@ -44,6 +53,14 @@ class Backups(Protocol):
         ...
 
 
+class ApiJournal(JournalOperations, Backlog, Protocol):
+    """What requests need of the journal."""
+
+
+class ApiCatalog(PolicyStore, CheckpointReader, LastValueReader, DeadLetterBox, Protocol):
+    """What requests need of the catalog."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """The services of every process: health, and the routes that take messages.
@@ -71,9 +88,9 @@ class Services(Common):
         backups: None in a process that takes none.
     """
 
-    journal: Journal
-    series: Series
-    catalog: Catalog
+    journal: ApiJournal
+    series: SeriesReader
+    catalog: ApiCatalog
     tokens: TokenStore
     feed: Feed
     resending: Intake

@@ -19,7 +19,8 @@ import msgspec
 import structlog
 
 from lakebed.backup.restoring import put_aside
-from lakebed.ports import Checkpoint, Missing, Series
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.series import Missing, Series
 from lakebed.stores.opening import StoreSettings, open_series
 from lakebed.system.files import remove_file, write_file
 from lakebed.vocabulary import times

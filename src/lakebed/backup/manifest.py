@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lakebed.ports import Objects
+from lakebed.ports.objects import Objects
 from lakebed.vocabulary.errors import Invalid, NotFound, Problem
 from lakebed.vocabulary.times import Micros
 

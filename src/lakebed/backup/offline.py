@@ -14,7 +14,7 @@ from typing import Any
 from lakebed.backup import lineage, loss, manifest, restoring, taking
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.service import summary
-from lakebed.ports import Series
+from lakebed.ports.series import Series
 from lakebed.stores import home as homes
 from lakebed.stores import opening
 from lakebed.stores.opening import StoreSettings

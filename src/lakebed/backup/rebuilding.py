@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -26,7 +27,12 @@ from lakebed.backup.restoring import check, fetch, load_series
 from lakebed.backup.settings import RebuildSettings
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
-from lakebed.ports import Catalog, Health, Journal, Objects, Series
+from lakebed.ports.catalog.policies import PolicyVersionReader
+from lakebed.ports.health import Health
+from lakebed.ports.journal.backup import Pins
+from lakebed.ports.journal.reading import JournalReader
+from lakebed.ports.objects import Objects
+from lakebed.ports.series import SeriesWriter
 from lakebed.stores.opening import open_catalog_in, open_objects
 from lakebed.vocabulary.errors import Invalid, LakebedError, StoreUnavailable, Unavailable
 from lakebed.vocabulary.times import to_rfc3339
@@ -41,13 +47,17 @@ class _Ended(Exception):
     """The server stops; the rebuild is begun again at the next start."""
 
 
+class PinnedReader(JournalReader, Pins, Protocol):
+    """What a rebuild needs of the journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What it works on."""
 
-    journal: Journal
-    series: Series
-    catalog: Catalog
+    journal: PinnedReader
+    series: SeriesWriter
+    catalog: PolicyVersionReader
     settings: RebuildSettings
     lineage: Lineage
 

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from lakebed.backup import lineage
 from lakebed.backup.manifest import Manifest, Piece, damaged, digest
-from lakebed.ports import Objects, Series
+from lakebed.ports.objects import Objects
+from lakebed.ports.series import Series, SeriesWriter
 from lakebed.stores.home import EXCHANGING
 from lakebed.system.files import remove_file, rename, write_file
 from lakebed.vocabulary import times
@@ -68,7 +69,7 @@ def _tops(manifest: Manifest) -> set[str]:
 
 
 def load_series(
-    objects: Objects, manifest: Manifest, series: Series, done: Callable[[int], None]
+    objects: Objects, manifest: Manifest, series: SeriesWriter, done: Callable[[int], None]
 ) -> None:
     """Insert all rows of a backup; doing it again changes nothing.
 

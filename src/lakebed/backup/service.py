@@ -9,7 +9,7 @@ import structlog
 
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.taking import Progress, Stores, sweep, take
-from lakebed.ports import Objects
+from lakebed.ports.objects import Objects
 from lakebed.vocabulary.errors import Conflict, LakebedError
 from lakebed.vocabulary.times import to_rfc3339
 

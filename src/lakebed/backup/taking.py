@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow.parquet as pq
 import structlog
@@ -32,7 +33,11 @@ from lakebed.backup import manifest as manifests
 from lakebed.backup.lineage import Lineage
 from lakebed.backup.manifest import Manifest, Piece, StoredPart, digest
 from lakebed.keeper import ledger as ledgers
-from lakebed.ports import Catalog, Journal, JournalSnapshot, Objects, Part, Series, SeriesSnapshot
+from lakebed.ports.catalog.catalog import Copyable
+from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.journal.backup import JournalSnapshot, Snapshots
+from lakebed.ports.objects import Objects
+from lakebed.ports.series import Part, SeriesSnapshot, SeriesSnapshots
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, Invalid, Unavailable
 
@@ -48,6 +53,10 @@ class Cancelled(Unavailable):
     """The backup was told to end; nothing of it counts."""
 
 
+class BackedUpCatalog(Copyable, CheckpointReader, Protocol):
+    """What a backup needs of the catalog."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What is backed up.
@@ -57,9 +66,9 @@ class Stores:
         quiesce: inside it nothing is written to series and checkpoints.
     """
 
-    catalog: Catalog
-    journal: Journal
-    series: Series
+    catalog: BackedUpCatalog
+    journal: Snapshots
+    series: SeriesSnapshots
     lineage: Lineage
     scratch: Path
     quiesce: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -218,7 +227,7 @@ def _reusable(objects: Objects, before: Manifest | None) -> dict[tuple[str, str,
     }
 
 
-def _saved(catalog: Catalog) -> dict[int, int]:
+def _saved(catalog: CheckpointReader) -> dict[int, int]:
     found = catalog.checkpoints(ledgers.CONSUMER).items()
     return {partition: min(part.offset for part in parts) for partition, parts in found if parts}
 

@@ -18,7 +18,7 @@ from lakebed.cli.up import Config, Home, Http, Mqtt
 from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
-    from lakebed.ports import PolicyStore
+    from lakebed.ports.catalog.policies import PolicyStore
     from lakebed.runtime.node import Node
     from lakebed.simulation.fleet import Device
 

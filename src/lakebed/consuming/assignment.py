@@ -14,7 +14,7 @@ import structlog
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.worker import MakeWorker, W
-from lakebed.ports import Consumer
+from lakebed.ports.journal.consuming import Consumer
 from lakebed.vocabulary.errors import Superseded
 from lakebed.vocabulary.times import Micros
 
@@ -27,7 +27,7 @@ word is late, or the other one came to nothing."""
 
 
 class PartitionAssignment(Generic[W]):
-    """Fulfils `ports.RebalanceListener`. One thread calls all of it.
+    """Fulfils `ports.journal.consuming.RebalanceListener`. One thread calls all of it.
 
     Args:
         consumer: tells the journal the offsets below which everything is done.
@@ -53,7 +53,7 @@ class PartitionAssignment(Generic[W]):
         self._claims: dict[int, PartitionCheckpoints] = {}
         self._contested: dict[int, float] = {}  # partitions; seconds since when
 
-    # --- ports.RebalanceListener ------------------------------------------------------------------
+    # --- ports.journal.consuming.RebalanceListener ------------------------------------------------
 
     def assigned(self, partition: int, end: int) -> int:
         self._contested.pop(partition, None)

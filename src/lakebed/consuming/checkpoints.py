@@ -8,21 +8,13 @@ refused in the same transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
 
 from lakebed.consuming.retry import Retry
-from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.ports.catalog.checkpoints import Checkpoint, TransactionalCheckpoints
 
 _NOTHING: Mapping[str, Sequence[Checkpoint]] = MappingProxyType({})
-
-
-class Transactional(CheckpointStore, Protocol):
-    def transaction(self) -> AbstractContextManager[None]:
-        """Calls made by this thread inside it commit together or not at all."""
-        ...
 
 
 class PartitionCheckpoints:
@@ -32,7 +24,9 @@ class PartitionCheckpoints:
         consumer: the name under which they are saved.
     """
 
-    def __init__(self, store: Transactional, retry: Retry, consumer: str, partition: int) -> None:
+    def __init__(
+        self, store: TransactionalCheckpoints, retry: Retry, consumer: str, partition: int
+    ) -> None:
         self._store, self._retry = store, retry
         self._consumer, self._partition = consumer, partition
         self._term = 0

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.consuming.seen_keys import SeenKeys, digests
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import ID_KEY, Entry, Ints
 from lakebed.vocabulary.times import Micros
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import structlog
 
-from lakebed.ports import Journal
+from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.times import Micros
@@ -92,7 +92,7 @@ class Subscription:
 class LiveFeed:
     """Serves all subscriptions of one event loop from one reading of the journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalReader) -> None:
         self._journal = journal
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None

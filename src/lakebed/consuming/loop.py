@@ -21,12 +21,13 @@ from typing import Generic
 import structlog
 
 from lakebed.consuming.assignment import PartitionAssignment
-from lakebed.consuming.checkpoints import PartitionCheckpoints, Transactional
+from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.pacing import JournalTime, on_grid
 from lakebed.consuming.retry import Retry, Stopped
 from lakebed.consuming.worker import MakeWorker, PartitionWorker, W
-from lakebed.ports import Journal
+from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
+from lakebed.ports.journal.consuming import Consumable
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
 from lakebed.vocabulary.messages import Entry
@@ -70,8 +71,8 @@ class ConsumerLoop(Generic[W]):
     def __init__(
         self,
         name: str,
-        journal: Journal,
-        store: Transactional,
+        journal: Consumable,
+        store: TransactionalCheckpoints,
         make: MakeWorker[W],
         *,
         read: int,

@@ -24,7 +24,8 @@ from functools import partial
 import structlog
 
 from lakebed.ingest.accumulator import BatchAccumulator, Gathering
-from lakebed.ports import Health, Journal
+from lakebed.ports.health import Health
+from lakebed.ports.journal.appending import Appender
 from lakebed.vocabulary.errors import JournalFull, Unavailable
 from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.times import Micros
@@ -64,7 +65,7 @@ class Intake:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Appender,
         *,
         max_pending: int = 64 * 2**20,
         on_fatal: Callable[[BaseException], None],

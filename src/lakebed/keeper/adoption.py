@@ -9,7 +9,7 @@ from lakebed.consuming.assignment import PartitionAssignment
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.shard import Shard
-from lakebed.ports import PolicyStore
+from lakebed.ports.catalog.policies import PolicyReader
 from lakebed.vocabulary.times import Micros
 
 _EVERY = 0.5  # seconds between two looks at the policies' revision
@@ -21,7 +21,7 @@ class Adoption(Chore):
 
     def __init__(
         self,
-        store: PolicyStore,
+        store: PolicyReader,
         assignment: PartitionAssignment[Shard],
         retry: Retry,
         monotonic: Callable[[], float] = time.monotonic,

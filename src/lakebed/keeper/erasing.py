@@ -16,7 +16,10 @@ from contextlib import suppress
 
 from lakebed.keeper.ledger import Ledger
 from lakebed.kinds.kind import ErasedRange
-from lakebed.ports import Erasure, ErasureStore, Journal, LastValueStore
+from lakebed.ports.catalog.erasures import ErasureRequests
+from lakebed.ports.catalog.last_values import LastValueEraser
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.journal.reading import Extents
 from lakebed.queries import last_values
 from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
 from lakebed.vocabulary.policy import Policy
@@ -29,8 +32,8 @@ _LOOK = 0.05  # seconds between two looks at what they have done
 
 
 def ask(
-    store: ErasureStore,
-    journal: Journal,
+    store: ErasureRequests,
+    journal: Extents,
     wanted: Erasure,
     *,
     wake: Callable[[], None] = lambda: None,
@@ -89,7 +92,7 @@ def erased_range(wanted: Erasure, ledger: Ledger) -> ErasedRange:
     return ErasedRange(channels, start, _NEVER if wanted.end is None else wanted.end)
 
 
-def delete_last(store: LastValueStore, wanted: Erasure, places: Mapping[int, int]) -> int:
+def delete_last(store: LastValueEraser, wanted: Erasure, places: Mapping[int, int]) -> int:
     """Delete last values; before the keeper writes others, which older ones would shut out."""
     found = last_values.find(store, wanted.owner, wanted.topic, wanted.policy)
     return store.delete_last(

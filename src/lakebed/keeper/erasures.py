@@ -8,22 +8,28 @@ Why a replay does not bring it back is told in `keeper/erasing.py`, where reques
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from lakebed.consuming.assignment import PartitionAssignment
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.erasing import delete_last
 from lakebed.keeper.shard import Shard
-from lakebed.ports import Catalog, ErasureOrder, ErasureResult
+from lakebed.ports.catalog.erasures import ErasureOrder, ErasureOrders, ErasureResult
+from lakebed.ports.catalog.last_values import LastValueEraser
 from lakebed.vocabulary.times import Micros
 
 _EVERY = 1.0  # seconds between two looks at the orders
 
 
+class ErasureCatalog(ErasureOrders, LastValueEraser, Protocol):
+    """What following a request needs of the catalog."""
+
+
 class Erasures(Chore):
     def __init__(
         self,
-        catalog: Catalog,
+        catalog: ErasureCatalog,
         assignment: PartitionAssignment[Shard],
         retry: Retry,
         monotonic: Callable[[], float] = time.monotonic,

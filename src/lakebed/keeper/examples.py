@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lakebed.keeper.chunk import Chunk
 from lakebed.policies.outcomes import CODES, Outcome
-from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.ports.catalog.checkpoints import Checkpoint, CheckpointReader
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import Micros
 
@@ -153,7 +153,7 @@ def _decode(state: bytes) -> list[list[Example]]:
     return [[Example(*fields) for fields in ring] for ring in rings]
 
 
-def load(store: CheckpointStore, owner: str) -> list[Example]:
+def load(store: CheckpointReader, owner: str) -> list[Example]:
     """The last few of each policy and reason over all partitions, as last saved; newest first."""
     found: dict[Key, list[Example]] = {}
     for parts in store.checkpoints(CONSUMER).values():

@@ -9,19 +9,41 @@ The loop is every consumer's (`consuming/loop.py`); a shard is the keeper's work
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.loop import ConsumerLoop
 from lakebed.keeper.adoption import Adoption
-from lakebed.keeper.erasures import Erasures
+from lakebed.keeper.erasures import ErasureCatalog, Erasures
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.room import Room
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
-from lakebed.keeper.stores import Stores
-from lakebed.ports import Catalog, Health, Journal, Series
+from lakebed.keeper.stores import KeptValues, Stores
+from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
+from lakebed.ports.catalog.policies import PolicyReader, PolicyVersionReader
+from lakebed.ports.health import Health
+from lakebed.ports.journal.consuming import Consumable
+from lakebed.ports.journal.operating import Pressured
+from lakebed.ports.journal.reading import JournalReader
+from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
+
+
+class KeeperJournal(Consumable, JournalReader, Pressured, Protocol):
+    """What a keeper needs of the journal."""
+
+
+class KeeperCatalog(
+    TransactionalCheckpoints,
+    PolicyReader,
+    PolicyVersionReader,
+    KeptValues,
+    ErasureCatalog,
+    Protocol,
+):
+    """What a keeper needs of the catalog."""
 
 
 class Keeper:
@@ -34,9 +56,9 @@ class Keeper:
 
     def __init__(
         self,
-        journal: Journal,
-        series: Series,
-        catalog: Catalog,
+        journal: KeeperJournal,
+        series: SeriesWriter,
+        catalog: KeeperCatalog,
         settings: KeeperSettings,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], Micros] = wall_clock,

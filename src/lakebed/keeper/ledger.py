@@ -15,7 +15,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import CODES, Outcome
-from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.ports.catalog.checkpoints import Checkpoint, CheckpointReader
 from lakebed.vocabulary.messages import Channel, Codes, Ints
 
 CONSUMER = "keeper"
@@ -190,7 +190,7 @@ def _ints(data: bytes) -> Ints:
     return np.frombuffer(data, np.int64).copy()
 
 
-def load(catalog: CheckpointStore) -> Ledger:
+def load(catalog: CheckpointReader) -> Ledger:
     """The ledgers of all partitions, as last saved, added up."""
     total = Ledger()
     for partition, parts in catalog.checkpoints(CONSUMER, part=PART).items():

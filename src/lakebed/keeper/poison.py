@@ -22,7 +22,8 @@ from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import DeadLetter, Journal
+from lakebed.ports.catalog.dead_letters import DeadLetter
+from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import UNSET, now
@@ -39,7 +40,7 @@ class Poison:
     def __init__(
         self,
         partition: int,
-        journal: Journal,
+        journal: JournalReader,
         checkpoints: PartitionCheckpoints,
         stores: Stores,
         keep: DeadLettersSection,

@@ -16,7 +16,7 @@ from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.kinds import TABLES
 from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.policies.outcomes import CODES, UNFILTERED, Outcome
-from lakebed.ports import Journal
+from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.messages import Ints
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import DAY, Micros, to_rfc3339
@@ -62,7 +62,7 @@ class Preview:
 
 def preview(
     policy: Policy,
-    journal: Journal,
+    journal: JournalReader,
     future: Micros,
     limit: int = LIMIT,
     *,

@@ -32,7 +32,10 @@ from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions, is_version_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Rows
-from lakebed.ports import Catalog, Checkpoint, Journal, Series
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.policies import PolicyVersionReader
+from lakebed.ports.journal.reading import JournalReader
+from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -93,9 +96,9 @@ class Rebuild:
 
     def __init__(
         self,
-        journal: Journal,
-        series: Series,
-        catalog: Catalog,
+        journal: JournalReader,
+        series: SeriesWriter,
+        catalog: PolicyVersionReader,
         settings: KeeperSettings,
         checkpoints: Checkpoints,
         base: Checkpoints,

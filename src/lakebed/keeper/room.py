@@ -12,7 +12,7 @@ from functools import partial
 from lakebed.consuming.assignment import PartitionAssignment
 from lakebed.consuming.chores import Chore
 from lakebed.keeper.shard import Shard
-from lakebed.ports import Journal
+from lakebed.ports.journal.operating import Pressured
 from lakebed.vocabulary.times import Micros
 
 _EVERY = 2.0  # seconds between two looks at the journal's pressure
@@ -22,7 +22,7 @@ _SOME, _ALL = 0.5, 0.9  # of what limits the journal: half of what it holds is w
 class Room(Chore):
     def __init__(
         self,
-        journal: Journal,
+        journal: Pressured,
         assignment: PartitionAssignment[Shard],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

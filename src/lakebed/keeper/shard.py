@@ -37,7 +37,10 @@ from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions, part_of
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Checkpoint, Erasure, Journal, PolicyStore, StoredPolicy
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
@@ -71,10 +74,10 @@ class Shard:
         self,
         partition: int,
         end: int,
-        journal: Journal,
+        journal: JournalReader,
         checkpoints: PartitionCheckpoints,
         stores: Stores,
-        policies: PolicyStore,
+        policies: PolicyVersionReader,
         settings: KeeperSettings,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -19,14 +19,15 @@ from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import TaskFactory
 from lakebed.keeper.versions import PolicyVersions
-from lakebed.ports import Checkpoint, PolicyStore
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.policies import PolicyVersionReader
 from lakebed.vocabulary.messages import Channel, Codes, Ints
 from lakebed.vocabulary.policy import Policy
 
 
 def split(
     parts: Sequence[Checkpoint],
-    store: PolicyStore,
+    store: PolicyVersionReader,
     settings: KeeperSettings,
     partition_of: Callable[[Channel], int],
     starts: Mapping[int, int],

@@ -15,7 +15,7 @@ from lakebed.consuming import deduplication
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.ledger import Ledger
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.times import Micros
 
 

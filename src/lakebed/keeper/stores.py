@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
+from typing import Protocol
 
 import pyarrow as pa
 import structlog
@@ -11,10 +12,16 @@ from lakebed.consuming.retry import Retry
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.settings import DeadLettersSection
 from lakebed.kinds.kind import Effect, LastValues, Rows
-from lakebed.ports import Catalog, DeadLetter, DeadLetterStore, Series
+from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
+from lakebed.ports.catalog.last_values import LastValueWriter
+from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import now
 
 log = structlog.get_logger(__name__)
+
+
+class KeptValues(LastValueWriter, DeadLetterSink, Protocol):
+    """What of the catalog is written beside checkpoints."""
 
 
 class Stores:
@@ -23,7 +30,7 @@ class Stores:
     rows: rows written so far.
     """
 
-    def __init__(self, series: Series, catalog: Catalog, retry: Retry) -> None:
+    def __init__(self, series: SeriesWriter, catalog: KeptValues, retry: Retry) -> None:
         self._series, self._catalog, self.retry = series, catalog, retry
         self.rows = 0
 
@@ -44,7 +51,7 @@ class Stores:
         self.retry.until_available(lambda: expire_letters(self._catalog, keep))
 
 
-def expire_letters(catalog: DeadLetterStore, keep: DeadLettersSection) -> int:
+def expire_letters(catalog: DeadLetterSink, keep: DeadLettersSection) -> int:
     """Hold the dead letters within their bounds; returns how many had to go."""
     expired = catalog.expire_dead_letters(keep.count, now() - keep.age, CONSUMER)
     if expired:

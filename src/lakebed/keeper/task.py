@@ -20,7 +20,7 @@ from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Effect, ErasedRange, Site, Values
 from lakebed.policies.pipeline import Pipeline
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import Codes
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros

@@ -3,7 +3,7 @@
 import structlog
 
 from lakebed.policies.document import parse
-from lakebed.ports import PolicyStore, StoredPolicy
+from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
 from lakebed.vocabulary.errors import Invalid
 from lakebed.vocabulary.policy import Policy
 
@@ -27,7 +27,7 @@ class PolicyVersions:
         timezone: IANA name, of days in policies that name none.
     """
 
-    def __init__(self, store: PolicyStore, timezone: str) -> None:
+    def __init__(self, store: PolicyVersionReader, timezone: str) -> None:
         self._store, self._timezone = store, timezone
 
     def find(self, part: str) -> Policy | None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakebed.kinds.tables import Table
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros

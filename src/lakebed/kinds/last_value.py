@@ -21,7 +21,7 @@ from lakebed.kinds.kind import (
     Values,
 )
 from lakebed.kinds.tables import TYPES
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.times import SECOND, Micros
 

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from functools import partial
 
 from lakebed.keeper import ledger as ledgers
-from lakebed.keeper.keeper import Keeper
+from lakebed.keeper.keeper import Keeper, KeeperCatalog, KeeperJournal
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import SavedParts
 from lakebed.keeper.versions import PolicyVersions
-from lakebed.ports import Catalog, Checkpoint, Journal, Series
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.journal.reading import JournalReader
+from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.errors import StoreUnavailable
 
 _LOOK = 0.2  # seconds between two looks at how far it is
@@ -22,9 +24,9 @@ _PATIENCE = 60.0  # seconds that a store may refuse, and that writing may take a
 
 def drain(
     settings: KeeperSettings,
-    journal: Journal,
-    series: Series,
-    catalog: Catalog,
+    journal: KeeperJournal,
+    series: SeriesWriter,
+    catalog: KeeperCatalog,
     step: Callable[[int], None],
 ) -> list[Checkpoint]:
     """Returns the checkpoints of the journal's one partition, all at its end.
@@ -54,7 +56,7 @@ def drain(
 
 def _wait(
     keeper: Keeper,
-    journal: Journal,
+    journal: JournalReader,
     look: Callable[[], list[Checkpoint]],
     failures: list[BaseException],
     step: Callable[[int], None],
@@ -73,7 +75,7 @@ def _wait(
         time.sleep(_LOOK)
 
 
-def saved(catalog: Catalog, settings: KeeperSettings) -> list[Checkpoint]:
+def saved(catalog: KeeperCatalog, settings: KeeperSettings) -> list[Checkpoint]:
     """What the keeper has saved, but for policies that cannot be read and so have no task."""
     versions = PolicyVersions(catalog, settings.keeper.timezone)
     found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
@@ -81,7 +83,7 @@ def saved(catalog: Catalog, settings: KeeperSettings) -> list[Checkpoint]:
     return [part for part in found if part.part not in tasks or versions.find(part.part)]
 
 
-def is_drained(journal: Journal, parts: list[Checkpoint]) -> bool:
+def is_drained(journal: JournalReader, parts: list[Checkpoint]) -> bool:
     """Whether nothing is behind the ledger and every task stands where it does."""
     counted = SavedParts.of(parts).counted
     return not journal.entries(0, counted, 1) and all(part.offset == counted for part in parts)

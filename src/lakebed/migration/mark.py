@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lakebed.ports import Checkpoint, CheckpointStore
+from lakebed.ports.catalog.checkpoints import Checkpoint, CheckpointReader, CheckpointStore
 from lakebed.stores.opening import StoreSettings
 from lakebed.system.files import write_file
 from lakebed.vocabulary.errors import Fatal
@@ -45,7 +45,7 @@ class Mark(msgspec.Struct):
         return Checkpoint(self.lineage, self.end, msgspec.json.encode(self))
 
 
-def read(catalog: CheckpointStore) -> Mark | None:
+def read(catalog: CheckpointReader) -> Mark | None:
     for part in catalog.checkpoints(CONSUMER).get(0, []):
         return msgspec.json.decode(part.state, type=Mark)
     return None
@@ -55,7 +55,7 @@ def write(catalog: CheckpointStore, mark: Mark) -> None:
     catalog.save_checkpoints(CONSUMER, 0, [mark.to_checkpoint()])
 
 
-def check_finished(catalog: CheckpointStore) -> None:
+def check_finished(catalog: CheckpointReader) -> None:
     """Raises `Fatal` where a home is only half there."""
     mark = read(catalog)
     if mark is not None and not mark.finished:

@@ -23,8 +23,12 @@ from lakebed.keeper import splitting
 from lakebed.migration import draining, mark, rows
 from lakebed.migration.mark import Mark
 from lakebed.migration.settings import MigrationSettings
-from lakebed.ports import Catalog, Checkpoint, Contents, Journal, Predecessor, Series, Successor
-from lakebed.ports.catalog import Rows
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.content import Rows
+from lakebed.ports.journal.journal import Journal
+from lakebed.ports.journal.succession import Predecessor, Successor
+from lakebed.ports.series import Contents, Series
 from lakebed.stores import home as homes
 from lakebed.stores import opening
 from lakebed.vocabulary import times

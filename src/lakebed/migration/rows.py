@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from lakebed.kinds import TABLES
-from lakebed.ports import Contents, Part, Series, SeriesWriter
+from lakebed.ports.series import Contents, Part, Series, SeriesWriter
 from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros

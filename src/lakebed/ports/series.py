@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lakebed.ports.erasing import Erasure
+from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
 from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.times import Micros
@@ -99,12 +99,14 @@ Contents = dict[tuple[str, str, str], Content]
 """By table, owner and policy."""
 
 
-class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, Protocol):
-    """The store of records and windows, in the tables that the kinds of policy declare."""
-
+class SeriesSnapshots(Protocol):
     def snapshot(self) -> "SeriesSnapshot":
         """Everything that is in the tables now, at the cost of links. One at a time; close it."""
         ...
+
+
+class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnapshots, Protocol):
+    """The store of records and windows, in the tables that the kinds of policy declare."""
 
     def missing(self) -> "Missing":
         """What was gone when the store was opened."""

@@ -2,14 +2,14 @@
 
 from lakebed.kinds import KINDS
 from lakebed.policies.document import parse
-from lakebed.ports import PolicyStore, StoredPolicy
+from lakebed.ports.catalog.policies import PolicyHistory, StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, NotFound
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.topics import overlaps
 
 
 def choose(
-    store: PolicyStore, owner: str, topic: str, name: str | None = None, keep: str | None = None
+    store: PolicyHistory, owner: str, topic: str, name: str | None = None, keep: str | None = None
 ) -> Policy:
     """The policy to read.
 
@@ -26,7 +26,7 @@ def choose(
     return _named(store, owner, name, keep) if name else _fitting(store, owner, topic, keep)
 
 
-def _named(store: PolicyStore, owner: str, name: str, keep: str | None) -> Policy:
+def _named(store: PolicyHistory, owner: str, name: str, keep: str | None) -> Policy:
     versions = [to_policy(stored) for stored in store.policy_versions(owner, name)]
     if not versions:
         raise BadRequest("policy", f"there is no policy {name!r}")
@@ -37,7 +37,7 @@ def _named(store: PolicyStore, owner: str, name: str, keep: str | None) -> Polic
     return fitting[-1]
 
 
-def _fitting(store: PolicyStore, owner: str, topic: str, keep: str | None) -> Policy:
+def _fitting(store: PolicyHistory, owner: str, topic: str, keep: str | None) -> Policy:
     fitting = [
         stored
         for stored in store.policies(owner)

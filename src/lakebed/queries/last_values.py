@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from lakebed.kinds.tables import TYPES
-from lakebed.ports import LastValue, LastValueStore, cursors
+from lakebed.ports import cursors
+from lakebed.ports.catalog.last_values import LastValue, LastValueReader
 from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.topics import fixed_prefix, is_wildcard, matches
 
@@ -28,7 +29,7 @@ _SCHEMA = pa.schema(
 
 
 def find(
-    store: LastValueStore, owner: str, topic: str, policy: str | None = None
+    store: LastValueReader, owner: str, topic: str, policy: str | None = None
 ) -> list[LastValue]:
     """Last values of a topic, or of all topics under a filter; by topic and policy."""
     if not is_wildcard(topic):
@@ -37,7 +38,7 @@ def find(
     return [value for value in under if matches(topic, value.topic)]
 
 
-def read(store: LastValueStore, question: Question) -> Page:
+def read(store: LastValueReader, question: Question) -> Page:
     """One page of last values, in order of event time and position."""
     policy = question.policy
     values = sorted(find(store, policy.owner, question.topic, policy.name), key=_key)

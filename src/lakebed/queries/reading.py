@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakebed.kinds import KINDS
-from lakebed.ports import LastValueStore, Page, Question, SeriesReader
+from lakebed.ports.catalog.last_values import LastValueReader
+from lakebed.ports.question import Page, Question
+from lakebed.ports.series import SeriesReader
 from lakebed.queries import last_values
 
 
-def read(series: SeriesReader, values: LastValueStore, question: Question) -> Page:
+def read(series: SeriesReader, values: LastValueReader, question: Question) -> Page:
     """One page of what a policy kept.
 
     Raises:
@@ -20,7 +22,7 @@ def read(series: SeriesReader, values: LastValueStore, question: Question) -> Pa
     return series.read(question)
 
 
-def usage(series: SeriesReader, values: LastValueStore, owner: str) -> Iterator[dict[str, Any]]:
+def usage(series: SeriesReader, values: LastValueReader, owner: str) -> Iterator[dict[str, Any]]:
     """Rows and bytes an owner keeps, by kind, policy and topic."""
     kinds = {table.name: kind.name for kind in KINDS.values() for table in kind.tables.values()}
     (of_values,) = (kind.name for kind in KINDS.values() if kind.answers == "values")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

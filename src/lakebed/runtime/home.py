@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from lakebed.ports import StoredToken, TokenStore
+from lakebed.ports.tokens import StoredToken, TokenStore
 from lakebed.vocabulary.errors import Conflict, Fatal
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from lakebed.migration import mark
-from lakebed.ports import Catalog, Health, Series
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.health import Health
+from lakebed.ports.series import Series
 from lakebed.runtime import sharing
 from lakebed.runtime.contributions import Address, Contribution, Door
 from lakebed.runtime.process import Process

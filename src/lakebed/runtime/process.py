@@ -6,7 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakebed.ports import Catalog, Health, Journal, Series, TokenStore
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.health import Health
+from lakebed.ports.journal.journal import Journal
+from lakebed.ports.series import Series
+from lakebed.ports.tokens import TokenStore
 from lakebed.runtime.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lakebed.ports import Catalog, CheckpointStore, Journal, Objects, Series, TokenStore
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.journal.journal import Journal
+from lakebed.ports.objects import Objects
+from lakebed.ports.series import Series
+from lakebed.ports.tokens import TokenStore
 from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.series.settings import SeriesSection
@@ -109,7 +114,7 @@ def is_embedded(url: str) -> bool:
     return url.partition(":")[0] in _EMBEDDED
 
 
-def open_journal(settings: StoreSettings, after: CheckpointStore | None = None) -> Journal:
+def open_journal(settings: StoreSettings, after: CheckpointReader | None = None) -> Journal:
     """Open the journal.
 
     Args:
@@ -149,7 +154,7 @@ def open_objects(url: str, *, make: bool = False) -> Objects:
     return open_objects(url, make=make)
 
 
-def _beyond(catalog: CheckpointStore) -> int:
+def _beyond(catalog: CheckpointReader) -> int:
     """An offset that no checkpoint has reached."""
     parts = catalog.checkpoints("keeper", 0).get(0, [])
     return max((part.offset for part in parts), default=0)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Superseded
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from lakebed.ports import Checkpoint, DeadLetter, LastValue, StoredToken
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.dead_letters import DeadLetter
+from lakebed.ports.catalog.last_values import LastValue
+from lakebed.ports.tokens import StoredToken
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 

@@ -16,7 +16,11 @@ from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
-from lakebed.ports import Catalog, Checkpoint, DeadLetter, LastValue, StoredToken
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.dead_letters import DeadLetter
+from lakebed.ports.catalog.last_values import LastValue
+from lakebed.ports.tokens import StoredToken
 from lakebed.stores.catalog import migrate
 from lakebed.stores.catalog.engine import engine_for
 from lakebed.stores.catalog.sql import SqlCatalog
@@ -152,7 +156,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from lakebed.stores.catalog.sql import open_catalog
-from lakebed.ports import Checkpoint, LastValue
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.last_values import LastValue
 
 catalog = open_catalog(sys.argv[1], Path(sys.argv[2]))
 for i in range(1_000_000):

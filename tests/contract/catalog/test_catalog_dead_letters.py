@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from lakebed.ports import Checkpoint, DeadLetter
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.stores.catalog.sql import SqlCatalog
 
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"\0\xff", "division by \0 zero")

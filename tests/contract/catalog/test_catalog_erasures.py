@@ -3,7 +3,8 @@
 import pytest
 from catalog_place import Place
 
-from lakebed.ports import Erasure, ErasureOrder, ErasureResult
+from lakebed.ports.catalog.erasures import ErasureOrder, ErasureResult
+from lakebed.ports.erasure import Erasure
 from lakebed.stores.catalog import erasures
 from lakebed.stores.catalog.sql import SqlCatalog
 

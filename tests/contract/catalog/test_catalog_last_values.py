@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.stores.catalog.sql import SqlCatalog
 
 VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7, "m-1")

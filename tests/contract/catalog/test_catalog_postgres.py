@@ -8,7 +8,7 @@ import pytest
 from catalog_place import Place
 from tests.servers.postgres import PostgresServer, running
 
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 pytestmark = pytest.mark.server("postgres")

@@ -6,7 +6,7 @@ import pytest
 from catalog_place import Place
 from sqlalchemy import text
 
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.errors import Fatal, StoreUnavailable
 
 

@@ -16,7 +16,7 @@ from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER
 from lakebed.kinds.last_n import LAST_N
 from lakebed.kinds.tables import Table
-from lakebed.ports import Series
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.clickhouse.erasing import Erasure, erase
 from lakebed.stores.series.clickhouse.layout import SHARDING, Cluster

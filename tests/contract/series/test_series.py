@@ -19,7 +19,7 @@ from tests.servers import clickhouse
 
 from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
-from lakebed.ports import Part, Series
+from lakebed.ports.series import Part, Series
 from lakebed.stores.series.clickhouse import embedded
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.opening import open_series

@@ -14,7 +14,7 @@ from tests.servers import clickhouse
 from tests.servers.clickhouse import ClickHouseServer
 
 from lakebed.kinds.columns import FOREVER, constant
-from lakebed.ports import Series
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries, connect_server
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.errors import StoreUnavailable

@@ -22,7 +22,7 @@ from lakebed.access.principals import (
     Principal,
     Role,
 )
-from lakebed.ports import StoredToken
+from lakebed.ports.tokens import StoredToken
 from lakebed.vocabulary.errors import Denied
 
 ALL = ("#",)

@@ -13,7 +13,7 @@ from lakebed.access.identification import (
     of_token,
 )
 from lakebed.access.principals import Grant, Kind, Principal, Role
-from lakebed.ports import StoredToken
+from lakebed.ports.tokens import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
 
 PHONE = StoredToken("ann", "phone", publish=("plant/+/temperature",), read=("plant/#",))

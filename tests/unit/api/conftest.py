@@ -16,7 +16,9 @@ from lakebed.api.services import Services
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
-from lakebed.ports import Health, Series, StoredToken
+from lakebed.ports.health import Health
+from lakebed.ports.series import Series
+from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.http.settings import HttpSection
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog

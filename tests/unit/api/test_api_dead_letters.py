@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lakebed.ports import DeadLetter
+from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.vocabulary.times import UNSET
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem

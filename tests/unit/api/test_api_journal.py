@@ -2,7 +2,8 @@
 
 import pytest
 
-from lakebed.ports import Checkpoint, Damage, DamagedBlock
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal.memory import MemoryJournal
 
 from .conftest import ADMIN, ANN, Api, problem

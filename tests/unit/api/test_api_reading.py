@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakebed.api.requests import services
-from lakebed.ports import Erasure, LastValue, Series
+from lakebed.ports.catalog.last_values import LastValue
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.series import Series
 from lakebed.vocabulary.times import SECOND, now
 
 from .conftest import ADMIN, EVE, ROOMS, Api, Open, problem

@@ -17,7 +17,8 @@ from lakebed.backup.restoring import check, load_series
 from lakebed.backup.service import Backups
 from lakebed.backup.taking import Cancelled, Progress, Stores, sweep, take
 from lakebed.ingest.building import BatchBuilder
-from lakebed.ports import Objects, Part
+from lakebed.ports.objects import Objects
+from lakebed.ports.series import Part
 from lakebed.stores.catalog.sql import open_catalog
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.stores.objects.store import open_objects

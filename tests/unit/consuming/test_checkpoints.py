@@ -7,7 +7,7 @@ import pytest
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.retry import Retry
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.vocabulary.errors import Superseded
 

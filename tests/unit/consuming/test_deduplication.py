@@ -10,7 +10,7 @@ from lakebed.consuming import deduplication as module
 from lakebed.consuming import seen_keys
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ingest.building import BatchBuilder
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.times import HOUR
 

@@ -12,7 +12,7 @@ import pytest
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.keeper import Keeper
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal

@@ -10,7 +10,7 @@ import pytest
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.erasing import ask
 from lakebed.keeper.keeper import Keeper
-from lakebed.ports import Erasure
+from lakebed.ports.erasure import Erasure
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.sqlite import SqliteJournal

@@ -11,7 +11,7 @@ from tests.shards import claimed_shard
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key
 from lakebed.keeper.rebuild import Rebuild, Rebuilt
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal

@@ -21,7 +21,9 @@ from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.shard import Shard
 from lakebed.kinds.records import RecordsState
 from lakebed.policies.outcomes import Outcome
-from lakebed.ports import Checkpoint, Erasure, Health
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal

@@ -21,7 +21,7 @@ from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.last_value import LastValueState
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal

@@ -16,7 +16,7 @@ from lakebed.keeper.task import PolicyTask
 from lakebed.kinds import KINDS, TABLES
 from lakebed.kinds.kind import Site
 from lakebed.policies.document import parse, to_document
-from lakebed.ports import Question
+from lakebed.ports.question import Question
 from lakebed.queries import choice, reading
 from lakebed.stores.catalog.sql import open_catalog
 from lakebed.stores.journal.memory import MemoryJournal

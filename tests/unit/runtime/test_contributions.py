@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from tests.ports import free_port
 
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.node import Node
 from lakebed.runtime.process import Process

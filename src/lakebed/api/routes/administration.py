@@ -12,7 +12,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Backups, Services
-from lakebed.ports import StoredToken
+from lakebed.ports.tokens import StoredToken
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
 from lakebed.vocabulary.topics import check_filter
 

@@ -18,7 +18,7 @@ from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import ServicesDep, check_filter_in, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
-from lakebed.ports import DeadLetter, Fate
+from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import UNSET, now, to_rfc3339

@@ -14,7 +14,7 @@ from lakebed import __version__
 from lakebed.access.actions import Action
 from lakebed.api.callers import Public
 from lakebed.api.services import Common
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 
 router = APIRouter(tags=["health"], dependencies=[Public(Action.HEALTH_READ)])
 

@@ -9,7 +9,7 @@ from lakebed.api.callers import OnInstance
 from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
 from lakebed.keeper.ledger import CONSUMER, PART
-from lakebed.ports import ConsumerPosition, Damage, Pressure
+from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.vocabulary.errors import Conflict
 from lakebed.vocabulary.times import to_rfc3339
 

@@ -11,7 +11,7 @@ from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
-from lakebed.ports import StoredPolicy
+from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound
 from lakebed.vocabulary.policy import Policy
 

@@ -14,7 +14,8 @@ from lakebed.api.callers import Caller, InOwner, OnInstance
 from lakebed.api.requests import ServicesDep, check_filter_in, moment
 from lakebed.api.services import Services
 from lakebed.kinds.tables import TYPES
-from lakebed.ports import Erasure, LastValue
+from lakebed.ports.catalog.last_values import LastValue
+from lakebed.ports.erasure import Erasure
 from lakebed.ports.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
 from lakebed.queries import choice, last_values
 from lakebed.queries import reading as queries

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lakebed.ports import Erasure
+from lakebed.ports.erasure import Erasure
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.home import ensure_admin
 from lakebed.runtime.process import Process

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from lakebed.ports import Health, Series
+from lakebed.ports.health import Health
+from lakebed.ports.series import Series
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role

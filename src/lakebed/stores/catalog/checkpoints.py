@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, select
 
-from lakebed.ports import Checkpoint
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from lakebed.ports import DeadLetter, Fate
+from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
@@ -37,7 +37,7 @@ _DEFAULTS: dict[str, Any] = {"payload": b"", "event": UNSET, "id": "", "error": 
 
 
 class SqlDeadLetters(Database):
-    """Fulfils `ports.DeadLetterStore`."""
+    """Fulfils `ports.catalog.dead_letters`."""
 
     def add_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import delete, select, update
 
-from lakebed.ports import Erasure, ErasureOrder, ErasureResult
+from lakebed.ports.catalog.erasures import ErasureOrder, ErasureResult
+from lakebed.ports.erasure import Erasure
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.times import MINUTE, now
@@ -19,7 +20,7 @@ _STALE = 10 * MINUTE
 
 
 class SqlErasures(Database):
-    """Fulfils `ports.ErasureStore`."""
+    """Fulfils `ports.catalog.erasures`."""
 
     def order_erasure(self, request: int, wanted: Erasure, ends: Mapping[int, int]) -> None:
         asked = now()

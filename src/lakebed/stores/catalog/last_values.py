@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Select, bindparam, delete, select, tuple_
 
-from lakebed.ports import LastValue
+from lakebed.ports.catalog.last_values import LastValue
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert

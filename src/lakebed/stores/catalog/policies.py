@@ -15,8 +15,7 @@ from sqlalchemy import (
     update,
 )
 
-from lakebed.ports import StoredPolicy
-from lakebed.ports.catalog import Check, anything
+from lakebed.ports.catalog.policies import Check, StoredPolicy, anything
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.tables import policies, policy_versions, revisions
 from lakebed.stores.catalog.upsert import insert

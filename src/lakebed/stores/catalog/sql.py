@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.stores.catalog.checkpoints import SqlCheckpoints
 from lakebed.stores.catalog.content import SqlContent
 from lakebed.stores.catalog.database import translated
@@ -47,7 +47,7 @@ class SqlCatalog(
     SqlErasures,
     SqlContent,
 ):
-    """Fulfils `ports.Catalog`. Safe for any number of threads."""
+    """Fulfils `ports.catalog.catalog.Catalog`. Safe for any number of threads."""
 
     def health(self) -> Health:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lakebed.ports import StoredToken
+from lakebed.ports.tokens import StoredToken
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem

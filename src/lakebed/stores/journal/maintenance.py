@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from lakebed.ports import Damage, DamagedBlock
+from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal import database
 
 

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lakebed.ports import Consumer, ConsumerPosition, Damage, Health, JournalSnapshot, Pressure
+from lakebed.ports.health import Health
+from lakebed.ports.journal.backup import JournalSnapshot
+from lakebed.ports.journal.consuming import Consumer
+from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.settings import JournalSection

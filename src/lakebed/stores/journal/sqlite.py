@@ -19,14 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lakebed.ports import (
-    Consumer,
-    ConsumerPosition,
-    Damage,
-    Health,
-    JournalSnapshot,
-    Pressure,
-)
+from lakebed.ports.health import Health
+from lakebed.ports.journal.backup import JournalSnapshot
+from lakebed.ports.journal.consuming import Consumer
+from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
 from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.pins import RetentionPins

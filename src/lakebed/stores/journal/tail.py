@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from lakebed.ports import RebalanceListener
+from lakebed.ports.journal.consuming import RebalanceListener
 from lakebed.vocabulary.messages import Entry
 
 

@@ -16,7 +16,7 @@ from tests.servers import unavailable
 
 from lakebed.access.identification import of_token
 from lakebed.ingest.accumulator import Singles
-from lakebed.ports import StoredToken
+from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder

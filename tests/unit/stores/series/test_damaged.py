@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakebed.ports import Missing
+from lakebed.ports.series import Missing
 from lakebed.stores.series.clickhouse.damaged import look
 
 BROKEN = "archive/broken-on-start_202501_2_5_1"

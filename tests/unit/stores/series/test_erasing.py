@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lakebed.ports import Erasure, Series
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.erasing import erase
 from lakebed.stores.series.clickhouse.reading.conditions import source
 from lakebed.vocabulary.times import SECOND

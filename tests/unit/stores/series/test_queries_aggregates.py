@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lakebed.kinds.aggregate import sketch
-from lakebed.ports import Series
 from lakebed.ports.question import Question
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.reading import windows as aggregates
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.policy import Policy

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lakebed.ports import Series
 from lakebed.ports.question import Page, Question
+from lakebed.ports.series import Series
 from lakebed.stores.series.clickhouse.reading import records
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.policy import Policy

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from lakebed.ingest.keys import packet_prefix
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import Hold

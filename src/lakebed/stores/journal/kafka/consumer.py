@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from lakebed.ports import RebalanceListener
+from lakebed.ports.journal.consuming import RebalanceListener
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import errors, positions, records
 from lakebed.stores.journal.kafka.topic import Topic, commit_at, offset_of

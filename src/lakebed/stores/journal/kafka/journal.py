@@ -20,14 +20,10 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
-from lakebed.ports import (
-    Consumer,
-    ConsumerPosition,
-    Damage,
-    Health,
-    JournalSnapshot,
-    Pressure,
-)
+from lakebed.ports.health import Health
+from lakebed.ports.journal.backup import JournalSnapshot
+from lakebed.ports.journal.consuming import Consumer
+from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import address, errors, positions, records

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lakebed.ports import Pressure
+from lakebed.ports.journal.operating import Pressure
 from lakebed.stores.journal.kafka import positions, records
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Facts, Topic

@@ -17,7 +17,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from lakebed.kinds import TABLES
-from lakebed.ports import Contents, Erasure, Health, Missing, Page, Question, Usage
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.health import Health
+from lakebed.ports.question import Page, Question
+from lakebed.ports.series import Contents, Missing, Usage
 from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
 from lakebed.stores.series.clickhouse.layout import Layout, OneServer
 from lakebed.stores.series.clickhouse.schema import DATABASE
@@ -69,7 +72,7 @@ _OLDEST_FOR = 60.0  # seconds
 
 
 class ClickHouseSeries:
-    """Fulfils `ports.Series`. A session serves one query at a time, so each call borrows one.
+    """Fulfils `ports.series.Series`. A session serves one query at a time: each call borrows one.
 
     Args:
         connect: opens a session.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lakebed.kinds import TABLES
-from lakebed.ports import Content, Contents
+from lakebed.ports.series import Content, Contents
 from lakebed.stores.series.clickhouse.reading.conditions import source
 from lakebed.stores.series.clickhouse.select import Select
 from lakebed.vocabulary.times import SECOND, Micros

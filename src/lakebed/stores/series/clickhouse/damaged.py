@@ -7,7 +7,7 @@ insert is fsynced before its part gets its name: where that breaks, the disk is 
 
 from typing import Any
 
-from lakebed.ports import Missing
+from lakebed.ports.series import Missing
 from lakebed.stores.series.clickhouse.select import Select
 
 _BROKEN = """

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from lakebed.kinds import TABLES
 from lakebed.kinds.tables import Table
-from lakebed.ports import Erasure
+from lakebed.ports.erasure import Erasure
 from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_topic, source
 from lakebed.stores.series.clickhouse.select import Alter
 from lakebed.vocabulary.times import SECOND, Micros

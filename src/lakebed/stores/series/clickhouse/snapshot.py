@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from lakebed.kinds import TABLES
-from lakebed.ports import Part
+from lakebed.ports.series import Part
 from lakebed.stores.series.clickhouse.select import Select
 
 DATABASE = "lakebed_snapshot"

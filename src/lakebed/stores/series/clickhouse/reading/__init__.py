@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from lakebed.kinds import KINDS, TABLES
-from lakebed.ports import Page, Question, Usage
+from lakebed.ports.question import Page, Question
+from lakebed.ports.series import Usage
 from lakebed.stores.series.clickhouse.reading import records, windows
 from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_unexpired, source
 from lakebed.stores.series.clickhouse.select import Select

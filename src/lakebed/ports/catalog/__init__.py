@@ -1,0 +1,1 @@
+"""The catalog: the SQL store of what is small and must be exact."""

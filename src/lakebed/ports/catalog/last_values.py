@@ -1,0 +1,47 @@
+"""The newest value of a channel under a policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakebed.vocabulary.times import Micros
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """What `last_value` keeps of one channel. `value` is a number, text, or JSON as text."""
+
+    owner: str
+    policy: str
+    topic: str
+    type: str
+    time: Micros
+    value: float | str
+    size: int
+    partition: int
+    offset: int
+    id: str = ""
+
+
+class LastValueReader(Protocol):
+    def last_values(
+        self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
+    ) -> list[LastValue]:
+        """Of one topic, or of all whose names begin with `prefix`; by topic and policy."""
+        ...
+
+
+class LastValueWriter(Protocol):
+    def upsert_last(self, values: Sequence[LastValue]) -> None:
+        """Write in bulk; a row changes only for a later (time, partition, offset)."""
+        ...
+
+
+class LastValueEraser(LastValueReader, Protocol):
+    def delete_last(self, values: Sequence[LastValue]) -> int:
+        """Remove these, but none that a later one has replaced; returns how many."""
+        ...
+
+
+class LastValueStore(LastValueWriter, LastValueEraser, Protocol):
+    """All of it."""

@@ -1,0 +1,1 @@
+"""The journal: the one ordered, durable log. Partitions are numbered from 0."""
