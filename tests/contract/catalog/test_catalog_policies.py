@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lakebed.ports import StoredPolicy
+from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, Denied, NotFound
 

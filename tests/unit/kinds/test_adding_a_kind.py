@@ -1,12 +1,12 @@
 """A kind is one file and one line: its document, state, table and answers come with it."""
 
 import asyncio
-import threading
 from pathlib import Path
 
 import every_nth
 import pytest
 
+from lakebed.consuming.retry import Retry
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.chunk import join
 from lakebed.keeper.ledger import Ledger
@@ -67,7 +67,7 @@ def test_what_it_keeps_is_written_read_and_weighed(tmp_path: Path) -> None:
         ledger = Ledger()
         task = PolicyTask(Site(policy, 0, ledger.topics), 0, MINUTE)
         task.absorb(join(journal.entries(0, 0, 100), ledger))
-        Stores(series, catalog, threading.Event()).write([task.drain(NOW, final=True)])
+        Stores(series, catalog, Retry()).write([task.drain(NOW, final=True)])
         page = reading.read(series, catalog, Question(policy, "plant/+"))
         assert page.rows["number"].to_pylist() == [3.0, 6.0, 9.0]
         (usage,) = reading.usage(series, catalog, "ann")
