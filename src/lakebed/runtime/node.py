@@ -23,7 +23,7 @@ from lakebed.ports.series import Series
 from lakebed.runtime import sharing
 from lakebed.runtime.contributions import Address, Contribution, Door
 from lakebed.runtime.process import Process
-from lakebed.runtime.roles import ALL, ROLES, opened
+from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.settings import Settings
 from lakebed.stores import home as homes
 from lakebed.stores import opening
@@ -56,7 +56,7 @@ class Node:
     _http: "HttpServer"
 
     def __init__(
-        self, settings: Settings, roles: Collection[str] = ALL, *, alone: bool = True
+        self, settings: Settings, roles: Collection[str] = ROLES, *, alone: bool = True
     ) -> None:
         self.settings = settings
         self.roles = {name: role for name, role in ROLES.items() if name in roles}

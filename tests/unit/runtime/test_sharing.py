@@ -7,7 +7,7 @@ import pytest
 
 from lakebed.runtime import sharing
 from lakebed.runtime.node import Node
-from lakebed.runtime.roles import ALL, opened, parse
+from lakebed.runtime.roles import ROLES, opened, parse
 from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.errors import SettingsError
 
@@ -25,15 +25,15 @@ def settings(**urls: str) -> Settings:
     )
 
 
-@pytest.mark.parametrize("role", sorted(ALL))
+@pytest.mark.parametrize("role", sorted(ROLES))
 def test_servers_are_shared_by_any_roles(role: str) -> None:
     sharing.check(settings(), [role])
     assert sharing.embedded(settings(), [role]) == []
 
 
 def test_embedded_stores_serve_one_process_with_all_roles() -> None:
-    sharing.check(settings(**FILES), ALL)
-    assert sharing.embedded(settings(**FILES), ALL) == ["catalog", "series", "journal"]
+    sharing.check(settings(**FILES), ROLES)
+    assert sharing.embedded(settings(**FILES), ROLES) == ["catalog", "series", "journal"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,6 @@ ROLES: dict[str, Role] = {
 }
 """In the order in which they open: who is asked before who asks."""
 
-ALL = frozenset(ROLES)
-
 
 def opened(roles: Collection[str]) -> list[str]:
     """The stores that these roles need, in the order in which they are opened."""
@@ -37,8 +35,8 @@ def parse(given: Iterable[str]) -> frozenset[str]:
         SettingsError: there is no such role, or none at all.
     """
     names = {name.strip() for text in given for name in text.split(",")}
-    unknown = sorted(names - ALL)
+    unknown = sorted(names - ROLES.keys())
     if unknown or not names:
         what = f"no role {unknown[0]!r}" if unknown else "name a role"
-        raise SettingsError(Problem("--role", f"{what}: there are {', '.join(sorted(ALL))}"))
+        raise SettingsError(Problem("--role", f"{what}: there are {', '.join(sorted(ROLES))}"))
     return frozenset(names)
