@@ -1,6 +1,7 @@
 """The real command in a process of its own, for acceptance, crash tests and cases."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,7 @@ class Server:
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
         self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
         self._process: processes.Process | None = None
+        self._written: dict[str, str] = {}  # versions of policies that may not be in force yet
         # A client of its own for every request would load all certificates each time. Connections
         # are not kept: a server that was killed would leave stale ones.
         self._client = httpx.Client(
@@ -168,14 +170,28 @@ class Server:
         return response.json()
 
     def put_policy(self, **document: Any) -> None:
-        response = self.request("PUT", f"/api/v1/policies/{document['name']}", json=document)
+        name = document["name"]
+        response = self.request("PUT", f"/api/v1/policies/{name}", json=document)
         assert response.status_code in (200, 201), response.text
+        self._written[name] = response.headers["etag"].strip('"')
 
     def put_policies(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Write them all and give them the two seconds in which they come into force."""
+        """Write them all and wait until they are in force."""
         for document in documents:
             self.put_policy(**document)
-        time.sleep(2)
+        self.wait_in_force()
+
+    def wait_in_force(self) -> None:
+        """Until all policies that were written are in force: the keeper says so in its log."""
+        wanted = [f"/{name}@{version}" for name, version in self._written.items()]
+        eventually(lambda: all(re.search(rf"added.*{part}\b", self.output) for part in wanted))
+        self._written.clear()
+
+    def delete_policy(self, name: str) -> None:
+        """Delete it and wait until it is not in force any more."""
+        response = self.request("DELETE", f"/api/v1/policies/{name}")
+        assert response.status_code == 204, response.text
+        eventually(lambda: re.search(rf"removed.*/{name}@", self.output))
 
     def send(self, topic: str, payload: bytes | str, **headers: str) -> None:
         response = self.request(

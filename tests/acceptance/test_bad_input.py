@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         running.put_policy(
             name="day", topics=["day"], type="number", keep="window", **{"for": "1d"}
         )
-        time.sleep(2)
+        running.wait_in_force()
         yield running
 
 
@@ -373,7 +372,7 @@ def test_when_the_disk_is_nearly_full_sources_wait_and_go_on_once_there_is_room(
         pytest.skip("too little free room on this disk")
     with Server(tmp_path / "home", {"LIMITS__DISK_FREE": str(free - spare)}) as server:
         server.put_policy(name="all", topics=["x"], type="number", keep="archive")
-        time.sleep(2)
+        server.wait_in_force()
         server.send("x", "1")
         eventually(lambda: [row["value"] for row in server.records("x", "all")] == [1])
         with ballast.open("wb") as file:
@@ -422,7 +421,7 @@ def test_a_quiet_policy_with_a_long_buffer_does_not_hold_the_journal_full(tmp_pa
     settings = {"JOURNAL__LIMIT": "2MiB", "LIMITS__PAYLOAD": "64KiB"}
     with Server(tmp_path / "home", settings) as server:
         server.put_policy(name="slow", topics=["x"], type="text", keep="archive", buffer="12h")
-        time.sleep(2)
+        server.wait_in_force()
         server.send("x", "waits for its buffer")
         for number in range(100):  # three times what the journal may hold
             message = {
