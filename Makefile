@@ -13,7 +13,7 @@ up: install            ## everything embedded, with a demo on real readings of t
 	$(RUN)/lakebed demo
 
 test: install          ## all tests, quick and slow
-	$(RUN)/pytest -q -n 3 --dist loadfile
+	$(RUN)/pytest -q -n auto
 
 nightly: install       ## the tests that can go on for ever, for hours: 10,000 examples and more of each
 	LAKEBED_NIGHTLY=1 $(RUN)/pytest -q tests/properties tests/faults

@@ -2,10 +2,12 @@
 
 import os
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests import scheduling
 from tests.servers.host import Host
 
 # a shared machine may pause anybody for longer than any deadline; where a change is decided on, the
@@ -21,3 +23,20 @@ def pytest_configure(config: pytest.Config) -> None:
         stack = ExitStack()
         stack.enter_context(Host())
         config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
+        scheduling.write_units(session.items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return scheduling.workers(os.cpu_count() or 2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For plain `-n`; `--dist` chooses another one."""
+    return scheduling.Longest(config, log) if config.getvalue("dist") == "load" else None

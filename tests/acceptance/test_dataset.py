@@ -9,7 +9,7 @@ from tests import clients, dataset
 from tests.dataset import SAN_FRANCISCO, SEATTLE, WEATHER
 from tests.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow(20), pytest.mark.timeout(400)]
 
 
 def test_every_reading_is_kept_once_and_every_aggregate_is_that_of_pandas(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.cluster import Cluster, servers
 from tests.server import Server
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(60),
     pytest.mark.server("kafka"),
     pytest.mark.server("postgres"),
     pytest.mark.timeout(900),

@@ -11,7 +11,7 @@ from tests.crash.oracle import times
 FAULTS = times(100, 1000)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(240),
     pytest.mark.timeout(900 + 10 * FAULTS),
     pytest.mark.server("kafka"),
     pytest.mark.server("postgres"),

@@ -21,7 +21,7 @@ TROUBLES = times(25, 500)
 PUSHING = times(15, 300)  # seconds
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(60),
     pytest.mark.timeout(600 + 10 * TROUBLES + 2 * PUSHING),
     pytest.mark.server("kafka"),
     pytest.mark.server("postgres"),

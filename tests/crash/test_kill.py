@@ -17,7 +17,7 @@ from tests import clients, dataset
 from tests.dataset import SAN_FRANCISCO, SEATTLE, WEATHER
 from tests.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow(40), pytest.mark.timeout(400)]
 
 KILLS = 6
 

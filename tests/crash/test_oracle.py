@@ -10,7 +10,7 @@ from tests.crash.world import World
 KILLS = times(50, 1000)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(120),
     pytest.mark.timeout(300 + 20 * KILLS),
     pytest.mark.server("mosquitto"),
 ]

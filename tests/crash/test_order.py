@@ -23,7 +23,7 @@ _WINDOW = 60_000  # messages without an answer at one time; packet identifiers a
 _READ = 2**18
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(15),
     pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
 ]

@@ -17,7 +17,7 @@ STEPS = times(6, 100)
 BREAKS = times(5, 50)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(80),
     pytest.mark.timeout(300 + FAULTS + 20 * STEPS),
     pytest.mark.server("mosquitto"),
 ]
@@ -38,6 +38,7 @@ def _in_the_end_all_is_there(world: World) -> None:
     world.check()
 
 
+@pytest.mark.slow(150)
 def test_a_series_store_that_fails_hangs_or_loses_its_answer(world: World) -> None:
     store = SeriesStore(world.server, rate=0.5)
     world.server.start()

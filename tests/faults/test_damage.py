@@ -19,7 +19,7 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Batch, Channel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(20), pytest.mark.timeout(600)]
 
 PAGE, FRAME, WAL_HEADER = 4096, 24 + 4096, 32
 BATCHES, EACH = 14, 5

@@ -21,7 +21,7 @@ from tests.nightly import NIGHTLY
 from tests.preload import build
 from tests.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(20), pytest.mark.timeout(900)]
 
 ALWAYS = [
     *(("journal", fault) for fault in ("EIO", "ENOSPC for a while", "half written, then ENOSPC")),
@@ -36,7 +36,7 @@ COUNTED = {"journal": 100, "salvage": 50, "checkpoints": 30}
 """Operations that fail at least, so that a layer that sees nothing does not pass."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(Path(__file__).with_name("shim.c"), tmp_path_factory.mktemp("shim"))
 

@@ -15,7 +15,7 @@ from tests.crash.surroundings import weather
 from tests.faults.series import OWNER
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(10),
     pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
 ]
 

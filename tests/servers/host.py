@@ -80,6 +80,11 @@ class Host:
             return {"error": f"{name}: {error}"}
 
 
+def folder() -> Path:
+    """Of the run, for what its processes tell each other."""
+    return Path(os.environ[_VARIABLE]).parent
+
+
 def ask(name: str) -> dict[str, Any] | None:
     """What a client of a shared server must know; None where nothing is shared.
 
