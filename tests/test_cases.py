@@ -38,6 +38,7 @@ from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.policy import Policy
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
 from tests.cases import reference
 from tests.shards import claimed_shard
@@ -84,8 +85,7 @@ def _batch(owner: str, messages: Sequence[Message]) -> Batch:
             [Channel(owner, message.topic)],
             [message.payload],
             message.received,
-            [message.event],
-            [message.id] if message.id else None,
+            Sparse(event=[message.event], ids=[message.id] if message.id else None),
         )
     return builder.build()
 

@@ -29,6 +29,7 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import DAY, HOUR, SECOND
 
 A, B = Channel("ann", "plant/a"), Channel("bob", "plant/a")
@@ -116,7 +117,7 @@ def batch(
     received: int = 1_800_000_000 * SECOND,
 ) -> Batch:
     builder = BatchBuilder()
-    builder.extend(channels or [A] * len(payloads), payloads, received, keys=keys)
+    builder.extend(channels or [A] * len(payloads), payloads, received, Sparse(keys=keys))
     return builder.build()
 
 
@@ -198,8 +199,10 @@ def test_messages_come_back_as_they_were_in_the_order_of_the_appends(
 
 def test_all_columns_come_back_but_keys(bench: Bench, journal: Any) -> None:
     builder = BatchBuilder()
-    builder.extend([A, B, A], [b"", b"x", b"\0\xff"], 5, event=[1, 2, 3], ids=["", "é", "i"])
-    builder.extend([B], [b"y"], 9, keys=[b"k"], only=["p"])
+    builder.extend(
+        [A, B, A], [b"", b"x", b"\0\xff"], 5, Sparse(event=[1, 2, 3], ids=["", "é", "i"])
+    )
+    builder.extend([B], [b"y"], 9, Sparse(keys=[b"k"], only=["p"]))
     append(journal, builder.build())
     got = [
         (entry.batch.channels[code], payload, received, event, id, only)
@@ -210,11 +213,11 @@ def test_all_columns_come_back_but_keys(bench: Bench, journal: Any) -> None:
             entry.batch.payloads,
             entry.batch.received.tolist(),
             entry.batch.times.tolist(),
-            entry.batch.ids or (),
-            entry.batch.only or [""] * len(entry.batch),
+            entry.batch.sparse.ids or (),
+            entry.batch.sparse.only or [""] * len(entry.batch),
             strict=True,
         )
-        if entry.batch.keys is None or not bench.alone
+        if entry.batch.sparse.keys is None or not bench.alone
     ]
     assert Counter(got) == Counter(
         [

@@ -19,14 +19,16 @@ from tests.servers.kafka import KafkaServer, new_topic
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.keys import id_key
+from lakebed.ingest.offers import Columns
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import open_catalog
-from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError
+from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError, Unavailable
 from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, now
 
 pytest.importorskip("confluent_kafka")
@@ -187,6 +189,9 @@ def test_while_the_broker_hangs_sources_are_held_back_and_nothing_is_sent_twice(
             nonlocal acknowledged
             acknowledged += 1
 
+        def refused(reason: Unavailable) -> None:
+            raise AssertionError("it is not given up")
+
         kafka_server.pause()
         try:
             deadline = time.monotonic() + 60
@@ -194,7 +199,8 @@ def test_while_the_broker_hangs_sources_are_held_back_and_nothing_is_sent_twice(
                 assert time.monotonic() < deadline
                 if intake.is_open:
                     await asyncio.sleep(0.01)
-                    intake.offer([Channel("ann", "a")], [b"%d" % offered], 1, done)
+                    columns = Columns([Channel("ann", "a")], [b"%d" % offered], 1)
+                    intake.offer(columns, done, refused)
                     offered += 1
                 else:  # crowded before the journal was given up on
                     await asyncio.sleep(0.05)
@@ -558,8 +564,9 @@ class Cluster:
             [Channel("ann", f"plant/{i % 40}") for i in wanted],
             [b"%d" % i for i in wanted],
             now(),
-            ids=[f"id {i}" for i in wanted],
-            keys=[id_key("ann", f"id {i}") for i in wanted],
+            Sparse(
+                ids=[f"id {i}" for i in wanted], keys=[id_key("ann", f"id {i}") for i in wanted]
+            ),
         )
         for gateway in self.gateways:
             asyncio.run(durable(gateway, builder.build()))

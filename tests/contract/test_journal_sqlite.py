@@ -19,6 +19,7 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
 from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, SECOND
 
 A = Channel("ann", "plant/a")
@@ -29,7 +30,7 @@ def batch(start: int, count: int, size: int = 0, keyed: bool = False) -> Batch:
     noise = random.Random(start)
     payloads = [b"%d:" % i + noise.randbytes(size) for i in range(start, start + count)]
     keys = [b"%d" % i for i in range(start, start + count)] if keyed else None
-    builder.extend([A] * count, payloads, 7, keys=keys)
+    builder.extend([A] * count, payloads, 7, Sparse(keys=keys))
     return builder.build()
 
 
@@ -74,6 +75,7 @@ from pathlib import Path
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.ingest.building import BatchBuilder
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.stores.journal.settings import JournalSection
 
 async def main():
@@ -84,7 +86,7 @@ async def main():
         builder = BatchBuilder()
         count = 1 + number % 7
         values = [b"%d:" % i for i in range(number, number + count)]
-        builder.extend([Channel("ann", "t")] * count, values, 1, keys=values)
+        builder.extend([Channel("ann", "t")] * count, values, 1, Sparse(keys=values))
         await journal.append(builder.build())
         number += count
         print(number, flush=True)

@@ -13,6 +13,7 @@ from lakebed.ports.journal.journal import Journal
 from lakebed.ports.journal.succession import Predecessor, Successor
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import now
 
 pytest.importorskip("confluent_kafka")
@@ -41,7 +42,7 @@ def open_journal(kafka_server: KafkaAddress) -> Iterator[Open]:
 
 def batch(topic: str, key: bytes = b"") -> Batch:
     builder = BatchBuilder()
-    builder.extend([Channel("ann", topic)], [b"1"], now(), keys=[key] if key else None)
+    builder.extend([Channel("ann", topic)], [b"1"], now(), Sparse(keys=[key] if key else None))
     return builder.build()
 
 

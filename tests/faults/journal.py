@@ -12,11 +12,13 @@ from typing import Any
 from lakebed.ingest import intake as intakes
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.intake import Intake
+from lakebed.ingest.offers import Columns
 from lakebed.stores.journal import writer
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import JournalFailed, LakebedError
 from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 
 Tell = Callable[..., None]
 A = Channel("ann", "plant/a")
@@ -95,7 +97,7 @@ async def send(intake: Intake, numbers: list[int], tell: Tell) -> None:
     payloads = [payload(i) for i in numbers]
     keys = [b"%d" % i for i in numbers]
     try:
-        await intake.append([A] * len(numbers), payloads, 7, keys=keys)
+        await intake.append(Columns([A] * len(numbers), payloads, 7, Sparse(keys=keys)))
     except LakebedError as error:
         tell("refused", str(error))
     else:

@@ -30,6 +30,7 @@ from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import MINUTE, SECOND
 from tests.nightly import often
 
@@ -76,7 +77,7 @@ class Machine(RuleBasedStateMachine):
         builder, fresh = BatchBuilder(), []
         for i, (channel, key, size) in enumerate(rows):
             payload = b"%d.%d" % (len(self.messages), i) + b"x" * size
-            builder.extend([channel], [payload], self.now, keys=[key] if key else None)
+            builder.extend([channel], [payload], self.now, Sparse(keys=[key] if key else None))
             if not key or self.now - self.keys.get(key, 0) > HORIZON:
                 fresh.append((channel, payload))
                 if key:

@@ -25,6 +25,7 @@ from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, SECOND, UNSET
 from tests.keyed import KeyedSeries
 from tests.nightly import often
@@ -89,7 +90,7 @@ class Run:
         for topic, payload, pause, age in messages:
             self.last += pause * SECOND
             event = UNSET if age is None else self.last - age * SECOND
-            builder.extend([Channel("ann", topic)], [payload], self.last, [event])
+            builder.extend([Channel("ann", topic)], [payload], self.last, Sparse(event=[event]))
         asyncio.run(self.journal.append(builder.build()))
 
     def take_over(self) -> None:

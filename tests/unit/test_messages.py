@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import UNSET
 
 
@@ -41,14 +42,13 @@ def built(reads: list[list[Message]]) -> Batch:
     """What a source does: one `extend` per read, sparse columns only where a message has one."""
     builder = BatchBuilder()
     for read in reads:
-        builder.extend(
-            [m.channel for m in read],
-            [m.payload for m in read],
-            read[0].received,
-            [m.event for m in read] if any(m.event != UNSET for m in read) else None,
-            [m.id for m in read] if any(m.id for m in read) else None,
-            [m.key for m in read] if any(m.key for m in read) else None,
+        sparse = Sparse(
+            event=[m.event for m in read] if any(m.event != UNSET for m in read) else None,
+            ids=[m.id for m in read] if any(m.id for m in read) else None,
+            keys=[m.key for m in read] if any(m.key for m in read) else None,
         )
+        channels, payloads = [m.channel for m in read], [m.payload for m in read]
+        builder.extend(channels, payloads, read[0].received, sparse)
     assert len(builder) == sum(map(len, reads))
     assert builder.size == sum(len(m.payload) for read in reads for m in read)
     return builder.build()
@@ -60,9 +60,9 @@ def rows(batch: Batch) -> list[Message]:
         [batch.channels[code] for code in batch.channel.tolist()],
         batch.payloads,
         batch.received.tolist(),
-        batch.event.tolist(),
-        batch.ids or [""] * n,
-        batch.keys or [b""] * n,
+        [UNSET] * n if batch.sparse.event is None else list(batch.sparse.event),
+        batch.sparse.ids or [""] * n,
+        batch.sparse.keys or [b""] * n,
     )
     return [Message(*row) for row in zip(*columns, strict=True)]
 
@@ -73,9 +73,9 @@ def test_a_builder_gives_back_in_columns_what_went_in(reads: list[list[Message]]
     batch = built(reads)
     assert rows(batch) == given_rows
     assert batch.channels == tuple(dict.fromkeys(m.channel for m in given_rows))
-    assert (batch.ids is None) == (not any(m.id for m in given_rows))
-    assert (batch.keys is None) == (not any(m.key for m in given_rows))
-    dtypes = (batch.channel.dtype, batch.received.dtype, batch.event.dtype)
+    assert (batch.sparse.ids is None) == (not any(m.id for m in given_rows))
+    assert (batch.sparse.keys is None) == (not any(m.key for m in given_rows))
+    dtypes = (batch.channel.dtype, batch.received.dtype, batch.times.dtype)
     assert dtypes == (np.int32, np.int64, np.int64)
 
 

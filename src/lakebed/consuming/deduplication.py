@@ -84,7 +84,7 @@ class Deduplicator:
         if entry.end <= self.offset:
             return self._recall(entry)
         known_from, self.offset = self.offset, entry.end
-        keys = entry.batch.keys
+        keys = entry.batch.sparse.keys
         counts = None
         if keys is not None:
             self._used = True
@@ -100,7 +100,7 @@ class Deduplicator:
 
     def _look_up(self, entry: Entry, index: NDArray[np.intp]) -> NDArray[np.intp]:
         """Which of the messages at `index` came before; the keys of the others are remembered."""
-        keys = entry.batch.keys
+        keys = entry.batch.sparse.keys
         assert keys is not None
         received = entry.batch.received
         is_id = np.array([keys[i].startswith(ID_KEY) for i in index.tolist()], np.bool_)

@@ -89,11 +89,13 @@ async def answer(send: Send, error: Exception) -> None:
     await answer_json(send, status, body, headers, MEDIA_TYPE)
 
 
-def whole(status: int, body: dict[str, Any], headers: Headers) -> bytes:
-    """A problem document as a whole response of HTTP/1.1."""
+def whole(
+    status: int, body: dict[str, Any], headers: Headers, media_type: str = MEDIA_TYPE
+) -> bytes:
+    """A document as a whole response of HTTP/1.1."""
     encoded = msgspec.json.encode(body)
     head = [
-        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-type", media_type.encode()),
         (b"content-length", str(len(encoded)).encode()),
         *headers,
     ]

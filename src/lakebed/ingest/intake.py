@@ -1,39 +1,41 @@
 """The intake stands between all sources and the journal: group commit, once for everybody.
 
-    connection ──┐ offer()                        one append at a time
-    connection ──┼────────> [ gathering batch ] ────────────────────> Journal.append
-    request    ──┘              ^                                          │
-        ^                       └── fills while the append before it runs  │
-        └────────── done(): durable, acknowledge ──────────────────────────┘
+    connection ──┐ offer(columns, durable, refused)      one append at a time
+    connection ──┼────────> [ open append ] ────────────────────────────────> Journal.append
+    request    ──┘              ^                                                 │
+        ^                       └── fills while the append before it runs         │
+        └────────── durable(): on disk, acknowledge <─────────────────────────────┘
+                    refused(reason): given up, or out of patience
 
 When nothing is under way an offer is appended at once; while an append runs the next batch
-gathers. So a single message waits for one fsync, and under load one fsync serves thousands. With a
-`delay` a message waits that long for others before its append begins, unless many are there.
+accumulates. So a single message waits for one fsync, and under load one fsync serves thousands.
+With a `delay` a message waits that long for others before its append begins, unless many are there.
 
 Pressure runs the other way: when too much waits, when the journal has no room, or when its disk is
 nearly full, the gates shut (sources stop reading from their sockets) and open again once half of
 it is through. What was offered by then is kept and tried again; nothing is acknowledged before it
-is durable, and nothing is dropped.
+is durable, and nothing is dropped. Offers with patience that meet a shut gate wait in front of it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 
 import structlog
 
-from lakebed.ingest.accumulator import BatchAccumulator, Gathering
+from lakebed.ingest.accumulator import BatchAccumulator, PendingAppend
+from lakebed.ingest.offers import Columns, Durable, Offer, Refused
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import Appender
 from lakebed.vocabulary.errors import JournalFull, Unavailable
-from lakebed.vocabulary.messages import Batch, Channel
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.messages import Batch
 
 log = structlog.get_logger()
 
 Gate = Callable[[bool], None]
-Refuse = Callable[[Unavailable], None]
 
 _SPACING = 0.002  # seconds between the beginnings of two appends
 _FEW = 256  # messages that may wait for that
@@ -44,6 +46,9 @@ _MANY = 2000  # or until it holds this many messages
 _ROOM_CHECK = 1.0  # seconds between two looks at the disk
 _CROWDED = "more waits to become durable than memory may hold"
 _RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: first, longest
+_PATIENCE = 60.0  # seconds of whoever says nothing else
+_LOOK = 0.1  # seconds between two looks at whose patience is over while an append runs
+_SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 
 
 class Intake:
@@ -53,12 +58,11 @@ class Intake:
         max_pending: bytes that may wait to become durable; above it the gates shut.
         on_fatal: called once when something can never be made durable: stop the process.
         room: whether the disk has room; asked about once a second.
-        patience: seconds `append` waits at a shut gate.
+        patience: seconds that offers with patience wait at a shut gate, or for a full journal.
         delay: seconds that few messages wait for others to share their append.
 
     Attributes:
-        offer, offer_one, singles, came_alone: how sources bring messages; see `BatchAccumulator`.
-        waiting: requests, with what tells them that what they wait for does not come, or not soon.
+        singles, single_added: the short form of `offer`; see `Singles`.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
     """
@@ -80,13 +84,17 @@ class Intake:
         self._room = room
         self._patience = patience
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._accumulator = accumulator = BatchAccumulator(
-            max_pending, self._wake.set, self._pressed
+            max_pending, self._wake.set, self._pressed, self._loop
         )
         if delay:
             accumulator.enough = _FEW
-        self.offer, self.offer_one = accumulator.offer, accumulator.offer_one
-        self.singles, self.came_alone = accumulator.singles, accumulator.came_alone
+        self.singles, self.single_added = accumulator.singles, accumulator.single_added
+        self._at_gate: deque[tuple[Columns, Offer, bool]] = deque()
+        self._running: PendingAppend | None = None  # the append under way
+        self._look: asyncio.TimerHandle
+        self._over = False  # nothing more will ever be taken
         self._gates: dict[object, Gate] = {}
         self._shut_because: str | None = "the intake has not started"
         self._crowded = False
@@ -94,10 +102,8 @@ class Intake:
         self._no_room = False
         self._failure: BaseException | None = None
         self._stopping = False
-        self._opened = asyncio.Event()
         self._began = 0.0  # when the last append began, on the loop's clock
         self._tasks: list[asyncio.Task[None]] = []
-        self.waiting: dict[object, Refuse] = {}
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
@@ -106,7 +112,6 @@ class Intake:
 
     async def start(self) -> None:
         self._look_for_room()
-        self._shut_because = None
         self._turn()
         self._tasks.append(asyncio.create_task(self._run(), name="intake"))
         if self._room is not None:
@@ -122,8 +127,8 @@ class Intake:
 
         What is given up was never acknowledged.
         """
-        self._stopping = self._accumulator.deaf = True
-        self._turn()
+        self._stopping = True
+        self._end()
         self._wake.set()
         if self._tasks:
             await self._tasks[0]
@@ -135,47 +140,90 @@ class Intake:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    async def append(
+    def offer(
         self,
-        channels: Sequence[Channel],
-        payloads: Sequence[bytes],
-        received: Micros,
+        columns: Columns,
+        durable: Durable,
+        refused: Refused,
         *,
-        event: Sequence[Micros] | None = None,
-        ids: Sequence[str] | None = None,
-        keys: Sequence[bytes] | None = None,
-        only: Sequence[str] | None = None,
+        patience: float = inf,
+        urgent: bool = True,
     ) -> None:
-        """Make messages durable; returns when they are.
+        """Take messages; exactly one of `durable` and `refused` is called, later, on the loop.
+
+        Acknowledgements come in the order of the offers.
+
+        Args:
+            patience: seconds until it is refused. An offer with patience is refused also where the
+                journal has no room for as long as the intake's own patience; one without is kept
+                until it is durable, or the process ends.
+            urgent: the source waits for this before it sends more. Else a few milliseconds for a
+                larger batch are no loss to it.
+        """
+        if patience == inf:
+            offer = Offer(durable, refused, inf)
+            if self._over:
+                self._loop.call_soon(offer.refused, self._refusal())
+                return
+        else:
+            offer = Offer(durable, refused, self._loop.time() + patience)
+            if self._shut_because is not None:
+                self._wait_at_gate(columns, offer, urgent)
+                return
+        self._accumulator.offer(columns, offer, urgent)
+
+    def submit(self, columns: Columns, patience: float = _PATIENCE) -> "asyncio.Future[None]":
+        """An offer as a future: done once durable, or with `Unavailable`."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.offer(columns, partial(_settle, future), partial(_fail, future), patience=patience)
+        return future
+
+    async def append(self, columns: Columns, patience: float = _PATIENCE) -> None:
+        """Return once the messages are durable.
 
         Raises:
-            JournalFull, Unavailable: the gate stays shut. Messages that were offered before it
-                shut may still become durable later: senders that care give their messages ids.
+            JournalFull, Unavailable: they are refused.
         """
-        await self._at_open_gate()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting[future] = partial(_refuse, future)
-        try:
-            done = partial(_settle, future)
-            self.offer(
-                channels, payloads, received, done, event=event, ids=ids, keys=keys, only=only
-            )
-            await future
-        finally:
-            self.waiting.pop(future, None)
+        await self.submit(columns, patience)
 
-    def _refuse_waiting(self) -> None:
-        for refuse in list(self.waiting.values()):
-            refuse(self._refusal())
+    def _wait_at_gate(self, columns: Columns, offer: Offer, urgent: bool) -> None:
+        if self._over:
+            self._loop.call_soon(offer.refused, self._refusal())
+            return
+        self._at_gate.append((columns, offer, urgent))
+        self._loop.call_later(self._patience, self._refuse_at_gate, offer)
 
-    async def _at_open_gate(self) -> None:
-        if self._failure is not None:  # no patience will help
-            raise self._refusal()
-        if not self.is_open:
-            try:
-                await asyncio.wait_for(self._opened.wait(), self._patience)
-            except TimeoutError:
-                raise self._refusal() from None
+    def _refuse_at_gate(self, offer: Offer) -> None:
+        """Its patience at the shut gate is over, unless it was let in."""
+        if self._at_gate and self._at_gate[0][1] is offer:
+            self._at_gate.popleft()
+            offer.refused(self._refusal())
+
+    def _let_in(self) -> None:
+        while self._at_gate:
+            self._accumulator.offer(*self._at_gate.popleft())
+
+    def _end(self) -> None:
+        """Take nothing more; what was taken is not given up by this."""
+        self._over = True
+        self._turn()
+        reason = self._refusal()
+        self._accumulator.end(reason)
+        while self._at_gate:
+            self._at_gate.popleft()[1].refused(reason)
+
+    def _give_up(self, append: PendingAppend | None) -> None:
+        """Nothing that waits, this append first, will become durable by this process."""
+        reason = self._refusal()
+        for waiting in () if append is None else append.waiting:
+            waiting.refused(reason)
+        self._accumulator.refuse(reason)
+
+    def _refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
+        if self._running is not None:
+            for waiting in self._running.waiting:
+                waiting.refuse_impatient(reason, moment)
+        self._accumulator.refuse_impatient(reason, moment)
 
     def _refusal(self) -> Unavailable:
         if self._full is not None:
@@ -225,7 +273,8 @@ class Intake:
         self._shut_because = self._reason()
         if was_open == self.is_open:
             return
-        (self._opened.set if self.is_open else self._opened.clear)()
+        if self.is_open:
+            self._let_in()
         for gate in list(self._gates.values()):
             try:
                 gate(self.is_open)
@@ -259,15 +308,18 @@ class Intake:
 
     async def _run(self) -> None:
         accumulator = self._accumulator
+        append = None
         try:
             while True:
                 if not accumulator.closed and accumulator.waits():
-                    await self._gather()
+                    await self._accumulate()
                     if accumulator.waits():
                         accumulator.close()
                 if accumulator.closed:
-                    if not await self._make_durable(accumulator.closed.popleft()):
+                    append = accumulator.closed.popleft()
+                    if not await self._make_durable(append):
                         return
+                    append = None
                 elif self._stopping:
                     return
                 else:
@@ -275,25 +327,24 @@ class Intake:
                     accumulator.awaited()
                     await self._wake.wait()
         except Exception as error:  # JournalFailed, and whatever nobody thought of
-            self._fail(error)
+            self._fail(error, append)
 
-    async def _gather(self) -> None:
+    async def _accumulate(self) -> None:
         """Let those who have more to say say it: an append costs the same for one and many.
 
         Appends of few messages begin at least `_SPACING` apart, so that a thousand devices that
         trickle do not pay for an fsync each; after a silence a message goes at once. Then each
         turn of the loop reads what has arrived: when a turn brings nothing, the batch goes.
         """
-        loop = asyncio.get_running_loop()
-        accumulator = self._accumulator
+        loop, accumulator = self._loop, self._accumulator
         await self._delay_few()
         early = self._began + _SPACING - loop.time()
-        if early > 0 and accumulator.gathered() < _FEW and not self._stopping:
+        if early > 0 and accumulator.accumulated() < _FEW and not self._stopping:
             await asyncio.sleep(early)
         await self._let_patient_sources_send()
         have = -1
         for _ in range(_TURNS):
-            before, have = have, accumulator.gathered()
+            before, have = have, accumulator.accumulated()
             if accumulator.closed or have == before:
                 break
             await asyncio.sleep(0)
@@ -305,7 +356,7 @@ class Intake:
         if not self._delay or self._stopping or accumulator.closed:
             return
         self._wake.clear()
-        if accumulator.gathered() < _FEW:
+        if accumulator.accumulated() < _FEW:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._delay):
                     await self._wake.wait()
@@ -316,34 +367,43 @@ class Intake:
         """
         accumulator = self._accumulator
         for _ in range(_STEPS):
-            have = accumulator.gathered()
+            have = accumulator.accumulated()
             if accumulator.current.urgent or accumulator.closed or self._stopping or have >= _MANY:
                 return
             await asyncio.sleep(_STEP)
-            if accumulator.gathered() == have:
+            if accumulator.accumulated() == have:
                 return
 
-    async def _make_durable(self, gathering: Gathering) -> bool:
+    async def _make_durable(self, append: PendingAppend) -> bool:
         """Append, count, acknowledge; False when it was given up because the process stops."""
-        batch = gathering.builder.build()
-        new = await self._append_with_patience(batch, tuple(gathering.release))
+        batch = append.builder.build()
+        self._running = append
+        self._look = self._loop.call_later(_LOOK, self._look_for_impatient)
+        try:
+            new = await self._append_with_patience(batch, tuple(append.release))
+        finally:
+            self._running = None
+            self._look.cancel()
         if new is None:
+            self._give_up(append)
             return False
         self.accepted += new
         self.duplicates += len(batch) - new
         self.appended_batches += 1
-        self._relieve(gathering.cost)
-        for done in gathering.done:
-            try:
-                done()
-            except Exception:
-                log.exception("an acknowledgement failed")
+        self._relieve(append.cost)
+        for waiting in append.waiting:
+            waiting.durable()
         return True
+
+    def _look_for_impatient(self) -> None:
+        """Now and then while an append runs: refuse those who wait too long."""
+        self._look = self._loop.call_later(_LOOK, self._look_for_impatient)
+        self._refuse_impatient(Unavailable(_SLOW), self._loop.time())
 
     async def _append_with_patience(self, batch: Batch, release: Sequence[bytes]) -> int | None:
         """The same append again and again while there is no room; nothing passes it by."""
         delay, longest = _RETRY
-        given_up = refused = asyncio.get_running_loop().time() + self._patience
+        given_up = refused = self._loop.time() + self._patience
         while True:
             try:
                 return await self._journal.append(batch, release)
@@ -352,15 +412,14 @@ class Intake:
                     log.warning("the journal has no room, sources are held back", reason=str(full))
                 self._full = full
                 self._turn()
-            now = asyncio.get_running_loop().time()
+            now = self._loop.time()
             if not self._stopping:
                 given_up = now + self._patience
             elif now >= given_up:
                 log.error("stopped without room in the journal", unacknowledged=len(batch))
-                self._refuse_waiting()
                 return None
             if now >= refused:
-                self._refuse_waiting()
+                self._refuse_impatient(self._refusal())
             await asyncio.to_thread(self._journal.trim)
             await asyncio.sleep(delay)
             delay = min(delay * 2, longest)
@@ -375,20 +434,19 @@ class Intake:
             self._full = None
             self._turn()
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, append: PendingAppend | None) -> None:
         self._failure = error
-        self._accumulator.deaf = True
         log.error("nothing is acknowledged any more", error=str(error))
-        self._turn()
-        self._refuse_waiting()
+        self._end()
+        self._give_up(append)
         self._on_fatal(error)
-
-
-def _refuse(future: "asyncio.Future[None]", refusal: Unavailable) -> None:
-    if not future.done():
-        future.set_exception(refusal)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _fail(future: "asyncio.Future[None]", reason: Unavailable) -> None:
+    if not future.done():
+        future.set_exception(reason)

@@ -6,7 +6,7 @@ policy; joined they pay it once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from lakebed.keeper.ledger import Ledger
 from lakebed.policies.pipeline import Reading
 from lakebed.policies.values import Column
 from lakebed.vocabulary.messages import Codes, Entry, Ints
+from lakebed.vocabulary.sparse import Sparse, SparseBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,7 @@ class Chunk:
         times: int64[n], event time where the sender gave one, else receive time.
         received: int64[n].
         size: int64[n], payload bytes.
-        ids: n ids ("" where none), or None.
-        only: n names of the one policy it is for ("" for all), or None where all are for all.
+        sparse: what only some messages have.
         end: the offset just behind.
         columns: what readers made of `payloads`: policies that read alike share it.
     """
@@ -40,8 +40,7 @@ class Chunk:
     times: Ints
     received: Ints
     size: Ints
-    ids: Sequence[str] | None
-    only: NDArray[np.object_] | None
+    sparse: Sparse
     end: int
     columns: dict[Reading, Column] = field(default_factory=dict)
 
@@ -52,16 +51,14 @@ class Chunk:
         """The messages at `index` (ascending)."""
         if len(index) == len(self):
             return self
-        rows = index.tolist()
         return Chunk(
             self.offset[index],
             self.channel[index],
-            [self.payloads[row] for row in rows],
+            [self.payloads[row] for row in index.tolist()],
             self.times[index],
             self.received[index],
             self.size[index],
-            None if self.ids is None else [self.ids[row] for row in rows],
-            None if self.only is None else self.only[index],
+            self.sparse.take(index),
             self.end,
         )
 
@@ -80,12 +77,9 @@ def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:
         if len(batches) == 1
         else list(chain.from_iterable(batch.payloads for batch in batches))
     )
-    ids = only = None
-    if any(batch.ids is not None for batch in batches):
-        ids = list(chain.from_iterable(batch.ids or [""] * len(batch) for batch in batches))
-    if any(batch.only is not None for batch in batches):
-        names = chain.from_iterable(batch.only or [""] * len(batch) for batch in batches)
-        only = np.array(list(names), np.object_)
+    sparse = SparseBuilder()
+    for start, batch in zip(accumulate(map(len, batches), initial=0), batches, strict=False):
+        sparse.add(start, batch.sparse)
     return Chunk(
         np.concatenate([entry.offsets for entry in entries]),
         np.concatenate([ledger.identify(b.channels)[b.channel] for b in batches]),
@@ -93,7 +87,6 @@ def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:
         np.concatenate([batch.times for batch in batches]),
         np.concatenate([batch.received for batch in batches]),
         np.fromiter(map(len, payloads), np.int64, len(payloads)),
-        ids,
-        only,
+        sparse.build(len(payloads)),
         entries[-1].end,
     )

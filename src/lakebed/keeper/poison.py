@@ -108,7 +108,7 @@ class Poison:
             chunk.payloads[row],
             why,
             UNSET if time == received else time,
-            chunk.ids[row] if chunk.ids is not None else "",
+            chunk.sparse.ids[row] if chunk.sparse.ids is not None else "",
             error,
             now(),
         )

@@ -61,9 +61,9 @@ class Routes:
         for number, found in pieces.items():
             task = self._tasks[number]
             index = found[0] if len(found) == 1 else np.sort(np.concatenate(found))
-            if chunk.only is not None:
-                only = chunk.only[index]
-                index = index[(only == "") | (only == task.policy.name)]
+            if (names := chunk.sparse.only) is not None:
+                meant = ("", task.policy.name)
+                index = index[[names[row] in meant for row in index.tolist()]]
             yield task, index
 
     def _of(self, channel: Codes, channels: Sequence[Channel]) -> Codes:

@@ -68,7 +68,7 @@ class PolicyTask:
         if len(run.kept):
             # mostly all of it, which then is not copied: nobody writes into these columns
             kept = slice(None) if len(run.kept) == len(chunk) else run.kept
-            ids = chunk.ids
+            ids = chunk.sparse.ids
             if ids is not None and not isinstance(kept, slice):
                 ids = [ids[row] for row in kept.tolist()]
             self._state.absorb(

@@ -16,9 +16,10 @@ from typing import Protocol
 
 import psutil
 
+from lakebed.ingest.offers import Columns
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.times import Micros, now
+from lakebed.vocabulary.times import now
 
 _MANY = 16
 """Disks, interfaces and sensors shown of each sort: a container host has hundreds."""
@@ -29,9 +30,7 @@ _VIRTUAL = re.compile(r"(loop|ram|zram|sr|fd)\d+")
 class Sink(Protocol):
     """The part of the intake that a source of this size needs."""
 
-    async def append(
-        self, channels: list[Channel], payloads: list[bytes], received: Micros
-    ) -> None: ...
+    async def append(self, columns: Columns) -> None: ...
 
 
 def topic_level(text: str) -> str:
@@ -119,8 +118,9 @@ async def run(machine: Machine, sink: Sink, owner: str, every: float = 1.0) -> N
     while True:
         await asyncio.sleep(every - time.time() % every)
         found = await asyncio.to_thread(machine.readings)
-        columns = [channels.setdefault(topic, Channel(owner, topic)) for topic, _ in found]
+        topics = [channels.setdefault(topic, Channel(owner, topic)) for topic, _ in found]
+        payloads = [payload.encode() for _, payload in found]
         try:
-            await sink.append(columns, [payload.encode() for _, payload in found], now())
+            await sink.append(Columns(topics, payloads, now()))
         except Unavailable:
             continue

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lakebed.vocabulary.sparse import NOTHING, Sparse
+from lakebed.vocabulary.sparse import Ints as Ints
 from lakebed.vocabulary.times import UNSET
 
 ID_KEY = b"i\0"
 """What keys of ids begin with. They end with the horizon alone; other keys are forgotten on
 purpose, so that only those have to be found again (`Journal.known`)."""
 
-Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 
@@ -39,23 +40,14 @@ class Batch:
         channel: int32[n], for each message its index in `channels`.
         payloads: n payloads, as sent.
         received: int64[n], when Lakebed read the message, microseconds UTC.
-        event: int64[n], the event time the sender gave, or `UNSET`.
-        ids: n idempotency ids as the senders gave them ("" where none), or None when no message
-            of the batch has one.
-        keys: n keys under which a message is stored once (b"" where none), or None. A batch read
-            back has them only where its journal leaves looking for duplicates to its readers.
-        only: n names of the one policy that a message is meant for ("" where for every policy of
-            its topic), or None when all are for every policy.
+        sparse: what only some messages have.
     """
 
     channels: tuple[Channel, ...]
     channel: Codes
     payloads: Sequence[bytes]
     received: Ints
-    event: Ints
-    ids: Sequence[str] | None = None
-    keys: Sequence[bytes] | None = None
-    only: Sequence[str] | None = None
+    sparse: Sparse = NOTHING
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -63,20 +55,29 @@ class Batch:
     @property
     def times(self) -> Ints:
         """int64[n], the event time where given, else the receive time."""
-        return np.where(self.event == UNSET, self.received, self.event)
+        event = self.sparse.event
+        if event is None:
+            return self.received
+        return np.where(np.equal(event, UNSET), self.received, event)
 
     def take(self, index: NDArray[np.intp]) -> "Batch":
         """The messages at `index`, in that order; `channels` stays as it is."""
-        chosen = index.tolist()
         return Batch(
             self.channels,
             self.channel[index],
-            [self.payloads[i] for i in chosen],
+            [self.payloads[i] for i in index.tolist()],
             self.received[index],
-            self.event[index],
-            None if self.ids is None else [self.ids[i] for i in chosen],
-            None if self.keys is None else [self.keys[i] for i in chosen],
-            None if self.only is None else [self.only[i] for i in chosen],
+            self.sparse.take(index),
+        )
+
+    def behind(self, start: int) -> "Batch":
+        """The messages from number `start` on; `channels` stays as it is."""
+        return Batch(
+            self.channels,
+            self.channel[start:],
+            self.payloads[start:],
+            self.received[start:],
+            self.sparse.cut(start, len(self)),
         )
 
 

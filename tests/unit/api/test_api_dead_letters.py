@@ -90,8 +90,8 @@ def test_sent_again_a_message_is_a_new_one_of_the_old_time(api: Api, put: Put) -
     assert resend(api, letter).json() == {"resent": 1}
     (entry,) = api.entries(before)
     assert api.appended(before) == [("ann", "room/1", b"21.5")]
-    assert entry.batch.event.tolist() == [1_000_000]
-    assert entry.batch.ids == ["r-1"]
+    assert entry.batch.sparse.event.tolist() == [1_000_000]
+    assert entry.batch.sparse.ids == ["r-1"]
     assert listed(api) == []
     problem(resend(api, letter), 404)
 
@@ -100,7 +100,7 @@ def test_a_message_without_a_time_of_its_own_keeps_the_one_it_came_at(api: Api, 
     letter = put(event=UNSET, received=7_000_000)
     before = api.end
     resend(api, letter)
-    assert api.entries(before)[0].batch.event.tolist() == [7_000_000]
+    assert api.entries(before)[0].batch.sparse.event.tolist() == [7_000_000]
 
 
 def test_sent_again_twice_it_is_stored_once(
@@ -121,7 +121,7 @@ def test_a_message_goes_to_the_policies_it_broke_and_to_no_other(api: Api, put: 
     put(policy="q", offset=letter.offset)
     before = api.end
     assert api.post(f"{PATH}/resend", params={"topic": "#"}).json() == {"resent": 2}
-    meant_for = [name for entry in api.entries(before) for name in entry.batch.only or ()]
+    meant_for = [name for entry in api.entries(before) for name in entry.batch.sparse.only or ()]
     assert sorted(meant_for) == ["p", "q"]
 
 

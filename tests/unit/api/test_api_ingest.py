@@ -59,8 +59,11 @@ def test_headers_give_a_message_its_time_and_id(api: Api) -> None:
     send(api, headers=headers)
     send(api, headers={"X-Event-Time": "1.5"})
     batches = [entry.batch for entry in api.entries(before)]
-    assert [int(t) for batch in batches for t in batch.event] == [1_769_860_800_000_000, 1_500_000]
-    assert batches[0].ids == ["m-1"]
+    assert [int(t) for batch in batches for t in batch.sparse.event] == [
+        1_769_860_800_000_000,
+        1_500_000,
+    ]
+    assert batches[0].sparse.ids == ["m-1"]
 
 
 def test_a_message_sent_again_under_its_id_is_acknowledged_and_stored_once(api: Api) -> None:
@@ -177,8 +180,8 @@ def test_lines_of_a_batch_may_have_time_and_id(api: Api) -> None:
     ]
     assert batch(api, *lines).json()["accepted"] == 4
     (entry,) = api.entries(before)
-    assert entry.batch.event.tolist() == [1_500_000, 1_769_860_800_000_000, UNSET]
-    assert entry.batch.ids == ["b-1", "", "77"]
+    assert entry.batch.sparse.event.tolist() == [1_500_000, 1_769_860_800_000_000, UNSET]
+    assert entry.batch.sparse.ids == ["b-1", "", "77"]
 
 
 BAD_LINES = [
@@ -260,8 +263,8 @@ def test_events_come_alone_as_an_array_or_as_lines(api: Api) -> None:
         ("ann", "events/b", b'{"name":"b"}'),
     ]
     first, second, _ = api.entries(before)
-    assert first.batch.event.tolist() == [2_000_000]
-    assert second.batch.ids == ["1", ""]
+    assert first.batch.sparse.event.tolist() == [2_000_000]
+    assert second.batch.sparse.ids == ["1", ""]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR
 
 A = Channel("ann", "a")
@@ -22,7 +23,7 @@ def entry(
 ) -> Entry:
     builder = BatchBuilder()
     n = 0 if keys is None else len(keys)
-    builder.extend([A] * n, [b"x"] * n, received, keys=keys)
+    builder.extend([A] * n, [b"x"] * n, received, Sparse(keys=keys))
     return Entry(0, offset, builder.build(), 5, release)
 
 

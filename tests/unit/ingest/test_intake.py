@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any
 
 import pytest
 
 from lakebed.ingest.intake import Intake
+from lakebed.ingest.offers import Columns
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.errors import JournalFailed, JournalFull, Unavailable
 from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.sparse import Sparse
 
 A = Channel("ann", "plant/a")
 
@@ -44,13 +47,33 @@ class Door:
     def __init__(self, journal: Held, **options: Any) -> None:
         self.journal = journal
         self.done: list[Any] = []
+        self.refused: list[tuple[Any, str]] = []
         self.gates: list[bool] = []
         self.fatal: list[BaseException] = []
-        self.intake = Intake(journal, on_fatal=self.fatal.append, patience=0.05, **options)
+        options.setdefault("patience", 0.05)
+        self.intake = Intake(journal, on_fatal=self.fatal.append, **options)
 
-    def offer(self, name: str, count: int = 1, size: int = 1, **columns: Any) -> None:
+    def offer(
+        self,
+        name: str,
+        count: int = 1,
+        size: int = 1,
+        *,
+        keys: Sequence[bytes] | None = None,
+        release: Sequence[bytes] = (),
+        **how: Any,
+    ) -> None:
         payloads = [name.encode().ljust(size)] * count
-        self.intake.offer([A] * count, payloads, 1, lambda: self.done.append(name), **columns)
+        columns = Columns([A] * count, payloads, 1, Sparse(keys=keys), release)
+        self.intake.offer(
+            columns,
+            lambda: self.done.append(name),
+            lambda reason: self.refused.append((name, str(reason))),
+            **how,
+        )
+
+    async def append(self, payload: bytes, **columns: Any) -> None:
+        await self.intake.append(Columns([A], [payload], 1, Sparse(**columns)))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -87,7 +110,7 @@ def test_nothing_is_acknowledged_before_the_append_returned() -> None:
     story(tell)
 
 
-def test_offers_gather_while_an_append_runs_and_are_acknowledged_in_order() -> None:
+def test_offers_accumulate_while_an_append_runs_and_are_acknowledged_in_order() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
         door.offer("0")
@@ -104,34 +127,39 @@ def test_offers_gather_while_an_append_runs_and_are_acknowledged_in_order() -> N
     story(tell)
 
 
-def test_messages_offered_one_by_one_stand_among_the_others_in_their_order() -> None:
-    async def tell(door: Door) -> None:
-        door.journal.may.clear()
-        door.offer("first")
-        await door.until(lambda: len(door.journal.calls) == 1)
-        door.offer("two", count=2)
-        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
-        door.offer("last")
-        door.journal.may.set()
-        await door.all_done(4)
-        assert door.done == ["first", "two", "one", "last"]
-        assert door.journal.calls[1][0] == [b"two", b"two", b"one", b"last"]
+class Device:
+    """Sends one message at a time, as a device does that waits for each answer."""
 
-    story(tell)
+    def __init__(self, door: Door, patience: float = inf) -> None:
+        self.door = door
+        self.patience = patience
 
+    def durable_one(self, mark: bytes) -> None:
+        self.door.done.append(mark.decode())
 
-def alone(door: Door, name: str, told: Callable[[bytes], None] | None = None) -> None:
-    """A message as a device sends it that waits for the answer."""
-    singles = door.intake.singles
-    singles.channels.append(A)
-    singles.payloads.append(name.encode())
-    singles.received.append(7)
-    singles.marks.append(name.encode())
-    singles.done.append(told or (lambda mark: door.done.append(mark.decode())))
-    door.intake.came_alone(len(singles.payloads))
+    def refused_one(self, mark: bytes, reason: Unavailable) -> None:
+        self.door.refused.append((mark.decode(), str(reason)))
+
+    def send(self, name: str) -> None:
+        singles = self.door.intake.singles
+        singles.channels.append(A)
+        singles.payloads.append(name.encode())
+        singles.received.append(7)
+        singles.marks.append(name.encode())
+        singles.senders.append(self)
+        self.door.intake.single_added(len(singles.payloads))
 
 
-def test_messages_that_came_alone_stand_among_the_others_in_their_order() -> None:
+class Gone(Device):
+    def durable_one(self, mark: bytes) -> None:
+        raise OSError("the connection is gone")
+
+
+def alone(door: Door, name: str) -> None:
+    Device(door).send(name)
+
+
+def test_singles_stand_among_the_others_in_their_order() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
         alone(door, "first")
@@ -140,18 +168,17 @@ def test_messages_that_came_alone_stand_among_the_others_in_their_order() -> Non
         alone(door, "b")
         door.offer("two", count=2)
         alone(door, "c")
-        door.intake.offer_one(A, b"one", 7, lambda: door.done.append("one"))
         alone(door, "last")
         door.journal.may.set()
-        await door.all_done(7)
-        assert door.done == ["first", "a", "b", "two", "c", "one", "last"]
+        await door.all_done(6)
+        assert door.done == ["first", "a", "b", "two", "c", "last"]
         [_, (payloads, _)] = door.journal.calls
-        assert payloads == [b"a", b"b", b"two", b"two", b"c", b"one", b"last"]
+        assert payloads == [b"a", b"b", b"two", b"two", b"c", b"last"]
 
     story(tell)
 
 
-def test_many_that_came_alone_while_an_append_runs_are_counted_as_they_come() -> None:
+def test_many_singles_are_counted_as_they_come_while_an_append_runs() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
         door.offer("0")
@@ -168,16 +195,13 @@ def test_many_that_came_alone_while_an_append_runs_are_counted_as_they_come() ->
     story(tell)
 
 
-def test_one_that_came_alone_and_cannot_be_told_does_not_keep_the_others() -> None:
+def test_a_single_whose_sender_cannot_be_told_does_not_keep_the_others() -> None:
     async def tell(door: Door) -> None:
-        def broken(mark: bytes) -> None:
-            raise OSError("the connection is gone")
-
         door.journal.may.clear()
         door.offer("0")
         await door.until(lambda: len(door.journal.calls) == 1)
         alone(door, "a")
-        alone(door, "b", broken)
+        Gone(door).send("b")
         alone(door, "c")
         door.journal.may.set()
         await door.all_done(3)
@@ -186,7 +210,7 @@ def test_one_that_came_alone_and_cannot_be_told_does_not_keep_the_others() -> No
     story(tell)
 
 
-def test_a_very_large_gathering_is_split_into_several_appends_at_the_edges_of_offers() -> None:
+def test_very_many_messages_are_split_into_several_appends_at_the_edges_of_offers() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
         door.offer("0")
@@ -206,7 +230,7 @@ def test_one_failing_acknowledgement_does_not_keep_the_others() -> None:
         def broken() -> None:
             raise RuntimeError("a connection that is gone")
 
-        door.intake.offer([A], [b"x"], 1, broken)
+        door.intake.offer(Columns([A], [b"x"], 1), broken, door.refused.append)
         door.offer("b")
         await door.all_done(1)
         assert door.intake.accepted == 2
@@ -236,7 +260,7 @@ def test_an_offer_may_only_forget() -> None:
     story(tell)
 
 
-def test_a_key_released_and_used_anew_in_one_gathering_is_a_new_message() -> None:
+def test_a_key_released_and_used_anew_in_one_append_is_a_new_message() -> None:
     async def tell(door: Door) -> None:
         door.offer("first", keys=[b"k"])
         await door.all_done(1)
@@ -352,19 +376,22 @@ def test_after_a_failed_append_nothing_is_acknowledged_any_more() -> None:
         door.offer("a")
         await door.until(lambda: bool(door.fatal))
         door.offer("b")
+        alone(door, "c")
         await asyncio.sleep(0.01)
         assert door.done == []
+        assert [name for name, _ in door.refused] == ["a", "b", "c"]
+        assert all("fsync" in reason for _, reason in door.refused)
         assert len(door.fatal) == 1
         assert not door.intake.is_open
         with pytest.raises(Unavailable, match="fsync"):
-            await door.intake.append([A], [b"c"], 1)
+            await door.append(b"c")
 
     story(tell)
 
 
 def test_append_returns_when_durable() -> None:
     async def tell(door: Door) -> None:
-        await door.intake.append([A], [b"x"], 1, ids=["i"], keys=[b"k"])
+        await door.append(b"x", ids=["i"], keys=[b"k"])
         assert door.journal.end == 1
 
     story(tell)
@@ -374,14 +401,91 @@ def test_append_gives_up_on_a_full_journal() -> None:
     async def tell(door: Door) -> None:
         door.journal.refuse = [JournalFull("no room")] * 100
         with pytest.raises(JournalFull):
-            await door.intake.append([A], [b"x"], 1)
+            await door.append(b"x")
         with pytest.raises(JournalFull):
-            await door.intake.append([A], [b"y"], 1)
+            await door.append(b"y")
         door.journal.refuse.clear()
         await door.until(lambda: door.intake.is_open)
-        await door.intake.append([A], [b"z"], 1)
+        await door.append(b"z")
 
     story(tell)
+
+
+# --- patience -------------------------------------------------------------------------------------
+
+
+def test_whoever_has_no_patience_left_is_refused_and_the_others_wait() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.may.clear()
+        door.offer("first", patience=0.2)
+        await door.until(lambda: len(door.journal.calls) == 1)
+        door.offer("quick", patience=0.2)
+        door.offer("slow", patience=60)
+        door.offer("never")
+        Device(door, 0.2).send("single")
+        Device(door).send("patient")
+        await door.until(lambda: len(door.refused) == 3)
+        assert [name for name, _ in door.refused] == ["first", "quick", "single"]
+        assert all("not durable yet" in reason for _, reason in door.refused)
+        assert door.done == []
+        door.journal.may.set()
+        await door.all_done(3)
+        assert door.done == ["slow", "never", "patient"]
+        assert door.intake.accepted == 6  # what was refused may become durable all the same
+        assert len(door.refused) == 3
+
+    story(tell)
+
+
+def test_a_full_journal_refuses_those_with_patience_before_theirs_is_over() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room")] * 4
+        door.offer("request", patience=60)
+        door.offer("device")
+        Device(door, 60).send("single")
+        await door.until(lambda: len(door.refused) == 2)
+        assert door.refused == [("request", "no room"), ("single", "no room")]
+        await door.all_done(1)
+        assert door.done == ["device"]
+
+    story(tell)
+
+
+def test_an_offer_with_patience_waits_at_a_shut_gate() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room")] * 2
+        door.offer("device")
+        await door.until(lambda: not door.intake.is_open)
+        door.offer("request", patience=60)
+        await door.all_done(2)
+        assert door.done == ["device", "request"]
+
+    story(tell, patience=60)
+
+
+def test_whoever_waits_too_long_at_a_shut_gate_is_refused_and_never_stored() -> None:
+    async def tell(door: Door) -> None:
+        door.journal.refuse = [JournalFull("no room")] * 4
+        door.offer("device")
+        await door.until(lambda: not door.intake.is_open)
+        door.offer("request", patience=60)
+        await door.until(lambda: bool(door.refused))
+        assert door.refused == [("request", "no room")]
+        await door.all_done(1)
+        await door.append(b"next")
+        assert door.journal.end == 2
+
+    story(tell)
+
+
+def test_what_waits_at_the_gate_is_refused_when_the_process_stops() -> None:
+    async def tell(door: Door) -> None:
+        door.offer("request", patience=60)
+        assert door.refused == []
+        await door.intake.stop()
+        assert door.refused == [("request", "the process is stopping")]
+
+    story(tell, room=lambda: False)
 
 
 def test_a_nearly_full_disk_shuts_the_gates() -> None:
@@ -399,9 +503,13 @@ def test_stop_finishes_what_was_offered_and_takes_no_more() -> None:
         await door.intake.stop()
         assert door.done == ["a", "b"]
         door.offer("c")
+        alone(door, "e")
+        assert door.refused == []  # never within the call
+        await asyncio.sleep(0)
+        assert door.refused == [(name, "the process is stopping") for name in "ce"]
         assert door.gates == [False]
         with pytest.raises(Unavailable, match="stopping"):
-            await door.intake.append([A], [b"d"], 1)
+            await door.append(b"d")
 
     story(tell)
 
@@ -410,9 +518,11 @@ def test_stop_gives_up_on_a_journal_without_room() -> None:
     async def tell(door: Door) -> None:
         door.journal.refuse = [JournalFull("no room")] * 10_000
         door.offer("a")
+        alone(door, "b")
         async with asyncio.timeout(20):
             await door.intake.stop()
         assert door.done == []
+        assert door.refused == [("a", "no room"), ("b", "no room")]
 
     story(tell)
 
@@ -425,13 +535,13 @@ def test_sources_that_are_patient_share_an_append_until_one_comes_that_is_not(
     async def main() -> None:
         door = Door(Held())
         await door.intake.start()
-        door.offer("a", patient=True)
+        door.offer("a", urgent=False)
         for _ in range(5):
             await asyncio.sleep(0)
-        door.offer("b", patient=True)
+        door.offer("b", urgent=False)
         await door.all_done(2)
         assert [payloads for payloads, _ in door.journal.calls] == [[b"a", b"b"]]
-        door.offer("c", patient=True)
+        door.offer("c", urgent=False)
         door.offer("d")
         await door.all_done(4)
         assert door.done == ["a", "b", "c", "d"]

@@ -16,6 +16,7 @@ from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, SECOND, now
 
 NOW = now() + HOUR  # policies are younger than that: only what came after them is theirs
@@ -41,7 +42,7 @@ class ManyWriters(MemoryJournal):
             [Channel("anna", "t")] * len(numbers),
             [b"%d" % number for number in numbers],
             NOW + len(self.log) * SECOND,
-            keys=[id_key("anna", str(number)) for number in numbers],
+            Sparse(keys=[id_key("anna", str(number)) for number in numbers]),
         )
         end = self.log[-1].end if self.log else 0
         self.log.append(Entry(0, end, builder.build()))

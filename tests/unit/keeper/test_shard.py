@@ -29,6 +29,7 @@ from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.errors import StoreUnavailable, Superseded
 from lakebed.vocabulary.messages import Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros
 
 NOW = 1_790_000_000 * SECOND  # on a whole minute or not: nothing here depends on it
@@ -87,7 +88,9 @@ class World:
         builder, n = BatchBuilder(), len(payloads)
         meant_for = [only] * n if only else None
         times = None if event is None else [event] * n
-        builder.extend([Channel("anna", topic)] * n, payloads, NOW, times, only=meant_for)
+        builder.extend(
+            [Channel("anna", topic)] * n, payloads, NOW, Sparse(event=times, only=meant_for)
+        )
         asyncio.run(self.journal.append(builder.build()))
 
     def read(self, shard: Shard) -> None:
@@ -247,7 +250,7 @@ def test_a_letter_holds_all_that_sending_it_again_needs(world: World) -> None:
     shard = world.shard()
     world.adopt(shard)
     builder = BatchBuilder()
-    builder.extend([Channel("anna", "t")], [b"13"], NOW, event=[NOW - MINUTE], ids=["r-1"])
+    builder.extend([Channel("anna", "t")], [b"13"], NOW, Sparse(event=[NOW - MINUTE], ids=["r-1"]))
     asyncio.run(world.journal.append(builder.build()))
     world.read(shard)
     (letter,) = world.catalog.dead_letters("anna")
@@ -482,7 +485,7 @@ def test_after_a_deletion_an_earlier_value_may_be_the_last(world: World) -> None
     assert delete_last(world.catalog, ALL, {0: place}) == 1
     assert world.catalog.last_values("anna") == []
     builder = BatchBuilder()
-    builder.extend([Channel("anna", "t")], [b"2"], NOW, event=[NOW - MINUTE])
+    builder.extend([Channel("anna", "t")], [b"2"], NOW, Sparse(event=[NOW - MINUTE]))
     asyncio.run(world.journal.append(builder.build()))
     world.read(shard)
     shard.flush(NOW, final=True)

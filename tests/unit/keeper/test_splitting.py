@@ -26,6 +26,7 @@ from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import DAY, MINUTE, SECOND
 
 NOW = 1_790_000_000 * SECOND
@@ -98,7 +99,7 @@ def messages(seed: int, count: int) -> Batch:
         number = dice.random() < 0.7
         topic = f"{'n' if number else 'w'}/{dice.randrange(9)}"
         payload = b"%d" % dice.randrange(20) if dice.random() < 0.95 else b"\xff"
-        builder.extend([Channel("anna", topic)], [payload], received, [event])
+        builder.extend([Channel("anna", topic)], [payload], received, Sparse(event=[event]))
     return builder.build()
 
 
@@ -221,7 +222,9 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
         state = PartitionState.decode(made[partition], Settings().journal.id_horizon)
         builder = BatchBuilder()
         fresh = id_key("anna", "second")
-        builder.extend([Channel("anna", "t")] * 3, [b"1"] * 3, NOW + SECOND, keys=[*keys, fresh])
+        builder.extend(
+            [Channel("anna", "t")] * 3, [b"1"] * 3, NOW + SECOND, Sparse(keys=[*keys, fresh])
+        )
         verdict = state.deduplicator.judge([Entry(partition, START, builder.build())])
         assert verdict is not None
         assert verdict.tolist() == [False, False, True]

@@ -1,16 +1,17 @@
 """Readings of the machine: whatever it has, under names that are topics."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
 import pytest
 
+from lakebed.ingest.offers import Columns
 from lakebed.sources import machine
 from lakebed.sources.machine import Machine, topic_level
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.times import Micros
 
 
 class Clock:
@@ -92,14 +93,12 @@ def test_sensors_have_the_names_of_their_chips(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_readings_go_to_the_intake_and_a_closed_one_is_no_end() -> None:
-    taken: list[list[Channel]] = []
+    taken: list[Sequence[Channel]] = []
     enough = asyncio.Event()
 
     class Sink:
-        async def append(
-            self, channels: list[Channel], payloads: list[bytes], received: Micros
-        ) -> None:
-            taken.append(channels)
+        async def append(self, columns: Columns) -> None:
+            taken.append(columns.channels)
             if len(taken) == 1:
                 raise Unavailable("the gate is shut")
             enough.set()

@@ -18,9 +18,11 @@ from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import ServicesDep, check_filter_in, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
+from lakebed.ingest.offers import Columns
 from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import UNSET, now, to_rfc3339
 from lakebed.vocabulary.topics import matches
 
@@ -174,18 +176,25 @@ async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLett
     for start in range(0, len(letters), _AT_ONCE):
         some = letters[start : start + _AT_ONCE]
         whole = await asyncio.to_thread(_whole, services, some)
-        await services.resending.append(
-            [Channel(letter.owner, letter.topic) for letter in whole],
-            [letter.payload for letter in whole],
-            now(),
-            event=[_happened(letter) for letter in whole],
-            ids=[letter.id for letter in whole],
-            keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in whole],
-            only=[letter.policy for letter in whole],
-        )
+        await services.resending.append(_columns(whole))
         # durable by now; a crash before the next line leaves the letter listed, and its key known
         sent += await asyncio.to_thread(services.catalog.settle_dead_letters, whole, "resent")
     return sent
+
+
+def _columns(letters: Sequence[DeadLetter]) -> Columns:
+    """The messages as they were, each for the policy that it broke, under a key of its own."""
+    return Columns(
+        [Channel(letter.owner, letter.topic) for letter in letters],
+        [letter.payload for letter in letters],
+        now(),
+        Sparse(
+            event=[_happened(letter) for letter in letters],
+            ids=[letter.id for letter in letters],
+            keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in letters],
+            only=[letter.policy for letter in letters],
+        ),
+    )
 
 
 def _drop(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:

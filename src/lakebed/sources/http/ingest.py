@@ -8,7 +8,6 @@ The answer 202 leaves only once the intake says that all of it is durable.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -17,9 +16,10 @@ from lakebed.access.decision import Resource, require
 from lakebed.access.identification import MISSING
 from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
-from lakebed.http.asgi import App, Receive, Scope, Send
+from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
+from lakebed.ingest.offers import Columns
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
@@ -28,10 +28,10 @@ from lakebed.vocabulary.errors import (
     LakebedError,
     NotFound,
     Problem,
-    Unavailable,
 )
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.times import EVENT_TIMES, Micros, now, parse_time
+from lakebed.vocabulary.sparse import NOTHING, Sparse
+from lakebed.vocabulary.times import EVENT_TIMES, now, parse_time
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
 PATIENCE = 5.0
 """Seconds a request waits for the journal before its sender is told to try again."""
 
-SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
-_PLANS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
-_PLAN_COST = 500  # and about what remembering one takes besides its bytes
+_HEADS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
+_HEAD_COST = 500  # and about what remembering one takes besides its bytes
 _SENDERS = 100  # principals whose topics are remembered
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 ACCEPTED = b'{"accepted":1}'
@@ -72,14 +71,18 @@ class Ingest:
     def __init__(
         self, settings: HttpSettings, identification: "Identification", intake: "Intake | None"
     ) -> None:
-        """An `intake` of None refuses everything: this process takes no messages."""
+        """An `intake` of None refuses everything: this process takes no messages.
+
+        Attributes:
+            intake: that one.
+        """
         self._identification = identification
-        self._intake = intake
+        self.intake = intake
         self._largest_payload = settings.limits.payload
         self._largest_body = settings.http.max_body
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
-        self._plans_bytes = 0
+        self._heads_bytes = 0
         self._senders: dict[Principal, ndjson.Sender] = {}
         self._routes: dict[str, App] = {
             MESSAGES: self._message,
@@ -99,14 +102,14 @@ class Ingest:
                 return None  # the ordinary way says what is wrong
             if cached_head is None:
                 return None
-            self._plans_bytes += len(head) + _PLAN_COST
-            if self._plans_bytes > _PLANS_BYTES:
+            self._heads_bytes += len(head) + _HEAD_COST
+            if self._heads_bytes > _HEADS_BYTES:
                 self._cached_heads.clear()
-                self._plans_bytes = len(head) + _PLAN_COST
+                self._heads_bytes = len(head) + _HEAD_COST
             self._cached_heads[head] = cached_head
         if self._identification.identify_cached(cached_head.token) is not cached_head.principal:
             del self._cached_heads[head]
-            self._plans_bytes -= len(head) + _PLAN_COST
+            self._heads_bytes -= len(head) + _HEAD_COST
             return None
         return cached_head
 
@@ -125,58 +128,9 @@ class Ingest:
             return CachedHead(token, principal, None, head.length)
         return None
 
-    def whole(
-        self, cached_head: CachedHead, body: bytes
-    ) -> tuple[list[Channel], list[bytes], dict[str, Any]] | None:
-        """The columns of a batch, or None where it has a line that is refused, or none at all."""
-        found = ndjson.batch(body, self._sender(cached_head.principal))
-        if found.refused or not found.payloads:
-            return None
-        return found.columns(cached_head.principal.owner)
-
-    def offer(
-        self,
-        channels: list[Channel],
-        payloads: list[bytes],
-        received: Micros,
-        done: Callable[[], None],
-        refuse: Callable[[Unavailable], None],
-        **sparse: Any,
-    ) -> Callable[[], object] | None:
-        """Offer messages to the intake.
-
-        Args:
-            done: called once they are durable.
-            refuse: called where that does not come to pass, or not soon.
-
-        Returns:
-            what ends the waiting, to be called after either; None where nothing was offered,
-            because there is no intake or its gate is shut.
-        """
-        if self._intake is None or not self._intake.is_open:
-            return None
-        self._intake.offer(channels, payloads, received, done, **sparse)
-        return self._wait(refuse)
-
-    def offer_one(
-        self,
-        channel: Channel,
-        payload: bytes,
-        received: Micros,
-        done: Callable[[], None],
-        refuse: Callable[[Unavailable], None],
-    ) -> Callable[[], object] | None:
-        """`offer` of one message that has nothing but a payload."""
-        if self._intake is None or not self._intake.is_open:
-            return None
-        self._intake.offer_one(channel, payload, received, done)
-        return self._wait(refuse)
-
-    def _wait(self, refuse: Callable[[Unavailable], None]) -> Callable[[], object]:
-        assert self._intake is not None
-        waiting = self._intake.waiting
-        waiting[refuse] = refuse
-        return partial(waiting.pop, refuse, None)
+    def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
+        """What a small batch holds."""
+        return ndjson.batch(body, self._sender(cached_head.principal))
 
     # --- ASGI -------------------------------------------------------------------------------------
 
@@ -209,7 +163,7 @@ class Ingest:
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, principal.owner)
         payload = await bodies.read(receive, headers, self._largest_payload)
-        await self._append([channel], [payload], now(), **sparse)
+        await self._append(Columns([channel], [payload], now(), sparse))
         await send(_START)
         await send(_END)
 
@@ -224,7 +178,7 @@ class Ingest:
         scope: Scope,
         receive: Receive,
         send: Send,
-        decode: Callable[[bytes, ndjson.Sender], ndjson.Columns],
+        decode: Callable[[bytes, ndjson.Sender], ndjson.Decoded],
     ) -> None:
         headers: HeaderMap = dict(scope["headers"])
         principal = await self._identify(headers)
@@ -236,9 +190,8 @@ class Ingest:
         else:
             found = await asyncio.to_thread(decode, body, sender)
         if found.payloads:
-            channels, payloads, sparse = found.columns(principal.owner)
-            await self._append(channels, payloads, received, **sparse)
-        await _answer_many(send, found)
+            await self._append(found.columns(principal.owner, received))
+        await problems.answer_json(send, *response(found))
 
     def _sender(self, principal: Principal) -> ndjson.Sender:
         """Remembered with the topics it sent to."""
@@ -272,35 +225,10 @@ class Ingest:
         self._channels[query] = (principal, channel)
         return channel
 
-    async def _append(
-        self, channels: list[Channel], payloads: list[bytes], received: Micros, **sparse: Any
-    ) -> None:
-        if self._intake is None:
+    async def _append(self, columns: Columns) -> None:
+        if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
-        if not self._intake.is_open:  # it may open in a moment; else this says why it does not
-            await self._intake.append(channels, payloads, received, **sparse)
-            return
-        loop = asyncio.get_running_loop()
-        durable = loop.create_future()
-        self._intake.offer(channels, payloads, received, partial(_settle, durable), **sparse)
-        refuse = partial(_refuse, durable)
-        timer = loop.call_later(PATIENCE, refuse, Unavailable(SLOW))
-        self._intake.waiting[durable] = refuse
-        try:
-            await durable
-        finally:
-            self._intake.waiting.pop(durable, None)
-            timer.cancel()
-
-
-def _settle(durable: asyncio.Future[None]) -> None:
-    if not durable.done():
-        durable.set_result(None)
-
-
-def _refuse(durable: asyncio.Future[None], refusal: Unavailable) -> None:
-    if not durable.done():
-        durable.set_exception(refusal)
+        await self.intake.append(columns, PATIENCE)
 
 
 def _topic(query: bytes) -> str:
@@ -323,12 +251,12 @@ def _topic(query: bytes) -> str:
     return topic
 
 
-def _sparse(headers: HeaderMap, owner: str) -> dict[str, Any]:
+def _sparse(headers: HeaderMap, owner: str) -> Sparse:
     """Event time and id of a single message, from its headers."""
-    sparse: dict[str, Any] = {}
+    sparse = NOTHING
     if (moment := headers.get(b"x-event-time")) is not None:
         try:
-            sparse["event"] = [parse_time(moment.decode("latin-1").strip(), EVENT_TIMES)]
+            sparse = Sparse([parse_time(moment.decode("latin-1").strip(), EVENT_TIMES)])
         except ValueError as error:
             raise BadRequest("X-Event-Time", str(error)) from None
     if (given := headers.get(b"x-message-id")) is not None:
@@ -338,22 +266,21 @@ def _sparse(headers: HeaderMap, owner: str) -> dict[str, Any]:
             raise BadRequest("X-Message-Id", "it is not UTF-8") from None
         except ValueError as error:
             raise BadRequest("X-Message-Id", str(error)) from None
-        sparse["ids"] = [id]
-        sparse["keys"] = [id_key(owner, id)]
+        sparse = sparse._replace(ids=[id], keys=[id_key(owner, id)])
     return sparse
 
 
-async def _answer_many(send: Send, found: ndjson.Columns) -> None:
+def response(found: ndjson.Decoded) -> tuple[int, dict[str, Any], Headers, str]:
+    """Status, document, further headers and media type of the answer to many messages."""
     body: dict[str, Any] = {"accepted": len(found.payloads), "rejected": found.rejected}
     if found.refused > len(found.rejected):
         body["more_rejected"] = found.refused - len(found.rejected)
     if found.payloads or not found.refused:
-        await problems.answer_json(send, 202, body)
-        return
+        return 202, body, [], "application/json"
     first = found.rejected[:20]
     named = tuple(Problem("body", entry["error"], entry["line"]) for entry in first)
     document = problems.document(422, "nothing was accepted", named, **body)
-    await problems.answer_json(send, 422, document, None, problems.MEDIA_TYPE)
+    return 422, document, [], problems.MEDIA_TYPE
 
 
 async def _other_method(scope: Scope, send: Send) -> None:

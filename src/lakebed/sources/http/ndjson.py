@@ -18,8 +18,10 @@ from lakebed.access.decision import Resource, require
 from lakebed.access.principals import Principal
 from lakebed.http.problems import TooLarge
 from lakebed.ingest.keys import id_key
+from lakebed.ingest.offers import Columns
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
 from lakebed.vocabulary.topics import check_topic
@@ -59,7 +61,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 @dataclass(slots=True)
-class Columns:
+class Decoded:
     """Messages for the intake, and the lines (counted from 1) that were not taken.
 
     Attributes:
@@ -86,15 +88,15 @@ class Columns:
         if len(self.rejected) < MOST_REJECTED:
             self.rejected.append({"line": line, "error": _sentence(error)})
 
-    def columns(self, owner: str) -> tuple[list[Channel], list[bytes], dict[str, Any]]:
-        """Channels, payloads, and the sparse columns as `Intake.append` names them."""
-        sparse: dict[str, Any] = {}
+    def columns(self, owner: str, received: Micros) -> Columns:
+        """What was taken, to be offered to the intake."""
+        event = ids = keys = None
         if self.events.count(NO_TIME) < len(self.events):
-            sparse["event"] = self.events
+            event = self.events
         if any(self.ids):
-            sparse["ids"] = self.ids
-            sparse["keys"] = [id_key(owner, id) if id else b"" for id in self.ids]
-        return self.channels, self.payloads, sparse
+            ids = self.ids
+            keys = [id_key(owner, id) if id else b"" for id in self.ids]
+        return Columns(self.channels, self.payloads, received, Sparse(event, ids, keys))
 
 
 class Sender:
@@ -129,7 +131,7 @@ _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _BAD = (ValueError, msgspec.MsgspecError, RecursionError, Denied)
 
 
-def batch(body: bytes, sender: Sender) -> Columns:
+def batch(body: bytes, sender: Sender) -> Decoded:
     """NDJSON lines `{"topic", "value" or "payload_base64", "time"?, "id"?}`.
 
     Raises:
@@ -143,19 +145,19 @@ def batch(body: bytes, sender: Sender) -> Columns:
             return _columns(decoded, sender)
     except _BAD:
         pass  # the second way says which line
-    found = Columns()
+    found = Decoded()
     return _one_by_one(
         found, _split(body), lambda raw: found.take(*_message(_LINE.decode(raw), sender))
     )
 
 
-def events(body: bytes, sender: Sender) -> Columns:
+def events(body: bytes, sender: Sender) -> Decoded:
     """One event, an array of events, or NDJSON with one event per line.
 
     Raises:
         TooLarge: more than MOST_LINES events.
     """
-    found = Columns()
+    found = Decoded()
     return _one_by_one(found, _events(body), lambda raw: found.take(*_event(raw, sender)))
 
 
@@ -203,8 +205,8 @@ def _split(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _one_by_one(
-    found: Columns, parts: Iterable[tuple[int, bytes]], take: Callable[[bytes], None]
-) -> Columns:
+    found: Decoded, parts: Iterable[tuple[int, bytes]], take: Callable[[bytes], None]
+) -> Decoded:
     for number, raw in parts:
         try:
             raw.decode()
@@ -214,7 +216,7 @@ def _one_by_one(
     return found
 
 
-def _columns(decoded: list[Line], sender: Sender) -> Columns:
+def _columns(decoded: list[Line], sender: Sender) -> Decoded:
     """Column by column; any error is for the second way to name."""
     known = sender.known
     channels = [known.get(line.topic) or sender.channel(line.topic) for line in decoded]
@@ -225,7 +227,7 @@ def _columns(decoded: list[Line], sender: Sender) -> Columns:
         NO_TIME if line.time is UNSET else parse_time(line.time, EVENT_TIMES) for line in decoded
     ]
     ids = ["" if line.id is UNSET else check_id(str(line.id)) for line in decoded]
-    return Columns(channels, payloads, events, ids)
+    return Decoded(channels, payloads, events, ids)
 
 
 def _message(line: Line, sender: Sender) -> Message:

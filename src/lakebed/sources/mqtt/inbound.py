@@ -1,7 +1,7 @@
-"""From what a decoder found to one offer per read, and from its `done` to the acks.
+"""From what a decoder found to one offer per read, and from what became of it to the acks.
 
     events of one read ──> columns, keys, release ──offer──> Intake
-    acks of that read  <── one write <───────────done──────────┘
+    acks of that read  <── one write <──────────durable────────┘
 
 Endpoint and client share it: both hold back every answer until the journal has the message, and
 both know QoS 2 messages again by their packet id (MQTT 5 section 4.3.3, method A without the
@@ -9,25 +9,27 @@ message: it is stored at once, and its identifier is kept until it is released).
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, TypeAlias
 
-from lakebed.ingest.building import spread
 from lakebed.ingest.keys import id_key, packet_key
+from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
 from lakebed.sources.mqtt.codec.decoder import Control
 from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_name
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import NOTHING, Sparse, SparseBuilder
 from lakebed.vocabulary.times import UNSET, Micros
 
 if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
 
-T = TypeVar("T")
 _PUBACK = answers(PUBACK, [b""])
 Event: TypeAlias = Run[Channel] | Refused | Control
 
@@ -66,14 +68,12 @@ class Unreleased:
 class _Offer:
     """The columns of one read, gathered over its runs."""
 
-    __slots__ = ("acks", "channels", "event", "ids", "keys", "payloads", "release", "settled")
+    __slots__ = ("acks", "channels", "payloads", "release", "settled", "sparse")
 
     def __init__(self) -> None:
         self.channels: list[Channel] = []
         self.payloads: list[bytes] = []
-        self.event: list[tuple[int, Sequence[Micros]]] = []
-        self.ids: list[tuple[int, Sequence[str]]] = []
-        self.keys: list[tuple[int, Sequence[bytes]]] = []
+        self.sparse = SparseBuilder()
         self.release: list[bytes] = []
         self.acks: list[bytes] = []
         self.settled = 0
@@ -89,8 +89,10 @@ class InboundPublishes:
         explain: whether refusals carry a reason string (MQTT 5).
         forgiving: what is refused is acknowledged all the same where no reason can be told: a
             broker would only send it again, to the end of time.
-        patient: the peer delivers on while acks are outstanding (see `Intake.offer`).
+        urgent: the peer waits for acks before it sends more (see `Intake.offer`).
     """
+
+    patience = inf
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class InboundPublishes:
         in_flight_maximum: int = 65535,
         explain: bool = True,
         forgiving: bool = False,
-        patient: bool = False,
+        urgent: bool = True,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -115,11 +117,10 @@ class InboundPublishes:
         self._maximum = in_flight_maximum if self._five else sys.maxsize
         self._explain = explain
         self._forgiving = forgiving
-        self._patient = patient
+        self._urgent = urgent
         self._open = True
         self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
-        self._done_one = self._acknowledge
         self.in_flight = 0
         self.pending = 0
 
@@ -144,8 +145,8 @@ class InboundPublishes:
         """
         if len(events) == 1:
             run = events[0]
-            if type(run) is Run and run.qos < 2 and run.ids is None:
-                self._take_plain(run, received)
+            if type(run) is Run and run.qos < 2:
+                self._take_only_run(run, received)
                 return []
         return self._take_mixed(events, received)
 
@@ -157,24 +158,25 @@ class InboundPublishes:
         """
         singles = self._singles
         singles.received.append(received)
-        singles.done.append(self._done_one)
+        singles.senders.append(self)
         self._stats.publishes[1] += 1
         self.pending += 1
-        self._intake.came_alone(count)
+        self._intake.single_added(count)
         self.in_flight += 1
         if self.in_flight > self._maximum:
             raise self._too_many()
 
-    def _take_plain(self, run: Run[Channel], received: Micros) -> None:
+    def _take_only_run(self, run: Run[Channel], received: Micros) -> None:
         fits = self._arrive(run)
         count = len(run.payloads)
         self._stats.publishes[run.qos] += count
         if run.qos:
-            done = partial(self._done, answers(PUBACK, run.packet_ids), count)
+            durable = partial(self._durable, answers(PUBACK, run.packet_ids), count)
         else:
-            done = partial(self._done, b"", 0)
+            durable = partial(self._durable, b"", 0)
         self.pending += 1
-        self._intake.offer(run.targets, run.payloads, received, done, patient=self._patient)
+        columns = Columns(run.targets, run.payloads, received, self._sparse(run))
+        self._intake.offer(columns, durable, self._refused, urgent=self._urgent)
         if not fits:
             raise self._too_many()
 
@@ -198,21 +200,19 @@ class InboundPublishes:
     def _send(self, offer: _Offer, received: Micros) -> None:
         if not (offer.payloads or offer.acks):
             return
-        n = len(offer.payloads)
+        sparse = offer.sparse.build(len(offer.payloads))
+        columns = Columns(offer.channels, offer.payloads, received, sparse, offer.release)
+        durable = partial(self._durable, b"".join(offer.acks), offer.settled)
         self.pending += 1
-        self._intake.offer(
-            offer.channels,
-            offer.payloads,
-            received,
-            partial(self._done, b"".join(offer.acks), offer.settled),
-            event=_column(n, offer.event, UNSET),
-            ids=_column(n, offer.ids, ""),
-            keys=_column(n, offer.keys, b""),
-            release=offer.release,
-            patient=self._patient,
-        )
+        self._intake.offer(columns, durable, self._refused, urgent=self._urgent)
 
-    def _done(self, acks: bytes, settled: int) -> None:
+    def _refused(self, reason: Unavailable) -> None:
+        """The process ends: what is not acknowledged the peer sends again, elsewhere or later."""
+        self.pending -= 1
+        if not self._open:
+            self._write_last(b"")
+
+    def _durable(self, acks: bytes, settled: int) -> None:
         self.pending -= 1
         self.in_flight = max(0, self.in_flight - settled)
         if not self._open:
@@ -220,7 +220,10 @@ class InboundPublishes:
         elif acks:
             self._write(acks)
 
-    def _acknowledge(self, packet_id: bytes) -> None:
+    def refused_one(self, mark: bytes, reason: Unavailable) -> None:
+        self._refused(reason)
+
+    def durable_one(self, packet_id: bytes) -> None:
         self.pending -= 1
         if self.in_flight:
             self.in_flight -= 1
@@ -272,10 +275,15 @@ class InboundPublishes:
         start = len(offer.payloads)
         offer.channels += run.targets
         offer.payloads += run.payloads
-        if run.event is not None and run.ids is not None:
-            offer.event.append((start, run.event))
-            offer.ids.append((start, run.ids))
-            offer.keys.append((start, [self._id_key(i) for i in run.ids]))
+        offer.sparse.add(start, self._sparse(run))
+
+    def _sparse(self, run: Run[Channel]) -> Sparse:
+        """Event times, ids and their keys, where messages of a run have any."""
+        event, ids = run.event, run.ids
+        if event is None or ids is None:
+            return NOTHING
+        timed = event if event.count(UNSET) < len(event) else None
+        return Sparse(timed, ids, [self._id_key(i) for i in ids])
 
     def _take_twos(self, offer: _Offer, run: Run[Channel]) -> None:
         """QoS 2: what is known by its packet id is answered, not stored again.
@@ -297,10 +305,10 @@ class InboundPublishes:
             offer.channels.append(run.targets[i])
             offer.payloads.append(run.payloads[i])
             if run.event is not None and run.ids is not None:
-                offer.event.append((start, (run.event[i],)))
-                offer.ids.append((start, (run.ids[i],)))
                 key = self._id_key(run.ids[i]) or key
-            offer.keys.append((start, (key,)))
+                offer.sparse.add(start, Sparse((run.event[i],), (run.ids[i],), (key,)))
+            else:
+                offer.sparse.add(start, Sparse(keys=(key,)))
 
     def _id_key(self, identifier: str) -> bytes:
         return id_key(self._owner, identifier) if identifier else b""
@@ -336,7 +344,3 @@ class InboundPublishes:
             offer.acks.append(Answer(kind, packet_id, refused.reason, explained).encode(V5))
         else:
             offer.acks.append(answers(kind, [refused.packet_id]))
-
-
-def _column(n: int, pieces: list[tuple[int, Sequence[T]]], empty: T) -> list[T] | None:
-    return spread(n, pieces, empty) if pieces else None

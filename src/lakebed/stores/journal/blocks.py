@@ -24,7 +24,8 @@ import zstandard
 from numpy.typing import NDArray
 
 from lakebed.vocabulary.messages import Batch, Channel, Codes, Ints
-from lakebed.vocabulary.times import UNSET
+from lakebed.vocabulary.sparse import Sparse
+from lakebed.vocabulary.times import UNSET, Micros
 
 MAGIC = b"LBK1"
 _HEADER = struct.Struct("<4sIIIIII")
@@ -64,9 +65,9 @@ def encode(batch: Batch) -> bytes:
             *_ints(_lengths(batch.payloads)),
             *batch.payloads,
             *_ints(batch.received),
-            *_optional_times(batch.event, batch.received),
-            *_optional_texts(batch.ids),
-            *(() if batch.only is None else _optional_texts(batch.only)),
+            *_optional_times(batch.sparse.event, batch.received),
+            *_optional_texts(batch.sparse.ids),
+            *(() if batch.sparse.only is None else _optional_texts(batch.sparse.only)),
         ]
     )
     if max(len(channels), len(messages)) > _LARGEST or len(batch) > _MOST:
@@ -96,7 +97,8 @@ def decode(block: bytes) -> Batch:
     event = section.optional_times(received)
     ids = section.optional_texts(n)
     only = section.optional_texts(n) if section.left else None
-    return Batch(channels, codes, payloads, received, event, ids, only=only)
+    sparse = Sparse(event, ids, only=only)
+    return Batch(channels, codes, payloads, received, sparse)
 
 
 def count_channels(block: bytes, skip: int = 0) -> dict[Channel, int]:
@@ -188,8 +190,11 @@ def _optional_texts(values: Sequence[str] | None) -> Iterable[bytes]:
     return (b"\0",) if values is None else (b"\1", *_texts(values))
 
 
-def _optional_times(event: Ints, received: Ints) -> Iterable[bytes]:
+def _optional_times(event: Ints | Sequence[Micros] | None, received: Ints) -> Iterable[bytes]:
     """Which messages have one, and its distance from the receive time."""
+    if event is None:
+        return (b"\0",)
+    event = np.asarray(event, np.int64)
     given = event != UNSET
     if not given.any():
         return (b"\0",)
@@ -252,11 +257,12 @@ class _Section:
     def optional_texts(self, n: int) -> list[str] | None:
         return self.texts(n) if self.take(1) == b"\1" else None
 
-    def optional_times(self, received: Ints) -> Ints:
+    def optional_times(self, received: Ints) -> Ints | None:
+        if self.take(1) != b"\1":
+            return None
         n = len(received)
         event = np.full(n, UNSET, np.int64)
-        if self.take(1) == b"\1":
-            mask = np.frombuffer(self.take((n + 7) // 8), np.uint8)
-            given = np.unpackbits(mask, count=n).astype(np.bool_)
-            event[given] = self.ints(int(given.sum())) + received[given]
+        mask = np.frombuffer(self.take((n + 7) // 8), np.uint8)
+        given = np.unpackbits(mask, count=n).astype(np.bool_)
+        event[given] = self.ints(int(given.sum())) + received[given]
         return event

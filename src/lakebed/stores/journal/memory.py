@@ -57,11 +57,11 @@ class MemoryJournal:
 
     def _unknown(self, batch: Batch, now: Micros) -> Batch:
         """The batch without messages whose key is known, and without keys."""
-        if batch.keys is None:
+        if batch.sparse.keys is None:
             return batch
         oldest = now - self._options.id_horizon
         fresh = []
-        for i, key in enumerate(batch.keys):
+        for i, key in enumerate(batch.sparse.keys):
             if key:
                 if self._keys.get(key, oldest - 1) >= oldest:
                     continue

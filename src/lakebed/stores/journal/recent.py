@@ -26,22 +26,15 @@ def cut(entry: Entry, offset: int) -> Entry:
         return entry
     batch = entry.batch
     k = min(offset - entry.offset, len(batch))
-    rest = Batch(
-        batch.channels,
-        batch.channel[k:],
-        batch.payloads[k:],
-        batch.received[k:],
-        batch.event[k:],
-        None if batch.ids is None else batch.ids[k:],
-        None if batch.keys is None else batch.keys[k:],
-        None if batch.only is None else batch.only[k:],
-    )
+    rest = batch.behind(k)
     return Entry(entry.partition, offset, rest, entry.end - offset - len(rest), entry.release)
 
 
 def without_keys(batch: Batch) -> Batch:
     """Keys are for the append alone."""
-    return batch if batch.keys is None else replace(batch, keys=None)
+    if batch.sparse.keys is None:
+        return batch
+    return replace(batch, sparse=batch.sparse._replace(keys=None))
 
 
 def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:

@@ -128,12 +128,12 @@ class SqliteJournal:
         self, batch: Batch, release: Sequence[bytes], connection: sqlite3.Connection
     ) -> Entry:
         now = self._clock()
-        if batch.keys is not None:
+        if batch.sparse.keys is not None:
             oldest = now - self._options.id_horizon
-            fresh = identities.unknown(connection, batch.keys, oldest)
+            fresh = identities.unknown(connection, batch.sparse.keys, oldest)
             if len(fresh) < len(batch):
                 batch = batch.take(np.array(fresh, np.intp))
-            identities.remember(connection, batch.keys or (), now)
+            identities.remember(connection, batch.sparse.keys or (), now)
             batch = without_keys(batch)
             self._count_at = 0  # keys take room too
         if release:

@@ -1,10 +1,11 @@
-"""An endpoint on loopback over an intake in memory, whose `done` the test can hold back."""
+"""An endpoint on loopback over an intake in memory; the test can hold acknowledgements back."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import paho.mqtt.publish as publishing
@@ -15,7 +16,7 @@ from tests.ports import free_port
 from tests.servers import unavailable
 
 from lakebed.access.identification import of_token
-from lakebed.ingest.accumulator import Singles
+from lakebed.ingest.offers import Columns, Singles
 from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
@@ -44,38 +45,28 @@ class MemoryIntake:
         self.is_open = True
         self.singles = Singles()
 
-    def offer(
-        self,
-        channels,
-        payloads,
-        received,
-        done,
-        *,
-        event=None,
-        ids=None,
-        keys=None,
-        release=(),
-        patient=False,
-    ):
-        assert len(channels) == len(payloads)
-        for column in (event, ids, keys):
-            assert column is None or len(column) == len(payloads)
-        self.waiting.append((channels, payloads, event, ids, keys, release, done))
+    def offer(self, columns, durable, refused, *, patience=inf, urgent=True):
+        assert len(columns.channels) == len(columns.payloads)
+        for column in columns.sparse.given().values():
+            assert len(column) == len(columns.payloads)
+        self.waiting.append((columns, durable))
         if not self.held:
             asyncio.get_running_loop().call_soon(self._commit)
 
-    def came_alone(self, count):
+    def single_added(self, count):
         singles = self.singles
-        assert count == len(singles.payloads) == len(singles.received) == len(singles.done) == 1
-        done = partial(singles.done[0], singles.marks[0])
-        self.offer(singles.channels[:], singles.payloads[:], singles.received[0], done)
+        assert count == len(singles.payloads) == len(singles.received) == len(singles.senders) == 1
+        durable = partial(singles.senders[0].durable_one, singles.marks[0])
+        columns = Columns(singles.channels[:], singles.payloads[:], singles.received[0])
+        self.offer(columns, durable, None)
         singles.clear()
 
     def _commit(self):
         waiting, self.waiting = self.waiting, []
-        for channels, payloads, event, ids, keys, release, done in waiting:
-            for i, channel in enumerate(channels):
-                key = keys[i] if keys else b""
+        for columns, durable in waiting:
+            sparse = columns.sparse
+            for i, channel in enumerate(columns.channels):
+                key = sparse.keys[i] if sparse.keys else b""
                 if key and key in self.keys:
                     continue
                 if key:
@@ -84,14 +75,14 @@ class MemoryIntake:
                 self.messages.append(
                     (
                         channel.topic,
-                        payloads[i],
-                        event[i] if event else UNSET,
-                        ids[i] if ids else "",
+                        columns.payloads[i],
+                        sparse.event[i] if sparse.event is not None else UNSET,
+                        sparse.ids[i] if sparse.ids else "",
                     )
                 )
-            for key in release:
+            for key in columns.release:
                 self.keys.pop(key, None)
-            done()
+            durable()
 
     def hold(self):
         self.held = True

@@ -198,10 +198,12 @@ def test_a_broker_that_floods_is_read_more_slowly_and_heard_to_the_end(run, join
             source = joined(server.sockets[0].getsockname()[1], version=version, qos=qos)
             source.intake.hold()
             await source.start()
-            await wait_until(lambda: sum(len(w[0]) for w in source.intake.waiting) > 2**14)
+            await wait_until(
+                lambda: sum(len(columns.payloads) for columns, _ in source.intake.waiting) > 2**14
+            )
             await asyncio.sleep(0.2)
             assert source.client.health().ok
-            held = sum(len(w[0]) for w in source.intake.waiting)
+            held = sum(len(columns.payloads) for columns, _ in source.intake.waiting)
             assert held < n, "all of it was read, answered or not"
             source.intake.release()
             async with asyncio.timeout(20):

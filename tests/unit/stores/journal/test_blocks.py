@@ -14,6 +14,7 @@ from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged, count_channels, decode, encode
 from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import UNSET
 
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -38,9 +39,11 @@ def batches(draw: st.DrawFn) -> Batch:
         np.array(code, np.int32),
         list(payloads),
         np.array(received, np.int64),
-        np.array(event, np.int64),
-        draw(st.sampled_from([None, list(ids)])),
-        only=draw(st.sampled_from([None, list(ids[::-1])])),
+        Sparse(
+            draw(st.sampled_from([None, np.array(event, np.int64)])),
+            draw(st.sampled_from([None, list(ids)])),
+            only=draw(st.sampled_from([None, list(ids[::-1])])),
+        ),
     )
 
 
@@ -48,14 +51,14 @@ def same(a: Batch, b: Batch) -> bool:
     return (
         a.channels == b.channels
         and list(a.payloads) == list(b.payloads)
-        and a.ids == b.ids
-        and a.only == b.only
+        and a.sparse.ids == b.sparse.ids
+        and a.sparse.only == b.sparse.only
         and all(
             x.dtype == y.dtype and np.array_equal(x, y)
             for x, y in (
                 (a.channel, b.channel),
                 (a.received, b.received),
-                (a.event, b.event),
+                (a.times, b.times),
             )
         )
     )
@@ -131,13 +134,13 @@ def test_small_sensor_values_take_few_bytes() -> None:
 
 def test_an_id_that_no_utf8_can_hold_is_kept_all_the_same() -> None:
     builder = BatchBuilder()
-    builder.extend([Channel("ann", "t")] * 2, [b"", b""], 1, ids=["\ud83d", "\ude00"])
-    assert decode(encode(builder.build())).ids == ["\ud83d", "\ude00"]
+    builder.extend([Channel("ann", "t")] * 2, [b"", b""], 1, Sparse(ids=["\ud83d", "\ude00"]))
+    assert decode(encode(builder.build())).sparse.ids == ["\ud83d", "\ude00"]
 
 
 def test_times_far_apart_survive_the_difference_that_wraps_around() -> None:
     ends = [-(2**63) + 1, 2**63 - 1, 0, 2**63 - 1]
     received = np.array(ends, np.int64)
     event = np.array(list(chain(ends[::-1][:3], [UNSET])), np.int64)
-    batch = Batch((Channel("a", "b"),), np.zeros(4, np.int32), [b""] * 4, received, event)
+    batch = Batch((Channel("a", "b"),), np.zeros(4, np.int32), [b""] * 4, received, Sparse(event))
     assert same(decode(encode(batch)), batch)

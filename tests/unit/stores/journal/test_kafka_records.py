@@ -9,6 +9,7 @@ from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.vocabulary.errors import SettingsError
 from lakebed.vocabulary.messages import Batch, Channel
+from lakebed.vocabulary.sparse import Sparse
 
 pytest.importorskip("confluent_kafka")
 
@@ -21,7 +22,7 @@ def built(messages: list[tuple[int, bytes, bytes]]) -> Batch:
         [Channel("ann", f"t/{code}") for code, _, _ in messages],
         [payload for _, payload, _ in messages],
         5,
-        keys=[key for _, _, key in messages],
+        Sparse(keys=[key for _, _, key in messages]),
     )
     return builder.build()
 
@@ -41,7 +42,7 @@ def test_each_message_comes_back_in_its_channels_partition_and_order(
         for number, record in enumerate(records.encode(partition, part, [b"f"])):
             entry = records.decode(partition, number, record.value, record.headers)
             assert entry.release == [b"f"]
-            keys = entry.batch.keys or [b""] * len(entry.batch)
+            keys = entry.batch.sparse.keys or [b""] * len(entry.batch)
             for code, payload, key in zip(
                 entry.batch.channel.tolist(), entry.batch.payloads, keys, strict=True
             ):

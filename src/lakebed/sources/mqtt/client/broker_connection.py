@@ -130,7 +130,7 @@ class BrokerConnection(asyncio.Protocol):
             self._write,
             session.stats,
             forgiving=True,
-            patient=True,
+            urgent=False,
         )
 
     @property

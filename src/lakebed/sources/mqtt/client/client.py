@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from lakebed.ingest.keys import packet_prefix
+from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.inbound import Unreleased
@@ -192,14 +193,15 @@ class MqttClient:
             return
         unreleased.ids.clear()
         unreleased.doubtful.clear()
-        forgotten: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def done() -> None:
-            if not forgotten.done():
-                forgotten.set_result(None)
+        def released() -> None:
+            if not settled.done():
+                settled.set_result(None)
 
-        self._intake.offer([], [], times.now(), done, release=keys)
-        await forgotten
+        columns = Columns([], [], times.now(), release=keys)
+        self._intake.offer(columns, released, lambda _: settled.cancel())
+        await settled
 
 
 def _server(source: MqttSource, home: Path) -> tuple[str, int, ssl.SSLContext | None]:

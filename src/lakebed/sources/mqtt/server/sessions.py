@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+import structlog
+
 from lakebed.ingest.keys import id_key, packet_prefix
+from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.codec.decoder import message_properties
 from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
@@ -22,10 +25,15 @@ from lakebed.sources.mqtt.codec.subscriptions import Wish
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
+from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import NOTHING, Sparse
+from lakebed.vocabulary.times import UNSET
 
 if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
+
+log = structlog.get_logger(__name__)
 
 Key = tuple[str, str]
 """Owner and client identifier: owners cannot take over each other's sessions."""
@@ -154,15 +162,11 @@ class Sessions:
             self._stats.refused[reason_name(refuse.reason)] += 1
             return
         self._stats.wills += 1
-        self._intake.offer(
-            [Channel(owner, will.topic)],
-            [will.payload],
-            times.now(),
-            _nothing,
-            event=[event],
-            ids=[identifier] if identifier else None,
-            keys=[id_key(owner, identifier)] if identifier else None,
-        )
+        sparse = Sparse([event]) if event != UNSET else NOTHING
+        if identifier:
+            sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, identifier)])
+        columns = Columns([Channel(owner, will.topic)], [will.payload], times.now(), sparse)
+        self._intake.offer(columns, _nothing, _lost)
 
     def _resume(self, session: Session) -> None:
         """Section 3.1.3.2.2: a client that is back in time takes its will back."""
@@ -199,16 +203,20 @@ class Sessions:
 
     def _release(self, keys: list[bytes]) -> asyncio.Future[None]:
         """Done when the journal has forgotten these keys, and stored all that came before."""
-        loop = asyncio.get_running_loop()
-        settled: asyncio.Future[None] = loop.create_future()
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def done() -> None:
+        def released() -> None:
             if not settled.done():
                 settled.set_result(None)
 
-        self._intake.offer([], [], times.now(), done, release=keys)
+        columns = Columns([], [], times.now(), release=keys)
+        self._intake.offer(columns, released, lambda _: settled.cancel())
         return settled
 
 
 def _nothing() -> None:
-    pass
+    """Nobody waits for a will's acknowledgement."""
+
+
+def _lost(reason: Unavailable) -> None:
+    log.warning("a will was not stored", reason=str(reason))

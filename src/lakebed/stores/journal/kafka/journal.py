@@ -162,8 +162,8 @@ class KafkaJournal:
                     releases.setdefault(partition, []).append(key)
         rows = []
         for partition, part in records.split(batch, len(self._partitions)):
-            if part.keys is not None:
-                kept = {key: partition for key in part.keys if key and not key.startswith(ID_KEY)}
+            if (keys := part.sparse.keys) is not None:
+                kept = {key: partition for key in keys if key and not key.startswith(ID_KEY)}
                 held |= kept
                 for key in kept.keys() & set(release):
                     releases.setdefault(partition, []).append(key)

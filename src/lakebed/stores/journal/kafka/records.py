@@ -29,7 +29,7 @@ ROOM = 2**16
 """Bytes a record may need besides its largest payload."""
 
 _unpack = msgspec.msgpack.Decoder(list[bytes])
-EMPTY = Batch((), np.zeros(0, np.int32), [], np.zeros(0, np.int64), np.zeros(0, np.int64))
+EMPTY = Batch((), np.zeros(0, np.int32), [], np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,9 @@ def encode(partition: int, batch: Batch, release: Sequence[bytes]) -> Iterator[R
     pieces = list(_pieces(batch)) or [batch]
     for i, piece in enumerate(pieces):
         headers: list[tuple[str, str | bytes | None]] = []
-        if piece.keys is not None and any(piece.keys):
-            headers.append((_KEYS, msgspec.msgpack.encode(piece.keys)))
+        keys = piece.sparse.keys
+        if keys is not None and any(keys):
+            headers.append((_KEYS, msgspec.msgpack.encode(keys)))
         if release and i == len(pieces) - 1:
             headers.append((_RELEASE, msgspec.msgpack.encode(release)))
         yield Record(partition, len(piece), blocks.encode(piece), headers)
@@ -84,7 +85,7 @@ def decode(partition: int, record: int, value: bytes | None, headers: Headers | 
     if len(batch) > MOST or (keys is not None and len(keys) != len(batch)):
         raise Damaged("the keys do not fit")
     if keys is not None:
-        batch = replace(batch, keys=keys)
+        batch = replace(batch, sparse=batch.sparse._replace(keys=keys))
     return Entry(partition, pack(record), batch, MOST - len(batch), release or ())
 
 
@@ -120,10 +121,7 @@ def _pieces(batch: Batch) -> Iterator[Batch]:
     """Stretches of about `_RECORD` bytes; a larger payload is a record of its own size."""
     n = len(batch)
     sizes = np.fromiter(map(len, batch.payloads), np.int64, n) + _MESSAGE_COST
-    for texts in (batch.ids, batch.keys, batch.only):
-        if texts is not None:
-            sizes += np.fromiter(map(len, texts), np.int64, n) * 2
-    ends = np.cumsum(sizes)
+    ends = np.cumsum(sizes + batch.sparse.sizes(n))
     start = 0
     while start < n:
         before = int(ends[start - 1]) if start else 0
