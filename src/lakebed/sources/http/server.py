@@ -12,7 +12,7 @@ from lakebed.section import split_address
 from lakebed.sources.http.fast_path import FastPathConnection
 from lakebed.sources.http.ingest import Ingest
 from lakebed.sources.http.settings import HttpSection
-from lakebed.sources.mqtt.server.endpoint import server_context
+from lakebed.system.tls import server_context
 from lakebed.vocabulary.errors import Fatal
 
 _BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once

@@ -8,7 +8,6 @@ Intake's gate          ──> all sockets are read, or none
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,6 +20,7 @@ from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.system.tls import server_context
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
 
@@ -138,7 +138,7 @@ class MqttEndpoint:
         if mqtt.tls_certificate is None:
             raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
         key = None if mqtt.tls_key is None else home / mqtt.tls_key
-        return server_context(home / mqtt.tls_certificate, key)
+        return server_context(home / mqtt.tls_certificate, key, "mqtt.tls_certificate")
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -166,23 +166,6 @@ class MqttEndpoint:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("mqtt connect failed", exc_info=task.exception())
-
-
-def server_context(
-    certificate: Path, key: Path | None, setting: str = "mqtt.tls_certificate"
-) -> ssl.SSLContext:
-    """TLS 1.2 or newer with the given PEM files.
-
-    Raises:
-        SettingsError: a file is missing, unreadable, or not what it should be.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(Problem(setting, f"{certificate} and {key}: {error}")) from error
-    return context
 
 
 async def _until(true: Callable[[], bool], seconds: float) -> None:
