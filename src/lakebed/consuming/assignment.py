@@ -1,10 +1,10 @@
 """The partitions that a consumer has, each with its worker: they come and go.
 
-    journal: whose is it?          ──assigned, revoked, lost──> {partition: worker}
-    catalog: who claimed it last?  ──Superseded──────────────────┘
+    journal: the assignment  ──assigned, revoked, lost──> {partition: worker}
+    catalog: the last claim  ──Superseded──────────────────┘
 
-Both are asked, for the journal's word may be late: what another has claimed in the catalog is not
-ours any more, whatever the journal says.
+The journal may tell of a lost partition too late. So the catalog is asked as well: a partition that
+another worker has claimed is not ours any more, whatever the journal says.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,8 +22,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _CONTESTED = 5.0
-"""Seconds that a partition may be ours by the journal and another's by the catalog: the journal's
-word is late, or the other one came to nothing."""
+"""Seconds that the journal may assign a partition to us while another worker has claimed it: the
+journal is late, or that worker has failed since."""
 
 
 class PartitionAssignment(Generic[W]):
@@ -80,7 +80,7 @@ class PartitionAssignment(Generic[W]):
     # --- for the loop -----------------------------------------------------------------------------
 
     def working(self, partition: int, work: Callable[[W], T]) -> T | None:
-        """Let a worker do something; None where the partition is not ours any more."""
+        """Call `work` with the worker; None where the partition is not ours any more."""
         worker = self.workers.get(partition)
         try:
             return None if worker is None else work(worker)
@@ -89,7 +89,7 @@ class PartitionAssignment(Generic[W]):
             return None
 
     def check(self, partitions: Iterable[int]) -> None:
-        """Ask the catalog whose these are, before anything is written for them."""
+        """Drop the partitions that other workers have claimed, before anything is written."""
         for partition in partitions:
             claim = self._claims.get(partition)
             if claim is not None and not claim.is_ours():
@@ -105,13 +105,13 @@ class PartitionAssignment(Generic[W]):
         self.commit(self._write_all)
 
     def settle_contests(self) -> None:
-        """Ask the journal anew for partitions that nobody works on.
+        """Subscribe again where partitions have no worker.
 
-        That happens where one who had claimed a partition lost it at once.
+        That happens when a worker claims a partition, and loses it at once.
         """
         now = self._monotonic()
         if any(now - since > _CONTESTED for since in self._contested.values()):
-            log.warning("asking for partitions anew", contested=sorted(self._contested))
+            log.warning("subscribing again", contested=sorted(self._contested))
             self._contested.clear()
             self._consumer.subscribe(self)
 
@@ -121,7 +121,7 @@ class PartitionAssignment(Generic[W]):
         return worker.checkpoint(now, final=True)
 
     def _superseded(self, partition: int) -> None:
-        """By the catalog another has it; the journal will say so, or has changed its mind."""
+        """Another worker has claimed it; the journal will say so, or assigns it to us again."""
         self.lost(partition)
         self._contested[partition] = self._monotonic()
 

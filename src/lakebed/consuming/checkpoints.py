@@ -1,9 +1,9 @@
-"""What a consumer saves of one partition, under the claim of the one who works there.
+"""The checkpoints of one consumer in one partition, saved under a claim.
 
     claim ──> load ──> save, save, …          another claims ──> Superseded: nothing is saved
 
-The journal's word on who has a partition may be late, and a worker that slept does not know that it
-has none. So the catalog decides: each claim has a higher term, and a save under an older one is
+A worker that slept does not know that it has lost its partition, and the journal may tell it too
+late. So the catalog decides: each claim gives a higher term, and a save under an older term is
 refused in the same transaction.
 """
 
@@ -32,17 +32,21 @@ class PartitionCheckpoints:
         self._term = 0
 
     def claim(self) -> None:
-        """Become the one who saves. Before anything is loaded: nobody else saves after it."""
+        """Become the worker that may save. Called before `load`: then no other saves after it."""
         claim = partial(self._store.claim, self._consumer, self._partition)
         self._term = self._retry.until_available(claim)
 
     def is_ours(self) -> bool:
-        """Whether nobody has claimed the partition since."""
+        """Whether no other worker has claimed the partition since."""
         term = partial(self._store.term, self._consumer, self._partition)
         return self._retry.until_available(term) == self._term
 
     def load(self, beside: str = "") -> list[Checkpoint]:
-        """All parts as they were saved last, or those under a name of their own."""
+        """All parts as they were last saved.
+
+        Args:
+            beside: the name of those that were saved beside the consumer's own.
+        """
         consumer = beside or self._consumer
         load = partial(self._store.checkpoints, consumer, self._partition)
         return self._retry.until_available(load).get(self._partition, [])

@@ -7,10 +7,10 @@ class Chore:
     """Does nothing; a consumer's chores override what they need. On the loop's thread."""
 
     def before_poll(self) -> None:
-        """Take orders here that are to be followed once everything is read that is there now."""
+        """The time to take orders that hold for all that is in the journal now."""
 
     def before_absorb(self, now: Micros, nothing_more: bool) -> None:
-        """Change here how messages are worked off.
+        """The time to change how messages are absorbed.
 
         Args:
             now: the wall clock.

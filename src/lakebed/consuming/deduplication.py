@@ -1,17 +1,17 @@
-"""Leaves out messages that stand in the journal twice, for journals that many write to.
+"""Leaves out duplicates: messages that stand in the journal twice, where many write to it.
 
 Two gateways may append the same message: its sender lost the first answer and asked the other.
 Neither can know, but a partition has an order, and in that order the first message of a key counts.
 Later ones within the horizon are duplicates: they are left out as if they were not there.
 
     entries ──> below `offset`? ──yes──> looked up among the offsets of duplicates
-                      └──no──> key seen? ──yes──> a duplicate; its offset is remembered
-                                   └──no──> counts; its key is remembered
+                      └──no──> key seen? ──yes──> a duplicate; its offset is noted
+                                   └──no──> counts; its key is noted
 
-A consumer reads again from where its slowest part stands, which may lie far before the newest
+A consumer replays from the offset of its slowest part, which may lie far before the newest
 checkpoint, and must decide then as it did the first time. So messages below `offset` are not judged
 again; they are looked up among the duplicates, which are few. All of this is saved in one
-transaction with what the consumer makes of the messages.
+transaction with the consumer's own checkpoint.
 """
 
 import re
@@ -74,7 +74,7 @@ class Deduplicator:
         return _joined(entries, [self._judge(entry) for entry in entries])
 
     def recall(self, entries: Sequence[Entry]) -> NDArray[np.bool_] | None:
-        """The same of messages that were judged before; nothing is remembered of them."""
+        """The same for messages that were judged before; nothing is noted."""
         return _joined(entries, [self._recall(entry) for entry in entries])
 
     def _recall(self, entry: Entry) -> NDArray[np.bool_] | None:
@@ -99,7 +99,7 @@ class Deduplicator:
         return counts
 
     def _look_up(self, entry: Entry, index: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which of the messages at `index` came before; the keys of the others are remembered."""
+        """The indices of duplicates among the messages at `index`; other keys are noted."""
         keys = entry.batch.sparse.keys
         assert keys is not None
         received = entry.batch.received
@@ -184,7 +184,7 @@ class Deduplicator:
             self._ids.restore({_number(n): part.state for n, part in parts.items() if n != PART})
 
     def note(self, keys: Sequence[bytes], at: Ints) -> None:
-        """Remember keys that were seen elsewhere, each once, at int64[n] microseconds."""
+        """Note n different keys that were seen elsewhere, at int64[n] microseconds."""
         self._used = self._used or bool(keys)
         is_id = np.array([key.startswith(ID_KEY) for key in keys], np.bool_)
         ids = np.flatnonzero(is_id)

@@ -1,10 +1,10 @@
-"""The live tap: what has just become durable, for whoever looks on.
+"""The live tap: passes on what has just become durable.
 
     journal ──entries()──> thread: match, pick ──> event loop: deliver ──> subscriptions
 
-It reads the journal from its end, and only while somebody subscribes. It is no consumer: a tap
-never keeps the journal from letting go. So it works in every process that can read the journal,
-and it costs nothing when nobody looks. Who looks on at more than can be shown skips ahead.
+It reads the journal from its end, and only while there are subscriptions. It is no consumer: the
+journal keeps nothing for it. So it works in every process that can read the journal, and costs
+nothing without subscriptions. A subscription that gets more than can be delivered skips ahead.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _CHANNELS = 100_000  # verdicts remembered per subscription
 
 
 class Subscription:
-    """One looker-on.
+    """What one client sees live.
 
     Attributes:
         dropped: about how many messages were passed over unread because delivery fell behind,

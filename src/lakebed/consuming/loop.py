@@ -5,8 +5,8 @@
         └──────────────────────────────────────────────────────────────────────┘
 
 Chores take their turn in between. It is a plain thread, not a coroutine: consumers call blocking
-stores and compute on arrays, which let go of the interpreter lock, so it never holds up the loop
-that acknowledges messages.
+stores and compute on arrays, both of which release the interpreter lock. So it never holds up the
+event loop that acknowledges messages.
 """
 
 import threading
@@ -44,7 +44,7 @@ _ABANDON = 2.0  # seconds for a thread that was told to give up
 
 
 class _Pause:
-    """Somebody who asks the consumer to do nothing, and says when it may go on."""
+    """One request to quiesce: `reached` when all is saved, `over` when the loop may go on."""
 
     def __init__(self) -> None:
         self.reached, self.over = threading.Event(), threading.Event()
@@ -65,7 +65,7 @@ class ConsumerLoop(Generic[W]):
     Attributes:
         retry: asks stores until they answer; for the workers too.
         assignment: the partitions that are ours.
-        chores: what is done besides, in this order; given before `start`.
+        chores: what is done besides, in this order; set before `start`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ConsumerLoop(Generic[W]):
         self._on_failure = on_failure
         self._clock, self._monotonic = clock, monotonic
         self._stop = threading.Event()
-        self._called = threading.Event()  # somebody wants a turn now
+        self._called = threading.Event()  # to take a turn now
         self._pauses: deque[_Pause] = deque()
         self._time = JournalTime(delay)
         self._consumer = journal.consumer(name)
@@ -128,7 +128,7 @@ class ConsumerLoop(Generic[W]):
                     why = f"the {self._name} does not come to rest"
                     raise Unavailable(self.retry.failing or why)
             yield
-            if self._stop.is_set():  # it may have gone on to write what it still had
+            if self._stop.is_set():  # then it does not rest any longer, but writes what waits
                 raise Unavailable("the server is stopping")
         finally:
             pause.over.set()
@@ -146,7 +146,7 @@ class ConsumerLoop(Generic[W]):
             self._thread.join(_ABANDON)
 
     def lag(self) -> dict[int, int]:
-        """About how many messages of each partition of ours are not worked through yet."""
+        """About how many messages of each assigned partition are not absorbed yet."""
         return {
             partition: self._journal.distance(partition, worker.offset, end)
             for partition, (_, end) in self._journal.extent().items()
@@ -194,7 +194,7 @@ class ConsumerLoop(Generic[W]):
             self._gather()
 
     def _poll(self, timeout: float) -> tuple[list[Entry], bool]:
-        """What came, and whether the journal answers: if not, no messages does not mean no more."""
+        """Entries, and whether the journal answers: if not, none does not mean no more."""
         try:
             return self._consumer.poll(timeout, self._read), True
         except StoreUnavailable as error:
@@ -220,12 +220,12 @@ class ConsumerLoop(Generic[W]):
         self.assignment.commit(write)
 
     def _gather(self) -> None:
-        """Let messages come until the next flush, or until somebody calls."""
+        """Let messages come until the next flush, or until `wake`."""
         self._called.wait(self._time.until_flush(self._clock()))
         self._called.clear()
 
     def _rest(self) -> None:
-        """Write and save all that waits, then do nothing for as long as somebody asks for it."""
+        """Write and save all that waits, then do nothing until all pauses are over."""
         self.assignment.commit_everything()
         while self._pauses:
             pause = self._pauses.popleft()

@@ -1,4 +1,4 @@
-"""When a consumer writes, and how long it waits: arithmetic on clocks that are passed in."""
+"""When a consumer writes, saves and polls: arithmetic on clocks that are passed in."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import LATEST, Micros
 
 _TICK: Micros = 200_000
-"""Flushes happen on this grid, so that what is written shares inserts. Between two of them nothing
-that is read could be written, so what arrives is left to gather: a poll for each."""
+"""Flushes happen on this grid, so that rows share inserts. Between two flushes nothing that is read
+can be written, so messages gather, and there is one poll per flush."""
 
 _SETTLE: Micros = 100_000  # in which a message that was read from a socket reaches the journal
 _LONGEST_WAIT = 0.5  # seconds after which chores want their turn though nothing has come
@@ -30,7 +30,7 @@ class JournalTime:
 
     def __init__(self, delay: Micros = 0) -> None:
         self._settle = _SETTLE + delay
-        self._latest: Micros = LATEST  # that the clock has shown; at a start nobody knows
+        self._latest: Micros = LATEST  # that the clock has shown; unknown at a start
 
     def after(self, entries: Sequence[Entry], now: Micros, behind: bool) -> Micros:
         """Everything received before it has been absorbed, once `entries` are.

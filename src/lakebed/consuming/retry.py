@@ -37,7 +37,7 @@ class Retry:
         self.failing = ""
 
     def give_up(self) -> None:
-        """Calls that fail from now on are not made again."""
+        """Make no call again that fails from now on."""
         self._given_up.set()
 
     def until_available(self, call: Callable[[], T]) -> T:

@@ -1,10 +1,10 @@
-"""Many keys in little memory: 24 bytes each, in sorted columns that merge as they grow.
+"""A set of keys in 24 bytes a key: sorted segments that merge as they grow.
 
     add ──> [small] [small] ── as large as the one before it? ──> merged      [full] … [full]
 
-A key is a BLAKE2b digest of 128 bits, so that two keys are never taken for one. Segments are
-written once each: a checkpoint saves those that are new and drops those that were merged away,
-instead of everything every second.
+A key is stored as a BLAKE2b digest of 128 bits, so that two keys are never taken for one. A segment
+does not change: a checkpoint saves those that are new and drops those that were merged into others,
+instead of saving everything each time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,10 +41,10 @@ class Segment:
 
         Where two noted digests agree in their high halves (one in 2**64) the second is not seen.
         """
-        place = np.searchsorted(self.high, high)
-        place[place == len(self)] = 0
-        same = (self.high[place] == high) & (self.low[place] == low)
-        found: NDArray[np.bool_] = same & (self.at[place] >= oldest)
+        index = np.searchsorted(self.high, high)
+        index[index == len(self)] = 0
+        same = (self.high[index] == high) & (self.low[index] == low)
+        found: NDArray[np.bool_] = same & (self.at[index] >= oldest)
         return found
 
     def to_bytes(self) -> bytes:
@@ -82,7 +82,7 @@ class SeenKeys:
         return known
 
     def add(self, high: Words, low: Words, at: Ints) -> None:
-        """Note n digests, each once."""
+        """Note n different digests."""
         if not len(high):
             return
         fresh = _sorted(high, low, at)
@@ -95,7 +95,7 @@ class SeenKeys:
         self._segments[self._number] = fresh
 
     def expire(self, oldest: Micros) -> None:
-        """Let go of segments with nothing noted at `oldest` or later."""
+        """Evict segments with nothing noted at `oldest` or later."""
         for number, segment in list(self._segments.items()):
             if int(segment.at.max()) < oldest:
                 del self._segments[number]
@@ -128,7 +128,7 @@ def _sorted(high: Words, low: Words, at: Ints) -> Segment:
 
 
 def _merged(one: Segment, other: Segment) -> Segment:
-    """Of a key in both the later time counts: the first found must be the newest."""
+    """A key in both comes first with its later time, so that the first one found is the newest."""
     high, low, at = (
         np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("high", "low", "at")
     )

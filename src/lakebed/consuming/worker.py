@@ -1,14 +1,16 @@
 """The contract of a consumer: what it does for one partition.
 
-    load ──> absorb, absorb, … ──> flush ──> checkpoint ──> the journal may let go of what is below
+    load ──> absorb, absorb, … ──> flush ──> checkpoint ──> the journal may trim what lies below
                ^                                  │
                └──────────────────────────────────┘
 
-Each message takes effect once, whatever fails, if a worker keeps three rules. What it writes
-between two checkpoints has keys made of the messages, so that writing it again changes nothing; or
-it is written in one transaction with the checkpoint. What it needs to decide as before, such as the
-state of a `Deduplicator`, is part of the checkpoint. And the offset that `checkpoint` returns is
-one from which the next worker can go on with what was saved.
+Each message takes effect exactly once, whatever fails, if a worker keeps three rules:
+
+* What it writes between two checkpoints has keys made of the messages, so that writing it again
+  changes nothing; or it is written in one transaction with the checkpoint.
+* What it needs to decide again as it did, such as the state of a `Deduplicator`, is part of the
+  checkpoint.
+* From the offset that `checkpoint` returns, another worker can go on with what was saved.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class PartitionWorker(Protocol):
-    """One thread, the loop's, calls all of it. `Superseded`, wherever raised, ends the worker."""
+    """The loop's thread calls all of it. After `Superseded` was raised the worker is dropped."""
 
     @property
     def offset(self) -> int:
@@ -28,7 +30,7 @@ class PartitionWorker(Protocol):
         ...
 
     def load(self) -> int:
-        """Take up the last checkpoint; returns the offset to read from. Called first, once."""
+        """Restore the last checkpoint; returns the offset to read from. Called first, once."""
         ...
 
     def absorb(self, entries: Sequence[Entry]) -> None:

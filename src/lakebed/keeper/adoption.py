@@ -17,7 +17,7 @@ _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 
 
 class Adoption(Chore):
-    """The methods for other threads come first."""
+    """Follows the revision of the policies. The methods for other threads come first."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Adoption(Chore):
         self._next_look = 0.0
 
     def wait_for(self, revision: int) -> None:
-        """Until it is in force, or two seconds have passed."""
+        """Return when that revision is in force, or after two seconds."""
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= revision, _IN_FORCE)
 

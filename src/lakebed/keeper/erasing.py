@@ -1,12 +1,12 @@
 """Requests to delete what was kept, and why a replay does not bring it back.
 
-    request ──orders in the catalog──> keepers ──> all let go ──> delete
-                    each: has read all that was there ──> write, forget, checkpoint, note it
+    request ──orders in the catalog──> keepers ──> all have followed ──> delete
+                    each: read all that was there ──> write, erase, checkpoint, note the offset
 
 What is deleted must never be written again. So the shards first read everything that was accepted
-before the request; the policies concerned write what waits, let go of windows, last values and what
-filters remember, and save a checkpoint at that place. A replay begins behind it. Only then rows are
-deleted, and only those from below it: what arrives meanwhile is none of the request's business.
+before the request. The tasks of the policies concerned write what waits, erase their windows, last
+values and the state of their filters, and save a checkpoint. A replay begins behind its offset.
+Only then rows are deleted, and only those below that offset: what arrives meanwhile stays.
 """
 
 import secrets
@@ -40,19 +40,20 @@ def ask(
     stopping: Callable[[], bool] = lambda: False,
     patience: float = _PATIENCE,
 ) -> tuple[dict[int, int], int]:
-    """Have the keepers, wherever they run, let go of what is about to be deleted from the series.
+    """Have the keepers, wherever they run, erase their state of what is about to be deleted.
 
     Args:
         wake: told when there is something to do for keepers of this process.
         stopping: whether to wait no longer.
+        patience: seconds.
 
     Returns:
-        the place of each partition below which nothing is written again, and how many last values
-        were deleted.
+        for each partition the offset below which nothing is written again, and how many last
+        values were deleted.
 
     Raises:
-        Unavailable: a keeper has too much to read before, or waits for a store, or there is none.
-            The rows are all there; the same call may be made again.
+        Unavailable: a keeper has too much to read first, or waits for a store, or there is none.
+            No row was deleted; the same call may be made again.
     """
     ends = {partition: end for partition, (_, end) in journal.extent().items()}
     request = secrets.randbits(62)
@@ -73,16 +74,17 @@ def ask(
     finally:
         with suppress(StoreUnavailable):  # it grows old there, and is removed
             store.withdraw(request)
-    places = {partition: share.place for partition, share in found.items()}
-    return places, sum(share.last for share in found.values())
+    offsets = {partition: result.offset for partition, result in found.items()}
+    return offsets, sum(result.last for result in found.values())
 
 
 def concerns(wanted: Erasure, policy: Policy) -> bool:
+    """Whether a policy may have kept what is to be deleted."""
     return policy.owner == wanted.owner and wanted.policy in (None, policy.name)
 
 
 def erased_range(wanted: Erasure, ledger: Ledger) -> ErasedRange:
-    """The same in the small ints of a shard."""
+    """What an erasure covers, in the small ints of a partition's channels."""
     channels = frozenset(
         code
         for code, channel in enumerate(ledger.channels)
@@ -92,11 +94,15 @@ def erased_range(wanted: Erasure, ledger: Ledger) -> ErasedRange:
     return ErasedRange(channels, start, _NEVER if wanted.end is None else wanted.end)
 
 
-def delete_last(store: LastValueEraser, wanted: Erasure, places: Mapping[int, int]) -> int:
-    """Delete last values; before the keeper writes others, which older ones would shut out."""
+def delete_last(store: LastValueEraser, wanted: Erasure, offsets: Mapping[int, int]) -> int:
+    """Delete the last values below the given offset of each partition; returns how many.
+
+    Called before the keeper writes further ones: an older value is refused while a newer one, which
+    is to be deleted, is still there.
+    """
     found = last_values.find(store, wanted.owner, wanted.topic, wanted.policy)
     return store.delete_last(
-        [v for v in found if wanted.covers(v.time) and v.offset < places.get(v.partition, 0)]
+        [v for v in found if wanted.covers(v.time) and v.offset < offsets.get(v.partition, 0)]
     )
 
 

@@ -1,8 +1,8 @@
-"""Follows requests to delete: each partition's worker lets go of what will be deleted.
+"""Follows requests to delete: each shard erases its state of what will be deleted.
 
-    orders in the catalog ──> read all that was there ──> Shard.erase ──> last values ──> noted
+    order in the catalog ──> read all that was there ──> Shard.erase ──> last values ──> noted
 
-Why a replay does not bring it back is told in `keeper/erasing.py`, where requests are made.
+`keeper/erasing.py`, where requests are made, tells why a replay does not bring it back.
 """
 
 import time
@@ -27,6 +27,8 @@ class ErasureCatalog(ErasureOrders, LastValueEraser, Protocol):
 
 
 class Erasures(Chore):
+    """The orders of the partitions that this keeper has."""
+
     def __init__(
         self,
         catalog: ErasureCatalog,
@@ -53,7 +55,7 @@ class Erasures(Chore):
         self._taken = [order for order in self._waiting if order.partition in ours]
 
     def after_write(self, now: Micros, nothing_more: bool) -> None:
-        """Follow what was there before the poll, once all is read that was sent before."""
+        """Follow the orders that were taken before the poll, where all before them is read."""
         for order in self._taken:
             if not self._has_read(order.partition, order.until, nothing_more):
                 continue
@@ -69,7 +71,7 @@ class Erasures(Chore):
         return shard is not None and shard.replayed and (nothing_more or shard.offset >= end)
 
     def _note(self, order: ErasureOrder, offset: int) -> None:
-        """Last values go now: before others are written, which older ones would shut out."""
+        """Delete last values, before others are written; then tell the one who waits."""
         offsets = {order.partition: offset}
         last = self._retry.until_available(
             lambda: delete_last(self._catalog, order.wanted, offsets)

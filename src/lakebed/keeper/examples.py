@@ -1,8 +1,8 @@
 """The last few messages that were not kept, by owner, policy and reason: what the flow only counts.
 
-They are saved with the ledger, an owner's in one part of a checkpoint, and bounded: `KEEP` messages
-of each reason with the beginning of their payloads, `REASONS` reasons an owner, those not seen for
-longest leave first. A batch costs a look at which outcomes it holds, and now and then some rows.
+They are saved with the ledger, those of one owner in one checkpoint part. Their number is bounded:
+`KEEP` messages of each reason, with the beginning of their payloads, and `REASONS` reasons an
+owner, of which the one not seen for longest is evicted. A batch costs a look at its outcomes.
 """
 
 import time
@@ -27,7 +27,7 @@ KEEP = 5
 REASONS = 200
 EXCERPT = 120  # bytes of a payload
 _LONGEST = 1000  # characters of a topic; a longer one would not fit and must not be cut
-_REST = 0.1  # seconds
+_REST = 0.1  # seconds in which a reason is not looked at again
 _MOST_RESTING = 10_000  # reasons
 _TAIL = 1000  # messages without a policy that are looked at
 

@@ -1,4 +1,4 @@
-"""The keeper: the consumer of the journal that lets policies keep what they ask for.
+"""The keeper: the consumer of the journal that applies policies.
 
     ┌──> poll ──> adopt policies ──> absorb ──> flush what is due ──> checkpoint ──> commit ──┐
     │   (Journal)  (PolicyStore)    (Shard)     (Series, Catalog)      (Catalog)    (Journal) │
@@ -47,7 +47,7 @@ class KeeperCatalog(
 
 
 class Keeper:
-    """Any thread may call its methods.
+    """Reads its share of the journal on a thread of its own. Any thread may call its methods.
 
     Args:
         on_failure: called from the keeper's thread when it ends by an error.
@@ -92,19 +92,19 @@ class Keeper:
         return self._loop.quiesce()
 
     def policies_changed(self) -> None:
-        """Take them up now; returns when they are in force, or after two seconds."""
+        """Adopt them now; returns when they are in force, or after two seconds."""
         wanted = self._catalog.revision()
         self._adoption.look_now()
         self._loop.wake()
         self._adoption.wait_for(wanted)
 
     def erasure_asked(self) -> None:
-        """Look for orders now; returns at once."""
+        """Look for requests to delete now; returns at once."""
         self._erasures.look_now()
         self._loop.wake()
 
     def lag(self) -> dict[int, int]:
-        """About how many messages of each partition of ours are not worked through yet."""
+        """About how many messages of each partition of this keeper are not absorbed yet."""
         return self._loop.lag()
 
     def health(self) -> Health:

@@ -31,9 +31,9 @@ class Ledger:
     """Counters of one partition, or of several added up.
 
     Attributes:
-        channels: every channel seen; its place is the small int that stands for it in columns.
-        topics: their topics, for those who only need these.
-        index: the way back.
+        channels: every channel seen; its index is the small int that stands for it in columns.
+        topics: their topics, in the same order.
+        index: the small int of each channel.
         policies: for each (owner, name), int64[CODES] of outcomes under that policy.
         offsets: for each partition, the offset up to which messages are counted.
     """

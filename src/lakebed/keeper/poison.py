@@ -1,7 +1,7 @@
-"""When a policy's own code fails on a message: find the message, put it aside, go on.
+"""Isolates a poison message: one on which a policy's code fails. It becomes a dead letter.
 
-The task that failed may have absorbed half a batch, so it is thrown away and made anew from its
-checkpoint, reading the journal again without the messages that break it.
+The task that failed may have absorbed half of a chunk. So it is thrown away and restored from its
+checkpoint, and reads the journal again without the messages that break it.
 """
 
 import traceback
@@ -35,7 +35,7 @@ _TRACE = 4_000  # characters of a traceback that are kept, its end
 
 
 class Poison:
-    """Remembers for each task the offsets that it must not be given."""
+    """The poison messages of one partition: for each task the offsets that it must not be given."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class Poison:
         self._offsets: dict[str, set[int]] = {}
 
     def isolate(self, task: PolicyTask, chunk: Chunk) -> tuple[PolicyTask, NDArray[np.uint8]]:
-        """The task as it is after `chunk`, without what it cannot take, and the outcomes."""
+        """Restore a task that failed on `chunk`.
+
+        Returns the task with all of the chunk absorbed but the poison, and the chunk's outcomes.
+        """
         self._find(task, chunk)
         while True:
             mended = self._restored(task)
@@ -78,7 +81,7 @@ class Poison:
         return outcomes
 
     def _find(self, task: PolicyTask, chunk: Chunk) -> None:
-        """Try each message alone on a task without a past; where none fails alone, all do."""
+        """Try each message alone on a task without state; where none fails, all are poison."""
         known = self._offsets.setdefault(task.part, set())
         guilty: list[tuple[int, str, str]] = []
         for row in range(len(chunk)):

@@ -1,4 +1,4 @@
-"""What would this policy have kept? The policy at work on the journal's recent past, on paper."""
+"""A preview: what a policy would have kept of the messages that the journal still has."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -71,9 +71,9 @@ def preview(
     """Read the journal from its beginning; nothing is written, and no consumer moves.
 
     Args:
-        future: how far ahead of its arrival an event time may lie.
+        future: how far ahead of its arrival an event time may lie, microseconds.
         limit: messages of a partition after which it stops.
-        horizon: how long an id is remembered.
+        horizon: how long a key is remembered, microseconds.
     """
     result = Preview()
     for partition, (start, end) in journal.extent().items():

@@ -1,16 +1,15 @@
-"""Makes the rows of a lost series anew from what is left: checkpoints, journal, a backup's state.
+"""Rebuilds the rows of a lost series from what is left: checkpoints, journal, a backup's state.
 
-    tasks' state now ──────────────> windows still in memory, written once more ─────┐
+    state of tasks now ────────────> windows in memory, written again ───────────────┐
                                                                                       v
     journal ──> tasks as they were in the backup, or fresh ──> all other rows ──> Series
 
-For each policy the messages below the offset of its task are read again, by a task of its own that
-is thrown away afterwards; what stands behind that offset the keeper works off as always, at the
-same time. Duplicates are left out as the keeper leaves them out: of what the backup and the journal
-have, the first message of each key counts. A window that is still in the task's memory is complete
-there: of it the second task writes only fragments that are older than the one in memory. Everything
-has keys made of the data, so a rebuild that was interrupted is begun again without harm, from the
-same checkpoints.
+For each policy the messages below the offset of its task are replayed, by a second task that is
+thrown away afterwards. Meanwhile the keeper works on what lies behind that offset, as always.
+Duplicates are left out: of what the backup and the journal have, the first message of each key
+counts. A window in the memory of the keeper's task is complete there, so of that window the second
+task writes only fragments that are older than the one in memory. All rows have keys made of the
+data, so a rebuild that was interrupted starts again from the same checkpoints without harm.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,10 +58,10 @@ class Rebuilt:
 
     Attributes:
         rows: written.
-        missing: messages that were counted once and are neither in the backup nor in the journal;
-            what policies had kept of them is gone.
+        missing: messages that the ledger has counted and that are neither in the backup nor in
+            the journal; what policies had kept of them is gone.
         since, until: receive times between which the missing ones lie, where there are any.
-        failed: messages that broke a policy's code again and were passed over.
+        failed: poison messages, which were passed over.
     """
 
     rows: int = 0
@@ -90,7 +89,7 @@ class Rebuild:
     Args:
         checkpoints: those of the keeper, as they stood before it was started.
         base: those of the backup whose rows are in the series already; empty without one.
-        records_only: rows of other kinds are there and must not be doubled.
+        records_only: rows of other kinds are there and must not be written twice.
         step: called now and then with messages read and messages in all; may raise to end it.
     """
 
@@ -158,7 +157,7 @@ class Rebuild:
             task.restore(before.state)
         work = _Work(task, part.offset, stored.created, whole)
         if KINDS[policy.keep].answers == "windows":
-            _remember(work, self._tasks(partition, now.ledger).restored(policy, part))
+            _note_open_windows(work, self._tasks(partition, now.ledger).restored(policy, part))
         return work
 
     def _tasks(self, partition: int, ledger: Ledger) -> TaskFactory:
@@ -262,8 +261,8 @@ class Rebuild:
             self.report.rows += len(rows)
 
 
-def _remember(work: _Work, kept: PolicyTask) -> None:
-    """Note the windows that the keeper's task has in memory, whole, as rows."""
+def _note_open_windows(work: _Work, kept: PolicyTask) -> None:
+    """Note the windows that the keeper's task has in memory, as rows."""
     kept.rewrite()
     for effect in kept.drain(0, final=True):
         assert isinstance(effect, Rows)

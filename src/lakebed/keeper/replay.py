@@ -1,4 +1,4 @@
-"""The one way from the journal to policy tasks, whoever lets them absorb.
+"""The way from the journal to policy tasks, for all who let tasks absorb.
 
 entries ──> Deduplicator ──> Chunk ──> Routes ──> (task, its messages)
 

@@ -20,6 +20,8 @@ _SOME, _ALL = 0.5, 0.9  # of what limits the journal: half of what it holds is w
 
 
 class Room(Chore):
+    """Watches the journal's pressure."""
+
     def __init__(
         self,
         journal: Pressured,

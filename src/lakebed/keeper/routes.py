@@ -1,4 +1,4 @@
-"""Which tasks a channel's messages go to: found once per channel, then a table look-up."""
+"""Routes messages to policy tasks: matched once per channel, then by an array look-up."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ _UNKNOWN = -1
 
 
 class Routes:
-    """Compiled from the policies in force; made anew when they change.
+    """Made from the tasks of one partition, and again whenever these change.
 
     A *route* is the set of tasks that share a channel. Channels point to routes by number, so a
     chunk is split with one array look-up, whatever the number of policies and channels.
@@ -33,10 +33,10 @@ class Routes:
     def deliver(
         self, chunk: Chunk, channels: Sequence[Channel]
     ) -> Iterator[tuple[PolicyTask, NDArray[np.intp], Chunk]]:
-        """For each task its messages: their indices in the chunk, ascending, and they themselves.
+        """For each task its messages: their indices in the chunk, ascending, and a chunk of them.
 
-        A task gets nothing below its offset: that it has absorbed already. Tasks with the same
-        messages get the same object, so that they share what they make of its payloads.
+        A task gets nothing below its offset, for that it has absorbed already. Tasks with the same
+        messages get the same chunk, so that they share the columns read from its payloads.
         """
         shared: dict[int, tuple[NDArray[np.intp], Chunk]] = {}
         for task, index in self._split(chunk, channels):

@@ -6,10 +6,10 @@
               flush ── drain ──> stores ───────────────┤
               checkpoint ── state of tasks, ledger and deduplicator, one transaction ──> catalog
 
-Why replay changes nothing: what is written between two checkpoints has keys made of the data, and
-a restart reads again from the checkpoint with the very policies that were in force then. So new
-policies are taken up, and windows leave memory, only together with a checkpoint, and never while
-the shard reads again what an earlier run may have written (`replay_end`).
+Why a replay changes nothing: rows written between two checkpoints have keys made of the data, and a
+restart replays from the checkpoint with the policies that were in force then. So policies are
+adopted, and windows evicted, only together with a checkpoint, and never while the shard replays
+what an earlier run may have written (`replay_end`).
 """
 
 import time
@@ -66,8 +66,8 @@ class Shard:
         offset: everything below it has been absorbed.
         replay_end: what lies below may have been written by an earlier run.
         revision: of the policies in force.
-        begun: whether policies were ever taken up in this partition; nothing is read or saved
-            before, or the next run would read on without those that are there already.
+        begun: whether policies were ever adopted in this partition. Before, nothing is absorbed or
+            saved: a checkpoint without tasks would let the next run pass over these messages.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Shard:
     def ledger(self) -> Ledger:
         return self._state.ledger
 
-    # --- taking over and giving up ---------------------------------------------------------------
+    # --- taking over ------------------------------------------------------------------------------
 
     def load(self) -> int:
-        """Take up where the last checkpoint stands; returns the offset to read from."""
+        """Restore the last checkpoint; returns the offset to read from."""
         parts = self._checkpoints.load()
         state = PartitionState.decode(parts, self._settings.journal.id_horizon)
         self._take_up(state)
@@ -140,12 +140,15 @@ class Shard:
 
     @property
     def replayed(self) -> bool:
-        """Whether everything that an earlier run may have written has been read again."""
+        """Whether everything that an earlier run may have written has been replayed."""
         return self.offset >= self.replay_end
 
     def nothing_ahead(self) -> None:
-        """Everything there was has been read. Where the journal lost its last messages, or was
-        salvaged, its end lies ahead of any message that is left, and no reading reaches it."""
+        """Note that everything there was has been read.
+
+        Where the journal lost its last messages, or was salvaged, its end lies behind every message
+        that is left, and no message ever passes it.
+        """
         self.replay_end = min(self.replay_end, self.offset)
 
     # --- absorbing -------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ class Shard:
     # --- writing ---------------------------------------------------------------------------------
 
     def due(self) -> Micros | None:
-        """When a task wants to write at the latest."""
+        """When a task has something to write at the latest."""
         return min((due for task in self._tasks.values() if (due := task.due()) is not None),
                    default=None)  # fmt: skip
 
@@ -254,9 +257,10 @@ class Shard:
             self._save([task.checkpoint() for task in holding])
 
     def erase(self, wanted: Erasure, now: Micros) -> int:
-        """Let go of what is to be deleted, so that nothing below the returned offset returns.
+        """Erase the state of what is to be deleted.
 
-        Only once `replayed`: before that an earlier run may have written what lies ahead.
+        Nothing below the returned offset is written again. Called only when `replayed`: before, an
+        earlier run may have written what lies ahead.
         """
         tasks = [task for task in self._tasks.values() if erasing.concerns(wanted, task.policy)]
         self._stores.write([task.drain(now, final=True) for task in tasks])

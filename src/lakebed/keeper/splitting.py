@@ -1,12 +1,12 @@
-"""The state of one partition, divided among those that its channels belong to from now on.
+"""Splits the state of one partition among several, to which its channels belong from now on.
 
     checkpoint of one partition ──> ledger ──by channel──> a ledger for each partition
                                └──> tasks  ──by channel──> for each partition all tasks of them
                                     keys of messages ──> every partition
 
-A ledger's channels are small ints, and tasks name channels by them: both get new ones. What counts
-by policy and not by channel stands in the first partition, as sums over partitions are all anybody
-reads. A key of a message does not tell its channel, so each partition knows all of them.
+Channels are small ints in a ledger and in the state of tasks, and get new ones in each partition.
+Counts by policy all go to the first partition, since readers add up partitions. A message's key
+does not tell its channel, so each partition gets all keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ def split(
     Args:
         parts: of the former one, in which nothing is unread.
         settings: under which they were made.
-        starts: for each new partition where it is read from; greater than every former offset,
+        starts: for each new partition the offset to read from; greater than every former offset,
             so that names and versions made of offsets go on growing.
         keys: of messages stored in the former journal, piece by piece, with when each was noted.
     """

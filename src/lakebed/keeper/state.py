@@ -5,7 +5,7 @@
     once, once:NUMBER        the keys that were seen (`consuming/deduplication.py`)
     OWNER/NAME@VERSION       the task of a policy
 
-All who work with saved state read and write it here: the shard, rebuilding, splitting, migration.
+The shard, rebuilding, splitting and migration all decode and encode it here.
 """
 
 from collections.abc import Iterable, Sequence

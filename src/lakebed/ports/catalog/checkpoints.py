@@ -1,4 +1,4 @@
-"""Checkpoints: what a consumer must remember of a partition."""
+"""Checkpoints: the state of consumers, by partition."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,10 +8,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where one part of a consumer stands in a partition, and what it must remember.
+    """The state of one part of a consumer in one partition, at an offset.
 
     Attributes:
-        part: the name of the part ("router", or a policy as "owner/name@version").
+        part: the name of the part, such as a policy task's "owner/name@version".
         offset: everything below it is in `state` or in the stores.
         state: opaque bytes of that part.
     """
@@ -30,18 +30,18 @@ class CheckpointReader(Protocol):
 
 
 class CheckpointStore(CheckpointReader, Protocol):
-    """A partition has one worker at a time, but one that slept may not know that it has none.
+    """A partition has one worker at a time, but a worker that slept may not know that it lost it.
 
-    So who takes a partition over claims it, and saves under the term that the claim gave it: what
-    an earlier worker saves after that is refused.
+    So a worker claims a partition that it takes over, and saves under the term that the claim gave
+    it. What an earlier worker saves after that is refused.
     """
 
     def claim(self, consumer: str, partition: int) -> int:
-        """Become the one who saves; returns the term, greater than all before."""
+        """Become the worker that may save; returns the term, greater than all before."""
         ...
 
     def term(self, consumer: str, partition: int) -> int:
-        """The newest term; 0 where nobody ever claimed."""
+        """The newest term; 0 without a claim."""
         ...
 
     def save_checkpoints(

@@ -27,16 +27,16 @@ class ErasureResult:
     """What became of an order.
 
     Attributes:
-        place: nothing below it will be written again.
+        offset: nothing below it will be written again.
         last: how many last values were deleted.
     """
 
-    place: int
+    offset: int
     last: int
 
 
 class ErasureRequests(Protocol):
-    """For who asks: orders wait here until the keeper of their partition has followed them."""
+    """For requests: orders wait here until the keeper of their partition has followed them."""
 
     def order_erasure(self, request: int, wanted: Erasure, ends: Mapping[int, int]) -> None:
         """Give an order to each partition, up to its end."""
@@ -47,7 +47,7 @@ class ErasureRequests(Protocol):
         ...
 
     def withdraw(self, request: int) -> None:
-        """The request is done, or nobody waits for it any more."""
+        """Remove a request that is done, or that is not waited for any more."""
         ...
 
 
@@ -55,7 +55,7 @@ class ErasureOrders(Protocol):
     """For keepers, which follow the orders."""
 
     def erasure_orders(self) -> list[ErasureOrder]:
-        """Those that nobody has followed yet, the oldest first; cheap to ask."""
+        """Those not followed yet, the oldest first; cheap to ask."""
         ...
 
     def note_erased(self, order: ErasureOrder, found: ErasureResult) -> None: ...

@@ -1,4 +1,4 @@
-"""Consuming the journal: partitions that come and go, and an offset of one's own in each."""
+"""Consuming the journal: partitions that come and go, and a committed offset in each."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,13 +12,13 @@ class RebalanceListener(Protocol):
 
     def assigned(self, partition: int, end: int) -> int | None:
         """The partition is ours; `end` is its end now. Returns the offset to read from, or None
-        for the consumer's committed place (the beginning, where there is none)."""
+        for the consumer's committed offset (the beginning, where there is none)."""
         ...
 
     def revoked(self, partition: int) -> None:
         """Last call before another worker may own it: flush, checkpoint, release.
 
-        One who was away for too long may hear it too late; the checkpoint is refused then.
+        After a long pause it may come too late; the checkpoint is refused then.
         """
         ...
 
@@ -33,7 +33,7 @@ class Consumer(Protocol):
     def subscribe(self, owner: RebalanceListener) -> None:
         """Ask for partitions; the owner hears of them during `poll`.
 
-        Called again, those that there are are given up first, and all is asked anew.
+        Called again, it gives up the partitions it has, and joins again.
         """
         ...
 
@@ -43,7 +43,7 @@ class Consumer(Protocol):
         An empty list means that everything there was at the time of the call has been read.
 
         Raises:
-            StoreUnavailable: the journal does not answer, so nobody knows. Call again.
+            StoreUnavailable: the journal does not answer, so it is unknown. Call again.
             JournalFailed: it never will.
         """
         ...
@@ -51,7 +51,7 @@ class Consumer(Protocol):
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Everything below these offsets is done for this consumer.
 
-        Kept a little later; what is not ours any more is left alone.
+        Durable a little later; partitions that are not ours any more are passed over.
         """
         ...
 
@@ -66,5 +66,5 @@ class Consumer(Protocol):
 
 class Consumable(Extents, Protocol):
     def consumer(self, name: str) -> Consumer:
-        """A reader with its own committed place. One live consumer per name and process."""
+        """A reader with committed offsets of its own. One live consumer per name and process."""
         ...

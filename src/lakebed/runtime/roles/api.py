@@ -78,10 +78,10 @@ def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
     process.stack.callback(stopping.set)
 
     def delete(wanted: Erasure) -> int:
-        places, last = ask(
+        offsets, last = ask(
             process.catalog, process.journal, wanted, wake=wake, stopping=stopping.is_set
         )
-        return last + process.series.erase(wanted, places)
+        return last + process.series.erase(wanted, offsets)
 
     return delete
 

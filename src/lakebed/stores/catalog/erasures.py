@@ -46,7 +46,7 @@ class SqlErasures(Database):
         share = (_TABLE.c.request == order.request) & (_TABLE.c.partition == order.partition)
         with self._call() as connection:
             connection.execute(
-                update(_TABLE).where(share).values(place=found.place, last=found.last)
+                update(_TABLE).where(share).values(place=found.offset, last=found.last)
             )
 
     def erased(self, request: int) -> dict[int, ErasureResult]:
@@ -54,7 +54,7 @@ class SqlErasures(Database):
         query = select(_TABLE.c.partition, _TABLE.c.place, _TABLE.c.last).where(done)
         with self._call() as connection:
             rows = connection.execute(query).all()
-        return {partition: ErasureResult(place, last) for partition, place, last in rows}
+        return {partition: ErasureResult(offset, last) for partition, offset, last in rows}
 
     def withdraw(self, request: int) -> None:
         with self._call() as connection:
