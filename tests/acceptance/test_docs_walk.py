@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -55,8 +55,8 @@ def test_what_a_page_tells_to_type_works(
         if language == "yaml" and "keep:" in block:
             (tmp_path / "policies.yaml").write_text(block)
             (tmp_path / "garden.yaml").write_text(block)
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    environment = processes.clean() | {
+        "PATH": f"{processes.command(tmp_path / 'bin')}:{os.environ['PATH']}",
         "LAKEBED_URL": server.url,
         "HOME": str(tmp_path),
     }

@@ -8,6 +8,7 @@ of the operating system's part say `fork=False`.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,20 @@ def lakebed(
         return run(COMMAND, arguments, environment=environment, folder=folder, fork=fork)
     with tempfile.TemporaryDirectory(prefix="lakebed-command-") as empty:
         return run(COMMAND, arguments, environment=environment, folder=Path(empty), fork=fork)
+
+
+def command(folder: Path) -> Path:
+    """A folder for the PATH of a shell, in which `lakebed` is forked; that of the real one where
+    there is no fork server."""
+    server = host.ask("forkserver") if sys.platform == "linux" else None
+    if server is None:
+        return Path(sys.executable).parent
+    shim = Path(__file__).with_name("shim.py")
+    words = (sys.executable, "-ES", str(shim), server["path"], COMMAND)
+    folder.mkdir()
+    (folder / "lakebed").write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    (folder / "lakebed").chmod(0o755)
+    return folder
 
 
 def clean() -> dict[str, str]:
