@@ -6,13 +6,14 @@ and San Francisco, and four quantities of every day of 2012 to 2015 in Seattle.
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from vega_datasets import local_data
 
 from tests.server import Server
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second that workers without these tests need not spend
 
 FUNCTIONS = (
     "count", "min", "max", "sum", "avg", "first", "last", "stddev", "p50", "p95", "p99",
@@ -39,8 +40,11 @@ def document_of(reading: Reading) -> str:
     return json.dumps({"ts": reading.time, "reading": {"value": reading.value, "unit": "F"}})
 
 
-def load() -> pd.DataFrame:
+def load() -> "pd.DataFrame":
     """Columns topic, time (UTC) and value, in the order of the files."""
+    import pandas as pd
+    from vega_datasets import local_data
+
     hourly = {SEATTLE: local_data.seattle_temps(), SAN_FRANCISCO: local_data.sf_temps()}
     parts = [(topic, found["date"], found["temp"]) for topic, found in hourly.items()]
     daily = local_data.seattle_weather()
@@ -55,7 +59,7 @@ def load() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def readings(frame: pd.DataFrame) -> list[Reading]:
+def readings(frame: "pd.DataFrame") -> list[Reading]:
     texts = frame["time"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = zip(frame["topic"], texts, frame["value"].tolist(), strict=True)
     return [Reading(*row, f"r{number}") for number, row in enumerate(rows)]
@@ -89,8 +93,10 @@ def shape_of(topic: str) -> str:
     return "json" if topic == SEATTLE else "plain"
 
 
-def aggregates(frame: pd.DataFrame, which: str) -> pd.DataFrame:
+def aggregates(frame: "pd.DataFrame", which: str) -> "pd.DataFrame":
     """One row per topic and window, by pandas; start and end as RFC 3339."""
+    import pandas as pd
+
     every, zone = ZONES[which]
     local = frame["time"].dt.tz_convert(zone)
     start = local.dt.floor("h") if every == "1h" else local.dt.normalize()
@@ -108,8 +114,10 @@ def aggregates(frame: pd.DataFrame, which: str) -> pd.DataFrame:
     return table
 
 
-def assert_aggregates(found: list[dict[str, Any]], expected: pd.DataFrame) -> None:
+def assert_aggregates(found: list[dict[str, Any]], expected: "pd.DataFrame") -> None:
     """The same windows, all complete, with the same values: quantiles to 0.2 %, the rest 1e-9."""
+    import pandas as pd
+
     key = ["topic", "start"]
     table = pd.DataFrame(found).sort_values(key).reset_index(drop=True)
     wanted = expected.sort_values(key).reset_index(drop=True)

@@ -9,32 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from lakebed.policies.document import parse, read_file
 from lakebed.vocabulary.errors import Invalid
 from tests.nightly import often
 from tests.server import Server
 
-schemathesis.serializer.alias("application/x-ndjson", "text/plain")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if often(0, 1) else 600)]
 EASY = list(HealthCheck)
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +37,9 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def description(server: Server) -> Any:
-    """All but the taps, which go on for ever, and backups, which are written where one says."""
-    schema = schemathesis.openapi.from_url(f"{server.url}/api/openapi.json")
-    return schema.exclude(path_regex="tap").exclude(path_regex="backups", method="POST")
+    from tests.properties import openapi
+
+    return openapi.describe(f"{server.url}/api/openapi.json")
 
 
 def test_every_operation_answers_as_described(description: Any, client: httpx.Client) -> None:
@@ -72,12 +56,12 @@ def test_every_operation_answers_as_described(description: Any, client: httpx.Cl
 
 def fuzz(operation: Any, client: httpx.Client) -> None:
     """Ask in many ways, right and wrong, by the description of one operation."""
+    from tests.properties import openapi
 
     @settings(max_examples=often(20, 2_000), deadline=None, suppress_health_check=EASY)
     @given(operation.as_strategy())
     def asked(case: Any) -> None:
-        answer = case.call(headers={"Authorization": client.headers["authorization"]})
-        case.validate_response(answer, checks=CHECKS)
+        openapi.ask(case, client)
 
     asked()
 
