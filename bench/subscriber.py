@@ -12,7 +12,7 @@ from lakebed.sources.mqtt.codec.answers import PUBACK, answers
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect
 from lakebed.sources.mqtt.codec.publish import Run
-from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import V5
 
 _LARGEST = 2**20  # bytes of a packet
@@ -41,7 +41,9 @@ class _Subscriber(asyncio.Protocol):
                 self._transport.write(answers(PUBACK, event.packet_ids))
                 self._left -= len(event)
             elif isinstance(event, ConnAck):
-                self._transport.write(Subscribe(1, (Wish(self._filter, 1),)).encode(V5))
+                self._transport.write(
+                    Subscribe(1, (SubscriptionRequest(self._filter, 1),)).encode(V5)
+                )
             elif isinstance(event, SubAck):
                 self.subscribed.set_result(None)
         if self._left <= 0 and not self.complete.done():

@@ -205,12 +205,12 @@ def test_connect_of_gmqtt_is_read_as_it_was_meant(
 @OFTEN
 @given(VERSIONS, st.lists(st.tuples(TEXT, st.integers(0, 2)), min_size=1, max_size=5), CUTS)
 def test_subscriptions_of_paho_and_gmqtt_are_read_as_they_were_meant(
-    version: int, wishes: list[tuple[str, int]], places: list[int]
+    version: int, requests: list[tuple[str, int]], places: list[int]
 ) -> None:
     client = Paho(version)
     topics = [
         (topic.encode(), SubscribeOptions(qos=qos) if version == V5 else qos)
-        for topic, qos in wishes
+        for topic, qos in requests
     ]
     client._send_subscribe(
         False, topics, Properties(PacketTypes.SUBSCRIBE) if version == V5 else None
@@ -220,7 +220,7 @@ def test_subscriptions_of_paho_and_gmqtt_are_read_as_they_were_meant(
     subscriptions = [
         SimpleNamespace(topic=topic, qos=qos, retain_handling_options=0, no_local=False,
                         retain_as_published=False, subscription_identifier=None)
-        for topic, qos in wishes
+        for topic, qos in requests
     ]  # fmt: skip
     stream += bytes(SubscribePacket.build_package(subscriptions, protocol)[1])
     events, reason = decode(decoder(version), cut(stream, places))
@@ -228,7 +228,7 @@ def test_subscriptions_of_paho_and_gmqtt_are_read_as_they_were_meant(
     assert len(events) == 2
     for event in events:
         assert isinstance(event, Subscribe)
-        assert [(wish.filter, wish.qos) for wish in event.wishes] == wishes
+        assert [(one.filter, one.qos) for one in event.requests] == requests
 
 
 @OFTEN

@@ -1,1 +1,1 @@
-"""What the operating system gives: files that survive a loss of power, names of threads."""
+"""The operating system: files that survive a loss of power, lingering close, names of threads."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a loss of power; and those that lock."""
+"""Atomic and durable writing of files, and lock files."""
 
 import fcntl
 import os
@@ -9,29 +9,29 @@ _RETRY = 0.05  # seconds
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace the file's content, durably."""
-    waiting = path.with_name(path.name + ".new")
-    with waiting.open("wb") as file:
+    """Replace the file's content, atomically and durably."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    rename(waiting, path)
+    rename(temporary, path)
 
 
 def rename(path: Path, to: Path) -> None:
-    """Give a file or folder another name, durably; replaces a file that has it."""
+    """Rename a file or folder, durably; replaces a file of the new name."""
     os.replace(path, to)
     sync(to.parent)
 
 
 def remove_file(path: Path) -> None:
-    """Durably; a file that is not there is no error."""
+    """Delete a file, durably; a missing file is no error."""
     path.unlink(missing_ok=True)
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Fsync a file, or a folder: its names, which a file's own fsync does not make durable."""
+    """Fsync a file, or a folder. A folder's fsync makes the names in it durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -40,13 +40,13 @@ def sync(path: Path) -> None:
 
 
 def lock(path: Path, patience: float = 0.0) -> int | None:
-    """Hold a file, made where there is none, against other processes.
+    """Lock a file against other processes; create it if missing.
 
     Args:
-        patience: seconds that another process is waited for.
+        patience: seconds to wait for another process that has the lock.
 
     Returns:
-        The descriptor that holds it until it is closed; None where another process has it.
+        The descriptor, which has the lock until it is closed; None if another process has it.
 
     Raises:
         OSError: the file cannot be made, or its file system has no locks.

@@ -8,7 +8,7 @@ from lakebed.section import Section
 
 
 class LogSection(Section):
-    """What is logged, and how."""
+    """Level and format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"

@@ -1,4 +1,4 @@
-"""Names of threads where the operating system shows them: `top -H`, `perf`, `/proc`."""
+"""Names of threads for `top -H`, `perf` and `/proc`."""
 
 import threading
 from contextlib import suppress
@@ -9,7 +9,7 @@ _LONGEST = 15
 
 
 def name_this_thread(name: str) -> None:
-    """Give the calling thread a name; where the system has no such thing, nothing happens."""
+    """Name the calling thread; do nothing where the system does not support it."""
     task = Path(f"/proc/self/task/{threading.get_native_id()}/comm")
     with suppress(OSError):
         task.write_text(name[:_LONGEST])

@@ -1,11 +1,11 @@
-"""From what a decoder found to one offer per read, and from what became of it to the acks.
+"""Makes one offer to the intake per read, and one write of acks when it is durable.
 
     events of one read ──> columns, keys, release ──offer──> Intake
     acks of that read  <── one write <──────────durable────────┘
 
-Endpoint and client share it: both hold back every answer until the journal has the message, and
-both know QoS 2 messages again by their packet id (MQTT 5 section 4.3.3, method A without the
-message: it is stored at once, and its identifier is kept until it is released).
+Endpoint and client share it. Both answer only when the journal has the message, and both detect
+repeated QoS 2 messages by their packet id: the message is stored at once, and its identifier is
+kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B).
 """
 
 import sys
@@ -35,28 +35,28 @@ Event: TypeAlias = Run[Channel] | Refused | Control
 
 
 class Unreleased:
-    """Packet identifiers of one session's QoS 2 messages that were received, not yet released.
+    """The packet identifiers of one session's QoS 2 messages that wait for PUBREL.
 
     Attributes:
-        doubtful: those of them that only the journal told of: another gateway received them, and
-            may have died before their messages were durable.
-        used: whether there ever was one; only then can the journal hold keys of this session
-            that its set no longer shows.
+        unconfirmed: those known from the journal only. Another gateway received them and may have
+            died before their messages were durable.
+        used: whether there ever was one; only then can the journal have keys of this session
+            that `ids` no longer has.
     """
 
-    __slots__ = ("_client_id", "_owner", "doubtful", "ids", "used")
+    __slots__ = ("_client_id", "_owner", "ids", "unconfirmed", "used")
 
     def __init__(self, owner: str, client_id: str, ids: Iterable[int] = ()) -> None:
         self._owner = owner
         self._client_id = client_id
         self.ids = set(ids)
-        self.doubtful = set(self.ids)
+        self.unconfirmed = set(self.ids)
         self.used = bool(self.ids)
 
     def recall(self, ids: Iterable[int]) -> None:
-        """The journal tells of these."""
+        """Add the identifiers that the journal has."""
         self.ids.update(ids)
-        self.doubtful.update(self.ids)
+        self.unconfirmed.update(self.ids)
 
     def key(self, packet_id: int) -> bytes:
         return packet_key(self._owner, self._client_id, packet_id)
@@ -80,15 +80,15 @@ class _Offer:
 
 
 class InboundPublishes:
-    """One connection's way to the intake.
+    """Offers one connection's messages to the intake, and acknowledges them.
 
     Args:
-        owner: whose messages they are.
+        owner: of the messages.
         write: sends bytes to the peer; not called after `close`.
         in_flight_maximum: QoS 1 and 2 messages that may be unanswered (MQTT 5, section 3.3.4).
         explain: whether refusals carry a reason string (MQTT 5).
-        forgiving: what is refused is acknowledged all the same where no reason can be told: a
-            broker would only send it again, to the end of time.
+        acknowledge_refused: acknowledge refused messages too where an ack has no reason code;
+            otherwise a broker would send them again for ever.
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
     """
 
@@ -105,7 +105,7 @@ class InboundPublishes:
         *,
         in_flight_maximum: int = 65535,
         explain: bool = True,
-        forgiving: bool = False,
+        acknowledge_refused: bool = False,
         urgent: bool = True,
     ) -> None:
         self._intake = intake
@@ -116,7 +116,7 @@ class InboundPublishes:
         self._stats = stats
         self._maximum = in_flight_maximum if self._five else sys.maxsize
         self._explain = explain
-        self._forgiving = forgiving
+        self._acknowledge_refused = acknowledge_refused
         self._urgent = urgent
         self._open = True
         self._finished: Callable[[], None] | None = None
@@ -125,23 +125,23 @@ class InboundPublishes:
         self.pending = 0
 
     def finish(self, finished: Callable[[], None]) -> None:
-        """Nothing more is offered; `finished` is called once all acks that are due are written."""
+        """Offer nothing more; call `finished` when all acks that are due are written."""
         self._open = False
         self._finished = finished
         if not self.pending:
             finished()
 
     def close(self) -> None:
-        """Acks still due are dropped: they belong to this connection and to no later one."""
+        """Drop the acks that are still due: they belong to this connection alone."""
         self._open = False
         self._finished = None
 
     def take(self, events: list[Event], received: Micros) -> list[Control]:
-        """Offer what one read brought; returns its other packets, in order.
+        """Offer the messages of one read; return its other packets, in order.
 
         Raises:
-            ProtocolError: a refusal that can only be told by ending the connection, or more in
-                flight than was agreed. What came before it is offered.
+            ProtocolError: a message is refused and no ack can say so, or more are in flight than
+                was agreed. Messages before it are offered.
         """
         if len(events) == 1:
             run = events[0]
@@ -150,11 +150,14 @@ class InboundPublishes:
                 return []
         return self._take_mixed(events, received)
 
-    def took_one(self, count: int, received: Micros) -> None:
-        """A plain message with QoS 1 stands in the intake's `singles`, the last of so many.
+    def take_single(self, count: int, received: Micros) -> None:
+        """Register a plain QoS 1 message that the decoder has just put into `intake.singles`.
+
+        Args:
+            count: messages in `singles` now.
 
         Raises:
-            ProtocolError: more in flight than was agreed. The message is taken all the same.
+            ProtocolError: more are in flight than was agreed. The message is offered nevertheless.
         """
         singles = self._singles
         singles.received.append(received)
@@ -207,7 +210,7 @@ class InboundPublishes:
         self._intake.offer(columns, durable, self._refused, urgent=self._urgent)
 
     def _refused(self, reason: Unavailable) -> None:
-        """The process ends: what is not acknowledged the peer sends again, elsewhere or later."""
+        """Acknowledge nothing, as the process ends: the peer sends the messages again."""
         self.pending -= 1
         if not self._open:
             self._write_last(b"")
@@ -242,7 +245,7 @@ class InboundPublishes:
             self._finished()
 
     def _arrive(self, run: Run[Channel]) -> bool:
-        """Whether all of it may be in flight; what may not is cut off."""
+        """Cut a run to what may be in flight; return whether all of it may."""
         if not run.qos:
             return True
         count, room = len(run.payloads), self._maximum - self.in_flight
@@ -267,7 +270,7 @@ class InboundPublishes:
     def _add_run(self, offer: _Offer, run: Run[Channel]) -> None:
         if run.qos == 2:
             offer.acks.append(answers(PUBREC, run.packet_ids))
-            self._take_twos(offer, run)
+            self._take_qos2(offer, run)
             return
         if run.qos:
             offer.acks.append(answers(PUBACK, run.packet_ids))
@@ -278,17 +281,17 @@ class InboundPublishes:
         offer.sparse.add(start, self._sparse(run))
 
     def _sparse(self, run: Run[Channel]) -> Sparse:
-        """Event times, ids and their keys, where messages of a run have any."""
+        """The event times, ids and keys of a run, as far as it has any."""
         event, ids = run.event, run.ids
         if event is None or ids is None:
             return NOTHING
         timed = event if event.count(UNSET) < len(event) else None
         return Sparse(timed, ids, [self._id_key(i) for i in ids])
 
-    def _take_twos(self, offer: _Offer, run: Run[Channel]) -> None:
-        """QoS 2: what is known by its packet id is answered, not stored again.
+    def _take_qos2(self, offer: _Offer, run: Run[Channel]) -> None:
+        """Store QoS 2 messages whose packet id is new; the others are only answered.
 
-        Where only the journal knows it, the journal decides by its key.
+        Identifiers known from the journal only are offered with their key: the journal decides.
         """
         unreleased = self._unreleased
         unreleased.used = True
@@ -296,9 +299,9 @@ class InboundPublishes:
             packet_id = int.from_bytes(raw, "big")
             if packet_id in unreleased.ids:
                 self._stats.resent += 1
-                if packet_id not in unreleased.doubtful:
+                if packet_id not in unreleased.unconfirmed:
                     continue
-                unreleased.doubtful.discard(packet_id)
+                unreleased.unconfirmed.discard(packet_id)
             unreleased.ids.add(packet_id)
             key = unreleased.key(packet_id)
             start = len(offer.payloads)
@@ -314,12 +317,12 @@ class InboundPublishes:
         return id_key(self._owner, identifier) if identifier else b""
 
     def _release(self, offer: _Offer, pubrel: Answer) -> None:
-        """The journal may release the identifier; PUBCOMP says that it has."""
+        """Release an identifier in the journal; PUBCOMP follows when that is durable."""
         packet_id = pubrel.packet_id
         reason = 0
         if packet_id in self._unreleased.ids:
             self._unreleased.ids.discard(packet_id)
-            self._unreleased.doubtful.discard(packet_id)
+            self._unreleased.unconfirmed.discard(packet_id)
             offer.release.append(self._unreleased.key(packet_id))
             offer.settled += 1
         else:
@@ -327,9 +330,9 @@ class InboundPublishes:
         offer.acks.append(Answer(PUBCOMP, packet_id, reason).encode(V5 if self._five else 4))
 
     def _refuse(self, offer: _Offer, refused: Refused) -> None:
-        """Section 4.13: by the ack if one can carry it, else by ending the connection."""
+        """Refuse by the ack where it has a reason code, else end the connection (section 4.13)."""
         self._stats.refused[reason_name(refused.reason)] += 1
-        if not self._forgiving and not (self._five and refused.qos):
+        if not self._acknowledge_refused and not (self._five and refused.qos):
             raise ProtocolError(refused.reason, refused.text)
         if not refused.qos:
             return

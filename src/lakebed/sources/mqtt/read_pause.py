@@ -1,38 +1,38 @@
-"""Why a socket is not read right now: TCP then holds back the sender, so nothing is dropped."""
+"""Pauses reading a socket for one or more reasons. TCP then holds back the sender: no loss."""
 
 import asyncio
 from enum import Flag, auto
 
 
-class Hold(Flag):
-    """The reasons; a socket is read when there is none."""
+class PauseReason(Flag):
+    """Why a socket is not read. It is read while no reason is set."""
 
     NONE = 0
-    GREETING = auto()  # CONNECT is being answered
-    INTAKE = auto()  # the journal takes nothing more for now
+    CONNECTING = auto()  # CONNECT is not answered yet
+    INTAKE = auto()  # the intake's gate is shut
     WRITING = auto()  # the peer does not read our acks
-    UNANSWERED = auto()  # a broker sends more than it has agreed to before our acks
+    UNANSWERED = auto()  # a broker ignores the agreed Receive Maximum
 
 
-class Holding:
-    """The reasons that hold for one transport."""
+class ReadPause:
+    """Pauses one transport while any reason is set."""
 
-    __slots__ = ("_transport", "_why")
+    __slots__ = ("_reasons", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._why = Hold.NONE
+        self._reasons = PauseReason.NONE
 
-    def __contains__(self, why: Hold) -> bool:
-        """Whether one of these is a reason now."""
-        return bool(self._why & why)
+    def __contains__(self, reason: PauseReason) -> bool:
+        """Whether any of these reasons is set."""
+        return bool(self._reasons & reason)
 
-    def hold(self, why: Hold) -> None:
-        if not self._why and not self._transport.is_closing():
+    def pause(self, reason: PauseReason) -> None:
+        if not self._reasons and not self._transport.is_closing():
             self._transport.pause_reading()
-        self._why |= why
+        self._reasons |= reason
 
-    def release(self, why: Hold) -> None:
-        held, self._why = self._why, self._why & ~why
-        if held and not self._why and not self._transport.is_closing():
+    def resume(self, reason: PauseReason) -> None:
+        held, self._reasons = self._reasons, self._reasons & ~reason
+        if held and not self._reasons and not self._transport.is_closing():
             self._transport.resume_reading()

@@ -33,7 +33,7 @@ class MqttSection(Section):
 
 
 def _hosted(value: str) -> str:
-    """Many gateways share one file, but a broker throws out the elder of two that have one name."""
+    """Fill in `{host}`: gateways share one file, but need client identifiers of their own."""
     return value.replace("{host}", socket.gethostname())
 
 
@@ -63,7 +63,7 @@ class MqttSource(Section):
 
 
 class MqttSettings(Protocol):
-    """Of all settings, those that the endpoint reads."""
+    """The settings that the endpoint reads."""
 
     @property
     def home(self) -> Path: ...

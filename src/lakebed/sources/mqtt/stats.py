@@ -1,4 +1,4 @@
-"""What an endpoint or a client counts: plain numbers, read by the metrics."""
+"""Counters of an endpoint or a client, read by the metrics."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Stats:
-    """Since the start of the process.
+    """Counts since the start of the process.
 
     Attributes:
         connections: opened by devices, or by us to a broker.
         publishes: messages received, by QoS 0, 1, 2.
-        resent: QoS 2 messages that were there already by their packet id.
-        refused: messages not taken, by reason.
-        disconnects: ended connections, by reason; "closed" where the peer just went away.
+        resent: repeated QoS 2 messages, detected by their packet id.
+        refused: messages not accepted, by reason.
+        disconnects: ended connections, by reason; "closed" where the peer gave none.
         delivered, dropped: messages of the live feed sent, and left out for slow readers.
         wills: published because a connection broke.
     """
@@ -33,7 +33,7 @@ class Stats:
     wills: int = 0
 
     def metrics(self) -> "Iterator[Metric]":
-        """As /metrics shows them."""
+        """The metric families for /metrics."""
         by_qos = {str(qos): count for qos, count in enumerate(self.publishes)}
         yield _counter("publishes", "Messages received by MQTT.", "qos", by_qos)
         yield _counter("refused", "MQTT messages not taken.", "reason", self.refused)

@@ -1,21 +1,21 @@
-"""What topics mean to those who publish to them, found out once."""
+"""A cache of resolved topics, shared by connections."""
 
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 BYTES = 2**26
-"""Memory that topics may take, about; beyond, they are found out anew."""
+"""Approximate memory of one cache. Beyond it the cache is cleared: topics are resolved again."""
 
 _COST = 200
-"""Bytes of memory that a remembered topic takes besides its name."""
+"""Bytes of memory that a cached topic takes besides its name."""
 
 
 class Topics(Generic[T]):
-    """Targets by name; shared by connections for which each name means the same.
+    """Targets by topic name, for connections of one principal.
 
     Attributes:
-        known: target by the name's bytes as they stand in a packet, length and all.
+        known: target by the name's bytes as in a packet, with its length prefix.
     """
 
     __slots__ = ("__weakref__", "_bytes", "_most", "known")

@@ -22,7 +22,13 @@ from lakebed.sources.mqtt.codec.handshake import (
 )
 from lakebed.sources.mqtt.codec.publish import Refused, Run, publish
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse
-from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import (
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+)
 from lakebed.sources.mqtt.codec.wire import V3, V5, Reader
 from lakebed.sources.mqtt.topics import Topics
 from lakebed.vocabulary.times import UNSET
@@ -53,7 +59,7 @@ def value_of(row):
 
 
 def properties(place, without=()):
-    rows = [row for row in props.TABLE if place in row.places and row.name not in without]
+    rows = [row for row in props.TABLE if place in row.packets and row.name not in without]
     return st.fixed_dictionaries({}, optional={row.name: value_of(row) for row in rows})
 
 
@@ -72,7 +78,9 @@ CONNECTS = st.builds(
     st.none() | WILLS,
     properties("connect", _AUTH),
 )
-WISHES = st.builds(Wish, TEXT, st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2))
+WANTED = st.builds(
+    SubscriptionRequest, TEXT, st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 2)
+)
 ANSWER_KINDS = {PUBACK: "puback", PUBREC: "pubrec", PUBREL: "pubrel", PUBCOMP: "pubcomp"}
 FROM_SERVER = st.one_of(
     st.builds(ConnAck, st.just(False), REASONS, properties("connack")),
@@ -89,7 +97,7 @@ FROM_SERVER = st.one_of(
 FROM_CLIENT = st.one_of(
     st.builds(Answer, st.just(PUBREL), IDS),
     st.builds(
-        Subscribe, IDS, st.lists(WISHES, min_size=1, max_size=4).map(tuple), properties("subscribe")
+        Subscribe, IDS, st.lists(WANTED, min_size=1, max_size=4).map(tuple), properties("subscribe")
     ),
     st.builds(
         Unsubscribe, IDS, st.lists(TEXT, min_size=1, max_size=4).map(tuple),

@@ -9,7 +9,7 @@ from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, 
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect, Will
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
-from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, V3, V5
 
 BOTH = pytest.mark.parametrize("version", [V3, V5])
@@ -303,7 +303,7 @@ def test_a_refused_connect_is_told_though_publishes_follow_it(run, serving, vers
 
 
 def test_a_journal_that_does_not_answer_holds_up_no_end(run, serving, monkeypatch):
-    monkeypatch.setattr("lakebed.sources.mqtt.ending.UNANSWERED", 0.2)
+    monkeypatch.setattr("lakebed.sources.mqtt.graceful_close.DRAIN_TIMEOUT", 0.2)
 
     async def story():
         async with serving() as bench:
@@ -434,7 +434,7 @@ def test_the_feed_is_silent_once_a_connection_ends(run, serving):
     async def story():
         async with serving() as bench:
             wire = await bench.join()
-            wire.send(Subscribe(1, (Wish("a"),)))
+            wire.send(Subscribe(1, (SubscriptionRequest("a"),)))
             assert isinstance(await wire.next(), SubAck)
             bench.intake.hold()
             wire.send(good(wire) + b"\x10\x00")

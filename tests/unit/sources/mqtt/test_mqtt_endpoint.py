@@ -9,7 +9,13 @@ from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, 
 from lakebed.sources.mqtt.codec.handshake import Connect, Disconnect, Will
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
-from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import (
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+)
 from lakebed.sources.mqtt.codec.wire import V3, V5
 
 BOTH = pytest.mark.parametrize("version", [V3, V5])
@@ -467,7 +473,16 @@ def test_subscribers_get_the_live_feed(run, serving, version):
     async def story():
         async with serving() as bench:
             wire = await bench.join(version=version)
-            wire.send(Subscribe(1, (Wish("a/+", 1), Wish("b#", 0), Wish("$share/g/a"))))
+            wire.send(
+                Subscribe(
+                    1,
+                    (
+                        SubscriptionRequest("a/+", 1),
+                        SubscriptionRequest("b#", 0),
+                        SubscriptionRequest("$share/g/a"),
+                    ),
+                )
+            )
             bad = (0x8F, 0x9E) if version == V5 else (0x80, 0x80)
             assert await wire.next() == SubAck(1, (0, *bad))
             bench.feed.push("ada", ("a/1", b"x"), ("c", b"y"), ("a/2", b"z"))
@@ -486,7 +501,7 @@ def test_a_filter_that_is_not_yours_is_not_granted(run, serving):
     async def story():
         async with serving() as bench:
             wire = await bench.join(token="narrow")
-            wire.send(Subscribe(1, (Wish("own/a"), Wish("foreign"))))
+            wire.send(Subscribe(1, (SubscriptionRequest("own/a"), SubscriptionRequest("foreign"))))
             assert (await wire.next()).reasons == (0, Reason.NOT_AUTHORIZED)
 
     run(story())
@@ -497,7 +512,7 @@ def test_a_kept_session_keeps_its_subscriptions(run, serving):
         async with serving() as bench:
             rest = {"clean_start": False, "properties": {"session_expiry_interval": 100}}
             wire = await bench.join(**rest)
-            wire.send(Subscribe(1, (Wish("a"),)))
+            wire.send(Subscribe(1, (SubscriptionRequest("a"),)))
             await wire.next()
             await wire.close()
             await bench.until(lambda: not bench.feed.subscriptions)
@@ -513,7 +528,7 @@ def test_a_kept_session_brings_no_token_what_another_had_subscribed_to(run, serv
         async with serving() as bench:
             rest = {"clean_start": False, "properties": {"session_expiry_interval": 100}}
             wire = await bench.join(**rest)
-            wire.send(Subscribe(1, (Wish("vault"), Wish("own/1"))))
+            wire.send(Subscribe(1, (SubscriptionRequest("vault"), SubscriptionRequest("own/1"))))
             await wire.next()
             await wire.close()
             await bench.until(lambda: not bench.feed.subscriptions)
@@ -626,7 +641,15 @@ def test_no_local_is_refused_because_the_feed_does_not_know_who_sent(run, servin
     async def story():
         async with serving() as bench:
             wire = await bench.join()
-            wire.send(Subscribe(1, (Wish("a", no_local=True), Wish("b", retain_handling=2))))
+            wire.send(
+                Subscribe(
+                    1,
+                    (
+                        SubscriptionRequest("a", no_local=True),
+                        SubscriptionRequest("b", retain_handling=2),
+                    ),
+                )
+            )
             assert (await wire.next()).reasons == (Reason.IMPLEMENTATION_SPECIFIC_ERROR, 0)
 
     run(story())
@@ -636,7 +659,7 @@ def test_a_subscription_identifier_comes_back_with_each_message(run, serving):
     async def story():
         async with serving() as bench:
             wire = await bench.join()
-            wire.send(Subscribe(1, (Wish("a"),), {"subscription_identifier": [42]}))
+            wire.send(Subscribe(1, (SubscriptionRequest("a"),), {"subscription_identifier": [42]}))
             await wire.next()
             bench.feed.push("ada", ("a", b"x"))
             raw = await wire.reader.read(100)
@@ -649,7 +672,7 @@ def test_a_reader_that_is_too_slow_loses_feed_messages_and_memory_stays_bounded(
     async def story():
         async with serving() as bench:
             slow = await bench.join("slow")
-            slow.send(Subscribe(1, (Wish("a"),)))
+            slow.send(Subscribe(1, (SubscriptionRequest("a"),)))
             await slow.next()
             slow.writer.transport.pause_reading()
             total = 400
@@ -669,7 +692,7 @@ def test_packets_larger_than_the_client_takes_are_not_sent(run, serving):
     async def story():
         async with serving() as bench:
             wire = await bench.join(properties={"maximum_packet_size": 100})
-            wire.send(Subscribe(1, (Wish("a"),)))
+            wire.send(Subscribe(1, (SubscriptionRequest("a"),)))
             await wire.next()
             bench.feed.push("ada", ("a", bytes(100)), ("a", b"small"))
             assert await wire.next() == ("a", b"small")

@@ -1,1 +1,1 @@
-"""The client that joins brokers."""
+"""The client of brokers."""

@@ -1,4 +1,4 @@
-"""One connection to a broker, from CONNECT to its end; `client.py` makes one after another."""
+"""One connection to a broker, from CONNECT to its end. `client.py` makes the connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,11 +18,11 @@ from lakebed.sources.mqtt.codec.reasons import (
     reason_name,
     violation,
 )
-from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
-from lakebed.sources.mqtt.ending import Ending
+from lakebed.sources.mqtt.graceful_close import GracefulClose
 from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
-from lakebed.sources.mqtt.read_pause import Hold, Holding
+from lakebed.sources.mqtt.read_pause import PauseReason, ReadPause
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_UNANSWERED = 2**14  # messages; one read more of the smallest are still less than Receive Maximum
-_LOOK = 0.005  # seconds between two looks at what is unanswered
+_UNANSWERED = 2**14  # messages; with one more read of the smallest, still below Receive Maximum
+_POLL = 0.005  # seconds between two checks of what is unanswered
 _SUBSCRIBE_ID = 1
 _IF_NEW = 1  # retain handling: retained messages only with a new subscription (section 3.8.3.1)
 
 
 @dataclass(slots=True)
 class ClientSession:
-    """What outlives one link: who we are at the broker and what we have not released.
+    """Our session at the broker; it outlives a connection.
 
     Attributes:
-        subscribed: the broker has our subscriptions, as far as its session remembers.
+        subscribed: the broker's session has our subscriptions.
         refused: filters that the broker did not grant, with the reason.
     """
 
@@ -64,7 +64,7 @@ class ClientSession:
 
     @property
     def packet_maximum(self) -> int:
-        """In 3.1.1 we cannot tell the broker ours: it has to be read whole to be let go."""
+        """3.1.1 has no limit to agree on: a packet that is too large is read and skipped."""
         return self.payload_maximum + PACKET_ROOM if self.version == V5 else VARINT_MAXIMUM
 
     def connect(self) -> Connect:
@@ -89,7 +89,12 @@ class ClientSession:
 
 
 class BrokerConnection(asyncio.Protocol):
-    """`ready` is done when subscribed, `lost` when the connection has ended, with the reason."""
+    """Receives messages from a broker.
+
+    Attributes:
+        ready: done when subscribed.
+        lost: done when the connection has ended, with the reason.
+    """
 
     def __init__(
         self,
@@ -102,11 +107,11 @@ class BrokerConnection(asyncio.Protocol):
         self.lost: asyncio.Future[str] = loop.create_future()
         self._loop = loop
         self._intake = intake
-        self._member = session
+        self._session = session
         self._release = release
         self._transport: asyncio.Transport | None = None
-        self._holding: Holding | None = None
-        self._ending: Ending | None = None
+        self._read_pause: ReadPause | None = None
+        self._graceful_close: GracefulClose | None = None
         self._reason = ""
         self._heard = loop.time()
         self._keep_alive = session.source.keep_alive
@@ -129,25 +134,25 @@ class BrokerConnection(asyncio.Protocol):
             session.unreleased,
             self._write,
             session.stats,
-            forgiving=True,
+            acknowledge_refused=True,
             urgent=False,
         )
 
     @property
     def waiting(self) -> bool:
-        """Whether it ends, and the journal has yet to answer."""
-        return self._ending is not None and self._ending.waiting
+        """Whether the connection is closing and acks are still due."""
+        return self._graceful_close is not None and self._graceful_close.waiting
 
     def stop_waiting(self) -> None:
-        """Where it ends: acks still due are dropped."""
-        if self._ending is not None:
-            self._ending.stop_waiting()
+        """If the connection is closing: drop the acks still due."""
+        if self._graceful_close is not None:
+            self._graceful_close.stop_waiting()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._holding = Holding(self._transport)
-        self._member.stats.connections += 1
-        self._write(self._member.connect().encode())
+        self._read_pause = ReadPause(self._transport)
+        self._session.stats.connections += 1
+        self._write(self._session.connect().encode())
         self._timer = self._loop.call_later(self._keep_alive / 2, self._ping)
 
     def data_received(self, data: bytes) -> None:
@@ -164,64 +169,73 @@ class BrokerConnection(asyncio.Protocol):
             error = broken  # it stands earlier in the stream
         if error is not None:
             self._give_up(error.reason, error.text)
-        elif self._floods():
-            self.hold(Hold.UNANSWERED)
-            self._loop.call_later(_LOOK, self._read_on)
+        elif self._exceeds_flow_control():
+            self.pause_reading(PauseReason.UNANSWERED)
+            self._loop.call_later(_POLL, self._read_on)
 
-    def _floods(self) -> bool:
-        """Mosquitto 2.0 with `max_inflight_messages 0` sends what it has, past every maximum."""
+    def _exceeds_flow_control(self) -> bool:
+        """Whether the broker ignores Receive Maximum.
+
+        Mosquitto 2.0 with `max_inflight_messages 0` does.
+        """
         return self._inbound.in_flight > _UNANSWERED and self._inbound.pending > 0
 
     def _read_on(self) -> None:
-        if self._floods() and self._transport is not None:
-            self._loop.call_later(_LOOK, self._read_on)
+        if self._exceeds_flow_control() and self._transport is not None:
+            self._loop.call_later(_POLL, self._read_on)
         else:
-            self.release(Hold.UNANSWERED)
+            self.resume_reading(PauseReason.UNANSWERED)
 
     def eof_received(self) -> bool:
         return False
 
     def pause_writing(self) -> None:
-        self.hold(Hold.WRITING)
+        self.pause_reading(PauseReason.WRITING)
 
     def resume_writing(self) -> None:
-        self.release(Hold.WRITING)
+        self.resume_reading(PauseReason.WRITING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._inbound.close()
-        self._say_nothing()
+        self._stop_sending()
         reason = self._reason or (str(exc) if exc else "the broker closed the connection")
-        self._member.stats.disconnects["ended" if self._reason else "closed"] += 1
+        self._session.stats.disconnects["ended" if self._reason else "closed"] += 1
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    def hold(self, why: Hold) -> None:
-        if self._holding is not None:
-            self._holding.hold(why)
+    def pause_reading(self, reason: PauseReason) -> None:
+        if self._read_pause is not None:
+            self._read_pause.pause(reason)
 
-    def release(self, why: Hold) -> None:
-        if self._holding is not None:
-            self._heard = self._loop.time()  # the broker's silence was our doing
-            self._holding.release(why)
+    def resume_reading(self, reason: PauseReason) -> None:
+        if self._read_pause is not None:
+            self._heard = self._loop.time()  # we did not read, so its silence does not count
+            self._read_pause.resume(reason)
 
     def close(self, reason: str) -> None:
-        """End it in good order; the broker keeps the session."""
-        self._finish(reason, Disconnect().encode(self._member.version))
+        """Disconnect after the acks that are due; the broker keeps the session."""
+        self._finish(reason, Disconnect().encode(self._session.version))
 
-    def _finish(self, reason: str, last_words: bytes = b"", *, heard_all: bool = False) -> None:
-        """Decode nothing more; what is durable is acknowledged, then it ends."""
-        if self._transport is None or self._ending is not None:
+    def _finish(
+        self, reason: str, last_packet: bytes = b"", *, peer_finished: bool = False
+    ) -> None:
+        """Decode nothing more, acknowledge what is durable, then close."""
+        if self._transport is None or self._graceful_close is not None:
             return
         self._reason = reason
-        self._holding = None
-        self._say_nothing()
-        self._ending = Ending(
-            self._transport, self._inbound, last_words, self.connection_lost, heard_all=heard_all
+        self._read_pause = None
+        self._stop_sending()
+        self._graceful_close = GracefulClose(
+            self._transport,
+            self._inbound,
+            last_packet,
+            self.connection_lost,
+            peer_finished=peer_finished,
         )
 
-    def _say_nothing(self) -> None:
-        """Neither pings nor subscriptions."""
+    def _stop_sending(self) -> None:
+        """Stop pings and the subscribing task."""
         if self._timer is not None:
             self._timer.cancel()
         if self._subscribing is not None:
@@ -232,14 +246,14 @@ class BrokerConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _give_up(self, reason: Reason, text: str) -> None:
-        self._finish(text, Disconnect(reason).encode(V5) if self._member.version == V5 else b"")
+        self._finish(text, Disconnect(reason).encode(V5) if self._session.version == V5 else b"")
 
     def _accept(self, payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
-        """Its sender hears nothing from us: take it without the property that is wrong."""
+        """Read a message's properties, and ignore invalid ones: the sender cannot be told."""
         try:
             return message_properties(payload, found)
         except Refuse as refuse:
-            self._member.stats.refused[f"property_{reason_name(refuse.reason)}"] += 1
+            self._session.stats.refused[f"property_{reason_name(refuse.reason)}"] += 1
             return times.UNSET, ""
 
     def _control(self, packet: Control) -> None:
@@ -248,7 +262,7 @@ class BrokerConnection(asyncio.Protocol):
         elif isinstance(packet, SubAck):
             self._subscribed(packet)
         elif isinstance(packet, Disconnect):
-            self._finish(f"the broker ended it: {reason_name(packet.reason)}", heard_all=True)
+            self._finish(f"the broker ended it: {reason_name(packet.reason)}", peer_finished=True)
 
     def _answered(self, packet: ConnAck) -> None:
         if self._joined:
@@ -261,38 +275,40 @@ class BrokerConnection(asyncio.Protocol):
         self._joined = True
         self._keep_alive = packet.properties.get("server_keep_alive", self._keep_alive)
         if not packet.session_present:
-            self._member.subscribed = False
-        if self._member.subscribed:
+            self._session.subscribed = False
+        if self._session.subscribed:
             self._set_ready()
             return
         subscribe = self._subscribe(clean=not packet.session_present)
         self._subscribing = self._loop.create_task(subscribe, name="mqtt-subscribe")
 
     async def _subscribe(self, clean: bool) -> None:
-        """A broker that knows no session may use any packet identifier anew: release ours first."""
+        """Subscribe. A broker without our session may reuse packet ids, so release ours first."""
         if clean:
             await self._release()
-        source = self._member.source
-        wishes = tuple(
-            Wish(topic, source.qos, retain_handling=_IF_NEW if self._member.version == V5 else 0)
+        source = self._session.source
+        requests = tuple(
+            SubscriptionRequest(
+                topic, source.qos, retain_handling=_IF_NEW if self._session.version == V5 else 0
+            )
             for topic in source.topics
         )
-        self._write(Subscribe(_SUBSCRIBE_ID, wishes).encode(self._member.version))
+        self._write(Subscribe(_SUBSCRIBE_ID, requests).encode(self._session.version))
 
     def _subscribed(self, packet: SubAck) -> None:
-        topics = self._member.source.topics
+        topics = self._session.source.topics
         if len(packet.reasons) != len(topics):
             raise malformed("a SUBACK that does not fit its SUBSCRIBE")
-        self._member.refused = {
+        self._session.refused = {
             topic: reason_name(reason)
             for topic, reason in zip(topics, packet.reasons, strict=True)
             if reason >= 0x80
         }
-        if self._member.refused:
-            log.error("subscriptions refused", source=self._member.source.name,
-                      topics=self._member.refused)  # fmt: skip
-        # What was refused is asked for again with the next connection.
-        self._member.subscribed = not self._member.refused
+        if self._session.refused:
+            log.error("subscriptions refused", source=self._session.source.name,
+                      topics=self._session.refused)  # fmt: skip
+        # Refused subscriptions are requested again on the next connection.
+        self._session.subscribed = not self._session.refused
         self._set_ready()
 
     def _set_ready(self) -> None:
@@ -300,10 +316,13 @@ class BrokerConnection(asyncio.Protocol):
             self.ready.set_result(None)
 
     def _ping(self) -> None:
-        """Twice per keep-alive; a broker silent for one and a half of them is gone."""
+        """Ping twice per keep-alive; abort when the broker is silent for 1.5 of them."""
         if self._transport is None or not self._keep_alive:
             return
-        ours = self._holding is not None and Hold.INTAKE | Hold.UNANSWERED in self._holding
+        ours = (
+            self._read_pause is not None
+            and PauseReason.INTAKE | PauseReason.UNANSWERED in self._read_pause
+        )
         if not ours and self._loop.time() - self._heard > 1.5 * self._keep_alive:
             self._reason = f"nothing heard for {1.5 * self._keep_alive:g} s"
             self._transport.abort()

@@ -1,13 +1,13 @@
-"""The client: Lakebed joins a broker and takes its messages in.
+"""The client: subscribes at a broker and offers its messages to the intake.
 
     connect ──> subscribe ──> receive ──> lost ──> wait (longer each time) ──┐
        ^────────────────────────────────────────────────────────────────────┘
 
-The session is kept at the broker (fixed client identifier, no clean start), so what it gets while
-we are away it delivers later. An acknowledgement leaves only when the journal has the message;
-those still due when a connection breaks are dropped, and the broker sends the messages again.
-At QoS 1 such a message is therefore stored twice, unless its sender gave it a user property `id`
-(MQTT 5); at QoS 2 the packet identifier tells.
+The broker keeps the session (fixed client identifier, no clean start) and delivers later what
+arrives while we are away. A message is acknowledged only when the journal has it. Acks still due
+when a connection breaks are dropped, and the broker sends those messages again. At QoS 1 they are
+then stored twice, unless they have a user property `id` (MQTT 5). At QoS 2 the packet identifier
+prevents that.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.inbound import Unreleased
-from lakebed.sources.mqtt.read_pause import Hold
+from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
@@ -41,8 +41,8 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the next attempt: doubled each time, less a random part of up to half."""
 
-_PATIENCE = 15.0  # seconds for the connection, CONNACK and SUBACK
-_STABLE = 5.0  # seconds a connection must have lived for the delay to begin anew
+_TIMEOUT = 15.0  # seconds for the connection, CONNACK and SUBACK
+_STABLE = 5.0  # seconds that a connection must last for the delay to start again from the first
 
 
 class MqttClient:
@@ -51,7 +51,7 @@ class MqttClient:
     Args:
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
         payload_maximum: bytes of one payload (`limits.payload`).
-        home: where a relative `ca_file` counts from.
+        home: the folder that a relative `ca_file` is relative to.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -73,10 +73,10 @@ class MqttClient:
         self._host, self._port, self._context = _server(source, home)
         for topic in source.topics:
             _check_subscription(source, topic)
-        # Packet identifiers are the broker's, so they count per source, not per client identifier.
+        # The broker assigns packet identifiers, so their keys name the source, not the client id.
         self._key = source.owner, f"mqtt source {source.name}"
         url = urlsplit(source.url)
-        self._member = ClientSession(
+        self._session = ClientSession(
             source,
             unquote(url.username) if url.username is not None else None,
             unquote(url.password) if url.password is not None else None,
@@ -94,12 +94,12 @@ class MqttClient:
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        """Begin to connect; returns at once: a broker that is away is waited for."""
+        """Start connecting in the background; return at once, even if the broker is away."""
         self._unwatch = self._intake.watch(self._gate)
         self._task = asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Take nothing more, send the acks that are due within `grace` seconds, disconnect."""
+        """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
         self._stopping.set()
         connection = self._connection
         if connection is not None and not connection.lost.done():
@@ -120,15 +120,15 @@ class MqttClient:
             self._unwatch = None
 
     def health(self) -> Health:
-        refused = self._member.refused
+        refused = self._session.refused
         message = self._state
         if self._connected and refused:
-            # everybody may ask for health, and topics are their owner's
+            # health is public, topics are not
             reasons = ", ".join(sorted(set(refused.values())))
             message = f"{len(refused)} subscriptions refused ({reasons}): the log names them"
         detail = {
             "broker": f"{self._host}:{self._port}",
-            "joined": self._connected and not refused,  # told in figures too, where `ok` hides it
+            "joined": self._connected and not refused,
             "connects": self.stats.connections,
             "received": sum(self.stats.publishes),
         }
@@ -136,34 +136,36 @@ class MqttClient:
 
     async def _run(self) -> None:
         ids = await self._known(packet_prefix(*self._key))
-        self._member.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
+        self._session.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
         loop = asyncio.get_running_loop()
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             began = loop.time()
-            reason = await self._once()
+            reason = await self._run_connection()
             self._connected = False
             self._state = reason
             if loop.time() - began > _STABLE:
                 delay = FIRST_DELAY
             log.warning("broker away", source=self.name, reason=reason, next_attempt=delay)
-            with suppress(TimeoutError):  # the jitter parts gateways that lost the same broker
+            with suppress(
+                TimeoutError
+            ):  # jitter: gateways that lost one broker come back at different times
                 async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):  # noqa: S311
                     await self._stopping.wait()
             delay = min(2 * delay, LONGEST_DELAY)
 
-    async def _once(self) -> str:
-        """One connection, from connecting to its end; returns why it ended."""
+    async def _run_connection(self) -> str:
+        """Connect and receive until the connection ends; return why it ended."""
         loop = asyncio.get_running_loop()
-        connection = BrokerConnection(self._intake, self._member, self._release)
+        connection = BrokerConnection(self._intake, self._session, self._release)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await loop.create_connection(
                     lambda: connection, self._host, self._port, ssl=self._context
                 )
                 self._connection = connection
                 if not self._intake.is_open:
-                    connection.hold(Hold.INTAKE)
+                    connection.pause_reading(PauseReason.INTAKE)
                 ends: list[asyncio.Future[Any]] = [connection.ready, connection.lost]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
@@ -181,18 +183,18 @@ class MqttClient:
         if self._connection is None:
             return
         if open:
-            self._connection.release(Hold.INTAKE)
+            self._connection.resume_reading(PauseReason.INTAKE)
         else:
-            self._connection.hold(Hold.INTAKE)
+            self._connection.pause_reading(PauseReason.INTAKE)
 
     async def _release(self) -> None:
-        """Returns when the journal knows none of our packet identifiers any more."""
-        unreleased = self._member.unreleased
+        """Release all our packet identifiers in the journal; return when that is durable."""
+        unreleased = self._session.unreleased
         keys = unreleased.keys()
         if not unreleased.used and not keys:
             return
         unreleased.ids.clear()
-        unreleased.doubtful.clear()
+        unreleased.unconfirmed.clear()
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def released() -> None:

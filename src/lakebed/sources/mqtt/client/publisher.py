@@ -1,4 +1,4 @@
-"""A small MQTT 5 publisher over our own codec: what a device does, and no more.
+"""A small MQTT 5 publisher over our own codec.
 
 publish() ──PUBLISH──> [in flight, bounded] <──PUBACK | PUBREC, PUBCOMP── endpoint
 """
@@ -16,14 +16,14 @@ from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.vocabulary.errors import Denied, Unavailable
 
 _IDS = 65535  # packet identifiers there are (section 2.2.1)
-_PATIENCE = 10.0  # seconds for connecting, and for the last acknowledgements
+_TIMEOUT = 10.0  # seconds for connecting, and for the last acknowledgements
 
 
 class Publisher(asyncio.Protocol):
-    """One connection that sends. Everything happens on the loop's thread.
+    """One connection that publishes. Event loop thread only.
 
     Attributes:
-        sent, acknowledged: messages; at QoS 0 sending is all there is.
+        sent, acknowledged: messages; QoS 0 has no acknowledgements.
         refused: messages the server answered with an error.
         waits: seconds from sending to the answer, of the latest thousand or so.
     """
@@ -46,23 +46,23 @@ class Publisher(asyncio.Protocol):
         self._pings: asyncio.TimerHandle | None = None
         self._window = 1
         self._next_id = 0
-        self._flying: dict[int, float] = {}
+        self._in_flight: dict[int, float] = {}
         self._lost: Exception | None = None
         self.sent = self.acknowledged = self.refused = 0
         self.waits: list[float] = []
 
-    # --- for the owner ---
+    # --- for the caller ---
 
     async def open(self, host: str, port: int) -> None:
-        """Connect and wait for the server's yes.
+        """Connect and wait for CONNACK.
 
         Raises:
-            Unavailable: nobody answers there, or not in time.
-            Denied: the server does not let us in.
+            Unavailable: no server answers there, or not in time.
+            Denied: the server refuses the connection.
         """
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await loop.create_connection(lambda: self, host, port)
                 await self._opened
         except TimeoutError:
@@ -71,13 +71,13 @@ class Publisher(asyncio.Protocol):
             raise Unavailable(f"no MQTT server at {host}:{port}: {error.strerror}") from None
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        """Send; waits only while the server reads too slowly or has too much unanswered.
+        """Send; wait while the server reads too slowly or too many messages are unanswered.
 
         Raises:
             Unavailable: the connection is lost.
         """
         while self._lost is None and (
-            not self._writable.is_set() or (qos and len(self._flying) >= self._window)
+            not self._writable.is_set() or (qos and len(self._in_flight) >= self._window)
         ):
             self._changed.clear()
             await self._changed.wait()
@@ -86,19 +86,19 @@ class Publisher(asyncio.Protocol):
         number = 0
         if qos:
             number = self._free_id()
-            self._flying[number] = time.monotonic()
+            self._in_flight[number] = time.monotonic()
         self._transport.write(publish(topic, payload, qos, number))
         self.sent += 1
 
     async def close(self) -> None:
-        """Wait for the answers still out, for a while, then say goodbye."""
+        """Wait up to `_TIMEOUT` for the acknowledgements still due, then disconnect."""
         try:
-            async with asyncio.timeout(_PATIENCE):
-                while self._flying and self._lost is None:
+            async with asyncio.timeout(_TIMEOUT):
+                while self._in_flight and self._lost is None:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            pass  # what was not answered counts as not acknowledged
+            pass  # the rest counts as not acknowledged
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(Disconnect().encode(V5))
             self._transport.close()
@@ -106,13 +106,13 @@ class Publisher(asyncio.Protocol):
     def _free_id(self) -> int:
         while True:
             self._next_id = self._next_id % _IDS + 1
-            if self._next_id not in self._flying:
+            if self._next_id not in self._in_flight:
                 return self._next_id
 
     # --- for the loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # a cast, for uvloop's transports are no subclass
+        # a cast, because uvloop's transports are no subclass
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._connect.encode())
         self._ping()
@@ -170,7 +170,7 @@ class Publisher(asyncio.Protocol):
             return
         if answer.kind not in (PUBACK, PUBREC, PUBCOMP):
             return
-        since = self._flying.pop(answer.packet_id, None)
+        since = self._in_flight.pop(answer.packet_id, None)
         if since is None:
             return
         if answer.reason >= 0x80:

@@ -27,7 +27,7 @@ def answers(kind: int, packet_ids: Sequence[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One of PUBACK, PUBREC, PUBREL, PUBCOMP, as `kind`: they look alike."""
+    """A PUBACK, PUBREC, PUBREL or PUBCOMP, as `kind` says: they have one format."""
 
     kind: int
     packet_id: int

@@ -1,10 +1,10 @@
-"""Bytes in, events out: the hottest loop of the product.
+"""Decodes the bytes of a connection into events: the hottest loop of the product.
 
     feed(bytes) ──> [ Run | Refused | Answer | Subscribe | ... ]  in the order of the stream
 
-A plain PUBLISH takes a handful of byte operations and three list appends: its topic's bytes are
-looked up in a dict that holds what the topic was resolved to, so checking, decoding and
-authorizing happen once per distinct topic. Everything unusual leaves the loop for `_other`.
+A plain PUBLISH takes a few byte operations and three list appends. Its topic's bytes are looked up
+in a dict of resolved topics, so checking, decoding and authorizing happen once per distinct topic.
+All other packets leave the loop for `_other`.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ AT_SERVER: Mapping[int, Parser] = {
     14: Disconnect.decode,
     15: Auth.decode,
 }
-"""What a client may send to us after CONNECT. We send nothing above QoS 0, so it never acks."""
+"""Packets that a client may send after CONNECT. No acks: we send it nothing above QoS 0."""
 
 AT_CLIENT: Mapping[int, Parser] = {
     2: ConnAck.decode,
@@ -64,7 +64,7 @@ AT_CLIENT: Mapping[int, Parser] = {
     14: Disconnect.decode,
     15: Auth.decode,
 }
-"""What a broker may send to us."""
+"""Packets that a broker may send."""
 
 
 class Decoder(Generic[T]):
@@ -73,16 +73,16 @@ class Decoder(Generic[T]):
     Args:
         version: 4 (MQTT 3.1.1) or 5.
         parsers: `AT_SERVER` or `AT_CLIENT`.
-        resolve: what a topic means to the caller; called once per distinct topic. It may raise
+        resolve: maps a topic to the caller's target; called once per distinct topic. It may raise
             `Refuse`: then every message to this topic becomes a `Refused`.
-        topics: where it is remembered; may be shared by decoders whose `resolve` agree.
+        topics: cache of its results; may be shared by decoders whose `resolve` agree.
         payload_maximum: bytes; larger messages become `Refused`.
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
-        alias_maximum: topic aliases the peer may use (MQTT 5).
-        accept: event time and id of a message with properties; may raise `Refuse`.
+        alias_maximum: topic aliases that the peer may use (MQTT 5).
+        accept: reads event time and id of a message with properties; may raise `Refuse`.
 
     Attributes:
-        have: bytes of a packet that is not there to its end.
+        have: buffered bytes of an incomplete packet.
     """
 
     def __init__(
@@ -115,18 +115,18 @@ class Decoder(Generic[T]):
         self._events: list[Run[T] | Refused | Control] = []
 
     def events(self) -> list[Run[T] | Refused | Control]:
-        """What the bytes fed so far have brought since the last call."""
+        """Return the events since the last call."""
         events, self._events = self._events, []
         return events
 
     def single(
         self, targets: list[T], payloads: list[bytes], packet_ids: list[bytes]
     ) -> Callable[[bytes], int]:
-        """A short way into these lists, for reads that are one plain publish with QoS 1.
+        """Return a fast path for reads that are one plain publish with QoS 1.
 
-        So speaks a device that waits for each answer. What it returns takes the bytes of a read and
-        tells how many messages the lists hold then, or 0: `feed` them. Not while the decoder has
-        bytes of a packet that is not there to its end.
+        They come from devices that wait for each answer. The function returned takes the bytes of
+        a read, appends to the given lists, and returns their length; or it returns 0, and the
+        bytes go to `feed`. Do not call it while `have` is not 0.
         """
         return partial(
             single_plain, _QOS, self._version == V5, self._payload_maximum, self._known,
@@ -134,10 +134,10 @@ class Decoder(Generic[T]):
         )  # fmt: skip
 
     def feed(self, data: bytes) -> None:
-        """Take what one read brought; a packet that is not complete waits for the next.
+        """Decode the bytes of one read; an incomplete packet is buffered until the next.
 
         Raises:
-            ProtocolError: the stream is broken; what came before is still in `events()`, and
+            ProtocolError: the stream is broken. `events()` still has the packets before, and
                 nothing may be fed any more.
         """
         if self.have:
@@ -157,12 +157,12 @@ class Decoder(Generic[T]):
             self.have = len(data) - rest
 
     def _packets(self, data: bytes) -> int:
-        """Decode all whole packets; returns where the first incomplete one begins."""
+        """Decode all complete packets; return the offset of the first incomplete one."""
         five = self._version == V5
         end = len(data)
         at = 0
         self._need = 2
-        # the run that plain publishes may join; a device goes on as it went on before
+        # the run that plain publishes may join; a device mostly keeps to one QoS
         run = self._begin_run(self._usual, False) if self._begins_as_usual(data) else None
         while at < end - 1:
             if run is not None:
@@ -192,7 +192,7 @@ class Decoder(Generic[T]):
         return len(data) > 0 and _QOS[data[0]] == self._usual
 
     def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
-        """Remaining length of two to four bytes, and where the body begins (0: not yet known)."""
+        """Read a Remaining Length of two to four bytes; return it and the body's offset (or 0)."""
         if at + 2 < end and 0 < data[at + 2] < 128:
             return data[at + 1] - 128 + (data[at + 2] << 7), at + 3
         raw = data[at + 1 : at + 5]
@@ -210,7 +210,7 @@ class Decoder(Generic[T]):
             )
 
     def _other(self, data: bytes, head: int, body: int, stop: int) -> Run[T] | None:
-        """Any packet, in full generality; returns the run that plain publishes may join."""
+        """Decode any packet; return the run that plain publishes may join."""
         qos = _QOS[head]
         if qos == _BAD:
             raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
@@ -228,10 +228,10 @@ class Decoder(Generic[T]):
         return None
 
     def _stamped(self, data: bytes, qos: int, body: int, stop: int) -> bool:
-        """A publish to a known topic with `id` or `time` and no other kind of property.
+        """Decode a publish to a known topic whose properties are all user properties.
 
-        The same in a third of the time; False leaves all else, and all that is wrong, to
-        `_publish`.
+        It takes a third of the time of `_publish`. False: not of that form, or invalid; `_publish`
+        decodes it.
         """
         name_end = body + 2 + (data[body] << 8 | data[body + 1])
         at = name_end + 3 if qos else name_end + 1
@@ -297,7 +297,7 @@ class Decoder(Generic[T]):
             check_topic_name(found["response_topic"])
 
     def _named(self, name: bytes, alias: int | None) -> bytes:
-        """Section 3.3.2.3.4: an alias is set together with a name, or stands for it."""
+        """Resolve a topic alias, or set it where there is a name (section 3.3.2.3.4)."""
         if alias is None:
             return name
         if alias > self._alias_maximum:
@@ -334,19 +334,19 @@ class Decoder(Generic[T]):
         return run
 
     def _end_run(self) -> None:
-        """The plain loop does not look at packet ids: a zero is found here, once per run."""
+        """End the run. The plain loop does not check packet ids: a zero is found here."""
         run, self._run = self._run, None
         if run is None:
             return
         if not run.payloads:
-            self._events.pop()  # begun in vain; it is the newest, for whatever else comes ends it
+            self._events.pop()  # the empty run: any later event would have ended it
         elif b"\0\0" in run.packet_ids:
             run.cut(run.packet_ids.index(b"\0\0"))
             raise malformed("a packet identifier is zero")
 
 
 def _stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
-    """Event time and id out of data[at:end]; None where it is not all user properties in order."""
+    """Read event time and id from data[at:end]; None unless all is valid user properties."""
     event, identifier = UNSET, ""
     try:
         while at < end:
@@ -370,10 +370,10 @@ def _stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
 
 
 def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
-    """Event time and idempotency id of a message: its user properties `time` and `id`.
+    """Read a message's event time and id from its user properties `time` and `id`.
 
     Raises:
-        Refuse: the time is none, the id is empty, or the payload is not the text it claims to be.
+        Refuse: the time is invalid, the id is empty, or the payload is said to be UTF-8 but is not.
     """
     event, identifier = UNSET, ""
     if found.get("payload_format_indicator"):

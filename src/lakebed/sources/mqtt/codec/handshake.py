@@ -1,4 +1,4 @@
-"""CONNECT, CONNACK, DISCONNECT, AUTH: how a connection begins and ends (MQTT 5 section 3.1 ff.)."""
+"""CONNECT, CONNACK, DISCONNECT and AUTH (MQTT 5 sections 3.1, 3.2, 3.14, 3.15)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, malformed,
 from lakebed.sources.mqtt.codec.wire import V3, V5, Reader
 
 CONNECT_MAXIMUM = 2**17
-"""Bytes of a CONNECT: nobody we know yet may make us buffer more."""
+"""Bytes of a CONNECT: an unauthenticated peer cannot make us buffer more."""
 
 _LEVELS = {("MQTT", V3), ("MQTT", V5)}
 _RETURN_CODES = {  # CONNACK of 3.1.1, section 3.2.2.3
@@ -25,7 +25,7 @@ _RETURN_CODES = {  # CONNACK of 3.1.1, section 3.2.2.3
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What is published in a client's name when its connection breaks."""
+    """A message that the server publishes when the client's connection breaks."""
 
     topic: str
     payload: bytes
@@ -73,7 +73,7 @@ class Connect:
 
 
 class UnknownVersion(ProtocolError):
-    """CONNECT speaks a version that we do not; `version` is its protocol level."""
+    """CONNECT has an unsupported protocol level: `version`."""
 
     def __init__(self, version: int) -> None:
         super().__init__(
@@ -83,12 +83,10 @@ class UnknownVersion(ProtocolError):
 
 
 def take_connect(data: bytes) -> tuple[Connect, int] | None:
-    """The CONNECT that must open every connection, and the number of bytes it took.
-
-    None: not all of it is there yet.
+    """Decode the CONNECT that opens a connection; return it with its length, or None if incomplete.
 
     Raises:
-        ProtocolError: the bytes are something else, or a CONNECT larger than `CONNECT_MAXIMUM`.
+        ProtocolError: the bytes are no CONNECT, or one larger than `CONNECT_MAXIMUM`.
     """
     if not data:
         return None
@@ -147,7 +145,7 @@ def _will(body: Reader, flags: int, version: int) -> Will | None:
 
 
 def check_topic_name(topic: str) -> None:
-    """Sections 3.3.2.1 and 4.7: what one publishes to has characters and no wildcards."""
+    """Raise unless a topic name is non-empty and without wildcards (sections 3.3.2.1 and 4.7)."""
     if not topic:
         raise violation("a topic name is empty")
     if "+" in topic or "#" in topic:
@@ -199,7 +197,7 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Extended authentication (section 4.12): understood, never agreed to."""
+    """Extended authentication (section 4.12): decoded, always refused."""
 
     reason: int = 0
     properties: Properties = field(default_factory=dict)
@@ -217,9 +215,9 @@ class Auth:
         return cls(reason, properties)
 
 
-def _tail(body: Reader, place: str) -> tuple[int, dict[str, Any]]:
+def _tail(body: Reader, packet: str) -> tuple[int, dict[str, Any]]:
     reason = body.byte() if len(body) else 0
-    return reason, props.parse(body, place) if len(body) else {}
+    return reason, props.parse(body, packet) if len(body) else {}
 
 
 def no_flags(flags: int, name: str) -> None:

@@ -1,7 +1,7 @@
-"""Plain publishes, one or many: nothing but bytes, indices and list appends.
+"""Decodes plain publishes, one or many, with bytes, indices and list appends only.
 
-This module is compiled by mypyc where a C compiler and Python's headers are there (`make install`),
-which makes it about five times as fast; as plain Python it does the same.
+`make install` compiles this module by mypyc where it finds a C compiler and Python's headers. That
+makes it about five times as fast; uncompiled it does the same.
 """
 
 from collections.abc import Mapping
@@ -20,20 +20,18 @@ def decode_plain(
     payloads: "list[bytes]",
     packet_ids: "list[bytes]",
 ) -> int:
-    """Append the publishes that begin at `data[at]`, up to the first that is anything special.
+    """Append the publishes that begin at `data[at]`, up to the first that is not plain.
 
-    Special is what another look must decide on: another packet, another QoS, a topic not known, a
-    property, a length of more than one byte that is not in its shortest form, more than `largest`
-    bytes, and a packet that is not there to its end.
+    Not plain are: another packet, another QoS, an unknown topic, a property, a length of more than
+    one byte that is not in its shortest form, more than `largest` bytes, an incomplete packet.
 
     Args:
-        kinds: the QoS of a PUBLISH by first byte; what is none has another number.
-        five: whether a length of properties stands before the payload (MQTT 5).
-        known: what a topic was resolved to, by the topic's bytes as they stand in the packet,
-            length and all.
+        kinds: the QoS of a PUBLISH by first byte; other packets have other numbers.
+        five: whether a length of properties precedes the payload (MQTT 5).
+        known: resolved topics, by the topic's bytes as in the packet, with its length prefix.
 
     Returns:
-        where the first packet begins that was not taken.
+        the offset of the first packet that was not appended.
     """
     end = len(data)
     last = end - 1
@@ -76,11 +74,11 @@ def single_plain(
     packet_ids: "list[bytes]",
     data: bytes,
 ) -> int:
-    """Append what `data` holds, where that is one plain publish with QoS 1 and no more.
+    """Append the message of `data`, if `data` is exactly one plain publish with QoS 1.
 
     Returns:
-        how many there are then in each list; 0, and nothing appended, for all that is special
-        (see `decode_plain`) and for a packet id of zero.
+        the length of each list then; or 0, and nothing is appended, for anything not plain (see
+        `decode_plain`) and for a packet id of zero.
     """
     stop = len(data)
     if stop < 7 or kinds[data[0]] != 1:

@@ -1,4 +1,4 @@
-"""MQTT 5 properties (section 2.2.2): one table says what each is, where it may stand, its bounds.
+"""MQTT 5 properties (section 2.2.2): a table of their types, packets and bounds.
 
 Parsed, they are a dict by name; `user_property` is a list of pairs and `subscription_identifier`
 a list of numbers, because only these two may appear more than once.
@@ -18,12 +18,12 @@ Kind = Literal["byte", "u16", "u32", "varint", "text", "binary", "pair"]
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One row of table 2-4; `low` and `high` bound the value (both allowed)."""
+    """One row of table 2-4; the value lies between `low` and `high`, both included."""
 
     code: int
     name: str
     kind: Kind
-    places: frozenset[str]
+    packets: frozenset[str]
     low: int = 0
     high: int = 2**32 - 1
 
@@ -32,10 +32,10 @@ class Property:
         return self.name in ("user_property", "subscription_identifier")
 
 
-def _row(code: int, name: str, kind: Kind, places: str, low: int = 0, high: int = 2**32 - 1) -> (
+def _row(code: int, name: str, kind: Kind, packets: str, low: int = 0, high: int = 2**32 - 1) -> (
     Property
 ):  # fmt: skip
-    return Property(code, name, kind, frozenset(places.split()), low, high)
+    return Property(code, name, kind, frozenset(packets.split()), low, high)
 
 
 _ALL = (
@@ -77,11 +77,12 @@ _BY_CODE = {row.code: row for row in TABLE}
 _BY_NAME = {row.name: row for row in TABLE}
 
 
-def parse(reader: Reader, place: str) -> dict[str, Any]:
-    """The properties of one packet; `place` is the packet's name, or "will".
+def parse(reader: Reader, packet: str) -> dict[str, Any]:
+    """Decode the properties of one packet; `packet` is its name, or "will".
 
     Raises:
-        ProtocolError: unknown, out of place, out of bounds, or twice where once is the rule.
+        ProtocolError: a property is unknown, not allowed in this packet, out of bounds, or there
+            twice although it may not repeat.
     """
     end = reader.varint() + reader.at
     if end > reader.end:
@@ -91,8 +92,8 @@ def parse(reader: Reader, place: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     while len(body):
         row = _BY_CODE.get(body.varint())
-        if row is None or place not in row.places:
-            raise malformed(f"a property does not belong into {place.upper()}")
+        if row is None or packet not in row.packets:
+            raise malformed(f"a property does not belong into {packet.upper()}")
         value = _read(body, row)
         if row.repeats:
             found.setdefault(row.name, []).append(value)
@@ -116,7 +117,7 @@ def _read(body: Reader, row: Property) -> Any:
 
 
 def encode(properties: Properties) -> bytes:
-    """With their length in front."""
+    """Encode properties, with their length in front."""
     parts: list[bytes] = []
     for name, value in properties.items():
         row = _BY_NAME[name]

@@ -1,4 +1,4 @@
-"""PUBLISH: written one by one, received in runs of columns (MQTT 5 section 3.3)."""
+"""PUBLISH: encoded one by one, decoded into runs of columns (MQTT 5 section 3.3)."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Run(Generic[T]):
-    """Publishes of one QoS that came one after another, as parallel columns.
+    """Consecutive publishes of one QoS, as parallel columns.
 
     Attributes:
         qos: of all of them.
-        targets: what each topic was resolved to, once per distinct topic.
-        packet_ids: two bytes each, as they came; empty at QoS 0.
-        event: event times or `UNSET`; None where no message of the run gave one. Likewise
-        ids: idempotency ids, "" where a message has none.
+        targets: the resolved topic of each.
+        packet_ids: two bytes each, as received; empty at QoS 0.
+        event: event times or `UNSET`; None where no message of the run has one.
+        ids: idempotency ids, "" where a message has none; None where no message has one.
     """
 
     qos: int
@@ -36,7 +36,7 @@ class Run(Generic[T]):
         return len(self.payloads)
 
     def cut(self, at: int) -> None:
-        """Leave out what comes behind the first `at` messages."""
+        """Drop all but the first `at` messages."""
         for column in (self.targets, self.payloads, self.packet_ids, self.event, self.ids):
             if column is not None:
                 del column[at:]
@@ -44,7 +44,7 @@ class Run(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A publish that is well-formed but not taken; it must be answered with `reason`."""
+    """A well-formed publish that is refused; it must be answered with `reason`."""
 
     qos: int
     packet_id: bytes
@@ -63,7 +63,7 @@ def publish(
     duplicate: bool = False,
     properties: Properties | None = None,
 ) -> bytes:
-    """A whole PUBLISH packet; `packet_id` counts at QoS 1 and 2."""
+    """Encode a PUBLISH packet; `packet_id` is for QoS 1 and 2 only."""
     parts = [wire.text(topic)]
     if qos:
         parts.append(wire.u16(packet_id))

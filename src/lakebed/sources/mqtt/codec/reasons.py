@@ -1,4 +1,4 @@
-"""Reason codes (MQTT 5 section 2.4) and the one error of the codec."""
+"""Reason codes (MQTT 5 section 2.4) and the errors of the codec."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ from lakebed.vocabulary.errors import LakebedError
 
 
 class Reason(IntEnum):
-    """Those that Lakebed sends or has to understand."""
+    """The reason codes that Lakebed sends or has to understand."""
 
     SUCCESS = 0x00
     DISCONNECT_WITH_WILL = 0x04
@@ -39,7 +39,7 @@ class Reason(IntEnum):
 
 
 def reason_name(code: int) -> str:
-    """The name used in logs and metrics; the number in hexadecimal where we have none."""
+    """The name used in logs and metrics, or the number in hexadecimal for an unknown code."""
     try:
         return Reason(code).name.lower()
     except ValueError:
@@ -50,7 +50,7 @@ class ProtocolError(LakebedError):
     """The peer broke the protocol: the connection must end.
 
     Attributes:
-        reason: what a DISCONNECT or CONNACK says in MQTT 5.
+        reason: the reason code for DISCONNECT or CONNACK in MQTT 5.
         text: one sentence for the log and the reason string.
     """
 
@@ -63,7 +63,7 @@ class ProtocolError(LakebedError):
 
 
 class Refuse(LakebedError):
-    """This message is not taken, for its own sake; the connection itself is in order."""
+    """A message or CONNECT is refused for its content; the protocol is not broken."""
 
     status = 403
 

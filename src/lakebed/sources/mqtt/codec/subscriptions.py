@@ -11,7 +11,7 @@ from lakebed.sources.mqtt.codec.wire import V5, Reader
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscriptionRequest:
     """One subscription of a SUBSCRIBE: the filter and its options."""
 
     filter: str
@@ -21,7 +21,7 @@ class Wish:
     retain_handling: int = 0
 
     @classmethod
-    def decode(cls, body: Reader, version: int) -> "Wish":
+    def decode(cls, body: Reader, version: int) -> "SubscriptionRequest":
         name, options = body.text(), body.byte()
         handling = options >> 4 & 3
         reserved = 0xC0 if version == V5 else 0xFC
@@ -44,7 +44,7 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class Subscribe:
     packet_id: int
-    wishes: tuple[Wish, ...]
+    requests: tuple[SubscriptionRequest, ...]
     properties: Properties = field(default_factory=dict)
 
     @classmethod
@@ -55,17 +55,17 @@ class Subscribe:
         properties = props.parse(body, "subscribe") if version == V5 else {}
         if len(properties.get("subscription_identifier", ())) > 1:
             raise violation("a SUBSCRIBE with two subscription identifiers")
-        wishes = []
+        requests = []
         while len(body):
-            wishes.append(Wish.decode(body, version))
-        if not wishes:
+            requests.append(SubscriptionRequest.decode(body, version))
+        if not requests:
             raise violation("a SUBSCRIBE without filters")
-        return cls(packet_id, tuple(wishes), properties)
+        return cls(packet_id, tuple(requests), properties)
 
     def encode(self, version: int) -> bytes:
         head = wire.u16(self.packet_id)
         between = props.encode(self.properties) if version == V5 else b""
-        return wire.packet(0x82, head, between, *(wish.encode() for wish in self.wishes))
+        return wire.packet(0x82, head, between, *(request.encode() for request in self.requests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class SubAck:
         return cls(packet_id, tuple(body.take(len(body))), properties)
 
     def encode(self, version: int) -> bytes:
-        """In 3.1.1 every refusal is 0x80."""
+        """Encode it; 3.1.1 has one code for every refusal, 0x80."""
         head = wire.u16(self.packet_id)
         if version == V5:
             return wire.packet(0x90, head, props.encode(self.properties), bytes(self.reasons))

@@ -1,4 +1,4 @@
-"""The data types of MQTT (version 5, section 1.5), read with every bound checked, and written."""
+"""Decodes and encodes the data types of MQTT (version 5, section 1.5), with all bounds checked."""
 
 from lakebed.sources.mqtt.codec.reasons import malformed
 
@@ -9,11 +9,11 @@ V5 = 5
 VARINT_MAXIMUM = 268_435_455
 UINT32_MAXIMUM = 2**32 - 1
 PACKET_ROOM = 2**17
-"""Bytes that topic and properties may take beside the largest payload."""
+"""Bytes allowed for topic and properties, in addition to the largest payload."""
 
 
 class Reader:
-    """Walks over the body of one packet: data[at:end]."""
+    """Reads the body of one packet: data[at:end]."""
 
     __slots__ = ("at", "data", "end")
 
@@ -49,7 +49,7 @@ class Reader:
         return self.take(self.u16())
 
     def text(self) -> str:
-        """Section 1.5.4: well-formed UTF-8 without U+0000."""
+        """Read well-formed UTF-8 without U+0000 (section 1.5.4)."""
         return decode_text(self.binary())
 
     def take(self, count: int) -> bytes:
@@ -60,7 +60,7 @@ class Reader:
         return self.data[start : self.at]
 
     def packet_id(self) -> int:
-        """Section 2.2.1: never zero."""
+        """Read a packet identifier, which is never zero (section 2.2.1)."""
         value = self.u16()
         if not value:
             raise malformed("a packet identifier is zero")
@@ -113,6 +113,6 @@ def text(value: str) -> bytes:
 
 
 def packet(head: int, *parts: bytes) -> bytes:
-    """A whole control packet: fixed header (section 2.1) and body."""
+    """Encode a control packet: fixed header (section 2.1) and body."""
     body = b"".join(parts)
     return bytes((head,)) + varint(len(body)) + body

@@ -1,4 +1,4 @@
-"""The action of each packet that a client sends."""
+"""The access action of each packet that a client sends."""
 
 from lakebed.access.actions import Action
 from lakebed.sources.mqtt.codec.answers import PUBREL
@@ -7,7 +7,7 @@ ACTIONS: dict[int, Action | None] = {
     1: Action.CONNECTION_OPEN,  # CONNECT; its will is a message
     3: Action.MESSAGES_PUBLISH,  # PUBLISH
     8: Action.MESSAGES_FOLLOW,  # SUBSCRIBE
-    # The others are about the sender's own session alone.
+    # The others concern the sender's own session alone.
     PUBREL: None,
     10: None,  # UNSUBSCRIBE
     12: None,  # PINGREQ

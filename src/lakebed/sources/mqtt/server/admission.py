@@ -1,7 +1,7 @@
-"""Who may come in, and on what terms: CONNECT is judged, CONNACK tells.
+"""Checks CONNECT and makes CONNACK.
 
-CONNECT ──> admitted ──> principal, or Refuse with the reason for CONNACK
-            connack  <── what the session was granted
+CONNECT ──> authenticate ──> principal, or Refuse with the reason for CONNACK
+            connack      <── session expiry and limits
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
 
 
-async def admitted(
+async def authenticate(
     identification: "Identification", settings: MqttSettings, connect: Connect
 ) -> tuple[Principal, str]:
-    """The principal, and its token, if this CONNECT is in order in every way.
+    """Return the principal of a valid CONNECT, and its token.
 
     Raises:
         Refuse: with the reason for CONNACK.
@@ -60,7 +60,7 @@ def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> Non
 
 
 def session_expiry(settings: MqttSettings, connect: Connect) -> float:
-    """Seconds; what the client asks for, at most what the settings allow."""
+    """The seconds that the client asks for, at most those of the settings."""
     longest = settings.mqtt.session_expiry / SECOND
     if connect.version == V3:
         return 0 if connect.clean_start else longest
@@ -71,11 +71,11 @@ def session_expiry(settings: MqttSettings, connect: Connect) -> float:
 def connack(
     settings: MqttSettings, connect: Connect, present: bool, assigned: str, expiry: float
 ) -> ConnAck:
-    """The answer to who was let in.
+    """The CONNACK of an accepted connection.
 
     Args:
-        present: whether the session was there before.
-        assigned: the client identifier that we gave; "" where it brought its own.
+        present: whether the session existed before.
+        assigned: the client identifier that we assigned; "" where the client sent one.
         expiry: how long its session is kept, seconds.
     """
     if connect.version == V3:

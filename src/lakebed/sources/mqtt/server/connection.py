@@ -1,6 +1,6 @@
 """One device's connection to the endpoint.
 
-first bytes ──> CONNECT ──> identify ──> session ──> CONNACK
+first bytes ──> CONNECT ──> authenticate ──> session ──> CONNACK
 later bytes ──> Decoder ──> InboundPublishes ──> Intake          (the hot path: two calls per read)
                     └────> the other packets, one by one
 """
@@ -36,13 +36,13 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3, V5
-from lakebed.sources.mqtt.ending import Ending
+from lakebed.sources.mqtt.graceful_close import GracefulClose
 from lakebed.sources.mqtt.inbound import InboundPublishes
-from lakebed.sources.mqtt.read_pause import Hold, Holding
-from lakebed.sources.mqtt.server.admission import admitted, connack, session_expiry
-from lakebed.sources.mqtt.server.listening import Listening
+from lakebed.sources.mqtt.read_pause import PauseReason, ReadPause
+from lakebed.sources.mqtt.server.admission import authenticate, connack, session_expiry
 from lakebed.sources.mqtt.server.sessions import Session
 from lakebed.sources.mqtt.server.shared import Shared
+from lakebed.sources.mqtt.server.subscriptions import Subscriptions
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
@@ -52,10 +52,10 @@ from lakebed.vocabulary.topics import check_topic
 log = structlog.get_logger(__name__)
 
 WRITE_BUFFER = 2**18
-"""Bytes waiting to be sent at which a peer counts as a slow reader."""
+"""Unsent bytes at which a peer counts as a slow reader."""
 
 RECHECK = 30.0
-"""Seconds after which a token is looked up again, so that a revoked one ends its connections."""
+"""Seconds between two checks of a connection's token: a revoked one ends its connections."""
 
 
 class Connection(asyncio.Protocol):
@@ -64,21 +64,21 @@ class Connection(asyncio.Protocol):
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._transport: asyncio.Transport | None = None
-        self._greeting = bytearray()
+        self._connect_buffer = bytearray()
         self._connect: Connect | None = None
         self._decoder: Decoder[Channel] | None = None
         self._single: Callable[[bytes], int]  # with the decoder
         self._inbound: InboundPublishes | None = None
         self._principal: Principal | None = None
         self._session: Session | None = None
-        self._listening: Listening | None = None
+        self._subscriptions: Subscriptions | None = None
         self._will: Will | None = None
-        self._holding: Holding | None = None
-        self._ending: Ending | None = None
+        self._read_pause: ReadPause | None = None
+        self._graceful_close: GracefulClose | None = None
         self._ended = False
         self._token = ""
         self._recheck_at = float("inf")
-        self._patience = shared.settings.mqtt.connect_timeout / SECOND
+        self._read_timeout = shared.settings.mqtt.connect_timeout / SECOND
         self.heard = shared.clock
 
     # --- the transport calls --------------------------------------------------------------------
@@ -86,41 +86,41 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         shared = self._shared
         self._transport = cast(asyncio.Transport, transport)
-        self._holding = Holding(self._transport)
+        self._read_pause = ReadPause(self._transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        if not shared.open or not shared.make_room():
-            self._cut("too_many_connections" if shared.open else "stopping")
+        if not shared.open or not shared.admit_one_more():
+            self._abort_counted("too_many_connections" if shared.open else "stopping")
             return
         shared.stats.connections += 1
         shared.connections[self] = None
         if (raw := transport.get_extra_info("socket")) is not None:
-            # finds peers that are gone where no MQTT keep-alive was agreed
+            # detects lost peers where no MQTT keep-alive was agreed
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.heard = shared.clock
         if not shared.intake.is_open:
-            # uvloop starts to read after this call, whatever it asks for
+            # uvloop starts to read after this call, so a pause made here would be lost
             asyncio.get_running_loop().call_soon(self._hold_if_shut)
 
     def _hold_if_shut(self) -> None:
         if not self._shared.intake.is_open:
-            self.hold(Hold.INTAKE)
+            self.pause_reading(PauseReason.INTAKE)
 
     def data_received(self, data: bytes) -> None:
         self.heard = self._shared.clock
-        decoder, reception = self._decoder, self._inbound
-        if decoder is None or reception is None:
-            self._greet(data)
+        decoder, inbound = self._decoder, self._inbound
+        if decoder is None or inbound is None:
+            self._read_connect(data)
             return
         error = None
         try:
             if not decoder.have and (count := self._single(data)):
-                reception.took_one(count, times.now())
+                inbound.take_single(count, times.now())
                 return
             decoder.feed(data)
         except ProtocolError as broken:
             error = broken
         try:
-            for packet in reception.take(decoder.events(), times.now()):
+            for packet in inbound.take(decoder.events(), times.now()):
                 self._control(packet)
         except ProtocolError as broken:
             error = broken  # it stands earlier in the stream
@@ -128,17 +128,17 @@ class Connection(asyncio.Protocol):
             self.end(error.reason, error.text)
 
     def eof_received(self) -> bool:
-        """A client that says no more may still read; with TLS there is no half-close."""
+        """Keep the transport for acks that are due: the client may still read, except with TLS."""
         if not self.pending or self._transport is None or not self._transport.can_write_eof():
             return False
-        self._finish("closed", heard_all=True)
+        self._finish("closed", peer_finished=True)
         return True
 
     def pause_writing(self) -> None:
-        self.hold(Hold.WRITING)
+        self.pause_reading(PauseReason.WRITING)
 
     def resume_writing(self) -> None:
-        self.release(Hold.WRITING)
+        self.resume_reading(PauseReason.WRITING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -147,78 +147,78 @@ class Connection(asyncio.Protocol):
         self._detach()
         if not self._ended:
             self._count("closed")
-        self._shared.forget(self)
+        self._shared.remove(self)
 
-    # --- reading is held and released ------------------------------------------------------------
+    # --- reading is paused and resumed -----------------------------------------------------------
 
-    def hold(self, why: Hold) -> None:
-        if self._holding is not None:
-            self._holding.hold(why)
+    def pause_reading(self, reason: PauseReason) -> None:
+        if self._read_pause is not None:
+            self._read_pause.pause(reason)
 
-    def release(self, why: Hold) -> None:
-        if self._holding is None:
+    def resume_reading(self, reason: PauseReason) -> None:
+        if self._read_pause is None:
             return
-        if why in self._holding and why is not Hold.WRITING:
-            self.heard = self._shared.clock  # its silence was our doing
-        self._holding.release(why)
+        if reason in self._read_pause and reason is not PauseReason.WRITING:
+            self.heard = self._shared.clock  # we did not read, so its silence does not count
+        self._read_pause.resume(reason)
 
     def check_alive(self, clock: float) -> None:
-        """Section 3.1.2.10: one and a half times the keep-alive without a packet is the end."""
+        """End a connection after 1.5 times its keep-alive without a packet (section 3.1.2.10)."""
         if clock >= self._recheck_at and not self._ended:
             self._recheck_at = clock + RECHECK
-            self._shared.keep(self._recheck())
+            self._shared.spawn(self._recheck())
         silent = clock - self.heard
-        if not self._patience or silent <= self._patience:
+        if not self._read_timeout or silent <= self._read_timeout:
             return
-        if self._holding is not None and Hold.INTAKE in self._holding:
+        if self._read_pause is not None and PauseReason.INTAKE in self._read_pause:
             return
         if self._ended:
             return
         if self._decoder is None:
-            self._cut("connect_timeout")
+            self._abort_counted("connect_timeout")
         else:
             self.end(Reason.KEEP_ALIVE_TIMEOUT, f"nothing heard for {silent:.1f} s")
 
     async def _recheck(self) -> None:
-        """A token that was revoked, or now allows other things, does not go on as it was."""
+        """End the connection if its token was revoked or its grants changed."""
         try:
             principal = await self._shared.identification.identify(self._token)
         except Unavailable:
-            return  # nobody is sent away because the catalog rests
+            return  # a catalog that is away ends no connection
         if principal != self._principal and not self._ended:
             self._will = None
             self.end(Reason.NOT_AUTHORIZED, "the token was revoked or changed")
 
-    # --- how it begins ---------------------------------------------------------------------------
+    # --- CONNECT ---------------------------------------------------------------------------------
 
-    def _greet(self, data: bytes) -> None:
-        self._greeting += data
+    def _read_connect(self, data: bytes) -> None:
+        self._connect_buffer += data
         if self._connect is not None or self._ended:
             return
         try:
-            taken = take_connect(bytes(self._greeting))
+            taken = take_connect(bytes(self._connect_buffer))
         except ProtocolError as error:
-            self._refuse_broken(error)
+            self._refuse_connect(error)
             return
         if taken is None:
             return
         self._connect, length = taken
-        del self._greeting[:length]
-        self.hold(Hold.GREETING)
-        self._shared.keep(self._let_in(self._connect))
+        del self._connect_buffer[:length]
+        self.pause_reading(PauseReason.CONNECTING)
+        self._shared.spawn(self._admit(self._connect))
 
-    def _refuse_broken(self, error: ProtocolError) -> None:
-        """Only a version that is not ours gets an answer that its sender understands."""
+    def _refuse_connect(self, error: ProtocolError) -> None:
+        """Close after a broken CONNECT. An unknown version gets a CONNACK of a version near it."""
         answer = b""
         if isinstance(error, UnknownVersion):
             answer = ConnAck(reason=error.reason).encode(V3 if error.version < V5 else V5)
         log.debug("mqtt connect refused", error=error.text)
         self._finish(reason_name(error.reason), answer)
 
-    async def _let_in(self, connect: Connect) -> None:
+    async def _admit(self, connect: Connect) -> None:
         shared = self._shared
         try:
-            self._principal, self._token = await admitted(
+            self._principal, self._token = await authenticate(
                 shared.identification, shared.settings, connect
             )
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("mqtt connect failed", client=connect.client_id)
             if not self._ended:
-                self._cut("error")
+                self._abort_counted("error")
 
     async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._principal is not None
@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
         self._session = session
         session.connection = self
         self._will = connect.will
-        self._patience = 1.5 * connect.keep_alive
+        self._read_timeout = 1.5 * connect.keep_alive
         self._recheck_at = shared.clock + RECHECK
         five = connect.version == V5
         self._inbound = InboundPublishes(
@@ -272,31 +272,31 @@ class Connection(asyncio.Protocol):
         self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
         granted = connack(shared.settings, connect, present, assigned, session.expiry)
         self.write(granted.encode(connect.version))
-        self._listen(connect)
-        greeting, self._greeting = bytes(self._greeting), bytearray()
-        if greeting:
-            self.data_received(greeting)
-        self.release(Hold.GREETING)
+        self._open_subscriptions(connect)
+        behind_connect, self._connect_buffer = bytes(self._connect_buffer), bytearray()
+        if behind_connect:
+            self.data_received(behind_connect)
+        self.resume_reading(PauseReason.CONNECTING)
 
-    def _listen(self, connect: Connect) -> None:
-        """The live feed, with what a kept session had subscribed to."""
+    def _open_subscriptions(self, connect: Connect) -> None:
+        """Connect to the live feed, with the subscriptions of a kept session."""
         assert self._principal is not None
         assert self._session is not None
         assert self._transport is not None
-        self._listening = Listening(
+        self._subscriptions = Subscriptions(
             self._shared.feed,
             self._principal,
-            self._session.grants,
+            self._session.subscriptions,
             self._transport,
             self._shared.stats,
             connect.version,
             connect.properties.get("maximum_packet_size", UINT32_MAXIMUM),
         )
 
-    # --- what it says ----------------------------------------------------------------------------
+    # --- packets after CONNECT -------------------------------------------------------------------
 
     def _resolve(self, topic: str) -> Channel:
-        """Decide once for each distinct topic of this principal."""
+        """Check and authorize a topic, once for each distinct one of this principal."""
         assert self._principal is not None
         try:
             check_topic(topic)
@@ -308,24 +308,24 @@ class Connection(asyncio.Protocol):
         return Channel(owner, topic)
 
     def _control(self, packet: Control) -> None:
-        listening = self._listening
-        if self._ended or listening is None:
+        subscriptions = self._subscriptions
+        if self._ended or subscriptions is None:
             return
         if isinstance(packet, Ping):
             self.write(PINGRESP)
         elif isinstance(packet, Subscribe):
-            reasons = listening.subscribe(packet)
-            self.write(SubAck(packet.packet_id, reasons).encode(listening.version))
+            reasons = subscriptions.subscribe(packet)
+            self.write(SubAck(packet.packet_id, reasons).encode(subscriptions.version))
         elif isinstance(packet, Unsubscribe):
-            reasons = listening.unsubscribe(packet.filters)
-            self.write(UnsubAck(packet.packet_id, reasons).encode(listening.version))
+            reasons = subscriptions.unsubscribe(packet.filters)
+            self.write(UnsubAck(packet.packet_id, reasons).encode(subscriptions.version))
         elif isinstance(packet, Disconnect):
-            self._goodbye(packet)
+            self._handle_disconnect(packet)
         else:
             raise violation("extended authentication was not agreed")
 
-    def _goodbye(self, packet: Disconnect) -> None:
-        """Section 3.14: the client ends it; only a normal end takes the will back."""
+    def _handle_disconnect(self, packet: Disconnect) -> None:
+        """End the connection; only reason 0 discards the will (section 3.14)."""
         assert self._session is not None
         if packet.reason not in (0, Reason.DISCONNECT_WITH_WILL) and packet.reason < 0x80:
             raise malformed(f"DISCONNECT with reason {packet.reason:#04x}")
@@ -337,23 +337,25 @@ class Connection(asyncio.Protocol):
                 raise violation("a session that should end now cannot be kept after all")
             longest = self._shared.settings.mqtt.session_expiry / SECOND
             self._session.expiry = min(asked, longest)
-        self._finish("normal" if not packet.reason else reason_name(packet.reason), heard_all=True)
+        self._finish(
+            "normal" if not packet.reason else reason_name(packet.reason), peer_finished=True
+        )
 
-    # --- how it ends -----------------------------------------------------------------------------
+    # --- the end ---------------------------------------------------------------------------------
 
     def end(self, reason: Reason, text: str) -> None:
-        """End it from our side: acks that are due, DISCONNECT with the reason in MQTT 5."""
+        """Send the acks that are due and, in MQTT 5, DISCONNECT with the reason; then close."""
         if self._ended:
             return
         log.debug("mqtt connection ended", reason=reason.name, text=text, client=self.client_id)
-        goodbye = b""
+        packet = b""
         if self._decoder is not None and self._connect is not None and self._connect.version == V5:
-            goodbye = Disconnect(reason, self._explained(text)).encode(V5)
-        self._finish(reason_name(reason), goodbye)
+            packet = Disconnect(reason, self._explained(text)).encode(V5)
+        self._finish(reason_name(reason), packet)
 
     def take_over(self, clean: bool) -> None:
-        """Section 3.1.4: another connection has this client identifier now."""
-        self._session = None  # it belongs to the other one
+        """End because another connection has this client identifier now (section 3.1.4)."""
+        self._session = None  # it belongs to the other connection
         will = self._will
         if will is not None and (clean or not will.properties.get("will_delay_interval")):
             assert self._principal is not None
@@ -367,18 +369,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def pending(self) -> int:
-        """Offers of which the intake has not yet said that they are durable."""
+        """Offers that are not durable yet."""
         return self._inbound.pending if self._inbound is not None else 0
 
     @property
     def waiting(self) -> bool:
-        """Whether it ends, and the journal has yet to answer."""
-        return self._ending is not None and self._ending.waiting
+        """Whether the connection is closing and acks are still due."""
+        return self._graceful_close is not None and self._graceful_close.waiting
 
     def stop_waiting(self) -> None:
-        """Where it ends: acks still due are dropped."""
-        if self._ending is not None:
-            self._ending.stop_waiting()
+        """If the connection is closing: drop the acks still due."""
+        if self._graceful_close is not None:
+            self._graceful_close.stop_waiting()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -389,20 +391,26 @@ class Connection(asyncio.Protocol):
         wanted = self._connect.properties.get("request_problem_information", 1)
         return {"reason_string": text[:512]} if wanted else {}
 
-    def _finish(self, counted: str, last_words: bytes = b"", *, heard_all: bool = False) -> None:
-        """Decode nothing more; the session is free for the client's next connection."""
+    def _finish(
+        self, counted: str, last_packet: bytes = b"", *, peer_finished: bool = False
+    ) -> None:
+        """Decode nothing more, close gracefully, and free the session for the next connection."""
         if self._ended or self._transport is None:
             return
         self._count(counted)
-        self._shared.ending[self] = None
-        self._holding = None
-        self._ending = Ending(
-            self._transport, self._inbound, last_words, self.connection_lost, heard_all=heard_all
+        self._shared.closing[self] = None
+        self._read_pause = None
+        self._graceful_close = GracefulClose(
+            self._transport,
+            self._inbound,
+            last_packet,
+            self.connection_lost,
+            peer_finished=peer_finished,
         )
         self._detach()
 
-    def _cut(self, counted: str) -> None:
-        """End it at once: nothing was said that could be answered."""
+    def _abort_counted(self, counted: str) -> None:
+        """Close at once: there is nothing to acknowledge."""
         self._count(counted)
         self.abort()
 
@@ -415,10 +423,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _detach(self) -> None:
-        """Let go of session and feed."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        """Leave session and feed."""
+        if self._subscriptions is not None:
+            self._subscriptions.close()
+            self._subscriptions = None
         if self._session is not None:
             session, self._session = self._session, None
             will, self._will = self._will, None

@@ -1,4 +1,4 @@
-"""The endpoint: devices connect straight to Lakebed, and PUBACK means on disk.
+"""The MQTT endpoint for devices. PUBACK means that the message is on disk.
 
 listeners (plain, TLS) ──> Connection per device ──> Intake
 sweep, twice a second  ──> keep-alive and connect time-outs of all connections
@@ -14,7 +14,7 @@ import structlog
 
 from lakebed.section import split_address
 from lakebed.sources.mqtt.codec.reasons import Reason
-from lakebed.sources.mqtt.read_pause import Hold
+from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.server.connection import Connection
 from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.server.shared import Shared
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SWEEP = 0.5
-"""Seconds between two looks at all connections; time-outs may be late by this much."""
+"""Seconds between two checks of all connections; time-outs may be late by this much."""
 
-_BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once
+_BACKLOG = 4096  # connections that the kernel queues: after a restart all devices come at once
 
 
 class MqttEndpoint:
@@ -60,7 +60,7 @@ class MqttEndpoint:
         self._unwatch: Callable[[], None] | None = None
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
         self._shared = Shared(
-            settings, intake, identification, feed, sessions, self.stats, self._keep
+            settings, intake, identification, feed, sessions, self.stats, self._spawn
         )
 
     @property
@@ -70,12 +70,12 @@ class MqttEndpoint:
 
     @property
     def connections(self) -> int:
-        """Open now."""
+        """Connections open now."""
         return len(self._shared.connections)
 
     @property
     def sessions(self) -> int:
-        """Connected or kept now."""
+        """Sessions connected or kept now."""
         return len(self._shared.sessions)
 
     async def start(self) -> None:
@@ -109,7 +109,7 @@ class MqttEndpoint:
             raise
 
     async def stop(self, grace: float = 3.0) -> None:
-        """Take nothing more, send the acks that are due within `grace` seconds, say goodbye."""
+        """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
         shared = self._shared
         shared.open = False
         for server in self._servers:
@@ -143,21 +143,21 @@ class MqttEndpoint:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         shared = self._shared
-        # What is heard until the next sweep carries this time: patience counts from it.
+        # Packets until the next sweep get this time; time-outs count from it.
         shared.clock = clock = loop.time()
         for connection in list(shared.connections):
             connection.check_alive(clock - SWEEP)
         self._sweeper = loop.call_later(SWEEP, self._sweep)
 
     def _gate(self, open: bool) -> None:
-        """Back-pressure: the intake says when sockets may be read."""
+        """Back-pressure: pause or resume reading all sockets as the intake demands."""
         for connection in self._shared.connections:
             if open:
-                connection.release(Hold.INTAKE)
+                connection.resume_reading(PauseReason.INTAKE)
             else:
-                connection.hold(Hold.INTAKE)
+                connection.pause_reading(PauseReason.INTAKE)
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="mqtt-connect")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -172,6 +172,6 @@ async def _until(true: Callable[[], bool], seconds: float) -> None:
     """Wait for a condition, at most so long."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    # While stopping only: an Event would need a hand in every place that can make it true.
+    # Polling is enough while stopping: an Event would have to be set in many places.
     while not true() and loop.time() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.01)

@@ -1,11 +1,10 @@
-"""Sessions: what outlives a connection (MQTT 5 section 4.1).
+"""Sessions: state that outlives a connection (MQTT 5 section 4.1).
 
-That is the identifiers of unreleased QoS 2 messages and the subscriptions. The identifiers are
-also keys in the journal, so a crash loses none; the rest of a session lives in memory.
+A session has the identifiers of unreleased QoS 2 messages, and the subscriptions. The identifiers
+are also keys in the journal, so a crash loses none; the rest of a session lives in memory.
 
-The delicate case is a client that begins anew and so may use a packet identifier again: the
-journal must have forgotten it first, or the new message would look like the old one sent again.
-`begin` returns only then.
+A client with a clean start may use a packet identifier again. The journal must release it first,
+or the new message would look like a repetition of the old one. `begin` returns only then.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.codec.decoder import message_properties
 from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
-from lakebed.sources.mqtt.codec.subscriptions import Wish
+from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
@@ -40,29 +39,29 @@ Key = tuple[str, str]
 
 
 class Connected(Protocol):
-    """What a session asks of the connection that holds it."""
+    """The connection that uses a session."""
 
     def take_over(self, clean: bool) -> None:
-        """Another connection claims the session: say so and end, without touching it any more."""
+        """End without touching the session any more: another connection claims it."""
         ...
 
 
 @dataclass(slots=True)
 class Session:
-    """One client's session, connected or waiting for its client.
+    """One client's session, connected or kept for its client.
 
     Attributes:
-        expiry: seconds it outlives its connection.
-        grants: filter -> the wish and its subscription identifier (0 for none).
+        expiry: seconds that it outlives its connection.
+        subscriptions: filter -> the request and its subscription identifier (0 for none).
         will: due later (Will Delay Interval), with its timer.
-        timer: ends the session; set while nobody is connected.
+        timer: ends the session; set while no client is connected.
     """
 
     key: Key
     unreleased: Unreleased
     expiry: float = 0
     connection: Connected | None = None
-    grants: dict[str, tuple[Wish, int]] = field(default_factory=dict)
+    subscriptions: dict[str, tuple[SubscriptionRequest, int]] = field(default_factory=dict)
     will: Will | None = None
     will_timer: asyncio.TimerHandle | None = None
     timer: asyncio.TimerHandle | None = None
@@ -73,7 +72,7 @@ class Sessions:
 
     Args:
         known: the journal's keys with a prefix (`Journal.known`, in a thread).
-        kept_maximum: sessions kept without a connection; beyond, the longest waiting one goes.
+        kept_maximum: sessions kept without a connection; beyond it, the oldest is evicted.
     """
 
     def __init__(
@@ -96,16 +95,16 @@ class Sessions:
         return len(self._sessions)
 
     def lock(self, key: Key) -> asyncio.Lock:
-        """Held while a client of this key is let in: one after another."""
+        """The lock to hold while a client of this key connects."""
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()
         return lock
 
     async def begin(self, key: Key, clean: bool) -> tuple[Session, bool]:
-        """The session for a new connection, and whether it was there before.
+        """Return the session for a new connection, and whether it existed before.
 
-        An older connection that holds it is ended. Call with the lock held.
+        An older connection that uses it is ended. Call with the lock held.
         """
         session = self._sessions.get(key)
         if session is not None:
@@ -127,7 +126,7 @@ class Sessions:
         return session, bool(ids)
 
     def leave(self, session: Session, will: Will | None) -> None:
-        """Its connection is gone; `will` is to be published, at once or after its delay."""
+        """Keep or end a session whose connection has ended; publish `will`, maybe delayed."""
         session.connection = None
         if will is not None:
             delay = will.properties.get("will_delay_interval", 0)
@@ -144,10 +143,10 @@ class Sessions:
         session.timer = loop.call_later(session.expiry, self._discard, session)
         self._waiting[session.key] = session
         if len(self._waiting) > self._kept_maximum:
-            self._drop(next(iter(self._waiting.values())), [])
+            self._evict(next(iter(self._waiting.values())), [])
 
     def close(self) -> None:
-        """Publish the wills that still wait; sessions end with the process."""
+        """Publish the delayed wills; sessions end with the process."""
         for session in self._sessions.values():
             self._publish_will(session)
             if session.timer is not None:
@@ -155,7 +154,7 @@ class Sessions:
         self._sessions.clear()
 
     def publish(self, owner: str, will: Will) -> None:
-        """A will is a message like any other."""
+        """Offer a will to the intake, as any other message."""
         try:
             event, identifier = message_properties(will.payload, will.properties)
         except Refuse as refuse:
@@ -169,7 +168,7 @@ class Sessions:
         self._intake.offer(columns, _nothing, _lost)
 
     def _resume(self, session: Session) -> None:
-        """Section 3.1.3.2.2: a client that is back in time takes its will back."""
+        """Stop the timers: a client that is back in time discards its will (section 3.1.3.2.2)."""
         self._waiting.pop(session.key, None)
         session.will = None
         for timer in (session.timer, session.will_timer):
@@ -186,11 +185,11 @@ class Sessions:
             self.publish(session.key[0], will)
 
     def _discard(self, session: Session) -> None:
-        """The session ends: the journal may release its identifiers."""
-        self._drop(session, session.unreleased.keys())
+        """End a session and release its identifiers."""
+        self._evict(session, session.unreleased.keys())
 
-    def _drop(self, session: Session, release: list[bytes]) -> None:
-        """Out of memory. What is not forgotten the journal still knows."""
+    def _evict(self, session: Session, release: list[bytes]) -> None:
+        """Remove a session from memory; the journal keeps the keys that are not released."""
         self._publish_will(session)
         if session.unreleased.used:
             settled = self._release(release)
@@ -202,7 +201,7 @@ class Sessions:
         self._sessions.pop(session.key, None)
 
     def _release(self, keys: list[bytes]) -> asyncio.Future[None]:
-        """Done when the journal has forgotten these keys, and stored all that came before."""
+        """Release keys; the future is done when that and all earlier messages are durable."""
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def released() -> None:

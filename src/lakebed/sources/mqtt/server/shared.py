@@ -1,4 +1,4 @@
-"""What the connections of one endpoint share: services, counters, and who is there."""
+"""State that the connections of one endpoint share."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Shared:
-    """What the connections of one endpoint have in common.
+    """Services, counters and connections of one endpoint.
 
     Attributes:
-        keep: runs what a connection waits for.
+        spawn: runs a coroutine of a connection as a task.
         clock: set by the endpoint's sweep.
-        open: whether new connections are let in.
-        connections: all that are open, in the order in which they came;
-        ending: those of them that end, the longest ending first.
+        open: whether new connections are accepted.
+        connections: all open ones, the oldest first.
+        closing: those that are closing, the longest closing first.
     """
 
     settings: MqttSettings
@@ -37,32 +37,32 @@ class Shared:
     feed: "LiveFeed"
     sessions: Sessions
     stats: Stats
-    keep: Callable[[Coroutine[Any, Any, None]], None]
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
-    ending: dict["Connection", None] = field(default_factory=dict)
+    closing: dict["Connection", None] = field(default_factory=dict)
     topics: WeakValueDictionary[Principal, Topics[Channel]] = field(
         default_factory=WeakValueDictionary
     )
 
-    def make_room(self) -> bool:
-        """Whether one more connection is let in; one that ends is cut off for it."""
+    def admit_one_more(self) -> bool:
+        """Whether one more connection is accepted; at the limit a closing one is aborted for it."""
         if len(self.connections) < self.settings.mqtt.max_connections:
             return True
-        if not self.ending:
+        if not self.closing:
             return False
-        oldest = next(iter(self.ending))
+        oldest = next(iter(self.closing))
         oldest.abort()
-        self.forget(oldest)
+        self.remove(oldest)
         return True
 
-    def forget(self, connection: "Connection") -> None:
+    def remove(self, connection: "Connection") -> None:
         self.connections.pop(connection, None)
-        self.ending.pop(connection, None)
+        self.closing.pop(connection, None)
 
     def topics_of(self, principal: Principal) -> Topics[Channel]:
-        """What topics mean to those who may do the same: forgotten with the last of them."""
+        """The topic cache of a principal; it lives as long as a connection uses it."""
         known = self.topics.get(principal)
         if known is None:
             known = self.topics[principal] = Topics()

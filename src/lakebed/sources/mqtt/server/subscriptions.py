@@ -1,8 +1,8 @@
-"""Subscriptions of one connection: a live feed at QoS 0 of what became durable, nothing more.
+"""Subscriptions of one connection: a live feed of durable messages at QoS 0.
 
-Each filter is a subscription of its own at the feed, so one is added or taken away without a gap
-in the others. Where filters overlap a message comes once for each (MQTT 5 section 3.3.4 allows
-it). A reader that is too slow loses messages, which are counted; memory never grows.
+Each filter is a subscription of its own at the feed, so one is added or removed without a gap in
+the others. Where filters overlap, a message comes once for each (MQTT 5 section 3.3.4 allows it).
+A reader that is too slow loses messages, which are counted; memory is bounded.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
-from lakebed.sources.mqtt.codec.subscriptions import Subscribe, Wish
+from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.topics import check_filter
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from lakebed.consuming.feed import LiveFeed, Subscription
 
 FILTERS_MAXIMUM = 100
-"""Subscriptions of one connection."""
+"""Most subscriptions of one connection."""
 
 BUFFER_MAXIMUM = 2**20
-"""Bytes waiting in the transport beyond which the feed leaves messages out."""
+"""Unsent bytes of the transport beyond which the feed drops messages."""
 
 _WRITE = 2**16  # bytes of one write
 
 
-class Listening:
-    """The feed side of one connection.
+class Subscriptions:
+    """Connects one connection to the live feed.
 
     Args:
-        grants: filter -> wish and subscription identifier; kept by the session, filled here.
-        packet_maximum: the client's own limit: larger packets are left out (section 3.1.2.11.4).
+        requests: filter -> request and subscription identifier; the session owns it.
+        packet_maximum: the client's own limit: larger packets are dropped (section 3.1.2.11.4).
     """
 
     def __init__(
         self,
         feed: "LiveFeed",
         principal: Principal,
-        grants: MutableMapping[str, tuple[Wish, int]],
+        requests: MutableMapping[str, tuple[SubscriptionRequest, int]],
         transport: asyncio.Transport,
         stats: Stats,
         version: int,
@@ -52,22 +52,22 @@ class Listening:
         self.version = version
         self._feed = feed
         self._principal = principal
-        self._grants = grants
+        self._requests = requests
         self._transport = transport
         self._stats = stats
         self._packet_maximum = packet_maximum
         self._open: dict[str, Subscription] = {}
-        for filter, (_, identifier) in list(grants.items()):
-            # a session that was kept may have been another token's
+        for filter, (_, identifier) in list(requests.items()):
+            # a kept session may come from another token
             if self._may_follow(filter):
                 self._start(filter, identifier)
             else:
-                del grants[filter]
+                del requests[filter]
 
     def subscribe(self, packet: Subscribe) -> tuple[int, ...]:
-        """Section 3.8.4: one reason code for each wish, in order."""
+        """Subscribe; return one reason code for each request, in order (section 3.8.4)."""
         identifier = packet.properties.get("subscription_identifier", (0,))[0]
-        return tuple(self._grant(wish, identifier) for wish in packet.wishes)
+        return tuple(self._subscribe(request, identifier) for request in packet.requests)
 
     def unsubscribe(self, filters: Sequence[str]) -> tuple[int, ...]:
         return tuple(
@@ -80,25 +80,25 @@ class Listening:
             subscription.close()
         self._open.clear()
 
-    def _grant(self, wish: Wish, identifier: int) -> int:
-        if wish.filter.startswith("$share/"):
+    def _subscribe(self, request: SubscriptionRequest, identifier: int) -> int:
+        if request.filter.startswith("$share/"):
             return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if wish.no_local:
-            # The journal does not say who sent a message; a loop would be worse than a refusal.
+        if request.no_local:
+            # The journal does not know a message's sender; a loop would be worse than a refusal.
             return Reason.IMPLEMENTATION_SPECIFIC_ERROR
         try:
-            check_filter(wish.filter)
+            check_filter(request.filter)
         except ValueError:
             return Reason.TOPIC_FILTER_INVALID
-        if not self._may_follow(wish.filter):
+        if not self._may_follow(request.filter):
             return Reason.NOT_AUTHORIZED
-        if wish.filter not in self._grants and len(self._grants) >= FILTERS_MAXIMUM:
+        if request.filter not in self._requests and len(self._requests) >= FILTERS_MAXIMUM:
             return Reason.QUOTA_EXCEEDED
-        before = self._open.pop(wish.filter, None)
-        self._start(wish.filter, identifier)
+        before = self._open.pop(request.filter, None)
+        self._start(request.filter, identifier)
         if before is not None:
             before.close()
-        self._grants[wish.filter] = wish, identifier
+        self._requests[request.filter] = request, identifier
         return 0  # granted QoS 0
 
     def _may_follow(self, filter: str) -> bool:
@@ -110,7 +110,7 @@ class Listening:
         self._open[filter] = self._feed.subscribe(self._principal.owner, [filter], deliver)
 
     def _stop(self, filter: str) -> bool:
-        self._grants.pop(filter, None)
+        self._requests.pop(filter, None)
         subscription = self._open.pop(filter, None)
         if subscription is None:
             return False
@@ -118,11 +118,11 @@ class Listening:
         return True
 
     def _deliver(self, identifier: int, messages: Sequence[Any]) -> None:
-        """Called by the feed with (topic, payload, ...) of messages that are durable."""
+        """Send messages that are durable: the feed calls with (topic, payload, ...)."""
         properties = {"subscription_identifier": [identifier]} if identifier else None
         transport = self._transport
         out = bytearray()
-        for place, (topic, payload, *_) in enumerate(messages):
+        for index, (topic, payload, *_) in enumerate(messages):
             if transport.is_closing():
                 return
             packet = publish(topic, payload, version=self.version, properties=properties)
@@ -130,7 +130,7 @@ class Listening:
                 self._stats.dropped += 1
                 continue
             if len(out) + transport.get_write_buffer_size() > BUFFER_MAXIMUM:
-                self._stats.dropped += len(messages) - place
+                self._stats.dropped += len(messages) - index
                 break
             out += packet
             self._stats.delivered += 1
