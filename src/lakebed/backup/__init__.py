@@ -1,1 +1,1 @@
-"""Backup and restore: the stores as of one moment, in a folder or an object store."""
+"""Backup and restore: consistent copies of the stores, in a folder or an object store."""

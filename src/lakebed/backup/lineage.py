@@ -1,8 +1,8 @@
-"""Which history a home has: offsets of two homes that were one once mean different messages.
+"""Identifies the history of a home, because equal offsets of two homes are different messages.
 
-A home gets a random name when it is made, and another one when it is restored; from then on its
-offsets are its own. A backup fits a home whose history it is a piece of: of the same name, or of a
-former one and taken before the ways parted.
+A home gets a random name when it is made, and another one when it is restored. From then on its
+offsets have their own meaning. A backup belongs to a home's history if it has the same name, or a
+former name and was taken before the restore.
 """
 
 import secrets
@@ -16,36 +16,38 @@ from lakebed.system.files import write_file
 
 
 class Lineage(msgspec.Struct):
-    """Attributes:
-    name: of the history from here on.
-    former: of those it came from, with the offsets up to which each is ours.
+    """The history of one home.
+
+    Attributes:
+        name: of the current history.
+        former: names of earlier histories, with the offsets up to which they are part of this one.
     """
 
     name: str
     former: dict[str, dict[int, int]] = {}
 
-    def holds(self, manifest: Manifest) -> bool:
-        """Whether the backup is of this history."""
+    def contains(self, manifest: Manifest) -> bool:
+        """Whether the backup is part of this history."""
         if manifest.lineage == self.name:
             return True
-        parted = self.former.get(manifest.lineage)
-        return parted is not None and _within(manifest.position, parted)
+        limit = self.former.get(manifest.lineage)
+        return limit is not None and _within(manifest.position, limit)
 
-    def knows(self, name: str) -> bool:
-        """Whether a history of that name is ours or was, up to some moment."""
+    def includes(self, name: str) -> bool:
+        """Whether `name` is the current name or a former one."""
         return name == self.name or name in self.former
 
     def fork(self, manifest: Manifest) -> "Lineage":
-        """What a home that is restored from a backup of this history becomes."""
+        """Return the lineage of a home that is restored from this backup."""
         return Lineage(_name(), {**self.former, manifest.lineage: dict(manifest.position)})
 
 
-def _within(position: Mapping[int, int], parted: Mapping[int, int]) -> bool:
-    return all(offset <= parted.get(partition, 0) for partition, offset in position.items())
+def _within(position: Mapping[int, int], limit: Mapping[int, int]) -> bool:
+    return all(offset <= limit.get(partition, 0) for partition, offset in position.items())
 
 
 def of_home(home: Path) -> Lineage:
-    """The lineage of a home, made at its first start."""
+    """Load the lineage of a home; create it at the first start."""
     path = _file(home)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Lineage)

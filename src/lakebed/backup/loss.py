@@ -1,14 +1,14 @@
-"""Notices that the series is gone or broken, and writes it down until it is made good.
+"""Detects that the series is lost or damaged, and records it until it is rebuilt.
 
-    opens, tables there ──────────────────────────────> as always
+    opens, tables there ─────────────────────────────────> no loss
     opens, but empty, while the catalog has checkpoints ─> lost
-    opens, but has put parts aside as damaged ───────────> lost in parts, unless what they were
-                                                            merged from is there
-    does not open ──> the folder is put aside ───────────> lost
+    opens, but has detached damaged parts ───────────────> those parts are lost, unless the parts
+                                                            that they were merged from are there
+    does not open ──> its folder is renamed ─────────────> lost
 
-The note in the home (`series.lost.json`) is written before anything else is done, so that a rebuild
-that is interrupted is begun again at the next start. It stays until everything was made good, or,
-where something is gone for ever, until an operator has seen it and removes it.
+The record in the home (`series.lost.json`) is written first, so that the next start begins an
+interrupted rebuild again. It stays until the rebuild is complete. Where something is lost for ever,
+it stays until an operator removes it.
 """
 
 import re
@@ -32,29 +32,29 @@ log = structlog.get_logger(__name__)
 FILE = "series.lost.json"
 _CHECKPOINTS = "series.lost.checkpoints"
 _KNOWN = "series.lost.known"
-"""Damaged parts that were noticed once: the store keeps them aside and tells of them for ever."""
+"""Damaged parts detected before: the store keeps them detached and reports them at every start."""
 _CIRCUMSTANCES = re.compile(
     r"no space|not_enough_space|permission denied|read-only|too many open files|memory|"
     r"already in use|resource temporarily|cannot lock|locked",
     re.IGNORECASE,
 )
-"""Errors of a store that is whole: an operator must mend what is around it."""
+"""Errors of an undamaged store: an operator must mend its surroundings."""
 
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 
 class Loss(msgspec.Struct):
-    """What is known of a loss.
+    """A loss of the whole series or of parts, and the result of its rebuild.
 
     Attributes:
-        at: when it was noticed, microseconds.
+        at: when it was detected, microseconds.
         everything: whether no table was left; else `broken` names the parts.
-        aside: where the broken folder is now.
-        done: whether what is left has been put together again; what follows says with what success.
-        backup: the name of the backup it began with.
+        aside: the path that the broken folder was renamed to.
+        done: whether the rebuild is complete; the fields below are its result.
+        backup: the name of the backup that it started from.
         missing: messages that are in neither backup nor journal; received between `since` and
             `until`.
-        trouble: what else went wrong, in words.
+        trouble: other problems, one sentence each.
     """
 
     reason: str
@@ -71,8 +71,8 @@ class Loss(msgspec.Struct):
     trouble: tuple[str, ...] = ()
 
     @property
-    def for_good(self) -> bool:
-        """Whether something cannot be made good."""
+    def permanent(self) -> bool:
+        """Whether something cannot be rebuilt."""
         return self.missing > 0 or bool(self.trouble)
 
 
@@ -97,11 +97,13 @@ def clear(home: Path) -> None:
     remove_file(home / FILE)
 
 
-def open_noticing(settings: StoreSettings, checkpoints: Checkpoints) -> tuple[Series, Loss | None]:
-    """Open the series; with it, the loss that is to be made good or was.
+def open_detecting_loss(
+    settings: StoreSettings, checkpoints: Checkpoints
+) -> tuple[Series, Loss | None]:
+    """Open the series; return it with the loss that was detected now or recorded before.
 
     Args:
-        checkpoints: the keeper's; where there are any, there has been a series.
+        checkpoints: the keeper's; if there are any, there was a series.
 
     Raises:
         StoreUnavailable: it does not open, for a reason other than damage.
@@ -120,31 +122,31 @@ def open_noticing(settings: StoreSettings, checkpoints: Checkpoints) -> tuple[Se
         log.error("the series does not open and is put aside", error=str(error), aside=aside)
         series = open_series(settings)
     known = _read_known(home)
-    found = _found(series, reason, noted, known) if checkpoints else None
+    found = _detect(series, reason, noted, known) if checkpoints else None
     if found is None:
-        _know(home, series.missing(), known)
+        _save_known(home, series.missing(), known)
         return series, noted
     found.aside = aside
     log.error("the series is lost, in whole or in part", reason=found.reason, aside=aside)
     write_file(home / _CHECKPOINTS, msgspec.msgpack.encode(checkpoints))
     write(home, found)
-    _know(home, series.missing(), known)
+    _save_known(home, series.missing(), known)
     return series, found
 
 
 def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:
-    """The keeper's at the moment the loss was noticed: a rebuild begun again starts from them."""
+    """Load the keeper's checkpoints of when the loss was detected: every rebuild starts there."""
     data = (home / _CHECKPOINTS).read_bytes()
     return msgspec.msgpack.decode(data, type=dict[int, list[Checkpoint]])
 
 
 def _folder(settings: StoreSettings) -> Path | None:
-    """Of an embedded series."""
+    """The folder of an embedded series, else None."""
     scheme, _, path = settings.series.url.partition(":")
     return settings.home / path.removeprefix("//") if scheme == "chdb" else None
 
 
-def _found(series: Series, reason: str, noted: Loss | None, known: set[str]) -> Loss | None:
+def _detect(series: Series, reason: str, noted: Loss | None, known: set[str]) -> Loss | None:
     missing = series.missing()
     if missing.everything:
         return Loss(reason, times.now())
@@ -163,7 +165,7 @@ def _read_known(home: Path) -> set[str]:
         return set()
 
 
-def _know(home: Path, missing: Missing, known: set[str]) -> None:
+def _save_known(home: Path, missing: Missing, known: set[str]) -> None:
     if missing.everything:  # another store, whose parts may have the same names
         known = set()
         remove_file(home / _KNOWN)

@@ -1,8 +1,8 @@
-"""The manifest: what a backup consists of, and how its place is laid out.
+"""The manifest: the contents of a backup, and the layout of its location.
 
     manifests/NAME.json                          written last: without it there is no backup
     catalog/NAME.db   journal/NAME.db            SQLite files
-    series/TABLE/PARTITION/HASH-PIECE.parquet    shared by all backups that hold the part
+    series/TABLE/PARTITION/HASH-PIECE.parquet    shared by all backups that have the part
 
 A manifest carries its own SHA-256 and that of every object it names.
 """
@@ -20,8 +20,8 @@ FORMAT = 1
 _FOLDER = "manifests/"
 
 
-class Piece(msgspec.Struct, frozen=True):
-    """One object. `size` in bytes, `sha256` in hex."""
+class StoredObject(msgspec.Struct, frozen=True):
+    """One object of a backup. `size` in bytes, `sha256` in hex."""
 
     name: str
     size: int
@@ -29,13 +29,13 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class StoredPart(msgspec.Struct, frozen=True):
-    """One part of a table of the series; `hash` is ClickHouse's, of all its files."""
+    """One part of a table of the series; `hash` is ClickHouse's hash of its files."""
 
     table: str
     partition: str
     hash: str
     rows: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[StoredObject, ...]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +43,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         lakebed: the version that wrote it.
-        taken: the moment it is consistent at, microseconds.
-        lineage: of the home's history; see `lineage.py`.
-        position: for each partition the offset up to which messages are in it.
-        saved: for each partition the offset up to which they are in the series; the rest is in
-            the journal and is worked off at the first start.
-        messages: how many messages the flow had accounted for.
-        written: bytes that this backup added to its place; the others were there already.
+        taken: the moment at which it is consistent, microseconds.
+        lineage: name of the home's history; see `lineage.py`.
+        position: for each partition the offset up to which it has the messages.
+        saved: for each partition the offset up to which they are in the series; the others are in
+            the journal, and the keeper processes them at the first start.
+        messages: messages accepted up to then.
+        written: bytes that this backup added to its location; the other objects existed.
     """
 
     format: int
@@ -61,11 +61,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     saved: dict[int, int]
     messages: int
     written: int
-    catalog: Piece
-    journal: Piece | None
+    catalog: StoredObject
+    journal: StoredObject | None
     series: tuple[StoredPart, ...]
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[StoredObject]:
         yield self.catalog
         if self.journal is not None:
             yield self.journal
@@ -74,12 +74,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """Bytes of everything it names."""
+        """Bytes of all its objects."""
         return sum(piece.size for piece in self.pieces())
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows of each table, those among them that replace each other counted apart."""
+        """Rows of each table, replaced ones included."""
         counts: dict[str, int] = {}
         for part in self.series:
             counts[part.table] = counts.get(part.table, 0) + part.rows
@@ -100,20 +100,25 @@ def digest(data: bytes) -> str:
 
 
 def write(objects: Objects, manifest: Manifest) -> None:
-    """Makes the backup one: everything it names must be there already."""
+    """Write the manifest, which completes the backup: its objects must exist already."""
     body = msgspec.json.encode(manifest)
     signed = msgspec.json.encode(_Signed(digest(body), msgspec.Raw(body)))
     objects.put(_object(manifest.name), signed)
 
 
 def names(objects: Objects) -> list[str]:
-    """The backups at a place, the oldest first: names begin with the time."""
+    """The names of the backups there, the oldest first: names begin with the time."""
     found = (name.removeprefix(_FOLDER) for name in objects.sizes(_FOLDER))
     return sorted(name.removesuffix(".json") for name in found if name.endswith(".json"))
 
 
 def read(objects: Objects, name: str) -> Manifest:
-    """Raises `NotFound`, or `Invalid` where it is damaged or of a newer Lakebed."""
+    """Read and verify a manifest.
+
+    Raises:
+        NotFound: there is none of that name.
+        Invalid: it is damaged or of a newer Lakebed.
+    """
     data = objects.get(_object(name))
     try:
         signed = _decode_signed(data)
@@ -129,7 +134,7 @@ def read(objects: Objects, name: str) -> Manifest:
 
 
 def choose(objects: Objects, name: str | None) -> Manifest:
-    """The backup of that name, or the newest.
+    """Read the manifest of that name, or the newest.
 
     Raises:
         NotFound: there is none.
@@ -137,14 +142,14 @@ def choose(objects: Objects, name: str | None) -> Manifest:
     """
     there = names(objects)
     if not there:
-        raise NotFound(f"{objects.place} holds no complete backup")
+        raise NotFound(f"{objects.location} holds no complete backup")
     if name is not None and name not in there:
-        raise NotFound(f"{objects.place} holds no backup {name}, but {', '.join(there)}")
+        raise NotFound(f"{objects.location} holds no backup {name}, but {', '.join(there)}")
     return read(objects, name or there[-1])
 
 
 def remove(objects: Objects, name: str) -> None:
-    """Ends a backup; objects that no other names are left to `taking.sweep`."""
+    """Delete a backup's manifest; `taking.sweep` deletes objects that no manifest names."""
     objects.delete(_object(name))
 
 

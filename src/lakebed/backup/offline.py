@@ -1,8 +1,8 @@
-"""What is done to a home that no server runs on: backing it up, and restoring one.
+"""Backs up and restores a home on which no server runs.
 
     lock the home ──> open its stores, or make new ones beside them ──> backup.taking, .restoring
 
-A server that runs does the first itself; see `backup/service.py`.
+A running server takes its backups itself; see `backup/service.py`.
 """
 
 import os
@@ -21,22 +21,22 @@ from lakebed.stores.opening import StoreSettings
 from lakebed.vocabulary.errors import Conflict, NotFound, Unsupported
 
 
-def back_up(settings: StoreSettings, place: str, keep: int | None) -> dict[str, Any]:
-    """Take a backup of a home that no server runs on.
+def back_up(settings: StoreSettings, location: str, keep: int | None) -> dict[str, Any]:
+    """Take a backup of a home on which no server runs.
 
     Raises:
         NotFound: there is no catalog, so no server has ever run on it.
-        Conflict: the series is lost; what was noticed is noted for the next start.
+        Conflict: the series is lost; the loss is recorded for the next start.
     """
     home = settings.home
-    if not places(settings).catalog.exists():
+    if not store_paths(settings).catalog.exists():
         raise NotFound(f"{home} is not the home of a server")
-    objects = opening.open_objects(place, make=True)
+    objects = opening.open_objects(location, make=True)
     with ExitStack() as stack:
         stack.callback(os.close, homes.lock(home))
         homes.check_whole(home)
         catalog = stack.enter_context(closing(opening.open_catalog(settings)))
-        series, lost = loss.open_noticing(settings, catalog.checkpoints("keeper"))
+        series, lost = loss.open_detecting_loss(settings, catalog.checkpoints("keeper"))
         stack.enter_context(closing(series))
         if lost is not None and not lost.done:
             raise Conflict(
@@ -45,19 +45,19 @@ def back_up(settings: StoreSettings, place: str, keep: int | None) -> dict[str, 
         journal = stack.enter_context(closing(opening.open_journal(settings, after=catalog)))
         stores = taking.Stores(catalog, journal, series, lineage.of_home(home), home)
         made = taking.take(stores, objects)
-    return summary(made, objects.place) | {"removed": taking.sweep(objects, keep)}
+    return summary(made, objects.location) | {"removed": taking.sweep(objects, keep)}
 
 
 def restore(
-    settings: StoreSettings, place: str, name: str | None, replace: bool
+    settings: StoreSettings, location: str, name: str | None, replace: bool
 ) -> tuple[Manifest, list[Path]]:
-    """Make a home what it was in a backup; returns that, and what was put aside."""
-    objects = opening.open_objects(place)
+    """Restore a home from a backup; return its manifest, and the renamed former stores."""
+    objects = opening.open_objects(location)
     chosen = manifest.choose(objects, name)
     descriptor = homes.lock(settings.home)
     try:
         aside = restoring.restore(
-            objects, chosen, places(settings), partial(_series_at, settings), replace
+            objects, chosen, store_paths(settings), partial(_series_at, settings), replace
         )
     finally:
         os.close(descriptor)
@@ -65,14 +65,14 @@ def restore(
 
 
 def _series_at(settings: StoreSettings, path: Path) -> Series:
-    """An embedded series at another path; that of a server is where it is."""
+    """Open an embedded series at another path, or the series of the server."""
     if not settings.series.url.startswith("chdb:"):
         return opening.open_series(settings)
     return opening.open_series(settings, url=f"chdb:{path.absolute()}")
 
 
-def places(settings: StoreSettings) -> restoring.Places:
-    """Where the embedded stores of a home are.
+def store_paths(settings: StoreSettings) -> restoring.StorePaths:
+    """The paths of a home's embedded stores.
 
     Raises:
         Unsupported: the catalog or the journal is not a file.
@@ -84,7 +84,7 @@ def places(settings: StoreSettings) -> restoring.Places:
                 f"{store}.url is {url.partition(':')[0]}:…, which has tools of its own"
             )
     scheme, _, series = settings.series.url.partition(":")
-    return restoring.Places(
+    return restoring.StorePaths(
         home,
         home / settings.catalog.url.removeprefix("sqlite:"),
         home / settings.journal.url.removeprefix("sqlite:"),

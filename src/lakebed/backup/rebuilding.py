@@ -1,11 +1,11 @@
-"""Puts a lost series together again, beside the server's work.
+"""Rebuilds a lost series while the server works.
 
     newest whole backup of this history ──rows──────────> series
                   └── checkpoints ──┐                        ^
     journal ────────────────────────┴──> keeper.rebuild ─────┘
 
-Sources and keeper work all the while; readiness is not green until it is done, and then only if
-nothing is gone for ever or an operator has seen it.
+The server is not ready until the rebuild is complete. If something is lost for ever, it is not
+ready until an operator removes the record of the loss.
 """
 
 import tempfile
@@ -39,12 +39,12 @@ from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang
-_PAUSE = 5.0  # seconds until a store that failed is tried again
+_JOIN_TIMEOUT = 4.0  # seconds that a stopping server waits for the thread; a store may hang
+_RETRY_DELAY = 5.0  # seconds
 
 
-class _Ended(Exception):
-    """The server stops; the rebuild is begun again at the next start."""
+class _Stopped(Exception):
+    """The server stops; the next start begins the rebuild again."""
 
 
 class PinnedReader(JournalReader, Pins, Protocol):
@@ -53,7 +53,7 @@ class PinnedReader(JournalReader, Pins, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What it works on."""
+    """The stores that a rebuild uses."""
 
     journal: PinnedReader
     series: SeriesWriter
@@ -63,7 +63,7 @@ class Stores:
 
 
 class Rebuilding:
-    """One loss being made good. Call `start` before the keeper lets go of any of the journal."""
+    """Rebuilds a series in a thread. Call `start` before the keeper may trim the journal."""
 
     def __init__(self, stores: Stores, loss: Loss) -> None:
         self._stores, self._loss = stores, loss
@@ -79,7 +79,7 @@ class Rebuilding:
 
     @contextmanager
     def complete(self) -> Iterator[None]:
-        """Raises `Unavailable` until it is done: half a series is nothing to back up."""
+        """Raise `StoreUnavailable` until the rebuild is done: half a series is not backed up."""
         if not self.done:
             raise StoreUnavailable("the series is being rebuilt: try again when that is done")
         yield
@@ -93,19 +93,19 @@ class Rebuilding:
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(_PATIENCE)
+            self._thread.join(_JOIN_TIMEOUT)
 
     def health(self, series: Health) -> Health:
-        """The health of the series, with what there is to say about the loss."""
+        """Add the state of the rebuild to the health of the series."""
         loss = self._loss
         detail = series.detail | {"missing": loss.missing}
         if not loss.done:
             text = f"being rebuilt ({loss.reason}): {self._doing}"
             return Health(False, text, detail)
-        if not loss.for_good or not (self._home / losses.FILE).exists():
+        if not loss.permanent or not (self._home / losses.FILE).exists():
             return series
-        told = "; ".join([_words(loss), *loss.trouble])
-        text = f"{told}: remove {losses.FILE} when you have seen it"
+        described = "; ".join([_describe(loss), *loss.trouble])
+        text = f"{described}: remove {losses.FILE} when you have seen it"
         return Health(False, "; ".join(filter(None, (series.message, text))), detail)
 
     # --- on the thread ---------------------------------------------------------------------------
@@ -119,8 +119,8 @@ class Rebuilding:
                 except Unavailable as error:
                     self._doing = f"waiting: {error}"
                     log.warning("the rebuild waits", error=str(error))
-                    self._stop.wait(_PAUSE)
-        except _Ended:
+                    self._stop.wait(_RETRY_DELAY)
+        except _Stopped:
             log.warning("the rebuild was interrupted; the next start begins it again")
         except Exception as error:
             log.exception("the rebuild failed")
@@ -141,10 +141,12 @@ class Rebuilding:
         loss.rows = report.rows + (sum(manifest.rows.values()) if manifest else 0)
         loss.missing, loss.since, loss.until = report.missing, report.since, report.until
         if report.failed:
-            self._trouble(f"{report.failed} messages broke a policy's code and were passed over")
+            self._add_trouble(
+                f"{report.failed} messages broke a policy's code and were passed over"
+            )
         if beyond := [part for part in loss.broken if part.partition("/")[0] not in RECORDS]:
             names = ", ".join(beyond)
-            self._trouble(
+            self._add_trouble(
                 f"aggregates and last_n in damaged parts are as in the backup, if any ({names})"
             )
         loss.backup, loss.done = manifest.name if manifest else None, True
@@ -153,18 +155,18 @@ class Rebuilding:
         )
         losses.write(self._home, loss)
         losses.clear_checkpoints(self._home)
-        if not loss.for_good:
+        if not loss.permanent:
             losses.clear(self._home)
 
     def _base(self) -> tuple[Manifest | None, Checkpoints]:
-        """The newest backup that fits and is whole: its rows are in the series afterwards."""
+        """Load the newest usable backup into the series; return its manifest and checkpoints."""
         try:
             objects = _backups_of(self._stores.settings)
             chosen = None if objects is None else self._choose(objects)
         except Unavailable:
             raise
         except LakebedError as error:
-            self._trouble(f"no backup was used: {error}")
+            self._add_trouble(f"no backup was used: {error}")
             return None, {}
         if objects is None or chosen is None:
             return None, {}
@@ -187,11 +189,11 @@ class Rebuilding:
             except Invalid as error:
                 problems = list(error.problems)
             else:
-                if not self._stores.lineage.holds(found):
+                if not self._stores.lineage.contains(found):
                     continue
             if not problems:
                 return found
-            self._trouble(f"backup {name} is damaged: {problems[0]}")
+            self._add_trouble(f"backup {name} is damaged: {problems[0]}")
         return None
 
     def _checkpoints(self, objects: Objects, manifest: Manifest) -> Checkpoints:
@@ -205,22 +207,22 @@ class Rebuilding:
 
     def _note(self, doing: str) -> None:
         if self._stop.is_set():
-            raise _Ended
+            raise _Stopped
         self._doing = doing
 
-    def _trouble(self, text: str) -> None:
+    def _add_trouble(self, text: str) -> None:
         self._loss.trouble = (*self._loss.trouble, text)
 
 
 def _backups_of(settings: RebuildSettings) -> Objects | None:
-    """The place of this home's backups, where one is configured."""
+    """Open the configured location of this home's backups, if any."""
     place = settings.backup.to
     if place is None:
         return None
     return open_objects(place if "://" in place else str(settings.home / place))
 
 
-def _words(loss: Loss) -> str:
+def _describe(loss: Loss) -> str:
     if not loss.missing:
         return f"the series was rebuilt ({loss.reason})"
     span = ""

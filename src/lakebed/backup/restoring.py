@@ -1,13 +1,13 @@
-"""Reads backups: checks one, loads its series, and makes a home of it.
+"""Reads backups: checks one, loads its series, and restores a home from it.
 
-    manifest ──> every object is there ──> catalog.db, journal.db ─┐
+    manifest ──> all objects exist ──────> catalog.db, journal.db ─┐
                                      └──> series, part by part ────┴──> HOME/restore.new
                                                                             │ renamed at the end
                                                                             v
                                                                           HOME
 
-Every object's SHA-256 is compared before it is used; nothing in the home is touched until all of it
-has been written beside.
+Every object's SHA-256 is checked before it is used. The home is not changed until all new stores
+have been written.
 """
 
 import io
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakebed.backup import lineage
-from lakebed.backup.manifest import Manifest, Piece, damaged, digest
+from lakebed.backup.manifest import Manifest, StoredObject, damaged, digest
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Series, SeriesWriter
 from lakebed.stores.home import EXCHANGING
@@ -34,8 +34,8 @@ _NEW = "restore.new"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where the stores of a home are. `series` is None where that is a server's."""
+class StorePaths:
+    """The paths of a home's stores. `series` is None where a server has it."""
 
     home: Path
     catalog: Path
@@ -49,7 +49,7 @@ class Places:
 
 
 def check(objects: Objects, manifest: Manifest, contents: bool = True) -> list[Problem]:
-    """What is wrong with a backup: objects missing, of another size or, if asked, content."""
+    """Return the problems of a backup: missing objects, wrong sizes and, if asked, checksums."""
     sizes = {name: size for top in _tops(manifest) for name, size in objects.sizes(top).items()}
     found = []
     for piece in manifest.pieces():
@@ -71,10 +71,10 @@ def _tops(manifest: Manifest) -> set[str]:
 def load_series(
     objects: Objects, manifest: Manifest, series: SeriesWriter, done: Callable[[int], None]
 ) -> None:
-    """Insert all rows of a backup; doing it again changes nothing.
+    """Insert all rows of a backup. Idempotent.
 
     Args:
-        done: told the bytes of each object that is in.
+        done: called with the bytes of each object after it is inserted.
 
     Raises:
         Invalid: an object is damaged.
@@ -85,18 +85,18 @@ def load_series(
             done(piece.size)
 
 
-def _rows(objects: Objects, piece: Piece) -> pa.Table:
+def _rows(objects: Objects, piece: StoredObject) -> pa.Table:
     data = _checked(piece, objects.get(piece.name))
     return pq.read_table(io.BytesIO(data))
 
 
-def _checked(piece: Piece, data: bytes) -> bytes:
+def _checked(piece: StoredObject, data: bytes) -> bytes:
     if digest(data) != piece.sha256:
         raise damaged(piece.name, "its checksum does not match: the backup is damaged")
     return data
 
 
-def fetch(objects: Objects, piece: Piece, path: Path) -> None:
+def fetch(objects: Objects, piece: StoredObject, path: Path) -> None:
     """Write an object to a file, durably.
 
     Raises:
@@ -114,15 +114,15 @@ def fetch(objects: Objects, piece: Piece, path: Path) -> None:
 def restore(
     objects: Objects,
     manifest: Manifest,
-    places: Places,
+    paths: StorePaths,
     open_series: Callable[[Path], Series],
     replace: bool = False,
 ) -> list[Path]:
-    """Make the stores of a home what they were in the backup. Nobody may use the home meanwhile.
+    """Restore the stores of a home. The caller holds the home's lock.
 
     Args:
-        open_series: opens a series store at a path, or the server's where that has no path.
-        replace: put stores that are there aside instead of refusing.
+        open_series: opens an embedded series at a path, or the server's, which ignores the path.
+        replace: rename existing stores instead of refusing.
 
     Returns:
         the former stores, under their new names.
@@ -131,13 +131,13 @@ def restore(
         Conflict: the home has stores already.
         Invalid: the backup is incomplete or damaged.
     """
-    there = [path for path in places.stores() if path.exists()]
+    there = [path for path in paths.stores() if path.exists()]
     if there and not replace:
         names = ", ".join(path.name for path in there)
-        raise Conflict(f"{places.home} has stores already ({names}): name another, or --replace")
+        raise Conflict(f"{paths.home} has stores already ({names}): name another, or --replace")
     if problems := check(objects, manifest, contents=False):
         raise Invalid(*problems)
-    new = places.home / _NEW
+    new = paths.home / _NEW
     shutil.rmtree(new, ignore_errors=True)  # of a restore that was interrupted
     new.mkdir(parents=True)
     try:
@@ -146,17 +146,17 @@ def restore(
             fetch(objects, manifest.journal, new / "journal")
         with closing(open_series(new / "series")) as series:
             load_series(objects, manifest, series, lambda _: None)
-        return _exchange(places, new, manifest)
+        return _exchange(paths, new, manifest)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _exchange(places: Places, new: Path, manifest: Manifest) -> list[Path]:
-    """Put what was written beside into its place, and what was there aside."""
-    write_file(places.home / EXCHANGING, b"")
+def _exchange(paths: StorePaths, new: Path, manifest: Manifest) -> list[Path]:
+    """Rename the former stores, then move the new ones to their paths."""
+    write_file(paths.home / EXCHANGING, b"")
     suffix = f".before-restore-{times.now()}"
     aside = []
-    for name, path in (("catalog", places.catalog), ("journal", places.journal)):
+    for name, path in (("catalog", paths.catalog), ("journal", paths.journal)):
         aside += [put_aside(path, suffix)] if path.exists() else []
         for log in (f"{path}-wal", f"{path}-shm"):  # of the former file, with its content
             if Path(log).exists():
@@ -164,18 +164,18 @@ def _exchange(places: Places, new: Path, manifest: Manifest) -> list[Path]:
         if (new / name).exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             rename(new / name, path)
-    if places.series is not None:
-        aside += [put_aside(places.series, suffix)] if places.series.exists() else []
-        rename(new / "series", places.series)
-    for note in places.home.glob("series.lost.*"):  # of the former series
+    if paths.series is not None:
+        aside += [put_aside(paths.series, suffix)] if paths.series.exists() else []
+        rename(new / "series", paths.series)
+    for note in paths.home.glob("series.lost.*"):  # of the former series
         remove_file(note)
-    lineage.save(places.home, lineage.of_home(places.home).fork(manifest))
-    remove_file(places.home / EXCHANGING)
+    lineage.save(paths.home, lineage.of_home(paths.home).fork(manifest))
+    remove_file(paths.home / EXCHANGING)
     return aside
 
 
 def put_aside(path: Path, suffix: str) -> Path:
-    """Rename a store that is replaced; never deleted by us. WAL files keep their file's name."""
+    """Rename a replaced store; we never delete it. WAL files stay named after their database."""
     base, dash, log = path.name.rpartition("-")
     name = f"{base}{suffix}{dash}{log}" if log in ("wal", "shm") else f"{path.name}{suffix}"
     rename(path, path.with_name(name))

@@ -14,12 +14,12 @@ from lakebed.vocabulary.errors import Conflict, LakebedError
 from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
-_PATIENCE = 4.0  # seconds that a stopping server waits for the thread; a store may hang
+_JOIN_TIMEOUT = 4.0  # seconds that a stopping server waits for the thread; a store may hang
 
 
 @dataclass(slots=True)
 class _Running:
-    place: str
+    location: str
     progress: Progress
     thread: threading.Thread | None = None
 
@@ -28,7 +28,7 @@ class Backups:
     """Fulfils `api.services.Backups`. Any thread.
 
     Args:
-        open_objects: opens the place that a request names.
+        open_objects: opens the location that a request names.
     """
 
     def __init__(self, stores: Stores, open_objects: Callable[[str], Objects]) -> None:
@@ -37,18 +37,18 @@ class Backups:
         self._running: _Running | None = None
         self._last: dict[str, Any] | None = None
 
-    def begin(self, place: str, keep: int | None) -> None:
+    def begin(self, location: str, keep: int | None) -> None:
         """Start a backup and return.
 
         Raises:
             Conflict: one is running.
-            SettingsError, Unavailable: the place cannot be used.
+            SettingsError, Unavailable: the location cannot be used.
         """
         with self._lock:
             if self._running is not None:
-                raise Conflict(f"a backup to {self._running.place} is running")
-            objects = self._open(place)
-            running = _Running(objects.place, Progress())
+                raise Conflict(f"a backup to {self._running.location} is running")
+            objects = self._open(location)
+            running = _Running(objects.location, Progress())
             running.thread = threading.Thread(
                 target=self._run, args=(objects, running, keep), name="backup", daemon=True
             )
@@ -56,7 +56,7 @@ class Backups:
             running.thread.start()
 
     def state(self) -> dict[str, Any]:
-        """What runs, and how the last one ended."""
+        """Return the progress of the running backup, and the result of the last one."""
         with self._lock:
             running, last = self._running, self._last
         if running is None:
@@ -64,7 +64,7 @@ class Backups:
         progress = running.progress
         return {
             "running": {
-                "to": running.place,
+                "to": running.location,
                 "doing": progress.doing,
                 "bytes_done": progress.done,
                 "bytes_total": progress.total,
@@ -73,31 +73,31 @@ class Backups:
         }
 
     def close(self) -> None:
-        """End the one that runs; it leaves nothing that counts."""
+        """Cancel the running backup: it does not get a manifest."""
         with self._lock:
             running = self._running
         if running is not None and running.thread is not None:
             running.progress.cancelled = True
-            running.thread.join(_PATIENCE)
+            running.thread.join(_JOIN_TIMEOUT)
 
     def _run(self, objects: Objects, running: _Running, keep: int | None) -> None:
         try:
-            ended = summary(take(self._stores, objects, running.progress), objects.place)
+            ended = summary(take(self._stores, objects, running.progress), objects.location)
             ended["removed"] = sweep(objects, keep)
         except LakebedError as error:
-            log.error("backup failed", place=objects.place, error=str(error))
-            ended = {"to": objects.place, "error": str(error)}
+            log.error("backup failed", place=objects.location, error=str(error))
+            ended = {"to": objects.location, "error": str(error)}
         except Exception as error:
-            log.exception("backup failed", place=objects.place)
-            ended = {"to": objects.place, "error": f"{type(error).__name__}: {error}"}
+            log.exception("backup failed", place=objects.location)
+            ended = {"to": objects.location, "error": f"{type(error).__name__}: {error}"}
         with self._lock:
             self._running, self._last = None, ended
 
 
-def summary(manifest: Manifest, place: str) -> dict[str, Any]:
-    """A backup in a few figures."""
+def summary(manifest: Manifest, location: str) -> dict[str, Any]:
+    """Summarise a backup, for the API and the command line."""
     return {
-        "to": place,
+        "to": location,
         "name": manifest.name,
         "taken": to_rfc3339(manifest.taken),
         "position": {str(k): v for k, v in manifest.position.items()},

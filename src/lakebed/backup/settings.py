@@ -1,4 +1,4 @@
-"""The section `[backup]`, and what rebuilding a lost series reads of the settings."""
+"""The section `[backup]`, and the settings that rebuilding a lost series reads."""
 
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class BackupSection(Section):
 
 
 class RebuildSettings(StoreSettings, KeeperSettings, Protocol):
-    """Of all settings, those that a rebuild reads."""
+    """The settings that a rebuild reads."""
 
     @property
     def backup(self) -> BackupSection: ...

@@ -1,17 +1,17 @@
 """Takes a backup of stores that are in use.
 
-    keeper comes to rest ──> catalog copied ─> tables cloned ─> journal held ──> it goes on
+    keeper is quiesced ────> catalog copied ─> tables cloned ─> journal pinned ─> it goes on
                                   │                │                │
                                   v                v                v
-                              catalog.db     parts by hash     journal.db      at leisure
+                              catalog.db     parts by hash     journal.db     written afterwards
                                   └────────────────┴────────────────┘
                                                    v
                                          manifest, last of all
 
-What is captured while the keeper stands still is what a crash at that moment would have left: the
-catalog's checkpoints, a series that is not ahead of them, and a journal that reaches further than
-both. So a restored home starts as after a crash, and replay gives the same answers. Sources go on
-all the while: an append waits for nothing.
+The state captured while the keeper is quiesced equals that after a crash: the catalog's
+checkpoints, a series that is not ahead of them, and a journal that reaches further than both. So a
+restored home starts as after a crash, and replay gives the same answers. Sources are not stopped:
+an append waits for nothing.
 """
 
 import io
@@ -31,7 +31,7 @@ import structlog
 from lakebed import __version__
 from lakebed.backup import manifest as manifests
 from lakebed.backup.lineage import Lineage
-from lakebed.backup.manifest import Manifest, Piece, StoredPart, digest
+from lakebed.backup.manifest import Manifest, StoredObject, StoredPart, digest
 from lakebed.keeper import ledger as ledgers
 from lakebed.ports.catalog.catalog import Copyable
 from lakebed.ports.catalog.checkpoints import CheckpointReader
@@ -43,27 +43,27 @@ from lakebed.vocabulary.errors import Conflict, Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
 
-_PIECE = 32 * 2**20  # bytes of rows in memory that one object holds, about
+_PIECE = 32 * 2**20  # bytes of rows in memory for one object, about
 _LEAST, _MOST = 1_000, 1_000_000  # rows of an object, whatever their size
-_SCRATCH = "backup-"  # how folders for files on their way are called
-_OURS = {"manifests", "catalog", "journal", "series"}
+_SCRATCH = "backup-"  # prefix of the folders for temporary files
+_FOLDERS = {"manifests", "catalog", "journal", "series"}
 
 
 class Cancelled(Unavailable):
-    """The backup was told to end; nothing of it counts."""
+    """The backup was cancelled; it has no manifest."""
 
 
 class BackedUpCatalog(Copyable, CheckpointReader, Protocol):
-    """What a backup needs of the catalog."""
+    """The part of the catalog that a backup needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What is backed up.
+    """The stores to back up.
 
     Attributes:
-        scratch: a folder for files on their way.
-        quiesce: inside it nothing is written to series and checkpoints.
+        scratch: a folder for temporary files.
+        quiesce: a context in which nothing is written to series and checkpoints.
     """
 
     catalog: BackedUpCatalog
@@ -76,7 +76,7 @@ class Stores:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a backup is: bytes done, as far as they are known."""
+    """The progress of a backup; `done` and `total` are bytes."""
 
     doing: str = "waiting for the keeper to come to rest"
     done: int = 0
@@ -90,16 +90,17 @@ class Progress:
 
 
 def take(stores: Stores, objects: Objects, progress: Progress | None = None) -> Manifest:
-    """Write one backup; it counts from the moment the call returns.
+    """Write one backup; it exists when the call returns.
 
     Raises:
-        Conflict: the place holds something else, or backups of another home.
+        Conflict: the location has other files, or backups of another home.
         Unsupported: a store of this kind cannot be backed up like this.
-        Unavailable: a store does not answer, or it was cancelled; what is left is swept next time.
+        Unavailable: a store does not answer, or the backup was cancelled; the next `sweep` removes
+            its objects.
     """
     progress = progress or Progress()
-    before = _before(objects, stores.lineage)
-    for left in stores.scratch.glob(f"{_SCRATCH}*"):  # by one that was killed
+    before = _previous(objects, stores.lineage)
+    for left in stores.scratch.glob(f"{_SCRATCH}*"):  # of a backup that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
         return _take(stores, objects, before, progress, Path(folder))
@@ -141,12 +142,12 @@ def _take(
         )
     progress.step("writing the manifest")
     manifests.write(objects, made)
-    log.info("backup taken", place=objects.place, name=name, bytes=made.size, new=made.written)
+    log.info("backup taken", place=objects.location, name=name, bytes=made.size, new=made.written)
     return made
 
 
 class _Writer:
-    """Puts objects, with their checksums."""
+    """Stores objects and computes their checksums."""
 
     def __init__(self, objects: Objects, progress: Progress) -> None:
         self._objects, self._progress = objects, progress
@@ -161,27 +162,27 @@ class _Writer:
     def done(self, size: int) -> None:
         self._progress.done += size
 
-    def file(self, name: str, path: Path) -> Piece:
+    def file(self, name: str, path: Path) -> StoredObject:
         with path.open("rb") as file:
             checksum = file_digest(file, "sha256").hexdigest()
         self._objects.put(name, path)
         self.written += path.stat().st_size
-        return Piece(name, path.stat().st_size, checksum)
+        return StoredObject(name, path.stat().st_size, checksum)
 
-    def data(self, name: str, data: bytes) -> Piece:
+    def data(self, name: str, data: bytes) -> StoredObject:
         self._objects.put(name, data)
         self.written += len(data)
-        return Piece(name, len(data), digest(data))
+        return StoredObject(name, len(data), digest(data))
 
 
 def _series(
-    writer: _Writer, series: SeriesSnapshot, there: Mapping[tuple[str, str, str], StoredPart]
+    writer: _Writer, series: SeriesSnapshot, reusable: Mapping[tuple[str, str, str], StoredPart]
 ) -> Iterator[StoredPart]:
     parts = series.parts()
     writer.total(sum(part.size for part in parts))
     for part in parts:
         writer.step(f"writing {part.table}, partition {part.partition}")
-        known = there.get((part.table, part.partition, part.hash))
+        known = reusable.get((part.table, part.partition, part.hash))
         yield _part(writer, series, part) if known is None else known
         writer.done(part.size)
 
@@ -193,30 +194,30 @@ def _part(writer: _Writer, series: SeriesSnapshot, part: Part) -> StoredPart:
         writer.step(f"writing {part.table}, partition {part.partition}")
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        place = f"series/{part.table}/{part.partition}/{part.hash}-{number}.parquet"
-        pieces.append(writer.data(place, buffer.getvalue()))
+        name = f"series/{part.table}/{part.partition}/{part.hash}-{number}.parquet"
+        pieces.append(writer.data(name, buffer.getvalue()))
     return StoredPart(part.table, part.partition, part.hash, part.rows, tuple(pieces))
 
 
-def _before(objects: Objects, lineage: Lineage) -> Manifest | None:
-    """The newest backup there, whose parts may be used again."""
-    strange = objects.folders() - _OURS
+def _previous(objects: Objects, lineage: Lineage) -> Manifest | None:
+    """The newest readable backup there: its parts may be reused."""
+    strange = objects.folders() - _FOLDERS
     if strange:
         some = ", ".join(sorted(strange)[:3])
-        raise Conflict(f"{objects.place} holds other things ({some}): name an empty folder")
+        raise Conflict(f"{objects.location} holds other things ({some}): name an empty folder")
     for name in reversed(manifests.names(objects)):
         with suppress(Invalid):  # damaged: its objects are not trusted
             found = manifests.read(objects, name)
-            if not lineage.knows(found.lineage):
+            if not lineage.includes(found.lineage):
                 raise Conflict(
-                    f"{objects.place} holds backups of another home: name a folder of its own"
+                    f"{objects.location} holds backups of another home: name a folder of its own"
                 )
             return found
     return None
 
 
 def _reusable(objects: Objects, before: Manifest | None) -> dict[tuple[str, str, str], StoredPart]:
-    """Parts that an earlier backup has written, as far as their objects are still there."""
+    """The parts of an earlier backup whose objects still exist."""
     if before is None:
         return {}
     sizes = objects.sizes("series/")
@@ -233,7 +234,7 @@ def _saved(catalog: CheckpointReader) -> dict[int, int]:
 
 
 def _waiting(journal: JournalSnapshot, counted: Mapping[int, int]) -> int:
-    """Messages behind the ledger, offsets taken for messages: they have gaps only after damage."""
+    """Messages behind the ledger: a difference of offsets, which have gaps only after damage."""
     return sum(
         max(0, end - counted.get(partition, journal.start[partition]))
         for partition, end in journal.end.items()
@@ -253,9 +254,9 @@ def _stamp(at: times.Micros) -> str:
 
 
 def sweep(objects: Objects, keep: int | None = None) -> list[str]:
-    """Remove all but the newest `keep` backups, and objects that none names; returns who left.
+    """Remove all but the newest `keep` backups, and unused objects; return the removed backups.
 
-    Where a manifest cannot be read, nobody knows what it needs: then no object is removed.
+    While a manifest is unreadable no object is removed, because it may name any of them.
     """
     there = manifests.names(objects)
     gone = there[:-keep] if keep else []

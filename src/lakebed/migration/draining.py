@@ -1,7 +1,7 @@
-"""Lets the keeper of a home that no server runs on finish: nothing unread, nothing unwritten.
+"""Runs the keeper of a home until it has read and written everything.
 
-What is left then is the state of its tasks at one offset. It can be divided and carried elsewhere;
-messages on their way could not.
+All tasks then have their state at one offset. That state can be split and moved, which messages in
+flight could not.
 """
 
 import time
@@ -18,8 +18,8 @@ from lakebed.ports.journal.reading import JournalReader
 from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.errors import StoreUnavailable
 
-_LOOK = 0.2  # seconds between two looks at how far it is
-_PATIENCE = 60.0  # seconds that a store may refuse, and that writing may take at the end
+_POLL = 0.2  # seconds between two checks of the progress
+_TIMEOUT = 60.0  # seconds that a store may refuse, and that the last writes may take
 
 
 def drain(
@@ -29,13 +29,13 @@ def drain(
     catalog: KeeperCatalog,
     step: Callable[[int], None],
 ) -> list[Checkpoint]:
-    """Returns the checkpoints of the journal's one partition, all at its end.
+    """Run the keeper to the journal's end; return the checkpoints of the only partition, all there.
 
     Args:
-        step: told how many messages are still to be worked off, now and then.
+        step: called now and then with the messages that are left.
 
     Raises:
-        StoreUnavailable: a store refuses; nothing is lost, the same may be tried again.
+        StoreUnavailable: a store refuses; nothing is lost, and it can be tried again.
         Fatal: the keeper failed.
     """
     failures: list[BaseException] = []
@@ -45,7 +45,7 @@ def drain(
         _wait(keeper, journal, partial(saved, catalog, settings), failures, step)
         keeper.policies_changed()
     finally:
-        keeper.stop(_PATIENCE)
+        keeper.stop(_TIMEOUT)
     if failures:
         raise failures[0]
     parts = saved(catalog, settings)
@@ -57,26 +57,26 @@ def drain(
 def _wait(
     keeper: Keeper,
     journal: JournalReader,
-    look: Callable[[], list[Checkpoint]],
+    load: Callable[[], list[Checkpoint]],
     failures: list[BaseException],
     step: Callable[[int], None],
 ) -> None:
     refused_since: float | None = None
     while not failures:
-        parts = look()
+        parts = load()
         counted = SavedParts.of(parts).counted
         step(journal.distance(0, counted, journal.extent()[0][1]))
         if parts and not journal.entries(0, counted, 1):
             return
         failing = keeper.health().message
         refused_since = (refused_since or time.monotonic()) if failing else None
-        if refused_since is not None and time.monotonic() - refused_since > _PATIENCE:
+        if refused_since is not None and time.monotonic() - refused_since > _TIMEOUT:
             raise StoreUnavailable(failing)
-        time.sleep(_LOOK)
+        time.sleep(_POLL)
 
 
 def saved(catalog: KeeperCatalog, settings: KeeperSettings) -> list[Checkpoint]:
-    """What the keeper has saved, but for policies that cannot be read and so have no task."""
+    """Load the keeper's checkpoints, without those of policies that cannot be read."""
     versions = PolicyVersions(catalog, settings.keeper.timezone)
     found = catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
     tasks = SavedParts.of(found).tasks
@@ -84,6 +84,6 @@ def saved(catalog: KeeperCatalog, settings: KeeperSettings) -> list[Checkpoint]:
 
 
 def is_drained(journal: JournalReader, parts: list[Checkpoint]) -> bool:
-    """Whether nothing is behind the ledger and every task stands where it does."""
+    """Whether the ledger is at the journal's end, and every task is at the ledger's offset."""
     counted = SavedParts.of(parts).counted
     return not journal.entries(0, counted, 1) and all(part.offset == counted for part in parts)

@@ -1,10 +1,10 @@
-"""What says that a migration is under way, or over: in the target's catalog and in the home.
+"""Marks a migration as running or finished, in the target's catalog and in the home.
 
     target   checkpoint ("migration", 0, LINEAGE), from before the first row on ──> finished with
              everything else of the catalog, in one transaction
     home     moved.json, just before that: no server starts on it any more
 
-So at every moment at most one of the two is served, and a server never finds half of a home.
+So at most one of the two is served at any moment, and no server starts on half of a home.
 """
 
 from pathlib import Path
@@ -18,17 +18,19 @@ from lakebed.system.files import write_file
 from lakebed.vocabulary.errors import Fatal
 
 CONSUMER = "migration"
-"""The name under which it stands among the checkpoints of the target."""
+"""The consumer of the mark's checkpoint in the target's catalog."""
 
 FILE = "moved.json"
 
 
 class Mark(msgspec.Struct):
-    """Attributes:
-    lineage: of the home that is moved.
-    term, end: the state it is in: a keeper that works on it again raises its term.
-    finished: whether everything is there.
-    done: the stretches of tables that are, as "table/partition".
+    """The state of a migration.
+
+    Attributes:
+        lineage: of the home that is moved.
+        term, end: the home's state: a keeper that works on it again raises its term.
+        finished: whether everything is copied.
+        done: the table partitions that are copied, as "table/partition".
     """
 
     lineage: str
@@ -56,7 +58,7 @@ def write(catalog: CheckpointStore, mark: Mark) -> None:
 
 
 def check_finished(catalog: CheckpointReader) -> None:
-    """Raises `Fatal` where a home is only half there."""
+    """Raise `Fatal` if a home is only partly migrated to these stores."""
     mark = read(catalog)
     if mark is not None and not mark.finished:
         raise Fatal(
@@ -68,8 +70,8 @@ def check_finished(catalog: CheckpointReader) -> None:
 # --- in the home ----------------------------------------------------------------------------------
 
 
-def place_of(settings: StoreSettings) -> str:
-    """Where the stores of these settings are, in a line without passwords."""
+def describe_stores(settings: StoreSettings) -> str:
+    """The URLs of the stores, in one line and without passwords."""
     urls = (settings.journal.url, settings.series.url, settings.catalog.url)
     parts = map(urlsplit, urls)
     return ", ".join(f"{p.scheme}://{p.netloc.rpartition('@')[2]}{p.path}" for p in parts)
@@ -80,12 +82,12 @@ class _Moved(msgspec.Struct):
 
 
 def note(home: Path, to: str) -> None:
-    """Write down that what is in the home is elsewhere now."""
+    """Record in the home that its contents were moved."""
     write_file(home / FILE, msgspec.json.format(msgspec.json.encode(_Moved(to))))
 
 
-def check_here(settings: StoreSettings, home: Path | None = None) -> None:
-    """Raises `Fatal` where what was in the home is elsewhere, unless where these settings say."""
+def check_not_moved(settings: StoreSettings, home: Path | None = None) -> None:
+    """Raise `Fatal` if the home was moved to other stores than those of the settings."""
     home = home or settings.home
     try:
         moved = msgspec.json.decode((home / FILE).read_bytes(), type=_Moved)
@@ -93,7 +95,7 @@ def check_here(settings: StoreSettings, home: Path | None = None) -> None:
         return
     except msgspec.MsgspecError as error:
         raise Fatal(f"{home / FILE} cannot be read: {error}") from None
-    if moved.to != place_of(settings):
+    if moved.to != describe_stores(settings):
         raise Fatal(
             f"what was in {home} has been moved to {moved.to}: serve that, or remove "
             f"{home / FILE} to go on here with what was there then"

@@ -1,13 +1,13 @@
-"""Moves an embedded home to the servers that a configuration names, so that nobody sees a seam.
+"""Moves an embedded home to the servers that a configuration names.
 
     home:    keeper finishes ──> rows ────────────> series ─┐
              (nothing unread)    keys, its end ───> journal ├─ compared ─> home marked as moved
-                                 all of it, the             │                    │
-                                 tasks' state divided ────> catalog, in one transaction
+                                 its content, with          │                    │
+                                 the tasks' state split ──> catalog, in one transaction
 
-Offsets of the new journal begin behind those of the old one, so that whatever is ordered or
-replaced by them goes on. Killed at any moment and run again it ends in the same state: until the
-catalog's transaction nothing of the target counts, and after it everything is there.
+Offsets of the new journal begin behind those of the old one, so rows and values that are ordered or
+replaced by offset stay right. It can be killed at any moment and run again, with the same result:
+before the catalog's transaction the target is not used, and after it the target is complete.
 """
 
 import os
@@ -36,7 +36,7 @@ from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError
 from lakebed.vocabulary.messages import ID_KEY
 
 Step = Callable[[str, int, int], None]
-"""Told what is being done, and how much of how much of it."""
+"""Called with the current step, its progress and its total."""
 
 _SERVERS = {
     "journal": ("kafka",),
@@ -46,15 +46,15 @@ _SERVERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """What a migration came to.
+class MigrationResult:
+    """The result of a migration.
 
     Attributes:
-        to: where everything is now.
-        messages: that were ever accepted.
+        to: the URLs of the new stores.
+        messages: accepted by the home since it was made.
         partitions: of the new journal.
         rows: as readers see them, by table, owner and policy; compared on both sides.
-        already: whether an earlier run had done it all.
+        already: whether an earlier run had finished.
     """
 
     to: str
@@ -76,21 +76,21 @@ class _Stores:
     journal: Journal
 
     def state(self) -> Mark:
-        """Of the home as it is now."""
+        """The mark of the home as it is now."""
         parts = self.catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
         ends = [self.journal.extent()[0][1], *(part.offset for part in parts)]
         term = self.catalog.term(ledgers.CONSUMER, 0)
         return Mark(lineage.of_home(self.settings.home).name, term, max(ends))
 
 
-def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) -> Moved:
-    """Move what is in a home that no server runs on.
+def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) -> MigrationResult:
+    """Move the contents of a home on which no server runs.
 
     Raises:
-        SettingsError: the target is no set of servers, or would understand policies otherwise.
-        NotFound: there is no home.
-        Fatal: a server runs on it, it was moved elsewhere, or what was copied differs.
-        Conflict: the target holds something else, or the series of the home is lost.
+        SettingsError: the target is no set of servers, or has another time zone for windows.
+        NotFound: target is no home.
+        Fatal: a server runs on it, it was moved elsewhere, or the copy differs.
+        Conflict: the target is not empty, or the series of the home is lost.
         Unavailable: a store does not answer: run it again.
     """
     _check(source, target)
@@ -98,14 +98,14 @@ def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) ->
         for home in dict.fromkeys((source.home.resolve(), target.home.resolve())):
             stack.callback(os.close, homes.lock(home))
         homes.check_whole(source.home)
-        mark.check_here(target, source.home)
-        there = _open_target(target, stack)
-        here = _open_source(source, stack)
-        return _move(here, there, step)
+        mark.check_not_moved(target, source.home)
+        target_stores = _open_target(target, stack)
+        source_stores = _open_source(source, stack)
+        return _move(source_stores, target_stores, step)
 
 
 def _check(source: MigrationSettings, target: MigrationSettings) -> None:
-    if not offline.places(source).catalog.exists():
+    if not offline.store_paths(source).catalog.exists():
         raise NotFound(f"{source.home} is not the home of a server")
     wrong = [
         Problem(f"{store}.url", f"name a server ({schemes[0]}://…): everything is moved at once")
@@ -122,7 +122,7 @@ def _check(source: MigrationSettings, target: MigrationSettings) -> None:
 
 def _open_source(settings: MigrationSettings, stack: ExitStack) -> _Stores:
     catalog = stack.enter_context(closing(opening.open_catalog(settings)))
-    series, lost = loss.open_noticing(settings, catalog.checkpoints(ledgers.CONSUMER))
+    series, lost = loss.open_detecting_loss(settings, catalog.checkpoints(ledgers.CONSUMER))
     stack.enter_context(closing(series))
     if lost is not None and not lost.done:
         raise Conflict(f"the series is lost ({lost.reason}): a server started on it rebuilds it")
@@ -137,89 +137,95 @@ def _open_target(settings: MigrationSettings, stack: ExitStack) -> _Stores:
     return _Stores(settings, catalog, series, journal)
 
 
-def _move(here: _Stores, there: _Stores, step: Step) -> Moved:
-    begun = mark.read(there.catalog)
-    now = here.state()
+def _move(source: _Stores, target: _Stores, step: Step) -> MigrationResult:
+    begun = mark.read(target.catalog)
+    now = source.state()
     if begun is None:
-        _check_empty(there)
+        _check_empty(target)
     elif begun.lineage != now.lineage:
         raise Conflict("another home was moved to these stores, or its migration was interrupted")
     elif begun.finished:
         if not begun.is_of(now):
             raise Conflict("this home was moved there before, and has been used again since")
-        return _result(here, there, here.series.contents(times.now() + rows.MARGIN), already=True)
+        return _result(
+            source, target, source.series.contents(times.now() + rows.MARGIN), already=True
+        )
     if begun is not None and begun.is_of(now):
         now = begun
     else:
         draining.drain(
-            here.settings, here.journal, here.series, here.catalog,
+            source.settings, source.journal, source.series, source.catalog,
             lambda left: step("working off the journal", 0, left),
         )  # fmt: skip
-        now = here.state()
-        if begun is not None:  # the home was used in between: what was copied is not what it has
+        now = source.state()
+        if begun is not None:  # the home was used since: the copy is out of date
             step("clearing what was copied before", 0, 0)
-            there.series.clear()
-        mark.write(there.catalog, now)
-    return _copy(here, there, now, step)
+            target.series.clear()
+        mark.write(target.catalog, now)
+    return _copy(source, target, now, step)
 
 
-def _check_empty(there: _Stores) -> None:
-    found = [f"{n} rows in {name}" for name, n in there.series.counts().items() if n]
-    found += [f"{n} {name.replace('_', ' ')}" for name, n in there.catalog.counts().items() if n]
-    for partition, (first, _) in there.journal.extent().items():
-        if there.journal.entries(partition, first, 1):
+def _check_empty(target: _Stores) -> None:
+    found = [f"{n} rows in {name}" for name, n in target.series.counts().items() if n]
+    found += [f"{n} {name.replace('_', ' ')}" for name, n in target.catalog.counts().items() if n]
+    for partition, (first, _) in target.journal.extent().items():
+        if target.journal.entries(partition, first, 1):
             found.append(f"messages in partition {partition} of the journal")
             break
     if found:
         raise Conflict(f"the target is not empty: it has {', '.join(found)}")
 
 
-def _copy(here: _Stores, there: _Stores, now: Mark, step: Step) -> Moved:
-    if not isinstance(there.journal, Successor) or not isinstance(here.journal, Predecessor):
+def _copy(source: _Stores, target: _Stores, now: Mark, step: Step) -> MigrationResult:
+    if not isinstance(target.journal, Successor) or not isinstance(source.journal, Predecessor):
         raise Unsupported("a journal of this kind cannot go on where another one ended")
 
-    def finished(stretch: str) -> None:
-        now.done.append(stretch)
-        mark.write(there.catalog, now)
+    def finished(table_partition: str) -> None:
+        now.done.append(table_partition)
+        mark.write(target.catalog, now)
 
-    place = there.journal.partition_of
-    rows.copy(here.series, there.series, place, set(now.done), finished,
+    partition_of = target.journal.partition_of
+    rows.copy(source.series, target.series, partition_of, set(now.done), finished,
               lambda table, done, of: step(f"copying {table}", done, of))  # fmt: skip
     step("comparing", 0, 0)
-    kept = here.series.contents(alive := times.now() + rows.MARGIN)
+    kept = source.series.contents(alive := times.now() + rows.MARGIN)
     try:
-        rows.compare(kept, there.series.contents(alive))
+        rows.compare(kept, target.series.contents(alive))
     except BaseException:
         now.done.clear()  # the next run copies everything again
-        mark.write(there.catalog, now)
+        mark.write(target.catalog, now)
         raise
     step("preparing the journal", 0, 0)
-    held = [key for keys, _ in here.journal.remembered() for key in keys if not _is_id(key)]
-    starts = there.journal.succeed(now.end, held)
+    held = [key for keys, _ in source.journal.remembered() for key in keys if not _is_id(key)]
+    starts = target.journal.succeed(now.end, held)
     parts = splitting.split(
-        draining.saved(here.catalog, here.settings), here.catalog, here.settings, place, starts,
-        here.journal.remembered(),
-    )  # fmt: skip
+        draining.saved(source.catalog, source.settings),
+        source.catalog,
+        source.settings,
+        partition_of,
+        starts,
+        source.journal.remembered(),
+    )
     step("moving the catalog", 0, 0)
     now.finished = True
-    _hand_over_token(here.settings.home, there.settings.home)
-    mark.note(here.settings.home, mark.place_of(there.settings))
-    there.catalog.replace(_moved(here.catalog, parts, now))
-    return _result(here, there, kept)
+    _copy_token(source.settings.home, target.settings.home)
+    mark.note(source.settings.home, mark.describe_stores(target.settings))
+    target.catalog.replace(_catalog_content(source.catalog, parts, now))
+    return _result(source, target, kept)
 
 
 def _is_id(key: bytes) -> bool:
     return key.startswith(ID_KEY)
 
 
-def _moved(
+def _catalog_content(
     catalog: Catalog, parts: dict[int, list[Checkpoint]], now: Mark
 ) -> Iterator[tuple[str, Rows]]:
-    """The catalog's content, with the keeper's checkpoints divided."""
+    """The catalog's content, with the keeper's checkpoints split by new partition."""
     for table, found in catalog.content():
         if table == "checkpoints":
             yield table, [row for row in found if row["consumer"] != ledgers.CONSUMER]
-        elif table != "forgets":  # who asked for them is gone with the server
+        elif table != "forgets":  # their requests ended with the server
             yield table, found
     for partition, own in parts.items():
         yield "checkpoints", [_row(ledgers.CONSUMER, partition, part) for part in own]
@@ -236,8 +242,8 @@ def _row(consumer: str, partition: int, part: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _hand_over_token(home: Path, to: Path) -> None:
-    """The admin's token goes on being good: so the file that holds it belongs to the new home."""
+def _copy_token(home: Path, to: Path) -> None:
+    """Copy `admin.token` to the new home: the token in it stays valid."""
     file = home / "admin.token"
     if home.resolve() == to.resolve() or not file.is_file():
         return
@@ -249,15 +255,17 @@ def _hand_over_token(home: Path, to: Path) -> None:
         os.fsync(descriptor)
 
 
-def _result(here: _Stores, there: _Stores, kept: Contents, already: bool = False) -> Moved:
-    return Moved(
-        to=mark.place_of(there.settings),
-        messages=sum(ledgers.load(here.catalog).totals.values()),
-        partitions=len(there.journal.extent()),
+def _result(
+    source: _Stores, target: _Stores, kept: Contents, already: bool = False
+) -> MigrationResult:
+    return MigrationResult(
+        to=mark.describe_stores(target.settings),
+        messages=sum(ledgers.load(source.catalog).totals.values()),
+        partitions=len(target.journal.extent()),
         rows=[
             {"table": table, "owner": owner, "policy": policy, "rows": found.rows}
             for (table, owner, policy), found in kept.items()
         ],
-        catalog=here.catalog.counts(),
+        catalog=source.catalog.counts(),
         already=already,
     )

@@ -1,4 +1,4 @@
-"""What a migration reads of the settings."""
+"""The settings that a migration reads."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from lakebed.stores.opening import StoreSettings
 
 
 class MigrationSettings(StoreSettings, KeeperSettings, Protocol):
-    """Of all settings, those that a migration reads."""
+    """The settings that a migration reads."""
 
     @property
     def journal(self) -> JournalSection: ...

@@ -138,7 +138,7 @@ class Node:
         if self._alone:
             self._stack.callback(os.close, homes.lock(self.settings.home))
             homes.check_whole(self.settings.home)
-        mark.check_here(self.settings)
+        mark.check_not_moved(self.settings)
         catalog = await asyncio.to_thread(opening.open_catalog, self.settings)
         self._stack.callback(catalog.close)
         await asyncio.to_thread(mark.check_finished, catalog)
@@ -172,9 +172,9 @@ class Node:
         lost = None
         checkpoints = await asyncio.to_thread(catalog.checkpoints, "keeper")
         if any(role.restores for role in self.roles.values()):
-            from lakebed.backup.loss import open_noticing
+            from lakebed.backup.loss import open_detecting_loss
 
-            series, lost = await asyncio.to_thread(open_noticing, self.settings, checkpoints)
+            series, lost = await asyncio.to_thread(open_detecting_loss, self.settings, checkpoints)
         else:
             # tables that are gone are for a keeper to notice, which also fills them again
             make = not checkpoints

@@ -202,10 +202,10 @@ def test_a_restored_home_keeps_its_history_up_to_where_it_parted(world: World) -
     second = take(world.stores, world.objects)
     restored = Lineage("me").fork(first)
     assert restored.name != "me"
-    assert restored.holds(first)
-    assert not restored.holds(second)
+    assert restored.contains(first)
+    assert not restored.contains(second)
     take(replace(world.stores, lineage=restored), world.objects)  # goes on at the same place
-    assert not Lineage("me").knows(restored.name)
+    assert not Lineage("me").includes(restored.name)
 
 
 def at_rest(backups: Backups) -> dict[str, Any]:
