@@ -10,7 +10,7 @@ class Objects(Protocol):
     Every method raises `StoreUnavailable` where the store does not answer.
     """
 
-    place: str
+    location: str
 
     def put(self, name: str, source: bytes | Path) -> None:
         """Durable when it returns; there whole or not at all; replaces what had the name."""

@@ -1,1 +1,1 @@
-"""Where things are kept: the adapters of journal, catalog, series and objects."""
+"""The stores: adapters of journal, catalog, series and objects."""

@@ -1,7 +1,7 @@
-"""The home: the folder that embedded stores lie in, and the process that holds it.
+"""The home: the folder of the embedded stores, and its lock.
 
-A home is locked by the process that has an embedded store in it. Where all stores are servers
-nothing in it needs a lock, and several processes may name the same one.
+A process that opens an embedded store locks its home. Where all stores are servers, nothing in the
+home needs a lock, and several processes may share it.
 """
 
 from pathlib import Path
@@ -10,14 +10,14 @@ from lakebed.system import files
 from lakebed.vocabulary.errors import Fatal
 
 EXCHANGING = "restore.unfinished"
-"""A file in a home whose stores are being exchanged: no server starts on it."""
+"""A file that is in a home while its stores are replaced: no server starts then."""
 
 
 def lock(home: Path) -> int:
-    """Hold the home for this process; returns the descriptor that holds it.
+    """Lock the home for this process; return the descriptor that has the lock.
 
     Raises:
-        Fatal: another process holds it, or it cannot be used.
+        Fatal: another process has it, or the home cannot be used.
     """
     try:
         descriptor = files.lock(home / "lock")
@@ -29,6 +29,6 @@ def lock(home: Path) -> int:
 
 
 def check_whole(home: Path) -> None:
-    """Raises `Fatal` where stores were being exchanged when something went wrong."""
+    """Raise `Fatal` if a restore was interrupted while it replaced stores."""
     if (home / EXCHANGING).exists():
         raise Fatal(f"a restore to {home} was interrupted: run `lakebed restore --replace` again")

@@ -5,8 +5,8 @@
     series.url    chdb:    clickhouse://  clickhouses://
     backups       a folder, or s3://
 
-To add a store: its adapter, and a line in one of the tables below. Adapters are imported when their
-URL asks for them: what is not used costs nothing, and need not be installed.
+To add a store, write its adapter and add a line to one of the tables below. An adapter is imported
+when a URL names it: unused ones cost nothing and need not be installed.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ _EMBEDDED = ("sqlite", "memory", "chdb")
 
 
 class SqlStores(Catalog, TokenStore, Protocol):
-    """What one SQL database fulfils."""
+    """The ports that one SQL database implements."""
 
 
 class _Payload(Protocol):
@@ -39,7 +39,7 @@ class _Payload(Protocol):
 
 
 class StoreSettings(Protocol):
-    """Of all settings, those that opening the stores reads."""
+    """The settings that opening the stores reads."""
 
     @property
     def home(self) -> Path: ...
@@ -110,7 +110,7 @@ SERIES: dict[str, Callable[[str, StoreSettings, bool], Series]] = {
 
 
 def is_embedded(url: str) -> bool:
-    """Whether the store lives in one process, and so in its home."""
+    """Whether the store runs in this process and has its files in the home."""
     return url.partition(":")[0] in _EMBEDDED
 
 
@@ -118,8 +118,8 @@ def open_journal(settings: StoreSettings, after: CheckpointReader | None = None)
     """Open the journal.
 
     Args:
-        after: a catalog whose checkpoints a new embedded journal begins behind. Places and versions
-            made of offsets must grow, whatever happened to the journal's file.
+        after: a new embedded journal begins behind this catalog's checkpoints. Offsets must grow,
+            and versions made of them, even if the journal's file is lost.
     """
     url = settings.journal.url
     open_it = _choose(JOURNALS, url, "journal")
@@ -132,7 +132,7 @@ def open_catalog(settings: StoreSettings) -> SqlStores:
 
 
 def open_catalog_in(folder: Path) -> Catalog:
-    """Open the catalog that is the file `catalog.db` of a folder."""
+    """Open the catalog in the file `catalog.db` of a folder."""
     return _sql_catalog("sqlite:catalog.db", folder)
 
 
@@ -140,22 +140,22 @@ def open_series(settings: StoreSettings, make: bool = True, url: str | None = No
     """Open the series.
 
     Args:
-        make: else tables that are missing are left so.
-        url: open this one, under the same settings.
+        make: whether to make missing tables.
+        url: open this URL instead of the settings' one.
     """
     url = settings.series.url if url is None else url
     return _choose(SERIES, url, "series")(url, settings, make)
 
 
 def open_objects(url: str, *, make: bool = False) -> Objects:
-    """Open a folder or an object store; `make` a folder that is missing."""
+    """Open a folder or an object store; `make` creates a missing folder."""
     from lakebed.stores.objects.store import open_objects
 
     return open_objects(url, make=make)
 
 
 def _beyond(catalog: CheckpointReader) -> int:
-    """An offset that no checkpoint has reached."""
+    """The highest offset of the keeper's checkpoints."""
     parts = catalog.checkpoints("keeper", 0).get(0, [])
     return max((part.offset for part in parts), default=0)
 

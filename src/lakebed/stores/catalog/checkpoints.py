@@ -1,4 +1,4 @@
-"""Checkpoints: where each part of a consumer stands, and what it must remember."""
+"""Checkpoints: the offset and state of each part of a consumer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -54,8 +54,8 @@ class SqlCheckpoints(Database):
             query = query.where(_TABLE.c.part == part)
         found: dict[int, list[Checkpoint]] = {}
         with self._read() as connection:
-            for place, name, offset, state in connection.execute(query):
-                found.setdefault(place, []).append(Checkpoint(name, offset, bytes(state)))
+            for number, name, offset, state in connection.execute(query):
+                found.setdefault(number, []).append(Checkpoint(name, offset, bytes(state)))
         return found
 
     def save_checkpoints(
@@ -66,10 +66,9 @@ class SqlCheckpoints(Database):
         drop: Sequence[str] = (),
         term: int | None = None,
     ) -> None:
-        place = {"consumer": consumer, "partition": partition}
+        key = {"consumer": consumer, "partition": partition}
         rows = [
-            {**place, "part": part.part, "offset": part.offset, "state": part.state}
-            for part in parts
+            {**key, "part": part.part, "offset": part.offset, "state": part.state} for part in parts
         ]
         with self._call() as connection:
             if term is not None:

@@ -1,4 +1,4 @@
-"""All that a catalog holds, table by table, and a catalog that is given all of another one."""
+"""Reads and replaces the whole content of a catalog, table by table."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _FOUND = ("policy_versions", "tokens", "checkpoints", "last_values", "dead_lette
 
 
 class SqlContent(Database):
-    """Rows as dicts by column, in types that both databases take."""
+    """Rows are dicts by column, in types that both databases accept."""
 
     def content(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         with self._call() as connection:

@@ -1,8 +1,8 @@
-"""Transactions and errors of the catalog: what all its stores share.
+"""Transactions and errors of the catalog, shared by all its stores.
 
 The catalog is synchronous on purpose. Its busiest user, the keeper, is a plain thread, and the API
-calls it from handlers that run in a thread pool; an async engine would give both a second way
-of doing the same, and SQLite's driver only moves its calls to a thread anyway.
+calls it from handlers that run in a thread pool. An async engine would only add a second way of
+calling: SQLite's async driver itself uses a thread.
 """
 
 import os
@@ -29,9 +29,9 @@ from lakebed.vocabulary.errors import Conflict, Fatal, StoreUnavailable
 def translated() -> Iterator[None]:
     """Turn the exceptions of SQLAlchemy and its drivers into ours.
 
-    A plain `DatabaseError` is SQLite's word for a file that is damaged or no database at all.
+    SQLite raises a plain `DatabaseError` for a file that is damaged or no database at all.
     `InternalError` comes from a PostgreSQL that became read-only (a failover). A write or fsync
-    that failed in SQLite may be tried again: the WAL writes those frames anew.
+    that failed in SQLite may be retried: it writes those WAL frames again.
     """
     try:
         yield
@@ -56,10 +56,10 @@ def _line(error: DBAPIError) -> str:
 
 
 class Database:
-    """An engine whose calls are one transaction each, or join the one their thread has open.
+    """Runs each call in a transaction: a new one, or the one that its thread has open.
 
     Args:
-        held: descriptor of the lock that keeps other processes out; closed with the rest.
+        held: descriptor of the lock that keeps other processes out; `close` closes it.
     """
 
     def __init__(self, engine: Engine, held: int | None = None) -> None:
@@ -71,10 +71,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Calls made by this thread inside it commit together or not at all.
+        """Commit all calls of this thread inside it together, or none.
 
-        A call that raises is undone alone; who catches that may go on. Inner transactions join
-        the outer one. Keep it short: on SQLite everybody else waits.
+        A call that raises is rolled back alone, and the caller may catch the error and go on.
+        Inner transactions join the outer one. Keep it short: on SQLite all other writers wait.
         """
         if self._joined() is not None:
             yield
@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def _call(self) -> Iterator[Connection]:
-        """The connection for one call of the port."""
+        """Open a connection for one call of the port."""
         if self._closed:
             raise StoreUnavailable("catalog: it is closed")
         with translated():
@@ -100,7 +100,7 @@ class Database:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        """As `_call`, for one statement that reads: no writer is waited for."""
+        """Open a connection for one statement that reads, without waiting for writers."""
         if self._joined() is not None or self._readers is self._engine:
             with self._call() as connection:
                 yield connection

@@ -1,4 +1,4 @@
-"""Dead letters: messages that broke a policy's code, kept aside whole until they are settled."""
+"""Dead letters: messages that broke a policy's code, kept whole until they are settled."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -57,9 +57,8 @@ class SqlDeadLetters(Database):
     def dead_letter(
         self, owner: str, policy: str, partition: int, offset: int
     ) -> DeadLetter | None:
-        place = (_TABLE.c.policy == policy, _TABLE.c.partition == partition)
         found = self._letters(
-            _waiting(_COLUMNS, owner).where(*place, _TABLE.c.offset == offset).limit(1)
+            _waiting(_COLUMNS, owner).where(_matches((owner, policy, partition, offset))).limit(1)
         )
         return found[0] if found else None
 
@@ -92,7 +91,7 @@ def _waiting(columns: Sequence[ColumnElement[Any]], owner: str) -> Select[Any]:
 
 
 def _letter(row: Sequence[Any]) -> DeadLetter:
-    """Columns without a value stand for those that were not asked for, or not known once."""
+    """Make a dead letter of a row; NULL columns (not selected, or of an older row) get defaults."""
     given: dict[str, Any] = dict(zip(DeadLetter.__slots__, row, strict=True))
     missing = [name for name, value in given.items() if value is None]
     return DeadLetter(**given | {name: _DEFAULTS[name] for name in missing})
@@ -108,7 +107,7 @@ def _matches(key: Key) -> ColumnElement[bool]:
 
 
 def _settle(connection: Connection, keys: Iterable[Key], fate: Fate) -> int:
-    """Let go of the content of those that still wait, and count them."""
+    """Give unsettled dead letters a fate, erase their content, and count them by owner."""
     settled: Counter[str] = Counter()
     empty = {"payload": b"", "id": None, "error": None}
     for key in keys:
@@ -129,7 +128,7 @@ def _settle(connection: Connection, keys: Iterable[Key], fate: Fate) -> int:
 
 
 def _expired(connection: Connection, most: int, before: Micros) -> list[Key]:
-    """Those that are too old, and of each owner those behind the newest `most`."""
+    """The keys of dead letters that are too old, or beyond the newest `most` of their owner."""
     names = (_TABLE.c.owner, _TABLE.c.policy, _TABLE.c.partition, _TABLE.c.offset)
     rank = func.row_number().over(partition_by=_TABLE.c.owner, order_by=_NEWEST)
     ranked = select(*names, _ASIDE.label("since"), rank.label("rank")).where(_WAITS).subquery()
@@ -140,13 +139,13 @@ def _expired(connection: Connection, most: int, before: Micros) -> list[Key]:
 
 
 def _delete_settled(connection: Connection, consumer: str) -> None:
-    """Below the least place of a partition nothing is read again, so nothing put aside again."""
-    places = connection.execute(
+    """Delete settled rows below the consumer's lowest offset: no replay adds those again."""
+    lowest = connection.execute(
         select(_CHECKPOINTS.c.partition, func.min(_CHECKPOINTS.c.offset))
         .where(_CHECKPOINTS.c.consumer == consumer)
         .group_by(_CHECKPOINTS.c.partition)
     ).all()
-    for partition, offset in places:
+    for partition, offset in lowest:
         connection.execute(
             delete(_TABLE).where(
                 _TABLE.c.fate.is_not(None),

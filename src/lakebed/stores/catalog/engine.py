@@ -1,4 +1,4 @@
-"""Catalog URLs -> SQLAlchemy engines, and what each database must be told on connecting."""
+"""Makes SQLAlchemy engines of catalog URLs, with the settings of each database."""
 
 import os
 import sqlite3
@@ -16,13 +16,13 @@ WAIT = 30.0
 """Seconds a call waits for a connection that others hold."""
 
 _BUSY = 5000
-"""Milliseconds to wait for a file that another process holds: a predecessor may be closing."""
+"""Milliseconds to wait for a file that another process has locked: one before us may be closing."""
 
 _WRITE = Problem("catalog.url", "write sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME")
 
 _POSTGRES = {
     "client_encoding": "utf8",
-    # Notice within seconds, not hours, that the server or the way to it is gone (libpq names).
+    # Detect a lost server or network within seconds, not hours (names are libpq's).
     "connect_timeout": "5",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -47,13 +47,12 @@ def engine_for(url: str, home: Path) -> Engine:
 
 
 def _sqlite(path: Path) -> Engine:
-    """One connection for the whole process, in WAL.
+    """Make an engine with one connection for the whole process, in WAL mode.
 
     SQLite 3.7.0 … 3.51.2 can lose a commit when two connections write or checkpoint one WAL. So
-    the pool holds a single connection, and a lock file keeps other processes out (`hold`). WAL
-    costs one fsync a commit, a rollback journal two or three. Waiting for the pool's one
-    connection is what makes calls of several threads take turns; who only reads need not wait
-    (`readers_for`).
+    the pool has a single connection, and a lock file keeps other processes out (`hold`). Calls of
+    several threads take turns by waiting for that connection; reads do not (`readers_for`). WAL
+    costs one fsync a commit, a rollback journal two or three.
     """
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
@@ -92,9 +91,9 @@ def _sqlite(path: Path) -> Engine:
 
 
 def readers_for(engine: Engine) -> Engine:
-    """For calls that only read: on SQLite connections that cannot write, and wait for nobody.
+    """Make an engine for reads. On SQLite its connections are read-only and wait for no writer.
 
-    Each statement sees what was committed when it began.
+    Each statement sees the commits before its start.
     """
     if engine.dialect.name != "sqlite":
         return engine
@@ -111,7 +110,7 @@ def readers_for(engine: Engine) -> Engine:
 
 
 def hold(engine: Engine) -> int | None:
-    """Keep other processes from the file of a SQLite catalog; the descriptor that holds its lock.
+    """Lock the file of a SQLite catalog against other processes; return the lock's descriptor.
 
     Raises:
         StoreUnavailable: another process has it, or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Orders to keepers to let go of what is about to be deleted."""
+"""Erasure orders to keepers, and their results."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ _COLUMNS = tuple(
     for name in ("request", "partition", "until", "owner", "topic", "policy", "start", "end")
 )
 _STALE = 10 * MINUTE
-"""After which whoever asked is not there any more."""
+"""Age at which an order is deleted: its caller has given up."""
 
 
 class SqlErasures(Database):

@@ -21,8 +21,8 @@ class SqlLastValues(Database):
     """Fulfils `ports.LastValueStore`."""
 
     def upsert_last(self, values: Sequence[LastValue]) -> None:
-        # One row per key, since PostgreSQL refuses to update a row twice in one statement; in
-        # the order of keys, so that two writers cannot wait for each other in a circle.
+        # One row per key, because PostgreSQL refuses to update a row twice in one statement.
+        # In the order of keys, so that two writers cannot deadlock.
         latest: dict[tuple[str, str, str], LastValue] = {}
         for value in values:
             key = (value.owner, value.topic, value.policy)
@@ -33,7 +33,7 @@ class SqlLastValues(Database):
             return
         ordered = [latest[key] for key in sorted(latest)]
         with self._call() as connection:
-            # past SQLAlchemy's own way of binding, which takes longer than the database
+            # bypasses SQLAlchemy's binding, which takes longer than the database
             statement, positional = _upsert(connection.dialect)
             rows: list[Any] = [_row(value) for value in ordered]
             if not positional:
@@ -61,9 +61,9 @@ class SqlLastValues(Database):
 
 
 def successor(prefix: str) -> str | None:
-    """The least text behind all texts that begin with `prefix`, by code points (as UTF-8 sorts).
+    """Return the least text above all texts with this prefix, by code points (as UTF-8 sorts).
 
-    None where there is no such text.
+    None if there is no such text.
     """
     stem = prefix.rstrip("\U0010ffff")
     if not stem:
@@ -76,7 +76,7 @@ def successor(prefix: str) -> str | None:
 
 @cache
 def _select(*asked: str) -> Select[Any]:
-    """Made once: to build and to recognize it would take longer than to read a row."""
+    """The query for these conditions. Cached: building it takes longer than reading a row."""
     columns = _TABLE.c
     conditions = {
         "owner": columns.owner == bindparam("owner"),
@@ -91,7 +91,7 @@ def _select(*asked: str) -> Select[Any]:
 
 @cache
 def _upsert(dialect: Dialect) -> tuple[str, bool]:
-    """The statement for rows of all columns, and whether its parameters have places, not names."""
+    """The upsert of whole rows, and whether its parameters are positional."""
     statement = insert(dialect.name, _TABLE)
     excluded = statement.excluded
     newer = statement.on_conflict_do_update(
@@ -109,7 +109,7 @@ def _order(value: LastValue) -> tuple[int, int, int]:
 
 
 def _row(value: LastValue) -> tuple[Any, ...]:
-    """In the order of the table's columns, bound as their types would."""
+    """The values in the order of the table's columns, as their types would bind them."""
     text = value.value if isinstance(value.value, str) else None
     return (
         value.owner,

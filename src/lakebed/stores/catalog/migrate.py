@@ -7,16 +7,16 @@ from sqlalchemy import Connection, Engine, inspect, text
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 HEAD = "0004"
-"""The newest step in `migrations/versions`. Known here so that a catalog that is up to date, which
-is nearly every start, opens without importing Alembic."""
+"""The newest step in `migrations/versions`. With it, a catalog that is up to date opens without
+importing Alembic."""
 
-_LOCK = 0x6C616B65_62656400  # "lakebed": any number that no other program chooses
+_LOCK = 0x6C616B65_62656400  # "lakebed": a number that no other program uses
 
 
 def migrate(engine: Engine) -> None:
-    """Run the steps that are missing, all in one transaction.
+    """Run the missing steps in one transaction.
 
-    Processes that start together on PostgreSQL take turns; SQLite's file has one process anyway.
+    Processes that start together on PostgreSQL take turns; a SQLite file has only one process.
 
     Raises:
         SettingsError: the catalog was written by a newer Lakebed, or cannot hold all text.

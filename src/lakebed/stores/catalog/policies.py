@@ -1,4 +1,4 @@
-"""Policies: every version stays, a pointer names the one in force."""
+"""Policies: every version is kept, and one of them is in force."""
 
 import json
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ def _named(owner: str, name: str) -> ColumnElement[bool]:
 def _put(
     connection: Connection, owner: str, document: dict[str, Any], create: bool, check: Check
 ) -> tuple[StoredPolicy, bool, bool]:
-    """Write one document; also whether its name is new, and whether anything changed."""
+    """Write one document; return the policy, whether its name is new, and whether it changed."""
     name = document["name"]
     current = _in_force(connection, owner, name)
     if current is not None:
@@ -122,7 +122,7 @@ def _put(
 def _add_version(
     connection: Connection, owner: str, document: dict[str, Any], created: Micros, updated: Micros
 ) -> StoredPolicy:
-    # Versions are never deleted, so the greatest one also counts those of a policy that is gone.
+    # Versions are never deleted, so the greatest includes those of a deleted policy.
     name = document["name"]
     greatest = select(func.max(policy_versions.c.version)).where(
         policy_versions.c.owner == owner, policy_versions.c.name == name
@@ -144,7 +144,7 @@ def _add_version(
 
 
 def _lock(connection: Connection) -> None:
-    """Changes of policies take turns: two at once would choose the same next version."""
+    """Make changes of policies take turns: two at once would choose the same version."""
     connection.execute(_READ_REVISION.with_for_update())
 
 
@@ -153,7 +153,7 @@ def _bump(connection: Connection) -> None:
 
 
 def _canonical(document: dict[str, Any]) -> str:
-    """Equal documents have equal text; unlike with ==, true is not 1."""
+    """Return a text that is equal for equal documents. Unlike with ==, true is not 1."""
     return json.dumps(document, sort_keys=True)
 
 

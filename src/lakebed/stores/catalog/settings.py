@@ -6,6 +6,6 @@ from lakebed.section import Section
 
 
 class CatalogSection(Section):
-    """Which catalog."""
+    """The catalog's database."""
 
     url: str = Field("sqlite:catalog.db", description="`sqlite:PATH` or `postgresql://…`")

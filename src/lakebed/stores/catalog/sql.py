@@ -3,7 +3,7 @@
 SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlErasures,
                  │        SqlContent
                  └── Database (a call is a transaction, errors translated)
-                        └── Engine (engine.py: what each database must be told)
+                        └── Engine (engine.py: the settings of each database)
 """
 
 import os
@@ -66,7 +66,7 @@ class SqlCatalog(
         with translated():
             connection = self._engine.raw_connection()
             try:
-                # one read transaction; the driver is told not to open another around it
+                # one read transaction; the driver opens no other around it
                 connection.cursor().execute("VACUUM INTO ?", (str(path),))
             except sqlite3.Error as error:
                 raise StoreUnavailable(f"catalog: cannot copy it to {path}: {error}") from error
@@ -83,7 +83,7 @@ def open_catalog(url: str, home: Path) -> SqlCatalog:
 
     Raises:
         SettingsError: the URL is wrong, or a newer Lakebed wrote this catalog.
-        StoreUnavailable: the database does not answer, or another process holds the file.
+        StoreUnavailable: the database does not answer, or another process has locked the file.
     """
     engine = engine_for(url, home)
     held = hold(engine)

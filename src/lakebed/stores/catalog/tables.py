@@ -1,7 +1,7 @@
 """Tables of the catalog, as SQLAlchemy Core; the same for SQLite and PostgreSQL.
 
-Every table that holds what users gave has the owner first in its key. Checkpoints belong to a
-consumer; their parts name the owner where they concern one ("owner/name@version").
+Tables of user data have the owner first in their key. Checkpoints belong to a consumer; parts that
+concern an owner have it in their name ("owner/name@version").
 
 Times are microseconds since the epoch (`times.Micros`). A change here needs a migration in
 `migrations/versions`; a test compares the two.
@@ -29,10 +29,10 @@ Name = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class Utf8(TypeDecorator[str]):
-    """Any text a sender may write, kept as bytes.
+    """Stores any text of a sender, as bytes.
 
-    PostgreSQL's TEXT refuses U+0000 and both databases refuse lone surrogates, which JSON can
-    carry; one such value must not make the other rows of its statement fail.
+    PostgreSQL's TEXT refuses U+0000, and both databases refuse lone surrogates, which JSON allows.
+    One such value must not make the other rows of its statement fail.
     """
 
     impl = LargeBinary
@@ -63,8 +63,8 @@ policy_versions = Table(
     Column("name", Name, primary_key=True),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("document", Text, nullable=False),  # JSON, in ASCII
-    Column("created", BigInteger, nullable=False),  # when the name came into use
-    Column("updated", BigInteger, nullable=False),  # when this version did
+    Column("created", BigInteger, nullable=False),  # when the policy's first version was made
+    Column("updated", BigInteger, nullable=False),  # when this version was made
 )
 
 policies = Table(
@@ -83,7 +83,7 @@ policies = Table(
 last_values = Table(
     "last_values",
     metadata,
-    # Topic before policy: one key serves the order of answers, one topic and a prefix.
+    # Topic before policy: the key then serves ordered answers, one topic and a prefix.
     Column("owner", Name, primary_key=True),
     Column("topic", Name, primary_key=True),
     Column("policy", Name, primary_key=True),
@@ -136,7 +136,7 @@ dead_letters = Table(
     Column("id", Utf8),
     Column("error", Utf8),
     Column("aside", BigInteger),  # when it was put aside
-    # NULL while it waits; later only so much stays that a replay does not put it aside again
+    # NULL until settled; then only the key stays, so that a replay does not add it again
     Column("fate", Name),
 )
 
@@ -149,18 +149,18 @@ dead_letter_fates = Table(
 )
 
 forgets = Table(
-    "forgets",  # what keepers are to let go of, one row for each partition
+    "forgets",  # erasure orders to keepers, one row for each partition
     metadata,
     Column("request", BigInteger, primary_key=True, autoincrement=False),
     Column("partition", BigInteger, primary_key=True, autoincrement=False),
-    Column("until", BigInteger, nullable=False),  # the partition's end when it was asked for
+    Column("until", BigInteger, nullable=False),  # the partition's end at the time of the request
     Column("asked", BigInteger, nullable=False),
     Column("owner", Name, nullable=False),
     Column("topic", Name, nullable=False),
     Column("policy", Name),
     Column("start", BigInteger),
     Column("end", BigInteger),
-    # NULL until the keeper of the partition has followed
+    # NULL until the keeper of the partition has erased; then its offset
     Column("place", BigInteger),
     Column("last", BigInteger),
 )

@@ -20,7 +20,7 @@ _TOKEN = select(_TABLE.c.owner, _TABLE.c.name, _TABLE.c.publish, _TABLE.c.read, 
 _VERSION = tables.revisions.c.name == "grants"
 _READ_VERSION = select(tables.revisions.c.value).where(_VERSION)
 _PREFIX = "lb_"
-"""Lets secret scanners know a token, and keeps it from looking like a command line flag."""
+"""Lets secret scanners detect tokens, and keeps a token from starting with a dash."""
 
 
 class SqlTokens(Database):
@@ -74,13 +74,16 @@ class SqlTokens(Database):
 
 
 def digest(secret: str) -> bytes:
-    """What is stored and compared. No salt and no slow hash: 256 random bits cannot be guessed."""
+    """Hash a token for storage. No salt and no slow hash: 256 random bits cannot be guessed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _bump(connection: Connection) -> None:
-    """The version is a time at least: a catalog that lost its last changes, as by a failover to a
-    replica that was behind, comes to no number again that somebody has seen."""
+    """Raise the version of the grants, to the current time at least.
+
+    A catalog may lose its last changes, as by a failover to a replica that is behind. With times
+    it never reuses a version that a process has cached.
+    """
     value = tables.revisions.c.value
     newer = func.max if connection.dialect.name == "sqlite" else func.greatest
     connection.execute(

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, which SQLAlchemy spells once per dialect although both databases agree."""
+"""INSERT … ON CONFLICT for both databases: SQLAlchemy has one class per dialect for it."""
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -7,7 +7,7 @@ Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert(dialect: str, table: Table) -> Insert:
-    """An INSERT that can say `on_conflict_do_update` and knows `excluded`."""
+    """Make an INSERT that has `on_conflict_do_update` and `excluded`."""
     if dialect == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)

@@ -1,16 +1,16 @@
-"""A batch as one block of bytes: what the journal writes, and what it can read back or refuse.
+"""Encodes a batch as one block of bytes, and decodes it.
 
     header    magic, CRC-32 of all behind it, n, number of channels, sizes of the two sections
     section 1 channels: owners, topics, and for each message the index of its channel
-    section 2 messages: lengths, payloads, receive times, event times, ids, and where any message
-              is meant for one policy alone, for which
+    section 2 messages: lengths, payloads, receive times, event times, ids, and, if any message is
+              for one policy alone, that policy for each
 
-Both sections are Zstandard frames; the first can be read alone, to count by channel. Integers are
-columns: the distance from the smallest value (or of the steps between neighbours, where these are
-narrower) in as few bytes as hold it, first all low bytes, then the next. Equal values cost nothing.
+Both sections are Zstandard frames; the first can be read alone, to count by channel. An integer
+column has the differences from its smallest value, or those of its steps where these are narrower,
+in as few bytes as they need: first all low bytes, then the next. Equal values cost nothing.
 
-The CRC is checked before anything is unpacked and every count against the bytes that are there
-before anything is allocated, so damaged bytes lead to `Damaged` and to nothing else.
+The CRC is checked before unpacking, and every count is checked against the bytes present before
+allocating. So damaged bytes raise `Damaged` and do nothing else.
 """
 
 import struct
@@ -35,15 +35,15 @@ _LEVEL = 1
 _LARGEST = 2**31 - 1  # bytes of a section, unpacked
 _MOST = 2**24  # messages
 _WRAP = 2**64 - 1
-_ENCODING = ("utf-8", "surrogatepass")  # an id is not refused for being odd
+_ENCODING = ("utf-8", "surrogatepass")  # ids may have lone surrogates
 
 
 class Damaged(ValueError):
-    """The bytes are not a block, or not the one that was written."""
+    """The bytes are not a block, or were changed since they were written."""
 
 
 class _Zstandard(threading.local):
-    """Contexts are costly to make and not safe to share between threads."""
+    """Contexts of this thread: they are costly to make, and not thread-safe."""
 
     def __init__(self) -> None:
         self.pack = zstandard.ZstdCompressor(level=_LEVEL).compress
@@ -55,7 +55,7 @@ _channel: Callable[[type[Channel], tuple[str, str]], Channel] = tuple.__new__  #
 
 
 def encode(batch: Batch) -> bytes:
-    """The block of a batch; `keys` are left out."""
+    """Encode a batch, without its `keys`."""
     if len(batch.channel) != len(batch) or len(batch.received) != len(batch):
         raise ValueError("the columns of a batch have different lengths")
     owners, topics = zip(*batch.channels, strict=True) if batch.channels else ((), ())
@@ -79,10 +79,10 @@ def encode(batch: Batch) -> bytes:
 
 
 def decode(block: bytes) -> Batch:
-    """The batch of a block.
+    """Decode a block.
 
     Raises:
-        Damaged: see there.
+        Damaged: it is no block, or damaged.
     """
     n, channels, codes, section = _open(block)
     lengths = section.ints(n)
@@ -102,10 +102,10 @@ def decode(block: bytes) -> Batch:
 
 
 def count_channels(block: bytes, skip: int = 0) -> dict[Channel, int]:
-    """How many messages of each channel a block holds, the first `skip` left out.
+    """Count a block's messages by channel, without the first `skip`.
 
     Raises:
-        Damaged: see there.
+        Damaged: it is no block, or damaged.
     """
     _, channels, codes, _ = _open(block, messages=False)
     counts = np.bincount(codes[skip:], minlength=len(channels)).tolist()
@@ -120,7 +120,7 @@ def _open(
     magic, crc, n, known, raw_first, packed_first, raw_second = _HEADER.unpack_from(block)
     if magic != MAGIC or zlib.crc32(memoryview(block)[_CHECKED:]) != crc:
         raise Damaged("the checksum is wrong")
-    if max(n, known) > _MOST:  # columns of equal values have no bytes to count them by
+    if max(n, known) > _MOST:  # the bytes of equal values do not limit their number
         raise Damaged("more messages than a block may hold")
     edge = _HEADER.size + packed_first
     first = _unzip(block[_HEADER.size : edge], raw_first)
@@ -191,7 +191,7 @@ def _optional_texts(values: Sequence[str] | None) -> Iterable[bytes]:
 
 
 def _optional_times(event: Ints | Sequence[Micros] | None, received: Ints) -> Iterable[bytes]:
-    """Which messages have one, and its distance from the receive time."""
+    """Encode which messages have an event time, and its difference from the receive time."""
     if event is None:
         return (b"\0",)
     event = np.asarray(event, np.int64)
@@ -206,7 +206,7 @@ def _optional_times(event: Ints | Sequence[Micros] | None, received: Ints) -> It
 
 
 class _Section:
-    """Unpacked bytes, taken from front to back."""
+    """Reads unpacked bytes from front to back."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,9 +1,9 @@
-"""A copy of the embedded journal while it is being written to: what a backup keeps of it.
+"""Copies the embedded journal for a backup while it is written to.
 
-It is a journal file like any other, with what consumers have not worked off, the ids within the
-horizon and the positions of consumers. It is read in short pieces, because a long read transaction
-keeps the WAL from being reset; what it reads does not change: batches below `end`
-stay as they are while they are held, and ids are told apart by the time they were written.
+The copy is a journal file with the messages that consumers still need, the ids within the horizon,
+and the positions of consumers. It is made in short reads, because a long read transaction keeps the
+WAL from being reset. The data read does not change meanwhile: batches below `end` are pinned, and
+later ids have a later time.
 """
 
 import sqlite3
@@ -29,12 +29,12 @@ class SqliteSnapshot:
 
     Args:
         path: the journal's file.
-        positions: where each consumer stood at this moment.
+        positions: of each consumer at the moment of the snapshot.
         start: the first offset needed; may lie inside a batch.
-        end: behind the last message durable at this moment.
-        at: this moment. Ids written later carry a later time, unless the clock steps back
-            meanwhile; then a few too many are copied, of messages that were acknowledged after it.
-        release: called once when the log needs to be held no more.
+        end: the offset behind the last message that was durable then.
+        at: the time of the snapshot. Later ids have a later time, unless the clock is set back
+            meanwhile; then ids of a few messages behind `end` are copied too.
+        release: removes the retention pin; called once.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SqliteSnapshot:
 
 
 def _batches(source: sqlite3.Connection, start: int, end: int) -> Iterator[list[tuple[int, ...]]]:
-    """The batch that holds `start`, and those behind it up to `end`."""
+    """Read the batches from the one that contains `start` up to `end`."""
     (first,) = source.execute(
         "SELECT max(offset) FROM batches WHERE offset <= ?", (start,)
     ).fetchone()

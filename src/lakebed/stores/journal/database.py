@@ -1,4 +1,4 @@
-"""The journal's SQLite file: its tables, the two ways to open it, and what it holds.
+"""The journal's SQLite file: its tables, how it is opened, and its extent.
 
 WAL with `synchronous=FULL`: a commit has returned only when the frames and their commit mark were
 fsynced. SQLite 3.7.0 … 3.51.2 can damage a file when two connections write or checkpoint at the
@@ -43,12 +43,12 @@ _PRAGMAS: dict[str, Any] = {
     "secure_delete": 0,  # no need to overwrite what trimming deletes
     "cache_size": -16384,  # KiB
     "journal_size_limit": 64 * 2**20,
-    "busy_timeout": 2000,  # ms; nobody should hold us up but an operator's sqlite3 shell
+    "busy_timeout": 2000,  # ms; only an operator's sqlite3 shell can make us wait
 }
 
 
 def lock(path: Path) -> int:
-    """Keep other processes from this journal; returns the descriptor that holds the lock.
+    """Lock the journal against other processes; return the lock's descriptor.
 
     Raises:
         Fatal: another process has it, or the folder cannot be written to.
@@ -63,12 +63,12 @@ def lock(path: Path) -> int:
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open, or create, the file for the one connection that writes.
+    """Open or create the file, with the only connection that writes.
 
     Raises:
         sqlite3.DatabaseError: it is damaged.
         OSError: its name cannot be made durable.
-        Fatal: it is something else's, or of a newer version.
+        Fatal: it is another program's, or of a newer version.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -83,8 +83,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION};"
                 f" PRAGMA user_version={VERSION}; COMMIT"
             )
-        # at every start: an earlier one may have failed right here, and SQLite, which does the
-        # same for its WAL, passes over an error of it
+        # At every start, because an earlier one may have failed here. SQLite syncs the folder
+        # too, for its WAL, but ignores errors.
         files.sync(path.parent)
         files.sync(path.parent.parent)
     except BaseException:
@@ -94,7 +94,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def fsync_mode(connection: sqlite3.Connection) -> str:
-    """When SQLite fsyncs, by the name it has in its documentation."""
+    """SQLite's `synchronous` mode, by its documented name."""
     (mode,) = connection.execute("PRAGMA synchronous").fetchone()
     return ("OFF", "NORMAL", "FULL", "EXTRA")[mode]
 
@@ -110,7 +110,7 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that can neither write nor checkpoint."""
+    """Open a connection that can neither write nor checkpoint."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
@@ -134,7 +134,7 @@ def positions(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def extent(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The first offset held and the end: no offset is used twice, whatever was trimmed."""
+    """The first offset and the end. No offset is used twice, even after trimming."""
     (first,) = connection.execute("SELECT min(offset) FROM batches").fetchone()
     ends = connection.execute(
         """
@@ -149,7 +149,7 @@ def extent(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def used(connection: sqlite3.Connection) -> int:
-    """Bytes of the pages that hold something; free pages are used again before the file grows."""
+    """Bytes of the pages in use; free pages are reused before the file grows."""
     pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
     free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
     return (pages - free) * PAGE

@@ -1,4 +1,4 @@
-"""Keys under which a message is stored once: a table in the journal's own transactions."""
+"""The table of message keys, in the journal's own transactions: each key is stored once."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -6,15 +6,15 @@ from itertools import islice
 
 from lakebed.vocabulary.times import Micros
 
-_SIZES = (512, 32, 1)  # keys asked for at once: few statements, each prepared once
-_STRETCH = 50_000
+_SIZES = (512, 32, 1)  # keys of one query: few different statements, each prepared once
+_CHUNK = 50_000
 
 
 def unknown(connection: sqlite3.Connection, keys: Sequence[bytes], oldest: Micros) -> list[int]:
-    """Indices of the messages to keep: without a key (b""), or the first with a key not known.
+    """Return the indices of messages that have no key (b"") or are the first with a new key.
 
     Args:
-        oldest: keys noted before this time do not count any more.
+        oldest: keys stored before this time are expired.
     """
     known = _known(connection, list(dict.fromkeys(filter(None, keys))), oldest)
     fresh: list[int] = []
@@ -51,7 +51,7 @@ def release(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
 
 
 def expire(connection: sqlite3.Connection, oldest: Micros, limit: int) -> int:
-    """Remove at most `limit` keys noted before `oldest`; returns how many."""
+    """Delete at most `limit` keys stored before `oldest`; return how many."""
     return connection.execute(
         "DELETE FROM ids WHERE key IN (SELECT key FROM ids WHERE at < ? ORDER BY at LIMIT ?)",
         (oldest, limit),
@@ -59,7 +59,7 @@ def expire(connection: sqlite3.Connection, oldest: Micros, limit: int) -> int:
 
 
 def beginning(connection: sqlite3.Connection, prefix: bytes, oldest: Micros) -> list[bytes]:
-    """The keys that begin with `prefix` and were noted at `oldest` or later, in order."""
+    """Return the keys with this prefix that were stored at `oldest` or later, in order."""
     above = _above(prefix)
     bound = "" if above is None else " AND key < ?"
     parameters = (prefix, oldest) if above is None else (prefix, oldest, above)
@@ -70,13 +70,13 @@ def beginning(connection: sqlite3.Connection, prefix: bytes, oldest: Micros) -> 
 
 
 def noted(connection: sqlite3.Connection, oldest: Micros) -> Iterator[list[tuple[bytes, Micros]]]:
-    """All keys noted at `oldest` or later, with when, in chunks."""
+    """Read all keys stored at `oldest` or later with their times, in chunks."""
     rows = connection.execute("SELECT key, at FROM ids WHERE at >= ?", (oldest,))
-    while found := rows.fetchmany(_STRETCH):
+    while found := rows.fetchmany(_CHUNK):
         yield found
 
 
 def _above(prefix: bytes) -> bytes | None:
-    """The smallest key behind all that begin with `prefix`; None where there is none."""
+    """Return the smallest key above all keys with this prefix, or None."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None

@@ -1,4 +1,4 @@
-"""What an operator asks of the journal's file: what is damaged, and which consumers hold it."""
+"""Operations on the journal's file for operators: damage, and dropping consumers."""
 
 import sqlite3
 from pathlib import Path
@@ -8,7 +8,7 @@ from lakebed.stores.journal import database
 
 
 def damage(connection: sqlite3.Connection, path: Path) -> Damage:
-    """What stands in the notes since the last acknowledgement (see `salvage`)."""
+    """The damage recorded since the last acknowledgement (see `salvage`)."""
     rows = connection.execute("SELECT offset, count, at FROM damaged ORDER BY offset").fetchall()
     blocks = tuple(DamagedBlock(0, *row) for row in rows)
     notes = dict(connection.execute("SELECT key, value FROM meta").fetchall())
@@ -23,7 +23,7 @@ def damage(connection: sqlite3.Connection, path: Path) -> Damage:
 
 
 def damaged(connection: sqlite3.Connection) -> int:
-    """Messages put aside or missing, as far as known, and not yet seen by an operator."""
+    """Messages known to be damaged or missing since the last acknowledgement."""
     (aside,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
     notes = dict(connection.execute("SELECT key, value FROM meta"))
     return int(aside) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
@@ -47,5 +47,5 @@ def acknowledge_damage(connection: sqlite3.Connection) -> None:
 
 
 def drop(name: str, connection: sqlite3.Connection) -> int:
-    """Remove a consumer's positions; returns how many there were."""
+    """Delete a consumer's positions; return how many there were."""
     return connection.execute("DELETE FROM consumers WHERE name = ?", (name,)).rowcount

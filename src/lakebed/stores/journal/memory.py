@@ -1,4 +1,4 @@
-"""A journal in memory, for tests and for trying policies: nothing in it outlives the process."""
+"""A journal in memory, for tests and for trying policies. It ends with the process."""
 
 import threading
 from collections import Counter
@@ -56,7 +56,7 @@ class MemoryJournal:
         return len(batch)
 
     def _unknown(self, batch: Batch, now: Micros) -> Batch:
-        """The batch without messages whose key is known, and without keys."""
+        """Drop messages with a known key, and the column of keys."""
         if batch.sparse.keys is None:
             return batch
         oldest = now - self._options.id_horizon

@@ -1,9 +1,9 @@
-"""Batches found by looking through a damaged file page by page, without asking its B-tree.
+"""Finds batches in a damaged file by scanning its pages, without its B-tree.
 
-SQLite reaches rows through pages that point to pages: one bad pointer hides all that lies behind
-it. A block proves itself by its CRC, so rows can be looked for where they lie, in the leaf pages
-of the file and of its WAL. The formats are those of https://sqlite.org/fileformat2.html: sections
-1.6 (B-tree pages and overflow), 2.1 (records) and 4.1 (WAL).
+SQLite reaches rows through pages that point to pages, so one bad pointer hides all rows behind it.
+A block's CRC proves it intact, so the leaf pages of the file and of its WAL can be scanned for
+rows. The formats are those of https://sqlite.org/fileformat2.html: sections 1.6 (B-tree pages and
+overflow), 2.1 (records) and 4.1 (WAL).
 """
 
 import os
@@ -16,7 +16,7 @@ from lakebed.stores.journal.blocks import Damaged, decode
 from lakebed.stores.journal.database import PAGE
 
 _LEAF = 0x0D
-_MOST_LOCAL = PAGE - 35  # bytes of a record that a leaf page holds before it overflows
+_MOST_LOCAL = PAGE - 35  # bytes of a record in a leaf page before it overflows
 _LEAST_LOCAL = (PAGE - 12) * 32 // 255 - 23
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _FRAME = struct.Struct(">IIQ")  # page number, pages after a commit (or 0), both salts
@@ -34,7 +34,7 @@ class Row:
 
 
 class PageScan:
-    """The pages of a database file and of its WAL. To be closed after use."""
+    """Scans the pages of a database file and of its WAL. Close it after use."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDONLY)
@@ -49,13 +49,13 @@ class PageScan:
             os.close(self._wal)
 
     def positions(self) -> list[tuple[int, int, bool]]:
-        """Where intact rows lie: (offset, page, whether in the WAL), each offset once."""
+        """The positions of intact rows: (offset, page, whether in the WAL), each offset once."""
         found = {row.offset: (row.offset, number, False) for number, row in self._rows(False)}
         found |= {row.offset: (row.offset, number, True) for number, row in self._rows(True)}
         return sorted(found.values())
 
     def row(self, offset: int, number: int, in_wal: bool) -> Row:
-        """The row at a position that `positions` has named."""
+        """Read the row at a position of `positions`."""
         return next(row for row in self._leaf(number, in_wal) if row.offset == offset)
 
     def _rows(self, in_wal: bool) -> Iterator[tuple[int, Row]]:
@@ -64,7 +64,7 @@ class PageScan:
                 yield number, row
 
     def _committed_frames(self) -> Iterator[tuple[int, int]]:
-        """Page numbers and where their content lies, up to the last commit; later ones win."""
+        """Page numbers and positions of their content, up to the last commit; later ones win."""
         waiting = []
         for number, commit, position in _frames(self._wal) if self._wal is not None else ():
             waiting.append((number, position))
@@ -78,7 +78,7 @@ class PageScan:
         return os.pread(self._file, PAGE, (number - 1) * PAGE) if number > 0 else b""
 
     def _leaf(self, number: int, in_wal: bool) -> Iterator[Row]:
-        """Intact rows of one page. What its head says of itself is not needed, so not trusted."""
+        """Find the intact rows of one page. Its header is not needed and not trusted."""
         page = self._page(number, in_wal)
         if len(page) < PAGE or (page[0] ^ _LEAF).bit_count() > 1:
             return
@@ -86,7 +86,7 @@ class PageScan:
             cell = int.from_bytes(page[at : at + 2], "big")
             if not at < cell < PAGE:
                 return
-            # a page of the file may go on in the WAL, and an old copy of it in the file
+            # a row of the file may continue in the WAL, and a row of the WAL in the file
             row = self._parse(page, cell, in_wal) or self._parse(page, cell, not in_wal)
             if row is not None:
                 yield row
@@ -118,9 +118,9 @@ class PageScan:
 
 
 def wal_commits(wal: Path) -> list[int]:
-    """The frames of a WAL, counted from 1, that end a transaction, whatever their checksums say.
+    """Return the commit frames of a WAL, counted from 1, without checking their checksums.
 
-    SQLite stops at the first frame whose checksum is wrong, and says nothing of those behind it.
+    SQLite itself stops at the first frame with a wrong checksum and ignores those behind it.
     """
     descriptor = os.open(wal, os.O_RDONLY)
     try:
@@ -134,15 +134,15 @@ def wal_commits(wal: Path) -> list[int]:
 
 
 def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
-    """Page number, commit mark and position of the content of each frame of this generation."""
+    """Read page number, commit mark and content position of each frame of the last generation."""
     head, position = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
-    # behind a damaged head the first frame tells the generation
+    # if the header is damaged, the first frame has the generation
     salts = head[16:24] if _is_intact(head) else os.pread(wal, 8, _WAL_HEADER + 8)
     generation = int.from_bytes(salts, "big")
     while len(header := os.pread(wal, _FRAME.size, position)) == _FRAME.size:
         number, commit, salt = _FRAME.unpack(header)
-        # Not the end where the salts are others: a flipped bit must not hide what lies behind it.
-        # Frames of an earlier generation differ in about half of the bits.
+        # Other salts do not end the scan: a flipped bit must not hide the frames behind it. Frames
+        # of an earlier generation differ in about half of the bits.
         if (salt ^ generation).bit_count() <= 1:
             yield number, commit, position + _FRAME_HEADER
         position += _FRAME_HEADER + PAGE
@@ -176,7 +176,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _batch(offset: int, record: bytes) -> Row | None:
-    """A record (NULL, count, at, size, block), if that is what it is and the block is intact."""
+    """Decode a record (NULL, count, at, size, block); None if it is another or not intact."""
     edge, at = _varint(record, 0)
     kinds: list[int] = []
     while at < edge and len(kinds) < 6:

@@ -1,18 +1,18 @@
-"""Offsets from which on the log is needed by other than consumers, such as a snapshot."""
+"""Retention pins: offsets from which on a snapshot or a rebuild needs the log."""
 
 import threading
 from collections.abc import Callable
 
 
 class RetentionPins:
-    """Any thread. The same offset may be held several times."""
+    """The current pins. Any thread. An offset may be pinned several times."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._offsets: list[int] = []
 
     def pin(self, offset: int) -> Callable[[], None]:
-        """Hold what lies at or above `offset`; returns the call that removes the pin."""
+        """Keep messages at or behind `offset`; return a function that removes the pin."""
         with self._lock:
             self._offsets.append(offset)
 

@@ -1,4 +1,4 @@
-"""Reading blocks back from the journal's file, around what is damaged."""
+"""Reads blocks from the journal's file, and skips damaged ones."""
 
 import sqlite3
 from collections import Counter
@@ -33,10 +33,10 @@ ORDER BY offset LIMIT 1
 
 
 class Blocks:
-    """The stored batches, read through connections that cannot write. Any thread.
+    """Reads the stored batches through read-only connections. Any thread.
 
     Args:
-        on_damaged: told the offset of a block that is not what was written.
+        on_damaged: called with the offset of a damaged block.
         on_malformed: called when the file itself is damaged. Reading then raises `JournalFailed`:
             the next start salvages what is intact.
     """
@@ -52,7 +52,7 @@ class Blocks:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one thread at a time; each statement sees what is committed by then."""
+        """Open a connection for one thread; each statement sees the commits before it."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -70,7 +70,7 @@ class Blocks:
                 self.close()
 
     def read(self, offset: int, end: int, limit: int) -> tuple[list[Entry], int]:
-        """Entries from `offset` on below `end`, about `limit` messages, and where to go on."""
+        """Read entries from `offset` below `end`, about `limit` messages; also the next offset."""
         found: list[Entry] = []
         messages = size = 0
         with closing(self._rows(offset, end)) as rows:
@@ -90,7 +90,7 @@ class Blocks:
         return found, end
 
     def count(self, offset: int, end: int) -> Counter[Channel]:
-        """How many messages of each channel stand from `offset` on and below `end`."""
+        """Count the messages from `offset` below `end` by channel."""
         counts: Counter[Channel] = Counter()
         for start, _, _, block in self._rows(offset, end):
             try:
@@ -100,13 +100,13 @@ class Blocks:
         return counts
 
     def oldest(self) -> Micros | None:
-        """When the oldest batch held was written."""
+        """The time at which the oldest batch was written."""
         with self.connection() as connection:
             row = connection.execute("SELECT at FROM batches ORDER BY offset LIMIT 1").fetchone()
         return row[0] if row else None
 
     def newest(self) -> Micros | None:
-        """When the newest batch was written."""
+        """The time at which the newest batch was written."""
         with self.connection() as connection:
             row = connection.execute(
                 "SELECT at FROM batches ORDER BY offset DESC LIMIT 1"
@@ -114,7 +114,7 @@ class Blocks:
         return row[0] if row else None
 
     def written(self, offset: int) -> Micros | None:
-        """When the first message at or behind `offset` was written."""
+        """The time at which the first message at or behind `offset` was written."""
         with self.connection() as connection:
             row = connection.execute(_WRITTEN, {"offset": offset}).fetchone()
         return row[0] if row else None

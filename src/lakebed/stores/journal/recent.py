@@ -1,4 +1,4 @@
-"""The newest entries in memory: a reader at the tail needs neither the disk nor decoding."""
+"""Keeps the newest entries in memory, so that readers at the tail need no disk and no decoding."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -12,16 +12,16 @@ from lakebed.vocabulary.messages import Batch, Channel, Entry
 _ENTRY_COST = 1024  # bytes, about, that a batch takes besides its messages
 _MESSAGE_COST = 80  # and a message besides its payload
 READ_BYTES = 32 * 2**20
-"""A single read stops here, whatever its limit in messages: payloads may be large."""
+"""Most bytes of a single read, whatever its limit in messages: payloads may be large."""
 
 
 def weight(batch: Batch) -> int:
-    """About how many bytes of memory a batch takes."""
+    """The approximate bytes of memory of a batch."""
     return _ENTRY_COST + _MESSAGE_COST * len(batch) + sum(map(len, batch.payloads))
 
 
 def cut(entry: Entry, offset: int) -> Entry:
-    """The entry without what stands before `offset`."""
+    """Drop an entry's messages before `offset`."""
     if offset <= entry.offset:
         return entry
     batch = entry.batch
@@ -31,14 +31,14 @@ def cut(entry: Entry, offset: int) -> Entry:
 
 
 def without_keys(batch: Batch) -> Batch:
-    """Keys are for the append alone."""
+    """Drop the keys, which only the append needs."""
     if batch.sparse.keys is None:
         return batch
     return replace(batch, sparse=batch.sparse._replace(keys=None))
 
 
 def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:
-    """How many messages of each channel stand in some entries."""
+    """Count the messages of some entries by channel."""
     counts: Counter[Channel] = Counter()
     for entry in entries:
         batch = entry.batch
@@ -51,7 +51,7 @@ class Recent:
     """The newest entries, without a gap, up to the end. Callers hold one lock around each call.
 
     Args:
-        budget: bytes of memory; the oldest entries leave when it is passed. None for no bound.
+        budget: bytes of memory; beyond it the oldest entries are evicted. None for no limit.
     """
 
     def __init__(self, budget: int | None) -> None:
@@ -63,7 +63,7 @@ class Recent:
 
     @property
     def start(self) -> int | None:
-        """The first offset held; None when there is nothing."""
+        """The first offset in memory; None if there is none."""
         return self._offsets[0] if self._offsets else None
 
     @property
@@ -80,7 +80,7 @@ class Recent:
             self._drop_to(self._budget * 7 // 8)  # an eighth at a time: each removal moves the rest
 
     def read(self, offset: int, limit: int) -> list[Entry] | None:
-        """Entries from the one that holds `offset`, cut; None where that is not held any more."""
+        """Read entries from `offset` on, the first cut; None if that offset was evicted."""
         if not self._offsets or offset < self._offsets[0]:
             return None
         found: list[Entry] = []
@@ -96,12 +96,12 @@ class Recent:
         return found
 
     def since(self, offset: int) -> list[Entry]:
-        """All entries held that reach behind `offset`, the first cut."""
+        """All entries in memory from `offset` on, the first cut."""
         at = max(0, bisect_right(self._offsets, offset) - 1)
         return [cut(entry, offset) for entry in self._entries[at:] if entry.end > offset]
 
     def drop(self, count: int) -> list[Entry]:
-        """Let go of the oldest `count` entries and return them."""
+        """Evict the oldest `count` entries and return them."""
         gone = self._entries[:count]
         self._total -= sum(self._weights[:count])
         del self._entries[:count], self._offsets[:count], self._weights[:count]

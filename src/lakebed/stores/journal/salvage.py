@@ -1,9 +1,9 @@
-"""Opening a journal whose file may be damaged: what is intact is kept, the rest is put aside.
+"""Opens a journal whose file may be damaged: intact batches are kept, the old file is renamed.
 
-A block that is not what was written is noticed when it is read (`blocks.Damaged`). Here it is
-about the file around the blocks, which SQLite finds malformed: the file is renamed, every batch
-that can still be read is copied into a new one, and what is missing is counted. A start never
-fails because of damage, and never hides it: `meta` holds the loss until an operator has seen it.
+Damage of a block is detected when it is read (`blocks.Damaged`). This module is for damage of the
+file around the blocks, which SQLite finds malformed: the file is renamed, every batch that can be
+read is copied into a new one, and missing messages are counted. A start never fails because of
+damage, and never hides it: `meta` has the loss until an operator acknowledges it.
 """
 
 import os
@@ -23,13 +23,13 @@ from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger()
 
-_QUICK = 64 * 2**20  # bytes up to which every page is looked at when opening
+_QUICK = 64 * 2**20  # bytes up to which every page is checked when opening
 _SMALLEST = 512  # bytes of a page
 _GAP = 2**40
-"""Offsets left out after a salvage: it is unknown how many messages stood behind the last one that
-was found, and consumers may remember offsets of theirs."""
+"""Offsets skipped after a salvage: it is unknown how many messages were lost behind the last one
+found, and consumers may have saved their offsets."""
 _LAST = 2**62
-_REFUSALS = {  # not damage but circumstances: an operator must mend them
+_REFUSALS = {  # no damage: an operator must fix the cause
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
@@ -49,18 +49,18 @@ _COPIES = (
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error tells of a damaged file, rather than of a disk that is full or in use."""
+    """Whether an error means a damaged file, not a full disk or a locked file."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _REFUSALS
 
 
 def suspect(path: Path) -> None:
-    """Note that SQLite found the file damaged: the next start salvages it."""
+    """Mark the file as damaged: the next start salvages it."""
     with suppress(OSError):
         _mark(path).touch()
 
 
 def open_or_salvage(path: Path, now: Micros) -> sqlite3.Connection:
-    """The connection that writes, to the file as it is or to a new one with what was intact.
+    """Open the writing connection, to the file or to a new one with the intact batches.
 
     Raises:
         Fatal: the file cannot be opened for a reason other than damage.
@@ -92,7 +92,7 @@ def _mark(path: Path) -> Path:
 
 def _checked(path: Path) -> sqlite3.Connection:
     if path.exists() and 0 < path.stat().st_size < _SMALLEST:
-        raise sqlite3.DatabaseError("the file is cut short")  # SQLite takes it for a new one
+        raise sqlite3.DatabaseError("the file is cut short")  # SQLite would treat it as a new one
     commits = _copy_wal(path)
     connection = database.open_writer(path)
     try:
@@ -107,7 +107,9 @@ def _checked(path: Path) -> sqlite3.Connection:
         _wal_copy(path).unlink(missing_ok=True)
     except BaseException as error:
         if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
-            suspect(path)  # closing takes the WAL away: the copy must outlive a kill from here on
+            suspect(
+                path
+            )  # closing deletes the WAL: from here on a killed process must find the copy
         connection.close()
         raise
     return connection
@@ -118,9 +120,9 @@ def _wal_copy(path: Path) -> Path:
 
 
 def _copy_wal(path: Path) -> list[int]:
-    """Keep the WAL that a killed process left: SQLite removes it when the file is closed.
+    """Copy the WAL that a killed process left, because SQLite deletes it on closing the file.
 
-    Returns its commit marks.
+    Returns its commit frames.
     """
     wal, copy = Path(f"{path}-wal"), _wal_copy(path)
     copy.unlink(missing_ok=True)
@@ -131,11 +133,11 @@ def _copy_wal(path: Path) -> list[int]:
 
 
 def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
-    """Refuse a WAL of which SQLite has passed over more than a transaction that was under way.
+    """Refuse a WAL if SQLite ignored more than one unfinished transaction.
 
-    Each transaction is fsynced before the next is begun: where two stand behind the last frame
-    that SQLite takes, the first of them was durable and has been damaged since. One alone may as
-    well be what a loss of power left of the last.
+    Each transaction is fsynced before the next one begins. If two follow the last frame that
+    SQLite accepts, the first of them was durable and is damaged. A single one may be the rest of a
+    write that a loss of power interrupted.
     """
     taken = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     behind = sum(frame > taken for frame in commits)
@@ -144,12 +146,12 @@ def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
 
 
 def _salvage(path: Path, now: Micros) -> None:
-    """Put a file with what is intact into the place of the damaged one.
+    """Replace the damaged file by one with its intact batches.
 
-    A failing disk or a kill may end it anywhere; the next start goes on or begins again:
+    A failing disk or a kill may interrupt it anywhere; the next start continues or begins again:
 
-        the damaged file is read, never written ──> PATH.salvage grows ──> PATH.salvaged is whole
-        ──> the damaged file gets another name ──> the mark goes ──> PATH.salvaged becomes PATH
+        the damaged file is read, never written ──> PATH.salvage grows ──> PATH.salvaged complete
+        ──> the damaged file is renamed ──> the mark is deleted ──> PATH.salvaged becomes PATH
     """
     with suppress(FileNotFoundError):
         os.replace(_wal_copy(path), f"{path}-wal")  # as it was found
@@ -172,7 +174,7 @@ def _salvage(path: Path, now: Micros) -> None:
 
 
 def _take_place(path: Path, now: Micros) -> None:
-    """The last steps, once the salvaged file is whole. May be begun again at any of them."""
+    """Do the last steps, when the salvaged file is complete. Can be repeated from any of them."""
     aside = path.with_name(f"{path.name}.damaged-{now}")
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
@@ -202,15 +204,15 @@ def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
 
 
 def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:
-    """Messages kept, messages missing between those kept, and the offset behind the last.
+    """Copy intact batches; return messages kept, messages missing between them, and the end.
 
-    Pages that trimming has freed may still hold their batches: these come back, which replay
-    tolerates, and what was trimmed between them counts as missing.
+    Pages freed by trimming may still have their batches. These come back, which replay tolerates,
+    and trimmed messages between them count as missing.
     """
     kept = lost = end = 0
     for position in scan.positions():
         row = scan.row(*position)
-        if row.offset < end:  # a flipped bit has moved one of the two out of its place
+        if row.offset < end:  # a flipped bit has changed one of the two offsets
             lost += row.count
             continue
         fresh.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?)", astuple(row))
@@ -221,7 +223,7 @@ def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, 
 
 
 def _copy(old: sqlite3.Connection, fresh: sqlite3.Connection, table: str, columns: str) -> None:
-    """As much of a small table as can be read, from its front and, after damage, its back."""
+    """Copy the readable rows of a small table, from its start and, after damage, from its end."""
     marks = ", ".join("?" * (columns.count(",") + 1))
     insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
     first = columns.partition(",")[0]
@@ -241,7 +243,7 @@ def _note(connection: sqlite3.Connection, key: str, value: int) -> None:
 
 
 def _known_end(fresh: sqlite3.Connection) -> int:
-    """The furthest offset that the copied notes speak of."""
+    """The highest offset in the copied tables."""
     found = fresh.execute(
         "SELECT max(offset) FROM consumers UNION ALL SELECT value FROM meta WHERE key = 'end'"
         " UNION ALL SELECT max(offset + count) FROM damaged"

@@ -7,7 +7,7 @@ from lakebed.vocabulary.times import parse_duration
 
 
 class JournalSection(Section):
-    """Which journal, and how long it keeps what was done with."""
+    """The journal, and how long it keeps messages that are processed."""
 
     url: str = Field(
         "sqlite:journal.db", description="`sqlite:PATH`, `kafka://HOST:PORT/TOPIC` or `memory:`"

@@ -3,9 +3,9 @@
 append ──> writer thread ──> file (fsync) ──┐
                  └──> recent entries ───────┴──> consumers, entries, pending
 
-A reader near the end is served from memory; one that is behind reads blocks from the file through
-read-only connections and hinders nobody. Offsets count messages from 0 without a gap, except where
-a damaged block was put aside.
+A reader near the end is served from memory; one that lags reads blocks from the file through
+read-only connections, which block no writer. Offsets count messages from 0 without a gap, except
+for damaged blocks.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ _INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?,
 class SqliteJournal:
     """See the port `Journal`.
 
-    The minimum span yields to need: while more than three quarters of `options.limit` are in use,
-    only consumers keep `trim` from deleting, so that a generous span cannot stop the intake.
+    While more than three quarters of `options.limit` are in use, `trim` ignores the minimum span
+    and keeps only what consumers need: a long span cannot stop the intake.
 
     Args:
-        path: the database file; its folder is made where it is missing.
-        begin: the least offset to append at; a consumer may have seen those below.
+        path: the database file; a missing folder is made.
+        begin: the lowest offset to append at; a consumer may have saved lower ones.
         cache: bytes of memory for the newest entries.
         clock: wall clock, for the horizon of ids and the minimum span.
 
@@ -79,7 +79,7 @@ class SqliteJournal:
         except BaseException:
             os.close(self._lock_descriptor)
             raise
-        self._refused = ""  # why the last append found no room
+        self._refused = ""  # the error of the last append, if the journal was full
         self._live: set[str] = set()
         self._closed = False
         self._pins = RetentionPins()  # offsets from which on snapshots need the log
@@ -103,7 +103,7 @@ class SqliteJournal:
         self._positions = database.positions(connection)
         self._first, self.end = database.extent(connection)
         if begin > self.end:
-            # an empty one begins there; one that holds older messages has a gap before it
+            # an empty journal begins there; one with older messages gets a gap
             self._first = begin if self._first == self.end else self._first
             self.end = begin
         self._damaged = maintenance.damaged(connection)
@@ -135,7 +135,7 @@ class SqliteJournal:
                 batch = batch.take(np.array(fresh, np.intp))
             identities.remember(connection, batch.sparse.keys or (), now)
             batch = without_keys(batch)
-            self._count_at = 0  # keys take room too
+            self._count_at = 0  # keys take space too
         if release:
             identities.release(connection, release)
         if len(batch):
@@ -147,7 +147,7 @@ class SqliteJournal:
         return Entry(0, self.end, batch)
 
     def _require_room(self, connection: sqlite3.Connection, size: int) -> None:
-        """Between two counts of the pages what is written is added up, generously.
+        """Check the limit. Between two counts of the pages, writes are summed up, rather too high.
 
         Raises:
             JournalFull: a block of this size would pass the limit.
@@ -162,7 +162,7 @@ class SqliteJournal:
         self._used = guessed
 
     def _count(self, connection: sqlite3.Connection) -> None:
-        """What is in use now, and at how much, as far as known, to count again."""
+        """Count the bytes in use, and set at how many to count again."""
         self._used = database.used(connection)
         self._count_at = self._used + _COUNT_EVERY
 
@@ -209,7 +209,7 @@ class SqliteJournal:
         return self.read(offset, limit)[0] if partition == 0 else []
 
     def read(self, offset: int, limit: int) -> tuple[list[Entry], int]:
-        """Entries from `offset` on, and the offset to go on from (for consumers)."""
+        """Read entries from `offset` on; return them with the next offset (for consumers)."""
         with self.changed:
             offset, end = max(offset, self._first), self.end
             if offset >= end:
@@ -233,7 +233,7 @@ class SqliteJournal:
             return self._positions.get(name)
 
     def commit(self, name: str, offset: int) -> None:
-        """Written a little later: after a crash the position may be old, which replay forgives."""
+        """Note a position, written later. After a crash it may be old, which replay tolerates."""
         with self.changed:
             if offset > self._positions.get(name, 0):
                 self._positions[name] = offset
@@ -272,11 +272,11 @@ class SqliteJournal:
             while self._writer.submit(self._expire).result() == _TRIM_KEYS:
                 pass
         except JournalFull:
-            pass  # the disk has no room even for removing; the next call tries again
+            pass  # the disk is too full even for deleting; the next call tries again
         return total
 
     def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        """Remove some batches; returns how many messages they held and the first offset left."""
+        """Delete some batches; return how many messages they had, and the first offset left."""
         youngest = self._clock() - self._options.span
         if database.used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
@@ -316,7 +316,7 @@ class SqliteJournal:
         return self._pins.pin(offset)
 
     def _held(self) -> tuple[dict[str, int], int, int, Micros, Callable[[], None]]:
-        """On the writer's thread, so between two appends: where everything stands."""
+        """Capture the positions and the end. On the writer's thread, so between two appends."""
         with self.changed:
             positions = dict(self._positions)
             start = max(self._first, min(positions.values(), default=self.end))
@@ -325,14 +325,14 @@ class SqliteJournal:
     # --- damage -----------------------------------------------------------------------------------
 
     def _set_aside(self, offset: int) -> None:
-        """A block cannot be read: keep it, and its loss, for the operator to see."""
+        """Move an unreadable block to the table `damaged`, for the operator."""
         self._writer.submit(partial(maintenance.move_aside, offset), self._counted)
 
     def _counted(self, messages: int) -> None:
         self._damaged += messages
 
     def _suspect(self) -> None:
-        """SQLite finds the file itself damaged: to be salvaged at the next start."""
+        """Have the next start salvage the file, which SQLite finds malformed."""
         salvage.suspect(self._path)
 
     # --- state ------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ class SqliteJournal:
         return Health(True, "", detail)
 
     def _oldest_age(self) -> float | None:
-        """Seconds since the oldest batch held was written."""
+        """Seconds since the oldest batch was written."""
         at = self._blocks.oldest()
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
 
@@ -379,12 +379,12 @@ class SqliteJournal:
             return maintenance.damage(connection, self._path)
 
     def _ahead(self) -> float:
-        """Seconds by which the newest batch is later than the clock: it was set back since."""
+        """Seconds by which the newest batch is ahead of the clock, which was set back since."""
         at = self._blocks.newest()
         return 0.0 if at is None else max(0.0, (at - self._clock()) / SECOND)
 
     def acknowledge_damage(self) -> None:
-        """An operator has seen it: release the damaged blocks, and be healthy again."""
+        """Delete the damaged blocks and report healthy again."""
         self._writer.submit(maintenance.acknowledge_damage, self._acknowledged).result()
 
     def _acknowledged(self, _: None) -> None:

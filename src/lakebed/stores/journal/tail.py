@@ -1,4 +1,4 @@
-"""The consumer of a journal that lives in this process: one partition, which is always ours."""
+"""The consumer of a journal in this process: it always has the only partition."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from lakebed.vocabulary.messages import Entry
 
 
 class Tailed(Protocol):
-    """What a consumer needs of its journal.
+    """The journal, as far as its consumer needs it.
 
     Attributes:
         changed: notified, under its lock, whenever `end` has grown.
@@ -21,7 +21,7 @@ class Tailed(Protocol):
     end: int
 
     def read(self, offset: int, limit: int) -> tuple[list[Entry], int]:
-        """Entries from `offset` on, and the offset to go on from."""
+        """Read entries from `offset` on; return them with the next offset."""
         ...
 
     def committed(self, name: str) -> int | None: ...
@@ -69,7 +69,7 @@ class TailConsumer:
             self._journal.changed.notify_all()
 
     def close(self) -> None:
-        """Does not call `revoked`: nobody else can take the partition."""
+        """Close without calling `revoked`: no other worker can get the partition."""
         closed, self._closed = self._closed, None
         if closed is not None:
             self.wake()
@@ -84,7 +84,7 @@ class TailConsumer:
         return wanted or 0
 
     def _wait(self, position: int, deadline: float) -> bool:
-        """Until something stands behind `position`; False at the deadline or when woken."""
+        """Wait for messages behind `position`; False at the deadline or when woken."""
         changed = self._journal.changed
         with changed:
             while self._journal.end <= position:

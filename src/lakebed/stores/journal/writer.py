@@ -1,4 +1,4 @@
-"""The one thread that writes to the journal's file: a transaction for each piece of work.
+"""The thread that alone writes to the journal's file, one transaction for each job.
 
 append  ──┐                    BEGIN, work, positions of consumers, COMMIT (fsync)
 trim    ──┼──> queue ──> thread ──> after the commit: publish, resolve the future
@@ -19,7 +19,7 @@ from lakebed.vocabulary.errors import JournalFailed, JournalFull
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_LAZY = 1.0  # seconds after which positions of consumers are written though nothing is appended
+_LAZY = 1.0  # seconds after which positions of consumers are written without an append
 _CHECKPOINT = 2000  # pages of the WAL
 _OVERGROWN = 16384  # pages of the WAL at which a checkpoint waits for readers
 _POSITION = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
@@ -27,10 +27,10 @@ _ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def translate(error: sqlite3.Error) -> JournalFull | JournalFailed:
-    """What an error of a write transaction that was rolled back means to the caller.
+    """Translate the error of a write transaction that was rolled back.
 
-    Everything that is not known to be harmless is taken for the worst: SQLITE_IOERR among it,
-    which is how a failed fsync shows.
+    An error that is not known to be temporary is fatal. SQLITE_IOERR is among these, because a
+    failed fsync raises it.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
@@ -40,7 +40,7 @@ def translate(error: sqlite3.Error) -> JournalFull | JournalFailed:
 
 
 def is_malformed(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file is not what it wrote."""
+    """Whether SQLite reports that the file is damaged."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -60,7 +60,7 @@ class Writer:
     """Runs work in transactions, one after the other, in the order of `submit`.
 
     Args:
-        connection: opened by `database.open_writer`; the writer's alone from now on.
+        connection: opened by `database.open_writer`; used by this writer only.
         on_damage: called when SQLite finds its file malformed.
     """
 
@@ -87,7 +87,7 @@ class Writer:
         return future
 
     def position(self, name: str, offset: int) -> None:
-        """Note where a consumer stands: written with the next transaction, or a little later."""
+        """Set a consumer's position; the next transaction writes it, or one soon after."""
         with self._lock:
             idle = not self._positions
             self._positions[name] = offset
@@ -95,16 +95,16 @@ class Writer:
             self._jobs.put(None)
 
     def drop_consumer(self, name: str) -> None:
-        """Do not write this consumer's position any more; its row is the caller's to remove."""
+        """Stop writing this consumer's position; the caller deletes its row."""
         with self._lock:
             self._positions.pop(name, None)
 
     def wrote(self, size: int) -> None:
-        """Called by work that writes much: bytes, which decide when to checkpoint."""
+        """Add written bytes, which decide when to checkpoint. Called by jobs that write much."""
         self._pages += size // 4096 + 4
 
     def close(self) -> None:
-        """Finish what is queued, checkpoint and close the connection. Any thread, repeatable."""
+        """Finish the queued jobs, checkpoint and close the connection. Any thread, idempotent."""
         with self._lock:
             self._closing = True
         self._jobs.put(None)
@@ -182,10 +182,10 @@ class Writer:
             self._checkpoint("RESTART" if self._pages >= _OVERGROWN else "PASSIVE")
 
     def _checkpoint(self, mode: str) -> None:
-        """Checkpoint: move what is committed from the WAL to the file, which resets the WAL.
+        """Checkpoint: move committed pages from the WAL to the file, and reset the WAL.
 
-        A reader that stands in the WAL keeps it from that: what is left is tried again later, and
-        waited for (as long as `busy_timeout`) when the WAL has grown much.
+        A reader of the WAL prevents the reset. Then it is tried again later, and if the WAL has
+        grown much, the checkpoint waits for readers (up to `busy_timeout`).
         """
         try:
             _, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

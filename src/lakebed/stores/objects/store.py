@@ -1,8 +1,7 @@
-"""The object store through obstore: one client for a folder on disk and for S3.
+"""The object store through obstore, for a folder on disk and for S3.
 
-A name is a path with slashes. An object appears whole or not at all: a folder's file is written
-under a temporary name and renamed (the library does), and made durable here, because the library
-does not call fsync.
+A name is a path with slashes. Writes are atomic: in a folder, obstore writes a temporary file and
+renames it. It does not call fsync, so this module does.
 """
 
 import os
@@ -24,19 +23,19 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(seconds=30)}
-"""Of one request, with growing distances; then whoever asked has to know."""
+"""Retries of one request, with exponential back-off; then the caller gets the error."""
 
 
 class ObjectFolder:
     """Fulfils `ports.Objects`. Any thread.
 
     Args:
-        folder: where the objects are files, else None: then a put is durable when it returns.
-        place: the store's name in messages.
+        folder: the folder whose files are the objects; None for S3, whose puts are durable.
+        location: the store in messages.
     """
 
-    def __init__(self, store: ObjectStore, folder: Path | None, place: str) -> None:
-        self._store, self._folder, self.place = store, folder, place
+    def __init__(self, store: ObjectStore, folder: Path | None, location: str) -> None:
+        self._store, self._folder, self.location = store, folder, location
 
     def put(self, name: str, source: bytes | Path) -> None:
         with self._translated(f"write {name}"):
@@ -75,18 +74,18 @@ class ObjectFolder:
         try:
             yield
         except FileNotFoundError:
-            raise NotFound(f"{self.place}: cannot {doing}: it is not there") from None
+            raise NotFound(f"{self.location}: cannot {doing}: it is not there") from None
         except (BaseError, OSError) as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreUnavailable(f"{self.place}: cannot {doing}: {line}") from error
+            raise StoreUnavailable(f"{self.location}: cannot {doing}: {line}") from error
 
 
 def open_objects(url: str, *, make: bool = False) -> ObjectFolder:
     """Open `s3://BUCKET/PREFIX` (credentials as usual from AWS_… variables) or a folder.
 
     Args:
-        url: the place.
-        make: whether to make a folder that is missing.
+        url: of the store, or a path.
+        make: whether to make a missing folder.
 
     Raises:
         SettingsError: it is no URL of an object store.
@@ -119,9 +118,9 @@ def _private(path: Path) -> BinaryIO:
 
 
 def _make_durable(folder: Path, name: str) -> None:
-    """Fsync the file, and each folder on the way that may hold a new name.
+    """Fsync the file and its parent folders, and make the file private.
 
-    What it holds was private where it came from; the library makes it readable by all.
+    Its content came from private files, but obstore makes files readable by all.
     """
     (folder / name).chmod(0o600)
     sync(folder / name)

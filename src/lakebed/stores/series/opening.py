@@ -24,8 +24,8 @@ def open_series(
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
 
     Args:
-        make: whether to make tables that are missing; without it they are left to be missed.
-        settings: all but its `url` counts.
+        make: whether to make missing tables.
+        settings: all but its `url` is used.
 
     Raises:
         SettingsError: the URL is none of these.

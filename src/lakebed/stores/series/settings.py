@@ -7,7 +7,7 @@ from lakebed.vocabulary.times import parse_duration
 
 
 class SeriesSection(Section):
-    """Which store of records and aggregates."""
+    """The store of records and windows."""
 
     url: str = Field(
         "chdb:series", description="`chdb:PATH`, `clickhouse://…` or `clickhouses://…` (TLS)"
