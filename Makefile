@@ -52,7 +52,7 @@ $(UV): tools/bootstrap
 	touch $@
 
 lock: $(UV)            ## choose versions anew: exact, with hashes, for every platform
-	$(UV) pip compile -q --universal --python-version 3.11 --group dev --generate-hashes \
+	$(UV) pip compile -q --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
 	    --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
 	deploy/image/lock $(UV)
 

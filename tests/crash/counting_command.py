@@ -12,7 +12,7 @@ from pathlib import Path
 from lakebed.cli.main import main
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.loop import ConsumerLoop
-from lakebed.ports import Health
+from lakebed.ports.health import Health
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles import ROLES

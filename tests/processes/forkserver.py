@@ -31,8 +31,7 @@ _LIBRARIES = (
     "alembic.command", "alembic.config", "alembic.runtime.migration", "clickhouse_connect",
     "clickhouse_connect.driver.httpclient", "encodings.idna", "h11", "httpcore",
     "logging.config", "plotext", "psycopg",
-    "pydantic_settings", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite",
-    "stamina", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl", "uvloop",
+    "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "uvloop",
 )  # fmt: skip
 """What Lakebed imports only when it needs it."""
 _NOT = ("lakebed.cli.main", "lakebed.catalog.migrations", "lakebed.stores.catalog.migrations")

@@ -32,6 +32,7 @@ from lakebed.cli import (
     usage,
 )
 from lakebed.cli.exits import Exit, exit_code, lines
+from lakebed.system.extras import missing
 from lakebed.vocabulary.errors import LakebedError
 
 app = typer.Typer(
@@ -113,12 +114,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(arguments)
     except LakebedError as error:
-        for line in lines(error):
-            print(f"lakebed: {line}", file=sys.stderr)
-        return exit_code(error)
+        return _tell(error)
+    except ModuleNotFoundError as error:
+        if (told := missing(error)) is None:
+            raise
+        return _tell(told)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
     return Exit.OK
+
+
+def _tell(error: LakebedError) -> int:
+    for line in lines(error):
+        print(f"lakebed: {line}", file=sys.stderr)
+    return exit_code(error)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakebed.cli import loop
 from lakebed.cli.greeting import ServerAddress, reachable
 from lakebed.cli.home import remove_running, write_running
+from lakebed.system.extras import require_server
 from lakebed.vocabulary.errors import Fatal, LakebedError, SettingsError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | No
     """
     from lakebed.cli.logs import configure
 
+    require_server("a server")
     configure(settings.log)
     _raise_file_limit()
     try:

@@ -22,6 +22,7 @@ from lakebed.ports.tokens import TokenStore
 from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.series.settings import SeriesSection
+from lakebed.system.extras import needed
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 T = TypeVar("T")
@@ -74,10 +75,7 @@ def _kafka_journal(settings: StoreSettings, begin: int) -> Journal:
     try:
         from lakebed.stores.journal.kafka.journal import KafkaJournal
     except ModuleNotFoundError as error:
-        if error.name != "confluent_kafka":
-            raise
-        what = "kafka:// needs the package confluent-kafka: install lakebed[kafka]"
-        raise SettingsError(Problem("journal.url", what)) from None
+        raise needed(error, "journal.url", "kafka://") from error
     return KafkaJournal(settings.journal.url, settings.journal, payload=settings.limits.payload)
 
 

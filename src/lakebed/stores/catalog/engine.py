@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 from sqlalchemy.exc import ArgumentError
 
 from lakebed.system import files
+from lakebed.system.extras import needed
 from lakebed.vocabulary.errors import Problem, SettingsError, StoreUnavailable
 
 WAIT = 30.0
@@ -140,7 +141,5 @@ def _postgres(url: str) -> Engine:
         )
     except (ArgumentError, ValueError):  # its text could hold a piece of a password
         raise SettingsError(_WRITE) from None
-    except ImportError:
-        raise SettingsError(
-            Problem("catalog.url", "postgresql:// needs the package psycopg[binary]")
-        ) from None
+    except ModuleNotFoundError as error:
+        raise needed(error, "catalog.url", "postgresql://") from error

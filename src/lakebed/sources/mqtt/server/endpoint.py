@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from lakebed.section import split_address
+from lakebed.sources.mqtt.codec.compiled import is_compiled
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.server.connection import Connection
@@ -85,6 +86,8 @@ class MqttEndpoint:
             SettingsError: the certificate cannot be read.
             OSError: an address is taken or not ours.
         """
+        if not is_compiled():
+            log.warning("the MQTT codec is not compiled: it runs as plain Python, which is slower")
         mqtt = self._settings.mqtt
         listeners: list[tuple[str, ssl.SSLContext | None]] = [(mqtt.listen, None)]
         if mqtt.tls_listen is not None:
