@@ -7,13 +7,17 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: up test soak nightly check deploy-check fix bench lock clean install
+.PHONY: up test quick soak nightly check deploy-check fix bench lock clean install
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
 
 test: install          ## all tests, quick and slow
 	$(RUN)/pytest -q -n auto
+
+quick: install         ## what a change most often breaks, in a minute
+	$(RUN)/pytest -q -n 2 -m "not slow and not server" -k "not (one_by_one or cut_anywhere or long_pauses)" \
+	    tests/unit tests/contract tests/test_cases.py tests/acceptance/test_main_way.py
 
 nightly: install       ## the tests that can go on for ever, for hours: 10,000 examples and more of each
 	LAKEBED_NIGHTLY=1 $(RUN)/pytest -q tests/properties tests/faults
