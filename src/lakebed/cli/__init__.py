@@ -1,1 +1,1 @@
-"""The command line: each command in a file of its own, importing what it needs when it runs."""
+"""The command line: one file for each command, with imports made when it runs."""

@@ -1,4 +1,4 @@
-"""`lakebed apply`: write a policy document to the server, once all of it is known to be right."""
+"""`lakebed apply`: check a policy document as a whole, and write it to the server."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home 
 
 
 def _ask(server: "Server", file: Path, text: str) -> None:
-    """The server may know rules this program does not: nothing is written before it agrees."""
+    """Have the server check all policies before any is written: it may know newer rules."""
     headers = {"Content-Type": "application/yaml"}
     try:
         server.request("POST", "/api/v1/policies/check", content=text.encode(), headers=headers)

@@ -1,4 +1,4 @@
-"""`lakebed backup`, `backups` and `restore`: everything as of one moment, and back."""
+"""`lakebed backup`, `backups` and `restore`: consistent copies of all stores."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lakebed.runtime.settings import Settings
 
 _PATH = "/api/v1/backups"
-_LOOK = 0.3  # seconds between two questions how far it is
+_POLL = 0.3  # seconds between two requests for the progress
 Place = Annotated[
     str, typer.Argument(metavar="DIR", help="A folder, or s3://BUCKET/PREFIX; for one home alone.")
 ]
@@ -52,14 +52,14 @@ def backup(
 
 
 def _ask(url: str, token: str | None, home: Path, place: str, keep: int | None) -> dict[str, Any]:
-    """Have the server take it, and wait."""
+    """Have the running server take a backup, and wait for it."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
         wanted = {"to": place} | ({} if keep is None else {"keep": keep})
         state = server.request("POST", _PATH, json=wanted).json()
         while state["running"] is not None:
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
             state = server.get(_PATH)
     ended: dict[str, Any] = state["last"]
     if "error" in ended:
@@ -128,7 +128,7 @@ def restore(
 
 
 def _settings(home: Path, config: Path | None) -> "Settings":
-    """For work on a home itself: what there is to tell goes to stderr."""
+    """Load the settings for work on a home, and log to stderr."""
     from lakebed.cli.logs import configure
     from lakebed.runtime.settings import load
 

@@ -1,4 +1,4 @@
-"""The server, as the commands see it: requests out, answers or `vocabulary/errors.py` back."""
+"""Sends the requests of commands to a server, and raises its errors as `vocabulary.errors`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,15 +21,15 @@ from lakebed.vocabulary.errors import (
     Unavailable,
 )
 
-_TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; a long query may think before it answers
+_TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; a long query takes time before its first byte
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Server:
-    """One server and who asks it. A context manager; not for use by several threads."""
+    """A connection to one server with one token. A context manager; not thread-safe."""
 
     def __init__(self, url: str, token: str | None, home: Path) -> None:
-        """Takes the token of `home` where none is given; without one it asks as nobody."""
+        """Without a token use the one of `home`; without that send none."""
         self.url = url.rstrip("/")
         token = token or token_of(home)
         self._hint = "" if token else f" (no --token, and no token in {home}/admin.token)"
@@ -53,18 +53,18 @@ class Server:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """The JSON document at `path`; parameters that are None are left out."""
+        """Get the JSON document at `path`; parameters that are None are left out."""
         return _json(self.request("GET", path, params=_given(parameters)))
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Any request; an answer of 400 and above is raised as one of the vocabulary's errors."""
+        """Send a request; raise an answer of 400 and above as one of `vocabulary.errors`."""
         with self._translated():
             answer = self._http.request(method, path, **options)
         self._check(answer)
         return answer
 
     def ready(self) -> dict[str, Any]:
-        """What /readyz says of each part; a 503 that names them is an answer too."""
+        """Get the parts of /readyz; a 503 that names them is an answer too."""
         with self._translated():
             answer = self._http.get("/readyz")
         if answer.status_code != 503:
@@ -73,7 +73,7 @@ class Server:
         return parts
 
     def batch(self, body: bytes) -> Any:
-        """Send NDJSON messages; a 422 that counts what it rejected is an answer like the 202."""
+        """Send NDJSON messages; a 422 that counts rejected ones is an answer like the 202."""
         headers = {"Content-Type": "application/x-ndjson"}
         with self._translated():
             answer = self._http.post("/api/v1/messages/batch", content=body, headers=headers)
@@ -84,7 +84,7 @@ class Server:
 
     @contextmanager
     def stream(self, path: str, **parameters: Any) -> Iterator[Iterator[bytes]]:
-        """The body as it comes, in pieces; the server may be silent for as long as it likes."""
+        """Stream the body in chunks, without a time-out between them."""
         timeout = httpx.Timeout(None, connect=5)
         with (
             self._translated(),
@@ -139,7 +139,7 @@ _KINDS: dict[int, type[LakebedError]] = {
 
 
 def error_of(answer: httpx.Response, hint: str = "") -> LakebedError:
-    """The error a problem document (RFC 9457) speaks of; other bodies get a line of their own."""
+    """Make the error of a problem document (RFC 9457), or a general one of other bodies."""
     try:
         document = answer.json()
     except ValueError:

@@ -115,7 +115,7 @@ def _settle(
     token: str | None,
     home: Any,
 ) -> int:
-    """Ask for each id, or once for all that the options choose; returns how many it were."""
+    """Settle letters by id, or all that the options choose by one request; return their number."""
     from lakebed.cli.client import Server
 
     given = {key: value for key, value in chosen.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`lakebed demo`: as `up`, on real readings of this machine and a small simulated fleet.
+"""`lakebed demo`: `up` with readings of this machine and a small simulated fleet.
 
 psutil ────────────> intake ───┐
 20 devices ──MQTT──> endpoint ─┴──> journal ──> the policies of demo.yaml
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DEVICES = 20
 _SEED = 1
-_PATIENCE = 15.0  # seconds until the first rows, before it greets all the same
+_TIMEOUT = 15.0  # seconds to wait for the first rows before the greeting
 
 
 def demo(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config = None) -> None:
@@ -34,10 +34,10 @@ def demo(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config
     foreground(settings_of(home, http, mqtt, config), _show)
 
 
-def greeting(place: ServerAddress) -> str:
-    """What to try; each line works as it stands."""
-    machine, device = _machine(), _fleet()[0].place
-    host, port = place.mqtt
+def greeting(address: ServerAddress) -> str:
+    """The text with commands to try; each can be copied and run."""
+    machine, device = _machine(), _fleet()[0].topic
+    host, port = address.mqtt
     worth_trying = (
         ("what does every sensor of this machine say now?", ("last", f"{machine}/#")),
         ("how busy was the first CPU?", ("query", f"{machine}/cpu/0/percent", "--plot")),
@@ -49,44 +49,44 @@ def greeting(place: ServerAddress) -> str:
         ("what became of every message?", ("flow", "--by", "policy")),
     )
     lines = [
-        f"lakebed listens: HTTP {place.url}   MQTT {host}:{port}   home {place.home}",
+        f"lakebed listens: HTTP {address.url}   MQTT {host}:{port}   home {address.home}",
         f"It reads this machine every second, and {_DEVICES} simulated devices send to it by MQTT.",
         "Five commands worth trying, in another terminal:",
         "",
     ]
     for why, arguments in worth_trying:
-        lines += [f"  # {why}", f"  {place.command(*arguments)}"]
+        lines += [f"  # {why}", f"  {address.command(*arguments)}"]
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 
 async def _show(node: "Node") -> None:
     from lakebed.cli.home import token_of
-    from lakebed.cli.running import place_of
+    from lakebed.cli.running import address_of
     from lakebed.runtime.home import ADMIN
     from lakebed.simulation.driving import Drive, Tally
     from lakebed.sources import machine
 
-    process, place = node.process, place_of(node)
-    token = node.settings.api.admin_token or token_of(place.home)
+    process, address = node.process, address_of(node)
+    token = node.settings.api.admin_token or token_of(address.home)
     assert token is not None
     await asyncio.to_thread(write_policies, process.catalog, ADMIN)
     for tell in node.contributed.policies_changed:
         await asyncio.to_thread(tell)
-    drive = Drive(*place.mqtt, token)
+    drive = Drive(*address.mqtt, token)
     reader = await asyncio.to_thread(machine.Machine, socket.gethostname())
     async with asyncio.TaskGroup() as group:
         group.create_task(machine.run(reader, process.intake, ADMIN), name="machine")
         group.create_task(drive.run(_fleet(), Tally(), None), name="fleet")
-        await asyncio.to_thread(_until_kept, place, token)
-        typer.echo(greeting(place))
+        await asyncio.to_thread(_until_kept, address, token)
+        typer.echo(greeting(address))
 
 
-def _until_kept(place: ServerAddress, token: str) -> None:
-    """Wait until what the greeting asks for has its first rows, but not for ever."""
+def _until_kept(address: ServerAddress, token: str) -> None:
+    """Wait up to `_TIMEOUT` until the commands of the greeting have rows to show."""
     from lakebed.cli.client import Server
 
-    end = time.monotonic() + _PATIENCE
-    with Server(place.url, token, place.home) as server:
+    end = time.monotonic() + _TIMEOUT
+    with Server(address.url, token, address.home) as server:
         for topic, policy in _first_rows():
             while time.monotonic() < end:
                 with suppress(LakebedError):
@@ -97,7 +97,7 @@ def _until_kept(place: ServerAddress, token: str) -> None:
 
 def _first_rows() -> list[tuple[str, str]]:
     """Topics and policies in the order in which they fill."""
-    telemetry = f"{_fleet()[0].place}/telemetry"
+    telemetry = f"{_fleet()[0].topic}/telemetry"
     cpu = f"{_machine()}/cpu/0/percent"
     return [(cpu, "machine-now"), (cpu, "machine-day"), (telemetry, "fleet-minutes")]
 
@@ -115,7 +115,7 @@ def _fleet() -> "list[Device]":
 
 
 def write_policies(store: "PolicyStore", owner: str) -> list[str]:
-    """Write the demo's policies whose names are not taken; returns those names."""
+    """Write the demo's policies whose names are not taken; return those names."""
     from lakebed.policies.document import read_file
 
     text = files("lakebed.cli").joinpath("demo.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Policy files on the way to `check` and `apply`: read whole, checked whole, before anything."""
+"""Reads and checks policy files for `check` and `apply`."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
 File = Annotated[
     Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
 ]
-_LARGEST = 4 * 2**20  # bytes; a policy document of a person is a few KiB
+_LARGEST = 4 * 2**20  # bytes; a typical policy document has a few KiB
 
 
 class PolicyText(NamedTuple):
@@ -22,10 +22,10 @@ class PolicyText(NamedTuple):
 
 
 def read(file: Path) -> PolicyText:
-    """The policies of a file.
+    """Read the policies of a file.
 
     Raises:
-        Invalid: something is wrong with it; each problem's text is `FILE:LINE: path: what`.
+        Invalid: it has problems; the text of each is `FILE:LINE: path: what`.
     """
     from lakebed.policies.document import read_file
 
@@ -37,7 +37,7 @@ def read(file: Path) -> PolicyText:
 
 
 def placed(file: Path, problems: tuple[Problem, ...]) -> Invalid:
-    """The same problems, each beginning with its place as compilers write it."""
+    """Prefix each problem with its file and line, as compilers do."""
     return Invalid(*(Problem("", _line(file, problem)) for problem in problems))
 
 

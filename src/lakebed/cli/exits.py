@@ -1,4 +1,4 @@
-"""What an exit code says, and which error leads to which.
+"""The exit codes, and the table that maps errors to them.
 
     0  yes, done
     1  the answer is no: the document is invalid, there is no such thing, doctor found something
@@ -7,7 +7,7 @@
     4  the server cannot be reached, or says "not now"
     5  the server refused
 
-One table, read by `main` for every command; its order is from the special to the general.
+`main` uses the table for every command; it is ordered from special to general errors.
 """
 
 from enum import IntEnum
@@ -50,7 +50,7 @@ def exit_code(error: LakebedError) -> Exit:
 
 
 def lines(error: LakebedError) -> list[str]:
-    """What stderr gets: one line for each thing that is wrong."""
+    """The lines for stderr, one for each problem."""
     if isinstance(error, Invalid) and error.problems:
         return [str(problem) for problem in error.problems]
     return [str(error) or type(error).__name__]

@@ -1,4 +1,4 @@
-"""One thing that `doctor` looked at, and what to do about it."""
+"""The result of one check of `doctor`."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -9,11 +9,11 @@ _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check, with advice.
 
     Attributes:
         state: `bad` makes doctor say no; a `note` is worth knowing.
-        advice: what to do, where there is something to do.
+        advice: what to do, if anything.
     """
 
     part: str

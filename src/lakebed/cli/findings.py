@@ -1,7 +1,7 @@
-"""What `doctor` looks at. Each check is a function of the settings that returns findings.
+"""The checks of `doctor`. Each is a function of the settings that returns findings.
 
 settings ──> machine: python, clock ──> disks: file system, fsync, space
-         ──> a server on it?  yes: ask /readyz and who holds the journal
+         ──> a server on it?  yes: ask /readyz, and which consumers hold the journal
                               no: are the ports free, do the stores open?
 """
 
@@ -30,7 +30,7 @@ _DURABLE = {"FULL", "EXTRA", "on"}
 
 
 def examine(home: Path | None, config: Path | None) -> list[Finding]:
-    """Everything, in order.
+    """Run all checks, in order.
 
     Raises:
         SettingsError: without settings there is nothing to look at.
@@ -77,7 +77,7 @@ def _part(name: str, part: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _durability(name: str, figures: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a store's own figures say against it."""
+    """The problems that a store's own figures show."""
     fsync = figures.get("fsync")
     if fsync is not None and fsync not in _DURABLE:
         yield bad(
@@ -111,7 +111,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _stores(settings: Settings) -> Iterator[Finding]:
-    """Open each store as the server would; embedded ones only where they are there already."""
+    """Open each store as the server would; embedded ones only if they exist."""
     from lakebed.stores.opening import open_catalog, open_journal, open_series
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {

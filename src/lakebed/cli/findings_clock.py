@@ -1,4 +1,4 @@
-"""What `doctor` finds out about the clock: event times and retention go by it."""
+"""The checks of the clock, on which event times and retention depend."""
 
 import ctypes
 import os
@@ -13,24 +13,24 @@ from lakebed.vocabulary.errors import Invalid
 from lakebed.vocabulary.times import check_clock, now, to_rfc3339
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
-_TIMEX = 208  # bytes of struct timex, on 64 bits; more do no harm
+_TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _APART = 2.0  # seconds by which a file system's clock may differ
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 
-def clock(place: Path) -> Iterator[Finding]:
-    """The clock by itself, against the file system's, and whether anything keeps it right."""
+def clock(folder: Path) -> Iterator[Finding]:
+    """Check that the clock is plausible, agrees with the file system's, and is synchronized."""
     at = now()
     try:
         check_clock(at)
     except Invalid as error:
         yield bad("clock", str(error), "set it, for example with NTP")
         return
-    apart = _apart(place)
+    apart = _apart(folder)
     if apart is not None and abs(apart) > _APART:
         yield bad(
             "clock",
-            f"{to_rfc3339(at)}, but {place} lies {apart:+.1f} s away from it",
+            f"{to_rfc3339(at)}, but {folder} lies {apart:+.1f} s away from it",
             "keep both clocks right with NTP",
         )
     elif _synchronized() is False:
@@ -44,7 +44,7 @@ def clock(place: Path) -> Iterator[Finding]:
 
 
 def ahead(seconds: float) -> Iterator[Finding]:
-    """What the newest stored message tells, which was written by this clock."""
+    """Report a clock that is behind the newest stored message: it was set back."""
     if seconds > _BACK:
         yield bad(
             "clock",
@@ -53,11 +53,11 @@ def ahead(seconds: float) -> Iterator[Finding]:
         )
 
 
-def _apart(place: Path) -> float | None:
-    """Seconds by which the clock that stamps files is ahead of ours; None where there is none."""
+def _apart(folder: Path) -> float | None:
+    """Seconds by which the file system's clock is ahead of ours; None if it cannot be read."""
     try:
         before = time.time()
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
             file.flush()
             stamped = os.fstat(file.fileno()).st_mtime
@@ -68,7 +68,7 @@ def _apart(place: Path) -> float | None:
 
 
 def _synchronized() -> bool | None:
-    """What the kernel says (adjtimex(2), which any user may ask); None where it cannot be asked."""
+    """Whether the kernel's clock is synchronized (adjtimex(2)); None where that is unknown."""
     if not sys.platform.startswith("linux"):
         return None
     try:

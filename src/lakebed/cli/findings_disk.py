@@ -1,4 +1,4 @@
-"""What `doctor` finds out about the disks: their kind, their fsync, their room."""
+"""The checks of the disks: file system, fsync, free space."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ _MEMORY = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
 _UNORDERED = {"nobarrier", "barrier=0"}  # mount options with which an fsync stops at a cache
 _FSYNCS = 15
-_SLOW = 0.03  # seconds of an fsync from which on it decides the rate of single messages
+_SLOW = 0.03  # seconds; a slower fsync limits the rate of single messages
 _FEW_FILES = 1000
 
 
 def disks(settings: Settings) -> Iterator[Finding]:
-    """The home's disk, and those of embedded stores that lie elsewhere."""
+    """Check the home's disk, and those of embedded stores elsewhere."""
     home = settings.home.absolute()
     place = existing(home)
     if place != home:
@@ -37,7 +37,7 @@ def disks(settings: Settings) -> Iterator[Finding]:
 
 
 def _folders(settings: Settings, home: Path) -> list[Path]:
-    """One folder of each device that something is stored on; the home's is the first."""
+    """One folder on each device with stores; the home's is the first."""
     urls = (settings.journal.url, settings.catalog.url, settings.series.url)
     paths = [url.partition(":")[2] for url in urls if url.startswith(("sqlite:", "chdb:"))]
     found = [home, *(existing((settings.home / path).absolute()) for path in paths)]
@@ -52,7 +52,7 @@ def _preloaded(libraries: str) -> Iterator[Finding]:
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path, or the nearest existing folder above it."""
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
@@ -95,7 +95,7 @@ def _mount(place: Path) -> tuple[str, list[str]]:
 
 
 def _fsync(place: Path) -> Finding:
-    """Measured, because it decides how fast single messages are acknowledged."""
+    """Measure an fsync, which decides how fast single messages are acknowledged."""
     taken = []
     try:
         with tempfile.TemporaryFile(dir=place) as file:

@@ -1,12 +1,12 @@
-"""Who keeps the journal from letting go, and what of it was damaged: asked of a running server."""
+"""The checks of a running server's journal: consumers that hold it, and damage."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from lakebed.cli.finding import Finding, bad, note, ok
 
-_LONG = 600.0  # seconds after which what nobody reads is worth a word
-_CROWDED = 0.5  # part of the limit from which on it is more than that
+_LONG = 600.0  # seconds; a consumer that lags more gets a finding
+_CROWDED = 0.5  # part of the journal's limit; above it a lag of a minute is enough
 
 
 def consumers(found: dict[str, Any]) -> Iterator[Finding]:

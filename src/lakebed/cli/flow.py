@@ -42,7 +42,7 @@ def flow(
 
 
 def flat(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Reasons of `filtered` as entries of their own, `filtered: unique`."""
+    """Make an entry of each reason of `filtered`, such as `filtered: unique`."""
     entries: dict[str, Any] = {}
     for key, value in counts.items():
         if key == "filtered" and isinstance(value, dict):

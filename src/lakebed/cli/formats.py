@@ -1,7 +1,7 @@
-"""Writing pages of records to a file or a pipe: several pages become one document.
+"""Writes pages of records to a file or a pipe, as one document.
 
-Each writer takes pages as the server wrote them and, with `reverse`, turns them round. Pages go
-out as they come, so any number of them fits into memory.
+Each writer takes the server's pages and, with `reverse`, reverses their rows. Pages are written one
+by one, so memory stays small.
 """
 
 import csv
@@ -23,7 +23,7 @@ def write_ndjson(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
 
 
 def write_json(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
-    """`{"records": […], "next_cursor": …}`, the cursor being that of the last page."""
+    """Write `{"records": […], "next_cursor": …}`, with the cursor of the last page."""
     cursor = None
     out.write(b'{"records": [')
     between = b"\n"
@@ -38,7 +38,7 @@ def write_json(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
 
 
 def write_csv(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
-    """One header. A page that needs no turning round passes byte by byte."""
+    """Write one header and all rows. Pages that are not reversed are copied as bytes."""
     for number, page in enumerate(pages):
         if reverse:
             out.write(_reversed_csv(page))
@@ -47,7 +47,7 @@ def write_csv(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
 
 
 def _after_header(page: bytes) -> bytes:
-    # names of columns hold no line breaks, so the header is the first line
+    # names of columns have no line breaks, so the header is the first line
     return page.partition(b"\n")[2]
 
 

@@ -1,4 +1,4 @@
-"""What `up` and `demo` print: where they listen, and lines that work as they stand."""
+"""The text that `up` and `demo` print: addresses, and commands to copy."""
 
 import shlex
 import shutil
@@ -16,7 +16,7 @@ _FIRST = "{name: first, topics: [plant/#], type: number, keep: window, for: 24h}
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Where a server is, as somebody on the same machine reaches it.
+    """The addresses of a server for clients on the same machine.
 
     Attributes:
         url: of the HTTP API.
@@ -29,7 +29,7 @@ class ServerAddress:
     home: Path
 
     def command(self, *arguments: str) -> str:
-        """A line of shell that runs `lakebed` against this server."""
+        """The shell command that runs `lakebed` against this server."""
         flags = [] if self.url == URL else ["--url", self.url]
         if self.home.absolute() != HOME.absolute():
             flags += ["--home", str(self.home)]
@@ -37,7 +37,7 @@ class ServerAddress:
 
     @property
     def token(self) -> str:
-        """The admin token, for a line of shell, without showing it."""
+        """A shell expression for the admin token that does not show it."""
         return f'"$(cat {shlex.quote(str(self.home / "admin.token"))})"'
 
     def mosquitto_pub(self, topic: str, payload: str) -> str:
@@ -53,7 +53,7 @@ class ServerAddress:
 
 
 def program() -> str:
-    """How this very program is called from this shell."""
+    """The command by which this program was called."""
     called = sys.argv[0]
     found = shutil.which("lakebed")
     if found and Path(found).resolve() == Path(called).resolve():
@@ -64,23 +64,23 @@ def program() -> str:
 
 
 def reachable(host: str) -> str:
-    """An address to connect to, for one that is listened on."""
+    """The address to connect to for an address that a server listens on."""
     return _EVERY_INTERFACE.get(host, host)
 
 
-def first_steps(place: ServerAddress) -> str:
-    """Keep, send, read: the first five minutes in four lines."""
-    host, port = place.mqtt
+def first_steps(address: ServerAddress) -> str:
+    """The first commands to try: keep, send, read."""
+    host, port = address.mqtt
     return "\n".join(
         (
-            f"lakebed listens: HTTP {place.url}   MQTT {host}:{port}   home {place.home}",
+            f"lakebed listens: HTTP {address.url}   MQTT {host}:{port}   home {address.home}",
             "",
             "Nothing is kept until a policy asks for it. In another terminal:",
             "",
-            f"  echo {shlex.quote(_FIRST)} | {place.command('apply', '-f', '-')}",
-            f"  {place.mosquitto_pub('plant/1/temperature', '21.5')}",
-            f"  {place.curl('/api/v1/messages?topic=plant/1/temperature', '22')}",
-            f"  {place.command('query', 'plant/1/temperature')}",
+            f"  echo {shlex.quote(_FIRST)} | {address.command('apply', '-f', '-')}",
+            f"  {address.mosquitto_pub('plant/1/temperature', '21.5')}",
+            f"  {address.curl('/api/v1/messages?topic=plant/1/temperature', '22')}",
+            f"  {address.command('query', 'plant/1/temperature')}",
             "",
             "Ctrl-C stops it.",
         )

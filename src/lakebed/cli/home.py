@@ -1,4 +1,4 @@
-"""Two small files in a server's home that commands on the same machine read."""
+"""Reads the files of a server's home for commands on the same machine."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Running(NamedTuple):
-    """Where the server of a home is, as it wrote it down when it was ready."""
+    """The process and addresses of a home's server, which it wrote when it was ready."""
 
     pid: int
     http: str
@@ -15,7 +15,7 @@ class Running(NamedTuple):
 
 
 def token_of(home: Path) -> str | None:
-    """The admin token that a server wrote into its home, where we can read it."""
+    """The admin token that a server wrote into its home; None if it cannot be read."""
     try:
         return (home / "admin.token").read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
@@ -23,7 +23,7 @@ def token_of(home: Path) -> str | None:
 
 
 def running_on(home: Path) -> Running | None:
-    """Nothing where no server runs, or one that did not get ready."""
+    """The server of a home; None if none runs or it is not ready yet."""
     try:
         return Running(**json.loads(_file(home).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -31,7 +31,7 @@ def running_on(home: Path) -> Running | None:
 
 
 def held(home: Path) -> bool:
-    """Whether a process holds the home: `wiring` locks this file for as long as it runs."""
+    """Whether a process has locked the home, as a running node does."""
     import fcntl
 
     try:

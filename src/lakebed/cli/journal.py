@@ -1,4 +1,4 @@
-"""`lakebed journal`: whom it waits for, and what of it was damaged. For admins."""
+"""`lakebed journal`: its consumers and its damage. For admins."""
 
 from typing import Annotated, Any
 from urllib.parse import quote

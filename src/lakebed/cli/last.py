@@ -1,4 +1,4 @@
-"""`lakebed last`: what does the sensor say now."""
+"""`lakebed last`: show the last values of topics."""
 
 from typing import Annotated
 

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 _LEVELS = logging.getLevelNamesMapping()
 
 
-class Forgiving:
-    """A stream for the log. What it cannot write is lost, and harms nobody.
+class LossyStream:
+    """A stream for the log that drops text which it cannot write.
 
-    The log often lies on the disk that is full, and it is then that the program logs: whoever says
-    so must not fail by it.
+    The log often lies on the disk that is full. The code that logs this must not fail by it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -33,7 +32,7 @@ class Forgiving:
 
 
 def configure(settings: "LogSection") -> None:
-    """Set structlog and the standard library's logging up alike. Once, at the start."""
+    """Set up structlog and the standard library's logging, once at the start."""
     level = _LEVELS[settings.level.upper()]
     machine = settings.format == "json"
     last = (
@@ -50,8 +49,8 @@ def configure(settings: "LogSection") -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, Forgiving(sys.stderr))),
+        logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    # libraries log by the standard library; of them only what may matter to an operator
+    # libraries use the standard library's logging; only warnings matter to an operator
     logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING))

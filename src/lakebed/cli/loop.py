@@ -1,4 +1,4 @@
-"""The event loop of commands that have one."""
+"""The event loop of asynchronous commands."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,8 +8,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[None, None, T]) -> T:
-    """Run to the end on uvloop. Of a group of errors the first one counts: what made the others
-    stop is not their fault."""
+    """Run a coroutine on uvloop. Of an exception group raise the first: it caused the others."""
     import uvloop
 
     try:

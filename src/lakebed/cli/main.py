@@ -1,4 +1,4 @@
-"""`lakebed`: the list of commands, and the one place where errors become lines and exit codes."""
+"""`lakebed`: the list of commands. Here alone errors become lines and exit codes."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -54,7 +54,8 @@ LOCAL = {
     "restore": Action.BACKUPS_RESTORE,
     "migrate": Action.INSTANCE_MIGRATE,
 }
-"""Commands that work on stores themselves. The others ask a server, which decides."""
+"""Commands that open stores themselves, with their actions. All others send requests to a server,
+which decides."""
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""`lakebed migrate`: an embedded home moves to servers."""
+"""`lakebed migrate`: move an embedded home to servers."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ import typer
 from lakebed.cli import output
 from lakebed.cli.options import Format, Shape
 
-_EVERY = 0.5  # seconds between two lines about how far it is
+_EVERY = 0.5  # seconds between two lines of progress
 
 
 def migrate(
@@ -48,7 +48,7 @@ def migrate(
 
 
 class _Progress:
-    """On a terminal a line that changes, else a line for each thing that is begun."""
+    """Prints progress: one line that changes on a terminal, else one line for each step."""
 
     def __init__(self) -> None:
         self._doing = ""

@@ -1,13 +1,14 @@
-"""Times as people type them: absolute as everywhere in Lakebed, or relative to now."""
+"""Times on the command line: absolute as everywhere in Lakebed, or relative to now."""
 
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import Micros, in_bounds, now, parse_duration, parse_time, to_rfc3339
 
 
 def moment(flag: str, text: str | None, clock: Micros | None = None) -> str | None:
-    """`now`, `-1h`, `+10m`, RFC 3339 or epoch seconds, as RFC 3339; None stays None.
+    """Convert `now`, `-1h`, `+10m`, RFC 3339 or epoch seconds to RFC 3339; None stays None.
 
-    A time before 1970 would look like a span: `-3600` is refused, `-3600s` is an hour ago.
+    A negative number is refused, as it could be a time before 1970 or a span. `-3600s` is an hour
+    ago.
 
     Raises:
         BadRequest: it is none of these; names `flag`.

@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options that several commands share."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ Home = Annotated[
 
 
 class Shape(StrEnum):
-    """How commands that list something print it."""
+    """The output format of commands that list something."""
 
     TABLE = "table"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""Printing: tables for people, JSON for programs, bytes only where a program reads them."""
+"""Prints tables for people, and JSON or bytes for programs."""
 
 import json
 import sys
@@ -19,8 +19,10 @@ _CONTROL = {c: None for c in (*range(0x20), *range(0x7F, 0xA0)) if c not in (0x0
 
 
 def plain(value: object) -> str:
-    """A value as text of one cell. Payloads are strangers' bytes: no control characters, which
-    could move the cursor or retitle the terminal."""
+    """Format a value for a cell, without control characters.
+
+    Payloads come from others and must not move the cursor or retitle the terminal.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -35,7 +37,7 @@ def plain(value: object) -> str:
 
 
 def size(value: int) -> str:
-    """`532 B`, `1.4 MiB`."""
+    """Format a size, such as `532 B` or `1.4 MiB`."""
     if value < 1024:
         return f"{value} B"
     scaled = float(value)
@@ -47,7 +49,7 @@ def size(value: int) -> str:
 
 
 def console(stderr: bool = False) -> "Console":
-    """Rich, as wide as the terminal; in a pipe as wide as the lines, so that nothing is cut."""
+    """A Rich console as wide as the terminal, or in a pipe as wide as its lines need."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -57,7 +59,7 @@ def console(stderr: bool = False) -> "Console":
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """One line a row. Columns are those of the rows, in order of appearance, unless given."""
+    """Print one line for each row. Without `columns` all are shown, in order of appearance."""
     from rich.table import Table
     from rich.text import Text
 
@@ -75,7 +77,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
     screen = console()
     with screen.capture() as captured:
         screen.print(grid)
-    # without the blanks that fill the last column: they would wrap on a copied line
+    # without the blanks that fill the last column: a copied line would wrap
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
@@ -87,18 +89,18 @@ def _numeric(values: Iterable[Any]) -> bool:
 
 
 def document(value: Any) -> None:
-    """JSON, indented."""
+    """Print indented JSON."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def note(text: str) -> None:
-    """A line for the person, not for the pipe."""
+    """Print a line for people, to stderr."""
     typer.echo(text, err=True)
 
 
 @contextmanager
 def opened(output: Path | None) -> Iterator[BinaryIO]:
-    """The file, in place once it is whole; or stdout.
+    """Open a file that appears when it is complete, or stdout.
 
     Raises:
         BadRequest: the file cannot be written.
@@ -124,7 +126,7 @@ def opened(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def rows(found: Any) -> list[dict[str, Any]]:
-    """The list in an answer: the answer itself, or the first list it holds."""
+    """Return the list in an answer: the answer itself, or the first list in it."""
     if isinstance(found, list):
         return found
     lists = (value for value in found.values() if isinstance(value, list))
@@ -132,7 +134,7 @@ def rows(found: Any) -> list[dict[str, Any]]:
 
 
 def listing(found: Any, noun: str, form: Shape) -> None:
-    """An answer that is a list, as JSON or as a table; `noun` says what there is none of."""
+    """Print an answer's list as JSON or as a table; `noun` is for an empty one."""
     if form is Shape.JSON:
         document(found)
     elif listed := rows(found):

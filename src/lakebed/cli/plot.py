@@ -1,4 +1,4 @@
-"""A line in the terminal: numbers over time; for aggregates the mean between its extremes."""
+"""Plots numbers over time in the terminal; of aggregates the mean and the extremes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +14,10 @@ _LINES = {
 def plot(
     records: Sequence[dict[str, Any]], title: str, width: int, height: int, color: bool
 ) -> str:
-    """The picture as text.
+    """Draw the plot as text.
 
     Raises:
-        LakebedError: no number is among the records.
+        LakebedError: the records have no numbers.
     """
     import plotext
 
@@ -44,7 +44,7 @@ def plot(
 
 
 def curves(records: Sequence[dict[str, Any]]) -> tuple[list[Micros], dict[str, list[float | None]]]:
-    """Times, and the lines to draw over them; the last drawn lies on top."""
+    """Return times and the lines to draw over them; the last is on top."""
     rows = sorted(records, key=_time)
     shown = ("min", "max", "avg") if any("avg" in row for row in rows) else tuple(_LINES)
     lines: dict[str, list[float | None]] = {}
@@ -53,7 +53,7 @@ def curves(records: Sequence[dict[str, Any]]) -> tuple[list[Micros], dict[str, l
         if any(value is not None for value in values):
             lines[name] = values
         if lines and "avg" not in shown:
-            break  # without an average the first line that there is
+            break  # without an average only the first line
     return [_time(row) for row in rows], lines
 
 
@@ -66,11 +66,11 @@ def _number(value: Any) -> float | None:
 
 
 def ticks(first: Micros, last: Micros, count: int) -> tuple[list[float], list[str]]:
-    """Evenly spaced places on the time axis and their names, as exact as the span needs."""
+    """Return evenly spaced ticks of the time axis, with labels as exact as the span needs."""
     span = last - first
     if span > 2 * DAY:
         form = "%Y-%m-%d" if span > 20 * DAY else "%m-%d %H:%M"
     else:
         form = "%H:%M" if span > 2 * HOUR and span > count * MINUTE else "%H:%M:%S"
-    places = sorted({first + span * i // (count - 1) for i in range(count)})
-    return [p / SECOND for p in places], [to_datetime(p).strftime(form) for p in places]
+    positions = sorted({first + span * i // (count - 1) for i in range(count)})
+    return [p / SECOND for p in positions], [to_datetime(p).strftime(form) for p in positions]

@@ -1,4 +1,4 @@
-"""`lakebed policies`: what is kept, by whose wish."""
+"""`lakebed policies`: list the policies."""
 
 from typing import Annotated, Any
 from urllib.parse import quote

@@ -32,7 +32,7 @@ class Order(StrEnum):
 
 
 _BINARY = {Form.ARROW, Form.PARQUET}
-_ROWS = 40  # as many as a person reads; programs and pictures get 1000, as the API gives
+_ROWS = 40  # for people; programs and plots get 1000, the API's default
 _POINTS = 1000
 
 
@@ -110,7 +110,7 @@ def _table(records: Iterable[dict[str, Any]]) -> None:
         return
     names = dict.fromkeys(key for row in rows for key in row)
     if len({row.get("topic") for row in rows}) == 1:
-        names.pop("topic", None)  # the person has just typed it
+        names.pop("topic", None)  # the user has just typed it
     output.table(rows, list(names))
 
 

@@ -1,4 +1,4 @@
-"""Pages of `/api/v1/records`, one or all, in the order a person wants to see them."""
+"""Reads pages of `/api/v1/records`, one or all, in the order of display."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ PAGE = 10_000  # records of a page when all of them are wanted
 
 
 class Reading:
-    """One question. Without an order it gets the newest rows, and shows the oldest of them first.
+    """One query. Without an order it reads the newest rows, and shows the oldest of them first.
 
     Attributes:
-        reverse: pages come newest first and must be turned round before they are shown.
-        next_cursor: where the last page ended, where there is more.
+        reverse: pages are newest first and must be reversed before they are shown.
+        next_cursor: of the last page, if there is more.
     """
 
     def __init__(self, asked: dict[str, Any], order: str | None, everything: bool, limit: int):
@@ -36,7 +36,7 @@ class Reading:
             yield from reversed(records) if self.reverse else records
 
     def pages(self, server: "Server", form: str) -> Iterator[bytes]:
-        """The pages in a format of the server's, each still in the order it was asked in."""
+        """The pages in a format of the server, each in the order of the request."""
         for page in self._pages(server, form):
             yield page.content
 

@@ -1,4 +1,4 @@
-"""Runs a node in the foreground: start, say so, wait for a signal or a failure, stop.
+"""Runs a node in the foreground until a signal or a failure.
 
 start ──> ready ──> [ node | what lives beside it ] ──signal or failure──> stop
 """
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from lakebed.runtime.settings import Settings
 
 Beside = Callable[["Node"], Coroutine[None, None, None]]
-"""What a command does once the node is ready: greet, feed it. May return, or be cancelled."""
+"""Runs beside the node when it is ready, such as a greeting. It may return, or is cancelled."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_READY = 200  # looks, 50 ms apart, before it goes on without the part that is not ready
+_READY = 200  # checks, 50 ms apart; then it goes on although a part is not ready
 
 
 def settings_of(
     home: Path | None, http: str | None, mqtt: str | None, config: Path | None
 ) -> "Settings":
-    """Settings with the flags of `up` laid over file and environment.
+    """Load the settings; the flags of `up` override file and environment.
 
     Raises:
         SettingsError: names what is wrong.
@@ -49,14 +49,14 @@ def settings_of(
 
 
 def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | None = None) -> None:
-    """Run a node until a signal; returns when all is flushed and closed.
+    """Run a node until a signal; return when everything is flushed and closed.
 
     Args:
-        roles: of a process that may be one of several; None for everything, alone.
+        roles: of a process that may be one of several; None for all roles in one process.
 
     Raises:
         SettingsError: the settings are wrong.
-        Fatal: it cannot start, or something broke that must not be papered over.
+        Fatal: it cannot start, or it failed.
     """
     from lakebed.cli.logs import configure
 
@@ -74,10 +74,10 @@ def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | No
 
 
 def _raise_file_limit() -> None:
-    """Every connection is a file, and many systems allow a process 1,024 until it asks for more."""
+    """Raise the limit of open files: each connection is one, and the default is often 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with suppress(ValueError, OSError):  # macOS has a limit of its own below "unlimited"
+        with suppress(ValueError, OSError):  # macOS allows less than its "unlimited"
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -87,7 +87,7 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 
     def stop() -> None:
         for number in _SIGNALS:
-            running.remove_signal_handler(number)  # the second one need not be patient
+            running.remove_signal_handler(number)  # a second signal ends the process at once
         task.cancel()
 
     for number in _SIGNALS:
@@ -119,9 +119,11 @@ async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | 
 
 
 def _share_the_interpreter() -> None:
-    """Cycles are looked for seldom: columns are long lists that a look walks through, and have
-    none; what is there once all has started stays to the end and is not looked at again. And who
-    waits for the interpreter gets it after a millisecond: a question changes threads some times.
+    """Tune garbage collection and thread switching.
+
+    Collections are rare, because they walk the long lists of columns, which have no cycles. Objects
+    that exist after the start live to the end and are frozen. A thread switch takes at most a
+    millisecond, because a query changes threads several times.
     """
     sys.setswitchinterval(0.001)
     gc.collect()
@@ -130,22 +132,22 @@ def _share_the_interpreter() -> None:
 
 
 async def _ready(node: "Node") -> None:
-    """Wait for what /readyz waits for. A part that stays behind stops nobody: it says so there."""
+    """Wait until all parts are healthy, up to 10 s; then /readyz names the others."""
     for _ in range(_READY):
         if all(part.ok for part in node.health().values()):
             return
         await asyncio.sleep(0.05)
 
 
-def place_of(node: "Node") -> ServerAddress:
-    """Where a node with all roles is for somebody on this machine."""
+def address_of(node: "Node") -> ServerAddress:
+    """The addresses of a node with all roles, for clients on this machine."""
     assert node.mqtt_address is not None
     host, port = node.mqtt_address
     return ServerAddress(reachable_url(node.http_url), (reachable(host), port), node.settings.home)
 
 
 def mqtt_of(node: "Node") -> str | None:
-    """HOST:PORT that devices connect to, or None where they cannot."""
+    """HOST:PORT of the MQTT endpoint, or None without one."""
     return None if node.mqtt_address is None else ":".join(map(str, node.mqtt_address))
 
 

@@ -62,12 +62,12 @@ def send(
 
 
 def _bytes(argument: str) -> bytes:
-    """Arguments that are not UTF-8 reach us with surrogates: give back the bytes they were."""
+    """Restore the bytes of an argument: Python decodes invalid UTF-8 into surrogates."""
     return argument.encode("utf-8", "surrogateescape")
 
 
 def _send_lines(server: "Server", topic: str, when: str | None, stream: BinaryIO) -> None:
-    """Raises `Exit(1)` when some line was rejected; the others are durable."""
+    """Send lines; raise `Exit(1)` if any was rejected. The others are durable."""
     accepted = before = 0
     rejected: list[dict[str, Any]] = []
     for chunk in chunks(stream):
@@ -95,7 +95,7 @@ def _message(topic: str, when: str | None, line: bytes) -> bytes:
 
 
 def chunks(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Lines without their ends, gathered up to what one request carries."""
+    """Group lines, without their ends, into chunks for one request each."""
     gathered: list[bytes] = []
     weight = 0
     for raw in stream:

@@ -12,7 +12,7 @@ from lakebed.vocabulary.errors import BadRequest
 if TYPE_CHECKING:
     from lakebed.simulation.driving import Tally
 
-_MOST = 100_000  # messages a second of the whole fleet; more than one process can make
+_MOST = 100_000  # messages a second of the whole fleet; one process sends fewer
 
 
 def simulate(

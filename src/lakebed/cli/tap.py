@@ -1,4 +1,4 @@
-"""`lakebed tap`: what comes in, as it comes in."""
+"""`lakebed tap`: print messages as they arrive."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ def _print(found: Iterable[dict[str, Any]], count: int | None, form: Lines) -> N
 
 
 def messages(body: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The lines of an NDJSON stream; heartbeats (blank lines, empty objects) are left out."""
+    """Read the lines of an NDJSON stream, without heartbeats (blank lines, empty objects)."""
     rest = b""
     for piece in body:
         *whole, rest = (rest + piece).split(b"\n")
@@ -63,7 +63,7 @@ def messages(body: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def text(message: dict[str, Any]) -> str:
-    """`TIME TOPIC PAYLOAD`, safe to show on a terminal."""
+    """Format a message as `TIME TOPIC PAYLOAD`, safe for a terminal."""
     value = message.get("value", message.get("payload", message.get("payload_base64")))
     moment = message.get("time") or message.get("received") or ""
     return f"{output.plain(moment)} {output.plain(message.get('topic'))} {output.plain(value)}"

@@ -1,4 +1,4 @@
-"""`lakebed token`: who may send and ask. For admins."""
+"""`lakebed token`: make, list and revoke tokens. For admins."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`lakebed topics`: what there is."""
+"""`lakebed topics`: list the topics."""
 
 from typing import Annotated, Any
 

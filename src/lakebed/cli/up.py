@@ -37,6 +37,6 @@ def up(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config =
 
 
 async def _greet(node: "Node") -> None:
-    from lakebed.cli.running import place_of
+    from lakebed.cli.running import address_of
 
-    typer.echo(first_steps(place_of(node)))
+    typer.echo(first_steps(address_of(node)))

@@ -1,4 +1,4 @@
-"""`lakebed usage`: what it weighs."""
+"""`lakebed usage`: rows and bytes that policies keep."""
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url

@@ -1,1 +1,1 @@
-"""A fleet of made-up devices, driven over real connections."""
+"""A fleet of simulated devices that send over real connections."""

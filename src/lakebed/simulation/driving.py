@@ -1,4 +1,4 @@
-"""Drives a simulated fleet over real connections, one for each device, at a given pace."""
+"""Sends the messages of a simulated fleet, over one connection for each device."""
 
 import asyncio
 import random
@@ -11,13 +11,13 @@ from lakebed.sources.mqtt.client.publisher import Publisher
 from lakebed.vocabulary.errors import Denied, Unavailable
 from lakebed.vocabulary.times import Micros, now
 
-_TICK = 0.05  # seconds; a device that is to send more often than this sends several at once
+_TICK = 0.05  # seconds; at a higher rate a device sends several messages at once
 _LONGEST = 10.0  # seconds between two attempts to reach the server
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the fleet has done so far."""
+    """Counts of the fleet so far; `waits` are seconds from sending to the acknowledgement."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -28,7 +28,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """How to drive: `rate` in telemetry messages a second for each device."""
+    """Connects devices to a server; `rate` is telemetry messages a second for each device."""
 
     host: str
     port: int
@@ -38,10 +38,10 @@ class Drive:
     clock: Callable[[], Micros] = now
 
     async def run(self, devices: Sequence[Device], tally: Tally, duration: float | None) -> None:
-        """All devices, for `duration` seconds or until cancelled.
+        """Run all devices, for `duration` seconds or until cancelled.
 
-        A server that goes away is waited for; one that was never there, or does not let us in,
-        ends it.
+        Devices wait for a server that goes away. If the server cannot be reached at first, or
+        refuses the token, the run ends.
 
         Raises:
             Unavailable, Denied: of the first device that could not connect.
@@ -61,7 +61,7 @@ class Drive:
         tally: Tally,
         phase: float,
     ) -> None:
-        """One device, starting at its `phase` of the period so that the fleet does not beat."""
+        """Run one device, from its `phase` of the period on: devices do not send all at once."""
         loop = asyncio.get_running_loop()
         session = random.getrandbits(32)
         period = max(1 / self.rate, _TICK)
@@ -77,7 +77,7 @@ class Drive:
                 try:
                     while owed >= 1:
                         owed -= 1
-                        await self._say(device, connection)
+                        await self._send(device, connection)
                 except Unavailable:
                     self._count(connection, tally)
                     connection, owed = None, 0.0
@@ -87,12 +87,12 @@ class Drive:
                 await connection.close()
                 self._count(connection, tally)
 
-    async def _say(self, device: Device, connection: Publisher) -> None:
+    async def _send(self, device: Device, connection: Publisher) -> None:
         for topic, payload in device.step(self.clock()):
             await connection.publish(topic, payload, self.qos)
 
     async def _open(self, device: Device, session: int) -> Publisher:
-        # a client id of its own for every run: two simulations must not take over each other
+        # a new client id for every run: simulations must not take over each other's sessions
         publisher = Publisher(f"{device.name}-{session:08x}", self.token)
         await publisher.open(self.host, self.port)
         return publisher

@@ -1,8 +1,8 @@
-"""A fleet of simulated devices: made-up values that behave like real ones.
+"""A fleet of simulated devices with realistic values.
 
-A device stands on a line of a plant. Its temperature follows the day and wanders a little, the
-pressure walks at random around 1013 hPa, the battery drains and is changed, its door opens now and
-then, and rarely it raises an alarm. The same seed gives the same values at the same times.
+A device is on a line of a plant. Its temperature follows the time of day with some noise, the
+pressure is a random walk around 1013 hPa, the battery drains and is replaced, a door opens at
+times, and rarely there is an alarm. The same seed gives the same values at the same times.
 
     telemetry  PREFIX/LINE/DEVICE/telemetry  {"ts", "celsius", "hectopascal", "battery"}
     state      PREFIX/LINE/DEVICE/state      running | idle | maintenance, when it changes
@@ -29,12 +29,12 @@ Message = tuple[str, bytes]
 
 
 class Device:
-    """One device. Not thread-safe; its clock is the caller's."""
+    """One device. Not thread-safe; the caller passes the time."""
 
     def __init__(self, number: int, seed: int, prefix: str = "plant") -> None:
         self._random = random.Random(f"{seed}/{number}")  # noqa: S311  not for secrets
         self.name = f"th-{number:02d}"
-        self.place = f"{prefix}/{LINES[number % len(LINES)]}/{self.name}"
+        self.topic = f"{prefix}/{LINES[number % len(LINES)]}/{self.name}"
         self._mean = self._random.uniform(17, 24)
         self._swing = self._random.uniform(2, 6)
         self._wander = 0.0
@@ -45,7 +45,7 @@ class Device:
         self._before: Micros | None = None
 
     def step(self, clock: Micros) -> list[Message]:
-        """What the device has to say at `clock`: telemetry always, the rest when it happens."""
+        """Return the messages at `clock`: always telemetry, the others at random times."""
         seconds = 1.0 if self._before is None else max(0.0, (clock - self._before) / SECOND)
         self._before = clock
         self._drift(seconds)
@@ -58,7 +58,7 @@ class Device:
         ]
 
     def _drift(self, seconds: float) -> None:
-        """Ornstein-Uhlenbeck steps: a random walk that is drawn back to its mean."""
+        """Make an Ornstein-Uhlenbeck step: a random walk that returns to its mean."""
         pull = math.exp(-seconds / 600)
         spread = math.sqrt(1 - pull * pull)
         self._wander = self._wander * pull + 0.6 * spread * self._random.gauss(0, 1)
@@ -81,10 +81,10 @@ class Device:
             "hectopascal": round(self._pressure, 1),
             "battery": round(self._battery, 1),
         }
-        return f"{self.place}/telemetry", _json(value)
+        return f"{self.topic}/telemetry", _json(value)
 
     def _happens(self, seconds: float, mean: float) -> bool:
-        """Whether something that happens once in `mean` seconds does so in these."""
+        """Whether an event that happens once in `mean` seconds does so in these seconds."""
         return self._random.random() < 1 - math.exp(-seconds / mean)
 
     def _state_change(self, seconds: float) -> Iterator[Message]:
@@ -92,7 +92,7 @@ class Device:
             return
         others = {state: w for state, w in _STATES.items() if state != self._state}
         self._state = self._random.choices(list(others), list(others.values()))[0]
-        yield f"{self.place}/state", self._state.encode()
+        yield f"{self.topic}/state", self._state.encode()
 
     def _door(self, clock: Micros, seconds: float) -> Iterator[Message]:
         if self._happens(seconds, _DOOR_CHANGE):
