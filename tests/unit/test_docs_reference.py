@@ -262,8 +262,8 @@ def test_reason_codes_in_the_reference_have_the_names_of_the_specification() -> 
 
 def test_reason_codes_that_are_sent_stand_in_the_reference() -> None:
     text = prose(REFERENCE / "mqtt.md")
-    sources = (ROOT / "src/lakebed/sources/mqtt").glob("*.py")
-    sent = {n for file in sources for n in re.findall(r"Reason\.([A-Z_]+)\b", file.read_text())}
+    sources = (ROOT / "src/lakebed/sources/mqtt").rglob("*.py")
+    sent = {n for file in sources for n in re.findall(r"\bReason\.([A-Z_]+)\b", file.read_text())}
     sent -= {"SUCCESS", "DISCONNECT_WITH_WILL", "SERVER_BUSY"}  # heard, or only translated
     for name in sent:
         assert f"0x{Reason[name]:02X}" in text, name
