@@ -3,8 +3,7 @@
 HttpServer ─> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
                             └── all others ──────> FastAPI         handlers in the thread pool
 
-A process without the API has a front alone: ingest and health. Whatever answers questions is not
-even imported there.
+A process without the API has ingest and health only, and does not import the rest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -119,7 +118,7 @@ async def _known(_: Request, error: Exception) -> Response:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """What the router says: 404 and 405."""
+    """Answer errors of the router, such as 404 and 405."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path}; {_elsewhere(request)}"
@@ -138,7 +137,7 @@ def _elsewhere(request: Request) -> str:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """A parameter of the wrong type or out of its range."""
+    """Answer a parameter of the wrong type or out of its range."""
     assert isinstance(error, RequestValidationError)
     found = tuple(_problem(entry) for entry in error.errors())
     document = problems.document(400, "; ".join(map(str, found)), found)
@@ -146,13 +145,13 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 def _problem(entry: Any) -> Problem:
-    """FastAPI names a place ("query", "limit"); the parameter is what the sender knows."""
-    _, *place = entry["loc"]
+    """Name the parameter alone: FastAPI's location ("query", "limit") begins with its kind."""
+    _, *path = entry["loc"]
     what = str(entry["msg"]).removeprefix("Value error, ")
     if entry["type"] == "extra_forbidden":
         what = "there is no such parameter"
-    return Problem(".".join(map(str, place)), what)
+    return Problem(".".join(map(str, path)), what)
 
 
 async def _gone(_: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it
+    return Response(status_code=400)  # the client has disconnected

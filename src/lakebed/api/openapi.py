@@ -153,7 +153,7 @@ def install(app: FastAPI) -> None:
 
 
 def _describe_refusals(operation: dict[str, Any]) -> None:
-    """Ours are problem documents, also where FastAPI would have its own kind of 422."""
+    """Describe errors as problem documents, instead of FastAPI's own 422."""
     responses = operation["responses"]
     responses.pop("422", None)
     responses["4XX"] = {

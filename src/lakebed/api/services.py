@@ -44,8 +44,8 @@ class Feed(Protocol):
 class Backups(Protocol):
     """The part of `backup.service.Backups` that requests need."""
 
-    def begin(self, place: str, keep: int | None) -> None:
-        """Start one and return; `Conflict` while another runs."""
+    def begin(self, location: str, keep: int | None) -> None:
+        """Start a backup and return; `Conflict` while another runs."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -54,11 +54,11 @@ class Backups(Protocol):
 
 
 class ApiJournal(JournalOperations, Backlog, Protocol):
-    """What requests need of the journal."""
+    """The part of the journal that requests need."""
 
 
 class ApiCatalog(PolicyStore, CheckpointReader, LastValueReader, DeadLetterBox, Protocol):
-    """What requests need of the catalog."""
+    """The part of the catalog that requests need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

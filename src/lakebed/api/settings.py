@@ -1,4 +1,4 @@
-"""The section `[api]`, and what the API reads of the settings."""
+"""The section `[api]`, and the settings that the API reads."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from lakebed.sources.mqtt.settings import MqttSource
 
 
 class ApiSection(Section):
-    """What the API is given."""
+    """The HTTP API."""
 
     admin_token: str | None = Field(
         None,
@@ -21,7 +21,7 @@ class ApiSection(Section):
 
 
 class ApiSettings(HttpSettings, Protocol):
-    """Of all settings, those that the API reads."""
+    """The settings that the API reads."""
 
     @property
     def sources(self) -> tuple[MqttSource, ...]: ...

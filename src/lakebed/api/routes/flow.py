@@ -36,7 +36,7 @@ Counts = Mapping[Outcome, int]
 
 
 def load(services: Services) -> tuple[Ledger, Counter[Channel]]:
-    """The ledger, and how many messages of each channel it has not counted yet."""
+    """Load the ledger, and count by channel the messages behind it."""
     ledger = ledgers.load(services.catalog)
     offsets = {
         partition: ledger.offsets.get(partition, first)
@@ -100,7 +100,7 @@ def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
 
 
 def _examples(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
-    """By reason, in the order in which a message meets them; of each policy the newest first."""
+    """Examples by reason in the order of the pipeline, then by policy, the newest first."""
     found = keeper_examples.load(services.catalog, caller.owner)
     for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
         if caller.may(example.topic):
@@ -117,7 +117,7 @@ def _examples(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
 
 
 def _excerpt(example: Example) -> dict[str, str]:
-    """The beginning of the payload, as text where it is text, without a character cut in two."""
+    """The start of the payload, as text if it is UTF-8; an incomplete last character is dropped."""
     whole = example.size == len(example.excerpt)
     for cut in range(1 if whole else 4):
         with suppress(UnicodeDecodeError):
@@ -126,7 +126,7 @@ def _excerpt(example: Example) -> dict[str, str]:
 
 
 def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[dict[str, Any]]:
-    """Rows of the policies of which the caller may read the topics of every version."""
+    """Counters of the policies whose topics, in all versions, the caller may read."""
     whole = caller.may_all()
     topics = {} if whole else services.catalog.policy_topics(caller.owner)
     for (owner, name), row in sorted(ledger.policies.items()):
@@ -138,7 +138,7 @@ def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[d
 def _topics(
     ledger: Ledger, pending: Counter[Channel], owner: str
 ) -> Iterator[tuple[str, Counts, int]]:
-    """Each topic of an owner by name, with its counters and what of it is in flight."""
+    """Each topic of an owner by name, with its counters and its messages in flight."""
     known = {topic: code for (whose, topic), code in ledger.index.items() if whose == owner}
     waiting = {topic: count for (whose, topic), count in pending.items() if whose == owner}
     columns = {outcome: ledger.by_channel(outcome) for outcome in Outcome}
@@ -194,7 +194,7 @@ def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:
 
 
 def metrics(services: Services) -> Iterator[Metric]:
-    """Totals of the instance, for /metrics; nothing while a store is away, which health tells."""
+    """Totals of the instance for /metrics; none while a store is away, which health reports."""
     with suppress(Unavailable):
         yield from _metrics(*load(services))
 

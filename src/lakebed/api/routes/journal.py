@@ -1,4 +1,4 @@
-"""Routes about the journal, for admins: what it holds and for whom, and what of it was lost."""
+"""Routes about the journal, for admins: its extent, consumers, pressure and damage."""
 
 from typing import Annotated, Any
 
@@ -20,13 +20,13 @@ router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 def journal(services: ServicesDep) -> dict[str, Any]:
     """What the journal holds, which consumer it holds it for, and what could not be read."""
     held = _held(services)
-    places = services.journal.positions()  # a journal on servers looks how full it is meanwhile
+    positions = services.journal.positions()  # a journal on servers also updates its pressure here
     return {
         "partitions": [
             {"partition": partition, "first": first, "end": end}
             for partition, (first, end) in sorted(services.journal.extent().items())
         ],
-        "consumers": [_consumer(place, held) for place in places],
+        "consumers": [_consumer(position, held) for position in positions],
         "pressure": _pressure(services.journal.pressure()),
         "damage": _damage(services.journal.damage()),
     }
@@ -54,7 +54,7 @@ def drop_consumer(services: ServicesDep, name: str) -> None:
 
 
 def _held(services: Services) -> dict[int, str]:
-    """By partition the policy (or the ledger) whose checkpoint keeps the keeper from committing."""
+    """For each partition the part with the lowest checkpoint, up to which the keeper commits."""
     found = {}
     for partition, parts in services.catalog.checkpoints(CONSUMER).items():
         last = min(parts, key=lambda part: part.offset)
@@ -62,16 +62,16 @@ def _held(services: Services) -> dict[int, str]:
     return found
 
 
-def _consumer(place: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:
-    waits = place.name == CONSUMER and place.behind > 0
+def _consumer(position: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:
+    waits = position.name == CONSUMER and position.behind > 0
     return {
-        "name": place.name,
-        "partition": place.partition,
-        "offset": place.offset,
-        "behind": place.behind,
-        "age": place.age,
-        "live": place.live,
-        "held_by": held.get(place.partition) if waits else None,
+        "name": position.name,
+        "partition": position.partition,
+        "offset": position.offset,
+        "behind": position.behind,
+        "age": position.age,
+        "live": position.live,
+        "held_by": held.get(position.partition) if waits else None,
     }
 
 

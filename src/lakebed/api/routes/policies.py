@@ -163,7 +163,7 @@ def _parsed(services: Services, caller: Caller, document: Any) -> Policy:
 
 
 def _posted(services: Services, caller: Caller, document: Any) -> dict[str, Any]:
-    """As `_parsed`, for a policy that is to be written, as the document that is stored.
+    """Parse a policy to be written; return the document to store.
 
     Raises:
         BadRequest: the owner does not exist and its name is no slug.
@@ -178,7 +178,7 @@ def topics_of(stored: StoredPolicy) -> tuple[str, ...]:
 
 
 def _missing(name: str) -> NotFound:
-    """The same for a policy that does not exist and one that the caller may not read."""
+    """The error for a policy that does not exist, or that the caller may not read."""
     return NotFound(f"there is no policy {name!r}")
 
 

@@ -102,7 +102,7 @@ def _check_known(services: Services, caller: Caller, name: str) -> None:
 
 
 def _send(pieces: Iterator[bytes], media: str, headers: dict[str, str]) -> Response:
-    """Whole where it is small: each piece that is asked for while sending changes threads twice."""
+    """Send a small answer as a whole: each streamed chunk would switch threads twice."""
     ready: list[bytes] = []
     for piece in pieces:
         ready.append(piece)

@@ -22,13 +22,13 @@ from lakebed.vocabulary.times import UNSET, Micros, to_rfc3339
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
 HEARTBEAT = 10.0
-"""Seconds of silence after which a blank line is sent, so that dead readers are noticed."""
+"""Seconds of silence after which a blank line is sent, to detect dead readers."""
 
 RECHECK = 10.0
 """Seconds after which a token is looked up again, so that a revoked one ends its taps."""
 
 MOST_WAITING = 20_000
-"""Messages kept for a reader that is slow; beyond, they are counted as dropped."""
+"""Most messages queued for a slow reader; more are dropped and counted."""
 
 
 @router.get("/tap", response_class=StreamingResponse)
@@ -60,7 +60,7 @@ async def lines(
     loop = asyncio.get_running_loop()
     recheck_at = loop.time() + RECHECK
     try:
-        yield b"\n"  # the reader learns at once that it is subscribed
+        yield b"\n"  # tells the reader at once that it is subscribed
         while True:
             found = await waiting.take(HEARTBEAT)
             if loop.time() >= recheck_at:
