@@ -1,5 +1,6 @@
-"""`lakebed apply`: check a policy document as a whole, and write it to the server."""
+"""`lakebed apply`: check a document as a whole, and write it to the server."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,27 +21,30 @@ def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home 
 
     found = documents.read(file)
     with Server(url, token, home) as server:
-        _ask(server, file, found.text)
-        for policy in found.documents:
-            typer.echo(f"{policy['name']}: {_put(server, policy)}")
+        for section, entries in found.sections.items():
+            text = found.text if len(found.sections) == 1 else json.dumps({section.name: entries})
+            _ask(server, file, section.name, text)
+        for section, entries in found.sections.items():
+            for entry in entries:
+                typer.echo(f"{entry['name']}: {_put(server, section.name, entry)}")
 
 
-def _ask(server: "Server", file: Path, text: str) -> None:
-    """Have the server check all policies before any is written: it may know newer rules."""
+def _ask(server: "Server", file: Path, section: str, text: str) -> None:
+    """Have the server check a section before any is written: it may know newer rules."""
     headers = {"Content-Type": "application/yaml"}
     try:
-        server.request("POST", "/api/v1/policies/check", content=text.encode(), headers=headers)
+        server.request("POST", f"/api/v1/{section}/check", content=text.encode(), headers=headers)
     except Invalid as error:
         raise documents.placed(file, error.problems) from None
 
 
-def _put(server: "Server", policy: dict[str, Any]) -> str:
-    path = f"/api/v1/policies/{quote(policy['name'], safe='')}"
+def _put(server: "Server", section: str, entry: dict[str, Any]) -> str:
+    path = f"/api/v1/{section}/{quote(entry['name'], safe='')}"
     try:
         before = server.get(path)
     except NotFound:
         before = None
-    after = server.request("PUT", path, json=policy).json()
+    after = server.request("PUT", path, json=entry).json()
     if before is None:
         return "created"
     return "unchanged" if before == after else "changed"

@@ -1,37 +1,48 @@
-"""Reads and checks policy files for `check` and `apply`."""
+"""Reads and checks documents for `check` and `apply`."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
 
+if TYPE_CHECKING:
+    from lakebed.documents.sections import DocumentSection
+
 File = Annotated[
     Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
 ]
-_LARGEST = 4 * 2**20  # bytes; a typical policy document has a few KiB
+_LARGEST = 4 * 2**20  # bytes; a typical document has a few KiB
 
 
-class PolicyText(NamedTuple):
-    """A file of policies: its text, and each policy as the API takes it."""
+class Document(NamedTuple):
+    """What a file holds: its text, and for each section the entries as the API takes them."""
 
     text: str
-    documents: list[dict[str, Any]]
+    sections: dict["DocumentSection", list[dict[str, Any]]]
 
 
-def read(file: Path) -> PolicyText:
-    """Read the policies of a file.
+def sections() -> tuple["DocumentSection", ...]:
+    """All that a document may have, in the order in which they are applied."""
+    from lakebed.policies.document import section as policies
+
+    return (policies("admin"),)
+
+
+def read(file: Path) -> Document:
+    """The sections of a file.
 
     Raises:
         Invalid: it has problems; the text of each is `FILE:LINE: path: what`.
     """
-    from lakebed.policies.document import read_file
+    from lakebed.documents.sections import read_document
 
-    text = _text(file)
+    text, known = _text(file), sections()
     try:
-        return PolicyText(text, read_file(text, "admin").documents)
+        found = read_document(text, known)
+        return Document(text, {s: found[s.name] for s in known if s.name in found})
     except Invalid as error:
         raise placed(file, error.problems) from None
 

@@ -6,18 +6,19 @@ All problems are found at once, each with its path, what is wrong and what is al
 file carry their line.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from lakebed.documents.sections import DocumentSection, path_text, read_document
+from lakebed.documents.source import Path
 from lakebed.kinds import KINDS, Kind
 from lakebed.kinds.tables import TYPES
 from lakebed.policies import schema
 from lakebed.policies.fields import listed, suggest
 from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.schema import Document, facts_of, keys_of
-from lakebed.policies.source import Path, Source, read_source
 from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.times import HOUR, Micros, format_duration, to_rfc3339
@@ -251,10 +252,14 @@ def _size(size: int | None) -> str | int | None:
     return next((f"{size // n}{unit}" for unit, n in _SIZES.items() if size % n == 0), size)
 
 
-def path_text(path: Path) -> str:
-    """`("filter", "allow", 0)` -> `filter.allow[0]`."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")
+def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:
+    """Policies in a document: `policies:` with a list."""
+
+    def check(document: object) -> list[tuple[Path, str]]:
+        result = _check(document, owner, 0, default_timezone)
+        return [] if isinstance(result, Policy) else result
+
+    return DocumentSection("policies", "policy", check)
 
 
 def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFile:
@@ -263,47 +268,6 @@ def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFil
     Raises:
         Invalid: names everything that is wrong in any of the policies, with its line.
     """
-    source = read_source(text)
-    found: list[Policy] = []
-    problems: list[Problem] = []
-    names: dict[str, int] = {}
-    documents = list(_documents(source))
-    for path, document in documents:
-        result = _check(document, owner, 0, default_timezone)
-        if isinstance(result, Policy):
-            found.append(result)
-        else:
-            problems += [_problem(source, (*path, *inner), what) for inner, what in result]
-        name = document.get("name") if isinstance(document, dict) else None
-        if isinstance(name, str):
-            line = source.line((*path, "name"))
-            if name in names:
-                what = f"{show(name)} is the name of the policy in line {names[name]} already"
-                problems.append(_problem(source, (*path, "name"), what))
-            names.setdefault(name, line)
-    if problems:
-        raise Invalid(*sorted(problems, key=lambda problem: problem.line or 0))
-    return PolicyFile([document for _, document in documents], found)
-
-
-def _problem(source: Source, path: Path, what: str) -> Problem:
-    return Problem(path_text(path), what, source.line(path))
-
-
-def _documents(source: Source) -> Iterator[tuple[Path, Any]]:
-    """Each policy of a file with its path."""
-    root = source.value
-    base: Path = ()
-    if isinstance(root, dict) and "policies" in root:
-        for key in root:
-            if key != "policies":
-                what = f"there is no key `{key}` beside `policies`"
-                raise Invalid(_problem(source, (key,), what))
-        root, base = root["policies"], ("policies",)
-    if isinstance(root, list):
-        for index, document in enumerate(root):
-            yield (*base, index), document
-    elif isinstance(root, dict) and not base:
-        yield (), root
-    else:
-        raise Invalid(_problem(source, base, "write a list of policies, each beginning with `-`"))
+    documents = read_document(text, [section(owner, default_timezone)])["policies"]
+    policies = [parse(document, owner, 0, default_timezone) for document in documents]
+    return PolicyFile(documents, policies)

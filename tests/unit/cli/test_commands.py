@@ -113,6 +113,26 @@ def test_apply_writes_nothing_that_the_server_would_refuse(
     assert [request.method for request in server.seen] == ["POST"]
 
 
+def test_apply_checks_all_sections_of_a_document_before_it_writes_any(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A section that another feature contributes, beside the policies."""
+    shares = DocumentSection("shares", "share", lambda entry: [])
+    known = (*documents.sections(), shares)
+    monkeypatch.setattr(documents, "sections", lambda: known)
+    for section, name in (("policies", "raw"), ("shares", "roof")):
+        server.on("POST", f"/api/v1/{section}/check", Reply(200, {"ok": True}))
+        server.on("GET", f"/api/v1/{section}/{name}", Reply(404, {"detail": "no"}))
+        server.on("PUT", f"/api/v1/{section}/{name}", Reply(201, {"name": name}))
+    stdin(monkeypatch, (FILE + "shares:\n  - name: roof\n").encode())
+    assert run("apply", "-f", "-").out == "raw: created\nroof: created\n"
+    asked = [(request.method, request.path) for request in server.seen]
+    assert asked[:2] == [("POST", "/api/v1/policies/check"), ("POST", "/api/v1/shares/check")]
+    assert [path for method, path in asked if method == "PUT"] == [
+        "/api/v1/policies/raw", "/api/v1/shares/roof",
+    ]  # fmt: skip
+
+
 # --- send -----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,1 @@
+"""Documents: what people write, in sections that features contribute."""

@@ -1,0 +1,108 @@
+"""A document has sections, and a section has entries, each checked by its feature.
+
+    text ──read_source──> {section: entries} ──DocumentSection.check──> all problems, with lines
+
+To add a section: a `DocumentSection` beside the feature, and a line in `cli/documents.py`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakebed.documents.source import Path, Source, read_source
+from lakebed.vocabulary.errors import Invalid, Problem, show
+
+Check = Callable[[object], Sequence[tuple[Path, str]]]
+"""Finds what is wrong with an entry: the path within it, and what is allowed there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSection:
+    """Attributes:
+    name: its key in the document. Entries are written to `/api/v1/NAME/ENTRY`.
+    entry: what one of them is called.
+    """
+
+    name: str
+    entry: str
+    check: Check
+
+    def count(self, entries: Sequence[object]) -> str:
+        """`1 policy`, `3 policies`."""
+        return f"{len(entries)} {self.entry if len(entries) == 1 else self.name}"
+
+
+def read_document(text: str, sections: Sequence[DocumentSection]) -> dict[str, list[Any]]:
+    """Read YAML or JSON: sections by name, each with its entries as plain JSON values.
+
+    Args:
+        sections: that there may be. A bare list, or a single entry, is of the first one.
+
+    Raises:
+        Invalid: names everything that is wrong in any entry, with its line.
+    """
+    source = read_source(text)
+    problems: list[Problem] = []
+    found: dict[str, list[Any]] = {}
+    for section, base, value in _sections(source, sections):
+        entries = list(_entries(source, section, base, value))
+        problems += _problems(source, section, entries)
+        found[section.name] = [entry for _, entry in entries]
+    if problems:
+        raise Invalid(*sorted(problems, key=lambda problem: problem.line or 0))
+    return found
+
+
+def path_text(path: Path) -> str:
+    """`("filter", "allow", 0)` -> `filter.allow[0]`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def _sections(
+    source: Source, sections: Sequence[DocumentSection]
+) -> Iterator[tuple[DocumentSection, Path, Any]]:
+    """Those that are there, each with its path and value."""
+    root, known = source.value, {section.name: section for section in sections}
+    if not isinstance(root, dict) or not known.keys() & root.keys():
+        yield sections[0], (), root
+        return
+    for key, value in root.items():
+        if key not in known:
+            there = next(name for name in known if name in root)
+            raise Invalid(_problem(source, (key,), f"there is no key `{key}` beside `{there}`"))
+        yield known[key], (key,), value
+
+
+def _entries(
+    source: Source, section: DocumentSection, base: Path, value: Any
+) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield (*base, index), entry
+    elif isinstance(value, dict) and not base:
+        yield (), value
+    else:
+        what = f"write a list of {section.name}, each beginning with `-`"
+        raise Invalid(_problem(source, base, what))
+
+
+def _problems(
+    source: Source, section: DocumentSection, entries: Sequence[tuple[Path, Any]]
+) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    for path, entry in entries:
+        for inner, what in section.check(entry):
+            yield _problem(source, (*path, *inner), what)
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            if name in names:
+                what = (
+                    f"{show(name)} is the name of the {section.entry} in line {names[name]} already"
+                )
+                yield _problem(source, (*path, "name"), what)
+            names.setdefault(name, source.line((*path, "name")))
+
+
+def _problem(source: Source, path: Path, what: str) -> Problem:
+    return Problem(path_text(path), what, source.line(path))
