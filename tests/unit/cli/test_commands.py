@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from lakebed.cli import documents
+from lakebed.documents.sections import DocumentSection
+
 from .conftest import FakeServer, Reply, Request, Run
 
 POLICY = {"name": "raw", "topics": ["a/+"], "type": "number", "keep": "window", "for": "1d"}
