@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal.blocks import checksum
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
@@ -263,6 +264,33 @@ def filled(path: Path, opened: list[SqliteJournal], batches: int = 20) -> list[i
     found = numbers(journal)
     journal.close()
     return found
+
+
+def as_of_version(block: bytes, version: int) -> bytes:
+    """The block as a version to come would write it, as far as anybody can know."""
+    return b"LBK%c" % version + checksum(version, block[8:]).to_bytes(4, "little") + block[8:]
+
+
+def test_a_block_of_a_newer_version_is_no_damage(path: Path, opened: list[SqliteJournal]) -> None:
+    """Whoever starts an old version on it learns so, and loses nothing of it."""
+    filled(path, opened)
+    editor = sqlite3.connect(path)
+    (block,) = editor.execute("SELECT block FROM batches WHERE offset = 50").fetchone()
+    newer = as_of_version(block, ord("9"))
+    with editor:
+        editor.execute("UPDATE batches SET block = ? WHERE offset = 50", (newer,))
+    editor.close()
+    journal = open_journal(path, opened)
+    for read in (lambda: numbers(journal), lambda: journal.pending({0: 0})):
+        with pytest.raises(Fatal, match=r"version '9'.*newer Lakebed"):
+            read()
+    assert not journal.damage().known
+    journal.close()
+    path.with_name("journal.db.suspect").touch()  # as where SQLite finds the file malformed
+    open_journal(path, opened).close()
+    saved = sqlite3.connect(path)
+    assert saved.execute("SELECT block FROM batches WHERE offset = 50").fetchone() == (newer,)
+    saved.close()
 
 
 def test_a_damaged_block_is_put_aside_and_the_rest_is_served(

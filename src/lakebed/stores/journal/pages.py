@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakebed.stores.journal.blocks import Damaged, decode
+from lakebed.stores.journal import blocks
+from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.database import PAGE
 
 _LEAF = 0x0D
@@ -196,7 +197,7 @@ def _batch(offset: int, record: bytes) -> Row | None:
         at += _WIDTHS[kind]
     count, moment, size = values
     block = record[at : at + (kinds[4] - 12) // 2]
-    return Row(offset, count, moment, size, block) if len(decode(block)) == count > 0 else None
+    return Row(offset, count, moment, size, block) if blocks.count(block) == count > 0 else None
 
 
 _WIDTHS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}

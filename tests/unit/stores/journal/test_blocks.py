@@ -1,8 +1,11 @@
 """Blocks: what goes in comes out, and damaged bytes are noticed."""
 
-import zlib
+import json
+from base64 import b64decode
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -11,10 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakebed.ingest.building import BatchBuilder
-from lakebed.stores.journal import blocks
-from lakebed.stores.journal.blocks import Damaged, count_channels, decode, encode
+from lakebed.stores.journal import blocks, blocks_v1
+from lakebed.stores.journal.blocks import (
+    Damaged,
+    UnknownFormat,
+    count,
+    count_channels,
+    decode,
+    encode,
+)
 from lakebed.vocabulary.messages import Batch, Channel
-from lakebed.vocabulary.sparse import Sparse
+from lakebed.vocabulary.sparse import COLUMNS, Sparse
 from lakebed.vocabulary.times import UNSET
 
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -99,10 +109,13 @@ def test_a_block_cut_short_or_with_bytes_behind_it_is_noticed(
         decode(block + data.draw(st.binary(min_size=1, max_size=8)))
 
 
+def signed(body: bytes, version: int) -> bytes:
+    return b"LBK%c" % version + blocks.checksum(version, body).to_bytes(4, "little") + body
+
+
 @given(st.binary(max_size=200))
 def test_random_bytes_are_noticed_even_under_a_right_checksum(noise: bytes) -> None:
-    signed = blocks.MAGIC + zlib.crc32(noise).to_bytes(4, "little") + noise
-    for block in (noise, signed):
+    for block in (noise, signed(noise, blocks.VERSION), signed(noise, blocks_v1.VERSION)):
         with pytest.raises(Damaged):
             decode(block)
 
@@ -114,10 +127,10 @@ def test_a_wrong_header_under_a_right_checksum_never_does_worse_than_damaged(
     body = bytearray(encode(batch)[8:])
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, min(len(body), 60) - 1))] = data.draw(st.integers(0, 255))
-    block = blocks.MAGIC + zlib.crc32(body).to_bytes(4, "little") + bytes(body)
+    block = signed(bytes(body), data.draw(st.sampled_from([blocks.VERSION, blocks_v1.VERSION])))
     with patch.object(blocks, "_MOST", 1000):  # the real bound costs a moment's memory
         for read in (decode, count_channels):
-            with suppress(Damaged):
+            with suppress(Damaged, UnknownFormat):
                 read(block)
 
 
@@ -144,3 +157,59 @@ def test_times_far_apart_survive_the_difference_that_wraps_around() -> None:
     event = np.array(list(chain(ends[::-1][:3], [UNSET])), np.int64)
     batch = Batch((Channel("a", "b"),), np.zeros(4, np.int32), [b""] * 4, received, Sparse(event))
     assert same(decode(encode(batch)), batch)
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+
+OLD = json.loads((Path(__file__).parent / "blocks_v1.json").read_text())["blocks"]
+
+
+@pytest.mark.parametrize("old", OLD, ids=[old["name"] for old in OLD])
+def test_blocks_of_version_1_are_read(old: dict[str, Any]) -> None:
+    """Written by a Lakebed that knew no other version."""
+    block = b64decode(old["block"])
+    batch = decode(block)
+    n = count(block)
+    assert [list(channel) for channel in batch.channels] == old["channels"]
+    assert batch.channel.tolist() == old["channel"]
+    assert batch.payloads == [b64decode(payload) for payload in old["payloads"]]
+    assert batch.received.tolist() == old["received"]
+    event = [UNSET] * n if batch.sparse.event is None else list(batch.sparse.event)
+    assert [None if moment == UNSET else moment for moment in event] == old["event"]
+    assert batch.sparse[1:4] == (old["ids"], None, old["only"])
+    assert sum(count_channels(block).values()) == n == len(batch) == len(old["payloads"])
+
+
+@given(st.sampled_from(OLD), st.data())
+def test_any_changed_byte_of_an_old_block_is_noticed(
+    old: dict[str, Any], data: st.DataObject
+) -> None:
+    block = bytearray(b64decode(old["block"]))
+    block[data.draw(st.integers(0, len(block) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(Damaged):
+        decode(bytes(block))
+
+
+def test_a_block_of_a_newer_version_is_refused_by_its_version_and_never_taken_for_damage() -> None:
+    newer = signed((3).to_bytes(4, "little") + b"whatever comes", ord("7"))
+    for read in (decode, count_channels):
+        with pytest.raises(UnknownFormat, match=r"version '7'.*newer"):
+            read(newer)
+    assert count(newer) == 3
+    for place in range(len(newer)):
+        damaged = newer[:place] + bytes((newer[place] ^ 1,)) + newer[place + 1 :]
+        with pytest.raises(Damaged):
+            decode(damaged)
+
+
+def test_a_block_with_a_column_of_a_newer_version_is_refused_by_the_name_of_the_column() -> None:
+    builder = BatchBuilder()
+    builder.extend([Channel("ann", "t")], [b"1"], 1, Sparse(ids=["i"]))
+    newer = {"mood" if name == "ids" else name: column for name, column in COLUMNS.items()}
+    with patch.object(blocks, "COLUMNS", newer), patch.object(Sparse, "given") as given:
+        given.return_value = {"mood": ["i"]}
+        block = encode(builder.build())
+    with pytest.raises(UnknownFormat, match="column 'mood'"):
+        decode(block)
+    assert count_channels(block) == {Channel("ann", "t"): 1}
