@@ -7,7 +7,7 @@ owner, of which the one not seen for longest is evicted. A batch costs a look at
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -53,8 +53,8 @@ Key = tuple[str, int]
 class Examples:
     """Those of one partition. Used from the keeper's thread."""
 
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
+    def __init__(self, partition: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._partition, self._monotonic = partition, monotonic
         self._owners: dict[str, dict[Key, deque[Example]]] = {}
         self._changed: set[str] = set()
         self._resting: dict[tuple[str, str, int], float] = {}
@@ -102,7 +102,7 @@ class Examples:
     def _wants(self, owner: str, key: Key) -> bool:
         """A reason that comes with every batch is looked at now and then: batches may be small."""
         known = self._owners.get(owner, {}).get(key, ())
-        at = time.monotonic()
+        at = self._monotonic()
         if len(known) == KEEP and self._resting.get((owner, *key), 0.0) > at:
             return False
         if len(self._resting) > _MOST_RESTING:

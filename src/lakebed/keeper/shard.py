@@ -91,7 +91,7 @@ class Shard:
         self._versions = PolicyVersions(policies, settings.keeper.timezone)
         self._tasks: dict[str, PolicyTask] = {}
         self._routes = Routes([])
-        self._examples = Examples(partition)
+        self._examples = Examples(partition, monotonic)
         self._take_up(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = CheckpointInterval(settings.keeper.checkpoint / 1e6)
