@@ -27,6 +27,7 @@ from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.sparse import Sparse
@@ -202,29 +203,32 @@ def test_all_columns_come_back_but_keys(bench: Bench, journal: Any) -> None:
     builder.extend(
         [A, B, A], [b"", b"x", b"\0\xff"], 5, Sparse(event=[1, 2, 3], ids=["", "é", "i"])
     )
-    builder.extend([B], [b"y"], 9, Sparse(keys=[b"k"], only=["p"]))
+    shed = Attributes("text/plain", "token:shed", (("parked", "quota"),), (("unit", "°C"),) * 2)
+    attributes = Coded.constant(shed, 1)
+    builder.extend([B], [b"y"], 9, Sparse(keys=[b"k"], only=["p"], attributes=attributes))
     append(journal, builder.build())
     got = [
-        (entry.batch.channels[code], payload, received, event, id, only)
+        (entry.batch.channels[code], payload, received, event, id, only, given)
         for partition in journal.extent()
         for entry in journal.entries(partition, 0, 10)
-        for code, payload, received, event, id, only in zip(
+        for code, payload, received, event, id, only, given in zip(
             entry.batch.channel.tolist(),
             entry.batch.payloads,
             entry.batch.received.tolist(),
             entry.batch.times.tolist(),
             entry.batch.sparse.ids or (),
             entry.batch.sparse.only or [""] * len(entry.batch),
+            entry.batch.sparse.attributes or [NO_ATTRIBUTES] * len(entry.batch),
             strict=True,
         )
         if entry.batch.sparse.keys is None or not bench.alone
     ]
     assert Counter(got) == Counter(
         [
-            (A, b"", 5, 1, "", ""),
-            (B, b"x", 5, 2, "é", ""),
-            (A, b"\0\xff", 5, 3, "i", ""),
-            (B, b"y", 9, 9, "", "p"),
+            (A, b"", 5, 1, "", "", NO_ATTRIBUTES),
+            (B, b"x", 5, 2, "é", "", NO_ATTRIBUTES),
+            (A, b"\0\xff", 5, 3, "i", "", NO_ATTRIBUTES),
+            (B, b"y", 9, 9, "", "p", shed),
         ]
     )
 
@@ -238,6 +242,20 @@ def test_what_was_appended_outlives_the_process(bench: Bench) -> None:
     append(journal, batch(numbers(10, 12)))
     bench.open()
     assert read_all(bench) == numbers(0, 12)
+
+
+def test_attributes_outlive_the_process(bench: Bench) -> None:
+    given = [
+        Attributes(principal=f"token:{i % 3}", decisions=(("parked", "quota"),)) for i in range(9)
+    ]
+    builder = BatchBuilder()
+    builder.extend([A] * 9, numbers(0, 9), 5, Sparse(attributes=Coded.of(given)))
+    append(bench.open(), builder.build())
+    if not bench.durable:
+        pytest.skip("lives in memory")
+    journal = bench.open()
+    entries = [e for p in journal.extent() for e in journal.entries(p, 0, 10)]
+    assert [one for e in entries for one in e.batch.sparse.attributes or ()] == given
 
 
 def test_an_empty_batch_is_no_entry(bench: Bench, journal: Any) -> None:

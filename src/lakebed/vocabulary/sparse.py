@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.times import UNSET, Micros
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -85,6 +86,34 @@ class Moments:
         return np.full(len(values), 8, np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Attributes, `NO_ATTRIBUTES` where a message has none."""
+
+    stored: bool = True
+
+    def take(self, values: Coded[Attributes], index: NDArray[np.intp]) -> Coded[Attributes]:
+        return values.take(index)
+
+    def spread(self, n: int, pieces: Sequence[tuple[int, Coded[Attributes]]]) -> Coded[Attributes]:
+        numbers = {NO_ATTRIBUTES: 0}
+        codes = np.zeros(n, np.int32)
+        for start, values in pieces:
+            found = [numbers.setdefault(value, len(numbers)) for value in values.table]
+            codes[start : start + len(values)] = np.array(found, np.int32)[values.codes]
+        return Coded(codes, tuple(numbers))
+
+    def sizes(self, values: Coded[Attributes]) -> Ints:
+        """As if each message had its own: a record of Kafka must never get larger than expected."""
+        return np.array([_size(value) for value in values.table], np.int64)[values.codes]
+
+
+def _size(value: Attributes) -> int:
+    pairs = (*value.decisions, *value.properties)
+    texts = (value.content_type, value.principal, *(text for pair in pairs for text in pair))
+    return 16 + sum(4 * len(text) + 5 for text in texts)
+
+
 class Sparse(NamedTuple):
     """A column each, or None where none of the messages has one.
 
@@ -95,12 +124,14 @@ class Sparse(NamedTuple):
             them only where its journal leaves looking for duplicates to its readers.
         only: n names of the one policy that a message is meant for, "" where for every policy of
             its topic.
+        attributes: of n messages, `NO_ATTRIBUTES` where one has none.
     """
 
     event: Ints | Sequence[Micros] | None = None
     ids: Sequence[str] | None = None
     keys: Sequence[bytes] | None = None
     only: Sequence[str] | None = None
+    attributes: Coded[Attributes] | None = None
 
     def given(self) -> dict[str, Any]:
         """The columns that there are, by name."""
@@ -132,6 +163,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "ids": Values(""),
     "keys": Values(b"", stored=False),
     "only": Values(""),
+    "attributes": Shared(),
 }
 """What kind each column is of, in the order of `Sparse`."""
 

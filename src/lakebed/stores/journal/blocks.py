@@ -30,7 +30,7 @@ from lakebed.stores.journal.packing import Damaged as Damaged
 from lakebed.stores.journal.packing import Section
 from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.messages import Batch, Channel, Codes, Ints
-from lakebed.vocabulary.sparse import COLUMNS, NOTHING, Column, Moments, Sparse, Values
+from lakebed.vocabulary.sparse import COLUMNS, NOTHING, Column, Moments, Shared, Sparse, Values
 
 MAGIC = b"LBK"
 VERSION = ord("2")
@@ -200,6 +200,8 @@ def _write(column: Column, values: Any, received: Ints) -> Iterable[bytes]:
     """Encode a column by its kind."""
     if isinstance(column, Moments):
         return packing.moments(values, received)
+    if isinstance(column, Shared):
+        return packing.attributes(values)
     assert isinstance(column, Values)
     return packing.texts(values)
 
@@ -207,4 +209,6 @@ def _write(column: Column, values: Any, received: Ints) -> Iterable[bytes]:
 def _read(column: Column, section: Section, received: Ints) -> Any:
     if isinstance(column, Moments):
         return section.moments(received)
+    if isinstance(column, Shared):
+        return section.attributes(len(received))
     return section.texts(len(received))

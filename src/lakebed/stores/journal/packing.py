@@ -13,9 +13,11 @@ Every count is checked against the bytes present before allocating.
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lakebed.vocabulary.attributes import Attributes, Coded, Pairs
 from lakebed.vocabulary.messages import Ints
 from lakebed.vocabulary.times import UNSET, Micros
 
@@ -100,6 +102,25 @@ def moments(values: Ints | Sequence[Micros], received: Ints) -> Iterable[bytes]:
     return _SOME, np.packbits(given).tobytes(), *ints(values[given] - received[given])
 
 
+class _Packed(msgspec.Struct, omit_defaults=True):
+    """Attributes under short names; a reader ignores those that it does not know."""
+
+    t: str = ""
+    p: str = ""
+    d: Pairs = ()
+    u: Pairs = ()
+
+
+_table = msgspec.msgpack.Decoder(list[_Packed])
+
+
+def attributes(values: Coded[Attributes]) -> Iterable[bytes]:
+    """Encode each distinct value once, and its code for each message."""
+    used = values.compact()
+    packed = msgspec.msgpack.encode([_Packed(*value) for value in used.table])
+    return *binary(packed), *ints(used.codes.astype(np.int64))
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -174,6 +195,17 @@ class Section:
         joined = self.take(total)
         marks = ends.tolist()
         return [joined[a:b] for a, b in zip([0, *marks], marks, strict=False)]
+
+    def attributes(self, n: int) -> Coded[Attributes]:
+        try:
+            packed = _table.decode(self.binary())
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Damaged(str(error)) from None
+        codes = self.ints(n)
+        if n and not 0 <= int(codes.min()) <= int(codes.max()) < len(packed):
+            raise Damaged("an attribute is missing")
+        table = tuple(Attributes(one.t, one.p, one.d, one.u) for one in packed)
+        return Coded(codes.astype(np.int32), table)
 
     def moments(self, received: Ints) -> Ints:
         form = self.take(1)

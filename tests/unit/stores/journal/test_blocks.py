@@ -23,13 +23,26 @@ from lakebed.stores.journal.blocks import (
     decode,
     encode,
 )
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.messages import Batch, Channel
-from lakebed.vocabulary.sparse import COLUMNS, Sparse
+from lakebed.vocabulary.sparse import COLUMNS, NOTHING, Sparse
 from lakebed.vocabulary.times import UNSET
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 times = int64 | st.just(UNSET) | st.integers(1_790_000_000_000_000, 1_790_000_000_001_000)
 text = st.text(max_size=8)
+
+
+pairs = st.lists(
+    st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.just("v")), max_size=2
+).map(tuple)
+attributes = st.builds(
+    Attributes, st.sampled_from(["", "text/plain"]), st.just("token:é"), pairs, pairs
+)
+
+
+def coded(n: int) -> st.SearchStrategy[Coded[Attributes]]:
+    return st.lists(attributes, min_size=n, max_size=n).map(Coded.of)
 
 
 @st.composite
@@ -53,6 +66,7 @@ def batches(draw: st.DrawFn) -> Batch:
             draw(st.sampled_from([None, np.array(event, np.int64)])),
             draw(st.sampled_from([None, list(ids)])),
             only=draw(st.sampled_from([None, list(ids[::-1])])),
+            attributes=draw(st.none() | coded(len(rows))),
         ),
     )
 
@@ -63,6 +77,7 @@ def same(a: Batch, b: Batch) -> bool:
         and list(a.payloads) == list(b.payloads)
         and a.sparse.ids == b.sparse.ids
         and a.sparse.only == b.sparse.only
+        and list(a.sparse.attributes or ()) == list(b.sparse.attributes or ())
         and all(
             x.dtype == y.dtype and np.array_equal(x, y)
             for x, y in (
@@ -157,6 +172,22 @@ def test_times_far_apart_survive_the_difference_that_wraps_around() -> None:
     event = np.array(list(chain(ends[::-1][:3], [UNSET])), np.int64)
     batch = Batch((Channel("a", "b"),), np.zeros(4, np.int32), [b""] * 4, received, Sparse(event))
     assert same(decode(encode(batch)), batch)
+
+
+def test_shared_attributes_are_stored_once_and_cost_nothing_without_any() -> None:
+    def block(sparse: Sparse) -> bytes:
+        builder = BatchBuilder()
+        builder.extend([Channel("ann", "t")] * 1000, [b"%d" % i for i in range(1000)], 1, sparse)
+        return encode(builder.build())
+
+    shared = Attributes("application/json", "token:shed", (), (("unit", "°C"),))
+    plain = block(NOTHING)
+    assert len(block(Sparse(attributes=None))) == len(plain)
+    assert len(block(Sparse(attributes=Coded.constant(shared, 1000)))) - len(plain) < 150
+    unused = Coded(np.zeros(1000, np.int32), (shared, *(Attributes(str(i)) for i in range(500))))
+    assert block(Sparse(attributes=unused)) == block(
+        Sparse(attributes=Coded.constant(shared, 1000))
+    )
 
 
 # --- versions -------------------------------------------------------------------------------------

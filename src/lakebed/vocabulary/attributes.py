@@ -1,0 +1,83 @@
+"""Attributes: what a message carries besides its payload, decided or read once, at the edge.
+
+Nearly all messages of a connection have the same, so a batch holds each distinct value once:
+
+    Coded: codes int32[n] ──> table of the distinct values
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Attributes(NamedTuple):
+    """Of one message. Shared by all messages that have the same.
+
+    Attributes:
+        content_type: of the payload, as the sender gave it; "" where it gave none.
+        principal: kind and name of who sent it, such as `token:shed`; "" where not recorded.
+        decisions: what was decided about it when it was received, by name. A replay reads them.
+        properties: names and values that the sender gave, in order; names may repeat.
+    """
+
+    content_type: str = ""
+    principal: str = ""
+    decisions: Pairs = ()
+    properties: Pairs = ()
+
+
+NO_ATTRIBUTES: Final = Attributes()
+
+
+@dataclass(frozen=True, slots=True)
+class Coded(Generic[T]):
+    """n values, of which many are equal.
+
+    Attributes:
+        codes: int32[n], for each message the index of its value in `table`.
+        table: the distinct values; there may be some that no message has.
+    """
+
+    codes: NDArray[np.int32]
+    table: tuple[T, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Coded[T]": ...
+
+    def __getitem__(self, at: int | slice) -> "T | Coded[T]":
+        if isinstance(at, slice):
+            return Coded(self.codes[at], self.table)
+        value: T = self.table[int(self.codes[at])]
+        return value
+
+    @classmethod
+    def of(cls, values: Iterable[T]) -> "Coded[T]":
+        index: dict[T, int] = {}
+        codes = [index.setdefault(value, len(index)) for value in values]
+        return cls(np.array(codes, np.int32), tuple(index))
+
+    @classmethod
+    def constant(cls, value: T, n: int) -> "Coded[T]":
+        return cls(np.zeros(n, np.int32), (value,))
+
+    def take(self, index: NDArray[np.intp]) -> "Coded[T]":
+        """The values at `index`, in that order."""
+        return Coded(self.codes[index], self.table)
+
+    def compact(self) -> "Coded[T]":
+        """The same without values that no message has."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        table = tuple(self.table[code] for code in used.tolist())
+        return Coded(codes.astype(np.int32), table)
