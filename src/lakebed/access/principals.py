@@ -61,6 +61,11 @@ class Principal:
     grants: tuple[Grant, ...] = ()
     admin: bool = False
 
+    @property
+    def label(self) -> str:
+        """Kind and name, as recorded with messages: `token:shed`."""
+        return f"{self.kind}:{self.name}"
+
 
 NOBODY = Principal(Kind.NOBODY)
 """A client that sends no token."""

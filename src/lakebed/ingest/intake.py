@@ -28,6 +28,8 @@ import structlog
 
 from lakebed.ingest.accumulator import BatchAccumulator, PendingAppend
 from lakebed.ingest.offers import Columns, Durable, Offer, Refused
+from lakebed.ingest.recording import AttributeRecorder
+from lakebed.ingest.settings import IngestSection
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import Appender
 from lakebed.vocabulary.errors import JournalFull, Unavailable
@@ -62,6 +64,7 @@ class Intake:
         delay: seconds that few messages wait for others to share their append.
 
     Attributes:
+        recorder: what sources record with messages.
         singles, single_added: the short form of `offer`; see `Singles`.
         accepted, duplicates: messages that became durable, and that were durable already.
         appended_batches: appends that wrote something.
@@ -76,9 +79,11 @@ class Intake:
         room: Callable[[], bool] | None = None,
         patience: float = 3.0,
         delay: float = 0.0,
+        recorder: AttributeRecorder | None = None,
     ) -> None:
         self._journal = journal
         self._delay = delay
+        self.recorder = recorder or AttributeRecorder(IngestSection())
         self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room

@@ -1,6 +1,8 @@
-"""The section `[limits]`: how much is taken in."""
+"""The sections `[limits]` and `[ingest]`: how much is taken in, and what is recorded with it."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from lakebed.section import Duration, Section, Size
 from lakebed.vocabulary.times import parse_duration
@@ -15,4 +17,22 @@ class LimitsSection(Section):
     )
     disk_free: Size = Field(
         256 * 2**20, description="free bytes on the home's disk below which sources are held back"
+    )
+
+
+def _names(value: object) -> object:
+    """`a, b`, as an environment variable has it, is a list of two."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+class IngestSection(Section):
+    """What is recorded with each message, besides what it says."""
+
+    record: Annotated[
+        tuple[Literal["principal", "content_type", "properties"], ...], BeforeValidator(_names)
+    ] = Field(
+        (),
+        description="of `principal`, `content_type` and `properties` (user properties of MQTT 5)",
     )

@@ -193,6 +193,7 @@ class Node:
 
     async def _open_intake(self) -> None:
         from lakebed.ingest.intake import Intake
+        from lakebed.ingest.recording import AttributeRecorder
 
         embedded = opening.is_embedded(self.settings.journal.url)
         intake = Intake(
@@ -200,6 +201,7 @@ class Node:
             on_fatal=self.fail,
             room=partial(_has_room, self.settings) if embedded else None,
             delay=self.settings.journal.commit_delay / SECOND,
+            recorder=AttributeRecorder(self.settings.ingest),
         )
         await intake.start()
         self._stack.push_async_callback(intake.stop)

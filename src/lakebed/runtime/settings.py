@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from lakebed.api.settings import ApiSection
 from lakebed.backup.settings import BackupSection
-from lakebed.ingest.settings import LimitsSection
+from lakebed.ingest.settings import IngestSection, LimitsSection
 from lakebed.keeper.settings import DeadLettersSection, KeeperSection
 from lakebed.section import WRITTEN, Section
 from lakebed.sources.http.settings import HttpSection
@@ -38,6 +38,7 @@ class Settings(Section):
     series: SeriesSection = SeriesSection()
     catalog: CatalogSection = CatalogSection()
     limits: LimitsSection = LimitsSection()
+    ingest: IngestSection = IngestSection()
     keeper: KeeperSection = KeeperSection()
     dead_letters: DeadLettersSection = DeadLettersSection()
     backup: BackupSection = BackupSection()

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import zstandard
 
+from lakebed.ingest.recording import AttributeRecorder
+from lakebed.ingest.settings import IngestSection
 from lakebed.sources.http import ingest
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
+from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import UNSET
 
 from .conftest import EVE, ROOMS, Api, problem
@@ -307,3 +310,22 @@ def test_a_journal_without_room_puts_senders_off(api: Api, monkeypatch: pytest.M
     while not api.intake.is_open:
         pass
     assert send(api).status_code == 202
+
+
+@pytest.mark.parametrize("way", ["plain", "with an id", "batch"])
+def test_principal_and_content_type_are_recorded_where_the_setting_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    section = IngestSection(record=("principal", "content_type"))
+    monkeypatch.setattr(api.intake, "recorder", AttributeRecorder(section))
+    before = api.end
+    headers = {"Content-Type": "text/plain"}
+    if way == "batch":
+        api.post(BATCH, content=b'{"topic":"a","value":1}', headers=headers)
+    else:
+        send(api, headers=headers | ({"X-Message-Id": "recorded"} if way == "with an id" else {}))
+    [entry] = api.entries(before)
+    attributes = entry.batch.sparse.attributes
+    assert attributes is not None
+    kept = "" if way == "batch" else "text/plain"  # a batch has a type, its messages have not
+    assert list(attributes) == [Attributes(kept, "token:all")]

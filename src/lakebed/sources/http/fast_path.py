@@ -14,7 +14,7 @@ from lakebed.http import problems
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
-from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, Ingest, response
+from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, Ingest, response, with_attributes
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
@@ -91,15 +91,15 @@ class FastPathConnection(HttpConnection):
             return True
         self._under_way = True
         if head.channel is not None:
-            self._offer_one(self._intake, head.channel, data[edge:stop])
+            self._offer_one(self._intake, head, head.channel, data[edge:stop])
         else:
             self._offer_many(self._intake, head, data[edge:stop])
         if len(data) > stop:
             self._wait(data[stop:])
         return True
 
-    def _offer_one(self, intake: Intake, channel: Channel, body: bytes) -> None:
-        if intake.is_open:
+    def _offer_one(self, intake: Intake, head: CachedHead, channel: Channel, body: bytes) -> None:
+        if intake.is_open and head.attributes is None:
             singles = intake.singles
             singles.channels.append(channel)
             singles.payloads.append(body)
@@ -108,14 +108,16 @@ class FastPathConnection(HttpConnection):
             singles.marks.append(_ACCEPTED)
             intake.single_added(len(singles.marks))
         else:
-            self._offer(intake, Columns([channel], [body], now()), _ACCEPTED)
+            columns = with_attributes(Columns([channel], [body], now()), head.attributes)
+            self._offer(intake, columns, _ACCEPTED)
 
     def _offer_many(self, intake: Intake, head: CachedHead, body: bytes) -> None:
         received = now()
         found = self._ingest.decode(head, body)
         answer = problems.whole(*response(found))
         if found.payloads:
-            self._offer(intake, found.columns(head.principal.owner, received), answer)
+            columns = found.columns(head.principal.owner, received)
+            self._offer(intake, with_attributes(columns, head.attributes), answer)
         else:
             self._loop.call_soon(self._answer, answer)
 

@@ -23,6 +23,7 @@ from lakebed.ingest.offers import Columns
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.errors import (
     BadRequest,
     LakebedError,
@@ -122,10 +123,13 @@ class Ingest:
         if not isinstance(principal, Principal):
             return None
         if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
-            return CachedHead(token, principal, self._channel(principal, head.query), head.length)
+            channel = self._channel(principal, head.query)
+            attributes = self._attributes(principal, head.content_type)
+            return CachedHead(token, principal, channel, head.length, attributes)
         small = head.length <= min(_INLINE, self._largest_body)
         if head.path == BATCH.encode() and not head.query and small:
-            return CachedHead(token, principal, None, head.length)
+            attributes = self._attributes(principal)
+            return CachedHead(token, principal, None, head.length, attributes)
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
@@ -162,8 +166,11 @@ class Ingest:
         principal = await self._identify(headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, principal.owner)
+        attributes = self._attributes(principal, headers.get(b"content-type", b""))
         payload = await bodies.read(receive, headers, self._largest_payload)
-        await self._append(Columns([channel], [payload], now(), sparse))
+        await self._append(
+            with_attributes(Columns([channel], [payload], now(), sparse), attributes)
+        )
         await send(_START)
         await send(_END)
 
@@ -190,7 +197,8 @@ class Ingest:
         else:
             found = await asyncio.to_thread(decode, body, sender)
         if found.payloads:
-            await self._append(found.columns(principal.owner, received))
+            columns = found.columns(principal.owner, received)
+            await self._append(with_attributes(columns, self._attributes(principal)))
         await problems.answer_json(send, *response(found))
 
     def _sender(self, principal: Principal) -> ndjson.Sender:
@@ -225,10 +233,24 @@ class Ingest:
         self._channels[query] = (principal, channel)
         return channel
 
+    def _attributes(self, principal: Principal, content_type: bytes = b"") -> Attributes | None:
+        """What is recorded with messages; the type of a batch is not that of its messages."""
+        if self.intake is None:
+            return None
+        return self.intake.recorder.record(principal.label, content_type.decode("latin-1"))
+
     async def _append(self, columns: Columns) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
         await self.intake.append(columns, PATIENCE)
+
+
+def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:
+    """Add attributes that all of these messages share."""
+    if attributes is not None:
+        shared = Coded.constant(attributes, len(columns.payloads))
+        columns.sparse = columns.sparse._replace(attributes=shared)
+    return columns
 
 
 def _topic(query: bytes) -> str:

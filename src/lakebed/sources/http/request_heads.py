@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from lakebed.access.principals import Principal
+from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.messages import Channel
 
 _REQUEST = re.compile(rb"POST (/[!$-;=?-Z_a-z~]*) HTTP/1\.1")
@@ -23,13 +24,14 @@ class Head:
     Attributes:
         path: before the question mark; `query` behind it.
         length: bytes of the body.
-        authorization: that header's value, b"" where there is none.
+        authorization, content_type: those headers' values, b"" where there is none.
     """
 
     path: bytes
     query: bytes
     length: int
     authorization: bytes
+    content_type: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class CachedHead:
         principal: whose it was when the cached_head was made.
         channel: where a single message belongs; None for a batch.
         length: bytes of the body.
+        attributes: recorded with its messages.
     """
 
     token: str
     principal: Principal
     channel: Channel | None
     length: int
+    attributes: Attributes | None
 
 
 def read_head(head: bytes) -> Head | None:
@@ -73,4 +77,5 @@ def read_head(head: bytes) -> Head | None:
     if found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
     path, _, query = request[1].partition(b"?")
-    return Head(path, query, int(length), found.get(b"authorization", b""))
+    authorization, content_type = found.get(b"authorization", b""), found.get(b"content-type", b"")
+    return Head(path, query, int(length), authorization, content_type)

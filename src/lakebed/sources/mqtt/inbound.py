@@ -22,6 +22,7 @@ from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_name
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse, SparseBuilder
@@ -90,6 +91,7 @@ class InboundPublishes:
         acknowledge_refused: acknowledge refused messages too where an ack has no reason code;
             otherwise a broker would send them again for ever.
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
+        attributes: recorded with each message that has none of its own.
     """
 
     patience = inf
@@ -107,6 +109,7 @@ class InboundPublishes:
         explain: bool = True,
         acknowledge_refused: bool = False,
         urgent: bool = True,
+        attributes: Attributes | None = None,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -118,6 +121,7 @@ class InboundPublishes:
         self._explain = explain
         self._acknowledge_refused = acknowledge_refused
         self._urgent = urgent
+        self._attributes = attributes
         self._open = True
         self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
@@ -281,12 +285,18 @@ class InboundPublishes:
         offer.sparse.add(start, self._sparse(run))
 
     def _sparse(self, run: Run[Channel]) -> Sparse:
-        """The event times, ids and keys of a run, as far as it has any."""
+        """The sparse columns of a run, as far as it has any."""
         event, ids = run.event, run.ids
+        attributes = None
+        if run.attributes is not None:
+            mine = self._attributes or NO_ATTRIBUTES
+            attributes = Coded.of(one or mine for one in run.attributes)
+        elif self._attributes is not None:
+            attributes = Coded.constant(self._attributes, len(run))
         if event is None or ids is None:
-            return NOTHING
+            return NOTHING if attributes is None else Sparse(attributes=attributes)
         timed = event if event.count(UNSET) < len(event) else None
-        return Sparse(timed, ids, [self._id_key(i) for i in ids])
+        return Sparse(timed, ids, [self._id_key(i) for i in ids], attributes=attributes)
 
     def _take_qos2(self, offer: _Offer, run: Run[Channel]) -> None:
         """Store QoS 2 messages whose packet id is new; the others are only answered.
@@ -295,6 +305,7 @@ class InboundPublishes:
         """
         unreleased = self._unreleased
         unreleased.used = True
+        whole = self._sparse(run)
         for i, raw in enumerate(run.packet_ids):
             packet_id = int.from_bytes(raw, "big")
             if packet_id in unreleased.ids:
@@ -303,15 +314,12 @@ class InboundPublishes:
                     continue
                 unreleased.unconfirmed.discard(packet_id)
             unreleased.ids.add(packet_id)
-            key = unreleased.key(packet_id)
             start = len(offer.payloads)
             offer.channels.append(run.targets[i])
             offer.payloads.append(run.payloads[i])
-            if run.event is not None and run.ids is not None:
-                key = self._id_key(run.ids[i]) or key
-                offer.sparse.add(start, Sparse((run.event[i],), (run.ids[i],), (key,)))
-            else:
-                offer.sparse.add(start, Sparse(keys=(key,)))
+            one = whole.cut(i, i + 1)
+            key = (one.keys and one.keys[0]) or unreleased.key(packet_id)
+            offer.sparse.add(start, one._replace(keys=(key,)))
 
     def _id_key(self, identifier: str) -> bytes:
         return id_key(self._owner, identifier) if identifier else b""

@@ -17,6 +17,8 @@ from tests.servers import unavailable
 
 from lakebed.access.identification import of_token
 from lakebed.ingest.offers import Columns, Singles
+from lakebed.ingest.recording import AttributeRecorder
+from lakebed.ingest.settings import IngestSection
 from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
@@ -44,6 +46,8 @@ class MemoryIntake:
         self.gates = []
         self.is_open = True
         self.singles = Singles()
+        self.recorder = AttributeRecorder(IngestSection())
+        self.attributes = []  # of the messages, where they are recorded
 
     def offer(self, columns, durable, refused, *, patience=inf, urgent=True):
         assert len(columns.channels) == len(columns.payloads)
@@ -80,6 +84,7 @@ class MemoryIntake:
                         sparse.ids[i] if sparse.ids else "",
                     )
                 )
+            self.attributes += sparse.attributes or ()
             for key in columns.release:
                 self.keys.pop(key, None)
             durable()

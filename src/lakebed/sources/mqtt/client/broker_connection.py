@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGREQ
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder, message_properties
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
@@ -126,6 +127,7 @@ class BrokerConnection(asyncio.Protocol):
             packet_maximum=session.packet_maximum,
             alias_maximum=65535 if session.version == V5 else 0,
             accept=self._accept,
+            describe=describer(intake.recorder, f"source:{session.source.name}"),
         )
         self._inbound = InboundPublishes(
             intake,
@@ -136,6 +138,7 @@ class BrokerConnection(asyncio.Protocol):
             session.stats,
             acknowledge_refused=True,
             urgent=False,
+            attributes=intake.recorder.record(f"source:{session.source.name}"),
         )
 
     @property

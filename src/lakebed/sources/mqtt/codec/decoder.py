@@ -20,6 +20,7 @@ from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse, ma
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import V5, Reader, decode_text
 from lakebed.sources.mqtt.topics import Topics
+from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import EVENT_TIMES, UNSET, Micros, parse_time
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ Control: TypeAlias = (
 )
 Parser = Callable[[Reader, int, int], Control]
 Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
+Describe = Callable[[Mapping[str, Any]], Attributes | None]
 
 _USER_PROPERTY = 0x26
 _NOT_PUBLISH, _BAD = 3, 4
@@ -80,6 +82,7 @@ class Decoder(Generic[T]):
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
         alias_maximum: topic aliases that the peer may use (MQTT 5).
         accept: reads event time and id of a message with properties; may raise `Refuse`.
+        describe: reads the attributes of a message with properties; None if none are recorded.
 
     Attributes:
         have: buffered bytes of an incomplete packet.
@@ -95,6 +98,7 @@ class Decoder(Generic[T]):
         packet_maximum: int,
         alias_maximum: int = 0,
         accept: Accept | None = None,
+        describe: Describe | None = None,
         topics: Topics[T] | None = None,
     ) -> None:
         self._version = version
@@ -104,6 +108,7 @@ class Decoder(Generic[T]):
         self._packet_maximum = packet_maximum
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
+        self._describe = describe
         self._chunks: list[bytes] = []
         self.have = 0
         self._need = 2
@@ -216,7 +221,8 @@ class Decoder(Generic[T]):
             raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
         reader = Reader(data, body, stop)
         if qos != _NOT_PUBLISH:
-            if self._version == V5 and stop - body > 4 and self._stamped(data, qos, body, stop):
+            short = self._version == V5 and stop - body > 4 and self._describe is None
+            if short and self._stamped(data, qos, body, stop):
                 return None
             return self._publish(reader, qos)
         parser = self._parsers.get(head >> 4)
@@ -272,7 +278,8 @@ class Decoder(Generic[T]):
             self._end_run()
             self._events.append(Refused(qos, packet_id, refuse.reason, refuse.text))
             return None
-        special = event != UNSET or bool(identifier)
+        described = self._describe(found) if found and self._describe is not None else None
+        special = event != UNSET or bool(identifier) or described is not None
         run = self._run
         if run is None or run.qos != qos or (run.event is not None) != special:
             run = self._begin_run(qos, special)
@@ -286,6 +293,8 @@ class Decoder(Generic[T]):
         assert run.ids is not None
         run.event.append(event)
         run.ids.append(identifier)
+        if run.attributes is not None:
+            run.attributes.append(described)
         return None
 
     def _check_properties(self, found: Mapping[str, Any]) -> None:
@@ -328,7 +337,10 @@ class Decoder(Generic[T]):
 
     def _begin_run(self, qos: int, special: bool) -> Run[T]:
         self._end_run()
-        run: Run[T] = Run(qos, [], [], [], [] if special else None, [] if special else None)
+        run: Run[T] = Run(qos, [], [], [])
+        if special:
+            run.event, run.ids = [], []
+            run.attributes = None if self._describe is None else []
         self._run = run
         self._events.append(run)
         return run

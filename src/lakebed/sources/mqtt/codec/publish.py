@@ -8,6 +8,7 @@ from lakebed.sources.mqtt.codec import wire
 from lakebed.sources.mqtt.codec.properties import Properties
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import Micros
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ class Run(Generic[T]):
         packet_ids: two bytes each, as received; empty at QoS 0.
         event: event times or `UNSET`; None where no message of the run has one.
         ids: idempotency ids, "" where a message has none; None where no message has one.
+        attributes: of each message, or None; None where none are recorded of single messages.
     """
 
     qos: int
@@ -31,13 +33,16 @@ class Run(Generic[T]):
     packet_ids: list[bytes]
     event: list[Micros] | None = None
     ids: list[str] | None = None
+    attributes: list[Attributes | None] | None = None
 
     def __len__(self) -> int:
         return len(self.payloads)
 
     def cut(self, at: int) -> None:
         """Drop all but the first `at` messages."""
-        for column in (self.targets, self.payloads, self.packet_ids, self.event, self.ids):
+        for column in (
+            self.targets, self.payloads, self.packet_ids, self.event, self.ids, self.attributes,
+        ):  # fmt: skip
             if column is not None:
                 del column[at:]
 

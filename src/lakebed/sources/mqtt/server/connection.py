@@ -16,6 +16,7 @@ import structlog
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
+from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
 from lakebed.sources.mqtt.codec.handshake import (
@@ -249,6 +250,9 @@ class Connection(asyncio.Protocol):
         self._read_timeout = 1.5 * connect.keep_alive
         self._recheck_at = shared.clock + RECHECK
         five = connect.version == V5
+        recorder = shared.intake.recorder
+        session.principal = self._principal.label
+        attributes = recorder.record(session.principal)
         self._inbound = InboundPublishes(
             shared.intake,
             key[0],
@@ -258,6 +262,7 @@ class Connection(asyncio.Protocol):
             shared.stats,
             in_flight_maximum=mqtt.receive_maximum,
             explain=bool(connect.properties.get("request_problem_information", 1)),
+            attributes=attributes,
         )
         self._decoder = Decoder(
             connect.version,
@@ -267,9 +272,12 @@ class Connection(asyncio.Protocol):
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
             topics=shared.topics_of(self._principal),
+            describe=describer(recorder, session.principal),
         )
         singles = shared.intake.singles
-        self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
+        self._single = _not_single
+        if attributes is None:
+            self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
         granted = connack(shared.settings, connect, present, assigned, session.expiry)
         self.write(granted.encode(connect.version))
         self._open_subscriptions(connect)
@@ -359,7 +367,7 @@ class Connection(asyncio.Protocol):
         will = self._will
         if will is not None and (clean or not will.properties.get("will_delay_interval")):
             assert self._principal is not None
-            self._shared.sessions.publish(self._principal.owner, will)
+            self._shared.sessions.publish(self._principal.owner, will, self._principal.label)
         self._will = None
         self.end(Reason.SESSION_TAKEN_OVER, "another connection uses this client identifier")
 
@@ -431,3 +439,8 @@ class Connection(asyncio.Protocol):
             session, self._session = self._session, None
             will, self._will = self._will, None
             self._shared.sessions.leave(session, will)
+
+
+def _not_single(_: bytes) -> int:
+    """Leave each read to the decoder: its messages have attributes, which single ones cannot."""
+    return 0

@@ -17,6 +17,7 @@ import structlog
 
 from lakebed.ingest.keys import id_key, packet_prefix
 from lakebed.ingest.offers import Columns
+from lakebed.sources.mqtt.attributes import describe
 from lakebed.sources.mqtt.codec.decoder import message_properties
 from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
@@ -24,6 +25,7 @@ from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
+from lakebed.vocabulary.attributes import Coded
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
@@ -53,6 +55,7 @@ class Session:
     Attributes:
         expiry: seconds that it outlives its connection.
         subscriptions: filter -> the request and its subscription identifier (0 for none).
+        principal: label of who has it now, or had it last.
         will: due later (Will Delay Interval), with its timer.
         timer: ends the session; set while no client is connected.
     """
@@ -60,6 +63,7 @@ class Session:
     key: Key
     unreleased: Unreleased
     expiry: float = 0
+    principal: str = ""
     connection: Connected | None = None
     subscriptions: dict[str, tuple[SubscriptionRequest, int]] = field(default_factory=dict)
     will: Will | None = None
@@ -153,8 +157,8 @@ class Sessions:
                 session.timer.cancel()
         self._sessions.clear()
 
-    def publish(self, owner: str, will: Will) -> None:
-        """Offer a will to the intake, as any other message."""
+    def publish(self, owner: str, will: Will, principal: str) -> None:
+        """Offer a will of a principal, by its label, to the intake, as any other message."""
         try:
             event, identifier = message_properties(will.payload, will.properties)
         except Refuse as refuse:
@@ -164,6 +168,9 @@ class Sessions:
         sparse = Sparse([event]) if event != UNSET else NOTHING
         if identifier:
             sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, identifier)])
+        attributes = describe(self._intake.recorder, principal, will.properties)
+        if attributes is not None:
+            sparse = sparse._replace(attributes=Coded.constant(attributes, 1))
         columns = Columns([Channel(owner, will.topic)], [will.payload], times.now(), sparse)
         self._intake.offer(columns, _nothing, _lost)
 
@@ -182,7 +189,7 @@ class Sessions:
             session.will_timer.cancel()
             session.will_timer = None
         if will is not None:
-            self.publish(session.key[0], will)
+            self.publish(session.key[0], will, session.principal)
 
     def _discard(self, session: Session) -> None:
         """End a session and release its identifiers."""
