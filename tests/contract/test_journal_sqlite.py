@@ -323,6 +323,19 @@ def test_a_damaged_block_is_put_aside_and_the_rest_is_served(
     assert not journal.damage().known
 
 
+def test_the_start_survives_a_schema_that_is_no_text_any_more(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    whole = filled(path, opened)
+    good = path.read_bytes()
+    names = good.index(b"CREATE TABLE batches")
+    for place in range(names - 30, names + 30, 2):
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0x80]) + good[place + 1 :])
+        check_start(path, opened, whole, missing=5)
+
+
 def test_the_start_survives_a_bit_flipped_in_any_page(
     path: Path, opened: list[SqliteJournal]
 ) -> None:

@@ -10,6 +10,8 @@ one, and an fsync that failed must not be tried again as if nothing had happened
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ _PRAGMAS: dict[str, Any] = {
 }
 
 
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """SQLite quotes the damaged schema in its message, and the driver fails to read that as text.
+
+    Raises:
+        sqlite3.DatabaseError: so it did.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError("the schema is damaged") from error
+
+
 def lock(path: Path) -> int:
     """Lock the journal against other processes; return the lock's descriptor.
 
@@ -72,7 +87,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        _check_kind(connection, path)
+        with readable_errors():
+            _check_kind(connection, path)
         for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]

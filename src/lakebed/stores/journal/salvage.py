@@ -96,14 +96,9 @@ def _checked(path: Path) -> sqlite3.Connection:
     commits = _copy_wal(path)
     connection = database.open_writer(path)
     try:
-        _check_wal(connection, commits)
-        if path.stat().st_size <= _QUICK:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-        for table in ("batches", "damaged", "ids", "consumers", "meta"):
-            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
-        connection.execute("SELECT * FROM batches ORDER BY offset DESC LIMIT 1").fetchall()
+        with database.readable_errors():
+            _check_wal(connection, commits)
+            _check_tables(connection, path)
         _wal_copy(path).unlink(missing_ok=True)
     except BaseException as error:
         if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
@@ -113,6 +108,16 @@ def _checked(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size <= _QUICK:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+    for table in ("batches", "damaged", "ids", "consumers", "meta"):
+        connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
+    connection.execute("SELECT * FROM batches ORDER BY offset DESC LIMIT 1").fetchall()
 
 
 def _wal_copy(path: Path) -> Path:
@@ -229,7 +234,9 @@ def _copy(old: sqlite3.Connection, fresh: sqlite3.Connection, table: str, column
     first = columns.partition(",")[0]
     for order in ("ASC", "DESC"):
         try:
-            for row in old.execute(f"SELECT {columns} FROM {table} ORDER BY {first} {order}"):
+            with database.readable_errors():
+                rows = old.execute(f"SELECT {columns} FROM {table} ORDER BY {first} {order}")
+            for row in rows:
                 with suppress(sqlite3.IntegrityError):
                     fresh.execute(insert, row)
         except sqlite3.DatabaseError as error:
