@@ -32,6 +32,7 @@ class Load:
         in_flight: QoS 1 messages a connection has unacknowledged at most.
         qos: 0 or 1.
         rate: messages a second of all connections together; 0 for as fast as it goes.
+        regular: whether these are equally far apart; see `Pace`.
     """
 
     port: int
@@ -44,6 +45,7 @@ class Load:
     host: str = "127.0.0.1"
     prefix: str = "plant"
     rate: float = 0.0
+    regular: bool = True
 
 
 @dataclass(slots=True)
@@ -252,7 +254,7 @@ async def _paced(load: Load, connections: Sequence[Connection], names: Sequence[
         packet_id = struct.pack(">H", place % 65535 + 1) if load.qos else b""
         connections[number].write(heads[i % load.topics] + packet_id + bodies[i % _BODIES], 1)
 
-    return await drive_at(Pace(load.rate, load.messages), send)
+    return await drive_at(Pace(load.rate, load.messages, load.regular), send)
 
 
 def run(load: Load) -> Measured:

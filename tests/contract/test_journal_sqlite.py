@@ -11,11 +11,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from lakebed.ingest.building import BatchBuilder
+from lakebed.stores.journal import database
 from lakebed.stores.journal.blocks import checksum
+from lakebed.stores.journal.database import PAGE
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
@@ -253,6 +256,33 @@ def test_the_pragmas_that_the_promise_rests_on_are_set(
         reader.execute("DELETE FROM batches")
 
 
+def test_a_file_of_the_first_versions_keeps_its_larger_pages(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    with patch.object(database, "PAGE", 4096):
+        open_journal(path, opened).close()
+    assert int.from_bytes(path.read_bytes()[16:18], "big") == 4096
+    journal = open_journal(path, opened)
+    for i in range(20):
+        append(journal, batch(i * 5, 5, size=1500))
+    used = journal.health().detail["used"]
+    assert 20 * 5 * 1500 < used < 20 * 5 * 1500 + 40 * 4096
+    journal.close()
+    journal = open_journal(path, opened)
+    assert numbers(journal) == list(range(100))
+    assert int.from_bytes(path.read_bytes()[16:18], "big") == 4096
+
+
+def test_a_small_commit_writes_little(path: Path, opened: list[SqliteJournal]) -> None:
+    journal = open_journal(path, opened)
+    append(journal, batch(0, 4))
+    wal = path.with_name(path.name + "-wal")
+    before = wal.stat().st_size
+    for i in range(1, 101):
+        append(journal, batch(4 * i, 4))
+    assert wal.stat().st_size - before < 100 * 2048  # a page, now and then two more
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 
@@ -342,8 +372,12 @@ def test_the_start_survives_a_bit_flipped_in_any_page(
     whole = filled(path, opened)
     good = path.read_bytes()
     chance = random.Random(3)
-    for page in range(0, len(good), 4096):
-        for place in (page + 3, page + chance.randrange(4096)):
+    pages = [
+        *range(0, 10 * PAGE, PAGE),
+        *range(10 * PAGE, len(good), 4 * PAGE),
+    ]  # the roots, and some
+    for page in pages:
+        for place in (page + 3, page + chance.randrange(PAGE)):
             for file in path.parent.iterdir():
                 file.unlink()
             bad = bytearray(good)
@@ -411,7 +445,7 @@ def test_the_start_survives_a_file_cut_short_anywhere(
 ) -> None:
     filled(path, opened)
     good = path.read_bytes()
-    for length in [1, 50, 100, 4095, *range(4096, len(good), 7 * 4096 + 11)]:
+    for length in [1, 50, 100, PAGE - 1, *range(PAGE, len(good), 7 * 4096 + 11)]:
         for file in path.parent.iterdir():
             file.unlink()
         path.write_bytes(good[:length])

@@ -42,7 +42,7 @@ def prepare(folder: Path) -> None:
 
 
 def live(folder: Path, tell: Tell) -> None:
-    writer._CHECKPOINT = 6  # type: ignore[misc]  # checkpoints all the time
+    writer._CHECKPOINT = 6 * 1024  # type: ignore[misc]  # checkpoints all the time
     intakes._RETRY = (0.002, 0.01)
     intakes._SPACING = 0.0
     try:

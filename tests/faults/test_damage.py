@@ -10,18 +10,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from lakebed.ingest.building import BatchBuilder
-from lakebed.stores.journal import blocks
+from lakebed.stores.journal import blocks, database
+from lakebed.stores.journal.database import PAGES
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
 from lakebed.vocabulary.messages import Batch, Channel
 
 pytestmark = [pytest.mark.slow(20), pytest.mark.timeout(600)]
 
-PAGE, FRAME, WAL_HEADER = 4096, 24 + 4096, 32
+HEAD, WAL_HEADER = 24, 32  # bytes before each frame of a WAL, and before all
 BATCHES, EACH = 14, 5
 ALL = list(range(BATCHES * EACH))
 
@@ -44,6 +46,13 @@ def numbers(journal: SqliteJournal) -> list[int]:
     return found
 
 
+@pytest.fixture(params=PAGES)
+def page(request: pytest.FixtureRequest) -> int:
+    """Bytes of a page of the damaged file: as it is made now, or was by the first versions."""
+    size: int = request.param
+    return size
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     quick = Path("/dev/shm")
@@ -52,10 +61,11 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def write(folder: Path, *, closed: bool) -> dict[str, bytes]:
+def write(folder: Path, page: int, *, closed: bool) -> dict[str, bytes]:
     """The files of a journal: closed, all in the file; killed, nearly all in the WAL."""
     path = folder / "made" / "journal.db"
-    journal = SqliteJournal(path, JournalSection(), cache=0)
+    with patch.object(database, "PAGE", page):
+        journal = SqliteJournal(path, JournalSection(), cache=0)
     for start in range(0, len(ALL), EACH):
         asyncio.run(journal.append(batch(start, EACH)))
     if closed:
@@ -106,31 +116,36 @@ def edges(content: bytes) -> list[int]:
     return found
 
 
-def test_a_file_flipped_anywhere_that_matters_costs_no_more_than_a_batch(folder: Path) -> None:
-    (whole,) = write(folder, closed=True).values()
+def test_a_file_flipped_anywhere_that_matters_costs_no_more_than_a_batch(
+    folder: Path, page: int
+) -> None:
+    (whole,) = write(folder, page, closed=True).values()
     chance = random.Random(1)
-    pages = [p + at for p in range(0, len(whole), PAGE) for at in (0, 5, chance.randrange(PAGE))]
+    pages = [p + at for p in range(0, len(whole), page) for at in (0, 5, chance.randrange(page))]
     records = [edge + step for edge in edges(whole) for step in (-1, 0)]
     assert len(records) >= 2 * BATCHES
     for place in sorted({*pages, *records}):
         found = check(folder, {"journal.db": flipped(whole, place)}, missing=3 * EACH)
-        assert len(found) >= len(ALL) - EACH or place < 9 * PAGE, place
+        assert len(found) >= len(ALL) - EACH or place < 9 * page, place
 
 
-def test_a_file_cut_at_any_page_or_record_serves_what_is_left(folder: Path) -> None:
-    (whole,) = write(folder, closed=True).values()
-    pages = [p + step for p in range(PAGE, len(whole), PAGE) for step in (-1, 0, 1)]
+def test_a_file_cut_at_any_page_or_record_serves_what_is_left(folder: Path, page: int) -> None:
+    (whole,) = write(folder, page, closed=True).values()
+    pages = [p + step for p in range(page, len(whole), page) for step in (-1, 0, 1)]
     for length in sorted({*pages, *edges(whole)}):
         found = check(folder, {"journal.db": whole[:length]}, missing=len(ALL))
-        intact = sum(edge + 3 * PAGE * EACH < length for edge in edges(whole))
+        intact = sum(edge + 3 * 4096 * EACH < length for edge in edges(whole))
         assert len(found) >= (intact - 1) * EACH
 
 
-def test_a_wal_cut_at_any_frame_serves_every_transaction_before_the_cut(folder: Path) -> None:
-    files = write(folder, closed=False)
+def test_a_wal_cut_at_any_frame_serves_every_transaction_before_the_cut(
+    folder: Path, page: int
+) -> None:
+    files = write(folder, page, closed=False)
     wal = files["journal.db-wal"]
     before: list[int] = []
-    lengths = [WAL_HEADER + n * FRAME for n in range((len(wal) - WAL_HEADER) // FRAME + 1)]
+    frame = HEAD + page
+    lengths = [WAL_HEADER + n * frame for n in range((len(wal) - WAL_HEADER) // frame + 1)]
     for length in sorted({n + step for n in lengths for step in (-1, 0, 1) if n + step > 0}):
         found = check(folder, files | {"journal.db-wal": wal[:length]}, missing=len(ALL))
         assert found == ALL[: len(found)]
@@ -139,12 +154,13 @@ def test_a_wal_cut_at_any_frame_serves_every_transaction_before_the_cut(folder: 
     assert before == ALL
 
 
-def test_a_wal_flipped_in_any_frame_costs_no_more_than_a_batch(folder: Path) -> None:
-    files = write(folder, closed=False)
+def test_a_wal_flipped_in_any_frame_costs_no_more_than_a_batch(folder: Path, page: int) -> None:
+    files = write(folder, page, closed=False)
     wal = files["journal.db-wal"]
     chance = random.Random(2)
-    heads = range(WAL_HEADER, len(wal) - FRAME + 1, FRAME)
-    places = [p + at for p in heads for at in (2, 10, 17, 24 + chance.randrange(PAGE))]
+    frame = HEAD + page
+    heads = range(WAL_HEADER, len(wal) - frame + 1, frame)[:: 4096 // page]  # each takes a while
+    places = [p + at for p in heads for at in (2, 10, 17, HEAD + chance.randrange(page))]
     for place in [3, 9, 17, 29, *places, *edges(wal)]:
         found = check(folder, files | {"journal.db-wal": flipped(wal, place)}, missing=EACH)
         assert len(found) >= len(ALL) - EACH

@@ -239,7 +239,9 @@ class InSqlite(Machine):
 def test_a_journal_does_what_a_list_would(
     machine: type[Machine], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_CHECKPOINT", 12)  # often, as a busy journal of weeks has had
+    monkeypatch.setattr(
+        writer, "_CHECKPOINT", 12 * 1024
+    )  # often, as a busy journal of weeks has had
     run_state_machine_as_test(
         machine,
         settings=settings(

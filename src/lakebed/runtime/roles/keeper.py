@@ -7,18 +7,22 @@ letters expire, and a series that is lost is put together again.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import structlog
 
 from lakebed.ports.health import Health
+from lakebed.ports.journal.journal import Journal
 from lakebed.ports.series import Series
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import SECOND, Micros
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -31,18 +35,23 @@ log = structlog.get_logger(__name__)
 
 _STOP = 7.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
+_TRIM_SPARED = 60.0  # seconds at most, while the journal has plenty of room
+_PLENTY = 0.25  # of its limit in use
 _EXPIRE_EVERY = 60.0  # seconds between two looks at how old dead letters are
 
 
 async def _open(process: Process, _: Contribution) -> Contribution:
     rebuild = None if process.lost is None else _rebuild(process, process.lost)
     keeper = _start(process)
+    span = process.settings.journal.span
     expire = partial(_expire, process)
     contribution = Contribution(
         health={"keeper": keeper.health},
         metrics=(partial(_metrics, keeper),),
         tasks={
-            "trim": partial(_again, _TRIM_EVERY, "journal not trimmed", process.journal.trim),
+            "trim": partial(
+                _again, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span)
+            ),
             "expire": partial(_again, _EXPIRE_EVERY, "dead letters not looked through", expire),
         },
         policies_changed=(keeper.policies_changed,),
@@ -98,6 +107,26 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
     for partition, behind in sorted(keeper.lag().items()):
         lag.add_metric([str(partition)], behind)
     yield lag
+
+
+def trimming(journal: Journal, span: Micros) -> Callable[[], None]:
+    """Trims, but does not write to the disk for a few messages while there is plenty of room.
+
+    Args:
+        span: that messages stay at least.
+    """
+    spared = min(_TRIM_SPARED, span / SECOND / 60)
+    last = -inf
+
+    def trim() -> None:
+        nonlocal last
+        at, pressure = time.monotonic(), journal.pressure()
+        plenty = pressure is not None and pressure.by == "bytes" and pressure.full < _PLENTY
+        if not plenty or at - last >= spared:
+            last = at
+            journal.trim()
+
+    return trim
 
 
 def _expire(process: Process) -> int:

@@ -36,9 +36,11 @@ CREATE TABLE consumers (
 ) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
-PAGE = 4096
+PAGE = 512
+"""Bytes of a page of a new file: see docs/decisions/009-small-pages.md."""
+PAGES = (PAGE, 4096)
+"""Sizes that files have: those made by the first versions keep theirs."""
 _PRAGMAS: dict[str, Any] = {
-    "page_size": PAGE,  # counts when the file is made
     "journal_mode": "wal",
     "synchronous": 2,  # FULL
     "wal_autocheckpoint": 0,
@@ -89,6 +91,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         with readable_errors():
             _check_kind(connection, path)
+        connection.execute(f"PRAGMA page_size={PAGE}")  # counts when the file is made
         for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -164,11 +167,21 @@ def extent(connection: sqlite3.Connection) -> tuple[int, int]:
     return end if first is None else first, end
 
 
+def page_size(connection: sqlite3.Connection) -> int:
+    size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    return size
+
+
+def room_for(size: int) -> int:
+    """Bytes of pages that a row of this size takes at most, and what its insertion changes."""
+    return size + size // 128 + PAGES[-1]
+
+
 def used(connection: sqlite3.Connection) -> int:
     """Bytes of the pages in use; free pages are reused before the file grows."""
     pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
     free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    return (pages - free) * PAGE
+    return (pages - free) * page_size(connection)
 
 
 def file_size(path: Path) -> int:

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged
-from lakebed.stores.journal.database import PAGE
+from lakebed.stores.journal.database import PAGE, PAGES
 
 _LEAF = 0x0D
-_MOST_LOCAL = PAGE - 35  # bytes of a record in a leaf page before it overflows
-_LEAST_LOCAL = (PAGE - 12) * 32 // 255 - 23
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _FRAME = struct.Struct(">IIQ")  # page number, pages after a commit (or 0), both salts
 
@@ -34,12 +32,44 @@ class Row:
     block: bytes
 
 
-class PageScan:
-    """Scans the pages of a database file and of its WAL. Close it after use."""
+def page_size(path: Path) -> int:
+    """Return the bytes of a page by the header of the file, or by its WAL if that is damaged.
 
-    def __init__(self, path: Path) -> None:
+    If both are damaged it is the size of new files.
+    """
+    for file, place, width in ((path, 16, 2), (Path(f"{path}-wal"), 8, 4)):
+        if file.exists():
+            with file.open("rb") as opened:
+                size = int.from_bytes(opened.read(place + width)[place:], "big")
+            if size in PAGES:
+                return size
+    return PAGE
+
+
+def scan(path: Path) -> "PageScan":
+    """Scan pages of the size in the header, or of another size if that finds nothing."""
+    told = page_size(path)
+    found = PageScan(path, told)
+    for size in PAGES:
+        if size != told and not found.positions():
+            found.close()
+            found = PageScan(path, size)
+    return found
+
+
+class PageScan:
+    """Scans the pages of a database file and of its WAL. Close it after use.
+
+    Args:
+        page: bytes of a page.
+    """
+
+    def __init__(self, path: Path, page: int) -> None:
+        self._bytes = page
+        # bytes of a record in a leaf page before it overflows, and at least once it does
+        self._most_local, self._least_local = page - 35, (page - 12) * 32 // 255 - 23
         self._file = os.open(path, os.O_RDONLY)
-        self._count = -(-os.fstat(self._file).st_size // PAGE)
+        self._count = -(-os.fstat(self._file).st_size // page)
         wal = Path(f"{path}-wal")
         self._wal = os.open(wal, os.O_RDONLY) if wal.exists() else None
         self._frames = dict(self._committed_frames())
@@ -67,7 +97,8 @@ class PageScan:
     def _committed_frames(self) -> Iterator[tuple[int, int]]:
         """Page numbers and positions of their content, up to the last commit; later ones win."""
         waiting = []
-        for number, commit, position in _frames(self._wal) if self._wal is not None else ():
+        frames = () if self._wal is None else _frames(self._wal, self._bytes)
+        for number, commit, position in frames:
             waiting.append((number, position))
             if commit:
                 yield from waiting
@@ -75,17 +106,17 @@ class PageScan:
 
     def _page(self, number: int, in_wal: bool) -> bytes:
         if in_wal and self._wal is not None and number in self._frames:
-            return os.pread(self._wal, PAGE, self._frames[number])
-        return os.pread(self._file, PAGE, (number - 1) * PAGE) if number > 0 else b""
+            return os.pread(self._wal, self._bytes, self._frames[number])
+        return os.pread(self._file, self._bytes, (number - 1) * self._bytes) if number > 0 else b""
 
     def _leaf(self, number: int, in_wal: bool) -> Iterator[Row]:
         """Find the intact rows of one page. Its header is not needed and not trusted."""
         page = self._page(number, in_wal)
-        if len(page) < PAGE or (page[0] ^ _LEAF).bit_count() > 1:
+        if len(page) < self._bytes or (page[0] ^ _LEAF).bit_count() > 1:
             return
-        for at in range(8, PAGE - 2, 2):
+        for at in range(8, self._bytes - 2, 2):
             cell = int.from_bytes(page[at : at + 2], "big")
-            if not at < cell < PAGE:
+            if not at < cell < self._bytes:
                 return
             # a row of the file may continue in the WAL, and a row of the WAL in the file
             row = self._parse(page, cell, in_wal) or self._parse(page, cell, not in_wal)
@@ -96,9 +127,9 @@ class PageScan:
         try:
             size, at = _varint(page, cell)
             offset, at = _varint(page, at)
-            if size > self._count * PAGE + len(self._frames) * PAGE:
+            if size > (self._count + len(self._frames)) * self._bytes:
                 return None
-            local = size if size <= _MOST_LOCAL else _local(size)
+            local = size if size <= self._most_local else self._local(size)
             record = page[at : at + local]
             if local < size:
                 record += self._overflow(page[at + local : at + local + 4], size - local, in_wal)
@@ -117,8 +148,12 @@ class PageScan:
             size -= len(parts[-1])
         return b"".join(parts)
 
+    def _local(self, size: int) -> int:
+        wanted = self._least_local + (size - self._least_local) % (self._bytes - 4)
+        return wanted if wanted <= self._most_local else self._least_local
 
-def wal_commits(wal: Path) -> list[int]:
+
+def wal_commits(wal: Path, page: int) -> list[int]:
     """Return the commit frames of a WAL, counted from 1, without checking their checksums.
 
     SQLite itself stops at the first frame with a wrong checksum and ignores those behind it.
@@ -126,15 +161,15 @@ def wal_commits(wal: Path) -> list[int]:
     descriptor = os.open(wal, os.O_RDONLY)
     try:
         return [
-            (position - _WAL_HEADER) // (_FRAME_HEADER + PAGE) + 1
-            for _, commit, position in _frames(descriptor)
+            (position - _WAL_HEADER) // (_FRAME_HEADER + page) + 1
+            for _, commit, position in _frames(descriptor, page)
             if commit
         ]
     finally:
         os.close(descriptor)
 
 
-def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
+def _frames(wal: int, page: int) -> Iterator[tuple[int, int, int]]:
     """Read page number, commit mark and content position of each frame of the last generation."""
     head, position = os.pread(wal, _WAL_HEADER, 0), _WAL_HEADER
     # if the header is damaged, the first frame has the generation
@@ -146,7 +181,7 @@ def _frames(wal: int) -> Iterator[tuple[int, int, int]]:
         # of an earlier generation differ in about half of the bits.
         if (salt ^ generation).bit_count() <= 1:
             yield number, commit, position + _FRAME_HEADER
-        position += _FRAME_HEADER + PAGE
+        position += _FRAME_HEADER + page
 
 
 def _is_intact(head: bytes) -> bool:
@@ -159,11 +194,6 @@ def _is_intact(head: bytes) -> bool:
         first = (first + even + second) & 0xFFFFFFFF
         second = (second + odd + first) & 0xFFFFFFFF
     return (first, second) == struct.unpack(">II", head[24:])
-
-
-def _local(size: int) -> int:
-    wanted = _LEAST_LOCAL + (size - _LEAST_LOCAL) % (PAGE - 4)
-    return wanted if wanted <= _MOST_LOCAL else _LEAST_LOCAL
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

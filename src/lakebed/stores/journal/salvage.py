@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from lakebed.stores.journal import database
-from lakebed.stores.journal.pages import PageScan, wal_commits
+from lakebed.stores.journal.pages import PageScan, page_size, scan, wal_commits
 from lakebed.system.files import sync
 from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.times import Micros
@@ -134,7 +134,7 @@ def _copy_wal(path: Path) -> list[int]:
     if not wal.exists():
         return []
     shutil.copyfile(wal, copy)
-    return wal_commits(copy)
+    return wal_commits(copy, page_size(path))
 
 
 def _check_wal(connection: sqlite3.Connection, commits: list[int]) -> None:
@@ -197,8 +197,8 @@ def _salvaged(path: Path) -> Path:
 
 
 def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
-    with closing(PageScan(path)) as scan:
-        kept, lost, end = _copy_batches(scan, fresh)
+    with closing(scan(path)) as pages:
+        kept, lost, end = _copy_batches(pages, fresh)
     with closing(database.open_reader(path)) as old:  # must leave the WAL as it is
         for table, columns in _COPIES:
             _copy(old, fresh, table, columns)
@@ -208,15 +208,15 @@ def _copy_all(path: Path, fresh: sqlite3.Connection) -> None:
     log.error("salvaged the journal", kept=kept, lost_at_least=lost)
 
 
-def _copy_batches(scan: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:
+def _copy_batches(pages: PageScan, fresh: sqlite3.Connection) -> tuple[int, int, int]:
     """Copy intact batches; return messages kept, messages missing between them, and the end.
 
     Pages freed by trimming may still have their batches. These come back, which replay tolerates,
     and trimmed messages between them count as missing.
     """
     kept = lost = end = 0
-    for position in scan.positions():
-        row = scan.row(*position)
+    for position in pages.positions():
+        row = pages.row(*position)
         if row.offset < end:  # a flipped bit has changed one of the two offsets
             lost += row.count
             continue

@@ -153,12 +153,12 @@ class SqliteJournal:
             JournalFull: a block of this size would pass the limit.
         """
         limit = self._options.limit
-        guessed = self._used + size + database.PAGE
+        guessed = self._used + database.room_for(size)
         if guessed > min(limit, self._count_at):
             self._count(connection)
             if self._used + size > limit:
                 raise JournalFull(f"the journal holds {self._used} bytes, its limit is {limit}")
-            guessed = self._used + size + database.PAGE
+            guessed = self._used + database.room_for(size)
         self._used = guessed
 
     def _count(self, connection: sqlite3.Connection) -> None:
@@ -295,7 +295,7 @@ class SqliteJournal:
         if messages:
             connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
-            self._writer.wrote(4096 * len(rows))
+            self._writer.wrote(database.PAGE * len(rows))
         self._count(connection)
         return messages, first
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from lakebed.stores.journal.database import page_size
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import JournalFailed, JournalFull
 
@@ -20,8 +21,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 _LAZY = 1.0  # seconds after which positions of consumers are written without an append
-_CHECKPOINT = 2000  # pages of the WAL
-_OVERGROWN = 16384  # pages of the WAL at which a checkpoint waits for readers
+_CHECKPOINT = 4 * 2**20  # bytes of the WAL
+_OVERGROWN = 64 * 2**20  # bytes of the WAL at which a checkpoint waits for readers
 _POSITION = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
 _ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -71,6 +72,7 @@ class Writer:
         self._positions: dict[str, int] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self._page = page_size(connection)
         self._pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
         self.failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -101,7 +103,7 @@ class Writer:
 
     def wrote(self, size: int) -> None:
         """Add written bytes, which decide when to checkpoint. Called by jobs that write much."""
-        self._pages += size // 4096 + 4
+        self._pages += size // self._page + 4
 
     def close(self) -> None:
         """Finish the queued jobs, checkpoint and close the connection. Any thread, idempotent."""
@@ -178,8 +180,9 @@ class Writer:
         return meaning
 
     def _checkpoint_if_due(self) -> None:
-        if self._pages >= _CHECKPOINT and self.failure is None:
-            self._checkpoint("RESTART" if self._pages >= _OVERGROWN else "PASSIVE")
+        size = self._pages * self._page
+        if size >= _CHECKPOINT and self.failure is None:
+            self._checkpoint("RESTART" if size >= _OVERGROWN else "PASSIVE")
 
     def _checkpoint(self, mode: str) -> None:
         """Checkpoint: move committed pages from the WAL to the file, and reset the WAL.

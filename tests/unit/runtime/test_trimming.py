@@ -1,0 +1,52 @@
+"""How often the keeper's process trims the journal."""
+
+import pytest
+
+from lakebed.ports.journal.operating import Pressure
+from lakebed.runtime.roles.keeper import trimming
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.times import HOUR, MINUTE, SECOND, Micros
+
+
+class Counting(MemoryJournal):
+    """Counts how often it is trimmed, and is as full as it is told."""
+
+    def __init__(self, pressure: Pressure | None) -> None:
+        super().__init__()
+        self.told, self.trims = pressure, 0
+
+    def pressure(self) -> Pressure | None:
+        return self.told
+
+    def trim(self) -> int:
+        self.trims += 1
+        return 0
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("pressure", "span", "trims"),
+    [
+        (Pressure(0.1, "bytes"), HOUR, 10),  # once a minute
+        (Pressure(0.1, "bytes"), 10 * MINUTE, 60),  # ten seconds are a 60th of the span
+        (Pressure(0.1, "bytes"), SECOND, 120),  # each time that it is asked for
+        (Pressure(0.25, "bytes"), HOUR, 120),  # room is needed
+        (Pressure(0.1, "retention"), HOUR, 120),  # trimming is how a journal on servers looks
+        (None, HOUR, 120),
+    ],
+)
+def test_a_journal_with_plenty_of_room_is_trimmed_rarely(
+    monkeypatch: pytest.MonkeyPatch, pressure: Pressure | None, span: Micros, trims: int
+) -> None:
+    clock, journal = Clock(), Counting(pressure)
+    monkeypatch.setattr("lakebed.runtime.roles.keeper.time", clock)
+    trim = trimming(journal, span)
+    for clock.now in range(0, 600, 5):
+        trim()
+    assert journal.trims == trims
