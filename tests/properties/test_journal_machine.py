@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         rows=st.lists(st.tuples(st.sampled_from(CHANNELS), KEYS, st.integers(0, 9000)), max_size=6),
-        release=st.lists(KEYS.filter(bool), max_size=2),
+        forget=st.lists(KEYS.filter(bool), max_size=2),
     )
     def append(self, rows: list[tuple[Channel, bytes, int]], forget: list[bytes]) -> None:
         builder, fresh = BatchBuilder(), []
@@ -239,9 +239,8 @@ class InSqlite(Machine):
 def test_a_journal_does_what_a_list_would(
     machine: type[Machine], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        writer, "_CHECKPOINT", 12 * 1024
-    )  # often, as a busy journal of weeks has had
+    # often, as a busy journal of weeks has had
+    monkeypatch.setattr(writer, "_CHECKPOINT", 12 * 1024)
     run_state_machine_as_test(
         machine,
         settings=settings(
