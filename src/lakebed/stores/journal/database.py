@@ -37,7 +37,7 @@ CREATE TABLE consumers (
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 PAGE = 512
-"""Bytes of a page of a new file: see docs/decisions/009-small-pages.md."""
+"""Bytes of a page of a new file: see docs/decisions/010-small-pages.md."""
 PAGES = (PAGE, 4096)
 """Sizes that files have: those made by the first versions keep theirs."""
 _PRAGMAS: dict[str, Any] = {
