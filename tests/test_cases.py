@@ -101,6 +101,9 @@ class Gathering:
         self._waiting: defaultdict[str, list[pa.Table]] = defaultdict(list)
 
     def write(self, table: str, rows: pa.Table) -> None:
+        waiting = self._waiting[table]
+        if waiting and waiting[0].column_names != rows.column_names:  # one insert has one shape
+            self._pass_on(table)
         self._waiting[table].append(rows)
         if len(self._waiting[table]) == AT_ONCE:
             self._pass_on(table)

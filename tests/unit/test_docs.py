@@ -48,6 +48,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if field.default is None:
         return "none"
+    if field.default == ():
+        return "`[]`"
     for marker, written in _SCALARS:
         if marker in field.metadata:
             return f"`{written(field.default)}`"

@@ -53,5 +53,5 @@ def test_a_port_that_is_no_number_is_refused() -> None:
 
 def test_postgres_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(SettingsError, match=r"psycopg\[binary\]"):
+    with pytest.raises(SettingsError, match=r"psycopg: install lakebed\[postgres\]"):
         url_of("postgresql://db/lake")
