@@ -36,11 +36,19 @@ def servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def victims() -> Iterator[Victims]:
-    """The same, for those who harm them."""
+def victims(ip: str = "127.0.0.1") -> Iterator[Victims]:
+    """The same, for those who harm them, or reach them by another way.
+
+    Args:
+        ip: where Kafka and ClickHouse listen; PostgreSQL has a socket in its folder.
+    """
     if absent := kafka.missing():
         unavailable(absent)
-    with postgres.running() as database, kafka.running() as broker, clickhouse.running() as series:
+    with (
+        postgres.running() as database,
+        kafka.running(ip) as broker,
+        clickhouse.running(ip=ip) as series,
+    ):
         yield Victims(broker.at, database, series, broker)
 
 

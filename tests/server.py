@@ -19,7 +19,102 @@ STOP = 20.0  # seconds it may take to end
 SETTLE = 60.0  # seconds the keeper may take to work off what was sent
 
 
-class Server:
+class Api:
+    """What tests ask a server over HTTP.
+
+    Args:
+        url: where it listens.
+        token: by which it is asked.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url, self._token = url, token
+        # A client of its own for every request would load all certificates each time. Connections
+        # are not kept: a server that was killed would leave stale ones.
+        self._client = httpx.Client(
+            verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    @property
+    def token(self) -> str:
+        return self._token
+
+    @property
+    def output(self) -> str:
+        """What it said, where that can be known."""
+        return ""
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"} | arguments.pop("headers", {})
+        return self._client.request(method, self.url + path, headers=headers, **arguments)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON answer of a GET, which must be 200. `from_` stands for `from`."""
+        query = {key.rstrip("_"): value for key, value in parameters.items()}
+        response = self.request("GET", path, params=query)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def put_policy(self, **document: Any) -> str:
+        """Returns its version."""
+        response = self.request("PUT", f"/api/v1/policies/{document['name']}", json=document)
+        assert response.status_code in (200, 201), response.text
+        return response.headers["etag"].strip('"')
+
+    def put_policies(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Write them all and wait until they are in force."""
+        for document in documents:
+            self.put_policy(**document)
+        self.wait_in_force()
+
+    def wait_in_force(self) -> None:
+        """For the two seconds that this takes at most."""
+        time.sleep(2)
+
+    def send(self, topic: str, payload: bytes | str, **headers: str) -> None:
+        response = self.request(
+            "POST", "/api/v1/messages", params={"topic": topic}, content=payload, headers=headers
+        )
+        assert response.status_code == 202, response.text
+
+    def send_batch(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        body = "\n".join(json.dumps(line) for line in lines)
+        response = self.request("POST", "/api/v1/messages/batch", content=body)
+        assert response.status_code == 202, response.text
+        assert response.json()["accepted"] == len(lines), response.text
+
+    def records(self, topic: str, policy: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All records, following cursors."""
+        found: list[dict[str, Any]] = []
+        parameters |= {"topic": topic, "policy": policy}
+        while True:
+            page = self.get("/api/v1/records", **parameters)
+            found += page["records"]
+            if page["next_cursor"] is None:
+                return found
+            parameters["cursor"] = page["next_cursor"]
+
+    def flow(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.get("/api/v1/flow")
+        return answer
+
+    def settle(
+        self,
+        until: Callable[[dict[str, Any]], bool] = lambda flow: True,
+        seconds: float = SETTLE,
+    ) -> dict[str, Any]:
+        """Wait until nothing is in flight and `until` holds of the flow; the sum is checked."""
+        deadline = time.monotonic() + seconds
+        while True:
+            flow = self.flow()
+            assert_sum(flow)
+            if flow["in_flight"] == 0 and until(flow):
+                return flow
+            assert time.monotonic() < deadline, f"not settled: {flow}\n{self.output}"
+            time.sleep(0.1)
+
+
+class Server(Api):
     """`lakebed up` on free ports with a home of its own.
 
     Args:
@@ -42,15 +137,10 @@ class Server:
     ) -> None:
         self.home = home
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
+        super().__init__(f"http://127.0.0.1:{self.http_port}")
         self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
         self._process: processes.Process | None = None
         self._written: dict[str, str] = {}  # versions of policies that may not be in force yet
-        # A client of its own for every request would load all certificates each time. Connections
-        # are not kept: a server that was killed would leave stale ones.
-        self._client = httpx.Client(
-            verify=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
-        )
-        self.url = f"http://127.0.0.1:{self.http_port}"
 
     @property
     def token(self) -> str:
@@ -156,30 +246,10 @@ class Server:
                 self.kill()
         self._client.close()
 
-    # --- what tests ask it -----------------------------------------------------------------------
-
-    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.token}"} | arguments.pop("headers", {})
-        return self._client.request(method, self.url + path, headers=headers, **arguments)
-
-    def get(self, path: str, **parameters: Any) -> Any:
-        """The JSON answer of a GET, which must be 200. `from_` stands for `from`."""
-        query = {key.rstrip("_"): value for key, value in parameters.items()}
-        response = self.request("GET", path, params=query)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def put_policy(self, **document: Any) -> None:
-        name = document["name"]
-        response = self.request("PUT", f"/api/v1/policies/{name}", json=document)
-        assert response.status_code in (200, 201), response.text
-        self._written[name] = response.headers["etag"].strip('"')
-
-    def put_policies(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Write them all and wait until they are in force."""
-        for document in documents:
-            self.put_policy(**document)
-        self.wait_in_force()
+    def put_policy(self, **document: Any) -> str:
+        version = super().put_policy(**document)
+        self._written[document["name"]] = version
+        return version
 
     def wait_in_force(self) -> None:
         """Until all policies that were written are in force: the keeper says so in its log."""
@@ -192,48 +262,6 @@ class Server:
         response = self.request("DELETE", f"/api/v1/policies/{name}")
         assert response.status_code == 204, response.text
         eventually(lambda: re.search(rf"removed.*/{name}@", self.output))
-
-    def send(self, topic: str, payload: bytes | str, **headers: str) -> None:
-        response = self.request(
-            "POST", "/api/v1/messages", params={"topic": topic}, content=payload, headers=headers
-        )
-        assert response.status_code == 202, response.text
-
-    def send_batch(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        body = "\n".join(json.dumps(line) for line in lines)
-        response = self.request("POST", "/api/v1/messages/batch", content=body)
-        assert response.status_code == 202, response.text
-        assert response.json()["accepted"] == len(lines), response.text
-
-    def records(self, topic: str, policy: str, **parameters: Any) -> list[dict[str, Any]]:
-        """All records, following cursors."""
-        found: list[dict[str, Any]] = []
-        parameters |= {"topic": topic, "policy": policy}
-        while True:
-            page = self.get("/api/v1/records", **parameters)
-            found += page["records"]
-            if page["next_cursor"] is None:
-                return found
-            parameters["cursor"] = page["next_cursor"]
-
-    def flow(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.get("/api/v1/flow")
-        return answer
-
-    def settle(
-        self,
-        until: Callable[[dict[str, Any]], bool] = lambda flow: True,
-        seconds: float = SETTLE,
-    ) -> dict[str, Any]:
-        """Wait until nothing is in flight and `until` holds of the flow; the sum is checked."""
-        deadline = time.monotonic() + seconds
-        while True:
-            flow = self.flow()
-            assert_sum(flow)
-            if flow["in_flight"] == 0 and until(flow):
-                return flow
-            assert time.monotonic() < deadline, f"not settled: {flow}\n{self.output}"
-            time.sleep(0.1)
 
 
 def assert_sum(flow: Mapping[str, Any]) -> None:

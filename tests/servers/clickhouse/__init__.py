@@ -27,17 +27,17 @@ class ClickHouseServer:
     """Args:
         folder: of its data.
         cluster: whose only node it is.
+        ip: where it listens.
 
     Attributes:
         address: HOST:PORT, the same after every start.
         url: for `series.url`.
     """
 
-    def __init__(self, folder: Path, cluster: str | None = None) -> None:
+    def __init__(self, folder: Path, cluster: str | None = None, ip: str = "127.0.0.1") -> None:
         self._folder = folder
         self._log = folder / "server.log"
-        self._port = free_port()
-        self.address = f"127.0.0.1:{self._port}"
+        self.address = f"{ip}:{free_port()}"
         self.url = f"clickhouse://{self.address}"
         self._cluster = [cluster] if cluster else []
         self._process: processes.Process | None = None
@@ -48,7 +48,7 @@ class ClickHouseServer:
         with self._log.open("ab") as log:
             self._process = processes.start(
                 program,
-                [self._folder, str(self._port), *self._cluster],
+                [self._folder, self.address, *self._cluster],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, folder=_ROOT,
             )  # fmt: skip
         deadline = time.monotonic() + _START
@@ -95,10 +95,10 @@ class ClickHouseServer:
 
 
 @contextmanager
-def running(cluster: str | None = None) -> Iterator[ClickHouseServer]:
+def running(cluster: str | None = None, ip: str = "127.0.0.1") -> Iterator[ClickHouseServer]:
     """A started server; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lakebed-clickhouse-"))
-    server = ClickHouseServer(folder, cluster)
+    server = ClickHouseServer(folder, cluster, ip)
     try:
         server.start()
         yield server

@@ -1,6 +1,6 @@
 """chDB behind ClickHouse's HTTP interface.
 
-    python -m tests.servers.clickhouse.serve FOLDER PORT [CLUSTER]
+    python -m tests.servers.clickhouse.serve FOLDER IP:PORT [CLUSTER]
 
     request ──> the settings in its URL choose a session ──> chDB (GIL released) ──> answer
 
@@ -280,9 +280,10 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    folder, port, *cluster = sys.argv[1:]
+    folder, address, *cluster = sys.argv[1:]
+    ip, port = address.split(":")
     uvicorn.run(
         Interface(Engine(Path(folder), int(port), cluster[0] if cluster else None)),
-        host="127.0.0.1", port=int(port), log_level="warning", lifespan="off",
+        host=ip, port=int(port), log_level="warning", lifespan="off",
         timeout_graceful_shutdown=5, backlog=128,
     )  # fmt: skip

@@ -38,9 +38,9 @@ _START = 90.0  # seconds; a loaded machine takes its time
 _SETTINGS = """
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},FAR://127.0.0.1:{by}
+controller.quorum.voters=1@{ip}:{controller}
+listeners=PLAINTEXT://{ip}:{port},FAR://{ip}:{far},CONTROLLER://{ip}:{controller}
+advertised.listeners=PLAINTEXT://{ip}:{port},FAR://{ip}:{by}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
@@ -103,19 +103,22 @@ class KafkaAddress:
 
 
 class KafkaServer:
-    """Attributes:
-    folder: all that it writes.
-    at: where it is; `address` is the part that all need.
+    """Args:
+        ip: where it listens.
+
+    Attributes:
+        folder: all that it writes.
+        at: where it is; `address` is the part that all need.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ip: str = "127.0.0.1") -> None:
         self.folder = folder
         port, controller, far, by = (free_port() for _ in range(4))
-        self.at = KafkaAddress(f"127.0.0.1:{port}", far, by)
+        self.at = KafkaAddress(f"{ip}:{port}", far, by)
         self.address = self.at.address
         self._settings = folder / "server.properties"
         self._settings.write_text(
-            _SETTINGS.format(port=port, controller=controller, far=far, by=by, folder=folder)
+            _SETTINGS.format(ip=ip, port=port, controller=controller, far=far, by=by, folder=folder)
         )
         self._log = folder / "kafka.log"
         self._process: Attended | None = None
@@ -171,10 +174,10 @@ def _java() -> tuple[str, ...]:
 
 
 @contextmanager
-def running() -> Iterator[KafkaServer]:
+def running(ip: str = "127.0.0.1") -> Iterator[KafkaServer]:
     """A started broker; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lakebed-kafka-"))
-    server = KafkaServer(folder)
+    server = KafkaServer(folder, ip)
     try:
         server.format()
         server.start()
