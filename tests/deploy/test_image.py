@@ -1,7 +1,6 @@
 """The image holds what the lock says, and what its build reads is there.
 
-No image is built here: `test_rehearsal.py` runs the commands of the build without Docker, and then
-what they made.
+No image is built here: `test_containers.py` does, and runs it.
 """
 
 import re
@@ -82,7 +81,8 @@ def test_what_the_build_reads_is_let_in() -> None:
 
 def environment() -> dict[str, str]:
     """What the last stage sets."""
-    (block,) = re.findall(r"^ENV (.*?)\n(?=[A-Z])", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    last = DOCKERFILE.split("\nFROM ")[-1]
+    (block,) = re.findall(r"^ENV (.*?)\n(?=[A-Z])", last, re.MULTILINE | re.DOTALL)
     return dict(pair.split("=", 1) for pair in shlex.split(block.replace("\\\n", " ")))
 
 
