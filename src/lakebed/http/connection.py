@@ -285,7 +285,7 @@ class HttpConnection(asyncio.Protocol):
         self._steer()
 
     def _steer(self) -> None:
-        """Read on, or leave the socket alone for a while."""
+        """Pause or resume reading, by what waits to be answered."""
         if self._transport is None:
             return
         reading = not self._is_full()
@@ -311,7 +311,7 @@ class HttpConnection(asyncio.Protocol):
     def _look_for_silence(self) -> None:
         self._timer = None
         if self.is_busy:
-            return  # its answer sets the timer anew
+            return  # its answer restarts the timer
         may_be_silent = FIRST_REQUEST if self._in_message else self._may_be_silent
         left = self._silent_since + may_be_silent - self._loop.time()
         if left > 0:

@@ -1,1 +1,1 @@
-"""The one way into the journal: what sources offer is gathered and made durable."""
+"""The one way into the journal: batches offered messages and makes them durable."""

@@ -1,7 +1,7 @@
-"""What sources offer, accumulated into what one append makes durable.
+"""Accumulates offers into what one append makes durable.
 
 offer() ──┐
-          ├──> [ columns, who waits, what to release ] ──close()──> the next append
+          ├──> PendingAppend: columns, offers, keys to release ──close()──> the next append
 singles ──┘
 """
 
@@ -27,7 +27,7 @@ class PendingAppend:
     """What one append will make durable.
 
     Attributes:
-        waiting: who is to hear of it, in the order of the offers.
+        waiting: the offers to be answered, in order.
         release: keys of the journal that stop counting, in order.
         cost: bytes of memory it takes, about.
         urgent: somebody waits for it before sending more.
@@ -146,7 +146,7 @@ class BatchAccumulator:
         return bool(self.current.waiting)
 
     def awaited(self) -> None:
-        """Whoever appends is about to wait: wake it with the next offer."""
+        """The intake is about to wait: the next offer wakes it."""
         self._awake = False
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""From offers to a batch: messages are gathered as columns, one by one or many at a time."""
+"""Builds a batch out of the columns of many reads."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -11,7 +11,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class BatchBuilder:
-    """Gathers messages into columns until somebody takes the batch."""
+    """Collects messages as columns, for one batch."""
 
     __slots__ = ("_channels", "_counts", "_moments", "_sparse", "payloads", "size")
 
@@ -40,14 +40,6 @@ class BatchBuilder:
         self._moments.append(received)
         self._counts.append(len(payloads))
         self.size += sum(map(len, payloads))
-
-    def append(self, channel: Channel, payload: bytes, received: Micros) -> None:
-        """One message, as `extend`."""
-        self._channels.append(channel)
-        self.payloads.append(payload)
-        self._moments.append(received)
-        self._counts.append(1)
-        self.size += len(payload)
 
     def extend_each(
         self, channels: Sequence[Channel], payloads: Sequence[bytes], received: Sequence[Micros]

@@ -48,7 +48,7 @@ _MANY = 2000  # or until it holds this many messages
 _ROOM_CHECK = 1.0  # seconds between two looks at the disk
 _CROWDED = "more waits to become durable than memory may hold"
 _RETRY = (0.05, 1.0)  # seconds to the next try when the journal has no room: first, longest
-_PATIENCE = 60.0  # seconds of whoever says nothing else
+_PATIENCE = 60.0  # seconds of `append` by default
 _LOOK = 0.1  # seconds between two looks at whose patience is over while an append runs
 _SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 
@@ -335,7 +335,7 @@ class Intake:
             self._fail(error, append)
 
     async def _accumulate(self) -> None:
-        """Let those who have more to say say it: an append costs the same for one and many.
+        """Wait for more messages, since an append costs the same for one and for many.
 
         Appends of few messages begin at least `_SPACING` apart, so that a thousand devices that
         trickle do not pay for an fsync each; after a silence a message goes at once. Then each
@@ -401,7 +401,7 @@ class Intake:
         return True
 
     def _look_for_impatient(self) -> None:
-        """Now and then while an append runs: refuse those who wait too long."""
+        """Refuse the offers whose patience is over; runs every `_LOOK` seconds of an append."""
         self._look = self._loop.call_later(_LOOK, self._look_for_impatient)
         self._refuse_impatient(Unavailable(_SLOW), self._loop.time())
 

@@ -22,5 +22,5 @@ def packet_key(owner: str, client_id: str, packet_id: int) -> bytes:
 
 
 def letter_key(owner: str, policy: str, partition: int, offset: int) -> bytes:
-    """A dead letter that is sent again: the policy, and the place of the message that broke it."""
+    """A dead letter that is sent again: the policy, and the position of its message."""
     return b"d\0%b\0%b\0%d:%d" % (owner.encode(), policy.encode(), partition, offset)

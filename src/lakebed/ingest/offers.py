@@ -1,12 +1,12 @@
-"""What sources offer to the intake, and how they hear what became of it.
+"""The contract between sources and the intake.
 
     source ──offer(columns, durable, refused)──> Intake
        ^                                            │
        └── durable() │ refused(reason) ─────────────┘   exactly one of them, later, on the loop
 
-`durable()`: all of it is on disk, acknowledge. `refused(reason)`: it is not, or not within the
-patience of the sender, and nothing may be acknowledged; it may still become durable later, so a
-sender that tries again does so under the same id.
+After `durable()` the source acknowledges: all messages of the offer are on disk. After
+`refused(reason)` it must not: the process ends, or the patience of the offer is over. Refused
+messages may still become durable later, so a sender repeats them under the same ids.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,7 @@ class Columns:
         channels, payloads: k each.
         received: when they were read.
         sparse: what only some of them have.
-        release: keys of the journal that stop counting, behind these messages; offers behind this
-            one may use them anew.
+        release: keys of the journal that end with these messages; later offers may use them again.
     """
 
     channels: Sequence[Channel]
@@ -47,16 +46,16 @@ class Columns:
 
 
 class Waiting(Protocol):
-    """Somebody who waits to hear of an offer."""
+    """An offer that has not been answered."""
 
     def durable(self) -> None: ...
 
     def refused(self, reason: Unavailable) -> None: ...
 
     def refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
-        """Refuse whoever has no patience left at this moment of the loop's clock.
+        """Refuse what has no patience left at this moment of the loop's clock.
 
-        Without a moment: everybody whose patience ends at all.
+        Without a moment: everything whose patience ends at all.
         """
         ...
 
@@ -111,12 +110,11 @@ class SingleSender(Protocol):
 
 
 class Singles:
-    """Columns of messages that come one to a read, from senders that wait for each answer.
+    """Columns of single messages, from senders that wait for each answer.
 
-    The short form of `Intake.offer`, for one message that has nothing but a payload: nearly nothing
-    is done for each of them. A source appends a value to every list and calls
-    `Intake.single_added`; with the same `mark` it hears of it. The lists are always the same
-    objects, shared by all connections. Only while the intake is open.
+    The short form of `Intake.offer`, for a message without sparse columns, while the intake is
+    open: a source appends a value to every list and calls `Intake.single_added`. The answer comes
+    with the same `mark`. The lists are always the same objects, shared by all connections.
     """
 
     __slots__ = ("channels", "marks", "payloads", "received", "senders")
@@ -129,7 +127,7 @@ class Singles:
         self.marks: list[bytes] = []
 
     def offered(self, moment: float) -> "SinglesOffer":
-        """Those who wait for what is there now, since this moment of the loop's clock."""
+        """Return the current messages as one offer, made at this moment of the loop's clock."""
         return SinglesOffer(list(zip(self.senders, self.marks, strict=True)), moment)
 
     def clear(self) -> None:

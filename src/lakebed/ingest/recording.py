@@ -28,7 +28,7 @@ class AttributeRecorder:
 
     @property
     def reads_messages(self) -> bool:
-        """Whether anything of single messages is recorded, besides who sent them."""
+        """Whether something is recorded that differs between messages of one principal."""
         return self._content_type or self._properties
 
     def record(

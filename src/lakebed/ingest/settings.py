@@ -28,7 +28,7 @@ def _names(value: object) -> object:
 
 
 class IngestSection(Section):
-    """What is recorded with each message, besides what it says."""
+    """Attributes recorded with each message."""
 
     record: Annotated[
         tuple[Literal["principal", "content_type", "properties"], ...], BeforeValidator(_names)

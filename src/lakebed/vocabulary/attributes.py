@@ -1,4 +1,4 @@
-"""Attributes: what a message carries besides its payload, decided or read once, at the edge.
+"""Attributes of messages: read or decided once, when a message is received.
 
 Nearly all messages of a connection have the same, so a batch holds each distinct value once:
 

@@ -1,7 +1,7 @@
 """Sparse columns: what only some messages have, as one object through all signatures.
 
     source ──Sparse──> SparseBuilder ──Sparse──> Batch ──> journal ──> consumers
-        of one read        gathers them           of n messages
+        of one read       of many reads          of n messages
 
 To add a column: a field of `Sparse` and its line in `COLUMNS`. A kind of column that there is none
 of yet needs a class here, and its encoding in `stores/journal/blocks.py`.
@@ -174,7 +174,7 @@ assert tuple(COLUMNS) == Sparse._fields
 
 
 class SparseBuilder:
-    """Gathers the sparse columns of messages that come piece by piece."""
+    """Builds the sparse columns of a batch out of those of its pieces."""
 
     __slots__ = ("_pieces",)
 

@@ -22,7 +22,7 @@ from lakebed.vocabulary.times import now
 
 _BEGINS = b"POST /api/v1/messages"
 _HEAD_END = b"\r\n\r\n"
-_MOST_WAITING = 2**18  # bytes behind a request under way, before the socket is left alone
+_MOST_WAITING = 2**18  # bytes behind a request under way, before reading pauses
 _ANSWER = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _ACCEPTED = _ANSWER % (len(ACCEPTED), ACCEPTED)
 

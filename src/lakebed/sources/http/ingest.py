@@ -52,7 +52,7 @@ PATIENCE = 5.0
 
 _REMEMBERED = 50_000  # query strings whose topic is known to be right
 _HEADS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
-_HEAD_COST = 500  # and about what remembering one takes besides its bytes
+_HEAD_COST = 500  # and the cost of an entry besides its bytes, about
 _SENDERS = 100  # principals whose topics are remembered
 _INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
 ACCEPTED = b'{"accepted":1}'

@@ -39,7 +39,7 @@ class CachedHead:
     """What to do with the body behind a head.
 
     Attributes:
-        token: to be identified anew each time; it may be revoked.
+        token: identified again for each request; it may be revoked.
         principal: whose it was when the cached_head was made.
         channel: where a single message belongs; None for a batch.
         length: bytes of the body.

@@ -6,7 +6,7 @@
     section 2 messages: lengths, payloads, receive times, then the sparse columns, each behind its
               name
 
-Both sections are Zstandard frames; the first can be read alone, to count by channel. The columns
+Both sections are Zstandard frames; the first suffices to count by channel. The columns
 are those of `packing.py`.
 
 The CRC is checked before unpacking, so damaged bytes raise `Damaged` and do nothing else. A block
