@@ -283,6 +283,25 @@ def test_a_small_commit_writes_little(path: Path, opened: list[SqliteJournal]) -
     assert wal.stat().st_size - before < 100 * 2048  # a page, now and then two more
 
 
+def test_memory_holds_little_of_what_all_consumers_have_done_with(
+    path: Path, opened: list[SqliteJournal]
+) -> None:
+    journal = SqliteJournal(path, JournalSection(), cache=80_000)
+    opened.append(journal)
+    fast, slow = journal.consumer("fast"), journal.consumer("slow")
+    for i in range(40):
+        append(journal, batch(i * 5, 5))
+    full = journal._recent.weight
+    assert full > 50_000
+    fast.commit({0: 200})
+    assert journal._recent.weight == full, "the other one needs it"
+    slow.commit({0: 100})
+    assert journal._recent.start == 100
+    slow.commit({0: 200})
+    assert 10_000 <= journal._recent.weight < 12_000, "the newest stay for readers at the end"
+    assert numbers(journal) == list(range(200))
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,16 @@ class Recent:
         del self._entries[:count], self._offsets[:count], self._weights[:count]
         return gone
 
+    def release(self, below: int) -> None:
+        """Evict entries below an offset, except the newest: an eighth of the budget stays full."""
+        least = 0 if self._budget is None else self._budget // 8
+        count, left = 0, self._total
+        end = bisect_right(self._offsets, below) - 1  # the entry with `below` stays
+        while count < end and left - self._weights[count] >= least:
+            left -= self._weights[count]
+            count += 1
+        self.drop(count)
+
     def entries(self) -> list[Entry]:
         return list(self._entries)
 

@@ -237,6 +237,7 @@ class SqliteJournal:
         with self.changed:
             if offset > self._positions.get(name, 0):
                 self._positions[name] = offset
+                self._recent.release(min(self._positions.values()))
                 self._writer.position(name, offset)
 
     def positions(self) -> list[ConsumerPosition]:
