@@ -175,6 +175,13 @@ def test_an_insert_that_cannot_be_says_so_and_the_store_goes_on(series: Series, 
     assert series.health().ok
 
 
+def test_an_answer_that_breaks_off_leaves_nothing_for_the_next(series: Series) -> None:
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            series.query("SELECT throwIf(number = 3000000) FROM numbers(10000000)", {})
+        assert series.query("SELECT 1 AS one", {}).to_pylist() == [{"one": 1}]
+
+
 def test_a_query_that_cannot_be_says_so_in_one_line(series: Series) -> None:
     with pytest.raises(StoreUnavailable) as caught:
         series.query("SELECT nothing FROM nowhere", {})

@@ -140,7 +140,10 @@ class ClickHouseSeries:
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a SELECT with bound parameters (`{name:Type}`)."""
         with self._session("query") as client:
-            return client.query_arrow(sql, parameters=dict(parameters))
+            try:
+                return client.query_arrow(sql, parameters=dict(parameters))
+            except pa.ArrowInvalid as error:  # it broke off in the middle of its answer
+                raise StoreUnavailable(f"{self.name}: cannot query: {error}") from error
 
     def oldest(self, table: str) -> Micros | None:
         """Event time at which the rows of a table begin; None where that is unknown.
@@ -264,13 +267,21 @@ class ClickHouseSeries:
         return client
 
     def _discard(self, client: Client) -> None:
+        """Close a session that failed; what is left of its answer would begin the next one.
+
+        The last session of an embedded engine is replaced first: closing it would stop the engine.
+        """
         with self._lock:
-            # The last session of an embedded engine stays open: closing it would stop the engine.
-            if len(self._all) > 1:
-                self._all.remove(client)
-                client.close()
+            last = len(self._all) == 1
+        if last:
+            try:
+                self._idle.put(self._open())
+            except StoreUnavailable:
+                self._idle.put(client)
                 return
-        self._idle.put(client)
+        with self._lock:
+            self._all.remove(client)
+            client.close()
 
 
 def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
