@@ -38,9 +38,12 @@ def open_series(
             raise SettingsError(Problem("series.cluster", what))
         path = home / url.removeprefix("chdb:").removeprefix("//")
         path.mkdir(parents=True, exist_ok=True)
-        series = EmbeddedSeries(path)
+        series = EmbeddedSeries(path, settings.memory)
         series.drop_clones()
     elif re.match(r"clickhouses?://", url):
+        if settings.memory is not None:
+            what = "it is for chdb:PATH; a server has a setting of its own, max_server_memory_usage"
+            raise SettingsError(Problem("series.memory", what))
         parts = urlsplit(url)
         timeout = settings.timeout / SECOND
         series = ClickHouseSeries(

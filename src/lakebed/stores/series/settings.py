@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lakebed.section import Duration, Section
+from lakebed.section import Duration, Section, Size
 from lakebed.vocabulary.times import parse_duration
 
 
@@ -21,4 +21,9 @@ class SeriesSection(Section):
         parse_duration("1m"),
         ge=parse_duration("15s"),
         description="how long a server may be silent before a call has failed and is made again",
+    )
+    memory: Size | None = Field(
+        None,
+        ge=256 * 2**20,
+        description="most bytes of memory for chDB; with it, freed memory is given back at once",
     )

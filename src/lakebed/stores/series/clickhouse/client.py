@@ -212,11 +212,17 @@ class ClickHouseSeries:
     def health(self) -> Health:
         started = time.monotonic()
         try:
-            self.query("SELECT 1", {})
+            figures = self._figures()
         except StoreUnavailable as error:
             return Health(False, str(error))
         milliseconds = (time.monotonic() - started) * 1000
-        return Health(not self._error, self._error, _detail(milliseconds, self._fsync))
+        detail = {"query_ms": round(milliseconds, 1), "fsync": self._fsync, **figures}
+        return Health(not self._error, self._error, detail)
+
+    def _figures(self) -> dict[str, Any]:
+        """Ask the store something, which proves that it answers; return figures of its own."""
+        self.query("SELECT 1", {})
+        return {}
 
     def close(self) -> None:
         with self._lock:
@@ -282,10 +288,6 @@ class ClickHouseSeries:
         with self._lock:
             self._all.remove(client)
             client.close()
-
-
-def _detail(milliseconds: float, fsync: str) -> dict[str, Any]:
-    return {"query_ms": round(milliseconds, 1), "fsync": fsync}
 
 
 def _first_line(error: BaseException) -> str:

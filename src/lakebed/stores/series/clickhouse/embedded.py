@@ -39,20 +39,37 @@ WHERE database = {database:String} AND name = {table:String}
 _DROP = {"allow_drop_detached": 1}
 
 
+_MEMORY = """
+SELECT sumIf(value, metric = 'MemoryTracking') AS memory,
+       sumIf(value, metric LIKE '%CacheBytes') AS caches
+FROM system.metrics
+"""
+_PIECES = 64
+"""Writes of 1/16 of the memory were refused at times beside merges of long texts, of 1/64 never."""
+_ALLOCATOR = "narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0"
+"""For jemalloc: one arena for all threads, and what is freed goes back to the system at once."""
+
+
 class EmbeddedSeries(ClickHouseSeries):
     """Args:
     path: the folder of the engine.
+    memory: bytes that the engine may use at once; None for most of what the machine has.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: int | None = None) -> None:
         self._path = path.resolve()
+        self._memory = memory
+        if memory is not None:
+            os.environ.setdefault("JE_MALLOC_CONF", _ALLOCATOR)  # read when the engine is loaded
         self._parts: dict[str, PartFiles] = {}
         self._mending = threading.Lock()
         self._mended = 0
         self._left_closed: set[str] = set()
         self._closed = threading.Event()
+        options = {} if memory is None else _options(memory)
         super().__init__(
-            lambda: clickhouse_connect.get_client(dsn=f"chdb://{self._path}"), f"chDB in {path}"
+            lambda: clickhouse_connect.get_client(dsn=f"chdb://{self._path}", chdb_options=options),
+            f"chDB in {path}",
         )
 
     def migrate(self) -> None:
@@ -61,10 +78,19 @@ class EmbeddedSeries(ClickHouseSeries):
         threading.Thread(target=self._look_after_merges, name="series parts", daemon=True).start()
 
     def write(self, table: str, rows: pa.Table) -> None:
-        self._begin(table)
-        before = self._mended
-        super().write(table, rows)
-        self._require_whole(table, before)
+        for piece in self._pieces(rows):
+            self._begin(table)
+            before = self._mended
+            super().write(table, piece)
+            self._require_whole(table, before)
+
+    def _pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
+        """Divide what would need much of the memory, which merges at work take as well."""
+        most = len(rows)
+        if self._memory is not None and rows.nbytes > (size := self._memory // _PIECES):
+            most = max(1, len(rows) * size // rows.nbytes)
+        for start in range(0, len(rows), most):
+            yield rows.slice(start, most)
 
     def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
         """Through memory that the engine reads as a file.
@@ -98,6 +124,10 @@ class EmbeddedSeries(ClickHouseSeries):
         before = self._mended
         super().delete(table, where, parameters)
         self._require_whole(table, before)
+
+    def _figures(self) -> dict[str, Any]:
+        (figures,) = self.query(_MEMORY, {}).to_pylist()
+        return {name: int(figures[name]) for name in ("memory", "caches")}
 
     def mend(self) -> None:
         """Put aside what merges wrote since the last look and is not whole."""
@@ -179,3 +209,16 @@ class EmbeddedSeries(ClickHouseSeries):
                 self.mend()
             except StoreUnavailable as error:
                 log.warning("cannot look at parts", error=str(error))
+
+
+def _options(memory: int) -> dict[str, int]:
+    """Settings of the engine that keep it within so many bytes."""
+    return {
+        "max_server_memory_usage": memory,
+        "merges_mutations_memory_usage_soft_limit": memory // 2,
+        "mark_cache_size": memory // 8,
+        "primary_index_cache_size": memory // 8,
+        "index_mark_cache_size": memory // 16,
+        "query_condition_cache_size": memory // 16,
+        "compiled_expression_cache_size": memory // 16,
+    }
