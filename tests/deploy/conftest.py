@@ -1,5 +1,6 @@
-"""What the tests that run containers share: one network, and servers that are reached from it."""
+"""What the tests share: Helm; for those that run containers a network, and servers they reach."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,14 @@ from tests.cluster import Servers, victims
 from tests.deploy import engine
 
 _measured: list[str] = []
+
+
+@pytest.fixture
+def helm() -> str:
+    path = shutil.which("helm")
+    if path is None:
+        pytest.skip("helm is missing: see deploy/README.md")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,7 @@ def test_messages_by_mqtt_and_http_are_kept_and_read_back(
     api.put_policies([{"name": "all", "topics": ["a/#"], "type": "number", "keep": "archive"}])
     host, port = up.published(1883).split(":")
     login = {"username": "me", "password": api.token}
-    single("a/mqtt", b"21.5", qos=1, hostname=host, port=int(port), auth=login)  # type: ignore[arg-type]
+    single("a/mqtt", b"21.5", qos=1, hostname=host, port=int(port), auth=login)
     api.send("a/http", b"22.5")
     assert values(api, "a/mqtt", 1) == [21.5]
     assert values(api, "a/http", 1) == [22.5]

@@ -5,7 +5,6 @@ current, and what other values make of the chart.
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ FOREIGN = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}
 
 VERSIONS = ("1.29", "1.34", "1.37")
 Manifest = dict[str, Any]
-
-
-@pytest.fixture
-def helm() -> str:
-    path = shutil.which("helm")
-    if path is None:
-        pytest.skip("helm is missing: see deploy/README.md")
-    return path
 
 
 def read(text: str) -> list[Manifest]:

@@ -1,15 +1,11 @@
 """The roles are run as the manifests in deploy/kubernetes say, over real servers.
 
-    lakebed.yaml ──a pod of each role──> podman run … ──> gateway, keeper, api
-                                                             └──> Kafka, PostgreSQL, ClickHouse
-
-Of a pod this takes what a container needs: image, arguments, user, settings, Secrets, volumes, what
-it may not do, its memory, its probes and how it is stopped. The rest is for Kubernetes.
+lakebed.yaml ──a pod of each role──> podman run … ──> gateway, keeper, api
+                                                         └──> Kafka, PostgreSQL, ClickHouse
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,105 +13,21 @@ import httpx
 import pytest
 from paho.mqtt.publish import single
 
+from tests.certificates import self_signed
 from tests.cluster import Cluster, Servers
 from tests.deploy import engine
-from tests.deploy.engine import Container
-from tests.deploy.test_helm import RENDERED, ROLES, Manifest, read, workloads
+from tests.deploy.pod import Given, Pod
+from tests.deploy.test_helm import RENDERED, ROLES, Manifest, read, rendered, workloads
 from tests.server import Api, eventually
 
 pytestmark = [*engine.marks, pytest.mark.server("kafka"), pytest.mark.server("postgres")]
-_SIZES = {"Gi": "g", "Mi": "m"}
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a namespace has beside the workloads.
-
-    Attributes:
-        configs: data of ConfigMaps.
-        secrets: data of Secrets.
-        mounts: further options of `podman run`: how servers are reached.
-    """
-
-    configs: Mapping[str, Mapping[str, str]]
-    secrets: Mapping[str, Mapping[str, str]]
-    mounts: tuple[str, ...]
-    network: str
-
-
-class Pod(Container):
-    """A pod of one container, as the kubelet would start and stop it.
-
-    Args:
-        folder: for its volumes.
-    """
-
-    def __init__(self, name: str, spec: Manifest, given: Given, folder: Path) -> None:
-        self._spec, (self._container,) = spec, spec["containers"]
-        options = [
-            f"--network={given.network}", f"--hostname={name}",
-            f"--stop-timeout={spec['terminationGracePeriodSeconds']}",
-            *_rights(spec["securityContext"], self._container),
-            *_volumes(spec, self._container, given, folder),
-            *given.mounts,
-        ]  # fmt: skip
-        for source in self._container["envFrom"]:
-            data = given.secrets[source["secretRef"]["name"]]
-            options += [f"--env={key}={value}" for key, value in data.items()]
-        super().__init__(engine.image("servers"), options, self._container["args"])
-        ports = {port["name"]: port["containerPort"] for port in self._container["ports"]}
-        self.places = {port: f"{self.address}:{ports[port]}" for port in ports}
-
-    def probe(self, kind: str) -> str:
-        """The address that a probe asks."""
-        http = self._container[f"{kind}Probe"]["httpGet"]
-        return f"http://{self.places[http['port']]}{http['path']}"
-
-    def stop(self) -> int:
-        hook = self._container.get("lifecycle", {}).get("preStop")
-        if hook:
-            self.ask(*hook["exec"]["command"])
-        return super().stop()
-
-
-def _rights(pod: Manifest, container: Manifest) -> list[str]:
-    context = container["securityContext"]
-    assert context == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    memory = container["resources"]["limits"]["memory"]
-    return [
-        f"--user={pod['runAsUser']}:{pod['runAsGroup']}",
-        "--security-opt=no-new-privileges", "--read-only", "--read-only-tmpfs=false",
-        "--cap-drop=ALL", f"--memory={memory[:-2]}{_SIZES[memory[-2:]]}",
-    ]  # fmt: skip
-
-
-def _volumes(spec: Manifest, container: Manifest, given: Given, folder: Path) -> list[str]:
-    """Folders as the kubelet makes them: of root, with the pod's group."""
-    group, options = spec["securityContext"]["fsGroup"], []
-    for volume in spec["volumes"]:
-        place = folder / volume["name"]
-        place.mkdir(parents=True)
-        if "configMap" in volume:
-            for name, text in given.configs[volume["configMap"]["name"]].items():
-                (place / name).write_text(text)
-        else:
-            assert "emptyDir" in volume
-        os.chown(place, 0, group)
-        place.chmod(0o2777)
-        (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
-        ending = ":ro" if mount.get("readOnly") else ""
-        options.append(f"--volume={place}:{mount['mountPath']}{ending}")
-    return options
 
 
 @dataclass(frozen=True)
 class Running:
     pods: dict[str, Pod]
     token: str
+    given: Given
 
     @property
     def api(self) -> Api:
@@ -125,6 +37,14 @@ class Running:
     def gateway(self) -> Api:
         return Api(f"http://{self.pods['gateway'].places['http']}", self.token)
 
+    def kept(self, topic: str) -> list[Any]:
+        found = self.api.get("/api/v1/records", topic=topic)["records"]
+        return [record["value"] for record in found]
+
+
+def configs_of(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
+    return {m["metadata"]["name"]: m["data"] for m in manifests if m["kind"] == "ConfigMap"}
+
 
 @pytest.fixture(scope="module")
 def running(
@@ -133,12 +53,10 @@ def running(
     manifests = read(RENDERED.read_text())
     settings = {f"LAKEBED__{k}": v for k, v in Cluster(place, on).settings.items()}
     token = settings.pop("LAKEBED__API__ADMIN_TOKEN")
+    secrets = {"lakebed": settings, "lakebed-api": {"LAKEBED__API__ADMIN_TOKEN": token}}
     socket = on.postgres.folder
     given = Given(
-        {m["metadata"]["name"]: m["data"] for m in manifests if m["kind"] == "ConfigMap"},
-        {"lakebed": settings, "lakebed-api": {"LAKEBED__API__ADMIN_TOKEN": token}},
-        (f"--volume={socket}:{socket}",),
-        network.name,
+        configs_of(manifests), secrets, (f"--network={network.name}", f"--volume={socket}:{socket}")
     )
     pods: dict[str, Pod] = {}
     try:
@@ -148,7 +66,7 @@ def running(
         for role, pod in pods.items():
             took = pod.wait_ready(pod.probe("readiness"))
             measured.append(f"{role}: ready after {took:.1f} s, beside the others")
-        yield Running(pods, token)
+        yield Running(pods, token, given)
     finally:
         for pod in pods.values():
             pod.remove()
@@ -161,13 +79,8 @@ def test_pods_take_messages_in_keep_them_and_answer(running: Running) -> None:
     host, port = running.pods["gateway"].places["mqtt"].split(":")
     login: Any = {"username": "me", "password": running.token}
     single("pod/mqtt", b"6", qos=1, hostname=host, port=int(port), auth=login)
-
-    def kept(topic: str) -> list[Any]:
-        found = api.get("/api/v1/records", topic=topic)["records"]
-        return [record["value"] for record in found]
-
-    assert eventually(lambda: kept("pod/http"), 60) == [5]
-    assert eventually(lambda: kept("pod/mqtt"), 60) == [6]
+    assert eventually(lambda: running.kept("pod/http"), 60) == [5]
+    assert eventually(lambda: running.kept("pod/mqtt"), 60) == [6]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -181,6 +94,27 @@ def test_probes_and_the_health_check_of_the_image_say_yes(running: Running, role
 @pytest.mark.parametrize("role", ROLES)
 def test_a_pod_is_nobody_and_writes_to_its_volumes_only(running: Running, role: str) -> None:
     running.pods[role].assert_contained("/var/lib/lakebed", "/tmp")
+
+
+def test_a_gateway_takes_messages_by_tls_with_the_certificate_of_a_secret(
+    running: Running, helm: str, place: Path
+) -> None:
+    certificate, key = self_signed(place)
+    secret = {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}
+    given = replace(running.given, secrets=running.given.secrets | {"certificates": secret})
+    manifests = rendered(helm, "--set", "gateway.tls=certificates")
+    spec = workloads(manifests)["gateway"]["spec"]["template"]["spec"]
+    pod = Pod("lakebed-gateway-1", spec, given, place / "tls")
+    try:
+        pod.wait_ready(pod.probe("readiness"))
+        login: Any = {"username": "me", "password": running.token}
+        trust: Any = {"ca_certs": str(certificate), "insecure": True}  # it has another name
+        host, port = pod.places["mqtts"].split(":")
+        single("pod/tls", b"7", qos=1, hostname=host, port=int(port), auth=login, tls=trust)
+        assert eventually(lambda: running.kept("pod/tls"), 60) == [7]
+        assert pod.stop() == 0, pod.log
+    finally:
+        pod.remove()
 
 
 @pytest.mark.parametrize("role", ROLES)
