@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,6 +127,7 @@ class Server(Api):
         module: what is run: the command, or one that changes something and then is the command.
         command: of that program, with its first arguments.
         fork: whether the fork server may start it (see `processes`).
+        clock_offset: how much later its wall clock shows than the right time.
     """
 
     module = processes.COMMAND
@@ -139,6 +141,7 @@ class Server(Api):
         self.http_port, self.mqtt_port = ports[0] or free_port(), ports[1] or free_port()
         super().__init__(f"http://127.0.0.1:{self.http_port}")
         self.environment = {f"LAKEBED__{k}": v for k, v in (settings or {}).items()}
+        self.clock_offset = timedelta(0)
         self._process: processes.Process | None = None
         self._written: dict[str, str] = {}  # versions of policies that may not be in force yet
 

@@ -185,8 +185,8 @@ def _check_turning(server: Server, stored: list[Document], counts: dict[str, Any
 
 
 def _check_short(server: Server, stored: list[Document]) -> None:
-    """A window answers with nothing that is past it, and nothing that was not stored."""
-    asked = datetime.now(UTC)
+    """A window answers with nothing that its clock calls past, and nothing that was not stored."""
+    asked = datetime.now(UTC) + server.clock_offset
     known = {place(record): float(record["value"]) for record in stored
              if record["topic"].startswith("o/number/")}  # fmt: skip
     for row in server.records("#", "short", limit=10_000):

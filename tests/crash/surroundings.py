@@ -2,6 +2,7 @@
 
 import mmap
 import struct
+from datetime import timedelta
 from pathlib import Path
 
 from tests.crash import faulty
@@ -46,11 +47,12 @@ class Weather:
 
     def __init__(self, server: Server, folder: Path) -> None:
         server.environment |= weather(folder, server.home)
-        self._file = folder / "weather"
+        self._server, self._file = server, folder / "weather"
 
     def clock(self, hours: float) -> None:
         """Let the wall clock show so much more than the right time."""
         _turn(self._file, 0, round(hours * 3600e9))
+        self._server.clock_offset = timedelta(hours=hours)
 
     def disk_full(self, full: bool) -> None:
         turn_disk(self._file, FULL if full else WELL)
