@@ -1,16 +1,14 @@
 """The journal on Kafka: many gateways append, many consumers share the partitions.
 
-append ──> split by partition, blocks ──> Sender ──> brokers (acks=all) ──> acknowledged
-                    └──> held keys (QoS 2) ──> their own topic, before
+append ──> Appender ──> brokers (acks=all)
 
 consumer ──> GroupConsumer (a Kafka group)        entries, pending ──> Readers (no group)
 
-What Kafka does is left to it: the log, its copies, who reads which partition. What it does not do,
-storing a message once whoever sent it, is left to the readers: keys travel with their messages, and
-the order of the partition decides (`consuming/deduplication.py`).
+Kafka keeps the log and its copies, and divides the partitions between the members of a group. It
+does not notice a message that was sent twice through two gateways. Consumers do: keys travel with
+their messages, and the first in the order of the partition counts (`consuming/deduplication.py`).
 """
 
-import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +25,11 @@ from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import address, errors, positions, records
+from lakebed.stores.journal.kafka.appending import Appender
 from lakebed.stores.journal.kafka.consumer import GroupConsumer, on_commit
-from lakebed.stores.journal.kafka.keys import EVERYWHERE, HeldKeys
+from lakebed.stores.journal.kafka.keys import HeldKeys
 from lakebed.stores.journal.kafka.pressure import RetentionPressure
-from lakebed.stores.journal.kafka.producer import Sender, Sending
+from lakebed.stores.journal.kafka.producer import Sender
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.stores.journal.pins import RetentionPins
@@ -39,30 +38,15 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import (
     Conflict,
-    JournalFailed,
-    JournalFull,
-    StoreUnavailable,
     Unavailable,
     Unsupported,
 )
-from lakebed.vocabulary.messages import ID_KEY, Batch, Channel, Entry
+from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.times import SECOND, Micros
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 2.0  # seconds an append waits before sources are told to wait
-_ROWS = 1000  # sent at a time when it goes on from another journal,
-_WAIT = 60.0  # each for so many seconds
-_LARGEST = 256 * 2**10
-
-
-class _Append:
-    """One call of `append`, until it is durable: called again it goes on where it was."""
-
-    def __init__(self, batch: Batch, release: Sequence[bytes], steps: Sequence[Any]) -> None:
-        self.batch, self.release = batch, release
-        self.steps = list(steps)
-        self.sending: Sending | None = None
+_LARGEST = 256 * 2**10  # bytes of a payload
 
 
 class KafkaJournal:
@@ -101,95 +85,26 @@ class KafkaJournal:
         # Held until they are closed: librdkafka waits for ever in the collection of an open one.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
-        self._under_way: _Append | None = None
         self._density = 0.0  # messages in a record, lately
         self._damaged = 0
-        self._waiting = ""  # why the last append is not durable yet
         self._closed = False
         self._pins = RetentionPins()
         self._behind: dict[str, int] = {}
         with errors.opening():
             self._extent = self._topic.extent(self._partitions)
-        self._sender = Sender(self._address.producer())
+        self._appender = Appender(
+            self._topic.name,
+            facts.partitions,
+            self._keys,
+            Sender(self._address.producer()),
+            clock,
+            encoded=self._learn,
+        )
 
     # --- append -----------------------------------------------------------------------------------
 
     async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
-        if not len(batch) and not release:
-            return 0
-        current = self._under_way
-        if current is not None and (current.batch is not batch or current.release != release):
-            await self._finish(current)
-            current = None
-        if current is None:
-            try:
-                steps = await asyncio.to_thread(self._steps, batch, release)
-            except Unavailable as error:
-                self._waiting = str(error)
-                raise JournalFull(self._waiting) from error
-            current = self._under_way = _Append(batch, release, steps)
-        await self._finish(current)
-        return len(batch)
-
-    async def _finish(self, append: _Append) -> None:
-        try:
-            while append.sending is not None or append.steps:
-                if append.sending is None:
-                    append.sending = self._sender.send(append.steps[0], self._clock())
-                await _settled(append.sending, self._sender.away)
-                self._keys.note(
-                    [row for row in append.steps[0] if row["topic"] == self._keys.topic],
-                    append.sending.at,
-                )
-                append.sending = None
-                del append.steps[0]
-        except JournalFull as full:
-            self._waiting = str(full)
-            raise
-        except BaseException:
-            self._under_way = None
-            raise
-        self._waiting = ""
-        self._under_way = None
-
-    def _steps(self, batch: Batch, release: Sequence[bytes]) -> list[list[dict[str, Any]]]:
-        """What to send, step by step: each is durable before the next begins."""
-        held: dict[bytes, int] = {}
-        releases: dict[int, list[bytes]] = {}
-        if release:
-            for key, known in self._keys.partitions(release).items():
-                for partition in self._partitions if known == EVERYWHERE else (known,):
-                    releases.setdefault(partition, []).append(key)
-        rows = []
-        for partition, part in records.split(batch, len(self._partitions)):
-            if (keys := part.sparse.keys) is not None:
-                kept = {key: partition for key in keys if key and not key.startswith(ID_KEY)}
-                held |= kept
-                for key in kept.keys() & set(release):
-                    releases.setdefault(partition, []).append(key)
-            rows += self._rows(partition, part, releases.pop(partition, ()))
-        for partition, keys in releases.items():
-            rows += self._rows(partition, records.EMPTY, keys)
-        before = [
-            self._keys.row(key, EVERYWHERE if self._keys.is_everywhere(key) else partition)
-            for key, partition in held.items()
-        ]
-        after = [self._keys.row(key, None) for key in release]
-        return [step for step in (before, rows, after) if step]
-
-    def _rows(self, partition: int, batch: Batch, release: Sequence[bytes]) -> list[dict[str, Any]]:
-        rows = []
-        for record in records.encode(partition, batch, release):
-            self._learn(record.count, record.size)
-            rows.append(
-                {
-                    "topic": self._topic.name,
-                    "partition": partition,
-                    "value": record.value,
-                    "headers": record.headers,
-                }
-            )
-        return rows
+        return await self._appender.append(batch, release)
 
     def known(self, prefix: bytes) -> list[bytes]:
         return self._keys.beginning(prefix)
@@ -200,21 +115,14 @@ class KafkaJournal:
         return records.partition_of(channel, len(self._partitions))
 
     def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
-        """See the port `Successor`. Records without messages make Kafka's own offsets large enough:
-        a million of the other journal's are one of them."""
+        """See the port `Successor`.
+
+        Records without messages make Kafka's own offsets large enough. One of them covers a million
+        offsets of the other journal.
+        """
         first = positions.record_of(end) + 1
         ends = {p: last for p, (_, last) in self._topic.extent(self._partitions).items()}
-        rows = [self._keys.row(key, EVERYWHERE) for key in held]
-        for partition, last in ends.items():
-            for _ in range(last, first):
-                rows += self._rows(partition, records.EMPTY, ())
-        for start in range(0, len(rows), _ROWS):
-            sending = self._sender.send(rows[start : start + _ROWS], self._clock())
-            try:
-                sending.done.result(_WAIT)
-            except TimeoutError:
-                away = self._sender.away
-                raise StoreUnavailable(f"Kafka has not confirmed what was sent: {away}") from None
+        self._appender.advance(ends, first, held)
         return {partition: positions.pack(max(first, last)) for partition, last in ends.items()}
 
     # --- read -------------------------------------------------------------------------------------
@@ -324,7 +232,7 @@ class KafkaJournal:
     def trim(self) -> int:
         """Nothing while Kafka is away: the next call does it."""
         self._keys.expire()
-        if self._waiting:
+        if self._appender.waiting:
             return 0
         try:
             return self._trim()
@@ -400,11 +308,11 @@ class KafkaJournal:
         }
         if pressure is not None:
             detail["pressure"] = pressure.full
-        failure = self._sender.failure
+        failure = self._appender.failure
         if failure is not None:
             return Health(False, str(failure), detail)
-        if self._waiting:
-            return Health(False, self._waiting, detail)
+        if self._appender.waiting:
+            return Health(False, self._appender.waiting, detail)
         if self._damaged:
             return Health(False, f"{self._damaged} records were damaged, or gone unread", detail)
         return Health(not facts.risk, facts.risk, detail)
@@ -415,7 +323,7 @@ class KafkaJournal:
             for consumer in list(self._live.values()):
                 if consumer is not None:
                     consumer.close()
-            self._sender.close()
+            self._appender.close()
             self._keys.close()
             self._readers.close()
 
@@ -426,30 +334,3 @@ class KafkaJournal:
 
     def _count_damaged(self, count: int) -> None:
         self._damaged += count
-
-
-async def _settled(sending: Sending, away: str) -> None:
-    """Wait until it is durable, but no longer than `_PATIENCE`.
-
-    Raises:
-        JournalFull: it is under way still: call again.
-        JournalFailed: see the port.
-    """
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[None] = loop.create_future()
-
-    def settle() -> None:
-        if not told.done():
-            told.set_result(None)
-
-    def tell(_: object) -> None:
-        with suppress(RuntimeError):  # nobody waits any more, not even the loop
-            loop.call_soon_threadsafe(settle)
-
-    sending.done.add_done_callback(tell)
-    await asyncio.wait([told], timeout=_PATIENCE)
-    if not sending.done.done():
-        raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
-    failure = sending.done.exception()
-    if failure is not None:
-        raise failure if isinstance(failure, JournalFailed) else JournalFailed(str(failure))

@@ -1,0 +1,207 @@
+"""Appends to Kafka: a batch becomes records, and the records durable, step by step.
+
+batch ──> split by partition, blocks ──> Sender ──> brokers (acks=all) ──> durable
+             └──> held keys (QoS 2) ──> their own topic, before
+
+An append that takes long raises `JournalFull` and stays under way: the next call with the same
+batch continues it, so that no record is sent twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from lakebed.stores.journal.kafka import records
+from lakebed.stores.journal.kafka.keys import EVERYWHERE, HeldKeys
+from lakebed.stores.journal.kafka.producer import Sender, Sending
+from lakebed.vocabulary.errors import JournalFailed, JournalFull, StoreUnavailable, Unavailable
+from lakebed.vocabulary.messages import ID_KEY, Batch
+from lakebed.vocabulary.times import Micros
+
+_PATIENCE = 2.0  # seconds until an append raises `JournalFull`, and the sources wait
+_ROWS = 1000  # records sent at a time by `advance`
+_WAIT = 60.0  # seconds that each of these sendings may take
+
+
+class _Append:
+    """One call of `append`, until it is durable.
+
+    Attributes:
+        steps: rows still to be sent; each step is durable before the next begins.
+        sending: the first step, while it is under way.
+    """
+
+    __slots__ = ("batch", "release", "sending", "steps")
+
+    def __init__(self, batch: Batch, release: Sequence[bytes], steps: Sequence[Any]) -> None:
+        self.batch, self.release = batch, release
+        self.steps = list(steps)
+        self.sending: Sending | None = None
+
+
+class Appender:
+    """Appends batches to the partitions of one topic, one batch at a time.
+
+    Args:
+        topic: its name.
+        partitions: their number.
+        keys: the keys of QoS 2 messages that are not released yet.
+        sender: of this object from now on: `close` closes it.
+        clock: wall clock, for timestamps of records.
+        encoded: called for each record made, with its numbers of messages and bytes.
+
+    Attributes:
+        waiting: why the last append is not durable yet; empty where it is.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partitions: int,
+        keys: HeldKeys,
+        sender: Sender,
+        clock: Callable[[], Micros],
+        encoded: Callable[[int, int], None],
+    ) -> None:
+        self._topic, self._partitions = topic, range(partitions)
+        self._keys, self._sender = keys, sender
+        self._clock, self._encoded = clock, encoded
+        self._under_way: _Append | None = None
+        self.waiting = ""
+
+    @property
+    def failure(self) -> JournalFailed | None:
+        """Why nothing can be appended any more."""
+        return self._sender.failure
+
+    async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
+        """See the port `Journal`."""
+        if not len(batch) and not release:
+            return 0
+        current = self._under_way
+        if current is not None and (current.batch is not batch or current.release != release):
+            await self._finish(current)
+            current = None
+        if current is None:
+            try:
+                steps = await asyncio.to_thread(self._steps, batch, release)
+            except Unavailable as error:
+                self.waiting = str(error)
+                raise JournalFull(self.waiting) from error
+            current = self._under_way = _Append(batch, release, steps)
+        await self._finish(current)
+        return len(batch)
+
+    def advance(self, ends: Mapping[int, int], first: int, held: Sequence[bytes]) -> None:
+        """Append records without messages until each partition ends at record `first` or behind.
+
+        Args:
+            ends: for each partition the record behind its last one.
+            first: the record at which messages may begin.
+            held: keys of QoS 2 that are remembered for all partitions.
+
+        Raises:
+            StoreUnavailable: Kafka did not confirm them in time.
+        """
+        rows = [self._keys.row(key, EVERYWHERE) for key in held]
+        for partition, last in ends.items():
+            for _ in range(last, first):
+                rows += self._rows(partition, records.EMPTY, ())
+        for start in range(0, len(rows), _ROWS):
+            sending = self._sender.send(rows[start : start + _ROWS], self._clock())
+            try:
+                sending.done.result(_WAIT)
+            except TimeoutError:
+                away = self._sender.away
+                raise StoreUnavailable(f"Kafka has not confirmed what was sent: {away}") from None
+
+    def close(self) -> None:
+        self._sender.close()
+
+    async def _finish(self, append: _Append) -> None:
+        try:
+            while append.sending is not None or append.steps:
+                if append.sending is None:
+                    append.sending = self._sender.send(append.steps[0], self._clock())
+                await _settled(append.sending, self._sender.away)
+                self._keys.note(
+                    [row for row in append.steps[0] if row["topic"] == self._keys.topic],
+                    append.sending.at,
+                )
+                append.sending = None
+                del append.steps[0]
+        except JournalFull as full:
+            self.waiting = str(full)
+            raise
+        except BaseException:
+            self._under_way = None
+            raise
+        self.waiting = ""
+        self._under_way = None
+
+    def _steps(self, batch: Batch, release: Sequence[bytes]) -> list[list[dict[str, Any]]]:
+        """Rows to send, in steps: keys to hold, then messages, then keys to release."""
+        held: dict[bytes, int] = {}
+        releases: dict[int, list[bytes]] = {}
+        if release:
+            for key, known in self._keys.partitions(release).items():
+                for partition in self._partitions if known == EVERYWHERE else (known,):
+                    releases.setdefault(partition, []).append(key)
+        rows = []
+        for partition, part in records.split(batch, len(self._partitions)):
+            if (keys := part.sparse.keys) is not None:
+                kept = {key: partition for key in keys if key and not key.startswith(ID_KEY)}
+                held |= kept
+                for key in kept.keys() & set(release):
+                    releases.setdefault(partition, []).append(key)
+            rows += self._rows(partition, part, releases.pop(partition, ()))
+        for partition, keys in releases.items():
+            rows += self._rows(partition, records.EMPTY, keys)
+        before = [
+            self._keys.row(key, EVERYWHERE if self._keys.is_everywhere(key) else partition)
+            for key, partition in held.items()
+        ]
+        after = [self._keys.row(key, None) for key in release]
+        return [step for step in (before, rows, after) if step]
+
+    def _rows(self, partition: int, batch: Batch, release: Sequence[bytes]) -> list[dict[str, Any]]:
+        rows = []
+        for record in records.encode(partition, batch, release):
+            self._encoded(record.count, record.size)
+            rows.append(
+                {
+                    "topic": self._topic,
+                    "partition": partition,
+                    "value": record.value,
+                    "headers": record.headers,
+                }
+            )
+        return rows
+
+
+async def _settled(sending: Sending, away: str) -> None:
+    """Wait until the sending is durable, for at most `_PATIENCE` seconds.
+
+    Raises:
+        JournalFull: it is still under way: call again.
+        JournalFailed: see the port.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not told.done():
+            told.set_result(None)
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle)
+
+    sending.done.add_done_callback(tell)
+    await asyncio.wait([told], timeout=_PATIENCE)
+    if not sending.done.done():
+        raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
+    failure = sending.done.exception()
+    if failure is not None:
+        raise failure if isinstance(failure, JournalFailed) else JournalFailed(str(failure))
