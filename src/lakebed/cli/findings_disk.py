@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import statistics
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.runtime.settings import Settings
+from lakebed.stores.home import readable_by_others
 
 _MEMORY = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
@@ -29,6 +31,9 @@ def disks(settings: Settings) -> Iterator[Finding]:
     if not os.access(place, os.W_OK | os.X_OK):
         yield bad("home", f"{place} cannot be written to", "change its owner, or choose --home")
         return
+    if place == home and readable_by_others(home):
+        mode = stat.S_IMODE(home.stat().st_mode)
+        yield note("home", f"{home} is open to other users ({mode:04o})", f"chmod 700 {home}")
     yield from _preloaded(os.environ.get("LD_PRELOAD", ""))
     for folder in _folders(settings, place):
         yield _file_system(folder)

@@ -32,6 +32,7 @@ from lakebed.cli import (
     usage,
 )
 from lakebed.cli.exits import Exit, exit_code, lines
+from lakebed.stores.home import keep_new_files_private
 from lakebed.system.extras import missing
 from lakebed.vocabulary.errors import LakebedError
 
@@ -75,6 +76,7 @@ def _options(
 ) -> None:
     if (action := LOCAL.get(context.invoked_subcommand or "")) is not None:
         require(OPERATOR, action, INSTANCE)
+        keep_new_files_private()
 
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {

@@ -138,6 +138,8 @@ class Node:
         if self._alone:
             self._stack.callback(os.close, homes.lock(self.settings.home))
             homes.check_whole(self.settings.home)
+        else:
+            homes.make_private(self.settings.home)
         mark.check_not_moved(self.settings)
         catalog = await asyncio.to_thread(opening.open_catalog, self.settings)
         self._stack.callback(catalog.close)

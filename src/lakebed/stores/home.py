@@ -1,9 +1,12 @@
-"""The home: the folder of the embedded stores, and its lock.
+"""The home: the folder of the embedded stores, its lock, and who may read it.
 
 A process that opens an embedded store locks its home. Where all stores are servers, nothing in the
 home needs a lock, and several processes may share it.
 """
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from lakebed.system import files
@@ -11,6 +14,43 @@ from lakebed.vocabulary.errors import Fatal
 
 EXCHANGING = "restore.unfinished"
 """A file that is in a home while its stores are replaced: no server starts then."""
+
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""The bits of a mode that are not the owner's."""
+
+
+def keep_new_files_private() -> None:
+    """All files that this process makes from here on are its user's alone, whatever the umask."""
+    os.umask(_OTHERS)
+
+
+def readable_by_others(home: Path) -> bool:
+    try:
+        return bool(home.stat().st_mode & _OTHERS)
+    except OSError:
+        return False
+
+
+def make_private(home: Path) -> None:
+    """Take the home, and all below it, from other users: earlier versions left it open.
+
+    The home itself is last: as long as it is open, an interrupted run is repeated. What belongs to
+    another user (a mounted volume, a file that is mounted into it) stays as it is.
+    """
+    if not readable_by_others(home):
+        return
+    for folder, folders, others in os.walk(home):
+        for name in (*folders, *others):
+            _close_to_others(Path(folder, name))
+    _close_to_others(home)
+
+
+def _close_to_others(path: Path) -> None:
+    with suppress(OSError):  # it belongs to somebody else, or is gone meanwhile
+        mode = path.lstat().st_mode
+        if mode & _OTHERS and not stat.S_ISLNK(mode):
+            path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
 
 
 def lock(home: Path) -> int:
@@ -25,6 +65,7 @@ def lock(home: Path) -> int:
         raise Fatal(f"the home {home} cannot be used: {error.strerror}") from None
     if descriptor is None:
         raise Fatal(f"another process holds the home {home}: stop it or choose --home")
+    make_private(home)
     return descriptor
 
 

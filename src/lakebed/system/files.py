@@ -52,7 +52,7 @@ def lock(path: Path, patience: float = 0.0) -> int | None:
         OSError: the file cannot be made, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until = time.monotonic() + patience
     try:
         while True:

@@ -103,6 +103,14 @@ def test_a_file_system_that_keeps_no_promise_is_found(
     assert word in disk.text
 
 
+def test_a_home_that_others_may_read_is_worth_a_word(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    assert said(list(findings_disk.disks(_at(tmp_path))), "note") == []
+    tmp_path.chmod(0o755)
+    (text,) = said(list(findings_disk.disks(_at(tmp_path))), "note")
+    assert "open to other users (0755)" in text
+
+
 def test_an_fsync_that_does_nothing_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
