@@ -1,7 +1,7 @@
-"""`kafka://HOST:PORT[,HOST:PORT]/TOPIC?…` and what librdkafka is told because of it.
+"""Parses `kafka://HOST:PORT[,HOST:PORT]/TOPIC?…` and derives librdkafka's properties from it.
 
-Parameters with a dot are librdkafka's own, such as `security.protocol=SASL_SSL` or
-`session.timeout.ms=10000`. What the promises of the journal rest on cannot be set.
+Parameters with a dot are librdkafka's own properties, such as `security.protocol=SASL_SSL` or
+`session.timeout.ms=10000`. Those that the guarantees of the journal depend on cannot be set.
 """
 
 import re
@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lakebed.vocabulary.errors import Problem, SettingsError
 
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")  # Kafka takes 249; ours are made longer
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")  # Kafka allows 249; `.keys` is appended to ours
 _SERVER = re.compile(r"(\[[^\]]+\]|[^:\[\]/@]+)(:[0-9]{1,5})?\Z")
 _MOST = 4096  # partitions
 
 _COMMON: Mapping[str, Any] = {
     "client.id": "lakebed",
-    "log_level": 2,  # what matters reaches our own log
+    "log_level": 2,  # errors that matter are in our own log
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,
     "reconnect.backoff.max.ms": 1000,
@@ -27,8 +27,8 @@ _COMMON: Mapping[str, Any] = {
 _PRODUCER: Mapping[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
-    "message.timeout.ms": 0,  # for ever: one given up may have been written, and sent again double
-    "linger.ms": 0,  # the intake has gathered already
+    "message.timeout.ms": 0,  # never: a timed-out record may be written, a retry doubles it
+    "linger.ms": 0,  # the intake has batched already
     "compression.type": "none",  # blocks are compressed
     "message.max.bytes": 10**9,  # the topic decides
     "queue.buffering.max.kbytes": 2**20,  # one append at a time: the intake bounds it
@@ -53,12 +53,15 @@ _OURS = {"bootstrap.servers", "group.id", *_PRODUCER, *_READER, *_MEMBER} - {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Attributes:
-    servers: where to ask first, `HOST:PORT,…`.
-    topic: the journal.
-    partitions: of the topic when it is made, and asked of one that is there; None takes any.
-    replication: of the topic when it is made; None for the cluster's default.
-    client: librdkafka's properties, as given.
+    """The parsed URL.
+
+    Attributes:
+        servers: bootstrap servers, `HOST:PORT,…`.
+        topic: name of the topic that holds the journal.
+        partitions: number with which the topic is created, and which an existing topic must have;
+            None accepts any.
+        replication: factor with which the topic is created; None for the cluster's default.
+        client: librdkafka's properties, as given in the URL.
     """
 
     servers: str
@@ -74,21 +77,25 @@ class Address:
         return {**_COMMON, **_PRODUCER, **self.client, "bootstrap.servers": self.servers}
 
     def reader(self) -> dict[str, Any]:
-        """Of one who reads without a group; librdkafka wants a name nevertheless."""
+        """Properties of a consumer outside of any group; librdkafka requires a name anyway."""
         named = {"bootstrap.servers": self.servers, "group.id": self.group("")}
         return {**_COMMON, **_READER, **self.client, **named}
 
     def member(self, consumer: str) -> dict[str, Any]:
-        """Of one who shares the partitions with others of the same name."""
+        """Properties of a member of the consumer's group."""
         return {**self.reader(), **_MEMBER, "group.id": self.group(consumer)}
 
     def group(self, consumer: str) -> str:
-        """The consumer group of a consumer; those of one journal begin alike."""
+        """The Kafka group of a consumer; groups of one journal have the topic as prefix."""
         return f"{self.topic}:{consumer}"
 
 
 def parse(url: str) -> Address:
-    """Raises `SettingsError` with what to write instead."""
+    """Parse the URL of a journal.
+
+    Raises:
+        SettingsError: the URL is wrong; the text says what to write instead.
+    """
     parts = urlsplit(url)
     servers = unquote(parts.netloc).split(",")
     topic = unquote(parts.path.removeprefix("/"))

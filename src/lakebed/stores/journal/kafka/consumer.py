@@ -1,10 +1,10 @@
-"""A consumer that shares the partitions with others of its name: a member of a Kafka group.
+"""A consumer of the journal as a member of a Kafka group, which divides the partitions.
 
     poll ──> librdkafka ──> rebalance: owner.assigned / revoked / lost
                  └──> records ──> waiting ──decode──> entries
 
-The group moves partitions one by one (cooperative), so those that stay are read on meanwhile.
-Everything happens on the thread that polls, but for `wake`.
+Rebalancing is cooperative: partitions that stay are read while others move. Only `wake` may be
+called on another thread than the one that polls.
 """
 
 import time
@@ -24,20 +24,20 @@ from lakebed.vocabulary.messages import Entry
 
 log = structlog.get_logger(__name__)
 
-_SLICE = 0.05  # seconds that a wake, or a close, may take to be noticed
+_SLICE = 0.05  # seconds until a wake, or a close, is noticed
 _FETCH = 64  # records taken from librdkafka at a time
-_JOIN = 30.0  # seconds a first poll waits for the group to give it partitions
-_REACH = 30.0  # seconds that what is there may take to come
+_JOIN = 30.0  # seconds that a first poll waits for the group to assign partitions
+_REACH = 30.0  # seconds that records which are in Kafka may take to arrive
 _COMMIT_EVERY = 1.0  # seconds
 _PAUSE = 0.5  # seconds between two tries
 
 
 class ReadPosition:
-    """Where we are in a partition that is ours.
+    """How far an assigned partition has been read.
 
     Attributes:
-        record: the next one to read.
-        offset: entries begin here or behind.
+        record: the next record to read.
+        offset: the first offset to be returned in an entry.
     """
 
     __slots__ = ("offset", "record")
@@ -51,10 +51,11 @@ class GroupConsumer:
     """See the port `Consumer`.
 
     Args:
-        member: makes a member of the group that has not joined yet.
-        seen: told of each record that was read, how many messages and bytes it has.
-        damaged: told of records that cannot be read, and of those gone before they were read.
-        closed: called once with its name.
+        member: makes a consumer of librdkafka that has not joined the group yet.
+        seen: called for each record read, with its numbers of messages and bytes.
+        damaged: called with the number of records that cannot be read, or that Kafka deleted
+            before they were read.
+        closed: called once with the name, after the close.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class GroupConsumer:
     def subscribe(self, owner: RebalanceListener) -> None:
         with errors.translated("joining the group"):
             if self._owner is not None:
-                # to unsubscribe and subscribe would do, were it not that librdkafka 2.16 now and
-                # then counts as assigned what it has just given up, and tells nobody
+                # librdkafka 2.16 sometimes counts partitions as assigned, without calling
+                # `on_assign`, after it unsubscribes and subscribes; a new consumer does not
                 self._consumer.close()
                 self._consumer = self._member()
             self._owner = owner
@@ -96,7 +97,7 @@ class GroupConsumer:
 
     def poll(self, timeout: float, limit: int) -> list[Entry]:
         self._commit_if_due()
-        joining = not self._joined  # who has just come does not know yet what there is to read
+        joining = not self._joined  # without partitions it is unknown whether there is more to read
         deadline = time.monotonic() + (max(timeout, _JOIN) if joining else timeout)
         while not (found := self._take(limit)):
             if joining and self._joined:
@@ -127,11 +128,11 @@ class GroupConsumer:
     # --- reading ----------------------------------------------------------------------------------
 
     def _fetch(self, wait: float) -> None:
-        """Wait for one record, and take those that came with it."""
+        """Wait for one record, and take those that arrived with it."""
         first = self._consumer.poll(wait)
         if first is None:
             return
-        # `consume` would wait until it has all it is asked for
+        # with a time-out `consume` waits until it has as many as asked for
         for message in (first, *self._consumer.consume(_FETCH, 0)):
             failure = message.error()
             if failure is None:
@@ -142,7 +143,7 @@ class GroupConsumer:
                 log.info("kafka consumer", consumer=self._name, error=errors.text(failure))
 
     def _take(self, limit: int) -> list[Entry]:
-        """Entries made of records that have come, about `limit` messages."""
+        """Decode records that have arrived into entries of about `limit` messages."""
         found: list[Entry] = []
         messages = size = 0
         while self._waiting and messages < limit and size < READ_BYTES:
@@ -160,7 +161,7 @@ class GroupConsumer:
         assert record is not None
         position = self._read.get(partition)
         if position is None or record < position.record:
-            return  # of an assignment that has ended
+            return  # fetched under an earlier assignment
         if record > position.record:
             self._missing(partition, position, record)
         try:
@@ -174,7 +175,7 @@ class GroupConsumer:
         yield cut(entry, position.offset)
 
     def _missing(self, partition: int, position: ReadPosition, record: int) -> None:
-        """Kafka deleted records that were not read, or keeps its own markers there."""
+        """Report records below `record` that Kafka deleted; other gaps are Kafka's own markers."""
         first = self._topic.extent([partition])[partition][0]
         lost = min(record, first) - position.record
         if lost > 0:
@@ -185,7 +186,7 @@ class GroupConsumer:
             self._damaged(lost)
 
     def _rest(self, limit: int) -> list[Entry]:
-        """What there is at the time of this call, or nothing where all of it has been read."""
+        """Wait for records that are in Kafka already; empty where all of them have been read."""
         deadline = time.monotonic() + _REACH
         extent = self._topic.extent(self._read)
         while not self._ended:
@@ -207,7 +208,7 @@ class GroupConsumer:
         return []
 
     def _skip(self, partition: int, position: ReadPosition, end: int) -> Entry:
-        """Nothing is left of the partition: tell the owner how far that reaches."""
+        """Move to the end of a partition that holds nothing; the entry says how far that is."""
         entry = records.nothing(partition, position.offset, positions.pack(end))
         self._missing(partition, position, end)
         position.record = end
@@ -239,7 +240,7 @@ class GroupConsumer:
     def _where_we_stand(
         self, given: list[TopicPartition]
     ) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
-        """Ask until Kafka answers: it has just given us the partitions."""
+        """Ask for extents and committed offsets until Kafka answers."""
         while True:
             try:
                 extent = self._topic.extent([position.partition for position in given])
@@ -281,7 +282,7 @@ class GroupConsumer:
             self._commit(self._read, wait=False)
 
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:
-        """Kafka refuses the commit of a member that its group has gone on without."""
+        """Commit; Kafka refuses the commit of a member that is no longer in the group."""
         offsets = [
             commit_at(self._topic.name, partition, self._wanted.pop(partition))
             for partition in partitions
@@ -300,6 +301,6 @@ class GroupConsumer:
 
 
 def on_commit(error: KafkaError | None, _: list[TopicPartition]) -> None:
-    """What became of commits that nobody waits for: the next one says the same and more."""
+    """Log a failed asynchronous commit; the next commit covers it."""
     if error is not None and error.code() != KafkaError._NO_OFFSET:
         log.warning("offsets not committed", error=errors.text(error))

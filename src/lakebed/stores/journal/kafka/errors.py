@@ -1,4 +1,4 @@
-"""What Kafka's errors mean to the caller; translated here and nowhere else."""
+"""Translates Kafka's errors into those of Lakebed; no other file does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +33,18 @@ def of(exception: KafkaException) -> KafkaError:
 
 
 def is_hopeless(error: KafkaError) -> bool:
-    """Waiting does not help."""
+    """Whether a retry cannot succeed."""
     return error.fatal() or error.code() in _HOPELESS
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raises `StoreUnavailable` for what may pass, `JournalFailed` for what will not."""
+    """Translate errors while the process runs.
+
+    Raises:
+        StoreUnavailable: a retry may succeed.
+        JournalFailed: a retry cannot succeed.
+    """
     try:
         yield
     except KafkaException as exception:
@@ -54,7 +59,12 @@ def translated(doing: str) -> Iterator[None]:
 
 @contextmanager
 def opening() -> Iterator[None]:
-    """Before the start: a human reads it, and corrects the settings or starts Kafka."""
+    """Translate errors while the journal is opened.
+
+    Raises:
+        SettingsError: the settings are wrong.
+        Fatal: Kafka does not answer, or refuses.
+    """
     try:
         yield
     except KafkaException as exception:

@@ -54,11 +54,11 @@ class KafkaJournal:
 
     Args:
         url: see `address.parse`.
-        payload: bytes of the largest payload it will be given.
+        payload: bytes of the largest payload that will be appended.
         clock: wall clock, for timestamps of records, the horizon of keys and the minimum span.
 
     Raises:
-        SettingsError: the URL or the topic is not fit for it.
+        SettingsError: the URL is wrong, or the topic cannot hold a journal.
         Fatal: Kafka does not answer, or refuses.
     """
 
@@ -82,10 +82,10 @@ class KafkaJournal:
         self._readers = Readers(reader, self._topic.name)
         self._partitions = range(facts.partitions)
         self._pressure = RetentionPressure(self._topic, facts, self._readers, clock)
-        # Held until they are closed: librdkafka waits for ever in the collection of an open one.
+        # Kept until they are closed: if an open one is garbage-collected, librdkafka hangs.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
-        self._density = 0.0  # messages in a record, lately
+        self._density = 0.0  # messages in a record, moving average
         self._damaged = 0
         self._closed = False
         self._pins = RetentionPins()
@@ -177,7 +177,7 @@ class KafkaJournal:
             try:
                 entry = records.decode(partition, record, message.value(), message.headers())
             except Damaged:
-                continue  # whoever consumes it tells
+                continue  # consumers report it
             entry = cut(entry, offset)
             if len(entry.batch) or entry.release:
                 found.append(entry)
@@ -216,7 +216,7 @@ class KafkaJournal:
         ]
 
     def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
-        """Seconds since the record that a consumer would read next was appended."""
+        """Seconds since the next record of a consumer was appended; None if there is none."""
         start = max(record, extent[0])
         for message in self._readers.records(partition, start, extent[1]):
             return max(0.0, (self._clock() - message.timestamp()[1] * 1000) / SECOND)
@@ -230,7 +230,7 @@ class KafkaJournal:
     # --- trimming ---------------------------------------------------------------------------------
 
     def trim(self) -> int:
-        """Nothing while Kafka is away: the next call does it."""
+        """See the port. While Kafka is away nothing is trimmed; a later call does it."""
         self._keys.expire()
         if self._appender.waiting:
             return 0
@@ -265,7 +265,7 @@ class KafkaJournal:
     def _look(
         self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
     ) -> None:
-        """Note for `health`, which must not wait, how far the consumers are behind."""
+        """Remember for `health`, which must not wait, how far the consumers are behind."""
         self._extent = dict(extent)
         self._behind = {
             name: sum(
@@ -276,7 +276,7 @@ class KafkaJournal:
         }
 
     def pin(self, offset: int) -> Callable[[], None]:
-        """Of this process: others that trim the same journal do not know of it."""
+        """See the port. The pin holds in this process only: others trim regardless of it."""
         return self._pins.pin(offset)
 
     def snapshot(self) -> JournalSnapshot:
@@ -288,7 +288,7 @@ class KafkaJournal:
         return self._pressure.latest
 
     def damage(self) -> Damage:
-        """Records that this process found damaged, or gone before they were read."""
+        """Records that this process found damaged, or deleted before they were read."""
         return Damage(messages=self._damaged, missing=self._damaged)
 
     def acknowledge_damage(self) -> None:

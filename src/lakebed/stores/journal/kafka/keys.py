@@ -1,10 +1,11 @@
-"""Keys that are held until they are forgotten, known to all gateways: a compacted topic.
+"""Keys of QoS 2 messages that are not released yet, in a compacted topic that all gateways read.
 
 A client that moves to another gateway in the middle of QoS 2 must find there which of its packets
-are not released yet. The journal's records tell, but no gateway can read all of them. So each held
-key is written here, with the partition that its message goes to: before its message, so that no
-key in the journal is missing here; and removed after the journal has forgotten it. A key may
-thus stand here though its message came to nothing, which does no harm: `known` says so.
+are not released yet. The journal's records say so, but no gateway can read all of them. So each
+held key is also written to this topic, with the partition of its message. It is written before the
+message, so that every key in the journal is in the topic, and removed after the journal has
+released it. The topic may therefore hold a key whose message was never written. This does no harm:
+`known` in the port allows it.
 """
 
 import threading
@@ -22,21 +23,24 @@ from lakebed.vocabulary.times import Micros
 log = structlog.get_logger(__name__)
 
 EVERYWHERE = 2**32 - 1
-"""In the place of a partition: of a message that stood in another journal, before this one. Every
-partition was told of its key."""
+"""Stands for a partition where the message was in the journal before this one: all partitions have
+its key."""
 
 _PATIENCE = 10.0  # seconds
 _SLICE = 0.2
 _FETCH = 1000
-_FEW = 1024  # held keys among which nobody looks for old ones
+_FEW = 1024  # held keys up to which expired ones are not searched for
 
 
 class HeldKeys:
-    """The topic's state in memory, read on by a thread of its own once somebody asks.
+    """Keeps the topic's state in memory. A thread reads the topic from the first question on.
 
     Args:
         config: librdkafka's properties of a reader.
-        end: the record behind the last one of a topic with one partition, as of now.
+        topic: name of the compacted topic, which has one partition.
+        end: returns the current end of such a topic: the record behind its last one.
+        horizon: a key expires when it is older than this.
+        clock: wall clock.
     """
 
     def __init__(
@@ -49,8 +53,8 @@ class HeldKeys:
     ) -> None:
         self._config, self.topic, self._end = config, topic, end
         self._horizon, self._clock = horizon, clock
-        self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, and when
-        self._crowd = _FEW  # held keys at which old ones are looked for
+        self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, time of its record
+        self._expire_at = _FEW  # held keys above which expired ones are searched for
         self._changed = threading.Condition()
         self._reached = 0  # records read
         self._consumer: Consumer | None = None
@@ -58,18 +62,18 @@ class HeldKeys:
         self._closed = False
 
     def row(self, key: bytes, partition: int | None) -> dict[str, Any]:
-        """What to produce: the key is held by a message of that partition, or by none any more."""
+        """The row to produce: the key is held in that partition, or with None released."""
         value = None if partition is None else partition.to_bytes(4, "big")
         return {"topic": self.topic, "partition": 0, "key": key, "value": value}
 
     def note(self, rows: Sequence[Mapping[str, Any]], at: Micros) -> None:
-        """Rows of ours that are durable: known here before they are read back."""
+        """Take over rows that this process made durable, before they are read back."""
         with self._changed:
             for row in rows:
                 self._put(row["key"], row["value"], at)
 
     def beginning(self, prefix: bytes) -> list[bytes]:
-        """Held keys that begin with `prefix`, of all gateways as of now.
+        """The keys with this prefix that are held now, those of all gateways.
 
         Raises:
             StoreUnavailable: Kafka does not answer.
@@ -84,7 +88,7 @@ class HeldKeys:
             )
 
     def partitions(self, keys: Sequence[bytes]) -> dict[bytes, int]:
-        """Where the messages of these keys are, of those that are held."""
+        """The partitions of those of these keys that are held."""
         with self._changed:
             missing = any(key not in self._held for key in keys)
         if missing:
@@ -93,12 +97,15 @@ class HeldKeys:
             return {key: self._held[key][0] for key in keys if key in self._held}
 
     def is_everywhere(self, key: bytes) -> bool:
-        """As far as is known here: of keys that a client may still use, its gateway has asked."""
+        """Whether all partitions have the key, as far as this process has read the topic.
+
+        That is far enough: a gateway asks for the keys of a client before the client uses them.
+        """
         with self._changed:
             return self._held.get(key, (0, 0))[0] == EVERYWHERE
 
     def expire(self) -> None:
-        """Let go of those older than the horizon."""
+        """Drop keys older than the horizon."""
         oldest = self._clock() - self._horizon
         with self._changed:
             for key in [key for key, (_, at) in self._held.items() if at < oldest]:
@@ -114,9 +121,9 @@ class HeldKeys:
             self._held.pop(key, None)
         else:
             self._held[key] = int.from_bytes(value, "big"), at
-        if len(self._held) > self._crowd:  # a gateway does not trim, which would do it
+        if len(self._held) > self._expire_at:  # `trim` expires keys, but a gateway never trims
             self.expire()
-            self._crowd = max(_FEW, 2 * len(self._held))
+            self._expire_at = max(_FEW, 2 * len(self._held))
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -152,7 +159,8 @@ class HeldKeys:
                 failure = message.error()
                 if failure is not None:
                     if failure.code() == KafkaError._PARTITION_EOF and offset is not None:
-                        self._reached = max(self._reached, offset)  # compaction leaves gaps
+                        # after compaction the end lies behind the last record that is left
+                        self._reached = max(self._reached, offset)
                     else:
                         log.info("held keys", error=errors.text(failure))
                 elif offset is not None and isinstance(key, bytes):

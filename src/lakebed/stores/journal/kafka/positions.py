@@ -1,9 +1,9 @@
-"""Offsets of the journal made of Kafka's: one Kafka record holds a block of many messages.
+"""Converts between offsets of the journal and Kafka's: a record holds a block of many messages.
 
     offset = Kafka's offset of the record * 2**20 + index of the message in the record
 
-So every message has an offset of its own, they grow in each partition, and the record that holds
-one is known without looking it up. 2**43 records a partition and 2**20 messages a record fit int64.
+So every message has an offset of its own, offsets grow within a partition, and an offset says which
+record holds the message. 2**43 records a partition and 2**20 messages a record fit into int64.
 """
 
 BITS = 20

@@ -1,9 +1,9 @@
-"""How near Kafka's own retention is to records that a consumer has not done with.
+"""Measures how near Kafka's retention is to deleting records that a consumer still needs.
 
-    the slowest consumer's place ──> age of the record there ──/── retention.ms
-                                 └─> bytes from there on ──────/── retention.bytes   (a partition's)
+    offset of the slowest consumer ──> age of the record there ──/── retention.ms
+                                   └─> bytes from there on ──────/── retention.bytes (per partition)
 
-A topic that Lakebed makes has no retention; one that somebody else made may have.
+A topic that Lakebed creates has no retention; one created by others may have.
 """
 
 import time
@@ -16,16 +16,16 @@ from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Facts, Topic
 from lakebed.vocabulary.times import Micros
 
-FACTS_EVERY = 60.0  # seconds between two looks at the topic's settings, which operators change
+FACTS_EVERY = 60.0  # seconds between two reads of the topic's settings, which operators change
 _OVERHEAD = 80  # bytes that Kafka stores beside the value and the headers of a record
 
 
 class RetentionPressure:
-    """Any thread.
+    """Measures the pressure of one topic. Thread-safe.
 
     Attributes:
-        facts: of the topic, as they were lately.
-        latest: what was found lately; None where the topic has no retention.
+        facts: settings of the topic when they were last read.
+        latest: the last measurement; None where the topic has no retention.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class RetentionPressure:
         self.latest: Pressure | None = None
         self._asked = time.monotonic()
         self._written: dict[int, tuple[int, Micros]] = {}
-        """By partition the oldest record that is needed, and when it was appended."""
-        self._size = 0.0  # bytes of a record, lately
+        """For each partition the oldest record that is needed, and when it was appended."""
+        self._size = 0.0  # bytes of a record, moving average
 
     def learn(self, size: int) -> None:
-        """A record of so many bytes was read or sent."""
+        """Take the size in bytes of a record that was read or sent into the average."""
         self._size += (size + _OVERHEAD - self._size) / (16 if self._size else 1)
 
     def look(
         self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
     ) -> None:
-        """Find `latest` anew.
+        """Measure `latest` again.
 
         Args:
             extent: for each partition the first record held and the one behind the last.
@@ -58,15 +58,15 @@ class RetentionPressure:
         if time.monotonic() - self._asked >= FACTS_EVERY:
             self._asked = time.monotonic()
             found = self._topic.lately()
-            # the way from a topic to its partition must not change under a process
+            # a running process must not change the partition that a channel belongs to
             self.facts = replace(found, partitions=self.facts.partitions)
         if self.facts.retention_ms < 0 and self.facts.retention_bytes < 0:
             self.latest = None
             return
         full = 0.0
         for partition, (first, end) in extent.items():
-            places = [places.get(partition, 0) for places in groups.values()]
-            needed = max(first, positions.record_of(min(places))) if places else end
+            offsets = [offsets.get(partition, 0) for offsets in groups.values()]
+            needed = max(first, positions.record_of(min(offsets))) if offsets else end
             if needed < end:
                 full = max(full, self._full(partition, needed, end))
         self.latest = Pressure(min(full, 1.0), "retention")
@@ -81,7 +81,7 @@ class RetentionPressure:
         return max(age, size)
 
     def _appended(self, partition: int, record: int, end: int) -> Micros | None:
-        """When a record was appended; read once for as long as the place does not move."""
+        """When a record was appended; remembered until another record is asked for."""
         known = self._written.get(partition)
         if known is not None and known[0] == record:
             return known[1]

@@ -1,10 +1,10 @@
-"""The one thread that writes: hands records to librdkafka and waits until the brokers have them.
+"""Sends records on a thread of its own, and waits until all in-sync replicas have them.
 
 append ──> queue ──> thread: produce, poll ──> every record on all in-sync replicas ──> future
 
-One append at a time is under way. What the brokers have not confirmed is sent again by librdkafka
-itself, under the sequence numbers it had, so that it is stored once however often it is sent. That
-is why nothing here ever gives up on a record: one given up may have been written all the same.
+One append at a time is under way. librdkafka sends a record that was not confirmed again under the
+same sequence number, so it is stored once however often it is sent. This is why no record times
+out: one that was given up may have been written all the same.
 """
 
 import queue
@@ -22,15 +22,18 @@ from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
-_LOOK = 0.2  # seconds between two looks at whether to stop
-_STOP = 2.0  # seconds a close waits for what is under way: the whole stop has ten
+_LOOK = 0.2  # seconds until a stop is noticed
+_STOP = 2.0  # seconds that a close waits for the append under way; the whole stop has ten
 
 
 class Sending:
-    """Some records of one topic on their way.
+    """Records that were handed over to be sent.
 
     Attributes:
-        done: resolved when the brokers have all of them; or `JournalFailed`.
+        rows: see `Sender.send`.
+        at: the records' timestamps.
+        left: records that the brokers have not confirmed yet.
+        done: resolved when the brokers have all of them, or fails with `JournalFailed`.
     """
 
     def __init__(self, rows: Sequence[dict[str, Any]], at: Micros) -> None:
@@ -41,9 +44,11 @@ class Sending:
 
 
 class Sender:
-    """Attributes:
-    failure: set once nothing can be made durable any more.
-    away: what librdkafka says while no broker answers; empty when all is well.
+    """Sends records in the order of the calls.
+
+    Attributes:
+        failure: set once nothing can be made durable any more.
+        away: the text of librdkafka's error while no broker answers; else empty.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -57,10 +62,11 @@ class Sender:
         self._thread.start()
 
     def send(self, rows: Sequence[dict[str, Any]], at: Micros) -> Sending:
-        """Rows are keyword arguments of `Producer.produce`. Any thread; in the order of the calls.
+        """Queue rows to be sent. Thread-safe.
 
         Args:
-            at: when, for the records' timestamps.
+            rows: keyword arguments of `Producer.produce`.
+            at: the records' timestamps.
         """
         sending = Sending(rows, at)
         if self._closing:
@@ -70,7 +76,7 @@ class Sender:
         return sending
 
     def close(self) -> None:
-        """Finish what is under way, but not for long: it was not acknowledged to anybody."""
+        """Wait up to `_STOP` seconds for the sending under way; its messages have no ack yet."""
         self._closing = True
         self._jobs.put(None)
         self._thread.join()
@@ -82,7 +88,7 @@ class Sender:
             try:
                 sending = self._jobs.get(timeout=_LOOK)
             except queue.Empty:
-                self._producer.poll(0)  # errors are told even while nothing is sent
+                self._producer.poll(0)  # calls `_on_error` also while nothing is sent
                 continue
             if sending is None:
                 break
@@ -125,7 +131,7 @@ class Sender:
                 return
 
     def _fail(self, error: KafkaError) -> None:
-        """A record will not be written, or nobody can tell whether it was: the first one counts."""
+        """Set `failure`, once: a record is not written, or it is unknown whether it is."""
         if self.failure is None:
             self.failure = JournalFailed(f"writing to Kafka failed: {errors.text(error)}")
 

@@ -1,4 +1,4 @@
-"""Reads records by their offset, without being a member of a group: for taps, previews, flow."""
+"""Reads records by their offset, outside of any group: for taps, previews and flow."""
 
 import threading
 import time
@@ -13,15 +13,15 @@ from lakebed.vocabulary.errors import JournalFailed, StoreUnavailable
 
 _PATIENCE = 10.0  # seconds without a record before the cluster counts as away
 _SLICE = 0.5  # seconds
-_IDLE = 4  # readers kept for the next one who asks
+_IDLE = 4  # idle readers kept for later use
 _QUICK = {
-    "fetch.wait.max.ms": 10,  # a fetch that waits holds up the one for the next partition
+    "fetch.wait.max.ms": 10,  # a fetch that waits delays that of the next partition
     "queued.max.messages.kbytes": 4 * 2**10,
 }
 
 
 class Readers:
-    """Readers of one topic, lent to one thread at a time. Any thread."""
+    """A pool of readers of one topic; one thread at a time uses a reader. Thread-safe."""
 
     def __init__(self, config: Mapping[str, Any], topic: str) -> None:
         self._config, self._topic = config, topic
@@ -30,7 +30,7 @@ class Readers:
         self._closed = False
 
     def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
-        """The records from `start` on below `end`, as long as they are asked for.
+        """Yield the records from `start` to below `end`.
 
         Raises:
             StoreUnavailable: Kafka does not answer.
@@ -97,7 +97,7 @@ class _Reader:
             yield found
 
     def rest(self) -> None:
-        """Fetch nothing while nobody asks."""
+        """Stop fetching until the next use."""
         self._consumer.unassign()
 
     def close(self) -> None:

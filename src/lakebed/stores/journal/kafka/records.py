@@ -1,11 +1,11 @@
-"""From a batch to Kafka records and back.
+"""Encodes batches as Kafka records, and decodes them.
 
     Batch ──by partition──by size──> value: a block (stores/journal/blocks.py)
                                      headers: "k" the keys of its messages, "f" keys to release
 
-A block for each partition, not a record for each message: a record costs about a microsecond to
-produce and another to consume, a message within a block a tenth of that. The price: Kafka's own
-key is empty; the partition is chosen here, by owner and topic.
+A record holds a block of messages, not one message: a record costs about a microsecond to produce
+and another to consume, a message within a block a tenth of that. Kafka's own key is therefore
+empty, and the partition is chosen here, by owner and topic.
 """
 
 import zlib
@@ -23,10 +23,10 @@ from lakebed.vocabulary.messages import Batch, Channel, Entry
 
 Headers = Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]
 _KEYS, _RELEASE = "k", "f"
-_RECORD = 640 * 2**10  # bytes of a record before compression, about: Kafka's default takes 1 MiB
-_MESSAGE_COST = 16  # bytes that a message takes besides payload, id and key, at the most
+_RECORD = 640 * 2**10  # bytes of a record before compression, about; Kafka's default limit is 1 MiB
+_MESSAGE_COST = 16  # bytes of a message besides payload, id and key, at most
 ROOM = 2**16
-"""Bytes a record may need besides its largest payload."""
+"""Bytes that a record may need besides its largest payload."""
 
 _unpack = msgspec.msgpack.Decoder(list[bytes])
 EMPTY = Batch((), np.zeros(0, np.int32), [], np.zeros(0, np.int64))
@@ -34,7 +34,7 @@ EMPTY = Batch((), np.zeros(0, np.int32), [], np.zeros(0, np.int64))
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What goes to Kafka: `count` messages of one partition."""
+    """A record to be sent, which holds `count` messages of one partition."""
 
     partition: int
     count: int
@@ -47,21 +47,21 @@ class Record:
 
 
 def partition_of(channel: Channel, partitions: int) -> int:
-    """The same in every process, for ever: the order of a channel depends on it."""
+    """The partition of a channel. It never changes, because the order of messages depends on it."""
     return zlib.crc32(f"{channel.owner}\0{channel.topic}".encode()) % partitions
 
 
 def split(batch: Batch, partitions: int) -> Iterator[tuple[int, Batch]]:
-    """The messages of each partition, in order."""
-    places = np.array([partition_of(channel, partitions) for channel in batch.channels], np.int32)
-    of_message = places[batch.channel]
+    """Yield each partition with its messages, in order."""
+    of_channel = np.array([partition_of(c, partitions) for c in batch.channels], np.int32)
+    of_message = of_channel[batch.channel]
     for partition in np.unique(of_message).tolist():
         index = np.flatnonzero(of_message == partition)
         yield partition, _compact(batch if len(index) == len(batch) else batch.take(index))
 
 
 def encode(partition: int, batch: Batch, release: Sequence[bytes]) -> Iterator[Record]:
-    """The records of one partition's messages; what to release comes behind all of them."""
+    """Yield the records of one partition's messages; keys to release stand in the last one."""
     pieces = list(_pieces(batch)) or [batch]
     for i, piece in enumerate(pieces):
         headers: list[tuple[str, str | bytes | None]] = []
@@ -74,10 +74,10 @@ def encode(partition: int, batch: Batch, release: Sequence[bytes]) -> Iterator[R
 
 
 def decode(partition: int, record: int, value: bytes | None, headers: Headers | None) -> Entry:
-    """The entry of a record.
+    """Decode a record into an entry.
 
     Raises:
-        Damaged: it is not one of ours, or not what was written.
+        Damaged: the record is not one of Lakebed's, or is not as it was written.
     """
     batch = blocks.decode(value or b"")
     given = dict(headers or ())
@@ -97,7 +97,7 @@ def size(message: Message) -> int:
 
 
 def nothing(partition: int, start: int, end: int) -> Entry:
-    """An entry that says: from `start` to `end` there is nothing."""
+    """An entry without messages that spans the offsets from `start` to `end`."""
     return Entry(partition, start, EMPTY, end - start)
 
 
@@ -109,7 +109,7 @@ def _list(packed: str | bytes | None) -> list[bytes] | None:
 
 
 def _compact(batch: Batch) -> Batch:
-    """Without channels that no message of it has."""
+    """The batch without channels that none of its messages has."""
     used, codes = np.unique(batch.channel, return_inverse=True)
     if len(used) == len(batch.channels):
         return batch
@@ -118,7 +118,7 @@ def _compact(batch: Batch) -> Batch:
 
 
 def _pieces(batch: Batch) -> Iterator[Batch]:
-    """Stretches of about `_RECORD` bytes; a larger payload is a record of its own size."""
+    """Divide a batch into batches of about `_RECORD` bytes; a larger payload stands alone."""
     n = len(batch)
     sizes = np.fromiter(map(len, batch.payloads), np.int64, n) + _MESSAGE_COST
     ends = np.cumsum(sizes + batch.sparse.sizes(n))

@@ -1,7 +1,8 @@
-"""The topic itself, seen from outside: made, checked, measured, and trimmed.
+"""Administration of the topic: creates, checks, measures and trims it.
 
-Kafka deletes old records by their age or by bytes, read or not. A journal must not: so the
-topic is made without either limit, and `trim` deletes what every consumer group has done with.
+Kafka's retention deletes old records by age or by bytes, whether or not they were read. A journal
+must not. So the topic is created without retention, and `trim` deletes records that every consumer
+group has committed.
 """
 
 import time
@@ -36,7 +37,7 @@ from lakebed.vocabulary.times import HOUR, Micros
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 10.0  # seconds for an answer of the cluster
+_PATIENCE = 10.0  # seconds that the cluster may take to answer
 _LIVE = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.ILLEGAL_GENERATION,
@@ -58,20 +59,21 @@ _MOVING = {
     KafkaError._NOENT,  # no leader is known
 }
 _PARTITIONS = 12
-_LARGEST = 16 * 2**20  # bytes of a record in a topic that we make
+_LARGEST = 16 * 2**20  # bytes of a record in a topic that Lakebed creates
 _SEGMENT = {"segment.bytes": str(128 * 2**20), "segment.ms": str(HOUR // 1000)}
-"""Deleted records give back their room a segment at a time."""
+"""Small segments, because Kafka frees the disk space of deleted records by whole segments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the cluster says of the topic.
+    """The topic's settings in the cluster.
 
     Attributes:
-        partitions, replication: their numbers.
+        partitions: their number.
+        replication: copies of each partition.
         insync: copies that must have a record before it is acknowledged.
-        largest: bytes of a record it takes.
-        retention_ms, retention_bytes: after which unread records are deleted; -1 for never.
+        largest: bytes of the largest record that is accepted.
+        retention_ms, retention_bytes: limits above which Kafka deletes records; -1 for none.
         synced: whether each record is on disk before it is acknowledged.
     """
 
@@ -85,7 +87,7 @@ class Facts:
 
     @property
     def risk(self) -> str:
-        """What may cost messages though nobody does anything wrong; empty where nothing."""
+        """Which of the settings may lose messages in normal operation; empty if none."""
         if self.retention_ms >= 0 or self.retention_bytes >= 0:
             return "its retention deletes messages that nobody has read: set it to -1"
         if self.replication > 1 and self.insync < 2:
@@ -96,7 +98,7 @@ class Facts:
 
 
 class Topic:
-    """Any thread. Calls wait for the cluster, for `_PATIENCE` seconds at most."""
+    """Administers the topic. Thread-safe; calls wait up to `_PATIENCE` seconds for the cluster."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -107,10 +109,14 @@ class Topic:
             self._admin = AdminClient(address.common())
 
     def open(self, payload: int) -> Facts:
-        """Make the topic where it is missing, and check that it can keep what it will be given.
+        """Create the topic if it is missing, and check its settings.
+
+        Args:
+            payload: bytes of the largest payload that a record must hold.
 
         Raises:
-            SettingsError: it has other partitions than asked for, or refuses `payload` bytes.
+            SettingsError: the number of partitions is not that of the URL, or a record cannot hold
+                the payload.
             Fatal: Kafka does not answer, or refuses.
         """
         address = self._address
@@ -151,21 +157,21 @@ class Topic:
             **_SEGMENT,
         }
         if replication is None or replication == 1:
-            # a single copy has to be on disk before an ack; whether the cluster's default makes
-            # more is known once it is there, and who made it may be gone by then
+            # A single copy must be on disk before an ack. The cluster's default may make more
+            # copies, which is known only once the topic exists; `open` then removes this setting.
             settings["flush.messages"] = "1"
         if replication is not None and replication > 2:
             settings["min.insync.replicas"] = "2"
         return settings
 
     def _leave_syncing(self) -> None:
-        """To the brokers: there are more copies."""
+        """Remove the setting that syncs each record, because there is more than one copy."""
         entry = ConfigEntry("flush.messages", None, incremental_operation=AlterConfigOpType.DELETE)
         resource = ConfigResource(ResourceType.TOPIC, self.name, incremental_configs=[entry])
         self._admin.incremental_alter_configs([resource])[resource].result(_PATIENCE)
 
     def make_keys(self, horizon: Micros) -> str:
-        """The compacted topic of held keys beside this one, made where it is missing; its name."""
+        """Create the compacted topic of held keys if it is missing, and return its name."""
         name = f"{self.name}.keys"
         with errors.opening():
             if name not in self._admin.list_topics(timeout=_PATIENCE).topics:
@@ -209,7 +215,7 @@ class Topic:
         )
 
     def lately(self) -> Facts:
-        """As `facts`, which may have changed since the topic was opened.
+        """As `facts`, but retries, and translates errors.
 
         Raises:
             StoreUnavailable: Kafka does not answer.
@@ -218,7 +224,7 @@ class Topic:
             return self._patiently(self.facts)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask again while leaders move, or a new topic is not known everywhere yet."""
+        """Retry while leaders move, or while some brokers do not know a new topic yet."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -230,12 +236,12 @@ class Topic:
                     raise
             time.sleep(_PAUSE)
             with suppress(KafkaException):
-                self._admin.list_topics(timeout=_PATIENCE)  # or the old leaders are asked again
+                self._admin.list_topics(timeout=_PATIENCE)  # else the old leaders are asked again
 
     # --- offsets ----------------------------------------------------------------------------------
 
     def extent(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """For each partition the first record held and the one behind the last."""
+        """For each partition the first record, and the one behind the last."""
         wanted = list(partitions)
         first = self._offsets(self.name, wanted, OffsetSpec.earliest())
         end = self._offsets(self.name, wanted, OffsetSpec.latest())
@@ -246,7 +252,7 @@ class Topic:
         return self._offsets(topic, [0], OffsetSpec.latest())[0]
 
     def records_since(self, moment: Micros, partitions: Iterable[int]) -> dict[int, int]:
-        """For each partition the first record written at `moment` or later; left out: none."""
+        """For each partition the first record written at `moment` or later, if there is one."""
         spec = OffsetSpec.for_timestamp(moment // 1000)
         found = self._offsets(self.name, partitions, spec)
         return {partition: record for partition, record in found.items() if record >= 0}
@@ -265,12 +271,12 @@ class Topic:
         """For each consumer that ever committed, its offset in each partition.
 
         Raises:
-            StoreUnavailable: a broker did not answer; who stands there is not known.
+            StoreUnavailable: a broker did not answer, so its groups are unknown.
         """
         begin = self._address.group("")
         with errors.translated("asking for its consumers"):
             listed = self._admin.list_consumer_groups(request_timeout=_PATIENCE).result()
-            if listed.errors:  # what it lists is what the other brokers know, if there are any
+            if listed.errors:  # the list has only groups of the brokers that answered
                 raise KafkaException(listed.errors[0])
         ids = [group.group_id for group in listed.valid]
         ours = {name.removeprefix(begin) for name in ids if name.startswith(begin)} - {""}
@@ -279,20 +285,20 @@ class Topic:
             offsets = self.committed(name)
             if offsets or name in ours:
                 found[name] = offsets
-            else:  # it was dropped; a broker that had only just begun would have told its offsets
+            else:  # dropped: a broker that has just started lists no group, but knows its offsets
                 self._seen.discard(name)
         self._seen.update(found)
         return found
 
     def committed(self, consumer: str) -> dict[int, int]:
-        """Where a consumer stands, in the partitions where it ever committed."""
+        """The committed offsets of a consumer, for the partitions where it ever committed."""
         with errors.translated("asking where a consumer stands"), self._onlooker(consumer) as seen:
             return self._committed(seen)
 
     def register(self, consumer: str) -> None:
-        """Let a consumer that never committed stand at the beginning, so that `trim` waits for it.
+        """Commit the beginning for a consumer that never committed, so that `trim` waits for it.
 
-        A group with live members has its position already; Kafka then refuses, which is all right.
+        A group with live members has offsets already, and Kafka refuses the commit, which is right.
         """
         with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
             missing = set(self._partitions) - self._committed(seen).keys()
@@ -308,7 +314,12 @@ class Topic:
                     raise
 
     def drop(self, consumer: str) -> None:
-        """Raises `NotFound`, or `Conflict` where somebody reads under the name."""
+        """Delete the group of a consumer.
+
+        Raises:
+            NotFound: there is no such group.
+            Conflict: the group has live members.
+        """
         group = self._address.group(consumer)
         try:
             self._admin.delete_consumer_groups([group])[group].result(_PATIENCE)
@@ -327,10 +338,10 @@ class Topic:
 
     @contextmanager
     def _onlooker(self, consumer: str) -> Iterator[Consumer]:
-        """One who asks for a group without joining it.
+        """A consumer with the group's name that asks for its offsets without joining it.
 
-        librdkafka 2.16 has the same question in its administration, but there it crashes the
-        process when the group's coordinator is just moving (it looks for a group of its own).
+        librdkafka 2.16 can ask the same as an admin client, but that crashes the process while the
+        group's coordinator moves.
         """
         group = {"group.id": self._address.group(consumer)}
         onlooker = Consumer({**self._address.reader(), **group})
@@ -342,7 +353,7 @@ class Topic:
     # --- deleting ---------------------------------------------------------------------------------
 
     def delete(self, below: Mapping[int, int]) -> None:
-        """Let go of all records below the given one of each partition."""
+        """Delete all records below the given one of each partition."""
         offsets = [
             TopicPartition(self.name, partition, offset) for partition, offset in below.items()
         ]
@@ -352,7 +363,7 @@ class Topic:
 
 
 def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
-    """What to commit: the record, and within it the message, which Kafka keeps as metadata."""
+    """The commit for an offset: its record, and as metadata the index of the message in it."""
     index = positions.index_of(offset)
     record = positions.record_of(offset)
     if not index:
@@ -361,6 +372,6 @@ def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
 
 
 def offset_of(position: TopicPartition) -> int:
-    """The offset that was committed."""
+    """The journal's offset that a commit stands for."""
     index = position.metadata or "0"
     return positions.pack(position.offset, int(index) if index.isdigit() else 0)
