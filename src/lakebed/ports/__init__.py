@@ -1,4 +1,4 @@
-"""Every contract between the parts, one module for each who uses it.
+"""Every contract between the parts, divided by the parts that use it.
 
     gateway side (asyncio)               consumer side (plain threads)
 
@@ -11,7 +11,7 @@
     series     records and windows: write, read, erase, copy         question, cursors: what is read
     tokens, objects, erasure, health
 
-`stores/opening.py` decides by URL which adapter serves. A signature names the narrow protocol that
-it needs. Two rules hold for all adapters. Foreign exceptions become those of `vocabulary/errors.py`
-at the adapter and nowhere else. And nothing on this side of a port may ask which adapter it got.
+`stores/opening.py` chooses the adapter by its URL. A signature names the narrow protocol that it
+needs. Two rules hold for all adapters: they alone translate foreign exceptions into those of
+`vocabulary/errors.py`, and no user of a port asks which adapter it has.
 """

@@ -1,7 +1,7 @@
-"""Cursors: opaque text that holds the last key of a page and fits only the question it came from.
+"""Encodes and decodes cursors: opaque text with the last key of a page, valid for one question.
 
-The digest covers the question and the key. It finds damage and mistakes, not malice: nothing a
-forged key could point at lies outside the caller's own rows, which each query binds.
+A digest over question and key detects damage and mistakes. It is no protection against forgery,
+and none is needed: each query is bound to the caller's own rows, whatever the key.
 """
 
 import base64
@@ -18,7 +18,7 @@ _DIGEST = 8  # bytes
 
 
 def encode(question: Question, key: Key) -> str:
-    """The cursor behind the row with this key."""
+    """The cursor of the page that begins behind the row with this key."""
     body = msgspec.msgpack.encode(key)
     return base64.urlsafe_b64encode(_digest(question, body) + body).rstrip(b"=").decode()
 

@@ -1,4 +1,4 @@
-"""What is to be deleted by request."""
+"""Which stored data a request deletes."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from lakebed.vocabulary.times import Micros
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What to delete.
+    """The data to delete: of an owner, topics and a range of time.
 
     Attributes:
         topic: a topic, or an MQTT filter with wildcards.
-        policy: of this policy alone, whatever kinds it has had; None for all of the owner's.
-        start, end: half-open range of event time (aggregates: of the window's start).
+        policy: only data of this policy, under every kind that it has had; None for all policies.
+        start, end: half-open range of event time (of aggregates: of the window's start).
     """
 
     owner: str

@@ -1,4 +1,4 @@
-"""What every part says of itself."""
+"""The health of a part of the process."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `/readyz` and `doctor` show of a part; `detail` are figures such as bytes and limits."""
+    """The health of a part, as `/readyz` and `doctor` show it; `detail` has figures such as bytes."""
 
     ok: bool
     message: str = ""

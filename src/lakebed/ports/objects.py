@@ -1,11 +1,11 @@
-"""Whole files under names: where backups go."""
+"""Object stores, where backups are written."""
 
 from pathlib import Path
 from typing import Protocol
 
 
 class Objects(Protocol):
-    """Whole files under names (paths with slashes). Calls block and may be made from any thread.
+    """Stores whole files under names (paths with slashes). Calls block, and are thread-safe.
 
     Every method raises `StoreUnavailable` where the store does not answer.
     """
@@ -13,23 +13,23 @@ class Objects(Protocol):
     location: str
 
     def put(self, name: str, source: bytes | Path) -> None:
-        """Durable when it returns; there whole or not at all; replaces what had the name."""
+        """Write an object atomically and durably, and replace one of the same name."""
         ...
 
     def get(self, name: str) -> bytes:
-        """Raises `NotFound`."""
+        """Read an object. Raises `NotFound`."""
         ...
 
     def fetch(self, name: str, into: Path) -> None:
-        """Write it to a file, durably. Raises `NotFound`."""
+        """Write an object to a file, durably. Raises `NotFound`."""
         ...
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The names below a folder (all without one), with their bytes."""
+        """The names below a folder, or all names, with their size in bytes."""
         ...
 
     def folders(self) -> set[str]:
-        """What there is at the top: first steps of the names."""
+        """The folders at the top: the first parts of all names."""
         ...
 
     def delete(self, name: str) -> None: ...

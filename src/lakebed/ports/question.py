@@ -1,4 +1,4 @@
-"""What can be asked of one policy, and the page that answers it."""
+"""Questions about the data of one policy, and the page that answers one."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -20,16 +20,16 @@ _LARGEST_OFFSET = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A range of what one policy kept, checked when it is made.
+    """Asks for a range of the data of one policy; checked when it is made.
 
     Attributes:
         topic: a topic, or an MQTT filter with wildcards.
         start, end: half-open range of event time (aggregates: of the window's start).
-        offset: rows to leave out first; not together with a cursor.
-        cursor: where the page before ended, as its answer said; "" for the first page.
+        offset: number of rows to leave out at the beginning; not together with a cursor.
+        cursor: `next_cursor` of the page before; "" for the first page.
 
     Raises:
-        BadRequest: names the parameter of the HTTP API that is wrong.
+        BadRequest: it names the parameter of the HTTP API that is wrong.
     """
 
     policy: Policy
@@ -64,13 +64,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the order asked for.
+    """The rows that answer a question, in the order asked for.
 
     Attributes:
         rows: of records the columns topic, time (int64 microseconds), type (`kinds.tables.TYPES`),
             number, text, size, partition, offset, id; of windows topic, start, end (int64
             microseconds), complete, count and one column per function of the policy.
-        next_cursor: asks for what follows; None at the end.
+        next_cursor: cursor of the page that follows; None at the end.
     """
 
     question: Question

@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 
 
 class SeriesWriter(Protocol):
-    """Calls block (an engine releases the interpreter lock) and may be made from any thread."""
+    """Writes rows. Calls block and are thread-safe; an engine releases the interpreter lock."""
 
     def write(self, table: str, rows: "pa.Table") -> None:
-        """Write rows durably, in one insert. Columns are named; those left out get defaults.
+        """Write rows durably, in one insert.
 
         Args:
-            table: its name in `kinds.TABLES`. Rows equal in its key replace each other.
+            table: a name in `kinds.TABLES`.
+            rows: columns that are left out get defaults. A row replaces one with the same key.
 
         Raises:
-            StoreUnavailable: not written, or not known to be: the same call may be repeated.
+            StoreUnavailable: not written, or it is unknown whether written: repeat the call.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one policy keeps of one topic in one table; `size` as the rows' columns say."""
+    """What one policy stores of one topic in one table; `size` is the sum of the rows' sizes."""
 
     table: str
     policy: str
@@ -41,7 +42,7 @@ class Usage:
 
 class SeriesReader(Protocol):
     def read(self, question: Question) -> Page:
-        """One page of what a policy kept.
+        """Answer a question with one page.
 
         Raises:
             BadRequest: the cursor does not belong to this question.
@@ -50,32 +51,32 @@ class SeriesReader(Protocol):
         ...
 
     def usage(self, owner: str) -> Iterator[Usage]:
-        """What an owner keeps, by table, policy and topic."""
+        """Yield what an owner has stored, by table, policy and topic."""
         ...
 
 
 class SeriesEraser(Protocol):
     def erase(self, wanted: Erasure, below: Mapping[int, int]) -> int:
-        """Delete what was kept, in all tables; gone on return. Slow: whole parts are rewritten.
+        """Delete rows from all tables; they are deleted on return. Slow: whole parts are rewritten.
 
         Args:
-            below: for each partition the offset behind what may be deleted. Nothing below it is
-                written again: the keepers have seen to that.
+            below: for each partition the end of the offsets to delete. The keepers write no rows
+                of earlier offsets any more.
 
         Returns:
-            how many rows a reader will miss.
+            the number of rows that readers could see before.
 
         Raises:
-            StoreUnavailable: some may be gone: the same call may be made again.
+            StoreUnavailable: some rows may be deleted: repeat the call.
         """
         ...
 
 
 class SeriesCopier(Protocol):
-    """What moving a series to another store needs."""
+    """Counts and compares contents, to move a series to another store."""
 
     def counts(self) -> dict[str, int]:
-        """Rows of each table, replaced ones with them."""
+        """The number of rows of each table, including replaced ones."""
         ...
 
     def clear(self) -> None:
@@ -83,13 +84,16 @@ class SeriesCopier(Protocol):
         ...
 
     def contents(self, alive: Micros) -> "Contents":
-        """What readers see, but for rows that have expired by the time `alive`."""
+        """Counts and hashes of the rows that readers see, without those expired at `alive`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Rows as readers see them, and a sum over their hashes, without the partition of windows."""
+    """The number of rows that readers see, and the sum of their hashes.
+
+    The partition of windows is not hashed: a move to another journal changes it.
+    """
 
     rows: int
     sum: int
@@ -101,7 +105,7 @@ Contents = dict[tuple[str, str, str], Content]
 
 class SeriesSnapshots(Protocol):
     def snapshot(self) -> "SeriesSnapshot":
-        """Everything that is in the tables now, at the cost of links. One at a time; close it."""
+        """The tables as of now, cloned by hard links. One snapshot at a time; close it."""
         ...
 
 
@@ -109,7 +113,7 @@ class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnaps
     """The store of records and windows, in the tables that the kinds of policy declare."""
 
     def missing(self) -> "Missing":
-        """What was gone when the store was opened."""
+        """What was missing when the store was opened."""
         ...
 
     def health(self) -> Health: ...
@@ -119,10 +123,12 @@ class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnaps
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Attributes:
-    everything: whether none of the tables was there: the store is new, or all of it is lost.
-    broken: the parts of tables that the store has put aside as damaged, as "table/name".
-    covered: further ones that cost nothing, because what they were made of is there.
+    """What was missing when the store was opened.
+
+    Attributes:
+        everything: whether there was no table: the store is new, or all of it is lost.
+        broken: damaged parts that the store has put aside, as "table/name".
+        covered: further damaged parts; no row is lost with them, because their sources exist.
     """
 
     everything: bool
@@ -135,9 +141,9 @@ class Part:
     """An immutable piece of a table, identified by its `hash`.
 
     Attributes:
-        partition: of the table, as the store names it.
-        name: under which a snapshot reads it.
-        size: bytes of its rows in memory, about.
+        partition: the table's partition, as the store names it.
+        name: the name under which a snapshot reads the part.
+        size: about the bytes of its rows in memory.
     """
 
     table: str
@@ -154,7 +160,7 @@ class SeriesSnapshot(Protocol):
         ...
 
     def read(self, part: Part, rows: int) -> "Iterator[pa.Table]":
-        """The part in pieces of `rows` rows, the same pieces each time."""
+        """Yield the part in chunks of `rows` rows, the same chunks each time."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Tokens: who holds one, and what they were granted with it."""
+"""Tokens and their grants."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,13 +6,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token as it is stored: everything but its secret.
+    """A token without its secret.
 
     Attributes:
-        owner: in whose name space it works.
-        name: what it is called; unique per owner.
-        publish, read: MQTT filters of the topics it may write to and read from.
-        admin: may see all of the instance and make tokens.
+        owner: the name space that it is valid in.
+        name: unique per owner.
+        publish, read: MQTT filters of the topics that it may write to and read from.
+        admin: whether it may see the whole instance and create tokens.
     """
 
     owner: str
@@ -23,14 +23,14 @@ class StoredToken:
 
 
 class TokenStore(Protocol):
-    """Secrets are kept as SHA-256 of 256 random bits, never as themselves.
+    """Stores tokens. Of a secret, which is 256 random bits, only the SHA-256 is stored.
 
-    Calls block and may be made from any thread; each is one transaction. Every method raises
+    Calls block, are thread-safe, and are one transaction each. Every method raises
     `StoreUnavailable` where the database does not answer.
     """
 
     def grants_version(self) -> int:
-        """Grows with every change of what anybody may do; cheap to ask."""
+        """A number that grows with every change of any grant; cheap to ask."""
         ...
 
     def find_token(self, secret: str) -> StoredToken | None:
@@ -38,16 +38,17 @@ class TokenStore(Protocol):
         ...
 
     def add_token(self, token: StoredToken, secret: str | None = None) -> str:
-        """Store a token and return its secret, the only time it can be seen.
+        """Store a token and return its secret, which cannot be read again.
 
-        Raises `Conflict` where the owner has a token of that name.
+        Raises:
+            Conflict: the owner has a token of that name.
         """
         ...
 
     def replace_token(self, token: StoredToken, secret: str) -> None:
-        """Make this the owner's only token of that name, whatever it was before.
+        """Write a token, and replace one of the same name.
 
-        Others may do the same at the same time: the same secret is no `Conflict`.
+        Several processes may write the same secret at once; that is no `Conflict`.
         """
         ...
 
@@ -56,5 +57,5 @@ class TokenStore(Protocol):
         ...
 
     def revoke_token(self, owner: str, name: str) -> None:
-        """Raises `NotFound`."""
+        """Delete a token. Raises `NotFound`."""
         ...

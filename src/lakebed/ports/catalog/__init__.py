@@ -1,1 +1,1 @@
-"""The catalog: the SQL store of what is small and must be exact."""
+"""The catalog: the SQL store of policies, checkpoints, last values and tokens."""

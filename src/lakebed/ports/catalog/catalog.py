@@ -1,4 +1,4 @@
-"""The catalog as a whole: what an adapter fulfils."""
+"""The catalog as a whole, as an adapter implements it."""
 
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +13,13 @@ from lakebed.ports.health import Health
 
 
 class Copyable(Protocol):
-    """For backups."""
+    """What a backup needs."""
 
     def copy(self, path: Path) -> None:
-        """Write all of it, as of one moment, into a new SQLite file: a catalog by itself.
+        """Write a consistent copy into a new SQLite file, which is a complete catalog.
 
         Raises:
-            Unsupported: this database has a way of its own to be backed up.
+            Unsupported: this database is backed up with its own tools.
         """
         ...
 
@@ -37,7 +37,7 @@ class Catalog(
     Copyable,
     Protocol,
 ):
-    """The SQL store. Calls block and may be made from any thread; each is one transaction.
+    """The SQL store. Calls block, are thread-safe, and are one transaction each.
 
     Every method raises `StoreUnavailable` where the database does not answer.
     """

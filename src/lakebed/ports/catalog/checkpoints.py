@@ -25,23 +25,24 @@ class CheckpointReader(Protocol):
     def checkpoints(
         self, consumer: str, partition: int | None = None, part: str | None = None
     ) -> dict[int, list[Checkpoint]]:
-        """Of one partition, or of all; all parts, or those of one name."""
+        """Checkpoints by partition: of one partition or of all, of one part or of all."""
         ...
 
 
 class CheckpointStore(CheckpointReader, Protocol):
-    """A partition has one worker at a time, but a worker that slept may not know that it lost it.
+    """Stores checkpoints, and refuses those of a worker that has lost its partition.
 
-    So a worker claims a partition that it takes over, and saves under the term that the claim gave
-    it. What an earlier worker saves after that is refused.
+    A partition has one worker at a time, but a worker that was suspended may not know that another
+    has taken over. So a worker claims a partition that it takes over, and saves under the term that
+    the claim returned. Later saves under an earlier term are refused.
     """
 
     def claim(self, consumer: str, partition: int) -> int:
-        """Become the worker that may save; returns the term, greater than all before."""
+        """Become the worker that may save; returns a term greater than all earlier ones."""
         ...
 
     def term(self, consumer: str, partition: int) -> int:
-        """The newest term; 0 without a claim."""
+        """The newest term; 0 if the partition was never claimed."""
         ...
 
     def save_checkpoints(
@@ -52,7 +53,7 @@ class CheckpointStore(CheckpointReader, Protocol):
         drop: Sequence[str] = (),
         term: int | None = None,
     ) -> None:
-        """Write some parts and remove others, in one durable transaction.
+        """Write `parts` and remove those named in `drop`, in one durable transaction.
 
         Raises:
             Superseded: the partition was claimed after `term`; nothing was written.

@@ -1,24 +1,27 @@
-"""A catalog as a whole, to be moved to another database."""
+"""The contents of a catalog, to move them to another database."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 Rows = list[dict[str, Any]]
-"""Of one table of a catalog, by column."""
+"""Rows of one table of a catalog, each by column."""
 
 
 class ContentStore(Protocol):
-    """A catalog as a whole, to be moved to another database."""
+    """Reads and replaces everything that a catalog holds."""
 
     def content(self) -> Iterator[tuple[str, Rows]]:
-        """Everything, as of one moment, in stretches of one table each; tables that others name
-        come first. Make no other call of the same catalog before it has ended."""
+        """Yield everything, as of one moment, in chunks of rows of one table.
+
+        A table comes before those that refer to it. Make no other call on the same catalog before
+        the iterator has ended.
+        """
         ...
 
     def replace(self, content: Iterable[tuple[str, Rows]]) -> None:
-        """Make this all that is there, in one transaction."""
+        """Replace everything by this content, in one transaction."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """Rows of those tables that an unused catalog has none in."""
+        """The number of rows by table, of tables that are empty in an unused catalog."""
         ...

@@ -1,5 +1,8 @@
-"""Messages that broke a policy's code. A letter waits until it is settled; then its content goes
-and its fate is counted."""
+"""Dead letters: messages on which a policy's code failed.
+
+A letter waits until it is settled: resent, dropped or expired. Then its content is deleted, and the
+outcome is counted.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +13,14 @@ from lakebed.vocabulary.times import UNSET, Micros
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that broke a policy's code, kept aside whole.
+    """A message on which a policy's code failed, stored whole.
 
     Attributes:
         reason: the error in one line.
-        event: the event time the sender gave, or `UNSET`.
-        id: as the sender gave it, or "".
+        event: the event time that the sender gave, or `UNSET`.
+        id: the id that the sender gave, or "".
         error: the error as a traceback.
-        aside: when it was put aside.
+        aside: when the letter was written.
     """
 
     owner: str
@@ -35,32 +38,41 @@ class DeadLetter:
 
 
 Fate = Literal["resent", "dropped", "expired"]
-"""What became of a dead letter that does not wait any more."""
+"""How a dead letter was settled."""
 
 
 class DeadLetterSink(Protocol):
-    """For who puts letters aside."""
+    """Writes letters and expires them."""
 
     def add_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Idempotent by policy and position: a letter that was settled is not put aside again."""
+        """Write letters; one that exists, or was settled, is left as it is.
+
+        Policy, partition and offset identify a letter, so a replay may write it again.
+        """
         ...
 
     def expire_dead_letters(self, most: int, before: Micros, consumer: str) -> int:
-        """Settle those put aside earlier than `before`, and of each owner all but the newest
-        `most`; returns how many. What `consumer` will never read again needs no trace of its
-        letters."""
+        """Settle letters older than `before`, and of each owner all but the newest `most`.
+
+        Args:
+            consumer: traces of settled letters below its checkpoints are deleted, because no
+                replay writes these letters again.
+
+        Returns:
+            the number of letters settled.
+        """
         ...
 
 
 class DeadLetterBox(Protocol):
-    """For who looks at letters and settles them."""
+    """Reads letters and settles them."""
 
     def dead_letters(self, owner: str, limit: int = 100) -> list[DeadLetter]:
-        """Those that wait, the newest first."""
+        """Waiting letters, the newest first."""
         ...
 
     def dead_letter_heads(self, owner: str) -> list[DeadLetter]:
-        """All that wait, the newest first, without payload, id and traceback."""
+        """All waiting letters, the newest first, without payload, id and traceback."""
         ...
 
     def dead_letter(
@@ -68,9 +80,9 @@ class DeadLetterBox(Protocol):
     ) -> DeadLetter | None: ...
 
     def settle_dead_letters(self, letters: Sequence[DeadLetter], fate: Fate) -> int:
-        """Returns how many of these still waited."""
+        """Settle letters; returns how many of them were still waiting."""
         ...
 
     def dead_letter_fates(self, owner: str) -> dict[Fate, int]:
-        """How many letters ended in each way."""
+        """The number of settled letters by outcome."""
         ...

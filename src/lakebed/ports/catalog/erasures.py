@@ -1,4 +1,4 @@
-"""Requests to delete what was kept: how they reach the keepers that own the partitions."""
+"""Requests to delete stored data, and how they reach the keepers of the partitions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from lakebed.ports.erasure import Erasure
 
 @dataclass(frozen=True, slots=True)
 class ErasureOrder:
-    """One partition's share of a request.
+    """A request as it concerns one partition.
 
     Attributes:
-        request: a random number that names it.
-        until: where the partition ended when it was asked for; all below is covered.
+        request: a random number that identifies the request.
+        until: the end of the partition when the request was made; the request covers all below it.
     """
 
     request: int
@@ -24,11 +24,11 @@ class ErasureOrder:
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """What became of an order.
+    """The result of an order that was carried out.
 
     Attributes:
-        offset: nothing below it will be written again.
-        last: how many last values were deleted.
+        offset: the keeper writes nothing below it again.
+        last: the number of last values deleted.
     """
 
     offset: int
@@ -36,26 +36,28 @@ class ErasureResult:
 
 
 class ErasureRequests(Protocol):
-    """For requests: orders wait here until the keeper of their partition has followed them."""
+    """Stores requests; their orders wait until the keeper of each partition carries them out."""
 
     def order_erasure(self, request: int, wanted: Erasure, ends: Mapping[int, int]) -> None:
-        """Give an order to each partition, up to its end."""
+        """Write an order for each partition, up to its end."""
         ...
 
     def erased(self, request: int) -> dict[int, ErasureResult]:
-        """What became of a request so far, by partition."""
+        """The results of a request so far, by partition."""
         ...
 
     def withdraw(self, request: int) -> None:
-        """Remove a request that is done, or that is not waited for any more."""
+        """Delete a request that is done, or that no caller waits for any more."""
         ...
 
 
 class ErasureOrders(Protocol):
-    """For keepers, which follow the orders."""
+    """Gives keepers the orders, and takes their results."""
 
     def erasure_orders(self) -> list[ErasureOrder]:
-        """Those not followed yet, the oldest first; cheap to ask."""
+        """Orders not carried out yet, the oldest first; cheap to ask."""
         ...
 
-    def note_erased(self, order: ErasureOrder, found: ErasureResult) -> None: ...
+    def note_erased(self, order: ErasureOrder, found: ErasureResult) -> None:
+        """Write the result of an order."""
+        ...

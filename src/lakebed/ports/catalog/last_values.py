@@ -27,21 +27,21 @@ class LastValueReader(Protocol):
     def last_values(
         self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
     ) -> list[LastValue]:
-        """Of one topic, or of all whose names begin with `prefix`; by topic and policy."""
+        """Values of one topic, or of all topics with a prefix, in order of topic and policy."""
         ...
 
 
 class LastValueWriter(Protocol):
     def upsert_last(self, values: Sequence[LastValue]) -> None:
-        """Write in bulk; a row changes only for a later (time, partition, offset)."""
+        """Write in bulk; a value is replaced only by one with a later (time, partition, offset)."""
         ...
 
 
 class LastValueEraser(LastValueReader, Protocol):
     def delete_last(self, values: Sequence[LastValue]) -> int:
-        """Remove these, but none that a later one has replaced; returns how many."""
+        """Delete these values, except those replaced meanwhile; returns how many were deleted."""
         ...
 
 
 class LastValueStore(LastValueWriter, LastValueEraser, Protocol):
-    """All of it."""
+    """Reads, writes and deletes last values."""

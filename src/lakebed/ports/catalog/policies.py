@@ -1,4 +1,4 @@
-"""Policies, by owner and name. Old versions stay readable: replay needs them."""
+"""Policies, by owner and name. Old versions stay readable, because a replay needs them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lakebed.vocabulary.times import Micros
 
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """One version of a policy. `version` grows with each change of the name; never reused."""
+    """One version of a policy. Each change of a name gives a new, greater `version`."""
 
     owner: str
     name: str
@@ -20,37 +20,37 @@ class StoredPolicy:
 
 
 Check = Callable[[StoredPolicy], None]
-"""Called inside the transaction with a policy that is about to be replaced or deleted; what it
-raises undoes all."""
+"""Called inside the transaction with a policy that will be replaced or deleted. An exception rolls
+the transaction back."""
 
 
 def anything(_: StoredPolicy) -> None:
-    """The check that lets everything pass."""
+    """The check that allows everything."""
 
 
 class PolicyReader(Protocol):
-    """For who follows the policies in force."""
+    """Reads the policies in force."""
 
     def revision(self) -> int:
-        """Grows with every change of any policy; cheap to ask."""
+        """A number that grows with every change of any policy; cheap to ask."""
         ...
 
     def policies(self, owner: str | None = None) -> list[StoredPolicy]:
-        """Those in force, of one owner or of all, by owner and name."""
+        """The policies in force, of one owner or of all, in order of owner and name."""
         ...
 
 
 class PolicyVersionReader(Protocol):
-    """For who goes on under the version that a checkpoint names."""
+    """Reads the version of a policy that a checkpoint names."""
 
     def policy_version(self, owner: str, name: str, version: int) -> StoredPolicy | None: ...
 
 
 class PolicyHistory(PolicyReader, Protocol):
-    """For who reads what was kept, also under versions that are not in force any more."""
+    """Reads all versions of policies, in force or not: data of each of them may still be stored."""
 
     def policy_versions(self, owner: str, name: str) -> list[StoredPolicy]:
-        """Every version of a name, the oldest first; those of a deleted policy too."""
+        """All versions of a name, the oldest first, those of a deleted policy too."""
         ...
 
     def policy_topics(self, owner: str) -> dict[str, set[str]]:
@@ -59,7 +59,7 @@ class PolicyHistory(PolicyReader, Protocol):
 
 
 class PolicyStore(PolicyHistory, Protocol):
-    """For who writes policies."""
+    """Writes policies."""
 
     def put_policies(
         self,
@@ -68,13 +68,26 @@ class PolicyStore(PolicyHistory, Protocol):
         create: bool = False,
         check: Check = anything,
     ) -> list[tuple[StoredPolicy, bool]]:
-        """Write documents (already checked) in one transaction; True marks those newly named.
+        """Write documents, which were checked before, in one transaction.
 
-        A document equal to the one in force changes nothing. With `create`, a name in use raises
-        `Conflict`; without it, `check` is asked about the version that is in force.
+        A document equal to the one in force changes nothing.
+
+        Args:
+            create: only new names are allowed.
+            check: called with each version in force that would be replaced.
+
+        Returns:
+            each policy, with True if its name is new.
+
+        Raises:
+            Conflict: a name is in use, and `create` was given.
         """
         ...
 
     def delete_policy(self, owner: str, name: str, check: Check = anything) -> None:
-        """Raises `NotFound`. What it kept stays."""
+        """Delete a policy; its data stays.
+
+        Raises:
+            NotFound: there is no policy of that name.
+        """
         ...

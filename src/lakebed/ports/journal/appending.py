@@ -1,4 +1,4 @@
-"""Appending to the journal: what the intake needs, and what it asks of keys."""
+"""Appending to the journal, as the intake does, and looking up keys."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,37 +10,40 @@ class Appender(Protocol):
     async def append(self, batch: Batch, release: Sequence[bytes] = ()) -> int:
         """Make a batch durable; return how many of its messages were new, as far as is known.
 
-        A message whose key (`Batch.keys`) was appended within the horizon, or stands earlier in
-        the same batch, counts once: its sender may be told yes, it is there. A journal with one
-        writer leaves it out. One with many cannot know what the others append: it keeps the keys
-        beside the messages, and each reader leaves out what it has seen
-        (`consuming/deduplication.py`). `release` are keys that stop counting once this call has
-        returned. A batch may be empty.
+        A message is a duplicate if its key (`Sparse.keys`) was appended within the horizon, or
+        stands earlier in the same batch. It may be acknowledged, because the first one is durable.
+        A journal with one writer leaves it out. A journal with many writers cannot know the keys of
+        the others: it stores keys beside the messages, and each consumer leaves out duplicates
+        (`consuming/deduplication.py`).
 
         Concurrency: one call at a time. Order: the messages of a channel stand in the log in the
         order of the calls.
 
+        Args:
+            batch: it may be empty.
+            release: keys that may be used again once this call has returned.
+
         Raises:
             JournalFull: not durable yet: make the same call, with the same batch, again later.
-            JournalFailed: what is on disk is unknown: acknowledge nothing more and stop.
+            JournalFailed: it is unknown whether it is on disk: acknowledge nothing more and stop.
         """
         ...
 
     def trim(self) -> int:
-        """Let go of what every consumer has committed and is older than the minimum span.
+        """Delete messages that every consumer has committed and that are older than the least span.
 
-        Returns about how many messages that were, 0 for none. Any thread; may take a while.
+        Returns about how many they were, 0 for none. Thread-safe; may take seconds.
         """
         ...
 
 
 class KnownKeys(Protocol):
     def known(self, prefix: bytes) -> list[bytes]:
-        """The keys within the horizon that begin with `prefix`. Any thread.
+        """The keys within the horizon that have this prefix. Thread-safe.
 
-        It may leave out ids (`ID_KEY`), and may hold a key whose append came to nothing.
+        Ids (`ID_KEY`) may be left out. A key may be among them whose append failed.
 
         Raises:
-            StoreUnavailable: nobody can tell now.
+            StoreUnavailable: the journal does not answer.
         """
         ...

@@ -1,4 +1,4 @@
-"""Copying the journal for a backup, and keeping it from letting go meanwhile."""
+"""Copying the journal for a backup, and keeping messages from being trimmed meanwhile."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,15 +8,17 @@ from lakebed.ports.journal.reading import Extents
 
 
 class JournalSnapshot(Protocol):
-    """Attributes:
-    start, end: the offsets it holds, by partition; from the place of the slowest consumer on.
+    """The log as of one moment, from the offset of the slowest consumer on.
+
+    Attributes:
+        start, end: for each partition the first offset, and the one behind the last.
     """
 
     start: Mapping[int, int]
     end: Mapping[int, int]
 
     def write(self, path: Path) -> None:
-        """Write it, with ids and places of consumers, into a new file: a journal by itself."""
+        """Write messages, ids and consumers' offsets into a new file: a complete journal."""
         ...
 
     def close(self) -> None: ...
@@ -24,15 +26,15 @@ class JournalSnapshot(Protocol):
 
 class Snapshots(Protocol):
     def snapshot(self) -> JournalSnapshot:
-        """What a backup takes: the log as of now. Close it soon, it keeps `trim` waiting.
+        """The log as of now. Close the snapshot soon: `trim` waits for it.
 
         Raises:
-            Unsupported: this journal has a way of its own to be backed up.
+            Unsupported: this journal is backed up with its own tools.
         """
         ...
 
 
 class Pins(Extents, Protocol):
     def pin(self, offset: int) -> Callable[[], None]:
-        """Keep `trim` from what stands at or behind `offset`, until the returned call."""
+        """Keep messages at or behind `offset` from being trimmed, until the result is called."""
         ...

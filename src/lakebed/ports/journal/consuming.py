@@ -8,22 +8,27 @@ from lakebed.vocabulary.messages import Entry
 
 
 class RebalanceListener(Protocol):
-    """What a consumer asks its owner when partitions come and go (Kafka's rebalance listener)."""
+    """Called when partitions are assigned and taken away, as Kafka's listener of that name."""
 
     def assigned(self, partition: int, end: int) -> int | None:
-        """The partition is ours; `end` is its end now. Returns the offset to read from, or None
-        for the consumer's committed offset (the beginning, where there is none)."""
+        """The partition was assigned to this consumer; `end` is its end now.
+
+        Returns:
+            the offset to read from. None stands for the committed offset, or for the beginning if
+            the consumer never committed.
+        """
         ...
 
     def revoked(self, partition: int) -> None:
-        """Last call before another worker may own it: flush, checkpoint, release.
+        """The partition will be taken away: flush, save a checkpoint, release it.
 
-        After a long pause it may come too late; the checkpoint is refused then.
+        If the process was suspended, another worker may own it already; the checkpoint is then
+        refused.
         """
         ...
 
     def lost(self, partition: int) -> None:
-        """Another worker may own it already (we were away too long): release, write nothing."""
+        """Another worker may own the partition already: write nothing, release it."""
         ...
 
 
@@ -31,40 +36,41 @@ class Consumer(Protocol):
     """Reads the journal in order, partition by partition. Used from one thread."""
 
     def subscribe(self, owner: RebalanceListener) -> None:
-        """Ask for partitions; the owner hears of them during `poll`.
+        """Ask for partitions; the owner is called during `poll`.
 
-        Called again, it gives up the partitions it has, and joins again.
+        A second call gives up the partitions and asks again.
         """
         ...
 
     def poll(self, timeout: float, limit: int) -> list[Entry]:
         """The next entries, about `limit` messages; waits up to `timeout` seconds for the first.
 
-        An empty list means that everything there was at the time of the call has been read.
+        An empty list means that everything that was in the journal at the time of the call has been
+        read.
 
         Raises:
-            StoreUnavailable: the journal does not answer, so it is unknown. Call again.
-            JournalFailed: it never will.
+            StoreUnavailable: the journal does not answer: call again.
+            JournalFailed: the journal will not answer any more.
         """
         ...
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Everything below these offsets is done for this consumer.
+        """Commit offsets: this consumer needs nothing below them any more.
 
-        Durable a little later; partitions that are not ours any more are passed over.
+        A commit becomes durable within seconds. Partitions that were taken away are ignored.
         """
         ...
 
     def wake(self) -> None:
-        """End a `poll` that is waiting. Any thread."""
+        """End a `poll` that is waiting. Thread-safe."""
         ...
 
     def close(self) -> None:
-        """Let others have the partitions. Does not call `revoked`: the owner ends by itself."""
+        """Give up the partitions, without calls of `revoked`."""
         ...
 
 
 class Consumable(Extents, Protocol):
     def consumer(self, name: str) -> Consumer:
-        """A reader with committed offsets of its own. One live consumer per name and process."""
+        """Open a consumer with this name; a process can have one open consumer of a name."""
         ...

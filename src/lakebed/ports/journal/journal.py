@@ -1,4 +1,4 @@
-"""The journal as a whole: what an adapter fulfils."""
+"""The journal as a whole, as an adapter implements it."""
 
 from typing import Protocol
 

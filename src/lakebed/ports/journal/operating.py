@@ -1,4 +1,4 @@
-"""Operating the journal: who reads it and how far, how full it is, what of it is damaged."""
+"""Operating the journal: offsets of consumers, pressure and damage."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -9,13 +9,13 @@ from lakebed.vocabulary.times import Micros
 
 @dataclass(frozen=True, slots=True)
 class ConsumerPosition:
-    """Where a consumer stands in a partition.
+    """The committed offset of a consumer in a partition.
 
     Attributes:
-        offset: everything below it is done; the journal keeps the rest for this consumer.
-        behind: how many messages that is.
+        offset: the journal keeps messages at or behind it for this consumer.
+        behind: the number of these messages.
         age: seconds since the oldest of them was appended; None where there is none.
-        live: whether somebody reads under this name now, as far as this process knows.
+        live: whether a consumer of this name is open, as far as this process knows.
     """
 
     name: str
@@ -28,7 +28,7 @@ class ConsumerPosition:
 
 @dataclass(frozen=True, slots=True)
 class DamagedBlock:
-    """A stretch of the journal that cannot be read: its bytes are kept, its messages are lost."""
+    """A block that cannot be read. Its bytes are kept aside; its `count` messages are lost."""
 
     partition: int
     offset: int
@@ -38,14 +38,14 @@ class DamagedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What was accepted and can no longer be read, until an operator has seen it.
+    """Accepted messages that can no longer be read, until an operator acknowledges the damage.
 
     Attributes:
-        messages: lost, as far as is known: those of `blocks` and those `missing`.
-        missing: messages of which nothing is left.
-        salvaged: whether the log had to be put together anew out of a broken one.
-        blocks: stretches that were put aside.
-        files: broken files that were put aside, whether seen by an operator or not.
+        messages: the number lost, as far as is known: those of `blocks` and `missing`.
+        missing: messages of which no bytes are left.
+        salvaged: whether the log was restored out of a broken file.
+        blocks: blocks that were put aside.
+        files: broken files that were put aside, acknowledged or not.
     """
 
     messages: int = 0
@@ -62,12 +62,12 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """How near a journal is to what it holds for its consumers becoming too much.
+    """How much of a journal's limit is used.
 
     Attributes:
-        full: from 0 to 1, the used part of what limits it.
-        by: what that is. "bytes": at 1 appends are refused. "retention": at 1 the store deletes
-            what a consumer has not done with.
+        full: the used part of the limit, from 0 to 1.
+        by: the limit. "bytes": at 1 appends are refused. "retention": at 1 the store deletes
+            messages that a consumer has not committed.
     """
 
     full: float
@@ -76,28 +76,29 @@ class Pressure:
 
 class Pressured(Extents, Protocol):
     def pressure(self) -> Pressure | None:
-        """As it was found lately; None where nothing limits the journal, or nobody has looked
-        yet: a journal on servers looks when it is trimmed or asked for positions. Any thread;
-        does not wait."""
+        """The latest measurement; None if the journal has no limit, or was not measured yet.
+
+        A journal on servers is measured by `trim` and `positions`. Thread-safe; does not wait.
+        """
         ...
 
 
 class JournalOperations(Pressured, Protocol):
     def positions(self) -> list[ConsumerPosition]:
-        """Where each consumer stands that was ever made and not dropped. Any thread."""
+        """The committed offsets of all consumers that were not dropped. Thread-safe."""
         ...
 
     def drop_consumer(self, name: str) -> None:
-        """Forget a consumer's place: what was kept for it alone may be let go of.
+        """Delete a consumer's offsets, so that messages kept for it alone can be trimmed.
 
         Raises:
-            NotFound: there is none of that name.
-            Conflict: somebody reads under it.
+            NotFound: there is no consumer of that name.
+            Conflict: the consumer is open.
         """
         ...
 
     def damage(self) -> Damage: ...
 
     def acknowledge_damage(self) -> None:
-        """An operator has seen the damage: be healthy again."""
+        """Report no damage any more, because an operator has seen it."""
         ...

@@ -8,28 +8,30 @@ from lakebed.vocabulary.messages import Channel, Entry
 
 
 class Extents(Protocol):
-    """How far the journal reaches. A channel stays in one partition."""
+    """The first and last offsets of the journal."""
 
     def extent(self) -> dict[int, tuple[int, int]]:
-        """For each partition the first offset still held and the offset behind the last.
+        """For each partition the first offset, and the one behind the last.
 
-        As they are now, or, while the journal does not answer, as they were last seen.
+        While the journal does not answer these are the offsets seen last.
         """
         ...
 
     def distance(self, partition: int, start: int, end: int) -> int:
-        """About how many messages stand between two offsets: for figures, not for decisions."""
+        """About how many messages lie between two offsets: for figures, not for decisions."""
         ...
 
 
 class JournalReader(Extents, Protocol):
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
-        """Read without being a consumer: entries from the one holding `offset` on, until about
-        `limit` messages; the first is cut to begin at `offset`. Empty at the end. Any thread."""
+        """Entries of about `limit` messages, from the one that holds `offset` on. Thread-safe.
+
+        The first entry is cut to begin at `offset`. The list is empty at the end of the partition.
+        """
         ...
 
 
 class Backlog(Extents, Protocol):
     def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
-        """How many messages stand at or behind the given offset of each partition, by channel."""
+        """The number of messages at or behind the given offset of each partition, by channel."""
         ...

@@ -1,4 +1,4 @@
-"""One journal going on where another one ended: what a migration needs of both."""
+"""Continuing one journal in another, for a migration."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -8,10 +8,10 @@ from lakebed.vocabulary.messages import Channel, Ints
 
 @runtime_checkable
 class Predecessor(Protocol):
-    """What a journal can do that another one goes on from: its keys are known one by one."""
+    """A journal that another one can continue, because its keys can be listed."""
 
     def remembered(self) -> Iterator[tuple[list[bytes], Ints]]:
-        """All keys within the horizon, in stretches, with when each was noted (microseconds).
+        """Yield all keys within the horizon, in chunks, with the time of each (microseconds).
 
         Raises:
             StoreUnavailable: they cannot be read now.
@@ -21,21 +21,23 @@ class Predecessor(Protocol):
 
 @runtime_checkable
 class Successor(Protocol):
-    """What a journal can do that goes on where another one, which is used no more, has ended."""
+    """A journal that can continue another one, which is not used any more."""
 
-    def partition_of(self, channel: Channel) -> int: ...
+    def partition_of(self, channel: Channel) -> int:
+        """The partition that a channel belongs to."""
+        ...
 
     def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
-        """Let every offset from here on be greater than `end`; returns where partitions begin.
+        """Make every new offset greater than `end`; returns the first offset of each partition.
 
-        Called before the first message is appended; again, it changes nothing.
+        Call it before the first message is appended. A second call changes nothing.
 
         Args:
-            held: keys of messages stored in the other one that wait to be forgotten. Each reader
-                was told of them; to release one is told to all of them.
+            held: keys of messages in the other journal that are not released yet. They hold in
+                all partitions, and so does their release.
 
         Raises:
-            StoreUnavailable: nobody knows how far it came: call again.
-            JournalFailed: it was refused.
+            StoreUnavailable: it is unknown whether it is done: call again.
+            JournalFailed: the journal refused.
         """
         ...
