@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The health of a part, as `/readyz` and `doctor` show it; `detail` has figures such as bytes."""
+    """The health of a part, as `/readyz` and `doctor` show it; `detail` has figures."""
 
     ok: bool
     message: str = ""
