@@ -9,9 +9,9 @@ from tests.crash import faulty
 from tests.preload import build
 from tests.server import Server
 
-WELL, FULL, FAILING, NO_SYNC, NO_NAMES = range(5)
+WELL, FULL, FAILING, NO_SYNC, NO_NAMES, READ_ONLY = range(6)
 """States of a disk: with FAILING there is room, but nothing is written; with NO_SYNC no file can be
-fsynced, with NO_NAMES no folder."""
+fsynced, with NO_NAMES no folder. With READ_ONLY nothing changes, and no file opens for writing."""
 
 
 def weather(folder: Path, root: Path) -> dict[str, str]:
@@ -53,6 +53,9 @@ class Weather:
         """Let the wall clock show so much more than the right time."""
         _turn(self._file, 0, round(hours * 3600e9))
         self._server.clock_offset = timedelta(hours=hours)
+
+    def disk(self, state: int) -> None:
+        turn_disk(self._file, state)
 
     def disk_full(self, full: bool) -> None:
         turn_disk(self._file, FULL if full else WELL)

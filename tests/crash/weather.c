@@ -4,7 +4,8 @@
  *
  * The file holds two int64: nanoseconds to add to the wall clock, and the state of the disk below
  * WEATHER_ROOT: 0 well, 1 full, 2 its writes fail though it has room, 3 fsyncs of its
- * files fail, 4 those of its folders. All libraries of the process see the same clock, the
+ * files fail, 4 those of its folders, 5 it is read-only (as the kernel makes it after an error:
+ * files that are open stay so). All libraries of the process see the same clock, the
  * database's too.
  */
 #define _GNU_SOURCE
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,8 +84,8 @@ time_t time(time_t *now) {
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
-enum { WELL, FULL, FAILING, NO_SYNC, NO_NAMES };
-#define REASON (weather->disk == FULL ? ENOSPC : EIO)
+enum { WELL, FULL, FAILING, NO_SYNC, NO_NAMES, READ_ONLY };
+#define REASON (weather->disk == FULL ? ENOSPC : weather->disk == READ_ONLY ? EROFS : EIO)
 
 static int below(int fd) {
     char link[64], path[PATH_MAX];
@@ -95,11 +97,11 @@ static int below(int fd) {
 }
 
 #define REFUSE(fd) \
-    if ((weather->disk == FULL || weather->disk == FAILING) && below(fd)) { errno = REASON; return -1; }
+    if ((weather->disk == FULL || weather->disk == FAILING || weather->disk == READ_ONLY) && below(fd)) { errno = REASON; return -1; }
 
 static int unsynced(int fd) {
     struct stat state;
-    if (weather->disk < NO_SYNC || !below(fd) || fstat(fd, &state)) return 0;
+    if ((weather->disk != NO_SYNC && weather->disk != NO_NAMES) || !below(fd) || fstat(fd, &state)) return 0;
     return S_ISDIR(state.st_mode) == (weather->disk == NO_NAMES);
 }
 #define UNSYNC(fd) if (unsynced(fd)) { errno = EIO; return -1; }
@@ -110,9 +112,32 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { REFUSE(fd)
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
 int fsync(int fd) { UNSYNC(fd) return raw(SYS_fsync, fd); }
 int fdatasync(int fd) { UNSYNC(fd) return raw(SYS_fdatasync, fd); }
+static int inside(const char *path) { return !strncmp(path, root, strlen(root)); }
 int mkdir(const char *path, mode_t mode) {
-    if (weather->disk == FULL && !strncmp(path, root, strlen(root))) { errno = ENOSPC; return -1; }
+    if ((weather->disk == FULL || weather->disk == READ_ONLY) && inside(path)) { errno = REASON; return -1; }
     return raw(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+/* Names, which a full disk still lets go of. Python names whole paths here, and so does SQLite. */
+
+#define LOCKED(path) if (weather->disk == READ_ONLY && inside(path)) { errno = EROFS; return -1; }
+
+int unlink(const char *path) { LOCKED(path) return raw(SYS_unlinkat, AT_FDCWD, path, 0); }
+int rename(const char *from, const char *to) { LOCKED(to) return raw(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0); }
+int open64(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = va_arg(more, mode_t);
+    va_end(more);
+    if ((flags & O_ACCMODE) != O_RDONLY) { LOCKED(path) }
+    return raw(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+int open(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = va_arg(more, mode_t);
+    va_end(more);
+    return open64(path, flags, mode);
 }
 
 static int shrunk(int done, const char *path, struct statvfs *state) {

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,11 +46,14 @@ def held(home: Path) -> bool:
 
 
 def write_running(home: Path, http: str, mqtt: str) -> None:
+    """Raises `OSError` where the disk is full; the server works without the file."""
     _file(home).write_text(json.dumps(Running(os.getpid(), http, mqtt)._asdict()) + "\n")
 
 
 def remove_running(home: Path) -> None:
-    _file(home).unlink(missing_ok=True)
+    """One that stays, on a disk that has become read-only, is ignored where nobody has the home."""
+    with suppress(OSError):
+        _file(home).unlink(missing_ok=True)
 
 
 def _file(home: Path) -> Path:

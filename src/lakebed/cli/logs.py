@@ -1,16 +1,36 @@
-"""The log of a server: to stderr, for people or for machines."""
+"""The log of a server: to stderr, for people or for machines.
+
+structlog ─────────────────────────────────────┐
+logging of libraries, warnings ──> a Formatter ─┼──> one line for machines, or text for people
+errors that nobody caught ───────> hooks ───────┘
+"""
 
 import logging
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO, cast
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
+import typer
+from structlog.typing import Processor
+
+from lakebed.cli.exits import exit_code, lines
+from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from lakebed.system.settings import LogSection
 
 _LEVELS = logging.getLevelNamesMapping()
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Without the values of variables, among which are passwords and payloads."""
 
 
 class LossyStream:
@@ -32,25 +52,76 @@ class LossyStream:
 
 
 def configure(settings: "LogSection") -> None:
-    """Set up structlog and the standard library's logging, once at the start."""
+    """Set up structlog, the standard library's logging, and what becomes of uncaught errors.
+
+    Once at the start. With `log.format=json` each line on stderr is a JSON document from then on.
+    """
     level = _LEVELS[settings.level.upper()]
     machine = settings.format == "json"
-    last = (
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if machine else "%H:%M:%S", utc=machine),
+        *([_TRACEBACKS] if machine else []),
+    ]
+    last: Processor = (
         structlog.processors.JSONRenderer()
         if machine
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso" if machine else "%H:%M:%S", utc=machine),
-            *([structlog.processors.dict_tracebacks] if machine else []),
-            last,
-        ],
+        processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    # libraries use the standard library's logging; only warnings matter to an operator
-    logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING))
+    _configure_libraries(max(level, logging.WARNING), shared, last)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+
+
+@contextmanager
+def told(settings: "LogSection") -> Iterator[None]:
+    """Log the error that ends a command, instead of leaving it to `main`, if the format is JSON."""
+    try:
+        yield
+    except LakebedError as error:
+        if settings.format != "json":
+            raise
+        for line in lines(error):
+            _log().critical(line)
+        raise typer.Exit(exit_code(error)) from None
+
+
+def _configure_libraries(level: int, shared: list[Processor], last: Processor) -> None:
+    """Libraries use the standard library's logging; only warnings matter to an operator."""
+    handler = logging.StreamHandler(cast(TextIO, LossyStream(sys.stderr)))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.captureWarnings(True)
+
+
+def _log() -> structlog.typing.FilteringBoundLogger:
+    """A logger as it is configured now: one that is kept remembers how it was at its first use."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+    return logger
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+    _log().critical("an error that nobody caught ended the process", exc_info=error)
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else "?"
+    _log().error("an error that nobody caught ended a thread", thread=name, exc_info=args.exc_value)
+
+
+def _unraisable(args: "UnraisableHookArgs") -> None:
+    message: dict[str, Any] = {"where": repr(args.object)}
+    _log().error("an error where none can be raised", exc_info=args.exc_value, **message)

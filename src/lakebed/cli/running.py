@@ -8,10 +8,12 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from lakebed.cli import loop
 from lakebed.cli.greeting import ServerAddress, reachable
@@ -22,6 +24,8 @@ from lakebed.vocabulary.errors import Fatal, LakebedError, SettingsError
 if TYPE_CHECKING:
     from lakebed.runtime.node import Node
     from lakebed.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 Beside = Callable[["Node"], Coroutine[None, None, None]]
 """Runs beside the node when it is ready, such as a greeting. It may return, or is cancelled."""
@@ -38,14 +42,18 @@ def settings_of(
     Raises:
         SettingsError: names what is wrong.
     """
-    from lakebed.runtime.settings import load
+    from lakebed.cli.logs import configure, told
+    from lakebed.runtime.settings import load, load_log
 
     flags: dict[str, Any] = {
         "home": None if home is None else str(home),
         "http": {"listen": http},
         "mqtt": {"listen": mqtt},
     }
-    return load(config, flags=flags)
+    section = load_log(config, flags=flags)
+    configure(section)
+    with told(section):
+        return load(config, flags=flags)
 
 
 def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | None = None) -> None:
@@ -58,19 +66,29 @@ def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | No
         SettingsError: the settings are wrong.
         Fatal: it cannot start, or it failed.
     """
-    from lakebed.cli.logs import configure
+    from lakebed.cli.logs import configure, told
 
     require_server("a server")
     configure(settings.log)
     _raise_file_limit()
-    try:
+    with told(settings.log), _fatal():
         loop.run(_until_signal(_serve(settings, beside, roles)))
+
+
+@contextmanager
+def _fatal() -> Iterator[None]:
+    """Whatever ends a server is an error of the settings, or fatal."""
+    try:
+        yield
     except (SettingsError, Fatal):
         raise
     except LakebedError as error:
         raise Fatal(str(error)) from None
     except KeyboardInterrupt:  # the second Ctrl-C
         raise Fatal("interrupted while it was stopping") from None
+    except Exception as error:
+        log.exception("an error that nobody caught ended the server")
+        raise Fatal(f"{type(error).__name__}: {error}") from None
 
 
 def _raise_file_limit() -> None:
@@ -108,14 +126,31 @@ async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | 
         await _ready(node)
         _share_the_interpreter()
         if node.alone:
-            write_running(settings.home, reachable_url(node.http_url), mqtt_of(node) or "")
+            _leave_addresses(node)
         async with asyncio.TaskGroup() as group:
             group.create_task(node.run_until_stopped(), name="node")
             group.create_task(beside(node), name="beside")
-    finally:
-        if node.alone:
-            remove_running(settings.home)
+    except BaseException:
+        await _end(node)
+        raise
+
+
+async def _end(node: "Node") -> None:
+    """Stop the node. An error of the stop does not hide what the node is stopped for."""
+    if node.alone:
+        remove_running(node.settings.home)
+    try:
         await node.stop()
+    except Exception:
+        log.exception("a part did not stop in order; the next start goes on from what is durable")
+
+
+def _leave_addresses(node: "Node") -> None:
+    """For commands on this machine."""
+    try:
+        write_running(node.settings.home, reachable_url(node.http_url), mqtt_of(node) or "")
+    except OSError as error:
+        log.warning("its addresses are not in the home: name them by --url", error=str(error))
 
 
 def _share_the_interpreter() -> None:

@@ -63,16 +63,33 @@ def load(
     """
     given = _merge(_from_environment(environment), _without_none(flags or {}))
     path = file or _home(given) / "lakebed.toml"
-    base: dict[str, Any] = {}
-    if file is not None or path.is_file():
-        try:
-            base = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(Problem(str(path), f"cannot be read: {error}")) from None
+    base = _read(path) if file is not None or path.is_file() else {}
     try:
         return _anchored(Settings.model_validate(_merge(base, given), context=WRITTEN))
     except ValidationError as error:
         raise SettingsError(*(_problem(path, e) for e in error.errors())) from None
+
+
+def load_log(
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> LogSection:
+    """The section `[log]` alone, for telling a mistake elsewhere; the defaults if it is wrong."""
+    try:
+        given = _merge(_from_environment(environment), _without_none(flags or {}))
+        path = file or _home(given) / "lakebed.toml"
+        base = _read(path) if path.is_file() else {}
+        return LogSection.model_validate(_merge(base, given).get("log", {}), context=WRITTEN)
+    except (SettingsError, ValidationError):
+        return LogSection()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(Problem(str(path), f"cannot be read: {error}")) from None
 
 
 def _anchored(settings: Settings) -> Settings:
