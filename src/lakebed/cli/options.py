@@ -29,3 +29,7 @@ class Shape(StrEnum):
 
 
 Format = Annotated[Shape, typer.Option("--format", help="For people, or for programs.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, max=100_000, help="Show only so many. [default: all]", show_default=False),
+]

@@ -1,17 +1,23 @@
 """`lakebed topics`: list the topics."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
+
+_PAGE = 20_000  # topics
 
 
 def topics(
     topic_filter: Annotated[
         str, typer.Argument(metavar="[FILTER]", help="Only these, such as 'plant/#'.")
     ] = "#",
+    limit: Limit = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -20,13 +26,27 @@ def topics(
     """List the topics seen: how many messages, how much, when last."""
     from lakebed.cli.client import Server
 
+    with Server(url, token, home) as server:
+        found, total = _read(server, topic_filter, limit)
+    if total and form is Shape.TABLE:
+        size = output.size(total["bytes"])
+        typer.echo(
+            f"{total['topics']:,} topics, {total['received']:,} messages received, "
+            f"{total['kept']:,} kept, {size} of payload\n"
+        )
+    output.listing(found, "topics", form)
+
+
+def _read(
+    server: "Server", topic_filter: str, limit: int | None
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The topics, page by page, and what all have together."""
     found: list[dict[str, Any]] = []
     after = None
-    with Server(url, token, home) as server:
-        while True:
-            page = server.get("/api/v1/topics", filter=topic_filter, after=after)
-            found += page["topics"]
-            after = page["next"]
-            if after is None:
-                break
-    output.listing(found, "topics", form)
+    while True:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+        page = server.get("/api/v1/topics", filter=topic_filter, after=after, limit=size)
+        found += page["topics"]
+        after = page["next"]
+        if after is None or len(found) == limit:
+            return found, page.get("total", {}) if found else {}

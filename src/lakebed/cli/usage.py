@@ -1,15 +1,25 @@
 """`lakebed usage`: rows and bytes that policies keep."""
 
+import typer
+
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
 
 
 def usage(
-    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    limit: Limit = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
 ) -> None:
-    """Rows and bytes kept, by policy and topic."""
+    """Rows and bytes kept: by policy, then by policy and topic; --limit shows the heaviest."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/usage")
+        found = server.get("/api/v1/usage", limit=limit)
+    if form is Shape.TABLE and (policies := found.get("policies")):
+        typer.echo(f"{found['rows']:,} rows, {output.size(found['bytes'])} of payload\n")
+        output.table(policies)
+        typer.echo()
     output.listing(found, "kept", form)

@@ -100,7 +100,14 @@ def test_topics_are_filtered_and_paged(counted: Api) -> None:
     second = counted.get("/api/v1/topics", params={"limit": 2, "after": first["next"]}).json()
     assert [row["topic"] for row in second["topics"]] == ["room/1", "room/2"]
     assert second["next"] is None
-    rooms = counted.get("/api/v1/topics", params={"filter": "room/+"}).json()["topics"]
+    assert first["total"] == second["total"]
+    assert first["total"]["topics"] == 4
+    whole = counted.get("/api/v1/topics").json()
+    for figure in ("received", "kept", "bytes"):
+        assert whole["total"][figure] == sum(row[figure] for row in whole["topics"]), figure
+    rooms = counted.get("/api/v1/topics", params={"filter": "room/+"}).json()
+    assert rooms["total"]["received"] == sum(row["received"] for row in rooms["topics"])
+    rooms = rooms["topics"]
     assert [row["topic"] for row in rooms] == ["room/1", "room/2"]
     problem(counted.get("/api/v1/topics", params={"filter": "a#"}), 400, "filter")
 

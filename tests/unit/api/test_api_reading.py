@@ -325,6 +325,16 @@ def test_usage_weighs_what_each_policy_keeps(api: Api) -> None:
     assert kept["now", "room/1"]["bytes"] == 8
     assert kept["hours", "only/hours"]["rows"] == 1
     assert usage["rows"] == sum(row["rows"] for row in usage["usage"])
+    for total in usage["policies"]:
+        rows = [row for row in usage["usage"] if row["policy"] == total["policy"]]
+        assert total["topics"] == len(rows)
+        assert (total["rows"], total["bytes"]) == (
+            sum(row["rows"] for row in rows), sum(row["bytes"] for row in rows),
+        )  # fmt: skip
+    heaviest = api.get("/api/v1/usage", params={"limit": 2}).json()
+    ordered = sorted((row["bytes"] for row in usage["usage"]), reverse=True)
+    assert [row["bytes"] for row in heaviest["usage"]] == ordered[:2]
+    assert heaviest["bytes"] == usage["bytes"]
     rooms = api.get("/api/v1/usage", token=ROOMS).json()["usage"]
     assert {row["topic"] for row in rooms} == {"room/1", "room/2"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lakebed.cli import documents
+from lakebed.cli import documents, output
 from lakebed.documents.sections import DocumentSection
 
 from .conftest import FakeServer, Reply, Request, Run
@@ -231,6 +231,46 @@ def test_topics_follows_pages_to_the_end(run: Run, server: FakeServer) -> None:
 
     server.on("GET", "/api/v1/topics", topics)
     assert run("topics", "--format", "json").out.count('"topic"') == 2
+
+
+def test_topics_says_what_all_have_before_it_lists_those_asked_for(
+    run: Run, server: FakeServer
+) -> None:
+    total = {"topics": 50_000, "received": 70_000, "kept": 1, "bytes": 2048}
+    page = {"topics": [{"topic": "a"}, {"topic": "b"}], "next": "b", "total": total}
+    server.on("GET", "/api/v1/topics", Reply(200, page))
+    lines = run("topics", "--limit", "2").out.splitlines()
+    assert lines[0] == "50,000 topics, 70,000 messages received, 1 kept, 2.0 KiB of payload"
+    assert lines[2:] == ["topic", "a", "b"]
+    assert [request.query["limit"] for request in server.seen] == ["2"]
+
+
+def test_usage_shows_policies_before_topics(run: Run, server: FakeServer) -> None:
+    row = {"policy": "raw", "keep": "window", "topic": "a", "rows": 3, "bytes": 9}
+    policy = {"policy": "raw", "keep": "window", "topics": 2, "rows": 5, "bytes": 11}
+    found = {"rows": 5, "bytes": 11, "usage": [row], "policies": [policy]}
+    server.on("GET", "/api/v1/usage", Reply(200, found))
+    lines = [line.split() for line in run("usage", "--limit", "1").out.splitlines()]
+    assert lines[0] == ["5", "rows,", "11", "B", "of", "payload"]
+    assert lines.index(["raw", "window", "2", "5", "11"]) < lines.index(
+        ["raw", "window", "a", "3", "9"]
+    )
+    assert server.seen[0].query == {"limit": "1"}
+
+
+def test_tables_of_many_rows_look_like_those_of_few(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"topic": "a", "last_seen": None, "kept": 7, "name": "x"},
+        {"topic": "комната/温度", "last_seen": "now", "kept": 12345, "other": True},
+        {"topic": "b\x1b[2J", "kept": 1.5, "name": ["p", "q"]},
+    ]
+    output.table(rows)
+    few = capsys.readouterr().out
+    monkeypatch.setattr(output, "_MANY", 2)
+    output.table(rows)
+    assert capsys.readouterr().out == few
 
 
 def test_policies_lists_them_and_shows_one_as_a_file(run: Run, server: FakeServer) -> None:

@@ -7,8 +7,9 @@ So the sum is exact whatever runs meanwhile.
 """
 
 from base64 import b64encode
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -135,17 +136,26 @@ def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[d
             yield {"policy": name, **show(counts, 0)}
 
 
+def _names(ledger: Ledger, pending: Counter[Channel], owner: str) -> list[str]:
+    """The topics of an owner, in order."""
+    known = {topic for whose, topic in ledger.index if whose == owner}
+    return sorted(known | {topic for whose, topic in pending if whose == owner})
+
+
 def _topics(
     ledger: Ledger, pending: Counter[Channel], owner: str
 ) -> Iterator[tuple[str, Counts, int]]:
     """Each topic of an owner by name, with its counters and its messages in flight."""
-    known = {topic: code for (whose, topic), code in ledger.index.items() if whose == owner}
-    waiting = {topic: count for (whose, topic), count in pending.items() if whose == owner}
-    columns = {outcome: ledger.by_channel(outcome) for outcome in Outcome}
-    for topic in sorted(known.keys() | waiting.keys()):
-        code = known.get(topic)
-        counts = {} if code is None else {o: int(column[code]) for o, column in columns.items()}
-        yield topic, counts, waiting.get(topic, 0)
+    for topic in _names(ledger, pending, owner):
+        channel = Channel(owner, topic)
+        yield topic, _counts(ledger, channel), pending[channel]
+
+
+def _counts(ledger: Ledger, channel: Channel) -> Counts:
+    code = ledger.index.get(channel)
+    if code is None:  # all of it is in flight
+        return {}
+    return {outcome: int(ledger.by_channel(outcome)[code]) for outcome in Outcome}
 
 
 @router.get("/topics")
@@ -162,25 +172,48 @@ def topics(
         caller.require(filter)
     ledger, pending = load(services)
     policies = policies_by_topic(services, caller.owner)
-    shown: list[dict[str, Any]] = []
-    for topic, counts, in_flight in _topics(ledger, pending, caller.owner):
-        if topic <= after or not (filter == "#" or matches(filter, topic)):
-            continue
-        if not caller.may(topic):
-            continue
-        if len(shown) == limit:
-            return {"topics": shown, "next": shown[-1]["topic"]}
-        code = ledger.index.get(Channel(caller.owner, topic))
-        shown.append(
-            {
-                "topic": topic,
-                "received": sum(counts.values()) + in_flight,
-                "kept": counts.get(Outcome.KEPT, 0),
-                **_seen(ledger, code),
-                "policies": policies.match(topic),
-            }
-        )
-    return {"topics": shown, "next": None}
+    whole = caller.may_all()
+    found = [
+        topic
+        for topic in _names(ledger, pending, caller.owner)
+        if (filter == "#" or matches(filter, topic)) and (whole or caller.may(topic))
+    ]
+    first = bisect_right(found, after) if after else 0
+    page = found[first : first + limit]
+    shown = [
+        _topic(ledger, pending, Channel(caller.owner, topic)) | {"policies": policies.match(topic)}
+        for topic in page
+    ]
+    more = first + limit < len(found)
+    return {
+        "topics": shown,
+        "next": page[-1] if more else None,
+        "total": _total(ledger, pending, [Channel(caller.owner, topic) for topic in found]),
+    }
+
+
+def _topic(ledger: Ledger, pending: Counter[Channel], channel: Channel) -> dict[str, Any]:
+    counts = _counts(ledger, channel)
+    return {
+        "topic": channel.topic,
+        "received": sum(counts.values()) + pending[channel],
+        "kept": counts.get(Outcome.KEPT, 0),
+        **_seen(ledger, ledger.index.get(channel)),
+    }
+
+
+def _total(
+    ledger: Ledger, pending: Counter[Channel], channels: Sequence[Channel]
+) -> dict[str, int]:
+    """What all topics under the filter have together, on whatever page they stand."""
+    codes = [ledger.index[channel] for channel in channels if channel in ledger.index]
+    counted = sum(int(ledger.by_channel(outcome)[codes].sum()) for outcome in Outcome)
+    return {
+        "topics": len(channels),
+        "received": counted + sum(pending[channel] for channel in channels),
+        "kept": int(ledger.by_channel(Outcome.KEPT)[codes].sum()),
+        "bytes": int(ledger.sizes[codes].sum()),
+    }
 
 
 def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Routes that answer with what was kept: records, last values, usage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import nlargest
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -177,16 +178,35 @@ def _last(value: LastValue) -> dict[str, Any]:
 
 @router.get("/usage")
 def usage(
-    services: ServicesDep, caller: Annotated[Caller, InOwner(Action.USAGE_READ)]
+    services: ServicesDep,
+    caller: Annotated[Caller, InOwner(Action.USAGE_READ)],
+    limit: Annotated[
+        int | None, Query(ge=1, le=LARGEST_LIMIT, description="only the heaviest so many")
+    ] = None,
 ) -> dict[str, Any]:
-    """Rows and bytes kept, by policy and topic: what it weighs."""
+    """Rows and bytes kept, in all, by policy, and by policy and topic: what it weighs."""
     kept = [
         row
         for row in queries.usage(services.series, services.catalog, caller.owner)
         if caller.may(row["topic"])
     ]
+    shown = kept if limit is None else nlargest(limit, kept, key=lambda row: row["bytes"])
     return {
         "rows": sum(row["rows"] for row in kept),
         "bytes": sum(row["bytes"] for row in kept),
-        "usage": kept,
+        "usage": shown,
+        "policies": _by_policy(kept),
     }
+
+
+def _by_policy(kept: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each policy keeps of all topics; a policy that has had several kinds, by kind."""
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in kept:
+        key = row["policy"], row["keep"]
+        start = {"policy": row["policy"], "keep": row["keep"], "topics": 0, "rows": 0, "bytes": 0}
+        total = totals.setdefault(key, start)
+        total["topics"] += 1
+        total["rows"] += row["rows"]
+        total["bytes"] += row["bytes"]
+    return [totals[key] for key in sorted(totals)]
