@@ -27,7 +27,7 @@ class Mosquitto:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
             f"persistence_location {folder}/\nmax_queued_messages 0\nmax_inflight_messages 50\n"
-            "user root\n"
+            "user root\nsys_interval 1\n"
         )
 
     def start(self) -> None:

@@ -73,6 +73,7 @@ class Cluster:
 
     Attributes:
         settings: of all; those of some roles are in `of_role`.
+        files: text of `lakebed.toml`, by role.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Cluster:
         self._members: list[Member] = []
         self._journal = f"/{kafka.new_topic('journal')}?partitions=4{parameters}"
         self.of_role: dict[str, dict[str, str]] = {}
+        self.files: dict[str, str] = {}
         self.settings = {
             "JOURNAL__URL": self.journal(on.kafka.address),
             "CATALOG__URL": on.postgres.create_schema(),
@@ -102,6 +104,9 @@ class Cluster:
         """One more process, not started yet."""
         home = self._folder / f"{role}-{len(self._members)}"
         made = Member(role, home, self.settings | self.of_role.get(role, {}))
+        if role in self.files:
+            home.mkdir(parents=True)
+            (home / "lakebed.toml").write_text(self.files[role])
         self._members.append(made)
         return made
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from tests.broker import Mosquitto
 from tests.cluster import Cluster, Member, Victims
 from tests.server import eventually
 
@@ -49,7 +50,7 @@ def of_member(member: Member, name: str, stop: Callable[[], object]) -> Victim:
     return Victim(name, faults, stalls=name.startswith("gateway"))
 
 
-def of_servers(on: Victims) -> list[Victim]:
+def of_servers(on: Victims, mqtt: Mosquitto) -> list[Victim]:
     kafka, clickhouse, postgres = on.broker, on.clickhouse, on.postgres
     return [
         Victim(
@@ -66,6 +67,8 @@ def of_servers(on: Victims) -> list[Victim]:
             },
             weight=2,
         ),
+        # it writes down its sessions when it is stopped, not when it is killed
+        Victim("mosquitto", {"restart": (mqtt.stop, mqtt.start)}, weight=2),
         Victim("postgres", {"kill": (postgres.crash, postgres.start)}, weight=2),
     ]
 
@@ -86,6 +89,7 @@ class Chaos:
         dice: random.Random,
         stalled: Callable[[], None],
         died: Callable[[], None],
+        mqtt: Mosquitto,
     ) -> None:
         self.struck: Counter[str] = Counter()
         self.ended: list[str] = []
@@ -95,7 +99,7 @@ class Chaos:
                 of_member(member, name, partial(self._stop, member))
                 for name, member in members.items()
             ),
-            *of_servers(on),
+            *of_servers(on, mqtt),
         ]
         self._dice, self._stalled, self._died = dice, stalled, died
         self._threads: list[threading.Thread] = []

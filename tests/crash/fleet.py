@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.broker import Mosquitto
 from tests.cluster import Cluster, Member, Servers, Victims
 from tests.crash import promises
 from tests.crash.attack import Attack
@@ -31,6 +32,12 @@ _SESSIONS = "&session.timeout.ms=3000&heartbeat.interval.ms=500"
 
 _PATIENCE = 10.0  # seconds for an answer over HTTP, till the next gateway is asked
 _KEEP_ALIVE = 5  # seconds in which a client notices that its gateway hangs
+_SOURCE = """
+[[sources]]
+name = "shared"
+url = "mqtt://127.0.0.1:{port}"
+topics = ["$share/lb/#"]
+"""
 _PROBES = 16  # topics: enough that each of four partitions has some
 _PROBE = {"name": "probe", "topics": ["probe/#"], "type": "number", "keep": "archive"}
 
@@ -83,6 +90,10 @@ class Fleet(Attack):
         if way is not None:
             url = cluster.journal(f"127.0.0.1:{way.port}")
             cluster.of_role["gateway"] = {"JOURNAL__URL": url}
+        self.broker = Mosquitto(folder / "broker")
+        self.broker.start()
+        stack.callback(self.broker.stop)
+        cluster.files["gateway"] = _SOURCE.format(port=self.broker.port)
         stack.callback(cluster.close)
         roles = ["gateway"] * gateways + ["keeper"] * keepers + ["api"]
         members = cluster.start(*roles)
@@ -138,10 +149,27 @@ class Fleet(Attack):
             mqtt("qos-1-ids", 1, 5, ids=True),
             mqtt("qos-2", 2, 4),
             mqtt("qos-2-v5", 2, 5),
+            MqttSender(
+                oracle, "shared", SEED, server, self.broker.port, qos=1, version=5, ids=True
+            ),
             BatchSender(oracle, "batches", SEED, server),
             SingleSender(oracle, "singles", SEED, server, ids=True),
             SingleSender(oracle, "once", SEED, server, ids=False),
         )
+
+    def finish(self) -> None:
+        super().finish()
+        # what a gateway could not take waits in its session at the broker
+        eventually(self._shared_arrived, promises.SETTLE)
+        self.server.settle(seconds=promises.SETTLE)
+
+    def _shared_arrived(self) -> bool:
+        records = self.server.records("o/+/shared", promises.EVERYTHING["name"], limit=10_000)
+        stored = {record.get("id") for record in records}
+        acknowledged = (self.oracle.messages[n] for n in set(self.oracle.acknowledged))
+        wanted = {one.id for one in acknowledged if one.kept and one.topic.endswith("/shared")}
+        print(f"{len(wanted)} messages by way of the broker, {len(wanted - stored)} not there yet")
+        return wanted <= stored
 
     def check(self) -> None:
         for name, member in self.members.items():
@@ -152,8 +180,9 @@ class Fleet(Attack):
         """Let all processes and servers be harmed, several at a time."""
         began = time.monotonic()
         chaos = Chaos(
-            self.cluster, self.members, on, self.dice, self.oracle.stalled, self.oracle.died
-        )
+            self.cluster, self.members, on, self.dice, self.oracle.stalled, self.oracle.died,
+            self.broker,
+        )  # fmt: skip
         with closing(chaos):
             chaos.rage(faults, pace)
         print(f"{chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")

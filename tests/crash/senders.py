@@ -29,6 +29,7 @@ PATIENCE = float(times(120, 1200))  # seconds until the last answer must be ther
 _WAITING = 400  # messages without an answer at which a sender waits
 _PAUSE = (0.02, 0.3)  # seconds between two bursts: least, most
 _BURST = 8  # messages at most
+_NOBODY = 0x10  # reason code: the broker has a message for nobody, and let it go (MQTT 5, 3.4.2.1)
 _numbers = itertools.count(1)
 
 
@@ -120,7 +121,7 @@ class MqttSender(Sender):
         self._keep_alive = keep_alive
         self._server, self._port, self._qos, self._version = server, port, qos, version
         self._client = clients.paho_client(server, name, version)
-        self._answers: SimpleQueue[int] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[int, bool]] = SimpleQueue()
         self._waiting: dict[int, int] = {}  # packet identifier -> number
 
     def break_connection(self) -> None:
@@ -132,7 +133,9 @@ class MqttSender(Sender):
     def _work(self) -> None:
         client = self._client
         # called with paho's locks held: takes none of ours
-        client.on_publish = lambda _c, _d, packet, _reason, _more: self._answers.put(packet)
+        client.on_publish = lambda _c, _d, packet, reason, _more: self._answers.put(
+            (packet, reason.value != _NOBODY)
+        )
         session = clients.session(self._version, self.name)
         client.on_disconnect = self._disconnected
         client.connect_async("127.0.0.1", self._port, keepalive=self._keep_alive, **session)
@@ -169,7 +172,10 @@ class MqttSender(Sender):
         answered = []
         try:
             while True:
-                answered.append(self._waiting.pop(self._answers.get_nowait()))
+                packet, taken = self._answers.get_nowait()
+                number = self._waiting.pop(packet)
+                if taken:
+                    answered.append(number)
         except Empty:
             self._oracle.acknowledge(answered)
 

@@ -19,7 +19,7 @@ DASHBOARD = DEPLOY / "grafana" / "lakebed.json"
 FOREIGN = {"up", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
 """Of Prometheus itself and of its node_exporter."""
 
-ELSEWHERE = {("journal", "records"), ("source .*", "joined")}
+ELSEWHERE = {("journal", "records"), ("source .*", "joined"), ("source .*", "silent")}
 """Figures that need a Kafka or a broker to be there: `KafkaJournal.health`, `MqttClient.health`."""
 
 _SELECTOR = re.compile(r"\b(?:lakebed|node|up)(?:_[a-z_0-9]+)?\b(?!:)(?:\{[^}]*\})?")

@@ -72,7 +72,9 @@ def _server(settings: Settings) -> Iterator[Finding]:
 def _part(name: str, part: Mapping[str, Any]) -> Iterator[Finding]:
     figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
     text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
-    yield ok(name, text) if part.get("ok") else bad(name, text, "see the server's log")
+    # a source that does not work is told by a server that is ready all the same
+    well = part.get("ok") and part.get("joined", True) and not part.get("silent")
+    yield ok(name, text) if well else bad(name, text, "see the server's log")
     yield from _durability(name, part)
 
 

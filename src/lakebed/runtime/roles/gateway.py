@@ -5,6 +5,7 @@ brokers ──MQTT──┼──> intake ──> journal
 apps ────HTTP───┘
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,8 +33,11 @@ async def _open(process: Process, _: Contribution) -> Contribution:
 
     settings, intake, known = process.settings, process.intake, process.known
     endpoint = MqttEndpoint(settings, intake, process.identification, process.feed, known)
+    identity = "" if all(s.client_id for s in settings.sources) else _identity(process)
     clients = [
-        MqttClient(source, intake, known, payload_maximum=settings.limits.payload)
+        MqttClient(
+            source, intake, known, payload_maximum=settings.limits.payload, identity=identity
+        )
         for source in settings.sources
     ]
     return Contribution(
@@ -43,6 +47,15 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         health={f"source {client.name}": partial(_told, client) for client in clients},
         metrics=(endpoint.stats.metrics,),
     )
+
+
+def _identity(process: Process) -> str:
+    from lakebed.sources.mqtt.client import identity
+
+    made, descriptor = identity.claim(process.settings.home)
+    if descriptor is not None:
+        process.stack.callback(os.close, descriptor)
+    return made
 
 
 def _told(client: "MqttClient") -> Health:

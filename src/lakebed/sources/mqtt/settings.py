@@ -50,7 +50,8 @@ class MqttSource(Section):
     )
     client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
         None,
-        description="default `lakebed-NAME`; keep it stable; `{host}` is the machine's name",
+        description="default: one for each process, the same after a restart; `{host}` is the"
+        " machine's name",
     )
     qos: Literal[0, 1, 2] = Field(1, description="QoS of the subscriptions")
     version: Literal["3.1.1", "5"] = Field("5", description="protocol version")
@@ -59,6 +60,10 @@ class MqttSource(Section):
     )
     receive_maximum: int = Field(65535, ge=1, le=65535, description="asked of the broker (MQTT 5)")
     keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
+    silence: Duration = Field(
+        parse_duration("5m"),
+        description="nothing came for so long, while the broker takes messages in: told; 0s: never",
+    )
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
 
 

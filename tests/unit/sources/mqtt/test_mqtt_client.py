@@ -157,6 +157,77 @@ def test_a_shared_subscription_spreads_over_gateways(run, joined, send, wait_unt
 
 
 @pytest.mark.server("mosquitto")
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_broker_that_restarts_with_its_sessions_shares_out_again(run, joined, send, wait_until,
+                                                                   mosquitto, version):  # fmt: skip
+    """Mosquitto restores the sessions, and without their shared subscriptions."""
+
+    async def story():
+        gateways = [
+            joined(mosquitto.port, version=version, topics=["$share/lb/t/#"], client_id=f"g{i}")
+            for i in range(2)
+        ]
+        for gateway in gateways:
+            await gateway.start()
+        await send(mosquitto.port, numbered("a", 20))
+        mosquitto.stop()
+        await wait_until(lambda: not any(g.client.health().ok for g in gateways))
+        mosquitto.start()
+        await wait_until(lambda: all(g.client.health().ok for g in gateways))
+        await send(mosquitto.port, numbered("b", 100))
+        await wait_until(
+            lambda: len({m for g in gateways for m in g.intake.seen if m[0] == "t/b"}) == 100
+        )
+        assert all(("t/b" in dict(g.intake.seen)) for g in gateways)
+        for gateway in gateways:
+            await gateway.stop()
+
+    run(story())
+
+
+@pytest.mark.server("mosquitto")
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_two_with_one_identifier_are_told_of_each_other(run, joined, wait_until, mosquitto,
+                                                        version):  # fmt: skip
+    async def story():
+        rivals = [joined(mosquitto.port, version=version, client_id="same") for _ in range(2)]
+        for rival in rivals:
+            await rival.client.start()
+        for rival in rivals:
+            await wait_until(lambda r=rival: "client identifier" in r.client.health().message)
+            assert rival.client.health().detail["joined"] is False
+            assert not rival.client.health().ok
+        for rival in rivals:
+            await rival.stop()
+
+    run(story())
+
+
+@pytest.mark.server("mosquitto")
+def test_a_source_that_receives_nothing_while_its_broker_does_is_told(run, joined, send, wait_until,
+                                                                      mosquitto):  # fmt: skip
+    async def story():
+        source = joined(mosquitto.port, topics=["t/here"], silence="300ms")
+        await source.start()
+
+        async def others():
+            while True:
+                await send(mosquitto.port, numbered("there", 5))
+
+        sending = asyncio.create_task(others())
+        await wait_until(lambda: source.client.health().detail["silent"])
+        health = source.client.health()
+        assert "nothing has come for 300ms" in health.message
+        assert health.detail["joined"] is True
+        sending.cancel()
+        await send(mosquitto.port, numbered("here", 1))
+        await wait_until(lambda: source.client.health().message == "connected")
+        await source.stop()
+
+    run(story())
+
+
+@pytest.mark.server("mosquitto")
 def test_a_shut_intake_stops_the_reading(run, joined, send, wait_until, mosquitto):
     async def story():
         source = joined(mosquitto.port, topics=["t/#", "u/+"], receive_maximum=10)

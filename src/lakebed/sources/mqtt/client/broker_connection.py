@@ -46,16 +46,15 @@ class ClientSession:
     """Our session at the broker; it outlives a connection.
 
     Attributes:
-        subscribed: the broker's session has our subscriptions.
         refused: filters that the broker did not grant, with the reason.
     """
 
     source: MqttSource
+    client_id: str
     username: str | None
     password: str | None
     payload_maximum: int
     unreleased: Unreleased
-    subscribed: bool
     refused: dict[str, str]
     stats: Stats
 
@@ -79,7 +78,7 @@ class ClientSession:
                 "topic_alias_maximum": 65535,
             }
         return Connect(
-            source.client_id or f"lakebed-{source.name}",
+            self.client_id,
             self.version,
             clean_start=False,
             keep_alive=source.keep_alive,
@@ -95,6 +94,9 @@ class BrokerConnection(asyncio.Protocol):
     Attributes:
         ready: done when subscribed.
         lost: done when the connection has ended, with the reason.
+        accepted: when the broker accepted us, on the loop's clock; None before.
+        taken_over: the broker ended it because another client has the same identifier.
+        closed: the broker closed it without a word.
     """
 
     def __init__(
@@ -118,7 +120,8 @@ class BrokerConnection(asyncio.Protocol):
         self._keep_alive = session.source.keep_alive
         self._timer: asyncio.TimerHandle | None = None
         self._subscribing: asyncio.Task[None] | None = None
-        self._joined = False
+        self.accepted: float | None = None
+        self.taken_over = self.closed = False
         self._decoder: Decoder[Channel] = Decoder(
             session.version,
             AT_CLIENT,
@@ -203,6 +206,7 @@ class BrokerConnection(asyncio.Protocol):
         self._inbound.close()
         self._stop_sending()
         reason = self._reason or (str(exc) if exc else "the broker closed the connection")
+        self.closed = not self._reason
         self._session.stats.disconnects["ended" if self._reason else "closed"] += 1
         if not self.lost.done():
             self.lost.set_result(reason)
@@ -265,30 +269,34 @@ class BrokerConnection(asyncio.Protocol):
         elif isinstance(packet, SubAck):
             self._subscribed(packet)
         elif isinstance(packet, Disconnect):
+            self.taken_over = packet.reason == Reason.SESSION_TAKEN_OVER
             self._finish(f"the broker ended it: {reason_name(packet.reason)}", peer_finished=True)
 
     def _answered(self, packet: ConnAck) -> None:
-        if self._joined:
+        if self.accepted is not None:
             raise violation("a second CONNACK")
         if packet.reason:
             name = reason_name(packet.reason) if packet.reason >= 0x80 else str(packet.reason)
             text = packet.properties.get("reason_string", "")
             self._finish(f"the broker refused us: {name} {text}".rstrip())
             return
-        self._joined = True
+        self.accepted = self._loop.time()
         self._keep_alive = packet.properties.get("server_keep_alive", self._keep_alive)
-        if not packet.session_present:
-            self._session.subscribed = False
-        if self._session.subscribed:
-            self._set_ready()
-            return
-        subscribe = self._subscribe(clean=not packet.session_present)
+        subscribe = self._join(clean=not packet.session_present)
         self._subscribing = self._loop.create_task(subscribe, name="mqtt-subscribe")
 
-    async def _subscribe(self, clean: bool) -> None:
-        """Subscribe. A broker without our session may reuse packet ids, so release ours first."""
+    async def _join(self, clean: bool) -> None:
+        """Subscribe, whether the broker has our session or not.
+
+        A broker without it may reuse packet ids, so ours are released first. One with it need not
+        have all of it: Mosquitto that was restarted has no shared subscriptions any more.
+        """
         if clean:
             await self._release()
+        self.subscribe()
+
+    def subscribe(self) -> None:
+        """Ask for the subscriptions, be they there or not."""
         source = self._session.source
         requests = tuple(
             SubscriptionRequest(
@@ -310,8 +318,6 @@ class BrokerConnection(asyncio.Protocol):
         if self._session.refused:
             log.error("subscriptions refused", source=self._session.source.name,
                       topics=self._session.refused)  # fmt: skip
-        # Refused subscriptions are requested again on the next connection.
-        self._session.subscribed = not self._session.refused
         self._set_ready()
 
     def _set_ready(self) -> None:
@@ -330,7 +336,7 @@ class BrokerConnection(asyncio.Protocol):
             self._reason = f"nothing heard for {1.5 * self._keep_alive:g} s"
             self._transport.abort()
             return
-        if self._joined:
+        if self.accepted is not None:
             self._write(PINGREQ)
         self._timer = self._loop.call_later(self._keep_alive / 2, self._ping)
 

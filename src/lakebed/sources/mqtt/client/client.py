@@ -2,6 +2,7 @@
 
     connect ──> subscribe ──> receive ──> lost ──> wait (longer each time) ──┐
        ^────────────────────────────────────────────────────────────────────┘
+    rivalry.py   another client with our identifier        silence.py   nothing comes at all
 
 The broker keeps the session (fixed client identifier, no clean start) and delivers later what
 arrives while we are away. A message is acknowledged only when the journal has it. Acks still due
@@ -13,6 +14,7 @@ prevents that.
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,12 +27,16 @@ from lakebed.ingest.keys import packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
+from lakebed.sources.mqtt.client.rivalry import Rivalry
+from lakebed.sources.mqtt.client.silence import Silence, read_counter
+from lakebed.sources.mqtt.codec.handshake import Connect
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Problem, SettingsError
+from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import check_filter
 
 if TYPE_CHECKING:
@@ -40,6 +46,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the next attempt: doubled each time, less a random part of up to half."""
+_LONGEST_SHARED = 1.0
+"""With shared subscriptions: a broker that has begun again may answer for messages of a group
+that is not there yet, and keep them for nobody."""
 
 _TIMEOUT = 15.0  # seconds for the connection, CONNACK and SUBACK
 _STABLE = 5.0  # seconds that a connection must last for the delay to start again from the first
@@ -52,6 +61,7 @@ class MqttClient:
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
         payload_maximum: bytes of one payload (`limits.payload`).
         home: the folder that a relative `ca_file` is relative to.
+        identity: tells this process apart from others that have the same settings.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -65,6 +75,7 @@ class MqttClient:
         *,
         payload_maximum: int,
         home: Path = Path(),
+        identity: str = "",
     ) -> None:
         self.stats = Stats()
         self.name = source.name
@@ -73,30 +84,40 @@ class MqttClient:
         self._host, self._port, self._context = _server(source, home)
         for topic in source.topics:
             _check_subscription(source, topic)
-        # The broker assigns packet identifiers, so their keys name the source, not the client id.
-        self._key = source.owner, f"mqtt source {source.name}"
+        usual = f"lakebed-{source.name}"
+        client_id = source.client_id or "-".join(filter(None, (usual, identity)))
+        # The broker assigns packet identifiers, for each of its sessions by itself.
+        session = "" if client_id == usual else f" as {client_id}"
+        self._key = source.owner, f"mqtt source {source.name}{session}"
         url = urlsplit(source.url)
         self._session = ClientSession(
             source,
+            client_id,
             unquote(url.username) if url.username is not None else None,
             unquote(url.password) if url.password is not None else None,
             payload_maximum,
             Unreleased(*self._key),
-            subscribed=False,
             refused={},
             stats=self.stats,
         )
+        self._rivalry = Rivalry()
+        self._silence = Silence(source.silence, self._ask_counter)
+        shared = any(topic.startswith("$share/") for topic in source.topics)
+        self._longest = _LONGEST_SHARED if shared else LONGEST_DELAY
         self._connection: BrokerConnection | None = None
         self._state = "not started"
         self._connected = False
         self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Start connecting in the background; return at once, even if the broker is away."""
         self._unwatch = self._intake.watch(self._gate)
-        self._task = asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")
+        self._tasks = [asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")]
+        if self._session.source.silence:
+            listen = self._listen_for_silence()
+            self._tasks.append(asyncio.create_task(listen, name=f"mqtt-silence-{self.name}"))
 
     async def stop(self, grace: float = 3.0) -> None:
         """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
@@ -111,40 +132,43 @@ class MqttClient:
             connection.stop_waiting()
             await asyncio.wait([connection.lost], timeout=1.0)
             connection.abort()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
 
     def health(self) -> Health:
-        refused = self._session.refused
-        message = self._state
+        refused, received = self._session.refused, sum(self.stats.publishes)
+        rivalry = self._rivalry.text(time.monotonic())
+        silence = self._silence.text(received) if self._connected else ""
+        message = rivalry or silence or self._state
         if self._connected and refused:
             # health is public, topics are not
             reasons = ", ".join(sorted(set(refused.values())))
             message = f"{len(refused)} subscriptions refused ({reasons}): the log names them"
+        joined = self._connected and not refused and not rivalry
         detail = {
             "broker": f"{self._host}:{self._port}",
-            "joined": self._connected and not refused,
+            "joined": joined,
             "connects": self.stats.connections,
-            "received": sum(self.stats.publishes),
+            "received": received,
+            "silent": bool(silence),
         }
-        return Health(self._connected and not refused, message, detail)
+        return Health(joined and not silence, message, detail)
 
     async def _run(self) -> None:
         ids = await self._known(packet_prefix(*self._key))
         self._session.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
-        loop = asyncio.get_running_loop()
         delay = FIRST_DELAY
         while not self._stopping.is_set():
-            began = loop.time()
+            began = time.monotonic()
             reason = await self._run_connection()
             self._connected = False
             self._state = reason
-            if loop.time() - began > _STABLE:
+            if time.monotonic() - began > _STABLE:
                 delay = FIRST_DELAY
             log.warning("broker away", source=self.name, reason=reason, next_attempt=delay)
             with suppress(
@@ -152,7 +176,7 @@ class MqttClient:
             ):  # jitter: gateways that lost one broker come back at different times
                 async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):  # noqa: S311
                     await self._stopping.wait()
-            delay = min(2 * delay, LONGEST_DELAY)
+            delay = min(2 * delay, self._longest)
 
     async def _run_connection(self) -> str:
         """Connect and receive until the connection ends; return why it ended."""
@@ -177,7 +201,46 @@ class MqttClient:
             self._connected = True
             self._state = "connected"
             log.info("joined a broker", source=self.name, host=self._host, port=self._port)
-        return await connection.lost
+        self._silence.again()
+        reason = await connection.lost
+        self._note_end(connection)
+        return reason
+
+    def _note_end(self, connection: BrokerConnection) -> None:
+        if connection.accepted is None or self._stopping.is_set():
+            return
+        at = time.monotonic()
+        before = self._rivalry.text(at)
+        self._rivalry.ended(
+            at,
+            asyncio.get_running_loop().time() - connection.accepted,
+            taken_over=connection.taken_over,
+            closed=connection.closed,
+        )
+        if (text := self._rivalry.text(at)) and not before:
+            client_id = self._session.client_id
+            log.error("thrown out by another client", source=self.name, client_id=client_id,
+                      reason=text)  # fmt: skip
+
+    async def _listen_for_silence(self) -> None:
+        """Ask now and then whether the broker has messages that do not come here."""
+        while True:
+            await asyncio.sleep(self._session.source.silence / SECOND)
+            connection = self._connection
+            if not self._connected or connection is None or not self._intake.is_open:
+                continue
+            if await self._silence.look(sum(self.stats.publishes)):
+                text = self._silence.text(sum(self.stats.publishes))
+                log.warning("a silent source subscribes again", source=self.name, reason=text)
+                connection.subscribe()
+
+    async def _ask_counter(self) -> int | None:
+        usual = self._session.connect()
+        asking = Connect(
+            f"{usual.client_id}-counter", usual.version, True, username=usual.username,
+            password=usual.password,
+        )  # fmt: skip
+        return await read_counter(self._host, self._port, self._context, asking)
 
     def _gate(self, open: bool) -> None:
         if self._connection is None:
