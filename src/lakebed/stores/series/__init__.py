@@ -1,1 +1,1 @@
-"""The series store: what policies keep of numbers, text and JSON."""
+"""The series store: records and windows of aggregates."""

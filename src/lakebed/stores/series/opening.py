@@ -1,4 +1,4 @@
-"""Open a series store by its URL."""
+"""Opens a series store by its URL."""
 
 import re
 from pathlib import Path
@@ -24,12 +24,12 @@ def open_series(
     """Open by URL: `chdb:PATH` (relative to home), `clickhouse://…`, `clickhouses://…` (TLS).
 
     Args:
-        make: whether to make missing tables.
-        settings: all but its `url` is used.
+        make: whether to create missing tables.
+        settings: its other settings; its `url` is not used.
 
     Raises:
-        SettingsError: the URL is none of these.
-        StoreUnavailable: the store cannot be opened or its tables cannot be made.
+        SettingsError: the URL has another scheme, or a setting does not fit it.
+        StoreUnavailable: the store cannot be opened or its tables cannot be created.
     """
     series: ClickHouseSeries
     if url.startswith("chdb:"):

@@ -1,6 +1,6 @@
 """The series store through clickhouse-connect: a ClickHouse server, or chDB in this process.
 
-The SQL and the client are the same for both; what is particular to chDB is in `embedded.py`.
+SQL and client are the same for both; `embedded.py` adds what only chDB needs.
 """
 
 import threading
@@ -29,19 +29,19 @@ from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
 from lakebed.vocabulary.times import Micros
 
 PATIENCE = 3600.0
-"""Seconds a deletion may take: it rewrites parts, and the server reports no progress."""
+"""Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
 _CONNECT = 10.0  # seconds, at most
 _SETTINGS = {
-    "async_insert": 0,  # the call returns when the part is there
-    "max_partitions_per_insert_block": 0,  # late data may touch any number of days or months
-    "optimize_on_insert": 0,  # readers replace equal keys themselves, merges do it for good
+    "async_insert": 0,  # the call returns when the part is written
+    "max_partitions_per_insert_block": 0,  # late data may belong to any number of days or months
+    "optimize_on_insert": 0,  # FINAL and merges replace rows of equal keys
     "insert_deduplicate": 0,  # rows replace themselves by key; see schema.py
     "do_not_merge_across_partitions_select_final": 1,
     "output_format_arrow_string_as_string": 1,
-    "compile_expressions": 0,  # a page is small: compiling takes longer than it saves
+    "compile_expressions": 0,  # for a page compiling takes longer than it saves
 }
-"""Of every session, set once: given with a query, chDB sets and resets them around it, which takes
-ten times as long as a small query."""
+"""Settings of every session. Passed with a query, chDB would set and reset them around it, which
+takes ten times as long as a small query."""
 _DELETE = {
     "mutations_sync": 2,  # wait, on all replicas
     "distributed_ddl_task_timeout": int(PATIENCE),
@@ -67,18 +67,18 @@ SELECT if(count() = 0, NULL, toUnixTimestamp64Micro(min({begin}))) AS oldest
 FROM {table}
 SETTINGS skip_unavailable_shards = 1, max_execution_time = 1, timeout_overflow_mode = 'break'
 """
-"""Read from the parts' indexes. A server that reads rows instead may stop: it is a hint."""
+"""Answered from the parts' indexes. Where a server reads rows instead, it may stop early."""
 _OLDEST_FOR = 60.0  # seconds
 
 
 class ClickHouseSeries:
-    """Fulfils `ports.series.Series`. A session serves one query at a time: each call borrows one.
+    """Implements `ports.series.Series`. A session runs one query at a time: each call borrows one.
 
     Args:
         connect: opens a session.
         name: the store's name in messages.
-        patient: opens one that waits long for an answer; None where all wait.
-        layout: where the tables are.
+        patient: opens a session that waits long for an answer; None if all do.
+        layout: how the tables are spread over servers.
     """
 
     def __init__(
@@ -146,9 +146,9 @@ class ClickHouseSeries:
                 raise StoreUnavailable(f"{self.name}: cannot query: {error}") from error
 
     def oldest(self, table: str) -> Micros | None:
-        """Event time at which the rows of a table begin; None where that is unknown.
+        """About the event time of the oldest row of a table; None if that is unknown.
 
-        For planning alone: it may be a minute old, and older rows may be there.
+        The answer may be a minute old, and older rows may exist. Use it for planning only.
         """
         known = self._oldest.get(table)
         if known is None or known[0] < time.monotonic() - _OLDEST_FOR:
@@ -160,9 +160,9 @@ class ClickHouseSeries:
         return known[1]
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
-        """Remove the rows that a condition with bound parameters holds of; gone on return.
+        """Delete the rows for which a condition with bound parameters is true; returns afterwards.
 
-        Rows inserted meanwhile may stay. Where it fails, some may be gone: it may be repeated.
+        Rows inserted meanwhile may stay. If it fails, some rows may be deleted: repeat the call.
         """
         with self._patient_session(f"delete from {table}") as client:
             client.command(
@@ -199,7 +199,7 @@ class ClickHouseSeries:
         return ClonedTables(self, self.drop_clones)
 
     def drop_clones(self) -> None:
-        """Let go of a snapshot; of one that a killed process left, too."""
+        """Drop the tables of a snapshot, also one that a killed process has left."""
         self._command("drop the clones", DROP)
 
     def _command(
@@ -220,7 +220,7 @@ class ClickHouseSeries:
         return Health(not self._error, self._error, detail)
 
     def _figures(self) -> dict[str, Any]:
-        """Ask the store something, which proves that it answers; return figures of its own."""
+        """Run a query to see that the store answers; return further figures."""
         self.query("SELECT 1", {})
         return {}
 
@@ -240,7 +240,7 @@ class ClickHouseSeries:
             with self._translated(doing):
                 yield client
         except StoreUnavailable:
-            # A session that failed may be in any state: the next call opens a fresh one.
+            # A session that failed may be in any state: the next call opens a new one.
             self._discard(client)
             raise
         else:
@@ -248,7 +248,7 @@ class ClickHouseSeries:
 
     @contextmanager
     def _patient_session(self, doing: str) -> Iterator[Client]:
-        """One for a single call."""
+        """Open a patient session for a single call."""
         with self._translated(doing), closing(self._opened(self._patient)) as client:
             yield client
 
@@ -273,9 +273,9 @@ class ClickHouseSeries:
         return client
 
     def _discard(self, client: Client) -> None:
-        """Close a session that failed; what is left of its answer would begin the next one.
+        """Close a session that failed: the rest of its answer would be read as the next answer.
 
-        The last session of an embedded engine is replaced first: closing it would stop the engine.
+        The last session is replaced first, because closing it would stop an embedded engine.
         """
         with self._lock:
             last = len(self._all) == 1
@@ -295,11 +295,11 @@ def _first_line(error: BaseException) -> str:
 
 
 def connect_server(url: SplitResult, timeout: float) -> Callable[[], Client]:
-    """What opens a session to the server at `clickhouse[s]://user:password@host:port`.
+    """Return a function that opens a session to `clickhouse[s]://user:password@host:port`.
 
     Args:
-        timeout: seconds without a byte from the server after which a call has failed. A server at
-            work on a long query sends something every 10 seconds, or 5 before the time is over.
+        timeout: seconds without a byte from the server after which a call has failed. While a query
+            runs, the server sends something every 10 seconds, or 5 seconds before the time-out.
     """
     secure = url.scheme == "clickhouses"
 

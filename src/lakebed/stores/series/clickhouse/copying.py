@@ -1,4 +1,4 @@
-"""What a series holds, counted and compared, before and after it moved to another store."""
+"""Counts and hashes the contents of a series, to compare them before and after a migration."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from lakebed.vocabulary.times import SECOND, Micros
 
 
 def counts(client: Select) -> dict[str, int]:
-    """Rows of each table, replaced ones with them."""
+    """The number of rows of each table, including replaced ones."""
     return {
         name: int(
             client.query(f"SELECT count() AS n FROM {source(name, False)}", {})["n"][0].as_py()
@@ -20,7 +20,7 @@ def counts(client: Select) -> dict[str, int]:
 
 
 def contents(client: Select, alive: Micros) -> Contents:
-    """What readers see, but for rows that have expired by the time `alive`."""
+    """Counts and hashes of the rows that readers see, without those expired at `alive`."""
     return {key: found for name in TABLES for key, found in _contents(client, name, alive)}
 
 

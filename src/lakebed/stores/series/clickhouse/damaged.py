@@ -1,8 +1,8 @@
-"""Which of the parts that the store has put aside as damaged are a loss.
+"""Decides which of the parts that the store has put aside as damaged mean a loss of rows.
 
-A merge is not fsynced, so a loss of power may leave its result broken; for that case ClickHouse
-keeps the parts that it was made of for some minutes, and they are in force again when it opens. An
-insert is fsynced before its part gets its name: where that breaks, the disk is to blame.
+A merge is not fsynced, so a power loss may leave its result broken. ClickHouse therefore keeps the
+source parts for some minutes, and uses them again when it opens. An insert is fsynced before its
+part gets its name, so a broken one means a failing disk.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def look(client: Select, database: str) -> Missing:
-    """What of a store that has its tables is missing."""
+    """Find the damaged parts of a store whose tables exist."""
     broken = client.query(_BROKEN, {"database": database}).to_pylist()
     parts = client.query(_PARTS, {"database": database}).to_pylist() if broken else []
     covered = tuple(row["part"] for row in broken if _is_covered(row, parts))
@@ -34,9 +34,9 @@ def look(client: Select, database: str) -> Missing:
 
 
 def _is_covered(row: Row, parts: list[Row]) -> bool:
-    """Whether parts from the first block (number of an insert) to the last are in force."""
+    """Whether active parts cover the blocks (numbers of inserts) of the damaged part."""
     low, high = row["low"], row["high"]
-    if low is None or high is None:  # of a part whose name tells nothing
+    if low is None or high is None:  # the part's name does not say them
         return False
     there = [
         (part["low"], part["high"])

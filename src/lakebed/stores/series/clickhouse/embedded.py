@@ -1,7 +1,7 @@
-"""chDB in this process, whose word for what it wrote is not taken: see `part_files.py`.
+"""chDB in this process. The parts that it writes are checked, see `part_files.py`.
 
-A part that is not whole leaves by closing and opening its table: the engine then puts it aside, and
-what a broken merge was made of is in force again (it is kept for `old_parts_lifetime`, 8 minutes).
+When a part is incomplete, its table is closed and opened. The engine then puts the part aside, and
+uses the sources of a broken merge again, which it keeps for `old_parts_lifetime` (8 minutes).
 """
 
 import os
@@ -26,16 +26,16 @@ from lakebed.vocabulary.errors import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 _ROOM = 64 << 20
-"""Bytes that must be free before anything is written."""
+"""Bytes that must be free on the disk before a write."""
 _MEMORY_FILES = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
-"""Linux has them."""
+"""Whether files in memory can be used, as on Linux."""
 _LOOK_EVERY = 60.0
-"""Seconds between looks at what merges wrote; their sources are kept for 8 minutes."""
+"""Seconds between checks of merged parts; their sources are kept for 8 minutes."""
 _FOLDER = """
 SELECT data_paths[1] AS folder FROM system.tables
 WHERE database = {database:String} AND name = {table:String}
 """
-"""Not by the links in `data`, which a loss of power may take: tables are found without them."""
+"""The folder of a table. The links in `data` are not used, because a power loss may remove them."""
 _DROP = {"allow_drop_detached": 1}
 
 
@@ -45,15 +45,18 @@ SELECT sumIf(value, metric = 'MemoryTracking') AS memory,
 FROM system.metrics
 """
 _PIECES = 64
-"""Writes of 1/16 of the memory were refused at times beside merges of long texts, of 1/64 never."""
+"""A write takes at most 1/64 of the memory. Writes of 1/16 were sometimes refused during merges of
+long texts, writes of 1/64 never."""
 _ALLOCATOR = "narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0"
-"""For jemalloc: one arena for all threads, and what is freed goes back to the system at once."""
+"""For jemalloc: one arena for all threads, and freed memory returns to the system at once."""
 
 
 class EmbeddedSeries(ClickHouseSeries):
-    """Args:
-    path: the folder of the engine.
-    memory: bytes that the engine may use at once; None for most of what the machine has.
+    """A series in chDB.
+
+    Args:
+        path: the folder of the engine.
+        memory: bytes that the engine may use; None for most of the machine's memory.
     """
 
     def __init__(self, path: Path, memory: int | None = None) -> None:
@@ -74,7 +77,7 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def migrate(self) -> None:
         super().migrate()
-        self.mend()  # from here on, what is new is measured
+        self.mend()  # from now on new parts are checked
         threading.Thread(target=self._look_after_merges, name="series parts", daemon=True).start()
 
     def write(self, table: str, rows: pa.Table) -> None:
@@ -85,7 +88,7 @@ class EmbeddedSeries(ClickHouseSeries):
             self._require_whole(table, before)
 
     def _pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
-        """Divide what would need much of the memory, which merges at work take as well."""
+        """Divide rows that need much of the memory, because running merges need memory too."""
         most = len(rows)
         if self._memory is not None and rows.nbytes > (size := self._memory // _PIECES):
             most = max(1, len(rows) * size // rows.nbytes)
@@ -93,9 +96,9 @@ class EmbeddedSeries(ClickHouseSeries):
             yield rows.slice(start, most)
 
     def _insert(self, client: Client, table: str, rows: pa.Table) -> None:
-        """Through memory that the engine reads as a file.
+        """Insert through a file in memory.
 
-        The client would copy the rows twice more and write them to a file on the disk.
+        The client would copy the rows twice more, and write them to a file on the disk.
         """
         if not _MEMORY_FILES:
             super()._insert(client, table, rows)
@@ -130,7 +133,7 @@ class EmbeddedSeries(ClickHouseSeries):
         return {name: int(figures[name]) for name in ("memory", "caches")}
 
     def mend(self) -> None:
-        """Put aside what merges wrote since the last look and is not whole."""
+        """Put incomplete parts aside that merges have written since the last check."""
         for table in TABLES:
             self._mend(table)
 
@@ -142,7 +145,7 @@ class EmbeddedSeries(ClickHouseSeries):
     def _begin(self, table: str) -> None:
         self._require_room()
         with self._mending, self._told():
-            self._parts_of(table)  # knows what was there before
+            self._parts_of(table)  # notes the parts that exist before the write
 
     def _require_room(self) -> None:
         with self._told():
@@ -154,7 +157,7 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def _require_whole(self, table: str, before: int) -> None:
         self._mend(table)
-        # A look of another thread may have put aside what this call wrote.
+        # Another thread's check may have put aside the parts that this call wrote.
         if self._mended != before:
             what = f"not all that was written to {table} reached the disk; is it full or failing?"
             raise StoreUnavailable(f"{self.name}: {what}")
@@ -177,7 +180,7 @@ class EmbeddedSeries(ClickHouseSeries):
                 self._drop_aside(table, broken)
 
     def _drop_aside(self, table: str, broken: list[str]) -> None:
-        """Remove the parts put aside: empty files, of inserts that were refused."""
+        """Delete the parts put aside, which have empty files of inserts that were refused."""
         prefix = "broken-on-start_"
         aside = self._parts_of(table).folder / "detached"
         drops = [
@@ -212,7 +215,7 @@ class EmbeddedSeries(ClickHouseSeries):
 
 
 def _options(memory: int) -> dict[str, int]:
-    """Settings of the engine that keep it within so many bytes."""
+    """Settings of the engine that limit its memory to this number of bytes."""
     return {
         "max_server_memory_usage": memory,
         "merges_mutations_memory_usage_soft_limit": memory // 2,

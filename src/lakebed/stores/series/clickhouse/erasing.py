@@ -1,7 +1,7 @@
-"""Deletion by request: all rows of a topic in a range of time.
+"""Deletes all rows of a topic in a range of time, by request.
 
-The keepers have evicted their state of it before (`keeper/erasing.py`), so nothing below an offset
-in each partition is written again. Rows at or behind that offset came after the request and stay.
+The keepers have evicted their state before (`keeper/erasing.py`): below an offset of each partition
+they write no rows again. Rows at or behind that offset are newer than the request and stay.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
 
 
 def erase(client: Alter, wanted: Erasure, below: Mapping[int, int]) -> int:
-    """Delete from all tables; returns how many rows a reader will miss.
+    """Delete from all tables; returns the number of deleted rows that readers could see.
 
     Args:
-        below: for each partition the offset behind what may be deleted.
+        below: for each partition the end of the offsets to delete.
     """
     return sum(_erase(client, table, wanted, below) for table in TABLES.values())
 
@@ -30,7 +30,7 @@ def erase(client: Alter, wanted: Erasure, below: Mapping[int, int]) -> int:
 def _erase(client: Alter, table: Table, wanted: Erasure, below: Mapping[int, int]) -> int:
     conditions = _conditions(table, wanted, below)
     where, parameters = conditions.where, conditions.parameters
-    # those that were replaced, and not merged away yet, go as well
+    # rows that were replaced, but not merged away yet, are deleted as well
     stored = f"SELECT count() AS n FROM (SELECT 1 FROM {source(table.name, final=False)}"
     (found,) = client.query(f"{stored} WHERE {where} LIMIT 1)", parameters)["n"].to_pylist()
     if not found:
@@ -38,8 +38,9 @@ def _erase(client: Alter, table: Table, wanted: Erasure, below: Mapping[int, int
     shown = f"SELECT count() AS n FROM {source(table.name)} WHERE {where}"
     (rows,) = client.query(shown, parameters)["n"].to_pylist()
     if "slot" in table.key:
-        # Else an older record, which left the ring, would come back into the slot. In a deletion of
-        # its own, which leaves what it asks for as it is: parts are written anew one by one.
+        # Older records of these slots are deleted first, else they would be seen again. This is a
+        # statement of its own, because it must not delete the rows that its subquery reads: parts
+        # are rewritten one by one.
         slot = "policy, topic, partition, ring, slot"
         rings = f"SELECT {slot} FROM {source(table.name)} WHERE {where}"
         older = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) AND NOT ({where})"

@@ -1,10 +1,9 @@
-"""Where the tables of a series are: on one server, or spread over a ClickHouse cluster.
+"""Places the tables of a series on one server, or on the shards of a ClickHouse cluster.
 
-In a cluster each table of `schema.py` is two. `window_local`, on every node, is replicated
-within its shard; `window` is Distributed over them, so that readers and writers name the same
-table here as there. A row's shard follows from owner and topic, which head every sorting key
-(with the policy between them): all versions of a row meet on one shard, and FINAL, which each shard
-carries out on its own, is right.
+In a cluster each table of `schema.py` becomes two. `window_local`, on every node, is replicated
+within its shard. `window` is Distributed over these, so that readers and writers use the same names
+in both layouts. Owner and topic, which are part of every sorting key, choose the shard. So all
+versions of a row are on one shard, and FINAL, which each shard applies by itself, is correct.
 """
 
 from collections.abc import Mapping
@@ -15,35 +14,37 @@ from lakebed.kinds.tables import Table
 from lakebed.stores.series.clickhouse.schema import create
 
 SHARDING = "cityHash64(owner, topic)"
-"""As the journal's partition follows from owner and topic; another hash, for nobody compares."""
+"""Owner and topic also choose the journal's partition, but by another hash."""
 _PATH = "/clickhouse/tables/{shard}"
-"""In ClickHouse Keeper; `{shard}` and `{replica}` are macros of each node."""
+"""Path in ClickHouse Keeper; `{shard}` and `{replica}` are macros of each node."""
 
 
 class Layout(Protocol):
+    """How the tables are spread over servers."""
+
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What every session needs besides."""
+        """Further settings of every session."""
         ...
 
     def statements(self, database: str, tables: list[Table]) -> list[str]:
-        """What makes the database and its tables, as far as they are missing."""
+        """Statements that create the database and its tables where they are missing."""
         ...
 
     def names(self, tables: list[Table]) -> list[str]:
-        """Of what `statements` makes on each node."""
+        """The names of the tables that `statements` creates on each node."""
         ...
 
     def local(self, table: str) -> str:
-        """The table of a node that holds rows."""
+        """The name of the table on a node that holds the rows."""
         ...
 
     def stored(self, database: str, table: str) -> str:
-        """What an ALTER names to reach the rows of a table, wherever they are."""
+        """The table in an ALTER statement that changes rows on all nodes."""
         ...
 
     def everywhere(self, table: str) -> str:
-        """What reads a table of `system` on all nodes."""
+        """The FROM expression that reads a table of `system` on all nodes."""
         ...
 
     @property
@@ -52,7 +53,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OneServer:
-    """Fulfils `Layout`."""
+    """Implements `Layout`."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -81,11 +82,11 @@ class OneServer:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Fulfils `Layout`.
+    """Implements `Layout`.
 
     Args:
         cluster: a name from `remote_servers`, or a macro such as `{cluster}`.
-        timeout: seconds after which a call that gets no answer is given up.
+        timeout: seconds after which a call without an answer has failed.
     """
 
     cluster: str
@@ -94,14 +95,14 @@ class Cluster:
     @property
     def settings(self) -> Mapping[str, Any]:
         return {
-            # An insert returns when its shards have it, and not when this node has a file for them,
+            # An insert returns when the shards have it, not when this node has queued it,
             "distributed_foreground_insert": 1,
-            # and when the majority of a shard's replicas has it: one that dies takes no row along.
+            # and when most replicas of a shard have it, so that losing one loses no row.
             "insert_quorum": "auto",
             "insert_quorum_timeout": int(self.timeout * 1000 / 2),
             "distributed_ddl_task_timeout": int(self.timeout / 2),
-            # A condition may ask for the rings it is about. Each replica asks for itself; what it
-            # asks for stays as it is meanwhile (`stores/series/clickhouse/erasing.py`).
+            # A DELETE may have a subquery, which each replica runs by itself. All get the same
+            # answer, because its rows do not change meanwhile (`erasing.py`).
             "allow_nondeterministic_mutations": 1,
         }
 

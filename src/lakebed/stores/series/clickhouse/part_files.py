@@ -1,9 +1,9 @@
-"""Whether the parts that an embedded engine says it wrote are on the disk, whole.
+"""Checks that the parts which the embedded engine has written are complete on the disk.
 
-chDB (26.1 to 26.9 were tried) takes no notice of a write that failed: on a disk that is full or
-fails, an insert succeeds and a merge replaces its sources, with parts whose files are empty. So
-each new part is measured against the list of its files, `checksums.txt`, which is written last.
-Of an fsync that failed it does tell, but not of a folder's: so the names are made durable here.
+chDB (26.1 to 26.9 were tried) ignores failed writes: on a disk that is full or fails, an insert
+succeeds, and a merge replaces its sources, with parts whose files are empty. So the files of each
+new part are compared with `checksums.txt`, which lists them and is written last. chDB does report a
+failed fsync of a file, but not of a folder, so folders are synced here.
 """
 
 import os
@@ -16,25 +16,25 @@ import pyarrow as pa
 from lakebed.system.files import sync
 
 _PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
-"""`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; the temporary ones begin with `tmp` or `delete_tmp`."""
+"""`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; temporary parts begin with `tmp` or `delete_tmp`."""
 _LIST = "checksums.txt"
 _HEAD = b"checksums format version: 4\n"
 _ANY_HEAD = b"checksums format version: "
 _CODECS = {0x82: pa.Codec("lz4_raw"), 0x90: pa.Codec("zstd")}
-_BLOCK = struct.Struct("<16xBII")  # hash of the block, method, bytes with this head, bytes unpacked
-_HASH = 16
+_BLOCK = struct.Struct("<16xBII")
+"""Hash of the block, compression method, bytes packed with this header, bytes unpacked."""
+_HASH = 16  # bytes
 
 
 class _Unknown(Exception):
-    """Then no more can be said than that no file is empty."""
+    """The format of `checksums.txt` is unknown, so only empty files can be detected."""
 
 
 class PartFiles:
-    """The parts of one table, each measured once.
+    """Checks the parts of one table, each once.
 
     Args:
-        folder: where the table has them. Those that are there already were measured by the engine
-            when it opened them.
+        folder: the table's folder. The engine has checked existing parts when it opened them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,17 +42,17 @@ class PartFiles:
         self._seen = self._there()
 
     def broken(self) -> list[str]:
-        """The names of parts written since the last look that are not whole."""
+        """The names of parts written since the last call that are incomplete."""
         there = self._there()
         new = there - self._seen
         self._seen = there
         return sorted(name for name in new if not _is_whole(self.folder / name))
 
     def sync_names(self) -> None:
-        """Return once no loss of power can take the names of the parts.
+        """Make the names of the parts durable.
 
         Raises:
-            OSError: it may.
+            OSError: they may not be durable.
         """
         sync(self.folder)
 
@@ -70,18 +70,18 @@ def _is_whole(part: Path) -> bool:
         return False
     except _Unknown:
         return all(there.values())
-    # Files that are not listed tell of the part's columns: none of them is ever empty.
+    # Files that are not listed describe the part's columns, and are never empty.
     return all(there.get(name) == size for name, size in listed.items()) and all(
         size for name, size in there.items() if name not in listed
     )
 
 
 def _sizes(file: bytes) -> dict[str, int]:
-    """File name to bytes, as `checksums.txt` says.
+    """Parse `checksums.txt` into sizes in bytes by file name.
 
     Raises:
-        ValueError: it is empty or cut off.
-        _Unknown: another version of the engine wrote it, in a way that is not known here.
+        ValueError: the file is empty or cut off.
+        _Unknown: another version of the engine wrote it, in a format that is not known here.
     """
     if not file.startswith(_HEAD):
         if file.startswith(_ANY_HEAD) and not _HEAD.startswith(file):
@@ -114,14 +114,14 @@ def _read(listed: bytes) -> dict[str, int]:
         sizes[name], at = _varint(listed, at)
         at += _HASH
         compressed, at = listed[at], at + 1
-        if compressed:  # what follows tells of the content before it was compressed
+        if compressed:  # size and hash of the uncompressed content follow
             _, at = _varint(listed, at)
             at += _HASH
     return sizes
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A LEB128 number and where it ends."""
+    """A LEB128 number and the index behind it."""
     value = shift = 0
     while True:
         byte = data[at]

@@ -1,7 +1,7 @@
-"""The kinds' tables in ClickHouse's language.
+"""Translates the kinds' tables into ClickHouse's SQL.
 
-The engine is ReplacingMergeTree, so a row written again replaces itself; readers ask with FINAL and
-do not depend on merges. FINAL works partition by partition.
+The engine is ReplacingMergeTree, so a row written again replaces itself. Readers use FINAL, and do
+not depend on merges. FINAL works within a partition.
 """
 
 from lakebed.kinds.tables import Column, Table
@@ -50,8 +50,8 @@ def create(table: Table, name: str, path: str | None = None) -> str:
     """The CREATE TABLE statement.
 
     Args:
-        name: `database.name`, and what may follow it in the statement.
-        path: of a replicated table in ClickHouse Keeper.
+        name: `database.name`, and an ON CLUSTER clause if needed.
+        path: path of a replicated table in ClickHouse Keeper; None for one without replicas.
     """
     columns = ",\n  ".join(f"`{column}` {_column(kind)}" for column, kind in table.columns.items())
     arguments = [f"'{path}'", "'{replica}'"] if path else []
@@ -67,10 +67,10 @@ def create(table: Table, name: str, path: str | None = None) -> str:
     ]
     if table.expires:
         lines.append("TTL expires")
-    # An insert that returned is on disk: the journal then trims its messages. A merge need
-    # not be, because its sources stay for 8 minutes (what it would cost: docs/why/durability.md).
-    # A part below so many bytes is one file: reading a page from it costs half of what a file per
-    # column does. Merges wait for more parts: each row is rewritten half as often.
+    # Inserts are fsynced, because the journal trims their messages afterwards. Merges are not,
+    # because their sources are kept for 8 minutes (docs/why/durability.md tells the cost).
+    # Parts below `_WIDE` bytes are one file: a page costs half as much as with a file per column.
+    # Merges wait until `_TOGETHER` parts can be merged, so each row is rewritten half as often.
     lines.append(
         "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,"
         f" min_bytes_for_wide_part = {_WIDE}, merge_selector_base = {_TOGETHER}"

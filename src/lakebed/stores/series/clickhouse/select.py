@@ -1,4 +1,4 @@
-"""What questions, deletions and copies need of the client."""
+"""The methods of the client that questions, deletions and copies use."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

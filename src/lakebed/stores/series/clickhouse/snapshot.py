@@ -1,9 +1,8 @@
-"""A snapshot of the series store: every table cloned by hard links, and read part by part.
+"""A snapshot of the series store: tables are cloned by hard links, and read part by part.
 
-`CREATE TABLE … CLONE AS` attaches the parts of one table to another without copying them; merging
-is stopped in the clone, so the parts stay as they are for as long as the snapshot is read. A part
-never changes, and ClickHouse keeps a hash of its files: what a backup has of a part it need not
-write again.
+`CREATE TABLE … CLONE AS` attaches the parts of one table to another without copying them. Merges of
+the clone are stopped, so its parts stay as they are while the snapshot is read. A part never
+changes, and ClickHouse has a hash of its files, so a backup need not write a part again.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ DROP = f"DROP DATABASE IF EXISTS {DATABASE} SYNC"
 
 
 def statements(source: str) -> list[str]:
-    """What makes the clones of all tables of the database `source`."""
+    """Statements that clone all tables of the database `source`."""
     made = [DROP, f"CREATE DATABASE {DATABASE}"]
     for name in TABLES:
         made.append(f"CREATE TABLE {DATABASE}.{name} CLONE AS {source}.{name}")
@@ -33,10 +32,10 @@ def statements(source: str) -> list[str]:
 
 
 class ClonedTables:
-    """Fulfils `ports.SeriesSnapshot`, over clones that were made.
+    """Implements `ports.series.SeriesSnapshot`, over clones that exist.
 
     Args:
-        drop: called once, when the clones are needed no more.
+        drop: called once, to drop the clones.
     """
 
     def __init__(self, client: Select, drop: Callable[[], None]) -> None:
@@ -47,7 +46,7 @@ class ClonedTables:
 
     def read(self, part: Part, rows: int) -> Iterator[pa.Table]:
         columns = ", ".join(f"`{name}`" for name in TABLES[part.table].columns)
-        # a part is read by row numbers: memory is bounded whatever its size
+        # read by row numbers, so that memory is bounded whatever the size of the part
         query = (
             f"SELECT {columns} FROM {DATABASE}.{part.table} WHERE _part = {{part:String}}"
             " AND _part_offset >= {first:UInt64} AND _part_offset < {last:UInt64}"

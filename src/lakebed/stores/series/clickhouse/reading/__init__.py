@@ -1,4 +1,4 @@
-"""Questions about what policies kept, in SQL: each shape of an answer has its file."""
+"""Answers questions in SQL, with one file for each shape of an answer."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,16 +14,16 @@ _READERS: dict[str, Callable[[Select, Question], Page]] = {
     "newest": records.read,
     "windows": windows.read,
 }
-"""By `Kind.answers`."""
+"""Readers by `Kind.answers`."""
 
 
 def read(client: Select, question: Question) -> Page:
-    """One page of what a policy kept."""
+    """Answer a question with one page."""
     return _READERS[KINDS[question.policy.keep].answers](client, question)
 
 
 def usage(client: Select, owner: str) -> Iterator[Usage]:
-    """Rows and bytes an owner keeps, by table, policy and topic."""
+    """Yield rows and bytes that an owner has stored, by table, policy and topic."""
     for table in TABLES:
         conditions = Conditions(owner)
         add_unexpired(conditions, table)

@@ -1,4 +1,4 @@
-"""WHERE, piece by piece: conditions whose values are all bound, never spelled out."""
+"""Builds WHERE clauses from conditions whose values are bound parameters."""
 
 import re
 from copy import copy
@@ -11,7 +11,7 @@ from lakebed.vocabulary.topics import fixed_prefix, is_wildcard
 
 
 class Conditions:
-    """Gathers conditions and the parameters they name."""
+    """Collects conditions and their parameters."""
 
     def __init__(self, owner: str) -> None:
         self.parts = ["owner = {owner:String}"]
@@ -22,7 +22,7 @@ class Conditions:
         self.parameters |= parameters
 
     def copy(self) -> "Conditions":
-        """The same, to which more can be added."""
+        """A copy to which conditions can be added."""
         other = copy(self)
         other.parts = [*self.parts]
         return other
@@ -33,7 +33,7 @@ class Conditions:
 
 
 def of_question(question: Question) -> Conditions:
-    """Owner, policy and topic: the head of every table's sorting key."""
+    """Conditions on owner, policy and topic, with which every table's sorting key begins."""
     conditions = Conditions(question.policy.owner)
     conditions.add("policy = {policy:String}", policy=question.policy.name)
     add_topic(conditions, question.topic)
@@ -41,7 +41,7 @@ def of_question(question: Question) -> Conditions:
 
 
 def add_topic(conditions: Conditions, topic: str) -> None:
-    """A topic by equality; a filter by its fixed beginning (for the index) and a regex (RE2)."""
+    """Add a topic as equality, or a filter as its fixed prefix (for the index) and an RE2 regex."""
     if not is_wildcard(topic):
         conditions.add("topic = {topic:String}", topic=topic)
         return
@@ -54,18 +54,18 @@ def add_topic(conditions: Conditions, topic: str) -> None:
 
 
 def add_unexpired(conditions: Conditions, table: str) -> None:
-    """TTL runs when merges run, hours apart: a reader must look at the clock itself."""
+    """Leave out expired rows: TTL deletes them only with merges, hours later."""
     if TABLES[table].expires:
         conditions.add("expires > now()")
 
 
 def source(table: str, final: bool = True) -> str:
-    """FROM, with rows written again counted once."""
+    """The FROM expression of a table; with `final`, a row written again counts once."""
     return f"{DATABASE}.`{table}`{' FINAL' if final else ''}"
 
 
 def effort(topic: str) -> str:
-    """The settings of a page's query: one topic is a few granules, which threads only delay."""
+    """The SETTINGS of a page's query: one topic is a few granules, for which threads cost time."""
     return "" if is_wildcard(topic) else " SETTINGS max_threads = 1"
 
 

@@ -22,7 +22,7 @@ from lakebed.vocabulary.times import Micros, now
 from lakebed.vocabulary.topics import is_wildcard
 
 PAGE_BYTES = 64 * 2**20
-"""Payload bytes after which a page ends early, so that an answer fits in memory."""
+"""Bytes of payload after which a page ends early, so that an answer fits into memory."""
 
 _KEY = "time, partition, offset"
 _KEY_TYPES = (int, int, int)
@@ -35,7 +35,7 @@ _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 
 
 def read(client: Select, question: Question) -> Page:
-    """One page of what a raw policy kept."""
+    """Answer a question about a raw policy with one page."""
     conditions = of_question(question)
     policy = question.policy
     kind = KINDS[policy.keep]
@@ -50,8 +50,8 @@ def read(client: Select, question: Question) -> Page:
     elif is_wildcard(question.topic):
         rows = source(table)
     else:
-        # One topic is read in the order of the sorting key: rows written again stand side by side
-        # and need no FINAL, which would read all columns of the whole range first.
+        # One topic is read in the order of the sorting key, so rows written again are neighbours,
+        # and LIMIT BY replaces FINAL, which would read all columns of the whole range first.
         rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
     key = cursors.decode(question, _KEY_TYPES)
     _add_range(conditions, question, key)
@@ -77,9 +77,9 @@ def read(client: Select, question: Question) -> Page:
 
 
 def _newest(conditions: Conditions, table: str, count: int | None) -> str:
-    """The N newest of each topic over all its rings: a changed N leaves rows of an older ring.
+    """The N newest records of each topic over all its rings.
 
-    A message that two rings hold (a policy written again) counts once.
+    A policy whose N was changed leaves rows of an older ring. A message in two rings counts once.
     """
     conditions.parameters["count"] = count
     newest = "received DESC, offset DESC, partition DESC"
@@ -99,7 +99,7 @@ def _add_range(conditions: Conditions, question: Question, key: cursors.Key | No
         moment = "fromUnixTimestamp64Micro({key_time:Int64}, 'UTC')"
         sign = "<" if question.descending else ">"
         conditions.add(
-            # the first half alone can use the sorting key
+            # only the first condition can use the sorting key
             f"time {sign}= {moment} AND "
             f"({_KEY}) {sign} ({moment}, {{key_partition:UInt32}}, {{key_offset:Int64}})",
             key_time=key[0],
@@ -123,7 +123,7 @@ def _clamp(micros: Micros) -> Micros:
 
 
 def _affordable(question: Question, rows_of: Callable[[str, int], pa.Table]) -> int:
-    """How many rows of the page fit into PAGE_BYTES: looked up only where values may be long."""
+    """How many rows of the page fit into PAGE_BYTES; queried only where values may be long."""
     if question.policy.type == "number" or question.limit <= 100:
         return question.limit
     sizes = rows_of("size", question.limit)

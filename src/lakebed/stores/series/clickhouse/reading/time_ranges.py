@@ -1,8 +1,8 @@
-"""A page of one topic, queried one range of time after the other.
+"""Queries a page of one topic in several ranges of time, one after the other.
 
 Tables are partitioned by time, and each part that a query reads costs more than the rows of a page.
-So the first query covers only the time in which the page probably lies; its rows tell how far the
-next query must reach, and the last query reaches to the end.
+So the first query covers only the time in which the page probably lies. The density of its rows
+gives the length of the next range, and the last range has no end.
 
     begin ├── 1 ──┼───── 2 ─────┼───────────────── 3 ─────────────────> end
 """
@@ -17,21 +17,21 @@ from lakebed.vocabulary.times import SECOND, Micros
 
 _MINUTE, _DAY = 60 * SECOND, 86_400 * SECOND
 _ROW: Micros = 15 * SECOND
-"""The distance between rows that the first range assumes."""
+"""The assumed distance between rows, for the first range."""
 _MOST = 3
-"""Ranges with an end; the range after them is open."""
+"""Number of ranges with an end; the range behind them has none."""
 _SPARE = 2.0
-"""Factor on the length that the density of the rows seen so far suggests."""
+"""Factor by which a range is longer than the density of the rows so far suggests."""
 _NOTHING_SEEN = 24
-"""Factor on the length covered so far where there were no rows."""
+"""Factor by which the covered time grows where there were no rows so far."""
 
 Range = tuple[Micros | None, Micros | None]
-"""Half-open; None is no bound of our own, the question's may still hold."""
+"""A half-open range of time. None adds no bound to those of the question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where a question begins and ends, as far as that is known, in its own direction of time."""
+    """The first and last moment at which rows may be, in the question's direction of time."""
 
     begin: Micros
     end: Micros
@@ -41,15 +41,15 @@ class Reach:
 def reach(
     question: Question, key: Micros | None, oldest: Micros | None, now: Micros
 ) -> Reach | None:
-    """None where it is unknown where the first rows are.
+    """The moments between which a question's rows lie; None if the first is unknown.
 
     Args:
         key: the time at which the page before ended.
-        oldest: the time at which rows begin, as of lately.
+        oldest: about the time of the oldest row.
     """
     if question.descending:
         known = [moment for moment in (question.end, key) if moment is not None]
-        # what is ahead of the clock lies in the first range, which has no bound on that side
+        # rows later than the clock are in the first range, which has no bound on that side
         return Reach(min([now, *known]), max(question.start or 0, oldest or 0), falling=True)
     known = [moment for moment in (question.start, key, oldest) if moment is not None]
     if question.policy.span is not None:
@@ -60,10 +60,10 @@ def reach(
 
 
 def gather(reached: Reach | None, wanted: int, ask: Callable[[Range, int], pa.Table]) -> pa.Table:
-    """The first `wanted` rows in order, or all there are.
+    """The first `wanted` rows in order, or all rows if there are fewer.
 
     Args:
-        ask: the rows of a range in order, at most so many.
+        ask: returns the rows of a range in order, up to a number.
     """
     if reached is None:
         return ask((None, None), wanted)
@@ -81,7 +81,7 @@ def gather(reached: Reach | None, wanted: int, ask: Callable[[Range, int], pa.Ta
 
 
 def _ranges(reached: Reach, wanted: int) -> Generator[Range, int, None]:
-    """Is sent how many rows all ranges so far have brought."""
+    """Yield the ranges; `send` takes the number of rows found so far."""
     length = min(max(wanted * _ROW, _MINUTE), 30 * _DAY)
     sign = -1 if reached.falling else 1
     before: Micros | None = None

@@ -1,9 +1,9 @@
-"""Windows of aggregates: the fragments of each are merged into one row.
+"""Reads windows of aggregates, and merges the fragments of each window into one row.
 
-A window has several rows where several partitions of the journal fed it, or where late data opened
-it again. What merges by addition, minimum, maximum or the least key is merged in SQL; variance by
-the formula of Chan, Golub, LeVeque ("Updating Formulae and a Pairwise Algorithm for Computing
-Sample Variances", 1979); sketches are added up in SQL and evaluated here.
+A window has several rows if several partitions of the journal contributed to it, or if late data
+opened it again. Sums, extremes, first and last values are merged in SQL. So is the variance, by the
+formula of Chan, Golub, LeVeque ("Updating Formulae and a Pairwise Algorithm for Computing Sample
+Variances", 1979). Sketches are added up in SQL and evaluated here.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ _TEXT = _COMMON | {
 _MEAN = "arraySum(arrayMap((n, m) -> n * m, ns, means)) / n"
 _VARIANCE = f"(m2s + arraySum(arrayMap((c, m) -> c * pow(m - {_MEAN}, 2), ns, means))) / n"
 
-# function -> what the inner query must bring, and the expression over it
+# function -> the columns of the inner query that it needs, and the expression over them
 _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "min": (("f_min",), "f_min"),
     "max": (("f_max",), "f_max"),
@@ -67,7 +67,7 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def read(client: Select, question: Question) -> Page:
-    """One page of windows, in order of start, end and topic."""
+    """Answer a question with one page of windows, in order of start, end and topic."""
     policy = question.policy
     table = KINDS[policy.keep].tables[policy.type].name
     conditions = of_question(question)
@@ -103,7 +103,7 @@ def read(client: Select, question: Question) -> Page:
 
 
 def _expressions(functions: tuple[str, ...]) -> list[str]:
-    """One column per function; those that share a sketch fetch it once."""
+    """The columns of the outer query; functions that share a sketch share its columns."""
     columns: dict[str, str] = {}
     for name in functions:
         if name in _QUANTILES:
@@ -162,7 +162,7 @@ def _micros(seconds: pa.ChunkedArray) -> pa.Array:
 
 
 def _quantiles(q: float, rows: pa.Table) -> list[float | None]:
-    """From the sketches, but never beyond the extremes, which are known exactly."""
+    """Evaluate the sketches, within the extremes, which are exact."""
     columns = (rows[name].to_pylist() for name in ("s_bins", "s_counts", "s_min", "s_max"))
     return [
         min(max(sketch.quantile(bins, counts, q), low), high) if sum(counts) else None
@@ -185,6 +185,6 @@ def _evaluate(name: str, rows: pa.Table) -> Any:
 
 
 def _largest(values: list[str], counts: list[int]) -> list[dict[str, Any]]:
-    """The most frequent first; equally frequent ones in their own order, so that it is stable."""
+    """The most frequent values first; values of equal count in their own order, to be stable."""
     ranked = sorted(zip(values, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return [{"value": value, "count": count} for value, count in ranked[:_TOP]]
