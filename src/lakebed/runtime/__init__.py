@@ -1,8 +1,9 @@
-"""Puts a process together out of settings: the only place that knows all the others.
+"""Assembles a process from its settings; the only package that imports all the others.
 
-settings.py        what is configured: a section of each feature
-roles/             one file for each thing a process may be: gateway, keeper, api
-contributions.py   what a role adds to the process
+settings.py        the settings, with a section of each feature
+roles/             the roles of a process, a file each: gateway, keeper, api
+process.py         the stores and services that all roles of a process use
+contributions.py   routes, tasks, doors and health checks that a role adds to the process
 sharing.py         which stores several processes may share
-node.py            one process: stores, then roles, then doors
+node.py            opens a process: stores, then roles, then doors
 """

@@ -1,8 +1,8 @@
-"""What the roles and parts of a process add to it; the node puts it all together.
+"""What roles and parts of a process add to it; the node adds the contributions up.
 
 keeper ──┐                                      ┌──> /readyz, /metrics, routes     HTTP
-gateway ─┼──> Contribution + Contribution + … ──┼──> tasks, doors                  started last
-api ─────┘                                      └──> what others are told of       in the process
+gateway ─┼──> Contribution + Contribution + … ──┼──> tasks, doors                  doors start last
+api ─────┘                                      └──> callbacks                     between roles
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 
 
 class Door(Protocol):
-    """Where something comes in from outside."""
+    """An entrance for traffic from outside: a listener, or a connection to a broker."""
 
     async def start(self) -> None: ...
 
@@ -31,22 +31,23 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """All of it is optional.
+    """What a role adds to the process; every attribute is optional.
 
     Attributes:
-        health: how a part is, by the name that /readyz has for it; any thread. A later
-            contribution replaces an earlier one of the same name.
-        metrics: further ones for /metrics; any thread.
-        routes: each adds routes to the HTTP application.
-        tasks: run from the opening on until the node stops, by name; one that fails ends the node.
-        doors: opened when all else works, and closed first.
-        addresses: where a door listens once it is open, by name.
-        intake: the way in for messages that come by HTTP; without one they are refused.
-        policies_changed: told that policies were written or deleted, and waits until they are in
-            force, but not for long. Any thread.
-        erasure_asked: told that something was asked to be deleted; returns at once. Any thread.
-        quiesce: inside it nothing is written to the stores, and everything read is written: for
-            backups. Raises `Unavailable` where that cannot be now. Any thread.
+        health: health checks by their name in /readyz; thread-safe. A later contribution replaces
+            a check of the same name.
+        metrics: collectors for /metrics; thread-safe.
+        routes: functions that add routes to the HTTP application.
+        tasks: coroutines by name, which run until the node stops. The node stops if one fails.
+        doors: started after everything else, and stopped first.
+        addresses: the addresses of doors that listen, by name; valid once they are started.
+        intake: the intake for messages by HTTP; without one they are refused.
+        policies_changed: called after policies were written or deleted. Waits a short time until
+            they are in force. Thread-safe.
+        erasure_asked: called after a request to delete was made; returns at once. Thread-safe.
+        quiesce: context managers for backups. Inside them this role writes nothing to the stores,
+            and everything that it has read is written. They raise `Unavailable` where this is not
+            possible now. Thread-safe.
     """
 
     health: Mapping[str, Callable[[], Health]] = field(default_factory=dict)

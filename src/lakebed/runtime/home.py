@@ -1,4 +1,4 @@
-"""The token of the admin that a first start leaves in the home."""
+"""Creates the admin token at the first start, and writes it to a file in the home."""
 
 import os
 import secrets
@@ -20,12 +20,12 @@ def token_file(home: Path) -> Path:
 
 
 def ensure_admin(tokens: TokenStore, home: Path, given: str | None = None, *, ours: bool) -> None:
-    """A first start makes the admin's token.
+    """Create the admin token if there is none.
 
     Args:
-        given: what it must be, from the settings; then no file is written.
-        ours: whether nobody else uses this catalog: then a token file that was deleted is made
-            anew. Else the token in force may be in another process's home, and stays.
+        given: the token from the settings; with it no file is written.
+        ours: whether no other process uses this catalog. If so, a deleted token file is replaced by
+            a new token. Else the file may be in another process's home, and the token stays.
     """
     if given is not None:
         tokens.replace_token(_ADMIN, given)

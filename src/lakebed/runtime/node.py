@@ -1,9 +1,9 @@
-"""One process of Lakebed: it opens the stores that its roles need, then the roles, then the doors.
+"""A process of Lakebed: opens the stores that its roles need, then the roles, then the doors.
 
-clock, addresses ──> home ──> catalog ──> series ──> journal     in the order of their need
-                        └──> identification, feed                what all roles share
-                               └──> keeper ──> gateway ──> api   those it has: Contributions
-                                      └──> MQTT, brokers, HTTP   doors open last, close first
+clock, addresses ──> home ──> catalog ──> series ──> journal     stores, as far as needed
+                        └──> identification, feed                shared by all roles
+                               └──> keeper ──> gateway ──> api   the roles of this process
+                                      └──> MQTT, brokers, HTTP   doors: opened last, closed first
 """
 
 import asyncio
@@ -39,17 +39,16 @@ log = structlog.get_logger(__name__)
 
 
 class Node:
-    """Use: `await start()`, then `await run_until_stopped()`, then `await stop()`, on one event
-    loop.
+    """Runs one process on one event loop: `start()`, then `run_until_stopped()`, then `stop()`.
 
     Args:
         roles: names of `ROLES`.
-        alone: whether nobody else uses these stores; the home is locked then. An embedded store
-            makes it so.
+        alone: whether no other process uses these stores; the home is then locked. With an embedded
+            store this is always so.
 
     Attributes:
-        process: what its roles are opened on, once started.
-        contributed: what stores and roles have added to it so far.
+        process: the stores and services that roles use, once started.
+        contributed: the sum of what stores and roles have added so far.
     """
 
     process: Process
@@ -71,20 +70,20 @@ class Node:
 
     @property
     def mqtt_address(self) -> Address | None:
-        """None where devices cannot connect: it is no gateway."""
+        """Where devices connect; None in a process that is no gateway."""
         addresses = self.contributed.addresses.get("mqtt")
         return None if addresses is None else addresses()[0]
 
     @property
     def alone(self) -> bool:
-        """Whether this process holds its home."""
+        """Whether this process has locked its home."""
         return self._alone
 
     async def start(self) -> None:
-        """Open everything; ready for messages when it returns.
+        """Open stores, roles and doors, in this order.
 
         Raises:
-            SettingsError, Fatal, StoreUnavailable: one line that says what is in the way.
+            SettingsError, Fatal, StoreUnavailable: one line that says what is wrong.
         """
         sharing.check(self.settings, self.roles)
         times.check_clock(times.now())
@@ -99,20 +98,20 @@ class Node:
             raise
 
     async def run_until_stopped(self) -> None:
-        """Until this is cancelled; raises what made a part fail."""
+        """Wait until cancelled; raise the error of a part that failed."""
         await asyncio.wait({self._failed})
         self._failed.result()
 
     async def stop(self) -> None:
-        """Close the doors, finish what was accepted, write what waits, let go of the stores."""
+        """Close the doors, make accepted messages durable, write waiting rows, close the stores."""
         await self._stack.aclose()
 
     def health(self) -> dict[str, Health]:
-        """How each part is, by name. Any thread."""
+        """The health of each part by name. Thread-safe."""
         return {name: ask() for name, ask in self.contributed.health.items()}
 
     def fail(self, error: BaseException) -> None:
-        """A part cannot go on without breaking a promise. Any thread."""
+        """End `run_until_stopped` with an error: a part cannot keep its guarantees. Thread-safe."""
         self._failed.get_loop().call_soon_threadsafe(self._set_failed, error)
 
     def _set_failed(self, error: BaseException) -> None:
@@ -123,7 +122,7 @@ class Node:
     # --- opening, in order -----------------------------------------------------------------------
 
     def _try_addresses(self) -> None:
-        """A port that is taken is told at once, before the stores take their time to open."""
+        """Fail at once if a port is in use, before the stores are opened, which takes longer."""
         from lakebed.sources.http.server import listen
 
         listen(self.settings.http.listen, "http.listen").close()
@@ -178,7 +177,7 @@ class Node:
 
             series, lost = await asyncio.to_thread(open_detecting_loss, self.settings, checkpoints)
         else:
-            # tables that are gone are for a keeper to notice, which also fills them again
+            # missing tables of a used instance are left to the keeper, which also fills them again
             make = not checkpoints
             series = await asyncio.to_thread(opening.open_series, self.settings, make)
         self._stack.callback(series.close)
@@ -211,7 +210,7 @@ class Node:
         self.contributed += Contribution(health={"intake": intake.health})
 
     def _run(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Let a task run until the node stops; if it fails, the node does."""
+        """Run a task until the node stops; stop the node if the task fails."""
         task = asyncio.create_task(run(), name=name)
         task.add_done_callback(self._task_ended)
         self._stack.callback(task.cancel)
@@ -251,7 +250,7 @@ def _has_room(settings: Settings) -> bool:
 
 
 async def _close(doors: Sequence[Door]) -> None:
-    """All at once: each takes seconds for what is under way, and the whole stop has but ten."""
+    """Stop all doors at once: each may take seconds, and the whole stop has ten."""
     ended = await asyncio.gather(*(door.stop() for door in doors), return_exceptions=True)
     for error in ended:
         if isinstance(error, BaseException):

@@ -1,4 +1,4 @@
-"""What every process has, whatever its roles are: settings, stores, who asks, the live feed."""
+"""The settings, stores and services that all roles of a process use."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What a role is opened on.
+    """Passed to each role when it is opened.
 
     Attributes:
-        alone: whether this process holds its home, and nobody else uses its stores.
-        fail: a part cannot go on without breaking a promise. Any thread.
-        ready: how each part of the process is, by name. Any thread.
-        stack: what to close at the end, the last first.
-        lost: what of the series is lost, for who makes it good.
+        alone: whether this process has locked its home, and no other process uses its stores.
+        fail: stops the process with an error; a part cannot keep its guarantees. Thread-safe.
+        ready: returns the health of all parts by name. Thread-safe.
+        stack: callbacks that end the work of stores and roles, called in reverse order.
+        opened_series, opened_intake: None where no role needs them.
+        lost: rows of the series that are lost, for the role that restores them.
     """
 
     settings: Settings
@@ -48,16 +49,16 @@ class Process:
 
     @property
     def series(self) -> Series:
-        """In a process with a role that asks for it."""
+        """The series; only for roles that declare that they need it."""
         assert self.opened_series is not None
         return self.opened_series
 
     @property
     def intake(self) -> "Intake":
-        """In a process with a role that asks for it: one for all that write to the journal."""
+        """The intake of all roles that write to the journal; only for roles that declare this."""
         assert self.opened_intake is not None
         return self.opened_intake
 
     async def known(self, prefix: bytes) -> list[bytes]:
-        """The journal's keys with a prefix, without holding up the loop."""
+        """The journal's keys with a prefix, read without blocking the event loop."""
         return await asyncio.to_thread(self.journal.known, prefix)

@@ -1,7 +1,7 @@
-"""Settings, typed and read once: `lakebed.toml` < environment LAKEBED__SECTION__KEY < flags.
+"""Reads the settings: `lakebed.toml`, overridden by LAKEBED__SECTION__KEY, overridden by flags.
 
-Unknown keys are errors. Paths may be relative: they count from the home directory. A section lies
-beside its feature; to add one: its `settings.py`, and a line in `Settings`.
+Unknown keys are errors. Relative paths are relative to the home. A section is defined beside its
+feature; to add one, write its `settings.py` and a line in `Settings`.
 """
 
 import os
@@ -51,12 +51,12 @@ def load(
     environment: Mapping[str, str] = os.environ,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Read the file, lay the environment over it, then the flags, and check the whole.
+    """Read the file, override it by the environment and the flags, and validate the result.
 
     Args:
         file: a TOML file; None for `HOME/lakebed.toml`, which may be missing.
-        environment: variables; those that begin with LAKEBED__ count.
-        flags: nested mapping such as {"http": {"listen": "0.0.0.0:80"}}; None values are left out.
+        environment: variables; only those that begin with LAKEBED__ are used.
+        flags: nested mapping such as {"http": {"listen": "0.0.0.0:80"}}; None values are ignored.
 
     Raises:
         SettingsError: names the file or variable, the key, and what is allowed.
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _anchored(settings: Settings) -> Settings:
-    """Files named by a relative path lie in the home."""
+    """Resolve relative paths in the settings against the home."""
     home = settings.home
     return settings.model_copy(
         update={
@@ -111,7 +111,7 @@ def _under(home: Path, section: S) -> S:
 
 def _home(given: Mapping[str, Any]) -> Path:
     home = given.get("home")
-    # Anything else is refused with the other settings.
+    # a wrong type is reported when the settings are validated
     return Path(home) if isinstance(home, (str, Path)) else Path("lakebed-data")
 
 
@@ -126,7 +126,7 @@ def _problem(path: Path, error: Any) -> Problem:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    # In order, so that a section comes before its keys.
+    # sorted, so that a section comes before its keys
     for name in sorted(name for name in environment if name.startswith(_ENV)):
         *sections, key = name.removeprefix(_ENV).lower().split("__")
         node = tree

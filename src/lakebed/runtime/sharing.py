@@ -1,4 +1,4 @@
-"""Which stores several processes may share, and what to do about those that they may not.
+"""Checks that stores which several processes need are on servers.
 
 journal  sqlite:, memory:   one process     kafka://       any number
 catalog  sqlite:            one process     postgresql://  any number
@@ -21,7 +21,11 @@ def embedded(settings: Settings, roles: Collection[str]) -> list[str]:
 
 
 def check(settings: Settings, roles: Collection[str]) -> None:
-    """Raises `SettingsError` where other processes would need a store that only this one has."""
+    """Check that no other process would need an embedded store of this one.
+
+    Raises:
+        SettingsError: a role that needs the store is not in this process.
+    """
     problems = list(_problems(settings, roles))
     if problems:
         raise SettingsError(*problems)

@@ -1,11 +1,11 @@
-"""What a process may be. To add a role: its file, and a line in `ROLES`.
+"""The roles of a process. To add one, write its file and a line in `ROLES`.
 
     gateway   MQTT, brokers, HTTP ingest ──> journal
     keeper    journal ──> policies ──> series, catalog
     api       questions, policies, tokens <──> all stores
 
-A process may be one of them or several; `lakebed up` is all. Every process has HTTP with health
-and metrics.
+A process has one role or several; `lakebed up` has all. Every process serves health and metrics by
+HTTP.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ ROLES: dict[str, Role] = {
     "gateway": gateway.ROLE,
     "api": api.ROLE,
 }
-"""In the order in which they open: who is asked before who asks."""
+"""In the order in which they are opened: the API uses what keeper and gateway contribute."""
 
 
 def opened(roles: Collection[str]) -> list[str]:
@@ -29,10 +29,10 @@ def opened(roles: Collection[str]) -> list[str]:
 
 
 def parse(given: Iterable[str]) -> frozenset[str]:
-    """Roles as a command is given them: several times, or with commas between.
+    """Parse the roles of a command's arguments, each of which may have several with commas.
 
     Raises:
-        SettingsError: there is no such role, or none at all.
+        SettingsError: a role is unknown, or none is named.
     """
     names = {name.strip() for text in given for name in text.split(",")}
     unknown = sorted(names - ROLES.keys())

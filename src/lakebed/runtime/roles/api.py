@@ -1,4 +1,4 @@
-"""The API: questions, policies, tokens. Any number of them, behind a balancer.
+"""The role `api`: serves questions, policies and tokens. Any number may run behind a balancer.
 
 people, programs ──HTTP──> series, catalog, journal
 """
@@ -57,7 +57,7 @@ def _services(process: Process, before: Contribution) -> "Services":
 
 
 def _tell(listeners: Iterable[Callable[[], None]]) -> None:
-    """Those of this process; the keepers of others look at the catalog twice a second."""
+    """Call the listeners in this process; keepers of others poll the catalog twice a second."""
     for listener in listeners:
         listener()
 
@@ -71,7 +71,7 @@ def _preview(process: Process, policy: Policy) -> dict[str, Any]:
 
 
 def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
-    """Deletes by request; one that waits for keepers gives up when the process stops."""
+    """Return a function that carries out a request to delete, until the process stops."""
     from lakebed.keeper.erasing import ask
 
     stopping, wake = threading.Event(), partial(_tell, before.erasure_asked)
@@ -90,7 +90,7 @@ def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
 
 
 def _backups(process: Process, before: Contribution) -> "Backups | None":
-    """Only beside a keeper, which stands still for it, and alone: else others write meanwhile."""
+    """Backups need the keeper in this process, to quiesce it, and no other process that writes."""
     from lakebed.backup import lineage, taking
     from lakebed.backup.service import Backups
 
@@ -112,7 +112,7 @@ def _backups(process: Process, before: Contribution) -> "Backups | None":
 
 @contextmanager
 def _quiesced(writers: Iterable[Callable[[], AbstractContextManager[None]]]) -> Iterator[None]:
-    """Inside it none of these writes, and everything they have read is written."""
+    """Quiesce all writers: inside, they write nothing, and all that they have read is written."""
     with ExitStack() as stack:
         for writer in writers:
             stack.enter_context(writer())

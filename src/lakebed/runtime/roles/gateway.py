@@ -1,4 +1,4 @@
-"""The gateway: takes messages in and makes them durable. It knows no policies and no series.
+"""The role `gateway`: receives messages and makes them durable, without policies or the series.
 
 devices ──MQTT──┐
 brokers ──MQTT──┼──> intake ──> journal
@@ -44,7 +44,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         intake=intake,
         doors=(endpoint, *clients),
         addresses={"mqtt": lambda: endpoint.addresses},
-        health={f"source {client.name}": partial(_told, client) for client in clients},
+        health={f"source {client.name}": partial(_always_ready, client) for client in clients},
         metrics=(endpoint.stats.metrics,),
     )
 
@@ -58,8 +58,8 @@ def _identity(process: Process) -> str:
     return made
 
 
-def _told(client: "MqttClient") -> Health:
-    """A broker that is away is told, but takes no healthy node out of its balancer."""
+def _always_ready(client: "MqttClient") -> Health:
+    """Report a broker that is away, but stay ready: the process still serves other senders."""
     return replace(client.health(), ok=True)
 
 

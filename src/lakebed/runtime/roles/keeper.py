@@ -1,9 +1,9 @@
-"""The keeper: reads its share of the journal and lets policies keep what they ask for.
+"""The role `keeper`: reads its partitions of the journal and applies policies to them.
 
 journal ──partitions shared with other keepers──> policies ──> series, catalog
 
-It also looks after the stores: the journal lets go of what all consumers are done with, dead
-letters expire, and a series that is lost is put together again.
+It also maintains the stores: it trims the journal, expires dead letters, and rebuilds a series that
+is lost.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ log = structlog.get_logger(__name__)
 
 _STOP = 7.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
-_TRIM_SPARED = 60.0  # seconds at most, while the journal has plenty of room
-_PLENTY = 0.25  # of its limit in use
-_EXPIRE_EVERY = 60.0  # seconds between two looks at how old dead letters are
+_TRIM_SPARED = 60.0  # seconds between two trims, at most, while the journal has plenty of room
+_PLENTY = 0.25  # part of the journal's limit below which there is plenty of room
+_EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
 
 async def _open(process: Process, _: Contribution) -> Contribution:
@@ -50,9 +50,9 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         metrics=(partial(_metrics, keeper),),
         tasks={
             "trim": partial(
-                _again, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span)
+                _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span)
             ),
-            "expire": partial(_again, _EXPIRE_EVERY, "dead letters not looked through", expire),
+            "expire": partial(_repeat, _EXPIRE_EVERY, "dead letters not looked through", expire),
         },
         policies_changed=(keeper.policies_changed,),
         erasure_asked=(keeper.erasure_asked,),
@@ -73,7 +73,7 @@ def _start(process: Process) -> "Keeper":
 
 
 def _rebuild(process: Process, lost: "Loss") -> Contribution:
-    """Put a lost series together again beside the keeper's work."""
+    """Start to rebuild a lost series, while the keeper works."""
     from lakebed.backup import lineage, rebuilding
 
     stores = rebuilding.Stores(
@@ -110,10 +110,10 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
 
 
 def trimming(journal: Journal, span: Micros) -> Callable[[], None]:
-    """Trims, but does not write to the disk for a few messages while there is plenty of room.
+    """Return a function that trims, but seldom while there is plenty of room, to spare the disk.
 
     Args:
-        span: that messages stay at least.
+        span: how long messages stay at least.
     """
     spared = min(_TRIM_SPARED, span / SECOND / 60)
     last = -inf
@@ -135,8 +135,8 @@ def _expire(process: Process) -> int:
     return expire_letters(process.catalog, process.settings.dead_letters)
 
 
-async def _again(seconds: float, failure: str, work: Callable[[], object]) -> None:
-    """Do it now and then; a store that is away is asked again the next time."""
+async def _repeat(seconds: float, failure: str, work: Callable[[], object]) -> None:
+    """Call `work` every so many seconds; log `failure` where a store does not answer."""
     while True:
         try:
             await asyncio.to_thread(work)

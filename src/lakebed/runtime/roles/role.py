@@ -17,14 +17,18 @@ def nowhere(settings: Settings) -> Sequence[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Attributes:
-    stores: what it needs of "catalog", "series" and "journal".
-    open: begins its work, on the event loop, and says what it adds to the process. It is given
-        what roles before it have added, and pushes onto `Process.stack` what ends its work.
-    intake: whether it writes to the journal.
-    restores: whether it makes a series good that is lost; else tables that are missing while
-        there have been some stay so.
-    listens: addresses it takes besides HTTP's, each with its setting.
+    """A role of a process.
+
+    Attributes:
+        stores: the stores that it needs, of "catalog", "series" and "journal".
+        open: starts its work on the event loop, and returns what it adds to the process. It is
+            passed the contributions of earlier roles, and pushes callbacks that end its work onto
+            `Process.stack`.
+        intake: whether it writes to the journal.
+        restores: whether it rebuilds a lost series. A process without such a role does not create
+            tables that are missing but have existed.
+        listens: returns addresses that it listens on besides that of HTTP, each with the name of
+            its setting.
     """
 
     stores: frozenset[str]
