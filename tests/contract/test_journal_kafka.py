@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.crash.network import Proxy
 from tests.servers import kafka, unavailable
 from tests.servers.kafka import KafkaServer, new_topic
 
@@ -34,6 +35,7 @@ from lakebed.vocabulary.times import HOUR, now
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.server("kafka")
 
+from confluent_kafka import Consumer as KafkaConsumer  # noqa: E402
 from confluent_kafka import Producer  # noqa: E402
 from confluent_kafka.admin import (  # noqa: E402
     AdminClient,
@@ -293,6 +295,7 @@ class Worker:
     def stop(self) -> None:
         self._stop.set()
         self._resume.set()
+        self.consumer.wake()
         self.thread.join(60)
 
     @property
@@ -366,6 +369,54 @@ def test_a_worker_that_sleeps_loses_its_partitions_and_its_late_commit_is_refuse
         zombie.stop()
         if heir is not None:
             heir.stop()
+
+
+@pytest.mark.slow(25)
+def test_workers_that_stop_while_the_group_waits_for_a_dead_one_leave_it(
+    open_journal: Open, kafka_server: KafkaServer
+) -> None:
+    """One has partitions and commits, one has just come; both have sessions of a minute."""
+    patient = "partitions=4&session.timeout.ms=60000&heartbeat.interval.ms=300"
+    journal = open_journal(patient)
+    topic = str(journal.health().detail["topic"])
+    working = Worker(journal)
+    workers = [working]
+    members = AdminClient({"bootstrap.servers": kafka_server.address})
+
+    def state() -> tuple[str, int]:
+        group = f"{topic}:keeper"
+        found = members.describe_consumer_groups([group])[group].result(30)
+        return found.state.name, len(found.members)
+
+    try:
+        eventually(lambda: len(working.places) == 4)
+        with Proxy([kafka_server.at.far], port=kafka_server.at.by) as way:
+            mortal = KafkaConsumer(
+                parse(f"kafka://127.0.0.1:{way.port}/{topic}?session.timeout.ms=16000").member(
+                    "keeper"
+                )
+            )
+            mortal.subscribe([topic])
+            eventually(lambda: mortal.poll(0.1) is None and len(mortal.assignment()) == 2)
+        workers.append(Worker(open_journal(patient)))
+        eventually(lambda: state() == ("PREPARING_REBALANCING", 3))
+        for i in range(15):
+            asyncio.run(durable(journal, batch(numbers(i, i + 40), channels=40)))
+            time.sleep(0.1)
+        ending = [threading.Thread(target=worker.stop) for worker in workers]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join(9)
+            assert not thread.is_alive(), "a process has ten seconds to stop"
+        assert state()[0] == "PREPARING_REBALANCING", "the dead one is waited for"
+        heir = Worker(open_journal(f"partitions=4&{_QUICK}"))
+        workers.append(heir)
+        eventually(lambda: len(heir.places) == 4, 30)
+        mortal.close()
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 # --- what a topic may be --------------------------------------------------------------------------

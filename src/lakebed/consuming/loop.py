@@ -234,9 +234,12 @@ class ConsumerLoop(Generic[W]):
                 pass
 
     def _finish(self) -> None:
-        """Read what was acknowledged before the stop, then write all that waits."""
+        """Read what was acknowledged before the stop, then write all that waits.
+
+        Without partitions nothing is read: to wait for some would keep others waiting for them.
+        """
         deadline = self._monotonic() + _DRAIN
-        while self._monotonic() < deadline:
+        while self.assignment.workers and self._monotonic() < deadline:
             entries, _ = self._poll(0)
             if not entries:
                 break

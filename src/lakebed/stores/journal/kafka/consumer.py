@@ -3,10 +3,16 @@
     poll ──> librdkafka ──> rebalance: owner.assigned / revoked / lost
                  └──> records ──> waiting ──decode──> entries
 
-Rebalancing is cooperative: partitions that stay are read while others move. Only `wake` may be
-called on another thread than the one that polls.
+Rebalancing is cooperative: partitions that stay are read while others move. Only `wake` and `close`
+may be called on another thread than the one that polls.
+
+A broker answers the requests of a connection in their order, and a JoinGroup only when all members
+have joined or their sessions have ended. Of what a stopping process has left behind its JoinGroup,
+the broker then reads one request. So that this is the LeaveGroup, nothing is committed while the
+group rebalances: otherwise the group waits until the session of the stopped process ends.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +35,7 @@ _FETCH = 64  # records taken from librdkafka at a time
 _JOIN = 30.0  # seconds that a first poll waits for the group to assign partitions
 _REACH = 30.0  # seconds that records which are in Kafka may take to arrive
 _COMMIT_EVERY = 1.0  # seconds
+_END = 2.0  # seconds that a close waits for the thread that polls
 _PAUSE = 0.5  # seconds between two tries
 
 
@@ -78,6 +85,7 @@ class GroupConsumer:
         self._wanted: dict[int, int] = {}  # offsets to commit
         self._committed_at = 0.0
         self._woken = self._ended = False
+        self._polling = threading.Lock()  # librdkafka's consumer must not be closed during a poll
 
     def subscribe(self, owner: RebalanceListener) -> None:
         with errors.translated("joining the group"):
@@ -121,19 +129,24 @@ class GroupConsumer:
             return
         self._ended = True
         self._owner = None
-        self._commit(self._read, wait=True)
-        self._consumer.close()
+        idle = self._polling.acquire(timeout=_END)
+        try:
+            if self._wanted and self._topic.is_stable(self._name):
+                self._commit(self._read, wait=True)
+            self._wanted.clear()
+            self._consumer.close()  # calls `_on_revoke`
+        finally:
+            if idle:
+                self._polling.release()
         self._closed(self._name)
 
     # --- reading ----------------------------------------------------------------------------------
 
     def _fetch(self, wait: float) -> None:
         """Wait for one record, and take those that arrived with it."""
-        first = self._consumer.poll(wait)
-        if first is None:
-            return
-        # with a time-out `consume` waits until it has as many as asked for
-        for message in (first, *self._consumer.consume(_FETCH, 0)):
+        with self._polling:
+            found = [] if self._ended else self._arrived(wait)
+        for message in found:
             failure = message.error()
             if failure is None:
                 self._waiting.append(message)
@@ -141,6 +154,11 @@ class GroupConsumer:
                 raise JournalFailed(f"the journal at Kafka: {errors.text(failure)}")
             else:
                 log.info("kafka consumer", consumer=self._name, error=errors.text(failure))
+
+    def _arrived(self, wait: float) -> list[Message]:
+        first = self._consumer.poll(wait)
+        # with a time-out `consume` waits until it has as many as asked for
+        return [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
 
     def _take(self, limit: int) -> list[Entry]:
         """Decode records that have arrived into entries of about `limit` messages."""
@@ -279,7 +297,8 @@ class GroupConsumer:
         now = time.monotonic()
         if self._wanted and now - self._committed_at >= _COMMIT_EVERY:
             self._committed_at = now
-            self._commit(self._read, wait=False)
+            if self._topic.is_stable(self._name):
+                self._commit(self._read, wait=False)
 
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:
         """Commit; Kafka refuses the commit of a member that is no longer in the group."""

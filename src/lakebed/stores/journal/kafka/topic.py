@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import (
     Consumer,
+    ConsumerGroupState,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -37,6 +38,7 @@ from lakebed.vocabulary.times import HOUR, Micros
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
+_SECOND = 1.0
 _PATIENCE = 10.0  # seconds that the cluster may take to answer
 _LIVE = {
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -294,6 +296,15 @@ class Topic:
         """The committed offsets of a consumer, for the partitions where it ever committed."""
         with errors.translated("asking where a consumer stands"), self._onlooker(consumer) as seen:
             return self._committed(seen)
+
+    def is_stable(self, consumer: str) -> bool:
+        """Whether the group of a consumer is known not to rebalance now; waits for a second."""
+        group = self._address.group(consumer)
+        try:
+            asked = self._admin.describe_consumer_groups([group], request_timeout=_SECOND)
+            return bool(asked[group].result(_SECOND).state == ConsumerGroupState.STABLE)
+        except (KafkaException, TimeoutError):
+            return False
 
     def register(self, consumer: str) -> None:
         """Commit the beginning for a consumer that never committed, so that `trim` waits for it.
