@@ -62,7 +62,7 @@ def greeting(address: ServerAddress) -> str:
 async def _show(node: "Node") -> None:
     from lakebed.cli.home import token_of
     from lakebed.cli.running import address_of
-    from lakebed.runtime.home import ADMIN
+    from lakebed.runtime.admin_token import ADMIN
     from lakebed.simulation.driving import Drive, Tally
     from lakebed.sources import machine
 

@@ -240,7 +240,7 @@ class Node:
             opened.append(door)
             await door.start()
         if self.process.opened_intake is not None:
-            self._stack.callback(self.process.opened_intake.hurry)
+            self._stack.callback(self.process.opened_intake.end_delay)
 
 
 def _has_room(settings: Settings) -> bool:

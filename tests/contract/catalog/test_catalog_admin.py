@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from catalog_place import Place
 
-from lakebed.runtime.home import ensure_admin
+from lakebed.runtime.admin_token import ensure_admin
 from lakebed.stores.catalog.sql import SqlCatalog
 
 GIVEN = "g" * 32

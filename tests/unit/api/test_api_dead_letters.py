@@ -184,7 +184,7 @@ def test_a_shut_intake_keeps_the_letter(
     api: Api, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letter = put()
-    monkeypatch.setattr(api.intake, "_no_room", True)
+    monkeypatch.setattr(api.intake._gates, "no_room", True)
     api.run(_turn(api))
     problem(resend(api, letter), 503)
     monkeypatch.undo()
@@ -193,4 +193,4 @@ def test_a_shut_intake_keeps_the_letter(
 
 
 async def _turn(api: Api) -> None:
-    api.intake._turn()
+    api.intake._gates.update()

@@ -328,7 +328,7 @@ def test_what_waits_for_others_is_appended_once_there_is_no_time_to_wait() -> No
     async def tell(door: Door) -> None:
         door.offer("a")
         await asyncio.sleep(0.01)
-        door.intake.hurry()
+        door.intake.end_delay()
         await door.all_done(1)
         door.offer("b")
         await door.all_done(2)
@@ -530,7 +530,7 @@ def test_stop_gives_up_on_a_journal_without_room() -> None:
 def test_sources_that_are_patient_share_an_append_until_one_comes_that_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lakebed.ingest.intake._STEP", 0.5)
+    monkeypatch.setattr("lakebed.ingest.batching._STEP", 0.5)
 
     async def main() -> None:
         door = Door(Held())

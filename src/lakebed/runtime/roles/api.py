@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lakebed.ports.erasure import Erasure
+from lakebed.runtime.admin_token import ensure_admin
 from lakebed.runtime.contributions import Contribution
-from lakebed.runtime.home import ensure_admin
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.stores.opening import open_objects
