@@ -22,6 +22,7 @@ from lakebed.backup.restoring import put_aside
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.series import Missing, Series
 from lakebed.stores.opening import StoreSettings, open_series
+from lakebed.system.disk import room_at
 from lakebed.system.files import remove_file, write_file
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -115,7 +116,7 @@ def open_detecting_loss(
     try:
         series = open_series(settings)
     except StoreUnavailable as error:
-        if folder is None or not folder.exists() or _CIRCUMSTANCES.search(str(error)):
+        if folder is None or not folder.exists() or _is_undamaged(folder, error):
             raise
         reason = f"it did not open: {error}"
         aside = str(put_aside(folder, f".broken-{times.now()}"))
@@ -132,6 +133,11 @@ def open_detecting_loss(
     write(home, found)
     _save_known(home, series.missing(), known)
     return series, found
+
+
+def _is_undamaged(folder: Path, error: StoreUnavailable) -> bool:
+    """Whether the surroundings are to blame: a disk without room makes all kinds of errors."""
+    return bool(_CIRCUMSTANCES.search(str(error))) or not room_at(folder).some
 
 
 def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:

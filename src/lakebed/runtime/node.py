@@ -20,10 +20,11 @@ from lakebed.migration import mark
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
-from lakebed.runtime import sharing
+from lakebed.runtime import room, sharing
 from lakebed.runtime.contributions import Address, Contribution, Door
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles import ROLES, opened
+from lakebed.runtime.room import WaitingForRoom
 from lakebed.runtime.settings import Settings
 from lakebed.stores import home as homes
 from lakebed.stores import opening
@@ -89,13 +90,27 @@ class Node:
         times.check_clock(times.now())
         self._try_addresses()
         self._failed = asyncio.get_running_loop().create_future()
+        waiting = WaitingForRoom(self.settings)
+        try:
+            while (error := await self._open(waiting)) is not None:
+                await waiting.wait(error)
+        finally:
+            await waiting.close()
+
+    async def _open(self, waiting: WaitingForRoom) -> Exception | None:
+        """Open everything, or nothing; the error is returned where the disk wants room."""
         try:
             await self._open_stores()
             await self._open_roles()
+            await waiting.close()  # it has the port of HTTP
             await self._open_doors()
-        except BaseException:
+        except BaseException as error:
             await self._stack.aclose()
+            self.contributed = Contribution()
+            if isinstance(error, Exception) and room.is_wanting(error, self.settings.home):
+                return error
             raise
+        return None
 
     async def run_until_stopped(self) -> None:
         """Wait until cancelled; raise the error of a part that failed."""

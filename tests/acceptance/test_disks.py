@@ -1,4 +1,4 @@
-"""The disk becomes read-only below a server, as a kernel makes it after an error."""
+"""The disk below a server becomes read-only, as a kernel makes it after an error, or is full."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.crash.surroundings import READ_ONLY, WELL, Weather
-from tests.server import Server
+from tests.crash.surroundings import FULL, READ_ONLY, WELL, Weather
+from tests.server import Server, eventually
 
 pytestmark = [
     pytest.mark.slow(10),
@@ -22,7 +22,12 @@ pytestmark = [
 
 
 class Logging(Server):
-    """Its log is beside the home, whose disk may refuse it."""
+    """Its log is beside the home, whose disk may refuse it; each line is JSON."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir()
+        (home / "output.log").symlink_to(home.with_name("said.log"))
+        super().__init__(home, {"LOG__FORMAT": "json"})
 
     @property
     def output(self) -> str:
@@ -45,10 +50,7 @@ def _tap(server: Server) -> Iterator[None]:
 
 
 def test_a_server_leaves_with_3_and_says_why_in_json_however_it_ends(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "output.log").symlink_to(tmp_path / "said.log")
-    server = Logging(home, {"LOG__FORMAT": "json"})
+    server = Logging(tmp_path / "home")
     weather = Weather(server, tmp_path)
     with server:
         server.put_policy(name="all", topics=["#"], type="number", keep="archive")
@@ -67,3 +69,29 @@ def test_a_server_leaves_with_3_and_says_why_in_json_however_it_ends(tmp_path: P
             assert [row["value"] for row in server.records("plant/1", "all")] == [1]
             assert server.stop() == 0
     assert not [line for line in server.log if "exception" in line]
+
+
+def test_a_start_on_a_full_disk_waits_for_room_and_says_so(tmp_path: Path) -> None:
+    server = Logging(tmp_path / "home")
+    weather = Weather(server, tmp_path)
+    with server:
+        server.put_policy(name="all", topics=["#"], type="number", keep="archive")
+        server.send("plant/1", "1")
+        server.kill()
+        weather.disk(FULL)
+        server.spawn()
+        message = eventually(lambda: _answered(server, "/readyz")["parts"]["disk"]["message"], 60)
+        assert message.startswith("waiting for room: 0 MiB")
+        assert _answered(server, "/healthz")["status"] == "alive"
+        assert "waiting for room" in _answered(server, "/api/v1/flow")["detail"]
+        assert [line["level"] for line in server.log if "room" in line["event"]] == ["error"]
+        weather.disk(WELL)
+        server.wait_ready()
+        eventually(lambda: [r["value"] for r in server.records("plant/1", "all")] == [1])
+
+
+def _answered(server: Server, path: str) -> Any:
+    try:
+        return server.request("GET", path).json()
+    except httpx.TransportError as error:
+        raise AssertionError(error) from None

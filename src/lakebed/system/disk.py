@@ -1,0 +1,35 @@
+"""How much a disk still takes: bytes and files."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+LEAST_BYTES = 8 << 20
+"""A store that does not open on a disk with less is taken to want room, whatever it says."""
+LEAST_FILES = 64
+
+
+class Room(NamedTuple):
+    """Attributes:
+    bytes: that are free.
+    files: names that can still be made; None where the file system does not count them.
+    """
+
+    bytes: int
+    files: int | None
+
+    @property
+    def some(self) -> bool:
+        """Whether a store can open."""
+        return self.bytes >= LEAST_BYTES and (self.files is None or self.files >= LEAST_FILES)
+
+    def __str__(self) -> str:
+        files = "" if self.files is None else f" and {self.files} files"
+        return f"{self.bytes >> 20} MiB{files}"
+
+
+def room_at(folder: Path) -> Room:
+    """Room on the disk of a folder, or of the nearest one above it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    disk = os.statvfs(there)
+    return Room(disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None)
