@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from lakebed.sources.http.fast_path import FastPathConnection
 from lakebed.sources.http.ingest import Ingest
 from lakebed.sources.http.settings import HttpSection
 from lakebed.system.tls import server_context
+from lakebed.system.waiting import wait_until
 from lakebed.vocabulary.errors import Fatal
 
 _BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once
@@ -73,10 +73,10 @@ class HttpServer:
             self._server.close()
         for connection in list(shared.connections):
             connection.finish()
-        await _until(lambda: not (shared.connections or shared.tasks), _GRACE)
+        await wait_until(lambda: not (shared.connections or shared.tasks), _GRACE)
         for task in list(shared.tasks):
             task.cancel()
-        await _until(lambda: not (shared.connections or shared.tasks), _FAREWELL)
+        await wait_until(lambda: not (shared.connections or shared.tasks), _FAREWELL)
         for connection in list(shared.connections):
             connection.abort()
 
@@ -95,12 +95,3 @@ def listen(address: str, setting: str) -> socket.socket:
         raise Fatal(
             f"cannot listen on {address}: {error.strerror}; choose another {setting}"
         ) from None
-
-
-async def _until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for a condition, at most so long."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    # While stopping only: an Event would need a hand in every place that can make it true.
-    while not true() and loop.time() < end:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)

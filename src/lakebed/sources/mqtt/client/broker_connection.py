@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -12,7 +12,6 @@ from lakebed.sources.mqtt.codec.answers import PINGREQ
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder, message_properties
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
 from lakebed.sources.mqtt.codec.reasons import (
-    ProtocolError,
     Reason,
     Refuse,
     malformed,
@@ -21,9 +20,9 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
-from lakebed.sources.mqtt.graceful_close import GracefulClose
+from lakebed.sources.mqtt.connection import MqttConnection
 from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
-from lakebed.sources.mqtt.read_pause import PauseReason, ReadPause
+from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary import times
@@ -88,7 +87,7 @@ class ClientSession:
         )
 
 
-class BrokerConnection(asyncio.Protocol):
+class BrokerConnection(MqttConnection):
     """Receives messages from a broker.
 
     Attributes:
@@ -105,6 +104,7 @@ class BrokerConnection(asyncio.Protocol):
         session: ClientSession,
         release: Callable[[], Awaitable[None]],
     ) -> None:
+        super().__init__()
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
@@ -112,9 +112,6 @@ class BrokerConnection(asyncio.Protocol):
         self._intake = intake
         self._session = session
         self._release = release
-        self._transport: asyncio.Transport | None = None
-        self._read_pause: ReadPause | None = None
-        self._graceful_close: GracefulClose | None = None
         self._reason = ""
         self._heard = loop.time()
         self._keep_alive = session.source.keep_alive
@@ -137,42 +134,22 @@ class BrokerConnection(asyncio.Protocol):
             session.source.owner,
             session.version,
             session.unreleased,
-            self._write,
+            self.write,
             session.stats,
             acknowledge_refused=True,
             urgent=False,
             attributes=intake.recorder.record(f"source:{session.source.name}"),
         )
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the connection is closing and acks are still due."""
-        return self._graceful_close is not None and self._graceful_close.waiting
-
-    def stop_waiting(self) -> None:
-        """If the connection is closing: drop the acks still due."""
-        if self._graceful_close is not None:
-            self._graceful_close.stop_waiting()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._read_pause = ReadPause(self._transport)
+        self._attach(transport)
         self._session.stats.connections += 1
-        self._write(self._session.connect().encode())
+        self.write(self._session.connect().encode())
         self._timer = self._loop.call_later(self._keep_alive / 2, self._ping)
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        error = None
-        try:
-            self._decoder.feed(data)
-        except ProtocolError as broken:
-            error = broken
-        try:
-            for packet in self._inbound.take(self._decoder.events(), times.now()):
-                self._control(packet)
-        except ProtocolError as broken:
-            error = broken  # it stands earlier in the stream
+        error = self._decode(self._decoder, self._inbound, data)
         if error is not None:
             self._give_up(error.reason, error.text)
         elif self._exceeds_flow_control():
@@ -195,12 +172,6 @@ class BrokerConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
-    def pause_writing(self) -> None:
-        self.pause_reading(PauseReason.WRITING)
-
-    def resume_writing(self) -> None:
-        self.resume_reading(PauseReason.WRITING)
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._inbound.close()
@@ -211,14 +182,10 @@ class BrokerConnection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    def pause_reading(self, reason: PauseReason) -> None:
-        if self._read_pause is not None:
-            self._read_pause.pause(reason)
-
     def resume_reading(self, reason: PauseReason) -> None:
         if self._read_pause is not None:
             self._heard = self._loop.time()  # we did not read, so its silence does not count
-            self._read_pause.resume(reason)
+        super().resume_reading(reason)
 
     def close(self, reason: str) -> None:
         """Disconnect after the acks that are due; the broker keeps the session."""
@@ -231,15 +198,8 @@ class BrokerConnection(asyncio.Protocol):
         if self._transport is None or self._graceful_close is not None:
             return
         self._reason = reason
-        self._read_pause = None
         self._stop_sending()
-        self._graceful_close = GracefulClose(
-            self._transport,
-            self._inbound,
-            last_packet,
-            self.connection_lost,
-            peer_finished=peer_finished,
-        )
+        self._close_gracefully(self._inbound, last_packet, peer_finished=peer_finished)
 
     def _stop_sending(self) -> None:
         """Stop pings and the subscribing task."""
@@ -247,10 +207,6 @@ class BrokerConnection(asyncio.Protocol):
             self._timer.cancel()
         if self._subscribing is not None:
             self._subscribing.cancel()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
     def _give_up(self, reason: Reason, text: str) -> None:
         self._finish(text, Disconnect(reason).encode(V5) if self._session.version == V5 else b"")
@@ -304,7 +260,7 @@ class BrokerConnection(asyncio.Protocol):
             )
             for topic in source.topics
         )
-        self._write(Subscribe(_SUBSCRIBE_ID, requests).encode(self._session.version))
+        self.write(Subscribe(_SUBSCRIBE_ID, requests).encode(self._session.version))
 
     def _subscribed(self, packet: SubAck) -> None:
         topics = self._session.source.topics
@@ -337,9 +293,5 @@ class BrokerConnection(asyncio.Protocol):
             self._transport.abort()
             return
         if self.accepted is not None:
-            self._write(PINGREQ)
+            self.write(PINGREQ)
         self._timer = self._loop.call_later(self._keep_alive / 2, self._ping)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)

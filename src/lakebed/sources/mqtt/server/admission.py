@@ -1,7 +1,8 @@
-"""Checks CONNECT and makes CONNACK.
+"""Checks CONNECT, makes CONNACK, and authorizes topics.
 
 CONNECT ──> authenticate ──> principal, or Refuse with the reason for CONNACK
             connack      <── session expiry and limits
+PUBLISH ──> publishable  ──> channel, or Refuse with the reason for PUBACK
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND
+from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
@@ -57,6 +60,21 @@ def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> Non
         raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
     if len(will.payload) > settings.limits.payload:
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
+
+
+def publishable(principal: Principal, topic: str) -> Channel:
+    """Check and authorize a topic; called once for each distinct topic of a principal.
+
+    Raises:
+        Refuse: with the reason for PUBACK.
+    """
+    try:
+        check_topic(topic)
+    except ValueError as error:
+        raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
+    if not allow(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,))):
+        raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
+    return Channel(principal.owner, topic)
 
 
 def session_expiry(settings: MqttSettings, connect: Connect) -> float:

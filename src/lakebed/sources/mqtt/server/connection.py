@@ -9,12 +9,11 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import structlog
 
-from lakebed.access.actions import Action
-from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
@@ -37,10 +36,15 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3, V5
-from lakebed.sources.mqtt.graceful_close import GracefulClose
+from lakebed.sources.mqtt.connection import MqttConnection
 from lakebed.sources.mqtt.inbound import InboundPublishes
-from lakebed.sources.mqtt.read_pause import PauseReason, ReadPause
-from lakebed.sources.mqtt.server.admission import authenticate, connack, session_expiry
+from lakebed.sources.mqtt.read_pause import PauseReason
+from lakebed.sources.mqtt.server.admission import (
+    authenticate,
+    connack,
+    publishable,
+    session_expiry,
+)
 from lakebed.sources.mqtt.server.sessions import Session
 from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.server.subscriptions import Subscriptions
@@ -48,7 +52,6 @@ from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND
-from lakebed.vocabulary.topics import check_topic
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +62,12 @@ RECHECK = 30.0
 """Seconds between two checks of a connection's token: a revoked one ends its connections."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(MqttConnection):
     """Speaks MQTT with one client from connect to close."""
 
     def __init__(self, shared: Shared) -> None:
+        super().__init__()
         self._shared = shared
-        self._transport: asyncio.Transport | None = None
         self._connect_buffer = bytearray()
         self._connect: Connect | None = None
         self._decoder: Decoder[Channel] | None = None
@@ -74,8 +77,6 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._subscriptions: Subscriptions | None = None
         self._will: Will | None = None
-        self._read_pause: ReadPause | None = None
-        self._graceful_close: GracefulClose | None = None
         self._ended = False
         self._token = ""
         self._recheck_at = float("inf")
@@ -86,9 +87,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         shared = self._shared
-        self._transport = cast(asyncio.Transport, transport)
-        self._read_pause = ReadPause(self._transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self._attach(transport).set_write_buffer_limits(high=WRITE_BUFFER)
         if not shared.open or not shared.admit_one_more():
             self._abort_counted("too_many_connections" if shared.open else "stopping")
             return
@@ -112,19 +111,15 @@ class Connection(asyncio.Protocol):
         if decoder is None or inbound is None:
             self._read_connect(data)
             return
-        error = None
+        error: ProtocolError | None
         try:
             if not decoder.have and (count := self._single(data)):
                 inbound.take_single(count, times.now())
                 return
-            decoder.feed(data)
         except ProtocolError as broken:
-            error = broken
-        try:
-            for packet in inbound.take(decoder.events(), times.now()):
-                self._control(packet)
-        except ProtocolError as broken:
-            error = broken  # it stands earlier in the stream
+            error = self._take_decoded(decoder, inbound) or broken
+        else:
+            error = self._decode(decoder, inbound, data)
         if error is not None:
             self.end(error.reason, error.text)
 
@@ -134,12 +129,6 @@ class Connection(asyncio.Protocol):
             return False
         self._finish("closed", peer_finished=True)
         return True
-
-    def pause_writing(self) -> None:
-        self.pause_reading(PauseReason.WRITING)
-
-    def resume_writing(self) -> None:
-        self.resume_reading(PauseReason.WRITING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -152,16 +141,11 @@ class Connection(asyncio.Protocol):
 
     # --- reading is paused and resumed -----------------------------------------------------------
 
-    def pause_reading(self, reason: PauseReason) -> None:
-        if self._read_pause is not None:
-            self._read_pause.pause(reason)
-
     def resume_reading(self, reason: PauseReason) -> None:
-        if self._read_pause is None:
-            return
-        if reason in self._read_pause and reason is not PauseReason.WRITING:
+        paused = self._read_pause is not None and reason in self._read_pause
+        if paused and reason is not PauseReason.WRITING:
             self.heard = self._shared.clock  # we did not read, so its silence does not count
-        self._read_pause.resume(reason)
+        super().resume_reading(reason)
 
     def check_alive(self, clock: float) -> None:
         """End a connection after 1.5 times its keep-alive without a packet (section 3.1.2.10)."""
@@ -267,7 +251,7 @@ class Connection(asyncio.Protocol):
         self._decoder = Decoder(
             connect.version,
             AT_SERVER,
-            self._resolve,
+            partial(publishable, self._principal),
             payload_maximum=shared.settings.limits.payload,
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
@@ -302,18 +286,6 @@ class Connection(asyncio.Protocol):
         )
 
     # --- packets after CONNECT -------------------------------------------------------------------
-
-    def _resolve(self, topic: str) -> Channel:
-        """Check and authorize a topic, once for each distinct one of this principal."""
-        assert self._principal is not None
-        try:
-            check_topic(topic)
-        except ValueError as error:
-            raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
-        owner = self._principal.owner
-        if not allow(self._principal, Action.MESSAGES_PUBLISH, Resource(owner, (topic,))):
-            raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
-        return Channel(owner, topic)
 
     def _control(self, packet: Control) -> None:
         subscriptions = self._subscriptions
@@ -380,20 +352,6 @@ class Connection(asyncio.Protocol):
         """Offers that are not durable yet."""
         return self._inbound.pending if self._inbound is not None else 0
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the connection is closing and acks are still due."""
-        return self._graceful_close is not None and self._graceful_close.waiting
-
-    def stop_waiting(self) -> None:
-        """If the connection is closing: drop the acks still due."""
-        if self._graceful_close is not None:
-            self._graceful_close.stop_waiting()
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
     def _explained(self, text: str) -> dict[str, Any]:
         assert self._connect is not None
         wanted = self._connect.properties.get("request_problem_information", 1)
@@ -407,14 +365,7 @@ class Connection(asyncio.Protocol):
             return
         self._count(counted)
         self._shared.closing[self] = None
-        self._read_pause = None
-        self._graceful_close = GracefulClose(
-            self._transport,
-            self._inbound,
-            last_packet,
-            self.connection_lost,
-            peer_finished=peer_finished,
-        )
+        self._close_gracefully(self._inbound, last_packet, peer_finished=peer_finished)
         self._detach()
 
     def _abort_counted(self, counted: str) -> None:
@@ -425,10 +376,6 @@ class Connection(asyncio.Protocol):
     def _count(self, reason: str) -> None:
         self._ended = True
         self._shared.stats.disconnects[reason] += 1
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
     def _detach(self) -> None:
         """Leave session and feed."""

@@ -22,6 +22,7 @@ from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.system.tls import server_context
+from lakebed.system.waiting import wait_until
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND
 
@@ -123,13 +124,13 @@ class MqttEndpoint:
             self._unwatch = None
         for connection in list(shared.connections):
             connection.end(Reason.SERVER_SHUTTING_DOWN, "Lakebed stops")
-        await _until(lambda: not any(c.waiting for c in shared.connections), grace)
+        await wait_until(lambda: not any(c.waiting for c in shared.connections), grace)
         for connection in list(shared.connections):
             connection.stop_waiting()
-        await _until(lambda: not shared.connections, min(grace, 1.0))
+        await wait_until(lambda: not shared.connections, min(grace, 1.0))
         for connection in list(shared.connections):
             connection.abort()
-        await _until(lambda: not shared.connections, 1.0)
+        await wait_until(lambda: not shared.connections, 1.0)
         for task in list(self._tasks):
             task.cancel()
         shared.sessions.close()
@@ -169,12 +170,3 @@ class MqttEndpoint:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("mqtt connect failed", exc_info=task.exception())
-
-
-async def _until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for a condition, at most so long."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    # Polling is enough while stopping: an Event would have to be set in many places.
-    while not true() and loop.time() < end:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
