@@ -92,7 +92,7 @@ def _messages(board: dashboard.Dashboard) -> None:
             " are slower than the senders.",
             {
                 "in flight": "max(lakebed_in_flight)",
-                "partition {{partition}}": "max by (partition) (lakebed_keeper_lag_messages)",
+                "partition {{partition}}": "max by (partition) (lakebed_partition_lag_messages)",
             },
             units.Short,
         )

@@ -77,7 +77,7 @@ def test_every_figure_that_is_asked_for_is_exported(exported: Exported) -> None:
 
 def test_the_lag_that_keepers_are_scaled_by_is_exported(exported: Exported) -> None:
     template = DEPLOY / "helm" / "lakebed" / "templates" / "keeper-autoscaling.yaml"
-    query = re.search(r"query: sum\((\w+)", template.read_text())
+    query = re.search(r"query: sum\(max by \(partition\) \((\w+)", template.read_text())
     external = re.search(r"name: (lakebed_\w+)", template.read_text())
     assert query is not None
     assert external is not None

@@ -48,14 +48,19 @@ class Application:
 
 def create_app(services: Services) -> Application:
     """The whole application over these services."""
-    from lakebed.api.routes import flow
-
-    return assemble(services, [partial(routes_of, services)], [partial(flow.metrics, services)])
+    return assemble(services, [partial(routes_of, services)], metrics_of(services))
 
 
 def create_front(common: Common) -> Application:
     """Ingest and health: the application of a process that answers no questions."""
     return assemble(common)
+
+
+def metrics_of(services: Services) -> list[Callable[[], Iterable[Metric]]]:
+    """What a process with the API adds to /metrics, of the whole instance."""
+    from lakebed.api.routes import flow, journal
+
+    return [partial(part.metrics, services) for part in (flow, journal)]
 
 
 def routes_of(services: Services, app: FastAPI) -> None:

@@ -20,7 +20,7 @@ _PATH = "/api/v1/journal"
 def show(
     url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
 ) -> None:
-    """Show who reads it, how far behind, and what could not be read."""
+    """Show its partitions and who has them, who holds it, and what could not be read."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
@@ -28,8 +28,7 @@ def show(
     if form is Shape.JSON:
         output.document(found)
         return
-    for part in found["partitions"]:
-        typer.echo(f"partition {part['partition']}: offsets {part['first']} to {part['end']}")
+    output.table([_partition(part) for part in found["partitions"]])
     output.table([_row(consumer) for consumer in found["consumers"]])
     _tell(found["damage"])
 
@@ -65,6 +64,10 @@ def drop_consumer(
     with Server(url, token, home) as server:
         server.request("DELETE", f"{_PATH}/consumers/{quote(name, safe='')}")
     output.note(f"{name}: dropped")
+
+
+def _partition(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "owner": part["owner"] or "nobody"}
 
 
 def _row(consumer: dict[str, Any]) -> dict[str, Any]:

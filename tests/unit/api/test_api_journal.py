@@ -1,7 +1,10 @@
 """The journal by HTTP: who reads it, what was damaged, and that an operator has seen it."""
 
+import os
+
 import pytest
 
+from lakebed.keeper.ledger import Ledger, to_checkpoint
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal.memory import MemoryJournal
@@ -25,17 +28,36 @@ def test_the_journal_is_for_admins(api: Api, method: str, path: str) -> None:
 def test_consumers_are_shown_with_the_policy_that_holds_the_keeper(api: Api) -> None:
     api.post("/api/v1/messages", params={"topic": "t"}, content=b"1")
     reader = api.journal.consumer("keeper")
-    parts = [Checkpoint("router", 9, b""), Checkpoint("ann/slow@3", 0, b"")]
+    parts = [Checkpoint("router", api.end, b""), Checkpoint("ann/slow@3", 0, b"")]
     api.catalog.save_checkpoints("keeper", 0, parts)
     found = api.get(PATH, token=ADMIN).json()
     (shown,) = [consumer for consumer in found["consumers"] if consumer["name"] == "keeper"]
     assert (shown["behind"], shown["live"], shown["held_by"]) == (api.end, True, "ann/slow@3")
     assert shown["age"] >= 0
-    assert found["partitions"] == [{"partition": 0, "first": 0, "end": api.end}]
+    (partition,) = found["partitions"]
+    assert partition.pop("owner").endswith(f":{os.getpid()}")
+    assert partition == {
+        "partition": 0, "first": 0, "end": api.end, "committed": 0, "lag": 0,
+    }  # fmt: skip
     reader.commit({0: api.end})
     (shown,) = [c for c in api.get(PATH, token=ADMIN).json()["consumers"] if c["name"] == "keeper"]
     assert (shown["behind"], shown["age"], shown["held_by"]) == (0, None, None)
     reader.close()
+
+
+def test_the_lag_of_a_partition_that_nobody_has_is_told(api: Api) -> None:
+    api.catalog.save_checkpoints("keeper", 0, [to_checkpoint(Ledger(), api.end)])
+    reader = api.journal.consumer("keeper")
+    told = api.get("/metrics", token=None).text
+    assert 'lakebed_partition_owned{partition="0"} 1.0' in told
+    reader.close()
+    for _ in range(3):
+        api.post("/api/v1/messages", params={"topic": "t"}, content=b"1")
+    told = api.get("/metrics", token=None).text
+    assert 'lakebed_partition_lag_messages{partition="0"} 3.0' in told
+    assert 'lakebed_partition_owned{partition="0"} 0.0' in told
+    (partition,) = api.get(PATH, token=ADMIN).json()["partitions"]
+    assert (partition["lag"], partition["owner"]) == (3, None)
 
 
 def test_a_consumer_that_is_gone_is_dropped_and_one_that_reads_is_not(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -385,14 +386,16 @@ BROKEN = {
 
 
 def journal_of(damage: dict[str, Any]) -> Reply:
-    partitions = [{"partition": 0, "first": 3, "end": 15}]
+    held = {"partition": 0, "first": 3, "end": 15, "committed": 9, "lag": 6, "owner": "k1:17"}
+    partitions = [held, {**held, "partition": 1, "lag": 70, "owner": None}]
     return Reply(200, {"partitions": partitions, "consumers": [KEEPER], "damage": damage})
 
 
 def test_the_journal_is_shown_with_who_holds_it(run: Run, server: FakeServer) -> None:
     server.on("GET", "/api/v1/journal", journal_of(WHOLE))
     result = run("journal", "show")
-    assert "offsets 3 to 15" in result.out
+    assert "k1:17" in result.out
+    assert re.search(r"70\W+nobody", result.out)
     assert "ann/raw@2" in result.out
     assert "42 s ago" in result.out
     assert result.err == "no damage\n"

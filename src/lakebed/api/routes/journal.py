@@ -1,8 +1,12 @@
 """Routes about the journal, for admins: its extent, consumers, pressure and damage."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
@@ -10,7 +14,7 @@ from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
 from lakebed.keeper.ledger import CONSUMER, PART
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
-from lakebed.vocabulary.errors import Conflict
+from lakebed.vocabulary.errors import Conflict, Unavailable
 from lakebed.vocabulary.times import to_rfc3339
 
 router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
@@ -18,14 +22,11 @@ router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 
 @router.get("", dependencies=[OnInstance(Action.JOURNAL_READ)])
 def journal(services: ServicesDep) -> dict[str, Any]:
-    """What the journal holds, which consumer it holds it for, and what could not be read."""
+    """What the journal holds, who reads it and how far, and what could not be read."""
     held = _held(services)
     positions = services.journal.positions()  # a journal on servers also updates its pressure here
     return {
-        "partitions": [
-            {"partition": partition, "first": first, "end": end}
-            for partition, (first, end) in sorted(services.journal.extent().items())
-        ],
+        "partitions": _partitions(services, positions),
         "consumers": [_consumer(position, held) for position in positions],
         "pressure": _pressure(services.journal.pressure()),
         "damage": _damage(services.journal.damage()),
@@ -53,6 +54,41 @@ def drop_consumer(services: ServicesDep, name: str) -> None:
     services.journal.drop_consumer(name)
 
 
+def _partitions(services: Services, positions: Sequence[ConsumerPosition]) -> list[dict[str, Any]]:
+    """Each partition, the keeper's offset in it, and the process that has it."""
+    committed = {p.partition: p.offset for p in positions if p.name == CONSUMER}
+    owners = services.journal.readers(CONSUMER)
+    lag = lag_by_partition(services)
+    return [
+        {
+            "partition": partition,
+            "first": first,
+            "end": end,
+            "committed": committed.get(partition),
+            "lag": lag.get(partition, 0),
+            "owner": owners.get(partition),
+        }
+        for partition, (first, end) in sorted(services.journal.extent().items())
+    ]
+
+
+def lag_by_partition(services: Services) -> dict[int, int]:
+    """About how many messages of each partition no keeper has worked through yet.
+
+    It is the distance from the last checkpoint, so it also grows where no keeper has the partition.
+    """
+    saved = {
+        partition: max(part.offset for part in parts)
+        for partition, parts in services.catalog.checkpoints(CONSUMER, part=PART).items()
+    }
+    return {
+        partition: services.journal.distance(
+            partition, min(end, max(first, saved.get(partition, first))), end
+        )
+        for partition, (first, end) in services.journal.extent().items()
+    }
+
+
 def _held(services: Services) -> dict[int, str]:
     """For each partition the part with the lowest checkpoint, up to which the keeper commits."""
     found = {}
@@ -60,6 +96,28 @@ def _held(services: Services) -> dict[int, str]:
         last = min(parts, key=lambda part: part.offset)
         found[partition] = "the ledger" if last.part == PART else last.part
     return found
+
+
+def metrics(services: Services) -> Iterator[Metric]:
+    """The lag of every partition for /metrics, and whether a keeper has it.
+
+    It costs the same however much waits, so that who scales the keepers by it always gets it.
+    """
+    with suppress(Unavailable):
+        lag, owners = lag_by_partition(services), services.journal.readers(CONSUMER)
+        behind = GaugeMetricFamily(
+            "lakebed_partition_lag_messages",
+            "Messages of a partition that no keeper has worked through.",
+            labels=["partition"],
+        )
+        owned = GaugeMetricFamily(
+            "lakebed_partition_owned", "Whether a keeper has a partition.", labels=["partition"]
+        )
+        for partition, messages in sorted(lag.items()):
+            behind.add_metric([str(partition)], messages)
+            owned.add_metric([str(partition)], partition in owners)
+        yield behind
+        yield owned
 
 
 def _consumer(position: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:

@@ -88,6 +88,15 @@ class JournalOperations(Pressured, Protocol):
         """The committed offsets of all consumers that were not dropped. Thread-safe."""
         ...
 
+    def readers(self, name: str) -> dict[int, str]:
+        """For each partition of a consumer the process that has it; left out: none, as far as
+        anybody knows, for instance while the partitions are divided anew. Any thread.
+
+        Raises:
+            StoreUnavailable: the journal does not answer.
+        """
+        ...
+
     def drop_consumer(self, name: str) -> None:
         """Delete a consumer's offsets, so that messages kept for it alone can be trimmed.
 

@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
 
 async def _open(process: Process, before: Contribution) -> Contribution:
-    from lakebed.api.app import routes_of
-    from lakebed.api.routes import flow
+    from lakebed.api.app import metrics_of, routes_of
 
     settings = process.settings
     ensure_admin(process.tokens, settings.home, settings.api.admin_token, ours=process.alone)
     services = _services(process, before)
-    return Contribution(
-        routes=(partial(routes_of, services),), metrics=(partial(flow.metrics, services),)
-    )
+    return Contribution(routes=(partial(routes_of, services),), metrics=tuple(metrics_of(services)))
 
 
 def _services(process: Process, before: Contribution) -> "Services":

@@ -14,6 +14,7 @@ from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
+from lakebed.system.processes import process_name
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, JournalFull, NotFound, Unsupported
 from lakebed.vocabulary.messages import Batch, Channel, Entry
@@ -127,6 +128,10 @@ class MemoryJournal:
             if entry.end > position:
                 return max(0.0, (self._clock() - at) / SECOND)
         return None
+
+    def readers(self, name: str) -> dict[int, str]:
+        with self.changed:
+            return {0: process_name()} if name in self._live else {}
 
     def drop_consumer(self, name: str) -> None:
         with self.changed:

@@ -31,6 +31,7 @@ from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.stores.journal.writer import Writer, is_malformed
+from lakebed.system.processes import process_name
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
@@ -252,6 +253,10 @@ class SqliteJournal:
     def _waited(self, position: int, end: int) -> float | None:
         at = self._blocks.written(position) if position < end else None
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
+
+    def readers(self, name: str) -> dict[int, str]:
+        with self.changed:
+            return {0: process_name()} if name in self._live else {}
 
     def drop_consumer(self, name: str) -> None:
         with self.changed:

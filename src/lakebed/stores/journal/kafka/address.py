@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from lakebed.system.processes import process_name
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")  # Kafka allows 249; `.keys` is appended to ours
 _SERVER = re.compile(r"(\[[^\]]+\]|[^:\[\]/@]+)(:[0-9]{1,5})?\Z")
 _MOST = 4096  # partitions
+CLIENT = "lakebed@"
+"""Begins the client identifier of a member of a group; its process follows."""
 
 _COMMON: Mapping[str, Any] = {
     "client.id": "lakebed",
@@ -82,8 +85,12 @@ class Address:
         return {**_COMMON, **_READER, **self.client, **named}
 
     def member(self, consumer: str) -> dict[str, Any]:
-        """Properties of a member of the consumer's group."""
-        return {**self.reader(), **_MEMBER, "group.id": self.group(consumer)}
+        """Properties of a member of the consumer's group, which names its process."""
+        named = {"client.id": CLIENT + process_name(), "group.id": self.group(consumer)}
+        return {**self.reader(), **_MEMBER, **named, **self._client_id()}
+
+    def _client_id(self) -> dict[str, str]:
+        return {name: value for name, value in self.client.items() if name == "client.id"}
 
     def group(self, consumer: str) -> str:
         """The Kafka group of a consumer; groups of one journal have the topic as prefix."""

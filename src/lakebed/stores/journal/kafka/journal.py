@@ -195,20 +195,29 @@ class KafkaJournal:
             for message in self._readers.records(partition, start, end):
                 skip = positions.index_of(offset) if message.offset() == start else 0
                 with suppress(Damaged):
-                    counts.update(blocks.count_channels(message.value() or b"", skip))
+                    found = blocks.count_channels(message.value() or b"", skip)
+                    counts.update(found)
+                    self._learn(sum(found.values()), records.size(message))
         return counts
 
     def positions(self) -> list[ConsumerPosition]:
         extent = self._topic.extent(self._partitions)
         groups = self._topic.groups()
         self._pressure.look(extent, groups)
+        waited = {  # first: it also learns how many messages a record has
+            (name, partition): self._waited(
+                partition, positions.record_of(offset), extent[partition]
+            )
+            for name, offsets in groups.items()
+            for partition, offset in offsets.items()
+        }
         return [
             ConsumerPosition(
                 name,
                 partition,
                 offset,
                 self.distance(partition, offset, positions.pack(extent[partition][1])),
-                self._waited(partition, positions.record_of(offset), extent[partition]),
+                waited[name, partition],
                 name in self._live,
             )
             for name, offsets in groups.items()
@@ -219,8 +228,13 @@ class KafkaJournal:
         """Seconds since the next record of a consumer was appended; None if there is none."""
         start = max(record, extent[0])
         for message in self._readers.records(partition, start, extent[1]):
+            with suppress(Damaged):
+                self._learn(blocks.count(message.value() or b""), records.size(message))
             return max(0.0, (self._clock() - message.timestamp()[1] * 1000) / SECOND)
         return None
+
+    def readers(self, name: str) -> dict[int, str]:
+        return self._topic.readers(name)
 
     def drop_consumer(self, name: str) -> None:
         if name in self._live:

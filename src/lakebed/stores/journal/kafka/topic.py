@@ -30,7 +30,7 @@ from confluent_kafka.admin import (
 )
 
 from lakebed.stores.journal.kafka import errors, positions
-from lakebed.stores.journal.kafka.address import Address
+from lakebed.stores.journal.kafka.address import CLIENT, Address
 from lakebed.stores.journal.kafka.records import ROOM
 from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, StoreUnavailable
 from lakebed.vocabulary.times import HOUR, Micros
@@ -305,6 +305,25 @@ class Topic:
             return bool(asked[group].result(_SECOND).state == ConsumerGroupState.STABLE)
         except (KafkaException, TimeoutError):
             return False
+
+    def readers(self, consumer: str) -> dict[int, str]:
+        """For each partition the client that has it; the broker tells nothing of a group that
+        rebalances.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        group = self._address.group(consumer)
+        with errors.translated("asking who reads its partitions"):
+            asked = self._admin.describe_consumer_groups([group], request_timeout=_PATIENCE)
+            found = asked[group].result(_PATIENCE)
+        return {
+            part.partition: member.client_id.removeprefix(CLIENT)
+            for member in found.members
+            if member.assignment is not None
+            for part in member.assignment.topic_partitions
+            if part.topic == self.name
+        }
 
     def register(self, consumer: str) -> None:
         """Commit the beginning for a consumer that never committed, so that `trim` waits for it.
