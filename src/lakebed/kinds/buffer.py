@@ -1,10 +1,13 @@
-"""Values waiting to be written as rows, chunk by chunk as they came."""
+"""Buffers values until they are written as rows, and the state of kinds that do so."""
 
+from abc import ABC, abstractmethod
 from itertools import chain
 
 import numpy as np
+import pyarrow as pa
 
-from lakebed.kinds.kind import Values
+from lakebed.kinds.kind import Effect, Rows, Site, Values
+from lakebed.kinds.tables import Table
 from lakebed.vocabulary.times import Micros
 
 
@@ -36,6 +39,46 @@ class RowBuffer:
         chunks, self._chunks = self._chunks, []
         self.rows = self.bytes = 0
         return chunks[0] if len(chunks) == 1 else join(chunks)
+
+
+class BufferedState(ABC):
+    """Implements the part of `State` that kinds share which write a row for each value.
+
+    A subclass adds `snapshot`, `restore`, `erase` and `renumber`, and makes the rows.
+    """
+
+    def __init__(self, site: Site, table: Table) -> None:
+        self._site = site
+        self._table = table.name
+        self._buffer = RowBuffer(site.policy.buffer)
+
+    @abstractmethod
+    def _rows(self, values: Values) -> pa.Table:
+        """The rows of buffered values."""
+
+    @property
+    def clean(self) -> bool:
+        return not self._buffer
+
+    def load(self) -> tuple[int, int]:
+        return self._buffer.rows, self._buffer.bytes
+
+    def absorb(self, values: Values) -> None:
+        self._buffer.add(values)
+
+    def due(self) -> Micros | None:
+        return self._buffer.due()
+
+    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
+        if not self._buffer:
+            return []
+        return [Rows(self._table, self._rows(self._buffer.take()))]
+
+    def rewrite(self) -> None:  # noqa: B027 - nothing in memory is also in the series
+        pass
+
+    def release(self, now: Micros) -> bool:
+        return False
 
 
 def join(chunks: list[Values]) -> Values:

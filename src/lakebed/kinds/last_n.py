@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from lakebed.kinds.buffer import RowBuffer
+from lakebed.kinds.buffer import BufferedState
 from lakebed.kinds.columns import plain, record_columns, times
-from lakebed.kinds.kind import DocumentKey, Effect, ErasedRange, Kind, Rows, Site, Values
+from lakebed.kinds.kind import DocumentKey, ErasedRange, Kind, Site, Values
 from lakebed.kinds.tables import RECORD, TYPES, Column, Table
 from lakebed.vocabulary.messages import Codes, Ints
-from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import SECOND
 
 LAST_N = Table(
     "last_n",
@@ -24,31 +24,14 @@ LAST_N = Table(
 )
 
 
-class LastNState:
+class LastNState(BufferedState):
     def __init__(self, site: Site) -> None:
         assert site.policy.count is not None
-        self._site = site
+        super().__init__(site, LAST_N)
         self._size = site.policy.count
-        self._buffer = RowBuffer(site.policy.buffer)
         self._rings: dict[int, tuple[int, int]] = {}  # channel -> (ring, records so far)
 
-    @property
-    def clean(self) -> bool:
-        return not self._buffer
-
-    def load(self) -> tuple[int, int]:
-        return self._buffer.rows, self._buffer.bytes
-
-    def absorb(self, values: Values) -> None:
-        self._buffer.add(values)
-
-    def due(self) -> Micros | None:
-        return self._buffer.due()
-
-    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
-        if not self._buffer:
-            return []
-        values = self._buffer.take()
+    def _rows(self, values: Values) -> pa.Table:
         rings, numbers, ends = self._place(values)
         columns = record_columns(self._site, values) | {
             "received": times(values.received),
@@ -56,7 +39,7 @@ class LastNState:
             "slot": plain((numbers % self._size).astype(np.uint32)),
         }
         stays = pa.array(numbers >= ends - self._size)  # the rest has left the ring already
-        return [Rows(LAST_N.name, pa.table(columns).filter(stays))]
+        return pa.table(columns).filter(stays)
 
     def _place(self, values: Values) -> tuple[Ints, Ints, Ints]:
         """For each value its ring, its number in the ring from 0, and the ring's new length."""
@@ -73,9 +56,6 @@ class LastNState:
             self._rings[channel] = (ring, count + len(rows))
         return rings, numbers, ends
 
-    def rewrite(self) -> None:
-        pass  # nothing in memory is also in the series
-
     def snapshot(self) -> bytes:
         rings = [(channel, *ring) for channel, ring in self._rings.items()]
         return msgspec.msgpack.encode((self._size, rings))
@@ -84,9 +64,6 @@ class LastNState:
         size, rings = msgspec.msgpack.decode(state)
         if size == self._size:  # another N: slots would clash, so new rings are opened
             self._rings = {channel: (ring, count) for channel, ring, count in rings}
-
-    def release(self, now: Micros) -> bool:
-        return False
 
     def erase(self, gone: ErasedRange) -> None:
         # in the old ring the next record would take the slot of one that still is among the newest

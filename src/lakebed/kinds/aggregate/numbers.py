@@ -7,18 +7,19 @@ Variances" (1979).
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakebed.kinds.aggregate.sketch import bins_of
-from lakebed.kinds.aggregate.windows import Groups, Windows
+from lakebed.kinds.aggregate.state import AggregateState
+from lakebed.kinds.aggregate.windows import Groups
 from lakebed.kinds.columns import plain
-from lakebed.kinds.kind import Effect, ErasedRange, Rows, Site, Values
+from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
-from lakebed.vocabulary.messages import Codes, Ints
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.messages import Ints
 
 AGGREGATE = Table(
     "aggregate",
@@ -40,26 +41,16 @@ _STATE_SIZE = 96  # bytes of the fixed columns of a window
 _BIN_SIZE = 8  # bytes of one bucket of a sketch
 
 
-class NumbersState:
+class NumbersState(AggregateState):
     def __init__(self, site: Site) -> None:
-        self._windows = Windows(site, _FIELDS)
+        super().__init__(site, AGGREGATE, _FIELDS)
         self._sketches: dict[int, Counter[int]] | None = None
         if _QUANTILES & set(site.policy.functions):
             self._sketches = {}
 
-    @property
-    def clean(self) -> bool:
-        return True  # open windows are the snapshot
-
-    def load(self) -> tuple[int, int]:
-        return self._windows.waiting, 0  # bounded by the number of windows, not by messages
-
-    def absorb(self, values: Values) -> None:
-        if not len(values):
-            return
+    def _fold(self, values: Values, groups: Groups) -> None:
         assert values.numbers is not None
-        groups = self._windows.group(values)
-        self._fold(values.numbers[groups.order], groups)
+        self._fold_moments(values.numbers[groups.order], groups)
         first, last = self._windows.fold_edges(values, groups)
         table = self._windows.slots
         table["first"][groups.slot[first]] = values.numbers[groups.order[groups.starts[first]]]
@@ -67,7 +58,7 @@ class NumbersState:
         if self._sketches is not None:
             self._sketch(values.numbers, groups)
 
-    def _fold(self, column: NDArray[np.float64], groups: Groups) -> None:
+    def _fold_moments(self, column: NDArray[np.float64], groups: Groups) -> None:
         """Fold the groups' numbers (ordered as `groups.order`) into their slots."""
         table, slot, starts, n = self._windows.slots, groups.slot, groups.starts, groups.counts
         opened = slot[groups.new]
@@ -93,14 +84,8 @@ class NumbersState:
             sketch = self._sketches.setdefault(slot, Counter())
             sketch.update(buckets[rows].tolist())
 
-    def due(self) -> Micros | None:
-        return self._windows.due()
-
-    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
-        slots = self._windows.drain(now, final)
-        if not len(slots):
-            return []
-        columns = self._windows.columns(slots, offset)
+    def _columns(self, slots: Ints) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
         for name in _FIELDS:
             columns[name] = plain(self._windows.slots[name][slots])
         sizes = np.full(len(slots), _STATE_SIZE, np.uint32)
@@ -110,7 +95,7 @@ class NumbersState:
             columns["counts"] = pa.array(counts, pa.list_(pa.uint32()))
             sizes += np.array([_BIN_SIZE * len(b) for b in bins], np.uint32)
         columns["size"] = plain(sizes)
-        return [Rows(AGGREGATE.name, pa.table(columns))]
+        return columns
 
     def _sketch_columns(self, slots: Ints) -> tuple[list[list[int]], list[list[int]]]:
         assert self._sketches is not None
@@ -121,38 +106,16 @@ class NumbersState:
             counts.append([sketch[bucket] for bucket in bins[-1]])
         return bins, counts
 
-    def rewrite(self) -> None:
-        self._windows.rewrite()
+    def _to_state(self, slots: Ints) -> Any:
+        if self._sketches is None:
+            return None
+        return [dict(self._sketches.get(slot, {})) for slot in slots.tolist()]
 
-    def snapshot(self) -> bytes:
-        sketches = None
-        if self._sketches is not None:
-            used = self._windows.slots.used().tolist()
-            sketches = [dict(self._sketches.get(slot, {})) for slot in used]
-        return self._windows.snapshot(sketches)
-
-    def restore(self, state: bytes) -> None:
-        restored = self._windows.restore(state)
-        if restored is None:
-            return
-        slots, sketches = restored
-        if self._sketches is not None and sketches is not None:
-            pairs = zip(slots.tolist(), sketches, strict=True)
+    def _from_state(self, slots: Ints, values: Any) -> None:
+        if self._sketches is not None and values is not None:
+            pairs = zip(slots.tolist(), values, strict=True)
             self._sketches = {slot: Counter(sketch) for slot, sketch in pairs}
 
-    def release(self, now: Micros) -> bool:
-        return self._free(self._windows.leaving(now))
-
-    def erase(self, gone: ErasedRange) -> None:
-        self._free(self._windows.begun(gone))
-
-    def renumber(self, codes: Codes) -> None:
-        self._free(self._windows.elsewhere(codes))
-        self._windows.renumber(codes)
-
-    def _free(self, slots: set[int]) -> bool:
-        if slots:
-            self._windows.slots.free(slots)
-            for slot in slots if self._sketches is not None else ():
-                self._sketches.pop(slot, None)  # type: ignore[union-attr]
-        return bool(slots)
+    def _evict(self, slot: int) -> None:
+        if self._sketches is not None:
+            self._sketches.pop(slot, None)

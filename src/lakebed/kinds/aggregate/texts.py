@@ -8,16 +8,17 @@ Streams", 2005) and counts may be too high by what the replaced one had.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lakebed.kinds.aggregate.sketch import K, hash_text, smallest
-from lakebed.kinds.aggregate.windows import Windows
-from lakebed.kinds.kind import Effect, ErasedRange, Rows, Site, Values
+from lakebed.kinds.aggregate.state import AggregateState
+from lakebed.kinds.aggregate.windows import Groups
+from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
-from lakebed.vocabulary.messages import Codes
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.messages import Ints
 
 AGGREGATE_TEXT = Table(
     "aggregate_text",
@@ -57,26 +58,16 @@ class _Texts:
         return _STATE_SIZE + sum(map(len, texts)) + 8 * (len(self.hashes) + len(self.top))
 
 
-class TextsState:
+class TextsState(AggregateState):
     def __init__(self, site: Site) -> None:
-        self._windows = Windows(site, {})
+        super().__init__(site, AGGREGATE_TEXT, {})
         self._texts: dict[int, _Texts] = {}
         self._unique = "unique" in site.policy.functions
         self._top = "top" in site.policy.functions
 
-    @property
-    def clean(self) -> bool:
-        return True  # open windows are the snapshot
-
-    def load(self) -> tuple[int, int]:
-        return self._windows.waiting, 0  # bounded by the number of windows, not by messages
-
-    def absorb(self, values: Values) -> None:
-        if not len(values):
-            return
+    def _fold(self, values: Values, groups: Groups) -> None:
         assert values.texts is not None
         texts = values.texts
-        groups = self._windows.group(values)
         self._windows.slots["count"][groups.slot] += groups.counts
         for row in groups.new.tolist():
             text = texts[groups.order[groups.starts[row]]]
@@ -87,9 +78,9 @@ class TextsState:
         for row in last.tolist():
             self._texts[int(groups.slot[row])].last = texts[groups.order[groups.ends[row]]]
         for slot, rows in groups.spans():
-            self._fold(self._texts[slot], Counter(texts[row] for row in rows.tolist()))
+            self._fold_texts(self._texts[slot], Counter(texts[row] for row in rows.tolist()))
 
-    def _fold(self, window: _Texts, counts: Counter[str]) -> None:
+    def _fold_texts(self, window: _Texts, counts: Counter[str]) -> None:
         window.min = min(window.min, min(counts))
         window.max = max(window.max, max(counts))
         if self._unique:
@@ -99,15 +90,9 @@ class TextsState:
         if self._top:
             _count_top(window.top, counts)
 
-    def due(self) -> Micros | None:
-        return self._windows.due()
-
-    def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
-        slots = self._windows.drain(now, final)
-        if not len(slots):
-            return []
+    def _columns(self, slots: Ints) -> dict[str, Any]:
         windows = [self._texts[slot] for slot in slots.tolist()]
-        columns = self._windows.columns(slots, offset)
+        columns: dict[str, Any] = {}
         for name in ("min", "max", "first", "last"):
             columns[name] = pa.array([getattr(w, name) for w in windows], pa.string())
         hashes = [smallest(w.hashes) for w in windows]
@@ -116,41 +101,19 @@ class TextsState:
         counts = [list(w.top.values()) for w in windows]
         columns["counts"] = pa.array(counts, pa.list_(pa.uint64()))
         columns["size"] = pa.array(np.array([w.size for w in windows], np.uint32))
-        return [Rows(AGGREGATE_TEXT.name, pa.table(columns))]
+        return columns
 
-    def rewrite(self) -> None:
-        self._windows.rewrite()
+    def _to_state(self, slots: Ints) -> Any:
+        used = (self._texts[slot] for slot in slots.tolist())
+        return [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]
 
-    def snapshot(self) -> bytes:
-        used = (self._texts[slot] for slot in self._windows.slots.used().tolist())
-        texts = [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]
-        return self._windows.snapshot(texts)
-
-    def restore(self, state: bytes) -> None:
-        restored = self._windows.restore(state)
-        if restored is None:
-            return
-        slots, texts = restored
-        for slot, (first, last, low, high, hashes, top) in zip(slots.tolist(), texts, strict=True):
+    def _from_state(self, slots: Ints, values: Any) -> None:
+        for slot, (first, last, low, high, hashes, top) in zip(slots.tolist(), values, strict=True):
             counts = Counter(dict(top))
             self._texts[slot] = _Texts(first, last, low, high, set(hashes), counts)
 
-    def release(self, now: Micros) -> bool:
-        return self._free(self._windows.leaving(now))
-
-    def erase(self, gone: ErasedRange) -> None:
-        self._free(self._windows.begun(gone))
-
-    def renumber(self, codes: Codes) -> None:
-        self._free(self._windows.elsewhere(codes))
-        self._windows.renumber(codes)
-
-    def _free(self, slots: set[int]) -> bool:
-        if slots:
-            self._windows.slots.free(slots)
-            for slot in slots:
-                del self._texts[slot]
-        return bool(slots)
+    def _evict(self, slot: int) -> None:
+        del self._texts[slot]
 
 
 def _count_top(top: Counter[str], counts: Counter[str]) -> None:
