@@ -67,6 +67,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
     """Add the routes of the API to an application."""
     from lakebed.api.routes import (
         administration,
+        apply,
         dead_letters,
         flow,
         journal,
@@ -76,7 +77,17 @@ def routes_of(services: Services, app: FastAPI) -> None:
     )
 
     app.state.services = services
-    for part in (policies, reading, flow, tap, administration, dead_letters, journal, openapi):
+    for part in (
+        policies,
+        apply,
+        reading,
+        flow,
+        tap,
+        administration,
+        dead_letters,
+        journal,
+        openapi,
+    ):
         app.include_router(part.router)
 
 

@@ -75,6 +75,18 @@ async def body(request: Request) -> bytes:
     return await bodies.read(request.receive, dict(request.headers.raw), LARGEST_DOCUMENT)
 
 
+def text_in(read: bytes) -> str:
+    """The text of a body.
+
+    Raises:
+        BadRequest: it is not UTF-8.
+    """
+    try:
+        return read.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadRequest("body", "it is not UTF-8") from None
+
+
 def document_in(read: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
     """The JSON value in a body.
 

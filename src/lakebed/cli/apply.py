@@ -1,18 +1,10 @@
-"""`lakebed apply`: check a document as a whole, and write it to the server."""
-
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+"""`lakebed apply`: check a document as a whole, and have the server write all of it or nothing."""
 
 import typer
 
 from lakebed.cli import documents
 from lakebed.cli.options import HOME, URL, Home, Token, Url
-from lakebed.vocabulary.errors import Invalid, NotFound
-
-if TYPE_CHECKING:
-    from lakebed.cli.client import Server
+from lakebed.vocabulary.errors import Denied, Invalid, Unauthenticated
 
 
 def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
@@ -21,30 +13,17 @@ def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home 
 
     found = documents.read(file)
     with Server(url, token, home) as server:
-        for section, entries in found.sections.items():
-            text = found.text if len(found.sections) == 1 else json.dumps({section.name: entries})
-            _ask(server, file, section.name, text)
-        for section, entries in found.sections.items():
-            for entry in entries:
-                typer.echo(f"{entry['name']}: {_put(server, section.name, entry)}")
-
-
-def _ask(server: "Server", file: Path, section: str, text: str) -> None:
-    """Have the server check a section before any is written: it may know newer rules."""
-    headers = {"Content-Type": "application/yaml"}
-    try:
-        server.request("POST", f"/api/v1/{section}/check", content=text.encode(), headers=headers)
-    except Invalid as error:
-        raise documents.placed(file, error.problems) from None
-
-
-def _put(server: "Server", section: str, entry: dict[str, Any]) -> str:
-    path = f"/api/v1/{section}/{quote(entry['name'], safe='')}"
-    try:
-        before = server.get(path)
-    except NotFound:
-        before = None
-    after = server.request("PUT", path, json=entry).json()
-    if before is None:
-        return "created"
-    return "unchanged" if before == after else "changed"
+        headers = {"Content-Type": "application/yaml"}
+        try:
+            answer = server.request(
+                "POST", "/api/v1/apply", content=found.text.encode(), headers=headers
+            )
+        except Invalid as error:  # the server may know newer rules
+            raise documents.placed(file, error.problems) from None
+        except Unauthenticated:
+            raise
+        except Denied as error:
+            raise Denied(f"{file}: {error}") from None
+    for section in answer.json().values():
+        for entry in section:
+            typer.echo(f"{entry['name']}: {entry['change']}")

@@ -119,7 +119,7 @@ def write_policies(store: "PolicyStore", owner: str) -> list[str]:
     from lakebed.policies.document import read_file
 
     text = files("lakebed.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
-    documents, _ = read_file(text, owner)
+    documents = read_file(text, owner).documents
     taken = {policy.name for policy in store.policies(owner)}
     missing = [document for document in documents if document["name"] not in taken]
     store.put_policies(owner, missing)

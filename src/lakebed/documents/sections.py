@@ -7,7 +7,7 @@ To add a section: a `DocumentSection` beside the feature, and a line in `cli/doc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lakebed.documents.source import Path, Source, read_source
 from lakebed.vocabulary.errors import Invalid, Problem, show
@@ -32,8 +32,31 @@ class DocumentSection:
         return f"{len(entries)} {self.entry if len(entries) == 1 else self.name}"
 
 
+class Entry(NamedTuple):
+    """An entry of a section.
+
+    Attributes:
+        where: its path, such as `policies[3]`.
+        line: the 1-based line in which it begins.
+        value: plain JSON values.
+    """
+
+    where: str
+    line: int
+    value: Any
+
+
 def read_document(text: str, sections: Sequence[DocumentSection]) -> dict[str, list[Any]]:
     """Read YAML or JSON: sections by name, each with its entries as plain JSON values.
+
+    See `read_entries`.
+    """
+    found = read_entries(text, sections)
+    return {name: [entry.value for entry in entries] for name, entries in found.items()}
+
+
+def read_entries(text: str, sections: Sequence[DocumentSection]) -> dict[str, list[Entry]]:
+    """Read YAML or JSON: sections by name, each with its entries.
 
     Args:
         sections: that there may be. A bare list, or a single entry, is of the first one.
@@ -43,14 +66,22 @@ def read_document(text: str, sections: Sequence[DocumentSection]) -> dict[str, l
     """
     source = read_source(text)
     problems: list[Problem] = []
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Entry]] = {}
     for section, base, value in _sections(source, sections):
         entries = list(_entries(source, section, base, value))
         problems += _problems(source, section, entries)
-        found[section.name] = [entry for _, entry in entries]
+        found[section.name] = [
+            Entry(_where(section, path), source.line(path), entry) for path, entry in entries
+        ]
     if problems:
         raise Invalid(*sorted(problems, key=lambda problem: problem.line or 0))
     return found
+
+
+def _where(section: DocumentSection, path: Path) -> str:
+    """The path as text; that of an entry in a bare list names the section too."""
+    bare = bool(path) and isinstance(path[0], int)
+    return path_text((section.name, *path) if bare else path)
 
 
 def path_text(path: Path) -> str:
@@ -93,14 +124,16 @@ def _problems(
     names: dict[str, int] = {}
     for path, entry in entries:
         for inner, what in section.check(entry):
-            yield _problem(source, (*path, *inner), what)
+            at = (*path, *inner)
+            yield Problem(_where(section, at), what, source.line(at))
         name = entry.get("name") if isinstance(entry, dict) else None
         if isinstance(name, str):
             if name in names:
                 what = (
                     f"{show(name)} is the name of the {section.entry} in line {names[name]} already"
                 )
-                yield _problem(source, (*path, "name"), what)
+                at = (*path, "name")
+                yield Problem(_where(section, at), what, source.line(at))
             names.setdefault(name, source.line((*path, "name")))
 
 

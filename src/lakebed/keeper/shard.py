@@ -13,7 +13,7 @@ what an earlier run may have written (`replay_end`).
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -50,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 _SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
 _PATIENCE = 3  # but no longer than so many times its usual distance
+_TOLD = 20  # policies named in one line of the log
 _UNCHANGED = 30.0  # seconds after which an idle task's offset is saved again
 
 
@@ -207,17 +208,18 @@ class Shard:
 
     def adopt(self, revision: int, stored: Sequence[StoredPolicy], now: Micros) -> None:
         """Put these policies in force from here on: flush what changes, then checkpoint."""
-        policies = [self._versions.read(policy) for policy in stored]
-        wanted = {part_of(policy): policy for policy in policies if policy is not None}
+        wanted = {part_of(policy): policy for policy in stored}
         gone = {part: task for part, task in self._tasks.items() if part not in wanted}
         self._stores.write([task.drain(now, final=True) for task in gone.values()])
         fresh = []
-        for part, policy in wanted.items():
-            if part not in self._tasks:
-                task = self._factory.fresh(policy, self.offset)
-                _inherit(task, gone.values())
-                self._tasks[part] = task
-                fresh.append(task)
+        former = {(task.policy.owner, task.policy.name): task for task in gone.values()}
+        for part, document in wanted.items():
+            if part in self._tasks or (policy := self._versions.read(document)) is None:
+                continue
+            task = self._factory.fresh(policy, self.offset)
+            _inherit(task, former.get((policy.owner, policy.name)))
+            self._tasks[part] = task
+            fresh.append(task)
         for part in gone:
             del self._tasks[part]
         if gone or fresh or self.revision < 0:
@@ -225,7 +227,7 @@ class Shard:
             self._routes = Routes(list(self._tasks.values()))
             log.info(
                 "policies in force", partition=self.partition, count=len(self._tasks),
-                added=[task.part for task in fresh], removed=list(gone),
+                added=_some([task.part for task in fresh]), removed=_some(list(gone)),
             )  # fmt: skip
         self.revision, self.begun = revision, True
 
@@ -338,10 +340,16 @@ class Shard:
             self._saved_at[part.part] = at
 
 
-def _inherit(task: PolicyTask, former: Iterable[PolicyTask]) -> None:
+def _inherit(task: PolicyTask, former: PolicyTask | None) -> None:
     """A changed policy goes on with the open windows, rings and filters of its last version."""
-    for old in former:
-        new, was = task.policy, old.policy
-        same = (new.owner, new.name, new.keep, new.type)
-        if same == (was.owner, was.name, was.keep, was.type):
-            task.restore(old.state())
+    if former is None:
+        return
+    new, was = task.policy, former.policy
+    if (new.keep, new.type) == (was.keep, was.type):
+        task.restore(former.state())
+
+
+def _some(parts: list[str]) -> list[str]:
+    """As many as a line of the log can tell."""
+    more = len(parts) - _TOLD
+    return parts if more <= 0 else [*parts[:_TOLD], f"and {more} more"]

@@ -10,7 +10,7 @@ from lakebed.vocabulary.policy import Policy
 log = structlog.get_logger(__name__)
 
 
-def part_of(policy: Policy) -> str:
+def part_of(policy: Policy | StoredPolicy) -> str:
     """The name of the checkpoint of a policy's task."""
     return f"{policy.owner}/{policy.name}@{policy.version}"
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from lakebed.documents.sections import DocumentSection, path_text, read_document
+from lakebed.documents.sections import DocumentSection, Entry, path_text, read_entries
 from lakebed.documents.source import Path
 from lakebed.kinds import KINDS, Kind
 from lakebed.kinds.tables import TYPES
@@ -38,10 +38,15 @@ _PARTS: dict[str, type[BaseModel]] = {
 
 
 class PolicyFile(NamedTuple):
-    """What a file of policies holds: each as written (plain JSON values), and as parsed."""
+    """What a file of policies holds: each as it was written and where, and as it was parsed."""
 
-    documents: list[dict[str, Any]]
+    entries: list[Entry]
     policies: list[Policy]
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """Each as it was written, as plain JSON values."""
+        return [entry.value for entry in self.entries]
 
 
 def parse(
@@ -254,10 +259,18 @@ def _size(size: int | None) -> str | int | None:
 
 def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:
     """Policies in a document: `policies:` with a list."""
+    return _section([], owner, default_timezone)
+
+
+def _section(found: list[Policy], owner: str, default_timezone: str) -> DocumentSection:
+    """The section, whose check adds each policy that is right to `found`."""
 
     def check(document: object) -> list[tuple[Path, str]]:
         result = _check(document, owner, 0, default_timezone)
-        return [] if isinstance(result, Policy) else result
+        if not isinstance(result, Policy):
+            return result
+        found.append(result)
+        return []
 
     return DocumentSection("policies", "policy", check)
 
@@ -268,6 +281,6 @@ def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFil
     Raises:
         Invalid: names everything that is wrong in any of the policies, with its line.
     """
-    documents = read_document(text, [section(owner, default_timezone)])["policies"]
-    policies = [parse(document, owner, 0, default_timezone) for document in documents]
-    return PolicyFile(documents, policies)
+    policies: list[Policy] = []
+    entries = read_entries(text, [_section(policies, owner, default_timezone)])["policies"]
+    return PolicyFile(entries, policies)

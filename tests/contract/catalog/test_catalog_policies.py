@@ -136,6 +136,21 @@ def test_a_check_refuses_what_is_to_be_replaced_or_deleted(catalog: SqlCatalog) 
     assert (catalog.policies(), catalog.revision()) == (before, revision)
 
 
+def test_more_policies_than_one_statement_takes_are_one_change(catalog: SqlCatalog) -> None:
+    names = [f"p{number:04}" for number in range(1_100)]
+    catalog.put_policies("ann", [document(name) for name in names[:700]])
+    catalog.delete_policy("ann", names[0])
+    revision = catalog.revision()
+    wanted = [document(names[0]), *(document(name) for name in names[1:500])]
+    wanted += [document(name, buffer="1m") for name in names[500:]]
+    written = catalog.put_policies("ann", wanted)
+    assert [policy.name for policy, _ in written] == names
+    assert [policy.name for policy, new in written if new] == [names[0], *names[700:]]
+    assert [policy.version for policy, _ in written] == [2] + [1] * 499 + [2] * 200 + [1] * 400
+    assert catalog.policies("ann") == [policy for policy, _ in written]
+    assert catalog.revision() == revision + 1
+
+
 def test_what_a_policy_was_ever_about_is_known_of_deleted_ones_too(catalog: SqlCatalog) -> None:
     for topics in (["a/#", "b"], ["b", "c"]):
         catalog.put_policies("ann", [document(topics=topics), document("gone", topics=["d"])])

@@ -71,28 +71,19 @@ def test_check_of_bytes_that_are_not_text_says_where(run: Run, tmp_path: Path) -
     assert (result.code, result.err) == (1, "lakebed: p.yaml: is not UTF-8: byte 6\n")
 
 
-def test_apply_says_what_became_of_each_policy(
+def test_apply_sends_the_document_in_one_request_and_says_what_became_of_it(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there: dict[str, Any] = {}
-
-    def get(request: Request) -> Reply:
-        return Reply(200, there) if there else Reply(404, {"detail": "no"})
-
-    def put(request: Request) -> Reply:
-        created = not there
-        there.clear()
-        there.update(json.loads(request.body))
-        return Reply(201 if created else 200, there)
-
-    server.on("POST", "/api/v1/policies/check", Reply(200, {"ok": True}))
-    server.on("GET", "/api/v1/policies/raw", get)
-    server.on("PUT", "/api/v1/policies/raw", put)
-    said = []
-    for text in (FILE, FILE, FILE.replace("24h", "2h")):
-        stdin(monkeypatch, text.encode())
-        said.append(run("apply", "-f", "-").out)
-    assert said == ["raw: created\n", "raw: unchanged\n", "raw: changed\n"]
+    changes = ("created", "unchanged", "changed")
+    said = [{"name": f"p-{change}", "change": change} for change in changes]
+    server.on("POST", "/api/v1/apply", Reply(200, {"policies": said}))
+    stdin(monkeypatch, FILE.encode())
+    assert run("apply", "-f", "-").out == (
+        "p-created: created\np-unchanged: unchanged\np-changed: changed\n"
+    )
+    (request,) = server.seen
+    assert request.body.decode() == FILE
+    assert request.headers["content-type"] == "application/yaml"
 
 
 def test_apply_writes_nothing_of_a_file_with_one_wrong_policy(
@@ -110,31 +101,39 @@ def test_apply_writes_nothing_that_the_server_would_refuse(
 ) -> None:
     (tmp_path / "p.yaml").write_text(FILE)
     problem = {"where": "policies[0].for", "what": "more than your quota", "line": 2}
-    server.on("POST", "/api/v1/policies/check", Reply(422, {"problems": [problem]}))
+    server.on("POST", "/api/v1/apply", Reply(422, {"problems": [problem]}))
     result = run("apply", "-f", "p.yaml")
     assert result.code == 1
     assert result.err == "lakebed: p.yaml:2: policies[0].for: more than your quota\n"
     assert [request.method for request in server.seen] == ["POST"]
 
 
-def test_apply_checks_all_sections_of_a_document_before_it_writes_any(
+def test_apply_names_the_file_where_the_server_denies_a_policy(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(FILE)
+    denied = {"detail": "line 2: policies[0]: the token may not write a/+"}
+    server.on("POST", "/api/v1/apply", Reply(403, denied))
+    result = run("apply", "-f", "p.yaml")
+    assert result.err == "lakebed: p.yaml: line 2: policies[0]: the token may not write a/+\n"
+
+
+def test_apply_sends_all_sections_of_a_document_together(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A section that another feature contributes, beside the policies."""
     shares = DocumentSection("shares", "share", lambda entry: [])
     known = (*documents.sections(), shares)
     monkeypatch.setattr(documents, "sections", lambda: known)
-    for section, name in (("policies", "raw"), ("shares", "roof")):
-        server.on("POST", f"/api/v1/{section}/check", Reply(200, {"ok": True}))
-        server.on("GET", f"/api/v1/{section}/{name}", Reply(404, {"detail": "no"}))
-        server.on("PUT", f"/api/v1/{section}/{name}", Reply(201, {"name": name}))
-    stdin(monkeypatch, (FILE + "shares:\n  - name: roof\n").encode())
-    assert run("apply", "-f", "-").out == "raw: created\nroof: created\n"
-    asked = [(request.method, request.path) for request in server.seen]
-    assert asked[:2] == [("POST", "/api/v1/policies/check"), ("POST", "/api/v1/shares/check")]
-    assert [path for method, path in asked if method == "PUT"] == [
-        "/api/v1/policies/raw", "/api/v1/shares/roof",
-    ]  # fmt: skip
+    written = {
+        "policies": [{"name": "raw", "change": "created"}],
+        "shares": [{"name": "roof", "change": "changed"}],
+    }
+    server.on("POST", "/api/v1/apply", Reply(200, written))
+    text = FILE + "shares:\n  - name: roof\n"
+    stdin(monkeypatch, text.encode())
+    assert run("apply", "-f", "-").out == "raw: created\nroof: changed\n"
+    assert [request.body.decode() for request in server.seen] == [text]
 
 
 # --- send -----------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_read_says_where(text: str, line: int | None, word
 def test_a_name_used_twice_is_refused_with_both_lines() -> None:
     policy = "- {name: it, topics: [a], type: json, keep: archive}\n"
     assert problems(policy + policy) == [
-        (2, "[1].name", "'it' is the name of the policy in line 1 already")
+        (2, "policies[1].name", "'it' is the name of the policy in line 1 already")
     ]
 
 

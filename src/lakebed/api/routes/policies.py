@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
+from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
 from lakebed.api.services import Services
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
@@ -86,11 +86,7 @@ def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
         if not is_file:
             _posted(services, caller, document)
             return
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise BadRequest("body", "it is not UTF-8") from None
-    for policy in read_file(text, caller.owner, zone).policies:
+    for policy in read_file(text_in(body), caller.owner, zone).policies:
         caller.require(*policy.topics)
 
 

@@ -1,12 +1,11 @@
 """Policies: every version is kept, and one of them is in force."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Connection,
     bindparam,
     delete,
@@ -20,8 +19,9 @@ from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.tables import policies, policy_versions, revisions
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
-from lakebed.vocabulary.times import Micros, now
+from lakebed.vocabulary.times import now
 
+_SLICE = 500  # names in one IN (…); older SQLite takes no more than 999 parameters
 _COLUMNS = tuple(policy_versions.c[name] for name in StoredPolicy.__slots__)
 _OWNER: BindParameter[str] = bindparam("owner")
 _NAME: BindParameter[str] = bindparam("name")
@@ -77,70 +77,97 @@ class SqlPolicies(Database):
     ) -> list[tuple[StoredPolicy, bool]]:
         with self._call() as connection:
             _lock(connection)
-            written = [_put(connection, owner, document, create, check) for document in documents]
-            if any(changed for _, _, changed in written):
+            names = list(dict.fromkeys(document["name"] for document in documents))
+            current = _in_force(connection, owner, names)
+            greatest = _greatest_versions(connection, owner, names)
+            written: list[tuple[StoredPolicy, bool]] = []
+            added: list[StoredPolicy] = []
+            moment = now()
+            for document in documents:
+                name = document["name"]
+                before = current.get(name)
+                if before is not None:
+                    if create:
+                        raise Conflict(f"a policy named {name!r} exists already")
+                    check(before)
+                    if _canonical(before.document) == _canonical(document):
+                        written.append((before, False))
+                        continue
+                version = greatest[name] = greatest.get(name, 0) + 1
+                created = moment if before is None else before.created
+                policy = StoredPolicy(owner, name, version, _stable(document), created, moment)
+                current[name] = policy
+                added.append(policy)
+                written.append((policy, before is None))
+            if added:
+                _add_versions(connection, added)
                 _bump(connection)
-        return [(policy, named) for policy, named, _ in written]
+        return written
 
     def delete_policy(self, owner: str, name: str, check: Check = anything) -> None:
         with self._call() as connection:
             _lock(connection)
-            current = _in_force(connection, owner, name)
+            current = _in_force(connection, owner, [name]).get(name)
             if current is None:
                 raise NotFound(f"there is no policy {name!r}")
             check(current)
-            connection.execute(delete(policies).where(_named(owner, name)))
+            connection.execute(
+                delete(policies).where(policies.c.owner == owner, policies.c.name == name)
+            )
             _bump(connection)
 
 
-def _in_force(connection: Connection, owner: str, name: str) -> StoredPolicy | None:
-    row = connection.execute(_IN_FORCE.where(_named(owner, name))).one_or_none()
-    return None if row is None else _stored(row)
-
-
-def _named(owner: str, name: str) -> ColumnElement[bool]:
-    return (policies.c.owner == owner) & (policies.c.name == name)
-
-
-def _put(
-    connection: Connection, owner: str, document: dict[str, Any], create: bool, check: Check
-) -> tuple[StoredPolicy, bool, bool]:
-    """Write one document; return the policy, whether its name is new, and whether it changed."""
-    name = document["name"]
-    current = _in_force(connection, owner, name)
-    if current is not None:
-        if create:
-            raise Conflict(f"a policy named {name!r} exists already")
-        check(current)
-    if current is not None and _canonical(current.document) == _canonical(document):
-        return current, False, False
-    moment = now()
-    created = moment if current is None else current.created
-    return _add_version(connection, owner, document, created, moment), current is None, True
-
-
-def _add_version(
-    connection: Connection, owner: str, document: dict[str, Any], created: Micros, updated: Micros
-) -> StoredPolicy:
-    # Versions are never deleted, so the greatest includes those of a deleted policy.
-    name = document["name"]
-    greatest = select(func.max(policy_versions.c.version)).where(
-        policy_versions.c.owner == owner, policy_versions.c.name == name
+def _in_force(connection: Connection, owner: str, names: Sequence[str]) -> dict[str, StoredPolicy]:
+    query = _IN_FORCE_OF.where(policies.c.name.in_(bindparam("names", expanding=True)))
+    found = (
+        _stored(row)
+        for some in _slices(names)
+        for row in connection.execute(query, {"owner": owner, "names": some})
     )
-    version = (connection.execute(greatest).scalar() or 0) + 1
-    key = {"owner": owner, "name": name, "version": version}
-    text = json.dumps(document, allow_nan=False)
-    connection.execute(
-        insert(connection.dialect.name, policy_versions).values(
-            **key, document=text, created=created, updated=updated
+    return {policy.name: policy for policy in found}
+
+
+def _greatest_versions(connection: Connection, owner: str, names: Sequence[str]) -> dict[str, int]:
+    """The newest version of each name, those of deleted policies too: no version is used again."""
+    query = (
+        select(policy_versions.c.name, func.max(policy_versions.c.version))
+        .where(
+            policy_versions.c.owner == _OWNER,
+            policy_versions.c.name.in_(bindparam("names", expanding=True)),
         )
+        .group_by(policy_versions.c.name)
     )
+    return {
+        name: version
+        for some in _slices(names)
+        for name, version in connection.execute(query, {"owner": owner, "names": some})
+    }
+
+
+def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _SLICE):
+        yield names[start : start + _SLICE]
+
+
+def _add_versions(connection: Connection, added: Sequence[StoredPolicy]) -> None:
+    """Insert these versions and put the last one of each name in force."""
+    dialect = connection.dialect.name
+    rows = [
+        {name: getattr(policy, name) for name in StoredPolicy.__slots__}
+        | {"document": json.dumps(policy.document, allow_nan=False)}
+        for policy in added
+    ]
+    connection.execute(insert(dialect, policy_versions), rows)
+    upsert = insert(dialect, policies)
     connection.execute(
-        insert(connection.dialect.name, policies)
-        .values(**key)
-        .on_conflict_do_update(index_elements=["owner", "name"], set_={"version": version})
+        upsert.on_conflict_do_update(
+            index_elements=["owner", "name"], set_={"version": upsert.excluded.version}
+        ),
+        [
+            {"owner": policy.owner, "name": name, "version": policy.version}
+            for name, policy in {policy.name: policy for policy in added}.items()
+        ],
     )
-    return StoredPolicy(owner, name, version, json.loads(text), created, updated)
 
 
 def _lock(connection: Connection) -> None:
@@ -150,6 +177,12 @@ def _lock(connection: Connection) -> None:
 
 def _bump(connection: Connection) -> None:
     connection.execute(update(revisions).where(_REVISION).values(value=revisions.c.value + 1))
+
+
+def _stable(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as it will be read back."""
+    stable: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+    return stable
 
 
 def _canonical(document: dict[str, Any]) -> str:

@@ -1,0 +1,74 @@
+"""A whole document over HTTP: all of it is written, or nothing."""
+
+from typing import Any
+
+import httpx
+
+from .conftest import ADMIN, ROOMS, Api, problem
+
+APPLY, POLICIES = "/api/v1/apply", "/api/v1/policies"
+
+
+def document(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "topics": ["room/+"], "type": "number", "keep": "archive", **more}
+
+
+def changes(answer: httpx.Response) -> dict[str, str]:
+    assert answer.status_code == 200, answer.text
+    return {entry["name"]: entry["change"] for entry in answer.json()["policies"]}
+
+
+def test_a_document_says_what_became_of_each_policy(api: Api) -> None:
+    before = api.changes
+    both = {"policies": [document("one"), document("two")]}
+    assert changes(api.post(APPLY, json=both)) == {"one": "created", "two": "created"}
+    assert api.changes == before + 1
+    text = (
+        "policies:\n"
+        "  - {name: one, topics: [room/+], type: number, keep: archive}\n"
+        "  - {name: two, topics: [room/1], type: number, keep: archive}\n"
+    )
+    headers = {"Content-Type": "application/yaml"}
+    answer = api.post(APPLY, content=text, headers=headers)
+    assert changes(answer) == {"one": "unchanged", "two": "changed"}
+    assert api.get(f"{POLICIES}/two").json()["topics"] == ["room/1"]
+
+
+def test_a_document_with_one_wrong_policy_changes_nothing(api: Api) -> None:
+    before = api.get(POLICIES).json(), api.changes
+    text = "policies:\n  - {name: a, topics: [t], type: number, keep: archive}\n  - name: b\n"
+    answer = problem(api.post(APPLY, content=text), 422)
+    assert {(found["where"], found["line"]) for found in answer["problems"]} == {
+        (f"policies[1].{key}", 3) for key in ("topics", "type", "keep")
+    }
+    assert (api.get(POLICIES).json(), api.changes) == before
+
+
+def test_a_document_beyond_the_grants_names_section_and_line(api: Api) -> None:
+    text = (
+        "policies:\n"
+        "  - {name: mine, topics: [room/1], type: number, keep: archive}\n"
+        "  - {name: whole, topics: [hall], type: number, keep: archive}\n"
+    )
+    answer = problem(api.post(APPLY, content=text, token=ROOMS), 403)
+    assert answer["detail"].startswith("line 3: policies[1]: ")
+    problem(api.get(f"{POLICIES}/mine"), 404)
+
+
+def test_a_policy_in_force_beyond_the_grants_keeps_all_as_it_was(api: Api) -> None:
+    api.post(POLICIES, json=document("wide", topics=["#"]))
+    both = {"policies": [document("narrow"), document("wide", topics=["room/1"])]}
+    answer = problem(api.post(APPLY, json=both, token=ROOMS), 403)
+    assert "policies[1]: the policy 'wide' in force" in answer["detail"]
+    problem(api.get(f"{POLICIES}/narrow"), 404)
+
+
+def test_a_new_owner_is_a_slug_here_too(api: Api) -> None:
+    asked = {"params": {"owner": "Plant A"}, "token": ADMIN}
+    problem(api.post(APPLY, json=[document("one")], **asked), 400, "owner")
+
+
+def test_a_body_that_is_no_document_is_refused(api: Api) -> None:
+    problem(api.post(APPLY, content=b"\xff"), 400, "body")
+    for body in (b"", b"null", b"7", b"[" * 100_000, b"{"):
+        assert api.post(APPLY, content=body).status_code == 422
