@@ -20,7 +20,7 @@ from typing import Any
 from lakebed.backup import lineage, loss, offline
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper import splitting
-from lakebed.migration import draining, mark, rows
+from lakebed.migration import consumers, draining, mark, rows
 from lakebed.migration.mark import Mark
 from lakebed.migration.settings import MigrationSettings
 from lakebed.ports.catalog.catalog import Catalog
@@ -77,10 +77,9 @@ class _Stores:
 
     def state(self) -> Mark:
         """The mark of the home as it is now."""
-        parts = self.catalog.checkpoints(ledgers.CONSUMER, 0).get(0, [])
-        ends = [self.journal.extent()[0][1], *(part.offset for part in parts)]
+        end = max(self.journal.extent()[0][1], self.catalog.highest_offset(0))
         term = self.catalog.term(ledgers.CONSUMER, 0)
-        return Mark(lineage.of_home(self.settings.home).name, term, max(ends))
+        return Mark(lineage.of_home(self.settings.home).name, term, end)
 
 
 def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) -> MigrationResult:
@@ -90,7 +89,8 @@ def migrate(source: MigrationSettings, target: MigrationSettings, step: Step) ->
         SettingsError: the target is no set of servers, or has another time zone for windows.
         NotFound: target is no home.
         Fatal: a server runs on it, it was moved elsewhere, or the copy differs.
-        Conflict: the target is not empty, or the series of the home is lost.
+        Conflict: the target is not empty, the series of the home is lost, or a consumer besides the
+            keeper has unread messages.
         Unavailable: a store does not answer: run it again.
     """
     _check(source, target)
@@ -150,6 +150,7 @@ def _move(source: _Stores, target: _Stores, step: Step) -> MigrationResult:
         return _result(
             source, target, source.series.contents(times.now() + rows.MARGIN), already=True
         )
+    consumers.check(source.journal.positions())
     if begun is not None and begun.is_of(now):
         now = begun
     else:
@@ -224,7 +225,7 @@ def _catalog_content(
     """The catalog's content, with the keeper's checkpoints split by new partition."""
     for table, found in catalog.content():
         if table == "checkpoints":
-            yield table, [row for row in found if row["consumer"] != ledgers.CONSUMER]
+            yield table, consumers.movable(found)
         elif table != "forgets":  # their requests ended with the server
             yield table, found
     for partition, own in parts.items():

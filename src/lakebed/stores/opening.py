@@ -121,7 +121,8 @@ def open_journal(settings: StoreSettings, after: CheckpointReader | None = None)
     """
     url = settings.journal.url
     open_it = _choose(JOURNALS, url, "journal")
-    return open_it(settings, _beyond(after) if after is not None and is_embedded(url) else 0)
+    begin = after.highest_offset(0) if after is not None and is_embedded(url) else 0
+    return open_it(settings, begin)
 
 
 def open_catalog(settings: StoreSettings) -> SqlStores:
@@ -150,12 +151,6 @@ def open_objects(url: str, *, make: bool = False) -> Objects:
     from lakebed.stores.objects.store import open_objects
 
     return open_objects(url, make=make)
-
-
-def _beyond(catalog: CheckpointReader) -> int:
-    """The highest offset of the keeper's checkpoints."""
-    parts = catalog.checkpoints("keeper", 0).get(0, [])
-    return max((part.offset for part in parts), default=0)
 
 
 def _choose(adapters: Mapping[str, T], url: str, store: str) -> T:

@@ -45,6 +45,16 @@ def test_consumers_and_partitions_are_apart(
     assert catalog.checkpoints("tap") == {}
 
 
+def test_the_highest_offset_of_a_partition_is_of_any_consumer(catalog: SqlCatalog) -> None:
+    assert catalog.highest_offset(0) == 0
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 5, b""), Checkpoint("b", 3, b"")])
+    catalog.save_checkpoints("relay", 0, [Checkpoint("a", 8, b"")])
+    catalog.save_checkpoints("relay", 1, [Checkpoint("a", 90, b"")])
+    for _ in range(20):
+        catalog.claim("relay", 0)  # a term is no offset
+    assert catalog.highest_offset(0) == 8
+
+
 def test_thousands_of_parts_can_be_written_and_dropped_at_once(catalog: SqlCatalog) -> None:
     parts = [Checkpoint(f"p{i:04}", i, b"state") for i in range(3_000)]
     catalog.save_checkpoints("keeper", 0, parts)

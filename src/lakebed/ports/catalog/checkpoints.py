@@ -28,6 +28,10 @@ class CheckpointReader(Protocol):
         """Checkpoints by partition: of one partition or of all, of one part or of all."""
         ...
 
+    def highest_offset(self, partition: int) -> int:
+        """The highest offset of all consumers' checkpoints in a partition; 0 if there are none."""
+        ...
+
 
 class CheckpointStore(CheckpointReader, Protocol):
     """Stores checkpoints, and refuses those of a worker that has lost its partition.

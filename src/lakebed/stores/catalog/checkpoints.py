@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, func, select
 
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.stores.catalog import tables
@@ -57,6 +57,13 @@ class SqlCheckpoints(Database):
             for number, name, offset, state in connection.execute(query):
                 found.setdefault(number, []).append(Checkpoint(name, offset, bytes(state)))
         return found
+
+    def highest_offset(self, partition: int) -> int:
+        query = select(func.max(_TABLE.c.offset)).where(
+            _TABLE.c.partition == partition, _TABLE.c.part != _TERM
+        )
+        with self._read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def save_checkpoints(
         self,

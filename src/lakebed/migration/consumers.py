@@ -1,0 +1,40 @@
+"""Which consumers' state moves with a home, and which keeps it from being moved.
+
+    keeper           its state is split by channel (`keeper/splitting.py`)
+    examples, mark   belong to no partition, and move as they are
+    any other        must have been dropped: its unread messages and its offsets cannot be moved
+
+Offsets of one partition mean nothing in the partitions of the new journal, and a state is opaque
+except to its consumer.
+"""
+
+from collections.abc import Iterable
+
+from lakebed.keeper import examples, ledger
+from lakebed.migration import mark
+from lakebed.ports.catalog.content import Rows
+from lakebed.ports.journal.operating import ConsumerPosition
+from lakebed.vocabulary.errors import Conflict
+
+_SPLIT = {ledger.CONSUMER}
+_WITHOUT_PARTITION = {examples.CONSUMER, mark.CONSUMER}
+
+
+def check(positions: Iterable[ConsumerPosition]) -> None:
+    """Check that every consumer of the journal can be moved.
+
+    Raises:
+        Conflict: one cannot; it would lose what it has not read, without a word.
+    """
+    for position in positions:
+        if position.name not in _SPLIT:
+            raise Conflict(
+                f"the consumer {position.name!r} has {position.behind} messages to read, and its"
+                " offset cannot be moved: let it finish on a server started on this home, then"
+                f" lakebed journal drop-consumer {position.name}"
+            )
+
+
+def movable(rows: Rows) -> Rows:
+    """The rows of checkpoints that move as they are; those of dropped consumers are left out."""
+    return [row for row in rows if row["consumer"] in _WITHOUT_PARTITION]
