@@ -24,6 +24,7 @@ from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.journal.reading import JournalReader
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import UNSET, now
@@ -114,6 +115,7 @@ class Poison:
             chunk.sparse.ids[row] if chunk.sparse.ids is not None else "",
             error,
             now(),
+            NO_ATTRIBUTES if chunk.sparse.attributes is None else chunk.sparse.attributes[row],
         )
 
     def _restored(self, task: PolicyTask) -> PolicyTask:

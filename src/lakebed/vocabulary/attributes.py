@@ -31,6 +31,10 @@ class Attributes(NamedTuple):
     decisions: Pairs = ()
     properties: Pairs = ()
 
+    def given(self) -> list[tuple[str, str | Pairs]]:
+        """Names and values of the attributes that are not empty."""
+        return [(name, value) for name, value in self._asdict().items() if value]
+
 
 NO_ATTRIBUTES: Final = Attributes()
 

@@ -5,6 +5,7 @@ import pytest
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"\0\xff", "division by \0 zero")
 
@@ -44,7 +45,12 @@ def test_no_letters_are_no_work(catalog: SqlCatalog) -> None:
     assert catalog.dead_letters("ann") == []
 
 
-FULL = replace(LETTER, event=900, id="r-1 \0", error="Traceback \0 \ud800", aside=2_000)
+ATTRIBUTES = Attributes(
+    "text/plain", "token:shed", (("clock", "wrong"),), (("unit", "°C \0"), ("unit", "\ud800"))
+)
+FULL = replace(
+    LETTER, event=900, id="r-1 \0", error="Traceback \0 \ud800", aside=2_000, attributes=ATTRIBUTES
+)
 
 
 def test_all_that_sending_again_needs_is_kept(catalog: SqlCatalog) -> None:
@@ -53,6 +59,7 @@ def test_all_that_sending_again_needs_is_kept(catalog: SqlCatalog) -> None:
     assert catalog.dead_letter("bob", "raw", 0, 7) is None
     (head,) = catalog.dead_letter_heads("ann")
     assert (head.payload, head.id, head.error) == (b"", "", "")
+    assert head.attributes == NO_ATTRIBUTES
     assert (head.topic, head.reason, head.event) == (FULL.topic, FULL.reason, FULL.event)
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from lakebed.ports.catalog.dead_letters import DeadLetter
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.times import UNSET
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
@@ -94,6 +95,25 @@ def test_sent_again_a_message_is_a_new_one_of_the_old_time(api: Api, put: Put) -
     assert entry.batch.sparse.ids == ["r-1"]
     assert listed(api) == []
     problem(resend(api, letter), 404)
+
+
+def test_attributes_are_shown_and_sent_again(api: Api, put: Put) -> None:
+    attributes = Attributes("text/plain", "token:shed", (), (("unit", "C"), ("unit", "K")))
+    plain, letter = put(), put(attributes=attributes)
+    found = {one["id"]: one.get("attributes") for one in api.get(PATH).json()["dead_letters"]}
+    assert found == {
+        id_of(plain): None,
+        id_of(letter): {
+            "content_type": "text/plain",
+            "principal": "token:shed",
+            "properties": [["unit", "C"], ["unit", "K"]],
+        },
+    }
+    before = api.end
+    assert api.post(f"{PATH}/resend", params={"topic": "#"}).json() == {"resent": 2}
+    (entry,) = api.entries(before)
+    sent = entry.batch.sparse.attributes
+    assert [sent[0], sent[1]] == [NO_ATTRIBUTES, attributes]
 
 
 def test_a_message_without_a_time_of_its_own_keeps_the_one_it_came_at(api: Api, put: Put) -> None:

@@ -27,6 +27,7 @@ from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.errors import StoreUnavailable, Superseded
 from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.sparse import Sparse
@@ -250,11 +251,14 @@ def test_a_letter_holds_all_that_sending_it_again_needs(world: World) -> None:
     shard = world.shard()
     world.adopt(shard)
     builder = BatchBuilder()
-    builder.extend([Channel("anna", "t")], [b"13"], NOW, Sparse(event=[NOW - MINUTE], ids=["r-1"]))
+    attributes = Attributes("text/plain", "token:shed")
+    sparse = Sparse([NOW - MINUTE], ["r-1"], attributes=Coded.constant(attributes, 1))
+    builder.extend([Channel("anna", "t")], [b"13"], NOW, sparse)
     asyncio.run(world.journal.append(builder.build()))
     world.read(shard)
     (letter,) = world.catalog.dead_letters("anna")
     assert (letter.received, letter.event, letter.id) == (NOW, NOW - MINUTE, "r-1")
+    assert letter.attributes == attributes
     assert letter.error.startswith("Traceback")
     assert letter.error.endswith("ZeroDivisionError: thirteen\n")
 

@@ -1,9 +1,9 @@
 """Routes of dead letters: look at them, send them again, or drop them.
 
 Sent again, a letter's message is a new one: it is counted anew, and goes to the policy that it
-broke and to no other, since those have it. It keeps the time at which it happened. A key made of
-its policy and its old place has it stored once, however often it is sent, and whether or not the
-letter could be taken off the list afterwards.
+broke and to no other, since those have it. It keeps the time at which it happened, and the
+attributes that were recorded with it. A key made of its policy and its old offset has it stored
+once, however often it is sent, and even if the letter could not be taken off the list afterwards.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
 from lakebed.ingest.offers import Columns
 from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import Sparse
@@ -193,8 +194,14 @@ def _columns(letters: Sequence[DeadLetter]) -> Columns:
             ids=[letter.id for letter in letters],
             keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in letters],
             only=[letter.policy for letter in letters],
+            attributes=_attributes(letters),
         ),
     )
+
+
+def _attributes(letters: Sequence[DeadLetter]) -> Coded[Attributes] | None:
+    found = Coded.of(letter.attributes for letter in letters)
+    return None if found.table == (NO_ATTRIBUTES,) else found
 
 
 def _drop(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:
@@ -215,7 +222,7 @@ def _happened(letter: DeadLetter) -> int:
 
 def _show(letter: DeadLetter) -> dict[str, Any]:
     position = f"{letter.partition}:{letter.offset}"
-    shown = {
+    shown: dict[str, Any] = {
         "id": f"{letter.policy}:{position}",
         "topic": letter.topic,
         "policy": letter.policy,
@@ -226,4 +233,8 @@ def _show(letter: DeadLetter) -> dict[str, Any]:
         "size": len(letter.payload),
         "payload_base64": b64encode(letter.payload).decode(),
     }
-    return shown | ({"message_id": letter.id} if letter.id else {})
+    if letter.id:
+        shown["message_id"] = letter.id
+    if attributes := letter.attributes.given():
+        shown["attributes"] = dict(attributes)
+    return shown

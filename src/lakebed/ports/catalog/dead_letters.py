@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.times import UNSET, Micros
 
 
@@ -21,6 +22,7 @@ class DeadLetter:
         id: the id that the sender gave, or "".
         error: the error as a traceback.
         aside: when the letter was written.
+        attributes: those that were recorded with the message.
     """
 
     owner: str
@@ -35,6 +37,7 @@ class DeadLetter:
     id: str = ""
     error: str = ""
     aside: Micros = 0
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 Fate = Literal["resent", "dropped", "expired"]
@@ -72,7 +75,7 @@ class DeadLetterBox(Protocol):
         ...
 
     def dead_letter_heads(self, owner: str) -> list[DeadLetter]:
-        """All waiting letters, the newest first, without payload, id and traceback."""
+        """All waiting letters, the newest first, without payload, id, traceback and attributes."""
         ...
 
     def dead_letter(

@@ -1,5 +1,6 @@
 """Dead letters: messages that broke a policy's code, kept whole until they are settled."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -22,18 +23,21 @@ from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.times import UNSET, Micros
 
 _TABLE = tables.dead_letters
 _FATES = tables.dead_letter_fates
 _CHECKPOINTS = tables.checkpoints
 _COLUMNS = tuple(_TABLE.c[name] for name in DeadLetter.__slots__)
-_CONTENT = ("payload", "id", "error")
+_CONTENT = ("payload", "id", "error", "attributes")
 _HEAD = tuple(null() if c.name in _CONTENT else c for c in _COLUMNS)
 _WAITS = _TABLE.c.fate.is_(None)
 _ASIDE = func.coalesce(_TABLE.c.aside, _TABLE.c.received)
 _NEWEST = (_TABLE.c.received.desc(), _TABLE.c.partition, _TABLE.c.offset.desc(), _TABLE.c.policy)
-_DEFAULTS: dict[str, Any] = {"payload": b"", "event": UNSET, "id": "", "error": "", "aside": 0}
+_DEFAULTS: dict[str, Any] = {
+    "payload": b"", "event": UNSET, "id": "", "error": "", "aside": 0, "attributes": NO_ATTRIBUTES,
+}  # fmt: skip
 
 
 class SqlDeadLetters(Database):
@@ -45,7 +49,7 @@ class SqlDeadLetters(Database):
         with self._call() as connection:
             connection.execute(
                 insert(connection.dialect.name, _TABLE).on_conflict_do_nothing(),
-                [asdict(letter) for letter in letters],
+                [_row(letter) for letter in letters],
             )
 
     def dead_letters(self, owner: str, limit: int = 100) -> list[DeadLetter]:
@@ -90,9 +94,27 @@ def _waiting(columns: Sequence[ColumnElement[Any]], owner: str) -> Select[Any]:
     return select(*columns).where(_TABLE.c.owner == owner, _WAITS)
 
 
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    text = None
+    if letter.attributes != NO_ATTRIBUTES:
+        text = json.dumps(dict(letter.attributes.given()))
+    return asdict(letter) | {"attributes": text}
+
+
+def _parse(text: str) -> Attributes:
+    """Parse stored attributes; pairs come back as lists, and are tuples again afterwards."""
+    found: dict[str, Any] = {
+        name: value if isinstance(value, str) else tuple(map(tuple, value))
+        for name, value in json.loads(text).items()
+    }
+    return Attributes(**found)
+
+
 def _letter(row: Sequence[Any]) -> DeadLetter:
     """Make a dead letter of a row; NULL columns (not selected, or of an older row) get defaults."""
     given: dict[str, Any] = dict(zip(DeadLetter.__slots__, row, strict=True))
+    if given["attributes"] is not None:
+        given["attributes"] = _parse(given["attributes"])
     missing = [name for name, value in given.items() if value is None]
     return DeadLetter(**given | {name: _DEFAULTS[name] for name in missing})
 
@@ -109,7 +131,7 @@ def _matches(key: Key) -> ColumnElement[bool]:
 def _settle(connection: Connection, keys: Iterable[Key], fate: Fate) -> int:
     """Give unsettled dead letters a fate, erase their content, and count them by owner."""
     settled: Counter[str] = Counter()
-    empty = {"payload": b"", "id": None, "error": None}
+    empty = {"payload": b"", "id": None, "error": None, "attributes": None}
     for key in keys:
         done = connection.execute(
             update(_TABLE).where(_matches(key), _WAITS).values(fate=fate, **empty)

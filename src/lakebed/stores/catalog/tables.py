@@ -136,6 +136,7 @@ dead_letters = Table(
     Column("id", Utf8),
     Column("error", Utf8),
     Column("aside", BigInteger),  # when it was put aside
+    Column("attributes", Utf8),  # JSON of those that are set; NULL for none
     # NULL until settled; then only the key stays, so that a replay does not add it again
     Column("fate", Name),
 )
