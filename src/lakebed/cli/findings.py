@@ -6,6 +6,7 @@ settings ──> machine: python, clock ──> disks: file system, fsync, space
 """
 
 import platform
+import resource
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, running_on
 from lakebed.runtime.settings import Settings, load
 from lakebed.section import split_address
+from lakebed.system.descriptors import too_few
 from lakebed.vocabulary.errors import Denied, LakebedError
 
 if TYPE_CHECKING:
@@ -27,6 +29,20 @@ if TYPE_CHECKING:
 
 _DURABLE = {"FULL", "EXTRA", "on"}
 """When a store fsyncs, for what it answered to be on disk."""
+
+
+_FSYNC_ON = {
+    "sqlite": "find out what changes SQLite's PRAGMA synchronous: Lakebed sets it to FULL",
+    "postgresql": "turn on fsync and synchronous_commit in PostgreSQL",
+    "clickhouse": "ALTER TABLE … MODIFY SETTING fsync_after_insert = 1 on these tables",
+    "clickhouses": "ALTER TABLE … MODIFY SETTING fsync_after_insert = 1 on these tables",
+    "chdb": "stop it, rename the folder of the series, start it: it fills new tables from backup"
+    " and journal",
+}
+_MORE_FILES = (
+    "raise the limit of open files (ulimit -n, LimitNOFILE= of the unit, ulimits: of compose), or"
+    " lower mqtt.max_connections"
+)
 
 
 def examine(home: Path | None, config: Path | None) -> list[Finding]:
@@ -45,7 +61,7 @@ def examine(home: Path | None, config: Path | None) -> list[Finding]:
         *disks(settings),
     ]
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        (_server,) if held(settings.home) else (_ports, _stores)
+        (_server,) if held(settings.home) else (_ports, _descriptors, _stores)
     )
     return found + [finding for check in checks for finding in check(settings)]
 
@@ -57,36 +73,42 @@ def _server(settings: Settings) -> Iterator[Finding]:
     from lakebed.cli.client import Server
 
     running = running_on(settings.home)
+    stores = ("journal", "catalog", "series")
+    schemes = {store: getattr(settings, store).url.partition(":")[0] for store in stores}
     url = running.http if running else f"http://{settings.http.listen}"
     yield ok("server", f"holds this home{f' as process {running.pid}' if running else ''}: {url}")
     try:
         with Server(url, None, settings.home) as server:
             parts = server.ready()
             for name, part in parts.items():
-                yield from _part(name, part)
+                yield from _part(name, part, schemes.get(name, ""))
             yield from _journal(server)
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
 
 
-def _part(name: str, part: Mapping[str, Any]) -> Iterator[Finding]:
+def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Finding]:
     figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
     text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
     # a source that does not work is told by a server that is ready all the same
     well = part.get("ok") and part.get("joined", True) and not part.get("silent")
-    yield ok(name, text) if well else bad(name, text, "see the server's log")
-    yield from _durability(name, part)
+    if name == "connections" and (part.get("message") or part.get("refused")):
+        yield bad(name, text, _MORE_FILES)
+    elif name == "disk" and part.get("message"):
+        yield (note if well else bad)(name, text, "see how many files there are: df -i")
+    else:
+        yield ok(name, text) if well else bad(name, text, "see the server's log")
+    yield from _durability(name, part, scheme)
 
 
-def _durability(name: str, figures: Mapping[str, Any]) -> Iterator[Finding]:
+def _durability(name: str, figures: Mapping[str, Any], scheme: str = "") -> Iterator[Finding]:
     """The problems that a store's own figures show."""
     fsync = figures.get("fsync")
     if fsync is not None and fsync not in _DURABLE:
         yield bad(
             name,
             f"its fsync is {fsync}: a loss of power may take what it answered for",
-            "turn it on: in PostgreSQL fsync and synchronous_commit, in ClickHouse the tables'"
-            " fsync_after_insert",
+            _FSYNC_ON.get(scheme, "turn it on there"),
         )
     yield from findings_clock.ahead(figures.get("ahead") or 0.0)
 
@@ -99,6 +121,13 @@ def _journal(server: "Server") -> Iterator[Finding]:
         return
     yield from findings_journal.damage(found)
     yield from findings_journal.consumers(found)
+
+
+def _descriptors(settings: Settings) -> Iterator[Finding]:
+    """Compare the hard limit: a server raises its soft one to that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and (few := too_few(hard, settings.mqtt.max_connections)):
+        yield note("files", f"started from here: {few}", _MORE_FILES)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -143,4 +172,4 @@ def _opened(
         store.close()
     text = f"{scheme} opens{f', {health.message}' if health.message else ''}"
     yield ok(part, text) if health.ok else bad(part, text)
-    yield from _durability(part, health.detail)
+    yield from _durability(part, health.detail, scheme)

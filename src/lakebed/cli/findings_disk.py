@@ -13,13 +13,13 @@ from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.runtime.settings import Settings
 from lakebed.stores.home import readable_by_others
+from lakebed.system.disk import FEW_FILES, few_files, room_at
 
 _MEMORY = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
 _UNORDERED = {"nobarrier", "barrier=0"}  # mount options with which an fsync stops at a cache
 _FSYNCS = 15
 _SLOW = 0.03  # seconds; a slower fsync limits the rate of single messages
-_FEW_FILES = 1000
 
 
 def disks(settings: Settings) -> Iterator[Finding]:
@@ -123,9 +123,13 @@ def _space(settings: Settings, place: Path) -> Finding:
     whole, _, free = shutil.disk_usage(place)
     text = f"{output.size(free)} of {output.size(whole)} free at {place}"
     least, limit = settings.limits.disk_free, settings.journal.limit
-    files = os.statvfs(place)
-    if files.f_files and files.f_favail < _FEW_FILES:
-        return bad("space", f"{text}, but only {files.f_favail} more files", "remove some files")
+    left = room_at(place)
+    if left.files is not None:
+        text = f"{text}, and {left.files} files"
+        if few_files(left, place):
+            few = bad if left.files < FEW_FILES else note
+            advice = "remove files, or move the home to a disk with more inodes (df -i)"
+            return few("space", f"{text}: few inodes are left", advice)
     if free < least:
         return bad(
             "space", f"{text}, sources are held back below {output.size(least)}", "free some space"

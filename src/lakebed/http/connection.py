@@ -17,6 +17,7 @@ import httptools
 from lakebed.http import problems
 from lakebed.http.asgi import App, Headers, Scope
 from lakebed.http.exchange import Exchange
+from lakebed.system.descriptors import Descriptors
 from lakebed.system.lingering import LingeringClose
 
 KEEP_ALIVE = 5.0
@@ -36,6 +37,7 @@ class Shared:
     """What the connections of one server have in common."""
 
     app: App
+    descriptors: Descriptors = field(default_factory=Descriptors)
     connections: set["HttpConnection"] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -72,6 +74,10 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._shared.connections.add(self)
+        opened = transport.get_extra_info("socket")
+        if opened is not None and self._shared.descriptors.refuses(opened.fileno(), "http", 0.5):
+            self._transport.abort()
+            return
         tls = transport.get_extra_info("sslcontext") is not None
         self._base = {
             "type": "http",

@@ -28,6 +28,8 @@ from lakebed.runtime.room import WaitingForRoom
 from lakebed.runtime.settings import Settings
 from lakebed.stores import home as homes
 from lakebed.stores import opening
+from lakebed.system.descriptors import Descriptors
+from lakebed.system.disk import FEW_FILES, few_files, room_at
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.times import SECOND
@@ -174,10 +176,15 @@ class Node:
             journal=journal,
             identification=Identification(catalog),
             feed=feed,
+            descriptors=Descriptors(),
             opened_series=series,
             lost=lost,
         )
-        health = {"journal": journal.health, "catalog": catalog.health}
+        health: dict[str, Callable[[], Health]] = {
+            "journal": journal.health,
+            "catalog": catalog.health,
+            "disk": partial(_disk, self.settings),
+        }
         if series is not None:
             health["series"] = series.health
         self.contributed += Contribution(health=health)
@@ -248,7 +255,7 @@ class Node:
             intake=contributed.intake,
         )
         app = assemble(common, contributed.routes, contributed.metrics)
-        self._http = HttpServer(app, self.settings.http)
+        self._http = HttpServer(app, self.settings.http, self.process.descriptors)
         opened: list[Door] = []
         self._stack.push_async_callback(_close, opened)
         for door in (*contributed.doors, self._http):
@@ -256,6 +263,14 @@ class Node:
             await door.start()
         if self.process.opened_intake is not None:
             self._stack.callback(self.process.opened_intake.end_delay)
+
+
+def _disk(settings: Settings) -> Health:
+    """How much the disk of the home still takes."""
+    left = room_at(settings.home)
+    message = few_files(left, settings.home)
+    detail = {"free": left.bytes} | ({} if left.files is None else {"files": left.files})
+    return Health(left.files is None or left.files >= FEW_FILES, message, detail)
 
 
 def _has_room(settings: Settings) -> bool:

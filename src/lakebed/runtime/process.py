@@ -12,6 +12,7 @@ from lakebed.ports.journal.journal import Journal
 from lakebed.ports.series import Series
 from lakebed.ports.tokens import TokenStore
 from lakebed.runtime.settings import Settings
+from lakebed.system.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
@@ -28,6 +29,7 @@ class Process:
         alone: whether this process has locked its home, and no other process uses its stores.
         fail: stops the process with an error; a part cannot keep its guarantees. Thread-safe.
         ready: returns the health of all parts by name. Thread-safe.
+        descriptors: decides whether a new connection may take one.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
         lost: rows of the series that are lost, for the role that restores them.
@@ -43,6 +45,7 @@ class Process:
     journal: Journal
     identification: "Identification"
     feed: "LiveFeed"
+    descriptors: Descriptors
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
     lost: "Loss | None" = None

@@ -7,6 +7,9 @@ from typing import NamedTuple
 LEAST_BYTES = 8 << 20
 """A store that does not open on a disk with less is taken to want room, whatever it says."""
 LEAST_FILES = 64
+FEW_FILES = 1_000
+"""With fewer a server is not ready: one part of the series takes about 15 files."""
+_WARN_FILES = 20_000
 
 
 class Room(NamedTuple):
@@ -26,6 +29,16 @@ class Room(NamedTuple):
     def __str__(self) -> str:
         files = "" if self.files is None else f" and {self.files} files"
         return f"{self.bytes >> 20} MiB{files}"
+
+
+def few_files(room: Room, folder: Path) -> str:
+    """What to say where a disk takes few more files, however many bytes are free; else empty."""
+    if room.files is None or room.files >= _WARN_FILES:
+        return ""
+    return (
+        f"the disk of {folder} takes only {room.files} more files (inodes): remove some, or move"
+        " the home to a disk with more"
+    )
 
 
 def room_at(folder: Path) -> Room:

@@ -121,14 +121,23 @@ def test_an_fsync_that_does_nothing_is_found(
 
 @pytest.mark.parametrize(
     ("free", "files", "state"),
-    [(2**30, 10**6, "ok"), (2**28, 10**6, "note"), (2**20, 10**6, "bad"), (2**30, 10, "bad")],
+    [
+        (2**30, 10**6, "ok"),
+        (2**28, 10**6, "note"),
+        (2**20, 10**6, "bad"),
+        (2**30, 10, "bad"),
+        (2**30, 10_000, "note"),
+    ],
 )
 def test_a_disk_that_fills_up_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, files: int, state: str
 ) -> None:
-    usage, stat = namedtuple("U", "total used free"), namedtuple("V", "f_files f_favail")
+    usage, stat = (
+        namedtuple("U", "total used free"),
+        namedtuple("V", "f_bavail f_frsize f_files f_favail"),
+    )
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(2**40, 0, free))
-    monkeypatch.setattr("os.statvfs", lambda _: stat(10**7, files))
+    monkeypatch.setattr("os.statvfs", lambda _: stat(free >> 12, 1 << 12, 10**7, files))
     settings = Settings.model_validate(
         {"home": tmp_path, "journal": {"limit": "256MiB"}, "limits": {"disk_free": "64MiB"}}
     )
@@ -222,3 +231,31 @@ def test_damage_says_how_to_acknowledge_it() -> None:
     (finding,) = findings_journal.damage({"damage": {"messages": 7, "salvaged": False}})
     assert (finding.state, "journal acknowledge" in finding.advice) == ("bad", True)
     assert list(findings_journal.damage({"damage": WHOLE})) == []
+
+
+# --- what a running server says -------------------------------------------------------------------
+
+
+def test_a_server_that_may_open_few_files_is_told_with_what_to_do() -> None:
+    part = {"ok": True, "message": "this process may open 256 files", "refused": 3, "files": 256}
+    (text,) = said(list(findings._part("connections", part)))
+    assert "256 files" in text
+    well = {"ok": True, "message": "", "refused": 0}
+    assert said(list(findings._part("connections", well))) == []
+
+
+def test_the_limit_of_open_files_is_compared_before_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    (text,) = said(list(findings._descriptors(Settings())), "note")
+    assert "enough for 3968 connections, and mqtt.max_connections is 20000" in text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name"), [("sqlite", "SQLite"), ("postgresql", "PostgreSQL"), ("chdb", "series")]
+)
+def test_a_store_that_does_not_fsync_is_told_by_its_own_name(scheme: str, name: str) -> None:
+    (finding,) = findings._durability("catalog", {"fsync": "off"}, scheme)
+    assert name in finding.advice
+    assert ("PostgreSQL" in finding.advice) == (scheme == "postgresql")

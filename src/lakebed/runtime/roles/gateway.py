@@ -11,14 +11,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from lakebed.ports.health import Health
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
+from lakebed.system.descriptors import Descriptors, too_few
 
 if TYPE_CHECKING:
     from lakebed.sources.mqtt.client.client import MqttClient
+    from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+
+
+log = structlog.get_logger(__name__)
 
 
 def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
@@ -32,7 +39,12 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
     settings, intake, known = process.settings, process.intake, process.known
-    endpoint = MqttEndpoint(settings, intake, process.identification, process.feed, known)
+    descriptors = process.descriptors
+    if few := too_few(descriptors.most, settings.mqtt.max_connections):
+        log.warning(few, do="raise the limit of open files (ulimit -n, LimitNOFILE=)")
+    endpoint = MqttEndpoint(
+        settings, intake, process.identification, process.feed, known, descriptors
+    )
     identity = "" if all(s.client_id for s in settings.sources) else _identity(process)
     clients = [
         MqttClient(
@@ -44,9 +56,23 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         intake=intake,
         doors=(endpoint, *clients),
         addresses={"mqtt": lambda: endpoint.addresses},
-        health={f"source {client.name}": partial(_always_ready, client) for client in clients},
+        health={
+            "connections": partial(_connections, endpoint, descriptors, settings),
+            **{f"source {client.name}": partial(_always_ready, client) for client in clients},
+        },
         metrics=(endpoint.stats.metrics,),
     )
+
+
+def _connections(endpoint: "MqttEndpoint", descriptors: Descriptors, settings: Settings) -> Health:
+    """Ready also with few descriptors: those who are connected are served."""
+    message = too_few(descriptors.most, settings.mqtt.max_connections)
+    detail = {
+        "open": endpoint.connections,
+        "refused": descriptors.refused,
+        "files": descriptors.most,
+    }
+    return Health(True, message, detail)
 
 
 def _identity(process: Process) -> str:

@@ -11,6 +11,7 @@ from lakebed.section import split_address
 from lakebed.sources.http.fast_path import FastPathConnection
 from lakebed.sources.http.ingest import Ingest
 from lakebed.sources.http.settings import HttpSection
+from lakebed.system.descriptors import Descriptors
 from lakebed.system.tls import server_context
 from lakebed.system.waiting import wait_until
 from lakebed.vocabulary.errors import Fatal
@@ -32,10 +33,12 @@ class Application(Protocol):
 class HttpServer:
     """Listens from `start` to `stop`. Event loop only."""
 
-    def __init__(self, app: Application, settings: HttpSection) -> None:
+    def __init__(
+        self, app: Application, settings: HttpSection, descriptors: Descriptors | None = None
+    ) -> None:
         self._settings = settings
         self._ingest = app.ingest
-        self._shared = Shared(app)
+        self._shared = Shared(app, descriptors or Descriptors())
         self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = None
 

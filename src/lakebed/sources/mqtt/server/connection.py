@@ -91,9 +91,13 @@ class Connection(MqttConnection):
         if not shared.open or not shared.admit_one_more():
             self._abort_counted("too_many_connections" if shared.open else "stopping")
             return
+        raw = transport.get_extra_info("socket")
+        if raw is not None and shared.descriptors.refuses(raw.fileno(), "mqtt"):
+            self._abort_counted("too_many_files")
+            return
         shared.stats.connections += 1
         shared.connections[self] = None
-        if (raw := transport.get_extra_info("socket")) is not None:
+        if raw is not None:
             # detects lost peers where no MQTT keep-alive was agreed
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.heard = shared.clock

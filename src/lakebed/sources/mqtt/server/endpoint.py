@@ -21,6 +21,7 @@ from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.system.descriptors import Descriptors
 from lakebed.system.tls import server_context
 from lakebed.system.waiting import wait_until
 from lakebed.vocabulary.errors import Problem, SettingsError
@@ -53,6 +54,7 @@ class MqttEndpoint:
         identification: "Identification",
         feed: "LiveFeed",
         known: Callable[[bytes], Awaitable[list[bytes]]],
+        descriptors: Descriptors | None = None,
     ) -> None:
         self.stats = Stats()
         self._settings = settings
@@ -62,8 +64,9 @@ class MqttEndpoint:
         self._unwatch: Callable[[], None] | None = None
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
         self._shared = Shared(
-            settings, intake, identification, feed, sessions, self.stats, self._spawn
-        )
+            settings, intake, identification, feed, sessions, self.stats, self._spawn,
+            descriptors or Descriptors(),
+        )  # fmt: skip
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.topics import Topics
+from lakebed.system.descriptors import Descriptors
 from lakebed.vocabulary.messages import Channel
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Shared:
     sessions: Sessions
     stats: Stats
     spawn: Callable[[Coroutine[Any, Any, None]], None]
+    descriptors: Descriptors
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
