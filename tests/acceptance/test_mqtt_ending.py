@@ -17,6 +17,7 @@ from tests.server import Server
 
 pytestmark = pytest.mark.slow
 PATIENCE = 30.0  # seconds for anything to happen on a busy machine
+WINDOW = 60_000  # messages without an ack; the server's Receive Maximum is 65,535
 ENDS = 4  # connections that the same mistake ends, one after another
 
 
@@ -67,7 +68,7 @@ def test_paho_that_repeats_a_mistake_has_all_else_stored_once(
 
 
 class Flood(threading.Thread):
-    """Sends QoS 1 messages without waiting for answers, until its connection ends."""
+    """Sends QoS 1 messages until its connection ends, as many ahead of their acks as is allowed."""
 
     def __init__(self, server: Server, topic: bytes) -> None:
         super().__init__()
@@ -76,6 +77,7 @@ class Flood(threading.Thread):
         self.acked = 0
         self.goodbye = b""
         self._ended = threading.Event()
+        self._window = threading.Semaphore(WINDOW)
 
     def run(self) -> None:
         sender = threading.Thread(target=self._send)
@@ -86,13 +88,16 @@ class Flood(threading.Thread):
                 if kind != PUBACK:
                     break
                 self.acked += 1
+                self._window.release()
             self.goodbye = bytes([kind << 4]) + body
             self._ended.set()
+            self._window.release()
         sender.join()
 
     def _send(self) -> None:
         with suppress(OSError):
             for number in range(2_000_000):
+                self._window.acquire()
                 if self._ended.is_set():
                     return
                 self._raw.send(publish(self._topic, b"%d" % number, number % 65_000 + 1))
