@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from tests.crash.disk import Disk, Note, read_log
-from tests.preload import build
+from tests.processes import preloaded, serving
 from tests.server import Server
 
 
@@ -13,7 +15,7 @@ class Recorded:
     """Records what a server does to its home, from each start to the next power loss.
 
     Args:
-        folder: for the recorder and its log; not the home.
+        folder: for its log; not the home.
     """
 
     def __init__(self, server: Server, folder: Path) -> None:
@@ -21,7 +23,7 @@ class Recorded:
         self._log = folder / "record.log"
         server.home.mkdir(parents=True, exist_ok=True)
         server.environment |= {
-            "LD_PRELOAD": str(build(Path(__file__).with_name("recorder.c"), folder)),
+            **preloaded("recorder"),
             "RECORDER_ROOT": str(server.home),
             "RECORDER_LOG": str(self._log),
         }
@@ -41,3 +43,8 @@ class Recorded:
             self.disk.follow(note)
         self.disk.lose_power(dice)
         self.restart()
+
+
+def shared() -> AbstractContextManager[dict[str, Any]]:
+    """The fork server of processes that are recorded."""
+    return serving.preloading(Path(__file__).with_name("recorder.c"))

@@ -38,7 +38,8 @@ static int out = -1;
 static pid_t owner;
 static unsigned char watched[MOST];
 
-__attribute__((constructor)) static void begin(void) {
+/* Also called in a child of a process that had another environment. */
+__attribute__((constructor)) void preloaded_begin(void) {
     const char *log = getenv("RECORDER_LOG"), *where = getenv("RECORDER_ROOT");
     if (!log || !where || !realpath(where, root)) return;
     root_length = strlen(root);

@@ -2,11 +2,13 @@
 
 import mmap
 import struct
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.crash import faulty
-from tests.preload import build
+from tests.processes import preloaded, serving
 from tests.server import Server
 
 WELL, FULL, FAILING, NO_SYNC, NO_NAMES, READ_ONLY = range(6)
@@ -15,18 +17,23 @@ fsynced, with NO_NAMES no folder. With READ_ONLY nothing changes, and no file op
 
 
 def weather(folder: Path, root: Path) -> dict[str, str]:
-    """Make what the shim needs; returns the environment of a process whose disk `root` is on.
+    """The environment of a process whose disk `root` is on.
 
     Args:
-        folder: for the shim; not below `root`.
+        folder: for the file by which it is turned; not below `root`.
     """
     file = folder / "weather"
     file.write_bytes(bytes(16))
     return {
-        "LD_PRELOAD": str(build(Path(__file__).with_name("weather.c"), folder)),
+        **preloaded("weather"),
         "WEATHER": str(file),
         "WEATHER_ROOT": str(root),
     }
+
+
+def shared() -> AbstractContextManager[dict[str, Any]]:
+    """The fork server of processes whose surroundings can be turned."""
+    return serving.preloading(Path(__file__).with_name("weather.c"))
 
 
 def turn_disk(file: Path, state: int) -> None:
@@ -42,7 +49,7 @@ class Weather:
     """Turns the clock and the room on the disk of a server, which it must be given before a start.
 
     Args:
-        folder: for the shim; not the home.
+        folder: for the file by which they are turned; not the home.
     """
 
     def __init__(self, server: Server, folder: Path) -> None:

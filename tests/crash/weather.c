@@ -36,7 +36,8 @@ static calling found;
 static calling find(void) { return found = (calling)dlsym(RTLD_NEXT, "syscall"); }
 #define raw (found ? found : find())
 
-__attribute__((constructor)) static void begin(void) {
+/* Also called in a child of a process that had another environment. */
+__attribute__((constructor)) void preloaded_begin(void) {
     const char *file = getenv("WEATHER"), *where = getenv("WEATHER_ROOT");
     if (!file || !where || !realpath(where, root)) return;
     int fd = raw(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CLOEXEC, 0);

@@ -30,9 +30,8 @@ _QUICK = 0.2
 """The share of lives that have them: lives of a second with a read or two in them would leave the
 keeper ever farther behind, until hundreds of kills later all of them hit the same old messages."""
 
-_START = {True: (0.05, 1.2), False: (0.3, 2.5)}
-"""Seconds after which one is killed that still starts or has just started, by whether it is forked
-by a process that has done the imports."""
+_START = 0.05, 1.2
+"""Seconds after which one is killed that still starts or has just started."""
 
 _SOURCES = """
 [[sources]]
@@ -124,7 +123,7 @@ class World(Attack):
         self.server.environment |= AT_ONCE if quick else small
         if self.dice.random() < 0.4:
             self.server.spawn()
-            time.sleep(self.dice.uniform(*_START["LD_PRELOAD" not in self.server.environment]))
+            time.sleep(self.dice.uniform(*_START))
         else:
             self.server.start()
             time.sleep(self.dice.uniform(0, 1.0))

@@ -1,7 +1,9 @@
 """Programs of Lakebed as processes: `python -m MODULE ARGUMENTS`, started or forked.
 
-    start(module, …)  ──> subprocess.Popen           `fork=False`, LD_PRELOAD, or no fork server
-                      └─> Forked, by the fork server  otherwise: it has done the imports before
+    start(module, …)  ──> subprocess.Popen           `fork=False`, or no fork server
+                      └─> Forked, by a fork server    otherwise: it has done the imports before
+
+A fork server has no library preloaded, unless its path is in FORK_SERVER of the environment.
 
 Both have the methods that the tests use. Tests of the start itself, of what a process loads, and
 of the operating system's part say `fork=False`.
@@ -20,6 +22,7 @@ from tests.processes.forked import Forked
 from tests.servers import host
 
 COMMAND = "lakebed.cli.main"
+FORK_SERVER = "FORK_SERVER"
 _ANY_PORTS = {"LAKEBED__HTTP__LISTEN": "127.0.0.1:0", "LAKEBED__MQTT__LISTEN": "127.0.0.1:0"}
 """A command that serves although it should not must meet no server of somebody else."""
 Process = subprocess.Popen[str] | Forked
@@ -47,11 +50,10 @@ def start(
     """
     environment = os.environ if environment is None else environment
     words = [str(word) for word in arguments]
-    able = fork and sys.platform == "linux" and "LD_PRELOAD" not in environment
-    server = host.ask("forkserver") if able else None
+    server = _fork_server(environment) if fork and sys.platform == "linux" else None
     if server is not None:
         return Forked(
-            server["path"],
+            server,
             module,
             words,
             stdin,
@@ -65,6 +67,21 @@ def start(
         stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=folder,
         text=True,
     )  # fmt: skip
+
+
+def _fork_server(environment: Mapping[str, str]) -> str | None:
+    """The path of its socket."""
+    if "LD_PRELOAD" in environment:
+        return environment.get(FORK_SERVER)
+    server = host.ask("forkserver")
+    return server and server["path"]
+
+
+def preloaded(name: str) -> dict[str, str]:
+    """The environment of processes that have a library preloaded: `weather` or `recorder`."""
+    server = host.ask(name)
+    assert server is not None, "libraries are preloaded in a run of the tests"
+    return {"LD_PRELOAD": server["library"], FORK_SERVER: server["path"]}
 
 
 def run(

@@ -11,6 +11,7 @@ A child is what `python -m MODULE ARGUMENTS` is once its imports are done. Impor
 threads, which no fork would have: each child does it for itself.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -138,6 +139,8 @@ def run(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    if "LD_PRELOAD" in os.environ:
+        ctypes.CDLL(None).preloaded_begin()
     sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)

@@ -1,4 +1,4 @@
-"""What a whole run of the tests has one of: a fork server, a Kafka, a PostgreSQL.
+"""What a whole run of the tests has one of: fork servers, a Kafka, a PostgreSQL.
 
     the process that all others come from: Host ── a thread for each question ──> starts it once
         ^  a Unix socket, whose path is in the environment
@@ -24,6 +24,8 @@ _SHARED = {
     "forkserver": "tests.processes.serving",
     "kafka": "tests.servers.kafka",
     "postgres": "tests.servers.postgres",
+    "recorder": "tests.crash.power",
+    "weather": "tests.crash.surroundings",
 }
 """Modules whose `shared()` is a context that has the server and yields what clients must know."""
 
