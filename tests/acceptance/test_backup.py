@@ -220,6 +220,11 @@ def test_a_home_at_rest_is_backed_up_and_replaced_by_what_it_was(tmp_path: Path)
     with Server(home) as server:
         server.settle(lambda flow: flow["kept"] == 1)
         assert [row["value"] for row in server.records("x", "all")] == [1]
+        backup = ("backup", str(place), "--home", str(home), "--keep", "1")
+        assert "--take-over" in lakebed(*backup, fails=True)
+        assert "removed" not in lakebed(*backup, fails=True)
+        lakebed(*backup, "--take-over")
+    lakebed(*backup)
 
 
 @pytest.fixture(scope="module")

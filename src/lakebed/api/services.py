@@ -44,7 +44,7 @@ class Feed(Protocol):
 class Backups(Protocol):
     """The part of `backup.service.Backups` that requests need."""
 
-    def begin(self, location: str, keep: int | None) -> None:
+    def begin(self, location: str, keep: int | None, take_over: bool = False) -> None:
         """Start a backup and return; `Conflict` while another runs."""
         ...
 

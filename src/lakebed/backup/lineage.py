@@ -33,10 +33,6 @@ class Lineage(msgspec.Struct):
         limit = self.former.get(manifest.lineage)
         return limit is not None and _within(manifest.position, limit)
 
-    def includes(self, name: str) -> bool:
-        """Whether `name` is the current name or a former one."""
-        return name == self.name or name in self.former
-
     def fork(self, manifest: Manifest) -> "Lineage":
         """Return the lineage of a home that is restored from this backup."""
         return Lineage(_name(), {**self.former, manifest.lineage: dict(manifest.position)})

@@ -21,7 +21,9 @@ from lakebed.stores.opening import StoreSettings
 from lakebed.vocabulary.errors import Conflict, NotFound, Unsupported
 
 
-def back_up(settings: StoreSettings, location: str, keep: int | None) -> dict[str, Any]:
+def back_up(
+    settings: StoreSettings, location: str, keep: int | None, take_over: bool = False
+) -> dict[str, Any]:
     """Take a backup of a home on which no server runs.
 
     Raises:
@@ -44,7 +46,7 @@ def back_up(settings: StoreSettings, location: str, keep: int | None) -> dict[st
             )
         journal = stack.enter_context(closing(opening.open_journal(settings, after=catalog)))
         stores = taking.Stores(catalog, journal, series, lineage.of_home(home), home)
-        made = taking.take(stores, objects)
+        made = taking.take(stores, objects, take_over=take_over)
     return summary(made, objects.location) | {"removed": taking.sweep(objects, keep)}
 
 

@@ -37,7 +37,7 @@ class Backups:
         self._running: _Running | None = None
         self._last: dict[str, Any] | None = None
 
-    def begin(self, location: str, keep: int | None) -> None:
+    def begin(self, location: str, keep: int | None, take_over: bool = False) -> None:
         """Start a backup and return.
 
         Raises:
@@ -50,7 +50,10 @@ class Backups:
             objects = self._open(location)
             running = _Running(objects.location, Progress())
             running.thread = threading.Thread(
-                target=self._run, args=(objects, running, keep), name="backup", daemon=True
+                target=self._run,
+                args=(objects, running, keep, take_over),
+                name="backup",
+                daemon=True,
             )
             self._running = running
             running.thread.start()
@@ -80,9 +83,10 @@ class Backups:
             running.progress.cancelled = True
             running.thread.join(_JOIN_TIMEOUT)
 
-    def _run(self, objects: Objects, running: _Running, keep: int | None) -> None:
+    def _run(self, objects: Objects, running: _Running, keep: int | None, take_over: bool) -> None:
         try:
-            ended = summary(take(self._stores, objects, running.progress), objects.location)
+            made = take(self._stores, objects, running.progress, take_over)
+            ended = summary(made, objects.location)
             ended["removed"] = sweep(objects, keep)
         except LakebedError as error:
             log.error("backup failed", place=objects.location, error=str(error))

@@ -89,8 +89,14 @@ class Progress:
         self.doing = doing
 
 
-def take(stores: Stores, objects: Objects, progress: Progress | None = None) -> Manifest:
+def take(
+    stores: Stores, objects: Objects, progress: Progress | None = None, take_over: bool = False
+) -> Manifest:
     """Write one backup; it exists when the call returns.
+
+    Args:
+        take_over: whether a home that was restored goes on at the place of its original, which can
+            back up there no more.
 
     Raises:
         Conflict: the location has other files, or backups of another home.
@@ -99,7 +105,7 @@ def take(stores: Stores, objects: Objects, progress: Progress | None = None) -> 
             its objects.
     """
     progress = progress or Progress()
-    before = _previous(objects, stores.lineage)
+    before = _previous(objects, stores.lineage, take_over)
     for left in stores.scratch.glob(f"{_SCRATCH}*"):  # of a backup that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
@@ -199,7 +205,7 @@ def _part(writer: _Writer, series: SeriesSnapshot, part: Part) -> StoredPart:
     return StoredPart(part.table, part.partition, part.hash, part.rows, tuple(pieces))
 
 
-def _previous(objects: Objects, lineage: Lineage) -> Manifest | None:
+def _previous(objects: Objects, lineage: Lineage, take_over: bool) -> Manifest | None:
     """The newest readable backup there: its parts may be reused."""
     strange = objects.folders() - _FOLDERS
     if strange:
@@ -208,7 +214,12 @@ def _previous(objects: Objects, lineage: Lineage) -> Manifest | None:
     for name in reversed(manifests.names(objects)):
         with suppress(Invalid):  # damaged: its objects are not trusted
             found = manifests.read(objects, name)
-            if not lineage.includes(found.lineage):
+            if found.lineage in lineage.former and not take_over:
+                raise Conflict(
+                    f"{objects.location} holds the backups of the home that this one was restored"
+                    " from: name a folder of its own, or --take-over if that home is gone"
+                )
+            if found.lineage not in (lineage.name, *lineage.former):
                 raise Conflict(
                     f"{objects.location} holds backups of another home: name a folder of its own"
                 )

@@ -28,6 +28,10 @@ def backup(
     keep: Annotated[
         int | None, typer.Option(min=1, help="Remove older ones but so many. [default: none]")
     ] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Of a restored home: go on where its original did."),
+    ] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -38,11 +42,11 @@ def backup(
     running = running_on(home) if held(home) else None
     if running is not None or url != URL or not home.is_dir():
         at = running.http if running is not None and url == URL else url
-        ended = _ask(at, token, home, place, keep)
+        ended = _ask(at, token, home, {"to": place, "keep": keep, "take_over": take_over})
     else:
         from lakebed.backup import offline
 
-        ended = offline.back_up(_settings(home, config), place, keep)
+        ended = offline.back_up(_settings(home, config), place, keep, take_over)
     typer.echo(
         f"{ended['name']}: {ended['messages']} messages, {ended['rows']} rows,"
         f" {output.size(ended['bytes'])}, of which {output.size(ended['new_bytes'])} are new"
@@ -51,12 +55,11 @@ def backup(
         output.note(f"{name}: removed")
 
 
-def _ask(url: str, token: str | None, home: Path, place: str, keep: int | None) -> dict[str, Any]:
+def _ask(url: str, token: str | None, home: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Have the running server take a backup, and wait for it."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        wanted = {"to": place} | ({} if keep is None else {"keep": keep})
         state = server.request("POST", _PATH, json=wanted).json()
         while state["running"] is not None:
             time.sleep(_POLL)
@@ -123,6 +126,9 @@ def restore(
 
     found, aside = offline.restore(_settings(home, config), _absolute(place), name, replace)
     typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
+    output.note(
+        "it is a home of its own now: back it up to another place, or once with --take-over"
+    )
     for path in aside:
         output.note(f"what was there is now {path}")
 

@@ -204,8 +204,15 @@ def test_a_restored_home_keeps_its_history_up_to_where_it_parted(world: World) -
     assert restored.name != "me"
     assert restored.contains(first)
     assert not restored.contains(second)
-    take(replace(world.stores, lineage=restored), world.objects)  # goes on at the same place
-    assert not Lineage("me").includes(restored.name)
+    stores = replace(world.stores, lineage=restored)
+    with pytest.raises(Conflict, match="--take-over"):
+        take(stores, world.objects)
+    assert len(manifests.names(world.objects)) == 2  # the original's, which goes on
+    take(world.stores, world.objects)
+    take(stores, world.objects, take_over=True)
+    take(stores, world.objects)
+    with pytest.raises(Conflict, match="another home"):
+        take(world.stores, world.objects)
 
 
 def at_rest(backups: Backups) -> dict[str, Any]:

@@ -59,10 +59,16 @@ class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """A backup to be taken; `keep` is how many of the newest stay."""
+    """A backup to be taken.
+
+    Attributes:
+        keep: how many of the newest stay.
+        take_over: whether a restored home goes on at the place of its original.
+    """
 
     to: str
     keep: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    take_over: bool = False
 
 
 _decode_backup = msgspec.json.Decoder(BackupDocument).decode
@@ -107,7 +113,7 @@ def begin_backup(services: ServicesDep, body: Body) -> dict[str, Any]:
     wanted: BackupDocument = document_in(body, _decode_backup)
     if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
         raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
-    _backups(services).begin(wanted.to, wanted.keep)
+    _backups(services).begin(wanted.to, wanted.keep, wanted.take_over)
     return _backups(services).state()
 
 
