@@ -39,8 +39,12 @@ A, B = Channel("ann", "plant/a"), Channel("bob", "plant/a")
 class Clock:
     def __init__(self) -> None:
         self.now = 1_800_000_000 * SECOND
+        self.wrong = 0
 
     def __call__(self) -> int:
+        return self.now + self.wrong
+
+    def passed(self) -> int:
         return self.now
 
 
@@ -63,7 +67,9 @@ class Bench:
 
     def open(self, **options: Any) -> Any:
         self.close()
-        self.journal = self.make(JournalSection(**options), clock=self.clock)
+        self.journal = self.make(
+            JournalSection(**options), clock=self.clock, passed=self.clock.passed
+        )
         return self.journal
 
     def close(self) -> None:
@@ -508,6 +514,23 @@ def test_trim_keeps_the_minimum_span(bench: Bench) -> None:
     append(journal, batch([b"young"]))
     assert journal.trim() == 0
     bench.clock.now += 1000  # a millisecond
+    assert journal.trim() == 1
+    assert read_all(bench) == [b"young"]
+
+
+def test_a_clock_ahead_lets_nothing_go_early(bench: Bench) -> None:
+    journal = bench.open(span=HOUR, id_horizon=DAY)
+    append(journal, batch([b"old"], keys=[b"k"]))
+    bench.clock.now += 25 * 60 * SECOND
+    append(journal, batch([b"young"]))
+    bench.clock.wrong = 2 * DAY
+    if bench.durable:
+        journal = bench.open(span=HOUR, id_horizon=DAY)
+    assert journal.trim() == 0
+    if bench.alone:
+        assert append(journal, batch([b"again"], keys=[b"k"])) == 0
+    bench.clock.wrong = 0
+    bench.clock.now += 36 * 60 * SECOND
     assert journal.trim() == 1
     assert read_all(bench) == [b"young"]
 

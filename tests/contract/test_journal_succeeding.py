@@ -103,7 +103,9 @@ def test_a_key_of_its_own_is_forgotten_where_its_message_is(open_journal: Open) 
 
 def test_the_embedded_journal_tells_all_keys_within_the_horizon(tmp_path: Path) -> None:
     clock = [now()]
-    journal = SqliteJournal(tmp_path / "journal.db", clock=lambda: clock[0])
+    journal = SqliteJournal(
+        tmp_path / "journal.db", clock=lambda: clock[0], passed=lambda: clock[0]
+    )
     try:
         assert isinstance(journal, Predecessor)
         assert list(journal.remembered()) == []

@@ -52,6 +52,7 @@ class Machine(RuleBasedStateMachine):
         self.first = 0
         self.keys: dict[bytes, int] = {}
         self.places: dict[str, int] = {}
+        self.opened = self.newest = self.now
         self.written: dict[str, int] = {}  # places that a transaction has surely taken along
         self.readers: dict[str, Any] = {}
         self.read: dict[str, int] = {}
@@ -62,6 +63,16 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.journal = self.open()
+
+    def old(self, span: int) -> int:
+        """What was written before it is older than a span.
+
+        After a start it is unknown how much time has passed since the newest was written, until
+        the span has.
+        """
+        passed = self.now - self.opened
+        known = self.now if passed >= span else min(self.now, self.newest + passed)
+        return known - span
 
     # --- the world --------------------------------------------------------------------------------
 
@@ -78,7 +89,7 @@ class Machine(RuleBasedStateMachine):
         for i, (channel, key, size) in enumerate(rows):
             payload = b"%d.%d" % (len(self.messages), i) + b"x" * size
             builder.extend([channel], [payload], self.now, Sparse(keys=[key] if key else None))
-            if not key or self.now - self.keys.get(key, 0) > HORIZON:
+            if not key or self.keys.get(key, 0) < self.old(HORIZON):
                 fresh.append((channel, payload))
                 if key:
                     self.keys[key] = self.now
@@ -95,8 +106,9 @@ class Machine(RuleBasedStateMachine):
     def trim(self) -> None:
         floor = min(self.places.values(), default=len(self.messages))
         before = self.first
-        while self.batches and self.batches[0][0] <= floor and self.batches[0][1] < self.now - SPAN:
+        while self.batches and self.batches[0][0] <= floor and self.batches[0][1] < self.old(SPAN):
             self.first = self.batches.pop(0)[0]
+        self.keys = {key: at for key, at in self.keys.items() if at >= self.old(HORIZON)}
         assert self.journal.trim() == self.first - before
         self.written = dict(self.places)
 
@@ -145,7 +157,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(prefix=st.sampled_from([b"", b"k", b"\xff", b"z"]))
     def known(self, prefix: bytes) -> None:
-        alive = [key for key, at in self.keys.items() if self.now - at <= HORIZON]
+        alive = [key for key, at in self.keys.items() if at >= self.old(HORIZON)]
         assert self.journal.known(prefix) == sorted(key for key in alive if key.startswith(prefix))
 
     @invariant()
@@ -169,7 +181,8 @@ def contents(entries: list[Entry]) -> list[tuple[Channel, bytes]]:
 
 class InMemory(Machine):
     def open(self) -> Any:
-        return MemoryJournal(JournalSection(id_horizon=HORIZON, span=SPAN), clock=self.clock)
+        options = JournalSection(id_horizon=HORIZON, span=SPAN)
+        return MemoryJournal(options, clock=self.clock, passed=self.clock)
 
     def clock(self) -> int:
         return self.now
@@ -193,6 +206,7 @@ class InSqlite(Machine):
             JournalSection(id_horizon=HORIZON, span=SPAN),
             cache=self.cache,
             clock=lambda: self.now,
+            passed=lambda: self.now,
         )
 
     @rule()
@@ -216,6 +230,9 @@ class InSqlite(Machine):
 
     def _again(self) -> None:
         self.journal.close()
+        self.opened = self.now
+        written = [*(when for _, when in self.batches), *self.keys.values()]
+        self.newest = max(written, default=self.now)
         self.journal = self.open()
         self.readers.clear()
         self.read.clear()

@@ -15,7 +15,7 @@ from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.last_values import LastValueWriter
 from lakebed.ports.series import SeriesWriter
-from lakebed.vocabulary.times import now
+from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +48,16 @@ class Stores:
 
     def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry.until_available(lambda: self._catalog.add_dead_letters(letters))
-        self.retry.until_available(lambda: expire_letters(self._catalog, keep))
+        self.retry.until_available(lambda: expire_letters(self._catalog, keep, 0))
 
 
-def expire_letters(catalog: DeadLetterSink, keep: DeadLettersSection) -> int:
-    """Hold the dead letters within their bounds; returns how many had to go."""
-    expired = catalog.expire_dead_letters(keep.count, now() - keep.age, CONSUMER)
+def expire_letters(catalog: DeadLetterSink, keep: DeadLettersSection, at: Micros) -> int:
+    """Hold the dead letters within their bounds; returns how many had to go.
+
+    Args:
+        at: the journal's time, by which they are old; 0 for none.
+    """
+    expired = catalog.expire_dead_letters(keep.count, at - keep.age, CONSUMER)
     if expired:
         log.warning("dead letters expired", count=expired)
     return expired

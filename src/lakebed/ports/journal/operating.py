@@ -74,6 +74,14 @@ class Pressure:
     by: Literal["bytes", "retention"]
 
 
+class Timed(Protocol):
+    def time(self) -> Micros:
+        """The time by which what is old is let go of: never later than what the journal itself says
+        and has passed since, whatever the clock of this process shows. 0 while that is unknown:
+        then nothing is old. Any thread; does not wait."""
+        ...
+
+
 class Pressured(Extents, Protocol):
     def pressure(self) -> Pressure | None:
         """The latest measurement; None if the journal has no limit, or was not measured yet.
@@ -83,7 +91,7 @@ class Pressured(Extents, Protocol):
         ...
 
 
-class JournalOperations(Pressured, Protocol):
+class JournalOperations(Pressured, Timed, Protocol):
     def positions(self) -> list[ConsumerPosition]:
         """The committed offsets of all consumers that were not dropped. Thread-safe."""
         ...

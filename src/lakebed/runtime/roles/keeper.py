@@ -132,7 +132,7 @@ def trimming(journal: Journal, span: Micros) -> Callable[[], None]:
 def _expire(process: Process) -> int:
     from lakebed.keeper.stores import expire_letters
 
-    return expire_letters(process.catalog, process.settings.dead_letters)
+    return expire_letters(process.catalog, process.settings.dead_letters, process.journal.time())
 
 
 async def _repeat(seconds: float, failure: str, work: Callable[[], object]) -> None:

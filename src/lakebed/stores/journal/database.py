@@ -17,6 +17,7 @@ from typing import Any
 
 from lakebed.system import files
 from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.times import Micros
 
 APPLICATION = 0x4C616B65  # "Lake"
 VERSION = 1
@@ -150,6 +151,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
 def positions(connection: sqlite3.Connection) -> dict[str, int]:
     rows = connection.execute("SELECT name, offset FROM consumers WHERE partition = 0")
     return dict(rows.fetchall())
+
+
+def newest(connection: sqlite3.Connection) -> Micros | None:
+    """When the newest batch or key was written; None where there is neither."""
+    (batch,) = connection.execute(
+        "SELECT max(at) FROM (SELECT at FROM batches ORDER BY offset DESC LIMIT 1)"
+    ).fetchone()
+    (key,) = connection.execute("SELECT max(at) FROM ids").fetchone()
+    return max((at for at in (batch, key) if at is not None), default=None)
 
 
 def extent(connection: sqlite3.Connection) -> tuple[int, int]:

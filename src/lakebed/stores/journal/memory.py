@@ -10,6 +10,7 @@ from lakebed.ports.health import Health
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
+from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.settings import JournalSection
@@ -29,9 +30,12 @@ class MemoryJournal:
         options: JournalSection | None = None,
         *,
         clock: Callable[[], Micros] = times.now,
+        passed: Callable[[], Micros] = uptime,
     ) -> None:
         self._options = options or JournalSection(url="memory:")
         self._clock = clock
+        self._span = WriterTime(self._options.span, None, clock, passed)
+        self._horizon = WriterTime(self._options.id_horizon, None, clock, passed)
         self._log = Recent(budget=None)
         self._appended: list[Micros] = []  # parallel to the log's entries
         self._keys: dict[bytes, Micros] = {}
@@ -60,7 +64,7 @@ class MemoryJournal:
         """Drop messages with a known key, and the column of keys."""
         if batch.sparse.keys is None:
             return batch
-        oldest = now - self._options.id_horizon
+        oldest = self._horizon.oldest()
         fresh = []
         for i, key in enumerate(batch.sparse.keys):
             if key:
@@ -71,7 +75,7 @@ class MemoryJournal:
         return without_keys(batch.take(np.array(fresh, np.intp)))
 
     def known(self, prefix: bytes) -> list[bytes]:
-        oldest = self._clock() - self._options.id_horizon
+        oldest = self._horizon.oldest()
         with self.changed:
             return sorted(
                 key for key, at in self._keys.items() if at >= oldest and key.startswith(prefix)
@@ -101,7 +105,7 @@ class MemoryJournal:
             return count_channels(self._log.since(since.get(0, 0)))
 
     def trim(self) -> int:
-        youngest = self._clock() - self._options.span
+        youngest = self._span.oldest()
         with self.changed:
             floor = min([*self._consumers.values(), *self._pins.offsets()], default=self.end)
             count = 0
@@ -144,6 +148,9 @@ class MemoryJournal:
     def pressure(self) -> Pressure:
         full = self._log.weight / max(1, self._options.limit)
         return Pressure(min(full, 1.0), "bytes")
+
+    def time(self) -> Micros:
+        return self._span.now()
 
     def damage(self) -> Damage:
         return Damage()

@@ -24,6 +24,7 @@ from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
+from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.reading import Blocks
@@ -54,7 +55,8 @@ class SqliteJournal:
         path: the database file; a missing folder is made.
         begin: the lowest offset to append at; a consumer may have saved lower ones.
         cache: bytes of memory for the newest entries.
-        clock: wall clock, for the horizon of ids and the minimum span.
+        clock: wall clock; it is not trusted about what is old (see `age.py`).
+        passed: microseconds that have passed since some moment.
 
     Raises:
         Fatal: another process has it open, or the file is not a journal.
@@ -68,10 +70,11 @@ class SqliteJournal:
         begin: int = 0,
         cache: int = 64 * 2**20,
         clock: Callable[[], Micros] = times.now,
+        passed: Callable[[], Micros] = uptime,
     ) -> None:
         self._path = path
         self._options = options or JournalSection()
-        self._clock = clock
+        self._clock, self._passed = clock, passed
         self._recent = Recent(cache)
         self._used = self._count_at = 0  # bytes; see `_count`
         self._lock_descriptor = database.lock(path)
@@ -108,6 +111,11 @@ class SqliteJournal:
             self._first = begin if self._first == self.end else self._first
             self.end = begin
         self._damaged = maintenance.damaged(connection)
+        newest = database.newest(connection)
+        self._span, self._horizon = (
+            WriterTime(span, newest, self._clock, self._passed)
+            for span in (self._options.span, self._options.id_horizon)
+        )
         self._count(connection)
         self._fsync = database.fsync_mode(connection)
 
@@ -130,7 +138,7 @@ class SqliteJournal:
     ) -> Entry:
         now = self._clock()
         if batch.sparse.keys is not None:
-            oldest = now - self._options.id_horizon
+            oldest = self._horizon.oldest()
             fresh = identities.unknown(connection, batch.sparse.keys, oldest)
             if len(fresh) < len(batch):
                 batch = batch.take(np.array(fresh, np.intp))
@@ -175,13 +183,13 @@ class SqliteJournal:
                 self.changed.notify_all()
 
     def known(self, prefix: bytes) -> list[bytes]:
-        oldest = self._clock() - self._options.id_horizon
+        oldest = self._horizon.oldest()
         with self._blocks.connection() as connection:
             return identities.beginning(connection, prefix, oldest)
 
     def remembered(self) -> Iterator[tuple[list[bytes], Ints]]:
         """See the port `Predecessor`."""
-        oldest = self._clock() - self._options.id_horizon
+        oldest = self._horizon.oldest()
         with self._blocks.connection() as connection:
             for rows in identities.noted(connection, oldest):
                 keys, at = zip(*rows, strict=True)
@@ -283,7 +291,7 @@ class SqliteJournal:
 
     def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Delete some batches; return how many messages they had, and the first offset left."""
-        youngest = self._clock() - self._options.span
+        youngest = self._span.oldest()
         if database.used(connection) > self._options.limit * 3 // 4:
             youngest = times.LATEST
         with self.changed:
@@ -310,7 +318,7 @@ class SqliteJournal:
             self._first = result[1]
 
     def _expire(self, connection: sqlite3.Connection) -> int:
-        oldest = self._clock() - self._options.id_horizon
+        oldest = self._horizon.oldest()
         return identities.expire(connection, oldest, _TRIM_KEYS)
 
     # --- snapshots --------------------------------------------------------------------------------
@@ -379,6 +387,9 @@ class SqliteJournal:
 
     def pressure(self) -> Pressure:
         return Pressure(min(self._used / max(1, self._options.limit), 1.0), "bytes")
+
+    def time(self) -> Micros:
+        return self._span.now()
 
     def damage(self) -> Damage:
         with self._blocks.connection() as connection:

@@ -23,6 +23,7 @@ from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks
+from lakebed.stores.journal.age import SharedTime, uptime
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import address, errors, positions, records
 from lakebed.stores.journal.kafka.appending import Appender
@@ -55,7 +56,8 @@ class KafkaJournal:
     Args:
         url: see `address.parse`.
         payload: bytes of the largest payload that will be appended.
-        clock: wall clock, for timestamps of records, the horizon of keys and the minimum span.
+        clock: wall clock, for timestamps of records; it is not trusted about what is old.
+        passed: microseconds that have passed since some moment.
 
     Raises:
         SettingsError: the URL is wrong, or the topic cannot hold a journal.
@@ -69,19 +71,21 @@ class KafkaJournal:
         *,
         payload: int = _LARGEST,
         clock: Callable[[], Micros] = times.now,
+        passed: Callable[[], Micros] = uptime,
     ) -> None:
         self._address = address.parse(url)
         self._options = options or JournalSection(url=url)
         self._clock = clock
+        self._time = SharedTime(clock, passed)
         self._topic = Topic(self._address)
         facts = self._topic.open(payload)
         keys = self._topic.make_keys(self._options.id_horizon)
         reader = self._address.reader()
         horizon = self._options.id_horizon
-        self._keys = HeldKeys(reader, keys, self._topic.end, horizon, clock)
+        self._keys = HeldKeys(reader, keys, self._topic.end, horizon, SharedTime(clock, passed))
         self._readers = Readers(reader, self._topic.name)
         self._partitions = range(facts.partitions)
-        self._pressure = RetentionPressure(self._topic, facts, self._readers, clock)
+        self._pressure = RetentionPressure(self._topic, facts, self._readers, self._time)
         # Kept until they are closed: if an open one is garbage-collected, librdkafka hangs.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
@@ -97,7 +101,7 @@ class KafkaJournal:
             facts.partitions,
             self._keys,
             Sender(self._address.producer()),
-            clock,
+            self._stamp,
             encoded=self._learn,
         )
 
@@ -257,7 +261,10 @@ class KafkaJournal:
     def _trim(self) -> int:
         extent = self._topic.extent(self._partitions)
         groups = self._topic.groups()
-        young = self._topic.records_since(self._clock() - self._options.span, self._partitions)
+        if (newest := self._topic.newest(self._partitions)) is not None:
+            self._time.saw(newest)
+        oldest = self.time() - self._options.span
+        young = self._topic.records_since(max(0, oldest), self._partitions)
         below: dict[int, int] = {}
         for partition, (first, end) in extent.items():
             done = [offsets.get(partition, 0) for offsets in groups.values()]
@@ -300,6 +307,15 @@ class KafkaJournal:
 
     def pressure(self) -> Pressure | None:
         return self._pressure.latest
+
+    def time(self) -> Micros:
+        return self._time.now()
+
+    def _stamp(self) -> Micros:
+        """The timestamp of records that are sent now."""
+        now = self._clock()
+        self._time.saw(now)
+        return now
 
     def damage(self) -> Damage:
         """Records that this process found damaged, or deleted before they were read."""

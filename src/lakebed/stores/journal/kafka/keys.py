@@ -9,13 +9,14 @@ released it. The topic may therefore hold a key whose message was never written.
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from lakebed.stores.journal.age import SharedTime
 from lakebed.stores.journal.kafka import errors
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import Micros
@@ -40,7 +41,7 @@ class HeldKeys:
         topic: name of the compacted topic, which has one partition.
         end: returns the current end of such a topic: the record behind its last one.
         horizon: a key expires when it is older than this.
-        clock: wall clock.
+        time: of the keys.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class HeldKeys:
         topic: str,
         end: Callable[[str], int],
         horizon: Micros,
-        clock: Callable[[], Micros],
+        time: SharedTime,
     ) -> None:
         self._config, self.topic, self._end = config, topic, end
-        self._horizon, self._clock = horizon, clock
+        self._horizon, self._time = horizon, time
         self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, time of its record
         self._expire_at = _FEW  # held keys above which expired ones are searched for
         self._changed = threading.Condition()
@@ -79,7 +80,7 @@ class HeldKeys:
             StoreUnavailable: Kafka does not answer.
         """
         self._catch_up()
-        oldest = self._clock() - self._horizon
+        oldest = self._time.now() - self._horizon
         with self._changed:
             return sorted(
                 key
@@ -106,7 +107,7 @@ class HeldKeys:
 
     def expire(self) -> None:
         """Drop keys older than the horizon."""
-        oldest = self._clock() - self._horizon
+        oldest = self._time.now() - self._horizon
         with self._changed:
             for key in [key for key, (_, at) in self._held.items() if at < oldest]:
                 del self._held[key]
@@ -121,6 +122,7 @@ class HeldKeys:
             self._held.pop(key, None)
         else:
             self._held[key] = int.from_bytes(value, "big"), at
+            self._time.saw(at)
         if len(self._held) > self._expire_at:  # `trim` expires keys, but a gateway never trims
             self.expire()
             self._expire_at = max(_FEW, 2 * len(self._held))
@@ -135,10 +137,10 @@ class HeldKeys:
                 self._thread = threading.Thread(target=self._run, name="journal-keys", daemon=True)
                 self._thread.start()
         end = self._end(self.topic)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = monotonic() + _PATIENCE
         with self._changed:
             while self._reached < end:
-                left = deadline - time.monotonic()
+                left = deadline - monotonic()
                 if left <= 0 or self._closed:
                     raise StoreUnavailable("the journal at Kafka does not tell its held keys")
                 self._changed.wait(min(left, _SLICE))
@@ -152,7 +154,7 @@ class HeldKeys:
         self._consumer.close()
 
     def _take(self, messages: list[Message]) -> None:
-        oldest = self._clock() - self._horizon
+        oldest = self._time.now() - self._horizon
         with self._changed:
             for message in messages:
                 key, offset = message.key(), message.offset()

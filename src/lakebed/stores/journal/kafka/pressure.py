@@ -6,11 +6,12 @@
 A topic that Lakebed creates has no retention; one created by others may have.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from time import monotonic
 
 from lakebed.ports.journal.operating import Pressure
+from lakebed.stores.journal.age import SharedTime
 from lakebed.stores.journal.kafka import positions, records
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Facts, Topic
@@ -28,13 +29,11 @@ class RetentionPressure:
         latest: the last measurement; None where the topic has no retention.
     """
 
-    def __init__(
-        self, topic: Topic, facts: Facts, readers: Readers, clock: Callable[[], Micros]
-    ) -> None:
-        self._topic, self._readers, self._clock = topic, readers, clock
+    def __init__(self, topic: Topic, facts: Facts, readers: Readers, time: SharedTime) -> None:
+        self._topic, self._readers, self._time = topic, readers, time
         self.facts = facts
         self.latest: Pressure | None = None
-        self._asked = time.monotonic()
+        self._asked = monotonic()
         self._written: dict[int, tuple[int, Micros]] = {}
         """For each partition the oldest record that is needed, and when it was appended."""
         self._size = 0.0  # bytes of a record, moving average
@@ -55,8 +54,8 @@ class RetentionPressure:
         Raises:
             StoreUnavailable: Kafka does not answer.
         """
-        if time.monotonic() - self._asked >= FACTS_EVERY:
-            self._asked = time.monotonic()
+        if monotonic() - self._asked >= FACTS_EVERY:
+            self._asked = monotonic()
             found = self._topic.lately()
             # a running process must not change the partition that a channel belongs to
             self.facts = replace(found, partitions=self.facts.partitions)
@@ -75,7 +74,7 @@ class RetentionPressure:
         age = size = 0.0
         at = self._appended(partition, needed, end)
         if self.facts.retention_ms >= 0 and at is not None:
-            age = (self._clock() - at) / (max(1, self.facts.retention_ms) * 1000)
+            age = (self._time.reached() - at) / (max(1, self.facts.retention_ms) * 1000)
         if self.facts.retention_bytes >= 0:
             size = (end - needed) * self._size / max(1, self.facts.retention_bytes)
         return max(age, size)

@@ -259,6 +259,18 @@ class Topic:
         found = self._offsets(self.name, partitions, spec)
         return {partition: record for partition, record in found.items() if record >= 0}
 
+    def newest(self, partitions: Iterable[int]) -> Micros | None:
+        """The latest timestamp of all records held; None where there is none."""
+        asked = {TopicPartition(self.name, p): OffsetSpec.max_timestamp() for p in partitions}
+
+        def ask() -> list[int]:
+            found = self._admin.list_offsets(asked, request_timeout=_PATIENCE)
+            return [future.result(_PATIENCE).timestamp for future in found.values()]
+
+        with errors.translated("asking for its newest record"):
+            latest = max(self._patiently(ask))
+        return latest * 1000 if latest >= 0 else None
+
     def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
         offsets = {TopicPartition(topic, partition): spec for partition in partitions}
 
