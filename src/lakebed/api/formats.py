@@ -36,6 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER, _JSON = TYPES["number"], TYPES["json"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
+_MARKS = frozenset({"cut"})  # of windows: left out of a JSON row that has none
 _RAW_FIELDS = ("topic", "time", "value", "size", "position", "id")
 
 _encoder = msgspec.json.Encoder()
@@ -157,13 +158,17 @@ def _aggregates(part: pa.Table) -> Iterator[msgspec.Struct]:
     }
     for name in ("start", "end"):
         columns[name] = texts_of(part[name].to_numpy())
+    for name in _MARKS & columns.keys():
+        columns[name] = columns.pop(name)  # to the end, where `_row_of` has them
     yield from map(_row_of(tuple(columns)), *columns.values())
 
 
 @lru_cache(maxsize=64)
 def _row_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
     """A row of these fields, made and encoded faster than a dictionary."""
-    return msgspec.defstruct("Row", names)
+    always = [name for name in names if name not in _MARKS]
+    marks = [(name, bool, False) for name in names if name in _MARKS]
+    return msgspec.defstruct("Row", [*always, *marks], omit_defaults=True)
 
 
 # --- the formats ----------------------------------------------------------------------------------
@@ -192,7 +197,8 @@ def _csv(page: Page) -> Iterator[bytes]:
     yield _csv_lines([names])
     for piece in _pieces(rows(page)):
         named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
-        yield _csv_lines([_cell(row.get(name, "")) for name in names] for row in named)
+        without = dict.fromkeys(names, "") | dict.fromkeys(_MARKS, False)
+        yield _csv_lines([_cell(row.get(name, without[name])) for name in names] for row in named)
 
 
 def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:

@@ -49,15 +49,17 @@ class Adoption(Chore):
         if at < self._next_look:
             return
         self._next_look = at + _EVERY  # before the look: a change meanwhile asks for another
-        self._adopt(now)
+        self._adopt(now, nothing_more)
 
-    def _adopt(self, now: Micros) -> None:
+    def _adopt(self, now: Micros, caught_up: bool) -> None:
         revision = self._retry.until_available(self._store.revision)
         shards = self._assignment.workers
         stale = [p for p, s in shards.items() if s.revision != revision and s.replayed]
         if stale:
             policies = self._retry.until_available(self._store.policies)
-            adopt = partial(Shard.adopt, revision=revision, stored=policies, now=now)
+            adopt = partial(
+                Shard.adopt, revision=revision, stored=policies, now=now, caught_up=caught_up
+            )
             for partition in stale:
                 self._assignment.working(partition, adopt)
         with self._adopted:

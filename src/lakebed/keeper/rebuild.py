@@ -31,6 +31,7 @@ from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions, is_version_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Rows
+from lakebed.kinds.tables import CUT
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.policies import PolicyVersionReader
 from lakebed.ports.journal.reading import JournalReader
@@ -287,7 +288,8 @@ def _not_in_memory(rows: pa.Table, work: _Work) -> pa.Table:
 def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
     """Windows that may have had messages that are gone never count as complete."""
     begun = pc.less(rows["start"].cast(pa.int64()), -(-oldest // 1_000_000))
-    complete = pc.if_else(begun, pa.scalar(0, pa.uint8()), rows["complete"])
+    cut = pc.bit_wise_and(rows["complete"], pa.scalar(CUT, pa.uint8()))
+    complete = pc.if_else(begun, cut, rows["complete"])
     return rows.set_column(rows.column_names.index("complete"), "complete", complete)
 
 

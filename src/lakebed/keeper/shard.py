@@ -35,7 +35,7 @@ from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.keeper.versions import PolicyVersions, part_of
+from lakebed.keeper.versions import PolicyVersions, goes_on, part_of, same_values
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
@@ -44,6 +44,7 @@ from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
@@ -206,19 +207,37 @@ class Shard:
 
     # --- policies --------------------------------------------------------------------------------
 
-    def adopt(self, revision: int, stored: Sequence[StoredPolicy], now: Micros) -> None:
-        """Put these policies in force from here on: flush what changes, then checkpoint."""
+    def adopt(
+        self,
+        revision: int,
+        stored: Sequence[StoredPolicy],
+        now: Micros,
+        caught_up: bool = True,
+    ) -> None:
+        """Put these policies in force from here on: flush what changes, then checkpoint.
+
+        Args:
+            caught_up: whether everything received before `now` has been absorbed.
+        """
         wanted = {part_of(policy): policy for policy in stored}
         gone = {part: task for part, task in self._tasks.items() if part not in wanted}
-        self._stores.write([task.drain(now, final=True) for task in gone.values()])
-        fresh = []
+        read = (self._versions.read(wanted[part]) for part in wanted if part not in self._tasks)
+        new = {(policy.owner, policy.name): policy for policy in read if policy is not None}
         former = {(task.policy.owner, task.policy.name): task for task in gone.values()}
-        for part, document in wanted.items():
-            if part in self._tasks or (policy := self._versions.read(document)) is None:
-                continue
-            task = self._factory.fresh(policy, self.offset)
-            _inherit(task, former.get((policy.owner, policy.name)))
-            self._tasks[part] = task
+        newest = int(self.ledger.last_seen.max(initial=0))
+        writes = []
+        for old in gone.values():
+            if goes_on(new.get((old.policy.owner, old.policy.name)), old.policy):
+                writes.append(old.drain(now, final=True))
+            else:
+                ends = now if caught_up else min(now, newest)
+                old.cut(ends)
+                writes.append(old.drain(ends, final=True))
+        self._stores.write(writes)
+        fresh = []
+        for name, policy in new.items():
+            task = self._inherited(policy, former.get(name), newest)
+            self._tasks[task.part] = task
             fresh.append(task)
         for part in gone:
             del self._tasks[part]
@@ -230,6 +249,15 @@ class Shard:
                 added=_some([task.part for task in fresh]), removed=_some(list(gone)),
             )  # fmt: skip
         self.revision, self.begun = revision, True
+
+    def _inherited(self, policy: Policy, former: PolicyTask | None, newest: Micros) -> PolicyTask:
+        """A task that goes on with the open windows, rings and filters of its last version."""
+        if former is None or not same_values(policy, former.policy):
+            return self._factory.fresh(policy, self.offset)
+        since = 0 if goes_on(policy, former.policy) else newest
+        task = self._factory.fresh(policy, self.offset, since)
+        task.restore(former.state())
+        return task
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -338,15 +366,6 @@ class Shard:
             task = self._tasks[part.part]
             task.saved, task.changed = part.offset, False
             self._saved_at[part.part] = at
-
-
-def _inherit(task: PolicyTask, former: PolicyTask | None) -> None:
-    """A changed policy goes on with the open windows, rings and filters of its last version."""
-    if former is None:
-        return
-    new, was = task.policy, former.policy
-    if (new.keep, new.type) == (was.keep, was.type):
-        task.restore(former.state())
 
 
 def _some(parts: list[str]) -> list[str]:

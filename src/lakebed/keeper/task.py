@@ -85,6 +85,10 @@ class PolicyTask:
     def drain(self, now: Micros, final: bool = False) -> list[Effect]:
         return self._state.drain(now, self.offset, final)
 
+    def cut(self, now: Micros) -> None:
+        """No other task goes on with the windows of this one."""
+        self._state.cut(now)
+
     def rewrite(self) -> None:
         """What was written is gone: what is in memory waits to be written again."""
         self._state.rewrite()
@@ -130,9 +134,10 @@ class TaskFactory:
     topics: Sequence[str]
     future: Micros
 
-    def fresh(self, policy: Policy, offset: int) -> PolicyTask:
-        """A task without a past."""
-        return PolicyTask(Site(policy, self.partition, self.topics), offset, self.future)
+    def fresh(self, policy: Policy, offset: int, since: Micros = 0) -> PolicyTask:
+        """A task without a past. For `since` see `Site`."""
+        site = Site(policy, self.partition, self.topics, since)
+        return PolicyTask(site, offset, self.future)
 
     def restored(self, policy: Policy, checkpoint: Checkpoint) -> PolicyTask:
         """The task as it was saved."""

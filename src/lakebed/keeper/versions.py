@@ -2,6 +2,7 @@
 
 import structlog
 
+from lakebed.kinds import KINDS
 from lakebed.policies.document import parse
 from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
 from lakebed.vocabulary.errors import Invalid
@@ -18,6 +19,17 @@ def part_of(policy: Policy | StoredPolicy) -> str:
 def is_version_of(part: str, policy: Policy) -> bool:
     """Whether a checkpoint is that of any version of a policy."""
     return part.rpartition("@")[0] == part_of(policy).rpartition("@")[0]
+
+
+def same_values(one: Policy, other: Policy) -> bool:
+    """Whether both versions of a policy keep the same kind of thing."""
+    return (one.keep, one.type) == (other.keep, other.type)
+
+
+def goes_on(new: Policy | None, former: Policy) -> bool:
+    """Whether a version goes on with the windows of a former one."""
+    kind = KINDS[former.keep]
+    return new is not None and kind.alignment(new) == kind.alignment(former)
 
 
 class PolicyVersions:

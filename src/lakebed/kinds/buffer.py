@@ -74,6 +74,9 @@ class BufferedState(ABC):
             return []
         return [Rows(self._table, self._rows(self._buffer.take()))]
 
+    def cut(self, now: Micros) -> None:  # noqa: B027 - rows have no end
+        pass
+
     def rewrite(self) -> None:  # noqa: B027 - nothing in memory is also in the series
         pass
 

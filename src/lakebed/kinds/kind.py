@@ -54,11 +54,18 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a state works: its policy, its partition, and the topics behind the small ints."""
+    """Where a state works.
+
+    Attributes:
+        topics: those behind the small ints.
+        since: receive time of the newest message that went to a former version of the policy,
+            whose windows were aligned otherwise; 0 if there was none.
+    """
 
     policy: Policy
     partition: int
     topics: Sequence[str]
+    since: Micros = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,10 @@ class State(Protocol):
             now: everything received before it has been absorbed.
             offset: everything below it has been absorbed.
         """
+        ...
+
+    def cut(self, now: Micros) -> None:
+        """No other state goes on with this one: what has not ended by `now` will get no more."""
         ...
 
     def rewrite(self) -> None:
@@ -204,6 +215,8 @@ class Kind:
     tables: the tables it writes to, by policy type; none where all of it lies in the catalog.
     functions: by policy type, what its windows can answer with.
     default_functions: those that they answer with where the document names none.
+    aligned_by: keys that say where its windows begin and end. A version of a policy in which one
+        of them is another does not go on with the windows of the version before.
     """
 
     name: str
@@ -215,3 +228,8 @@ class Kind:
     tables: Mapping[str, Table] = field(default_factory=dict)
     functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default_functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aligned_by: tuple[str, ...] = ()
+
+    def alignment(self, policy: Policy) -> tuple[Any, ...]:
+        """What is equal in versions of a policy that share their windows."""
+        return (policy.keep, policy.type, *(getattr(policy, key) for key in self.aligned_by))

@@ -110,6 +110,9 @@ class LastValueState:
                 id,
             )
 
+    def cut(self, now: Micros) -> None:
+        pass
+
     def rewrite(self) -> None:
         pass  # nothing in memory is also in the series
 

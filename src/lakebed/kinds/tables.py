@@ -86,6 +86,9 @@ RECORD: Mapping[str, Column] = {
 }
 """Columns of a table that holds single records."""
 
+COMPLETE, CUT = 1, 2
+"""Bits of the column `complete`: the window has ended; a change of its policy cut it short."""
+
 WINDOW: Mapping[str, Column] = {
     **_OWNER,
     "start": Column("second", follows="close"),
@@ -93,7 +96,7 @@ WINDOW: Mapping[str, Column] = {
     "partition": Column("uint32"),
     "fragment": Column("int64"),
     "version": Column("int64"),
-    "complete": Column("uint8"),
+    "complete": Column("uint8"),  # bits: COMPLETE, CUT
     "count": Column("uint64"),
     "first_time": Column("time"),
     "first_offset": Column("int64"),

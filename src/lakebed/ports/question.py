@@ -69,7 +69,8 @@ class Page:
     Attributes:
         rows: of records the columns topic, time (int64 microseconds), type (`kinds.tables.TYPES`),
             number, text, size, partition, offset, id; of windows topic, start, end (int64
-            microseconds), complete, count and one column per function of the policy.
+            microseconds), complete, count, one column per function of the policy, and cut: whether
+            a change of the policy cut it short.
         next_cursor: cursor of the page that follows; None at the end.
     """
 

@@ -1,25 +1,35 @@
 """Every kind of policy can be read, from the series or from the catalog."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from lakebed.kinds import KINDS
 from lakebed.ports.catalog.last_values import LastValueReader
+from lakebed.ports.catalog.policies import PolicyHistory
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import SeriesReader
-from lakebed.queries import last_values
+from lakebed.queries import last_values, widths
 
 
-def read(series: SeriesReader, values: LastValueReader, question: Question) -> Page:
+class KeptCatalog(LastValueReader, PolicyHistory, Protocol):
+    """What a question needs of the catalog."""
+
+
+def read(series: SeriesReader, catalog: KeptCatalog, question: Question) -> Page:
     """One page of what a policy kept.
 
     Raises:
         BadRequest: the cursor does not belong to this question.
         StoreUnavailable: the store does not answer.
     """
-    if KINDS[question.policy.keep].answers == "values":
-        return last_values.read(values, question)
-    return series.read(question)
+    policy = question.policy
+    answers = KINDS[policy.keep].answers
+    if answers == "values":
+        return last_values.read(catalog, question)
+    page = series.read(question)
+    if answers == "windows":
+        return widths.label(page, catalog.policy_versions(policy.owner, policy.name))
+    return page
 
 
 def usage(series: SeriesReader, values: LastValueReader, owner: str) -> Iterator[dict[str, Any]]:

@@ -317,6 +317,39 @@ def test_last_values_are_paged_like_records(api: Api) -> None:
     assert seen == ["hall", "room/2", "room/1"]
 
 
+def test_windows_of_a_changed_policy_say_their_width_and_which_are_cut(
+    api: Api, insert: Insert
+) -> None:
+    start = 1_790_002_800
+    widths = {
+        "1h": {"end": start + 3600, "complete": 0},
+        "15m": {"end": start + 900, "complete": 3},
+        "15m later": {"start": start + 900, "end": start + 1800, "complete": 1},
+    }
+    for every in ("1h", "15m"):
+        changed = document("changed", "aggregate", ["changed"], every=every)
+        assert api.ask("PUT", "/api/v1/policies/changed", json=changed).status_code < 300
+    window = {
+        "start": start, "count": 2, "first_time": T0, "first_offset": 1, "last_time": T0,
+        "last_offset": 2, "sum": 3.0, "min": 1.0, "max": 2.0, "first": 1.0, "last": 2.0,
+        "mean": 1.5, "m2": 0.5, "bins": [], "counts": [],
+    }  # fmt: skip
+    rows = [window | more for more in widths.values()]
+    insert("aggregate", *rows, policy="changed", topic="changed")
+    asked = {"topic": "changed", "policy": "changed"}
+    found = api.get(RECORDS, params=asked).json()["records"]
+    assert [(row["every"], row["complete"], row.get("cut")) for row in found] == [
+        ("15m", True, True), ("1h", False, True), ("15m", True, None),
+    ]  # fmt: skip
+    lines = api.get(RECORDS, params=asked | {"format": "csv"}).text.splitlines()
+    assert lines[0].split(",")[-2:] == ["cut", "every"]
+    assert [line.split(",")[-2:] for line in lines[1:]] == [
+        ["true", "15m"], ["true", "1h"], ["false", "15m"],
+    ]  # fmt: skip
+    for form in ("arrow", "parquet"):
+        assert api.get(RECORDS, params=asked | {"format": form}).status_code == 200
+
+
 def test_usage_weighs_what_each_policy_keeps(api: Api) -> None:
     usage = api.get("/api/v1/usage").json()
     kept = {(row["policy"], row["topic"]): row for row in usage["usage"]}

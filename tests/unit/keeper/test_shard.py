@@ -623,6 +623,89 @@ def test_a_message_meant_for_one_policy_goes_to_no_other(world: World) -> None:
     assert load(world.catalog).totals == {Outcome.KEPT: 4, Outcome.SKIPPED: 1}
 
 
+COMPLETE, CUT = 1, 2
+
+
+def aggregate(**more: Any) -> dict[str, Any]:
+    what = {"name": "w", "topics": ["#"], "type": "number", "keep": "aggregate", "every": "1h"}
+    return what | more
+
+
+def marks(world: World) -> dict[tuple[int, int], int]:
+    """Minutes from the full hour and width in minutes -> `complete` as last written."""
+    hour = NOW // HOUR * HOUR // SECOND
+    return {
+        ((row["start"] - hour) // 60, (row["end"] - row["start"]) // 60): row["complete"]
+        for _, row in sorted(world.series.rows, key=lambda found: found[1]["version"])
+    }
+
+
+def test_windows_that_a_change_of_every_cuts_are_marked(world: World) -> None:
+    world.policies(aggregate())
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1", event=NOW - HOUR)
+    world.send(b"1")  # 13 minutes past the hour
+    world.read(shard)
+    world.policies(aggregate(every="15m"))
+    world.adopt(shard)
+    assert marks(world) == {(-60, 60): COMPLETE, (0, 60): CUT}
+    world.send(b"2")
+    world.send(b"2", event=NOW + 10 * MINUTE)
+    world.send(b"2", event=NOW - HOUR)
+    world.work_through(shard)
+    shard = world.shard()  # knows it after a restart too
+    shard.load()
+    world.adopt(shard)
+    world.send(b"3", event=NOW - 13 * MINUTE)
+    world.send(b"3", event=NOW - 2 * HOUR)
+    world.read(shard)
+    shard.flush(NOW + HOUR, final=True)
+    assert marks(world) == {
+        (-60, 60): COMPLETE, (0, 60): CUT, (15, 15): COMPLETE,
+        (0, 15): COMPLETE | CUT, (-60, 15): COMPLETE | CUT, (-120, 15): COMPLETE | CUT,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{"functions": ["max"]}, {"buffer": "1m"}, {"for": "7d"}])
+def test_windows_that_a_change_goes_on_with_are_not_cut(world: World, more: dict[str, Any]) -> None:
+    world.policies(aggregate())
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    world.read(shard)
+    world.policies(aggregate(**more))
+    world.adopt(shard)
+    world.send(b"2")
+    world.read(shard)
+    shard.flush(NOW + HOUR, final=True)
+    assert marks(world) == {(0, 60): COMPLETE}
+
+
+def test_open_windows_of_a_deleted_policy_are_cut(world: World) -> None:
+    world.policies(aggregate())
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    world.read(shard)
+    shard.flush(NOW, final=True)  # written already, and nothing has come since
+    world.catalog.delete_policy("anna", "w")
+    world.revision += 1
+    world.adopt(shard)
+    assert marks(world) == {(0, 60): CUT}
+
+
+def test_a_keeper_that_is_behind_cuts_what_has_messages_to_come(world: World) -> None:
+    world.policies(aggregate())
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b"1")
+    world.read(shard)
+    world.policies(aggregate(every="15m"))
+    shard.adopt(world.revision, world.catalog.policies(), NOW + 2 * HOUR, caught_up=False)
+    assert marks(world) == {(0, 60): CUT}
+
+
 def test_devices_whose_clock_stands_at_its_beginning_have_windows_of_their_own(
     world: World,
 ) -> None:

@@ -58,6 +58,9 @@ class EveryNthState:
             return []
         return [Rows(TABLE.name, pa.table(record_columns(self._site, self._buffer.take())))]
 
+    def cut(self, now: Micros) -> None:
+        pass
+
     def rewrite(self) -> None:
         pass
 

@@ -41,5 +41,6 @@ KIND = Kind(
         ),
         "text": ("count", "unique", "first", "last", "min", "max", "top"),
     },
+    aligned_by=("every", "timezone"),
     default_functions={"number": ("min", "max", "sum", "avg"), "text": ("count",)},
 )

@@ -66,6 +66,9 @@ class AggregateState(ABC):
         columns = self._windows.columns(slots, offset) | self._columns(slots)
         return [Rows(self._table, pa.table(columns))]
 
+    def cut(self, now: Micros) -> None:
+        self._windows.cut(now)
+
     def rewrite(self) -> None:
         self._windows.rewrite()
 

@@ -4,6 +4,9 @@
     drain  ──> a row per waiting window, `complete` once its end has passed ──> written
     release ─> windows complete, written and quiet for a while leave memory
 
+Windows end early, or begin late, where `every` or `timezone` is changed: see `Windows.cut` and
+`Site.since`. Their rows are marked.
+
 A window is written whole each time, under a version that grows with the offset: a retry, a replay
 and a second worker replace the row by an equal or a fuller one. A window that left memory and is
 opened again by late data becomes a second *fragment*, named by the offset of its first message;
@@ -93,6 +96,8 @@ class Windows:
         self._waiting_since: Micros | None = None
         self._next_end: Micros | None = None  # earliest end of a window that still runs
         self._drained: Micros = 0
+        self._since = site.since
+        self._ended = False  # nobody goes on with the windows in memory
 
     @property
     def waiting(self) -> int:
@@ -186,6 +191,13 @@ class Windows:
         self._next_end = int(running.min()) if len(running) else None
         return chosen
 
+    def cut(self, now: Micros) -> None:
+        """Mark the windows that have not ended by `now`; they wait to be written again."""
+        used, table = self.slots.used(), self.slots
+        open_ones = used[~table["complete"][used] & (table["end"][used] > now)]
+        table["waits"][open_ones] = True
+        self._ended = True
+
     def rewrite(self) -> None:
         """All windows in memory wait to be written again."""
         self.slots["waits"][self.slots.used()] = True
@@ -202,7 +214,10 @@ class Windows:
         for name in ("fragment", "first_offset", "last_offset"):
             columns[name] = plain(table[name][slots])
         columns["count"] = plain(table["count"][slots].astype(np.uint64))
-        columns["complete"] = plain(complete.astype(np.uint8))
+        cut = table["start"][slots] <= self._since if self._since else np.zeros_like(complete)
+        if self._ended:
+            cut |= ~complete
+        columns["complete"] = plain(complete.astype(np.uint8) | (cut.astype(np.uint8) << 1))
         # newer replaces older; at the same offset complete replaces incomplete
         columns["version"] = plain(offset * 2 + complete)
         columns["expires"] = expiry(table["end"][slots], self.site.policy.span)
@@ -233,13 +248,15 @@ class Windows:
 
     def snapshot(self, extra: Any) -> bytes:
         state = (self._every, self.site.policy.timezone, self.slots.to_bytes(), extra)
-        return msgspec.msgpack.encode(state)
+        # an earlier version of Lakebed reads four of them
+        return msgspec.msgpack.encode((*state, self._since) if self._since else state)
 
     def restore(self, state: bytes) -> tuple[Ints, Any] | None:
         """Fill the slots from a snapshot; None if its windows were aligned otherwise."""
-        every, timezone, slots, extra = msgspec.msgpack.decode(state)
+        every, timezone, slots, extra, *since = msgspec.msgpack.decode(state)
         if (every, timezone) != (self._every, self.site.policy.timezone):
             return None
+        self._since = max([self._since, *since])
         restored = self.slots.from_bytes(slots)
         self.slots["start"][restored] = np.maximum(self.slots["start"][restored], _EARLIEST)
         waits = self.slots["waits"][restored]

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lakebed.kinds import KINDS
 from lakebed.kinds.aggregate import sketch
+from lakebed.kinds.tables import COMPLETE, CUT
 from lakebed.ports import cursors
 from lakebed.ports.question import Page, Question
 from lakebed.stores.series.clickhouse.reading.conditions import (
@@ -78,14 +79,15 @@ def read(client: Select, question: Question) -> Page:
     needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
     inner = ", ".join(
         [
-            "topic, start, end, min(complete) AS whole, sum(`count`) AS n",
+            f"topic, start, end, min(bitAnd(complete, {COMPLETE})) AS whole",
+            f"max(bitAnd(complete, {CUT})) > 0 AS cut, sum(`count`) AS n",
             *(f"{available[part]} AS {part}" for part in needed),
         ]
     )
     outer = ", ".join(
         [
             "topic, toInt64(toUnixTimestamp(start)) AS s, toInt64(toUnixTimestamp(end)) AS e",
-            "whole, n",
+            "whole, cut, n",
             *_expressions(functions),
         ]
     )
@@ -154,6 +156,7 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
     }
     for name in functions:
         columns[name] = _evaluate(name, rows)
+    columns["cut"] = rows["cut"].cast(pa.bool_())
     return Page(question, pa.table(columns), following, functions)
 
 
