@@ -44,6 +44,7 @@ def script(page: Path, server: Server) -> str:
         ("docs/tutorial/first-steps.md", "air-hours"),
         ("docs/howto/raw-day-quarters-for-ever.md", ""),
         ("docs/howto/restrict-a-token.md", "admin"),
+        ("docs/howto/rotate-tokens.md", "admin-b"),
         ("docs/howto/back-up-and-restore.md", "restored to"),
     ],
 )

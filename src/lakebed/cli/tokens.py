@@ -6,6 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.vocabulary.errors import Conflict
 
 app = typer.Typer(
     help="Who may send and ask: add, list, revoke.",
@@ -59,13 +60,20 @@ def list_(
 def revoke(
     name: Annotated[str, typer.Argument(help="What it was called.")],
     owner: Owner = "admin",
+    yes: Annotated[bool, typer.Option("--yes", help="The last token of an admin too.")] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """End a token: nobody gets in with it from now on."""
+    """End a token: nobody gets in with it from now on. Asks before it ends the last admin's."""
     from lakebed.cli.client import Server
 
+    named = {"owner": owner, "name": name}
     with Server(url, token, home) as server:
-        server.request("DELETE", _PATH, params={"owner": owner, "name": name})
+        try:
+            server.request("DELETE", _PATH, params=named)
+        except Conflict as last:
+            if not yes:
+                typer.confirm(f"{last}. End it all the same?", abort=True, err=True)
+            server.request("DELETE", _PATH, params=named | {"force": "true"})
     output.note(f"{owner}/{name}: revoked")

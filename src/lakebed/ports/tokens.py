@@ -56,6 +56,14 @@ class TokenStore(Protocol):
         """All tokens, by owner and name."""
         ...
 
-    def revoke_token(self, owner: str, name: str) -> None:
-        """Delete a token. Raises `NotFound`."""
+    def revoke_token(self, owner: str, name: str, *, keep_admin: bool = False) -> None:
+        """Delete a token.
+
+        Args:
+            keep_admin: whether to refuse to delete the last token of an admin.
+
+        Raises:
+            NotFound: there is none of this name.
+            Conflict: it is the last one of an admin.
+        """
         ...

@@ -54,6 +54,21 @@ def test_a_revoked_token_is_nobodys_and_its_name_is_free(catalog: SqlCatalog) ->
     assert catalog.find_token(catalog.add_token(ANN)) == ANN
 
 
+def test_the_last_token_of_an_admin_goes_only_on_demand(catalog: SqlCatalog) -> None:
+    first = catalog.add_token(StoredToken("admin", "admin", admin=True))
+    catalog.add_token(ANN)
+    before = catalog.grants_version()
+    with pytest.raises(Conflict, match="last token of an admin"):
+        catalog.revoke_token("admin", "admin", keep_admin=True)
+    assert catalog.find_token(first) is not None
+    assert catalog.grants_version() == before
+    catalog.revoke_token("ann", "phone", keep_admin=True)
+    catalog.add_token(StoredToken("ann", "boss", admin=True))
+    catalog.revoke_token("admin", "admin", keep_admin=True)
+    catalog.revoke_token("ann", "boss")
+    assert catalog.tokens() == []
+
+
 def test_tokens_are_listed_by_owner_and_name_without_themselves(catalog: SqlCatalog) -> None:
     holders = [
         StoredToken("ann", "a"),

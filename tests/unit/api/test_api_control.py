@@ -149,6 +149,14 @@ def test_admins_make_list_and_revoke_tokens(api: Api) -> None:
     problem(api.ask("DELETE", "/api/v1/tokens", params=gone, token=ADMIN), 404)
 
 
+def test_the_last_token_of_an_admin_is_not_ended_without_force(api: Api) -> None:
+    admins = [t for t in api.get("/api/v1/tokens", token=ADMIN).json()["tokens"] if t["admin"]]
+    (last,) = ({key: admin[key] for key in ("owner", "name")} for admin in admins)
+    told = problem(api.ask("DELETE", "/api/v1/tokens", params=last, token=ADMIN), 409)
+    assert "last token of an admin" in told["detail"]
+    assert api.get("/api/v1/tokens", token=ADMIN).json()["tokens"].count(admins[0]) == 1
+
+
 def test_only_admins_handle_tokens(api: Api) -> None:
     problem(api.get("/api/v1/tokens"), 403)
     problem(api.post("/api/v1/tokens", json={"owner": "ann", "name": "x"}), 403)

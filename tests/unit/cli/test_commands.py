@@ -313,6 +313,23 @@ def test_token_revoke_names_owner_and_token(run: Run, server: FakeServer) -> Non
     assert server.seen[0].query == {"owner": "admin", "name": "gate"}
 
 
+def test_the_last_token_of_an_admin_is_revoked_after_a_question(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Reply:
+        forced = request.query.get("force") == "true"
+        return Reply(204) if forced else Reply(409, {"detail": "it is the last token"})
+
+    server.on("DELETE", "/api/v1/tokens", answer)
+    stdin(monkeypatch, b"n\n")
+    refused = run("token", "revoke", "admin")
+    assert (refused.code, len(server.seen)) == (1, 1)
+    assert "it is the last token. End it all the same?" in refused.err
+    stdin(monkeypatch, b"y\n")
+    assert run("token", "revoke", "admin").code == 0
+    assert run("token", "revoke", "admin", "--yes").code == 0
+
+
 def test_tables_in_a_pipe_are_never_cut(run: Run, server: FakeServer) -> None:
     long = "x" * 500
     server.on("GET", "/api/v1/usage", Reply(200, {"usage": [{"topic": long, "rows": 1}]}))

@@ -97,9 +97,9 @@ def list_tokens(services: ServicesDep) -> dict[str, Any]:
 
 
 @router.delete("/tokens", status_code=204, dependencies=[OnInstance(Action.TOKENS_REVOKE)])
-def revoke_token(services: ServicesDep, owner: str, name: str) -> None:
-    """End a token; within two seconds nobody gets in with it."""
-    services.tokens.revoke_token(owner, name)
+def revoke_token(services: ServicesDep, owner: str, name: str, force: bool = False) -> None:
+    """End a token; within two seconds nobody gets in with it. An admin's last needs `force`."""
+    services.tokens.revoke_token(owner, name, keep_admin=not force)
 
 
 @router.post(

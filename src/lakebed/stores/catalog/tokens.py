@@ -19,6 +19,7 @@ _TABLE = tables.tokens
 _TOKEN = select(_TABLE.c.owner, _TABLE.c.name, _TABLE.c.publish, _TABLE.c.read, _TABLE.c.admin)
 _VERSION = tables.revisions.c.name == "grants"
 _READ_VERSION = select(tables.revisions.c.value).where(_VERSION)
+_ADMINS = select(func.count()).select_from(_TABLE).where(_TABLE.c.admin)
 _PREFIX = "lb_"
 """Lets secret scanners detect tokens, and keeps a token from starting with a dash."""
 
@@ -66,11 +67,19 @@ class SqlTokens(Database):
             rows = connection.execute(_TOKEN.order_by(_TABLE.c.owner, _TABLE.c.name))
             return [_stored(row) for row in rows]
 
-    def revoke_token(self, owner: str, name: str) -> None:
+    def revoke_token(self, owner: str, name: str, *, keep_admin: bool = False) -> None:
         with self._call() as connection:
-            if connection.execute(delete(_TABLE).where(_named(owner, name))).rowcount == 0:
+            _bump(connection)  # the first write: two that revoke at once wait for each other here
+            gone = delete(_TABLE).where(_named(owner, name)).returning(_TABLE.c.admin)
+            admin = connection.execute(gone).scalar_one_or_none()
+            if admin is None:
                 raise NotFound(f"{owner} has no token named {name!r}")
-            _bump(connection)
+            if keep_admin and admin and not connection.execute(_ADMINS).scalar_one():
+                raise Conflict(
+                    f"{owner}/{name} is the last token of an admin: nobody could make tokens any"
+                    " more until a restart makes a new one. Make another first"
+                    " (lakebed token add NAME --admin)"
+                )
 
 
 def digest(secret: str) -> bytes:
