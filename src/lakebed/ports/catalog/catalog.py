@@ -8,6 +8,7 @@ from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
 from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
 from lakebed.ports.catalog.last_values import LastValueStore
+from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.health import Health
 
@@ -34,6 +35,7 @@ class Catalog(
     ErasureRequests,
     ErasureOrders,
     ContentStore,
+    NoteStore,
     Copyable,
     Protocol,
 ):

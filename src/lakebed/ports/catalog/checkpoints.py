@@ -49,6 +49,10 @@ class CheckpointStore(CheckpointReader, Protocol):
         """The newest term; 0 if the partition was never claimed."""
         ...
 
+    def claimed(self, consumer: str) -> list[int]:
+        """The partitions that were ever claimed, with checkpoints or without."""
+        ...
+
     def save_checkpoints(
         self,
         consumer: str,

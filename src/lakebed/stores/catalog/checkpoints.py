@@ -40,6 +40,13 @@ class SqlCheckpoints(Database):
         with self._read() as connection:
             return int(connection.execute(_term(consumer, partition)).scalar() or 0)
 
+    def claimed(self, consumer: str) -> list[int]:
+        terms = select(_TABLE.c.partition).where(
+            _TABLE.c.consumer == consumer, _TABLE.c.part == _TERM
+        )
+        with self._read() as connection:
+            return sorted(connection.execute(terms).scalars())
+
     def checkpoints(
         self, consumer: str, partition: int | None = None, part: str | None = None
     ) -> dict[int, list[Checkpoint]]:

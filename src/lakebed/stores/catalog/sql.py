@@ -1,7 +1,7 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
 SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlErasures,
-                 │        SqlContent
+                 │        SqlContent, SqlNotes
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -21,6 +21,7 @@ from lakebed.stores.catalog.engine import engine_for, hold
 from lakebed.stores.catalog.erasures import SqlErasures
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.migrate import migrate
+from lakebed.stores.catalog.notes import SqlNotes
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.tokens import SqlTokens
 from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
@@ -46,6 +47,7 @@ class SqlCatalog(
     SqlDeadLetters,
     SqlErasures,
     SqlContent,
+    SqlNotes,
 ):
     """Fulfils `ports.catalog.catalog.Catalog`. Safe for any number of threads."""
 

@@ -165,3 +165,10 @@ forgets = Table(
     Column("place", BigInteger),
     Column("last", BigInteger),
 )
+
+notes = Table(
+    "notes",  # of processes for each other
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("text", Text, nullable=False),
+)
