@@ -1,6 +1,5 @@
 """The series is deleted or broken: it is put together again, and what is gone is said."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import processes
 from tests.acceptance.test_backup import POLICIES, answers, expected, lakebed, lines
 from tests.server import Server, eventually
 from tests.servers import kafka
@@ -52,7 +52,7 @@ def test_a_series_that_is_gone_is_rebuilt_from_the_journal(harm: Any, tmp_path: 
         assert "is lost" in lakebed("backup", place, "--home", str(server.home), fails=True)
         server.start()
         assert answers(server, TOPIC) == expected(TOPIC, 300)
-        assert not (server.home / "series.lost.json").exists()
+        assert server.get("/api/v1/series") == {"loss": None}
         server.send_batch(lines(TOPIC, 300, 400))
         eventually(lambda: answers(server, TOPIC) == expected(TOPIC, 400))
         assert server.flow()["received"] == 400
@@ -90,7 +90,7 @@ def test_a_rebuild_over_kafka_counts_each_id_once(
         _remove(server.home)
         server.start()
         assert answers(server, TOPIC) == expected(TOPIC, 301)
-        assert not (server.home / "series.lost.json").exists()
+        assert server.get("/api/v1/series") == {"loss": None}
         assert server.flow()["received"] == 301
         server.send_batch(lines(TOPIC, 300, 400))  # one of them again
         server.settle(lambda flow: flow["kept"] == 400)
@@ -168,6 +168,7 @@ def test_with_a_backup_and_the_journal_since_nothing_is_missing(tmp_path: Path) 
 def test_what_is_neither_in_a_backup_nor_in_the_journal_is_said_until_it_was_seen(
     tmp_path: Path,
 ) -> None:
+    home = str(tmp_path / "home")
     with Unready(tmp_path / "home", TRIMMED) as server:
         server.put_policies(QUICK)
         before = _send(server, 0, 200)
@@ -175,7 +176,7 @@ def test_what_is_neither_in_a_backup_nor_in_the_journal_is_said_until_it_was_see
         server.kill()
         _remove(server.home)
         server.start()
-        eventually(lambda: json.loads((server.home / "series.lost.json").read_text())["done"])
+        eventually(lambda: server.get("/api/v1/series")["loss"]["done"])
         series = server.request("GET", "/readyz").json()["parts"]["series"]
         assert not series["ok"]
         assert series["missing"] == 200
@@ -188,7 +189,8 @@ def test_what_is_neither_in_a_backup_nor_in_the_journal_is_said_until_it_was_see
         assert left["last"] == before["last"]
         # windows that are still in the keeper's memory are whole
         assert set(left["words"]) <= set(before["words"])
-        (server.home / "series.lost.json").unlink()
+        assert "lakebed series acknowledge" in processes.lakebed("doctor", "--home", home).stdout
+        lakebed("series", "acknowledge", "--url", server.url, "--home", home)
         assert server.request("GET", "/readyz").status_code == 200
         server.stop()
         server.start()
@@ -218,7 +220,7 @@ def test_records_in_a_damaged_part_come_back(tmp_path: Path) -> None:
         for _ in range(2):  # the store tells of the part at each start
             server.start()
             assert [row["value"] for row in server.records(TOPIC, "all")] == [1, 2]
-            assert not (server.home / "series.lost.json").exists()
+            assert server.get("/api/v1/series") == {"loss": None}
             server.kill()
         assert server.output.count("the series is rebuilt") == 1
 
@@ -233,14 +235,15 @@ def test_aggregates_in_a_damaged_part_are_told_until_somebody_has_seen_it(tmp_pa
         server.kill()
         _damage_january(server)
         server.start()
-        note = server.home / "series.lost.json"
-        eventually(lambda: json.loads(note.read_text())["done"])
+        eventually(lambda: server.get("/api/v1/series")["loss"]["done"])
         message = _series(server)["message"]
         assert "damaged and put aside" in message
         assert "aggregate/broken-on-start_202501" in message
-        note.unlink()
+        lakebed(
+            "series", "acknowledge", "--url", server.url, "--home", str(server.home)
+        )  # fmt: skip
         assert _series(server)["ok"]
         server.kill()
         server.start()
         assert _series(server)["ok"]
-        assert not note.exists()
+        assert server.get("/api/v1/series") == {"loss": None}

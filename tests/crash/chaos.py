@@ -7,6 +7,7 @@ strike ──> kill ────── wait ──> start       (a thread each, 
 """
 
 import random
+import shutil
 import threading
 import time
 from collections import Counter
@@ -47,7 +48,17 @@ def of_member(member: Member, name: str, stop: Callable[[], object]) -> Victim:
         "pause": (member.pause, member.resume),
         "stop": (stop, member.spawn),
     }
+    if name.startswith("keeper"):
+        faults["kill with its home"] = (partial(_kill_with_home, member), member.spawn)
     return Victim(name, faults, stalls=name.startswith("gateway"))
+
+
+def _kill_with_home(member: Member) -> None:
+    """As a pod whose home is an emptyDir; what it said stays, for the test."""
+    member.kill()
+    for path in member.home.iterdir():
+        if path.name != "output.log":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def of_servers(on: Victims, mqtt: Mosquitto) -> list[Victim]:

@@ -45,6 +45,9 @@ class Action(StrEnum):
     JOURNAL_ACKNOWLEDGE = "journal.acknowledge"
     JOURNAL_DROP_CONSUMER = "journal.drop_consumer"
 
+    SERIES_READ = "series.read"
+    SERIES_ACKNOWLEDGE = "series.acknowledge"
+
     BACKUPS_READ = "backups.read"
     BACKUPS_TAKE = "backups.take"
     BACKUPS_RESTORE = "backups.restore"
@@ -154,6 +157,10 @@ RULES: dict[Action, Rule] = {
     ),
     Action.JOURNAL_DROP_CONSUMER: _admin(
         "drop consumers", "lets the journal keep nothing more for a consumer that is gone"
+    ),
+    Action.SERIES_READ: _admin("look at the series", "reads what of the series is lost"),
+    Action.SERIES_ACKNOWLEDGE: _admin(
+        "acknowledge a loss", "says that what the series lost for ever was seen"
     ),
     Action.BACKUPS_READ: _admin("look at backups", "reads how backups stand"),
     Action.BACKUPS_TAKE: _admin("take backups", "takes backups"),

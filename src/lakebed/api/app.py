@@ -73,6 +73,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         journal,
         policies,
         reading,
+        series,
         tap,
     )
 
@@ -86,6 +87,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         administration,
         dead_letters,
         journal,
+        series,
         openapi,
     ):
         app.include_router(part.router)

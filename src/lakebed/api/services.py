@@ -53,6 +53,23 @@ class Backups(Protocol):
         ...
 
 
+class Losses(Protocol):
+    """The part of `backup.loss.Losses` that requests need."""
+
+    def state(self) -> dict[str, Any] | None:
+        """What of the series is being rebuilt, or could not be; None where nothing is lost."""
+        ...
+
+    def acknowledge(self, missing: int) -> dict[str, Any]:
+        """Forget a loss that an operator has seen; returns it.
+
+        Raises:
+            NotFound: there is nothing to acknowledge.
+            Conflict: the rebuild is at work, or another number of messages is missing.
+        """
+        ...
+
+
 class ApiJournal(JournalOperations, Backlog, Protocol):
     """The part of the journal that requests need."""
 
@@ -81,6 +98,7 @@ class Services(Common):
     """The services of a process with the API.
 
     Attributes:
+        losses: what of the series is lost.
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
         erase: deletes what was kept and returns how many rows.
@@ -94,6 +112,7 @@ class Services(Common):
     tokens: TokenStore
     feed: Feed
     resending: Intake
+    losses: Losses
     preview: Callable[[Policy], dict[str, Any]]
     erase: Callable[[Erasure], int]
     policies_changed: Callable[[], None] = lambda: None

@@ -1,39 +1,54 @@
-"""Detects that the series is lost or damaged, and records it until it is rebuilt.
+"""Detects that the series is lost or damaged, and records it in the catalog until it is rebuilt.
 
-    opens, tables there ─────────────────────────────────> no loss
-    opens, but empty, while the catalog has checkpoints ─> lost
-    opens, but has detached damaged parts ───────────────> those parts are lost, unless the parts
-                                                            that they were merged from are there
-    does not open ──> its folder is renamed ─────────────> lost
+    tables there ─────────────────────────────────────────────────> no loss
+    none of them there, while a keeper has worked ────────────────> lost
+    one that was created before is not there ─────────────────────> that table is lost
+    damaged parts are detached ───────────────────────────────────> those parts are lost, unless the
+                                                         parts that they were merged from are there
+    an embedded one does not open ──> its folder is renamed ──────> lost
 
-The record in the home (`series.lost.json`) is written first, so that the next start begins an
-interrupted rebuild again. It stays until the rebuild is complete. Where something is lost for ever,
-it stays until an operator removes it.
+    catalog, one transaction: the loss, copies of the keepers' checkpoints, a claim of each of
+    their partitions ──> only then the tables are created ──> rebuilding.py
+
+The rebuild begins at the copied checkpoints, whichever process does it and however often it is
+interrupted. By the claims the keepers that are at work lose their partitions, and begin again at
+the same checkpoints: rows that they wrote after these were lost with the tables. The record stays
+until the rebuild is complete; where something is lost for ever, until an operator acknowledges it.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from lakebed.backup.restoring import put_aside
-from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.keeper.ledger import CONSUMER
+from lakebed.kinds import TABLES
+from lakebed.ports.catalog.checkpoints import Checkpoint, TransactionalCheckpoints
+from lakebed.ports.catalog.notes import NoteStore
+from lakebed.ports.health import Health
 from lakebed.ports.series import Missing, Series
 from lakebed.stores.opening import StoreSettings, open_series
 from lakebed.system.disk import room_at
-from lakebed.system.files import remove_file, write_file
+from lakebed.system.files import remove_file
 from lakebed.vocabulary import times
-from lakebed.vocabulary.errors import StoreUnavailable
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.errors import Conflict, NotFound, StoreUnavailable
+from lakebed.vocabulary.times import Micros, to_rfc3339
 
 log = structlog.get_logger(__name__)
 
-FILE = "series.lost.json"
-_CHECKPOINTS = "series.lost.checkpoints"
-_KNOWN = "series.lost.known"
-"""Damaged parts detected before: the store keeps them detached and reports them at every start."""
+_LOSS, _KNOWN, _CREATED = "series.loss", "series.damage.known", "series.tables"
+"""Notes in the catalog. Known are damaged parts that were detected before: the store keeps them
+detached and reports them at every start. Created are tables that there once were."""
+WORK = "series.rebuild"
+"""The note of who rebuilds, and how far it is."""
+COPY = "keeper.lost"
+"""The consumer under whose name the copies of checkpoints are."""
+_FILES = ("series.lost.json", "series.lost.checkpoints", "series.lost.known")
+"""In the home of an earlier version: the loss, the checkpoints, what is known."""
 _CIRCUMSTANCES = re.compile(
     r"no space|not_enough_space|permission denied|read-only|too many open files|memory|"
     r"already in use|resource temporarily|cannot lock|locked",
@@ -44,18 +59,25 @@ _CIRCUMSTANCES = re.compile(
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 
+class LossCatalog(TransactionalCheckpoints, NoteStore, Protocol):
+    """What of the catalog losses need."""
+
+
 class Loss(msgspec.Struct):
-    """A loss of the whole series or of parts, and the result of its rebuild.
+    """A loss of the whole series, of tables or of parts, and the result of its rebuild.
 
     Attributes:
         at: when it was detected, microseconds.
-        everything: whether no table was left; else `broken` names the parts.
+        everything: whether no table was left; else `tables` and `broken` name tables and parts.
         aside: the path that the broken folder was renamed to.
+        created: whether the tables were created anew since.
         done: whether the rebuild is complete; the fields below are its result.
         backup: the name of the backup that it started from.
         missing: messages that are in neither backup nor journal; received between `since` and
             `until`.
-        trouble: other problems, one sentence each.
+        trouble: other things that could not be rebuilt, one sentence each.
+        remarks: what else is worth knowing; nothing is missing for it.
+        before: of losses that nobody had acknowledged when this one came, one sentence each.
     """
 
     reason: str
@@ -70,80 +92,201 @@ class Loss(msgspec.Struct):
     since: Micros | None = None
     until: Micros | None = None
     trouble: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    created: bool = False
+    remarks: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
     @property
     def permanent(self) -> bool:
         """Whether something cannot be rebuilt."""
-        return self.missing > 0 or bool(self.trouble)
+        return self.missing > 0 or bool(self.trouble) or bool(self.before)
+
+    @property
+    def description(self) -> str:
+        """The result of its rebuild, for an operator."""
+        text = f"the series was rebuilt ({self.reason})"
+        if self.missing:
+            span = ""
+            if self.since is not None and self.until is not None:
+                first, last = to_rfc3339(self.since), to_rfc3339(self.until)
+                span = f", received between {first} and {last}"
+            text += f", but {self.missing} messages are in no backup and not in the journal{span}"
+        return "; ".join([text, *self.trouble, *self.before])
 
 
-def read(home: Path) -> Loss | None:
+# --- the record -----------------------------------------------------------------------------------
+
+
+def read(catalog: NoteStore) -> Loss | None:
+    text = catalog.note(_LOSS)
+    return None if text is None else _decode(text)
+
+
+def _decode(text: str | bytes) -> Loss:
     try:
-        return msgspec.json.decode((home / FILE).read_bytes(), type=Loss)
-    except FileNotFoundError:
-        return None
+        return msgspec.json.decode(text, type=Loss)
     except msgspec.MsgspecError as error:
-        return Loss(f"its note {FILE} cannot be read ({error})", times.now())
+        return Loss(f"its note cannot be read ({error})", times.now())
 
 
-def write(home: Path, loss: Loss) -> None:
-    write_file(home / FILE, msgspec.json.format(msgspec.json.encode(loss)))
+def _write(catalog: NoteStore, loss: Loss) -> None:
+    catalog.write_note(_LOSS, msgspec.json.encode(loss).decode())
 
 
-def clear_checkpoints(home: Path) -> None:
-    remove_file(home / _CHECKPOINTS)
+def is_unfinished(catalog: NoteStore) -> bool:
+    """Whether a rebuild is needed or at work: the journal keeps everything for it."""
+    loss = read(catalog)
+    return loss is not None and not loss.done
 
 
-def clear(home: Path) -> None:
-    remove_file(home / FILE)
+def finish(catalog: LossCatalog, result: Loss) -> None:
+    """Record the result of a rebuild, unless another process has finished it, or lost it again."""
+    with catalog.transaction():
+        _take_turns(catalog)
+        noted = read(catalog)
+        if noted is None or noted.done or noted.at != result.at:
+            return
+        _copy(catalog, {})
+        catalog.write_note(WORK, None)
+        if result.permanent:
+            _write(catalog, result)
+        else:
+            catalog.write_note(_LOSS, None)
+
+
+def acknowledge(catalog: LossCatalog, missing: int) -> Loss:
+    """An operator has seen what is lost for ever; returns it.
+
+    Raises:
+        NotFound: there is nothing to acknowledge.
+        Conflict: the rebuild is at work, or another number of messages is missing.
+    """
+    with catalog.transaction():
+        _take_turns(catalog)
+        loss = read(catalog)
+        if loss is None:
+            raise NotFound("nothing of the series is lost")
+        if not loss.done:
+            raise Conflict("the series is being rebuilt: what is lost is known afterwards")
+        if loss.missing != missing:
+            raise Conflict(f"{loss.missing} messages are missing, not {missing}: look again")
+        catalog.write_note(_LOSS, None)
+    log.warning("the loss of the series is acknowledged", loss=loss.description)
+    return loss
+
+
+def health(catalog: NoteStore, series: Health) -> Health:
+    """Add what is lost, and how far the rebuild is, to the health of the series."""
+    try:
+        loss = read(catalog)
+        doing = None if loss is None or loss.done else catalog.note(WORK)
+    except StoreUnavailable:  # the catalog says so itself
+        return series
+    if loss is None:
+        return series
+    if not loss.done:
+        step = "waiting for a keeper" if doing is None else msgspec.json.decode(doing)["doing"]
+        text = f"being rebuilt ({loss.reason}): {step}"
+    else:
+        text = f"{loss.description}: when you have seen it, run `lakebed series acknowledge`"
+    message = "; ".join(filter(None, (series.message, text)))
+    return Health(False, message, series.detail | {"missing": loss.missing})
+
+
+def checkpoints(catalog: LossCatalog) -> dict[int, list[Checkpoint]]:
+    """The keepers' checkpoints of when the loss was detected: every rebuild starts there."""
+    return catalog.checkpoints(COPY)
+
+
+def _copy(catalog: LossCatalog, parts: Checkpoints) -> None:
+    """Make these the copies of checkpoints."""
+    for partition, former in catalog.checkpoints(COPY).items():
+        kept = {part.part for part in parts.get(partition, ())}
+        catalog.save_checkpoints(
+            COPY, partition, [], [part.part for part in former if part.part not in kept]
+        )
+    for partition, found in parts.items():
+        catalog.save_checkpoints(COPY, partition, found)
+
+
+def _take_turns(catalog: LossCatalog) -> None:
+    """Wait for others that are about to change the record; they wait until we have committed."""
+    catalog.claim(COPY, 0)
+
+
+class Losses:
+    """What administrators ask of the record."""
+
+    def __init__(self, catalog: LossCatalog) -> None:
+        self._catalog = catalog
+
+    def state(self) -> dict[str, Any] | None:
+        """None where nothing is lost."""
+        loss = read(self._catalog)
+        return None if loss is None else _described(loss)
+
+    def acknowledge(self, missing: int) -> dict[str, Any]:
+        """See `acknowledge`."""
+        return _described(acknowledge(self._catalog, missing))
+
+
+def _described(loss: Loss) -> dict[str, Any]:
+    return {
+        "reason": loss.reason,
+        "at": to_rfc3339(loss.at),
+        "done": loss.done,
+        "rows": loss.rows,
+        "missing": loss.missing,
+        "since": None if loss.since is None else to_rfc3339(loss.since),
+        "until": None if loss.until is None else to_rfc3339(loss.until),
+        "backup": loss.backup,
+        "aside": loss.aside,
+        "trouble": [*loss.trouble, *loss.before],
+        "remarks": list(loss.remarks),
+    }
+
+
+# --- detection ------------------------------------------------------------------------------------
 
 
 def open_detecting_loss(
-    settings: StoreSettings, checkpoints: Checkpoints
+    settings: StoreSettings, catalog: LossCatalog
 ) -> tuple[Series, Loss | None]:
     """Open the series; return it with the loss that was detected now or recorded before.
-
-    Args:
-        checkpoints: the keeper's; if there are any, there was a series.
 
     Raises:
         StoreUnavailable: it does not open, for a reason other than damage.
     """
-    home, folder = settings.home, _folder(settings)
-    noted = read(home)
-    aside = noted.aside if noted is not None and not noted.done else None
-    reason = "it was not there"
+    _take_over_files(settings.home, catalog)
+    series, reason, aside = _open(settings)
     try:
-        series = open_series(settings)
+        with catalog.transaction():
+            _take_turns(catalog)
+            loss = _detect(series.missing(), catalog, reason, aside)
+        series.migrate()
+        return series, _note_created(catalog, loss)
+    except BaseException:
+        series.close()
+        raise
+
+
+def _open(settings: StoreSettings) -> tuple[Series, str, str | None]:
+    """Open it without creating tables; the folder of a broken one is put aside before."""
+    try:
+        return open_series(settings, make=False), "it was not there", None
     except StoreUnavailable as error:
+        folder = _folder(settings)
         if folder is None or not folder.exists() or _is_undamaged(folder, error):
             raise
-        reason = f"it did not open: {error}"
         aside = str(put_aside(folder, f".broken-{times.now()}"))
         log.error("the series does not open and is put aside", error=str(error), aside=aside)
-        series = open_series(settings)
-    known = _read_known(home)
-    found = _detect(series, reason, noted, known) if checkpoints else None
-    if found is None:
-        _save_known(home, series.missing(), known)
-        return series, noted
-    found.aside = aside
-    log.error("the series is lost, in whole or in part", reason=found.reason, aside=aside)
-    write_file(home / _CHECKPOINTS, msgspec.msgpack.encode(checkpoints))
-    write(home, found)
-    _save_known(home, series.missing(), known)
-    return series, found
+        return open_series(settings, make=False), f"it did not open: {error}", aside
 
 
 def _is_undamaged(folder: Path, error: StoreUnavailable) -> bool:
     """Whether the surroundings are to blame: a disk without room makes all kinds of errors."""
     return bool(_CIRCUMSTANCES.search(str(error))) or not room_at(folder).some
-
-
-def checkpoints(home: Path) -> dict[int, list[Checkpoint]]:
-    """Load the keeper's checkpoints of when the loss was detected: every rebuild starts there."""
-    data = (home / _CHECKPOINTS).read_bytes()
-    return msgspec.msgpack.decode(data, type=dict[int, list[Checkpoint]])
 
 
 def _folder(settings: StoreSettings) -> Path | None:
@@ -152,29 +295,111 @@ def _folder(settings: StoreSettings) -> Path | None:
     return settings.home / path.removeprefix("//") if scheme == "chdb" else None
 
 
-def _detect(series: Series, reason: str, noted: Loss | None, known: set[str]) -> Loss | None:
-    missing = series.missing()
-    if missing.everything:
-        return Loss(reason, times.now())
-    broken = tuple(part for part in missing.broken if part not in known)
-    if not broken:
-        return None
-    before = [part for part in noted.broken if part not in broken] if noted is not None else []
-    reason = f"{len(broken)} parts were damaged and put aside by the store"
-    return Loss(reason, times.now(), everything=False, broken=(*before, *broken))
-
-
-def _read_known(home: Path) -> set[str]:
-    try:
-        return set(msgspec.json.decode((home / _KNOWN).read_bytes(), type=list[str]))
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return set()
-
-
-def _save_known(home: Path, missing: Missing, known: set[str]) -> None:
-    if missing.everything:  # another store, whose parts may have the same names
-        known = set()
-        remove_file(home / _KNOWN)
-    if new := {*missing.broken, *missing.covered} - known:
+def _detect(missing: Missing, catalog: LossCatalog, reason: str, aside: str | None) -> Loss | None:
+    """Record a loss that was not recorded before."""
+    noted, workers = read(catalog), catalog.claimed(CONSUMER)
+    known = _names(catalog, _KNOWN)
+    reported = {*missing.broken, *missing.covered}
+    if new := reported - known:
         log.warning("the store has put damaged parts aside", parts=sorted(new))
-        write_file(home / _KNOWN, msgspec.json.encode(sorted(known | new)))
+    if reported != known:
+        _write_names(catalog, _KNOWN, reported)
+    found = _found(missing, noted, known, _names(catalog, _CREATED), reason)
+    if found is None or not (workers or catalog.checkpoints(CONSUMER)):
+        return noted
+    found.aside = aside or (noted.aside if noted is not None and not noted.done else None)
+    log.error("the series is lost, in whole or in part", reason=found.reason, aside=found.aside)
+    for partition in {*workers, *catalog.checkpoints(CONSUMER)}:
+        catalog.claim(CONSUMER, partition)
+    _copy(catalog, catalog.checkpoints(CONSUMER))
+    _write(catalog, found)
+    return found
+
+
+def _found(
+    missing: Missing, noted: Loss | None, known: set[str], created: set[str], reason: str
+) -> Loss | None:
+    """The loss that there is now, one that is being rebuilt included; None without a new one."""
+    tables = tuple(name for name in missing.tables if name in created)
+    broken = tuple(part for part in missing.broken if part not in known)
+    if not (missing.everything or tables or broken):
+        return None
+    if missing.everything:
+        found = Loss(reason, times.now())
+    elif tables:
+        reason = f"the tables {', '.join(tables)} were not there"
+        found = Loss(reason, times.now(), everything=False, tables=tables, broken=broken)
+    else:
+        reason = f"{len(broken)} parts were damaged and put aside by the store"
+        found = Loss(reason, times.now(), everything=False, broken=broken)
+    if noted is None:
+        return found
+    if noted.done:
+        found.before = (*noted.before, noted.description) if noted.permanent else ()
+        return found
+    if not noted.created and _covers(noted, missing.everything, tables, broken):
+        return noted  # another process has just found the same
+    found.before = noted.before
+    if not found.everything:
+        found.everything = noted.everything
+        found.tables = tuple(dict.fromkeys((*noted.tables, *found.tables)))
+        found.broken = tuple(dict.fromkeys((*noted.broken, *found.broken)))
+    return found
+
+
+def _covers(
+    noted: Loss, everything: bool, tables: tuple[str, ...], broken: tuple[str, ...]
+) -> bool:
+    if noted.everything:
+        return True
+    return not everything and {*tables} <= {*noted.tables} and {*broken} <= {*noted.broken}
+
+
+def _note_created(catalog: LossCatalog, loss: Loss | None) -> Loss | None:
+    """Record that all tables are there; return the loss as it is recorded now."""
+    if (loss is None or loss.created) and _names(catalog, _CREATED) == set(TABLES):
+        return loss
+    with catalog.transaction():
+        _take_turns(catalog)
+        _write_names(catalog, _CREATED, TABLES)
+        noted = read(catalog)
+        if noted is not None and not noted.created:
+            noted.created = True
+            _write(catalog, noted)
+    return noted
+
+
+def _names(catalog: NoteStore, note: str) -> set[str]:
+    text = catalog.note(note)
+    return set() if text is None else set(msgspec.json.decode(text, type=list[str]))
+
+
+def _write_names(catalog: NoteStore, note: str, names: "set[str] | Mapping[str, object]") -> None:
+    catalog.write_note(note, msgspec.json.encode(sorted(names)).decode())
+
+
+# --- homes of earlier versions --------------------------------------------------------------------
+
+
+def _take_over_files(home: Path, catalog: LossCatalog) -> None:
+    """Move the record of an earlier version from the home into the catalog."""
+    paths = [home / name for name in _FILES]
+    if not any(path.exists() for path in paths):
+        return
+    loss, copies, known = (path.read_bytes() if path.exists() else None for path in paths)
+    with catalog.transaction():
+        _take_turns(catalog)
+        if loss is not None and read(catalog) is None:
+            noted = _decode(loss)
+            noted.created = True
+            if copies is not None:
+                _copy(catalog, msgspec.msgpack.decode(copies, type=dict[int, list[Checkpoint]]))
+            elif not noted.done:  # it was interrupted before they were written
+                _copy(catalog, catalog.checkpoints(CONSUMER))
+            if not noted.done or noted.permanent:
+                _write(catalog, noted)
+        if known is not None:
+            names = msgspec.json.decode(known, type=list[str])
+            _write_names(catalog, _KNOWN, {*names, *_names(catalog, _KNOWN)})
+    for path in paths:
+        remove_file(path)

@@ -38,7 +38,7 @@ def back_up(
         stack.callback(os.close, homes.lock(home))
         homes.check_whole(home)
         catalog = stack.enter_context(closing(opening.open_catalog(settings)))
-        series, lost = loss.open_detecting_loss(settings, catalog.checkpoints("keeper"))
+        series, lost = loss.open_detecting_loss(settings, catalog)
         stack.enter_context(closing(series))
         if lost is not None and not lost.done:
             raise Conflict(

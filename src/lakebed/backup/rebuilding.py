@@ -1,141 +1,190 @@
-"""Rebuilds a lost series while the server works.
+"""Rebuilds a lost series while the keepers work.
 
     newest whole backup of this history ──rows──────────> series
                   └── checkpoints ──┐                        ^
     journal ────────────────────────┴──> keeper.rebuild ─────┘
 
-The server is not ready until the rebuild is complete. If something is lost for ever, it is not
-ready until an operator removes the record of the loss.
+Each keeper looks whether there is a loss. One of them rebuilds, and says in the catalog how far it
+is; where that stands still for `_PATIENCE`, another begins the rebuild again. Two at once do no
+harm: they write the same rows. No process with the series is ready until the rebuild is complete,
+or, where something is lost for ever, until an operator has acknowledged it.
 """
 
+import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from lakebed.backup import loss as losses
 from lakebed.backup import manifest as manifests
 from lakebed.backup.lineage import Lineage
-from lakebed.backup.loss import Loss
+from lakebed.backup.loss import Loss, LossCatalog
 from lakebed.backup.manifest import Manifest
 from lakebed.backup.restoring import check, fetch, load_series
 from lakebed.backup.settings import RebuildSettings
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.rebuild import RECORDS, Checkpoints, Rebuild
+from lakebed.kinds import TABLES
 from lakebed.ports.catalog.policies import PolicyVersionReader
-from lakebed.ports.health import Health
-from lakebed.ports.journal.backup import Pins
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import SeriesWriter
 from lakebed.stores.opening import open_catalog_in, open_objects
+from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import Invalid, LakebedError, StoreUnavailable, Unavailable
-from lakebed.vocabulary.times import to_rfc3339
 
 log = structlog.get_logger(__name__)
 
 _JOIN_TIMEOUT = 4.0  # seconds that a stopping server waits for the thread; a store may hang
 _RETRY_DELAY = 5.0  # seconds
+_LOOK_EVERY = 2.0  # seconds between two looks for a loss, and between two notes of the progress
+_PATIENCE = 10.0  # seconds without progress after which another process takes over
 
 
 class _Stopped(Exception):
-    """The server stops; the next start begins the rebuild again."""
+    """The server stops; another one, or the next start, begins the rebuild again."""
 
 
-class PinnedReader(JournalReader, Pins, Protocol):
-    """What a rebuild needs of the journal."""
+class _Overtaken(Exception):
+    """Another process rebuilds by now."""
+
+
+class RebuildCatalog(LossCatalog, PolicyVersionReader, Protocol):
+    """What a rebuild needs of the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores that a rebuild uses."""
+    """The stores that a rebuild uses.
 
-    journal: PinnedReader
+    Attributes:
+        lineage: of the home, for backups of it.
+    """
+
+    journal: JournalReader
     series: SeriesWriter
-    catalog: PolicyVersionReader
+    catalog: RebuildCatalog
     settings: RebuildSettings
-    lineage: Lineage
+    lineage: Callable[[], Lineage]
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """Who rebuilds, and how far it is."""
+
+    worker: str
+    beat: int
+    doing: str
 
 
 class Rebuilding:
-    """Rebuilds a series in a thread. Call `start` before the keeper may trim the journal."""
+    """Rebuilds what is lost, in a thread, if no other process does.
 
-    def __init__(self, stores: Stores, loss: Loss) -> None:
-        self._stores, self._loss = stores, loss
-        self._home = stores.settings.home
+    Args:
+        alone: whether nobody else uses these stores: what another process began has ended.
+    """
+
+    def __init__(self, stores: Stores, *, alone: bool) -> None:
+        self._stores, self._catalog, self._alone = stores, stores.catalog, alone
+        self._me, self._beats, self._told = secrets.token_hex(8), 0, 0.0
+        self._other: tuple[_Work | None, float] = (None, 0.0)
+        self._loss = Loss("", 0)
         self._stop = threading.Event()
-        self._doing = "waiting"
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
-        self._release: list[Callable[[], None]] = []
-
-    @property
-    def done(self) -> bool:
-        return self._loss.done
 
     @contextmanager
     def complete(self) -> Iterator[None]:
         """Raise `StoreUnavailable` until the rebuild is done: half a series is not backed up."""
-        if not self.done:
+        if losses.is_unfinished(self._catalog):
             raise StoreUnavailable("the series is being rebuilt: try again when that is done")
         yield
 
     def start(self) -> None:
-        if not self._loss.done:
-            firsts = [first for first, _ in self._stores.journal.extent().values()]
-            self._release = [self._stores.journal.pin(min(firsts, default=0))]
-            self._thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_JOIN_TIMEOUT)
 
-    def health(self, series: Health) -> Health:
-        """Add the state of the rebuild to the health of the series."""
-        loss = self._loss
-        detail = series.detail | {"missing": loss.missing}
-        if not loss.done:
-            text = f"being rebuilt ({loss.reason}): {self._doing}"
-            return Health(False, text, detail)
-        if not loss.permanent or not (self._home / losses.FILE).exists():
-            return series
-        described = "; ".join([_describe(loss), *loss.trouble])
-        text = f"{described}: remove {losses.FILE} when you have seen it"
-        return Health(False, "; ".join(filter(None, (series.message, text))), detail)
-
     # --- on the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                try:
-                    self._rebuild()
-                    return
-                except Unavailable as error:
-                    self._doing = f"waiting: {error}"
-                    log.warning("the rebuild waits", error=str(error))
-                    self._stop.wait(_RETRY_DELAY)
-        except _Stopped:
-            log.warning("the rebuild was interrupted; the next start begins it again")
-        except Exception as error:
-            log.exception("the rebuild failed")
-            self._doing = f"it failed, the next start tries again: {error}"
-        finally:
-            for release in self._release:
-                release()
+        name_this_thread("rebuild")
+        while not self._stop.is_set():
+            delay = _LOOK_EVERY
+            try:
+                self._look()
+            except _Stopped:
+                log.warning("the rebuild was interrupted; another keeper or start begins it again")
+            except _Overtaken:
+                log.warning("another process rebuilds the series")
+            except Unavailable as error:
+                log.warning("the rebuild waits", error=str(error))
+                delay = _RETRY_DELAY
+            except Exception:
+                log.exception("the rebuild failed; it is tried again")
+                delay = _RETRY_DELAY
+            self._stop.wait(delay)
+
+    def _look(self) -> None:
+        loss = losses.read(self._catalog)
+        if loss is None or loss.done or not loss.created or not self._takes_over():
+            return
+        self._loss = loss
+        self._rebuild()
+
+    def _takes_over(self) -> bool:
+        """Become the one that rebuilds, unless another is seen to make progress."""
+        with self._catalog.transaction():
+            self._catalog.claim(losses.WORK, 0)
+            work = self._work()
+            if work is not None and work.worker != self._me and not self._alone:
+                known, since = self._other
+                if work != known:
+                    self._other = (work, time.monotonic())
+                    return False
+                if time.monotonic() - since < _PATIENCE:
+                    return False
+            self._write_work("beginning")
+            return True
+
+    def _work(self) -> _Work | None:
+        text = self._catalog.note(losses.WORK)
+        return None if text is None else msgspec.json.decode(text, type=_Work)
+
+    def _write_work(self, doing: str) -> None:
+        self._beats += 1
+        self._told = time.monotonic()
+        work = _Work(self._me, self._beats, doing)
+        self._catalog.write_note(losses.WORK, msgspec.json.encode(work).decode())
+
+    def _note(self, doing: str) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+        if time.monotonic() - self._told < _LOOK_EVERY:
+            return
+        with self._catalog.transaction():
+            self._catalog.claim(losses.WORK, 0)
+            work = self._work()
+            if work is None or work.worker != self._me:
+                raise _Overtaken
+            self._write_work(doing)
 
     def _rebuild(self) -> None:
-        self._loss.trouble = ()
-        manifest, base = self._base()
         stores, loss = self._stores, self._loss
+        loss.trouble = loss.remarks = ()
+        manifest, base = self._base()
         rebuild = Rebuild(
             stores.journal, stores.series, stores.catalog, stores.settings,
-            losses.checkpoints(self._home), base, not loss.everything, self._step,
+            losses.checkpoints(self._catalog), base, _to_write(loss), self._step,
         )  # fmt: skip
         report = rebuild.run()
         loss.rows = report.rows + (sum(manifest.rows.values()) if manifest else 0)
@@ -144,19 +193,19 @@ class Rebuilding:
             self._add_trouble(
                 f"{report.failed} messages broke a policy's code and were passed over"
             )
-        if beyond := [part for part in loss.broken if part.partition("/")[0] not in RECORDS]:
+        if not loss.everything and (
+            beyond := [part for part in loss.broken if part.partition("/")[0] not in RECORDS]
+        ):
             names = ", ".join(beyond)
             self._add_trouble(
                 f"aggregates and last_n in damaged parts are as in the backup, if any ({names})"
             )
         loss.backup, loss.done = manifest.name if manifest else None, True
+        losses.finish(self._catalog, loss)
         log.warning(
-            "the series is rebuilt", rows=loss.rows, missing=loss.missing, backup=loss.backup
-        )
-        losses.write(self._home, loss)
-        losses.clear_checkpoints(self._home)
-        if not loss.permanent:
-            losses.clear(self._home)
+            "the series is rebuilt", rows=loss.rows, missing=loss.missing, backup=loss.backup,
+            remarks=loss.remarks, trouble=loss.trouble,
+        )  # fmt: skip
 
     def _base(self) -> tuple[Manifest | None, Checkpoints]:
         """Load the newest usable backup into the series; return its manifest and checkpoints."""
@@ -166,7 +215,7 @@ class Rebuilding:
         except Unavailable:
             raise
         except LakebedError as error:
-            self._add_trouble(f"no backup was used: {error}")
+            self._remark(f"no backup was used: {error}")
             return None, {}
         if objects is None or chosen is None:
             return None, {}
@@ -189,15 +238,15 @@ class Rebuilding:
             except Invalid as error:
                 problems = list(error.problems)
             else:
-                if not self._stores.lineage.contains(found):
+                if not self._stores.lineage().contains(found):
                     continue
             if not problems:
                 return found
-            self._add_trouble(f"backup {name} is damaged: {problems[0]}")
+            self._remark(f"backup {name} is damaged: {problems[0]}")
         return None
 
     def _checkpoints(self, objects: Objects, manifest: Manifest) -> Checkpoints:
-        with tempfile.TemporaryDirectory(dir=self._home, prefix="rebuild-") as folder:
+        with tempfile.TemporaryDirectory(prefix="lakebed-rebuild-") as folder:
             fetch(objects, manifest.catalog, Path(folder) / "catalog.db")
             with closing(open_catalog_in(Path(folder))) as catalog:
                 return catalog.checkpoints(CONSUMER)
@@ -205,13 +254,18 @@ class Rebuilding:
     def _step(self, read: int, total: int) -> None:
         self._note(f"{read} of {total} messages of the journal read again")
 
-    def _note(self, doing: str) -> None:
-        if self._stop.is_set():
-            raise _Stopped
-        self._doing = doing
-
     def _add_trouble(self, text: str) -> None:
         self._loss.trouble = (*self._loss.trouble, text)
+
+    def _remark(self, text: str) -> None:
+        self._loss.remarks = (*self._loss.remarks, text)
+
+
+def _to_write(loss: Loss) -> Collection[str]:
+    """The tables that are to be filled."""
+    if loss.everything:
+        return TABLES
+    return {*loss.tables, *(RECORDS if loss.broken else ())}
 
 
 def _backups_of(settings: RebuildSettings) -> Objects | None:
@@ -220,15 +274,3 @@ def _backups_of(settings: RebuildSettings) -> Objects | None:
     if place is None:
         return None
     return open_objects(place if "://" in place else str(settings.home / place))
-
-
-def _describe(loss: Loss) -> str:
-    if not loss.missing:
-        return f"the series was rebuilt ({loss.reason})"
-    span = ""
-    if loss.since is not None and loss.until is not None:
-        span = f", received between {to_rfc3339(loss.since)} and {to_rfc3339(loss.until)}"
-    return (
-        f"the series was rebuilt ({loss.reason}), but {loss.missing} messages are in no backup and"
-        f" not in the journal{span}"
-    )

@@ -23,6 +23,7 @@ from lakebed.cli import (
     policies,
     query,
     send,
+    series,
     serve,
     simulate,
     tap,
@@ -109,6 +110,7 @@ for panel, commands in _COMMANDS.items():
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
+app.add_typer(series.app, name="series", rich_help_panel="More")
 app.add_typer(tokens.app, name="token", rich_help_panel="More")
 
 

@@ -12,7 +12,7 @@ task writes only fragments that are older than the one in memory. All rows have 
 data, so a rebuild that was interrupted starts again from the same checkpoints without harm.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -48,8 +48,7 @@ RECORDS = {
     if kind.answers == "records"
     for table in kind.tables.values()
 }
-"""Tables whose rows are single records."""
-"""Kinds, and their tables, whose rows can be written once more whatever is there already."""
+"""Tables whose rows are single records: written once more they replace themselves."""
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 
@@ -90,7 +89,8 @@ class Rebuild:
     Args:
         checkpoints: those of the keeper, as they stood before it was started.
         base: those of the backup whose rows are in the series already; empty without one.
-        records_only: rows of other kinds are there and must not be written twice.
+        tables: those that may be written, by name; what the others hold is there, and rows of
+            windows and rings must not be written twice.
         step: called now and then with messages read and messages in all; may raise to end it.
     """
 
@@ -102,13 +102,13 @@ class Rebuild:
         settings: KeeperSettings,
         checkpoints: Checkpoints,
         base: Checkpoints,
-        records_only: bool,
+        tables: Collection[str],
         step: Callable[[int, int], None],
     ) -> None:
         self._journal, self._series = journal, series
         self._settings, self._step = settings, step
         self._versions = PolicyVersions(catalog, settings.keeper.timezone)
-        self._checkpoints, self._base, self._records_only = checkpoints, base, records_only
+        self._checkpoints, self._base, self._tables = checkpoints, base, tables
         self._read = self._total = 0
         self.report = Rebuilt()
 
@@ -148,7 +148,7 @@ class Rebuild:
         policy = None if stored is None else self._versions.read(stored)
         if stored is None or policy is None or not KINDS[policy.keep].tables:
             return None
-        if self._records_only and KINDS[policy.keep].answers != "records":
+        if KINDS[policy.keep].tables[policy.type].name not in self._tables:
             return None
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)

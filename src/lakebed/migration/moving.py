@@ -122,7 +122,7 @@ def _check(source: MigrationSettings, target: MigrationSettings) -> None:
 
 def _open_source(settings: MigrationSettings, stack: ExitStack) -> _Stores:
     catalog = stack.enter_context(closing(opening.open_catalog(settings)))
-    series, lost = loss.open_detecting_loss(settings, catalog.checkpoints(ledgers.CONSUMER))
+    series, lost = loss.open_detecting_loss(settings, catalog)
     stack.enter_context(closing(series))
     if lost is not None and not lost.done:
         raise Conflict(f"the series is lost ({lost.reason}): a server started on it rebuilds it")

@@ -113,7 +113,19 @@ class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnaps
     """The store of records and windows, in the tables that the kinds of policy declare."""
 
     def missing(self) -> "Missing":
-        """What was missing when the store was opened."""
+        """What is missing now.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        ...
+
+    def migrate(self) -> None:
+        """Create the tables that are missing.
+
+        Raises:
+            StoreUnavailable: not all of them were created: call again.
+        """
         ...
 
     def health(self) -> Health: ...
@@ -123,17 +135,19 @@ class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnaps
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was missing when the store was opened.
+    """What of a series is missing.
 
     Attributes:
         everything: whether there was no table: the store is new, or all of it is lost.
         broken: damaged parts that the store has put aside, as "table/name".
         covered: further damaged parts; no row is lost with them, because their sources exist.
+        tables: those that do not exist, by their names in `kinds.TABLES`.
     """
 
     everything: bool
     broken: tuple[str, ...] = ()
     covered: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ from lakebed.vocabulary.errors import Fatal
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
-    from lakebed.backup.loss import Loss
     from lakebed.sources.http.server import HttpServer
 
 log = structlog.get_logger(__name__)
@@ -160,7 +159,7 @@ class Node:
         catalog = await asyncio.to_thread(opening.open_catalog, self.settings)
         self._stack.callback(catalog.close)
         await asyncio.to_thread(mark.check_finished, catalog)
-        series, lost = await self._open_series(catalog)
+        series = await self._open_series(catalog)
         journal = await asyncio.to_thread(opening.open_journal, self.settings, catalog)
         self._stack.callback(journal.close)
         feed = LiveFeed(journal)
@@ -178,7 +177,6 @@ class Node:
             feed=feed,
             descriptors=Descriptors(),
             opened_series=series,
-            lost=lost,
         )
         health: dict[str, Callable[[], Health]] = {
             "journal": journal.health,
@@ -186,24 +184,22 @@ class Node:
             "disk": partial(_disk, self.settings),
         }
         if series is not None:
-            health["series"] = series.health
+            health["series"] = partial(_series_health, catalog, series)
         self.contributed += Contribution(health=health)
 
-    async def _open_series(self, catalog: Catalog) -> "tuple[Series | None, Loss | None]":
+    async def _open_series(self, catalog: Catalog) -> Series | None:
         if "series" not in opened(self.roles):
-            return None, None
-        lost = None
-        checkpoints = await asyncio.to_thread(catalog.checkpoints, "keeper")
+            return None
         if any(role.restores for role in self.roles.values()):
             from lakebed.backup.loss import open_detecting_loss
 
-            series, lost = await asyncio.to_thread(open_detecting_loss, self.settings, checkpoints)
+            series, _ = await asyncio.to_thread(open_detecting_loss, self.settings, catalog)
         else:
             # missing tables of a used instance are left to the keeper, which also fills them again
-            make = not checkpoints
+            make = not await asyncio.to_thread(catalog.claimed, "keeper")
             series = await asyncio.to_thread(opening.open_series, self.settings, make)
         self._stack.callback(series.close)
-        return series, lost
+        return series
 
     async def _open_roles(self) -> None:
         for role in self.roles.values():
@@ -271,6 +267,12 @@ def _disk(settings: Settings) -> Health:
     message = few_files(left, settings.home)
     detail = {"free": left.bytes} | ({} if left.files is None else {"files": left.files})
     return Health(left.files is None or left.files >= FEW_FILES, message, detail)
+
+
+def _series_health(catalog: Catalog, series: Series) -> Health:
+    from lakebed.backup.loss import health
+
+    return health(catalog, series.health())
 
 
 def _has_room(settings: Settings) -> bool:

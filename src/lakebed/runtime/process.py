@@ -16,7 +16,6 @@ from lakebed.system.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
-    from lakebed.backup.loss import Loss
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -32,7 +31,6 @@ class Process:
         descriptors: decides whether a new connection may take one.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
-        lost: rows of the series that are lost, for the role that restores them.
     """
 
     settings: Settings
@@ -48,7 +46,6 @@ class Process:
     descriptors: Descriptors
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
-    lost: "Loss | None" = None
 
     @property
     def series(self) -> Series:

@@ -13,6 +13,7 @@ import uvloop
 from lakebed.access.identification import Identification
 from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
+from lakebed.backup.loss import Losses
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
@@ -68,6 +69,7 @@ class Api:
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
             intake=self.intake,
             resending=self.intake,
+            losses=Losses(self.catalog),
             policies_changed=self._changed,
         )
         return create_app(self.services)

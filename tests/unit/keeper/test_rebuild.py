@@ -11,6 +11,7 @@ from tests.shards import claimed_shard
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key
 from lakebed.keeper.rebuild import Rebuild, Rebuilt
+from lakebed.kinds import TABLES
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
@@ -80,7 +81,7 @@ class World:
             self.series = KeyedSeries()
         return Rebuild(
             self.journal, self.series, self.catalog, self.settings,  # type: ignore[arg-type]
-            self.saved(), base or {}, False, lambda done, of: None,
+            self.saved(), base or {}, TABLES, lambda done, of: None,
         ).run()  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """How often the keeper's process trims the journal."""
 
+from collections.abc import Callable
+
 import pytest
 
 from lakebed.ports.journal.operating import Pressure
@@ -50,3 +52,22 @@ def test_a_journal_with_plenty_of_room_is_trimmed_rarely(
     for clock.now in range(0, 600, 5):
         trim()
     assert journal.trims == trims
+
+
+def test_while_a_rebuild_needs_the_journal_nothing_of_it_is_trimmed() -> None:
+    needed, pins = True, []
+
+    class Pinned(Counting):
+        def pin(self, offset: int) -> Callable[[], None]:
+            pins.append(offset)
+            return pins.clear
+
+    journal = Pinned(None)
+    trim = trimming(journal, SECOND, lambda: needed)
+    for _ in range(3):
+        trim()
+    assert pins == [0]
+    assert journal.trims == 3, "it looks how full it is"
+    needed = False
+    trim()
+    assert pins == []

@@ -34,6 +34,7 @@ async def _open(process: Process, before: Contribution) -> Contribution:
 
 def _services(process: Process, before: Contribution) -> "Services":
     from lakebed.api.services import Services
+    from lakebed.backup.loss import Losses
 
     return Services(
         settings=process.settings,
@@ -46,6 +47,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         tokens=process.tokens,
         feed=process.feed,
         resending=process.intake,
+        losses=Losses(process.catalog),
         preview=partial(_preview, process),
         erase=_eraser(process, before),
         policies_changed=partial(_tell, before.policies_changed),

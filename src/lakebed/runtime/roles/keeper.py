@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from lakebed.ports.health import Health
 from lakebed.ports.journal.journal import Journal
-from lakebed.ports.series import Series
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
@@ -27,7 +25,6 @@ from lakebed.vocabulary.times import SECOND, Micros
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from lakebed.backup.loss import Loss
     from lakebed.backup.rebuilding import Rebuilding
     from lakebed.keeper.keeper import Keeper
 
@@ -41,24 +38,38 @@ _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
 
 async def _open(process: Process, _: Contribution) -> Contribution:
-    rebuild = None if process.lost is None else _rebuild(process, process.lost)
+    rebuild = _rebuild(process)
     keeper = _start(process)
+    kept = partial(_is_needed, process)
     span = process.settings.journal.span
     expire = partial(_expire, process)
-    contribution = Contribution(
+    return Contribution(
         health={"keeper": keeper.health},
         metrics=(partial(_metrics, keeper),),
         tasks={
             "trim": partial(
-                _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span)
+                _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span, kept)
             ),
             "expire": partial(_repeat, _EXPIRE_EVERY, "dead letters not looked through", expire),
         },
         policies_changed=(keeper.policies_changed,),
         erasure_asked=(keeper.erasure_asked,),
-        quiesce=(keeper.quiesce,),
+        quiesce=(rebuild.complete, keeper.quiesce),
     )
-    return contribution if rebuild is None else rebuild + contribution
+
+
+def _is_needed(process: Process) -> bool:
+    """Whether a rebuild needs all that is in the journal, or will as soon as a keeper starts."""
+    from lakebed.backup.loss import is_unfinished
+
+    if is_unfinished(process.catalog):
+        return True
+    if process.alone:  # tables are in its home, and it looked when it started
+        return False
+    try:
+        return bool(process.series.missing().tables)
+    except StoreUnavailable:
+        return True  # nobody can tell
 
 
 def _start(process: Process) -> "Keeper":
@@ -72,28 +83,22 @@ def _start(process: Process) -> "Keeper":
     return keeper
 
 
-def _rebuild(process: Process, lost: "Loss") -> Contribution:
-    """Start to rebuild a lost series, while the keeper works."""
-    from lakebed.backup import lineage, rebuilding
+def _rebuild(process: Process) -> "Rebuilding":
+    """Rebuild a lost series beside the keeper's work, whoever detects the loss."""
+    from lakebed.backup import lineage, loss, rebuilding
 
     stores = rebuilding.Stores(
         process.journal,
         process.series,
         process.catalog,
         process.settings,
-        lineage.of_home(process.settings.home),
+        partial(lineage.of_home, process.settings.home),
     )
-    rebuild = rebuilding.Rebuilding(stores, lost)
-    rebuild.start()
-    process.stack.push_async_callback(asyncio.to_thread, rebuild.stop)
-    return Contribution(
-        health={"series": partial(_series_health, process.series, rebuild)},
-        quiesce=(rebuild.complete,),
-    )
-
-
-def _series_health(series: Series, rebuild: "Rebuilding") -> Health:
-    return rebuild.health(series.health())
+    rebuild = rebuilding.Rebuilding(stores, alone=process.alone)
+    if not process.alone or loss.is_unfinished(process.catalog):
+        rebuild.start()
+        process.stack.push_async_callback(asyncio.to_thread, rebuild.stop)
+    return rebuild
 
 
 def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
@@ -109,17 +114,26 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
     yield lag
 
 
-def trimming(journal: Journal, span: Micros) -> Callable[[], None]:
+def trimming(
+    journal: Journal, span: Micros, kept: Callable[[], bool] = lambda: False
+) -> Callable[[], None]:
     """Return a function that trims, but seldom while there is plenty of room, to spare the disk.
 
     Args:
         span: how long messages stay at least.
+        kept: whether all of the journal is needed, for a rebuild in this process or another.
     """
+    release: Callable[[], None] | None = None
     spared = min(_TRIM_SPARED, span / SECOND / 60)
     last = -inf
 
     def trim() -> None:
-        nonlocal last
+        nonlocal last, release
+        if kept():
+            release = release or journal.pin(0)
+        elif release is not None:
+            release()
+            release = None
         at, pressure = time.monotonic(), journal.pressure()
         plenty = pressure is not None and pressure.by == "bytes" and pressure.full < _PLENTY
         if not plenty or at - last >= spared:

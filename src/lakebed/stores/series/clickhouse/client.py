@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from queue import Empty, LifoQueue
 from typing import Any
 from urllib.parse import SplitResult, unquote
@@ -56,6 +57,7 @@ ORDER BY name
 SETTINGS skip_unavailable_shards = 1
 """
 _NODES = "one"  # a table that each node has
+_HERE = "SELECT name FROM system.tables WHERE database = {database:String}"
 _THERE = f"""
 SELECT name, count() AS nodes FROM {{tables}}
 WHERE database = {{{{database:String}}}} OR database = 'system' AND name = '{_NODES}'
@@ -93,16 +95,13 @@ class ClickHouseSeries:
         self._idle: LifoQueue[Client] = LifoQueue()
         self._all: list[Client] = []
         self._lock = threading.Lock()
-        self._error = ""
         self._fsync = "unknown"
-        self._missing = Missing(everything=True)
         self._oldest: dict[str, tuple[float, Micros | None]] = {}
         self.name = name
 
     def migrate(self) -> None:
         """Create the database and the tables that are missing."""
         there = self._tables()
-        self._missing = self._look(there)
         wanted = self._layout.names(list(TABLES.values()))
         # A statement for all nodes fails while one is down: none is made that is not needed.
         if any(there.get(name) != there[_NODES] for name in wanted):
@@ -172,15 +171,14 @@ class ClickHouseSeries:
             )
 
     def missing(self) -> Missing:
-        return self._missing
-
-    def _look(self, there: Mapping[str, int]) -> Missing:
-        """Before tables are made. Damaged parts are put aside by the store itself on opening."""
-        if set(there) <= {_NODES}:
-            return Missing(everything=True)
-        if self._layout.cluster is not None:  # a replica gets its damaged parts from another
-            return Missing(everything=False)
-        return damaged.look(self, DATABASE)
+        """What is missing. Damaged parts are put aside by the store itself when it opens."""
+        there = self._tables()
+        gone = tuple(name for name in TABLES if not there.get(self._layout.local(name)))
+        everything = len(gone) == len(TABLES)
+        if everything or self._layout.cluster is not None:
+            # a replica gets its damaged parts from another
+            return Missing(everything, tables=gone)
+        return replace(damaged.look(self, DATABASE), tables=gone)
 
     def _tables(self) -> dict[str, int]:
         """On how many of the nodes that answer a table is."""
@@ -212,16 +210,21 @@ class ClickHouseSeries:
     def health(self) -> Health:
         started = time.monotonic()
         try:
+            here = set(self.query(_HERE, {"database": DATABASE})["name"].to_pylist())
+            milliseconds = (time.monotonic() - started) * 1000
             figures = self._figures()
         except StoreUnavailable as error:
             return Health(False, str(error))
-        milliseconds = (time.monotonic() - started) * 1000
         detail = {"query_ms": round(milliseconds, 1), "fsync": self._fsync, **figures}
-        return Health(not self._error, self._error, detail)
+        gone = [name for name in self._layout.names(list(TABLES.values())) if name not in here]
+        message = (
+            f"{self.name}: tables are missing ({', '.join(gone)}): restart a keeper, which creates"
+            " them anew and fills them from the journal"
+        )
+        return Health(not gone, message if gone else "", detail)
 
     def _figures(self) -> dict[str, Any]:
-        """Run a query to see that the store answers; return further figures."""
-        self.query("SELECT 1", {})
+        """Figures of this kind of store."""
         return {}
 
     def close(self) -> None:

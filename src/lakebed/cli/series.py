@@ -1,0 +1,66 @@
+"""`lakebed series`: what of it is lost. For admins."""
+
+from typing import Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+
+app = typer.Typer(
+    help="The series: show what of it is lost, acknowledge it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_PATH = "/api/v1/series"
+
+
+@app.command()
+def show(
+    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+) -> None:
+    """Show what is being rebuilt, and what is lost for ever."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(_PATH)
+    if form is Shape.JSON:
+        output.document(found)
+    else:
+        _tell(found["loss"])
+
+
+@app.command()
+def acknowledge(
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Print what is lost for ever, and say that it was seen: the server is ready again."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        loss = server.get(_PATH)["loss"]
+        _tell(loss)
+        if loss is not None and loss["done"]:
+            seen = {"missing": loss["missing"]}
+            server.request("POST", f"{_PATH}/acknowledge-loss", params=seen)
+            output.note("acknowledged")
+
+
+def _tell(loss: dict[str, Any] | None) -> None:
+    if loss is None:
+        output.note("nothing is lost")
+        return
+    when = f"{loss['reason']}, detected {loss['at']}"
+    if not loss["done"]:
+        typer.echo(f"being rebuilt ({when}): what is lost is known afterwards; see /readyz")
+        return
+    typer.echo(f"rebuilt ({when}): {loss['rows']} rows")
+    if loss["missing"]:
+        span = f", received between {loss['since']} and {loss['until']}" if loss["since"] else ""
+        typer.echo(f"  {loss['missing']} messages are in no backup and not in the journal{span}")
+    for text in (*loss["trouble"], *loss["remarks"]):
+        typer.echo(f"  {output.plain(text)}")
+    if loss["aside"]:
+        typer.echo(f"  put aside: {output.plain(loss['aside'])}")
