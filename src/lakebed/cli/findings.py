@@ -83,6 +83,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
             for name, part in parts.items():
                 yield from _part(name, part, schemes.get(name, ""))
             yield from _journal(server)
+            yield from findings_clock.future(server, settings)
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
 

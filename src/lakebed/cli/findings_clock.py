@@ -5,16 +5,31 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakebed.cli.finding import Finding, bad, note, ok
-from lakebed.vocabulary.errors import Invalid
-from lakebed.vocabulary.times import check_clock, now, to_rfc3339
+from lakebed.vocabulary.errors import Denied, Invalid
+from lakebed.vocabulary.times import (
+    MINUTE,
+    Micros,
+    check_clock,
+    now,
+    parse_time,
+    to_rfc3339,
+)
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
+    from lakebed.runtime.settings import Settings
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _APART = 2.0  # seconds by which a file system's clock may differ
+_TOLD = 5  # topics named in one finding
+TOLERANCE = 5 * MINUTE
+"""By how much the clock of a device may be fast before it is worth a word."""
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 
@@ -51,6 +66,35 @@ def ahead(seconds: float) -> Iterator[Finding]:
             f"the newest message was received {seconds:.0f} s in the future: the clock went back",
             "set it right; until then retention and windows wait",
         )
+
+
+def future(server: "Server", settings: "Settings") -> Iterator[Finding]:
+    """Report last values of the future, which no message replaces until then."""
+    try:
+        owners = {token["owner"] for token in server.get("/api/v1/tokens")["tokens"]}
+    except Denied:
+        return  # the journal's finding says that a token of an admin is missing
+    at = now()
+    start = to_rfc3339(at + TOLERANCE)
+    for owner in sorted(owners | {source.owner for source in settings.sources}):
+        found = server.get("/api/v1/last", owner=owner, filter="#", **{"from": start})
+        times = {value["topic"]: value["time"] for value in found["records"]}
+        if times:
+            yield _future(owner, times, at, settings.limits.future)
+
+
+def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -> Finding:
+    newest = max(map(parse_time, times.values()))
+    listed = ", ".join(sorted(times)[:_TOLD])
+    more = f" and {len(times) - _TOLD} more" if len(times) > _TOLD else ""
+    told = bad if newest > at + allowed else note
+    return told(
+        "clock",
+        f"{len(times)} topics of {owner} have last values of the future, up to "
+        f"{to_rfc3339(newest)}, which no message replaces until then: {listed}{more}",
+        "set the clock right (the device's, or this machine's), then delete what lies ahead: "
+        f"lakebed forget TOPIC --from now --owner {owner}",
+    )
 
 
 def _apart(folder: Path) -> float | None:

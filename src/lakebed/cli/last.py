@@ -1,12 +1,14 @@
 """`lakebed last`: show the last values of topics."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lakebed.cli import output
+from lakebed.cli.findings_clock import TOLERANCE
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import NotFound
+from lakebed.vocabulary.times import now, to_rfc3339
 
 
 def last(
@@ -25,3 +27,16 @@ def last(
     if not output.rows(found):
         raise NotFound(f"no last value of {topic}: does a policy with `keep: last_value` name it?")
     output.listing(found, "last values", form)
+    _note_future(output.rows(found))
+
+
+def _note_future(records: list[dict[str, Any]]) -> None:
+    """Say where newer messages do not replace what is shown."""
+    at = to_rfc3339(now() + TOLERANCE)
+    ahead = sorted({record["topic"] for record in records if record.get("time", "") > at})
+    if ahead:
+        more = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        output.note(
+            f"{ahead[0]}{more}: its time lies in the future, and no message replaces it until "
+            f"then; to delete it: lakebed forget {ahead[0]} --from now"
+        )

@@ -3,17 +3,18 @@
 import os
 from collections import namedtuple
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
 from pydantic import ValidationError
 
 from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
+from lakebed.cli.client import Server
 from lakebed.cli.finding import Finding
 from lakebed.cli.findings_settings import contradictions
 from lakebed.runtime.settings import Settings
-from lakebed.vocabulary.times import DAY
+from lakebed.vocabulary.times import DAY, MINUTE, now, to_rfc3339
 
 Mount = namedtuple("Mount", "mountpoint fstype opts")
 SOURCE = {"name": "s", "url": "mqtt://broker", "topics": ["#"]}
@@ -179,6 +180,31 @@ def test_a_clock_that_nothing_keeps_right_is_worth_a_word(
 
 def test_the_kernel_can_be_asked_who_keeps_the_clock() -> None:
     assert findings_clock._synchronized() in (True, False, None)
+
+
+class Answers:
+    """A server that has one last value, so many microseconds ahead."""
+
+    def __init__(self, ahead: int) -> None:
+        self._time = to_rfc3339(now() + ahead)
+
+    def get(self, path: str, **asked: Any) -> Any:
+        if path == "/api/v1/tokens":
+            return {"tokens": [{"owner": "admin"}, {"owner": "plant"}]}
+        assert asked["filter"] == "#"
+        ours = asked["owner"] == "plant" and self._time >= asked["from"]
+        return {"records": [{"topic": "a", "time": self._time}] if ours else []}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state"), [(2 * DAY, "bad"), (DAY // 2, "note"), (MINUTE, None), (-DAY, None)]
+)
+def test_last_values_of_the_future_are_told_with_what_to_do(ahead: int, state: str | None) -> None:
+    found = list(findings_clock.future(cast(Server, Answers(ahead)), Settings()))
+    assert [finding.state for finding in found] == [state] * (state is not None)
+    for finding in found:
+        assert "1 topics of plant" in finding.text
+        assert "lakebed forget TOPIC --from now --owner plant" in finding.advice
 
 
 def test_messages_from_the_future_tell_that_the_clock_went_back() -> None:

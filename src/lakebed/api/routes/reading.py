@@ -149,6 +149,9 @@ def last(
     topic: Annotated[str | None, Query(description="a topic")] = None,
     filter: Annotated[str | None, Query(description="an MQTT filter")] = None,
     policy: Annotated[str | None, Query(description="only of this policy")] = None,
+    start: Annotated[
+        str | None, Query(alias="from", description="only values of this time or later")
+    ] = None,
 ) -> Response:
     """Last values, as the policies of kind `last_value` keep them."""
     if (topic is None) == (filter is None):
@@ -157,7 +160,10 @@ def last(
     assert asked is not None
     check_filter_in("topic" if topic is not None else "filter", asked)
     caller.require(asked)
+    since = moment("from", start)
     found = last_values.find(services.catalog, caller.owner, asked, policy)
+    if since is not None:
+        found = [value for value in found if value.time >= since]
     body = formats.encode({"records": [_last(value) for value in found]})
     return Response(body, media_type="application/json")
 
