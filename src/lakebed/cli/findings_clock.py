@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.cli.moments import TOLERANCE
 from lakebed.vocabulary.errors import Denied, Invalid
 from lakebed.vocabulary.times import (
-    MINUTE,
     Micros,
     check_clock,
     now,
@@ -28,8 +28,6 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _APART = 2.0  # seconds by which a file system's clock may differ
 _TOLD = 5  # topics named in one finding
-TOLERANCE = 5 * MINUTE
-"""By how much the clock of a device may be fast before it is worth a word."""
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 

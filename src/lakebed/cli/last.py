@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.findings_clock import TOLERANCE
+from lakebed.cli.moments import TOLERANCE
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.times import now, to_rfc3339

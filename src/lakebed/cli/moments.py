@@ -1,7 +1,18 @@
 """Times on the command line: absolute as everywhere in Lakebed, or relative to now."""
 
 from lakebed.vocabulary.errors import BadRequest
-from lakebed.vocabulary.times import Micros, in_bounds, now, parse_duration, parse_time, to_rfc3339
+from lakebed.vocabulary.times import (
+    MINUTE,
+    Micros,
+    in_bounds,
+    now,
+    parse_duration,
+    parse_time,
+    to_rfc3339,
+)
+
+TOLERANCE = 5 * MINUTE
+"""By how much the clock of a device may be fast before it is worth a word."""
 
 
 def moment(flag: str, text: str | None, clock: Micros | None = None) -> str | None:
