@@ -20,6 +20,23 @@ def bucket(
     return open_objects(f"s3://{s3.BUCKET}/{request.node.name}")
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_the_server_may_be_named_by_each_of_the_usual_variables(
+    name: str, s3_server: s3.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+    for key, value in s3_server.environment.items():
+        monkeypatch.setenv(key, value)
+    for weaker in names:
+        monkeypatch.setenv(weaker, "http://127.0.0.1:9")
+    for stronger in names[names.index(name) + 1 :]:
+        monkeypatch.delenv(stronger)
+    monkeypatch.setenv(name, s3_server.environment["AWS_ENDPOINT"])
+    objects = open_objects(f"s3://{s3.BUCKET}/{name}")
+    objects.put("a", b"1")
+    assert objects.sizes() == {"a": 1}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Objects:
     return open_objects(str(tmp_path / "place"), make=True)

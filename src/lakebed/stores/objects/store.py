@@ -20,10 +20,13 @@ from lakebed.system.files import sync
 from lakebed.vocabulary.errors import NotFound, Problem, SettingsError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+    from obstore.store import RetryConfig, S3Config
 
 _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(seconds=30)}
 """Retries of one request, with exponential back-off; then the caller gets the error."""
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""Variables that name the server of `s3://…`: the first that is set wins. The first two are those
+of AWS's own tools; without a rule of ours the environment's order would decide."""
 
 
 class ObjectFolder:
@@ -81,7 +84,7 @@ class ObjectFolder:
 
 
 def open_objects(url: str, *, make: bool = False) -> ObjectFolder:
-    """Open `s3://BUCKET/PREFIX` (credentials as usual from AWS_… variables) or a folder.
+    """Open `s3://BUCKET/PREFIX` (server and credentials from AWS_… variables) or a folder.
 
     Args:
         url: of the store, or a path.
@@ -108,7 +111,10 @@ def _remote(url: str) -> ObjectFolder:
     if not url.startswith("s3://"):
         raise SettingsError(Problem("objects", what))
     try:
-        return ObjectFolder(from_url(url, retry_config=_RETRIES), None, url)
+        given = (os.environ.get(name) for name in _ENDPOINTS)
+        endpoint = next(filter(None, given), None)
+        config: S3Config = {} if endpoint is None else {"endpoint": endpoint}
+        return ObjectFolder(from_url(url, config=config, retry_config=_RETRIES), None, url)
     except (BaseError, ValueError) as error:
         raise SettingsError(Problem("objects", f"{what}: {error}")) from None
 
