@@ -6,6 +6,7 @@ RUN    := .venv/bin
 export UV_PYTHON_DOWNLOADS = never
 export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
+unexport PYTHONDONTWRITEBYTECODE  # what pytest compiles costs each worker seconds
 
 .PHONY: up test quick soak nightly check deploy-check fix bench lock clean install
 

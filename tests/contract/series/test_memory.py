@@ -68,6 +68,7 @@ print(json.dumps({"whole": whole, "peak": resident("VmHWM"), "health": series.he
 """
 
 
+@pytest.mark.slow(25)
 def test_writes_that_would_take_most_of_the_memory_arrive_whole(tmp_path: Path) -> None:
     found = run(tmp_path, str(256 * MIB), FILLED)
     assert found["whole"] == [{"n": 52_000, "size": 8000 * 52_000}]  # they overlap
@@ -88,6 +89,7 @@ print(json.dumps({"said": said, "after": after, "kept": kept}))
 """
 
 
+@pytest.mark.slow(7)
 def test_a_question_that_needs_more_is_refused_and_the_next_answered(tmp_path: Path) -> None:
     found = run(tmp_path, str(256 * MIB), TOO_MUCH)
     assert "memory limit exceeded" in found["said"]
