@@ -26,9 +26,10 @@ from lakebed.backup.manifest import Manifest, StoredObject, damaged, digest
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Series, SeriesWriter
 from lakebed.stores.home import EXCHANGING
+from lakebed.system.advice import reason
 from lakebed.system.files import remove_file, rename, write_file
 from lakebed.vocabulary import times
-from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
+from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem, StoreUnavailable
 
 _NEW = "restore.new"
 
@@ -139,14 +140,16 @@ def restore(
         raise Invalid(*problems)
     new = paths.home / _NEW
     shutil.rmtree(new, ignore_errors=True)  # of a restore that was interrupted
-    new.mkdir(parents=True)
     try:
+        new.mkdir(parents=True)
         fetch(objects, manifest.catalog, new / "catalog")
         if manifest.journal is not None:
             fetch(objects, manifest.journal, new / "journal")
         with closing(open_series(new / "series")) as series:
             load_series(objects, manifest, series, lambda _: None)
         return _exchange(paths, new, manifest)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot restore to {paths.home}: {reason(error)}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
 

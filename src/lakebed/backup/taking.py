@@ -38,8 +38,9 @@ from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.journal.backup import JournalSnapshot, Snapshots
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Part, SeriesSnapshot, SeriesSnapshots
+from lakebed.system.advice import reason
 from lakebed.vocabulary import times
-from lakebed.vocabulary.errors import Conflict, Invalid, Unavailable
+from lakebed.vocabulary.errors import Conflict, Invalid, StoreUnavailable, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -108,8 +109,12 @@ def take(
     before = _previous(objects, stores.lineage, take_over)
     for left in stores.scratch.glob(f"{_SCRATCH}*"):  # of a backup that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
-        return _take(stores, objects, before, progress, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(dir=stores.scratch, prefix=_SCRATCH) as folder:
+            return _take(stores, objects, before, progress, Path(folder))
+    except OSError as error:
+        what = f"cannot copy catalog and journal within the home, to {stores.scratch}"
+        raise StoreUnavailable(f"{what}: {reason(error)}") from error
 
 
 def _take(

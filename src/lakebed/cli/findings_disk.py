@@ -1,5 +1,6 @@
 """The checks of the disks: file system, fsync, free space."""
 
+import errno
 import os
 import shutil
 import stat
@@ -13,6 +14,7 @@ from lakebed.cli import output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.runtime.settings import Settings
 from lakebed.stores.home import readable_by_others
+from lakebed.system.advice import advice
 from lakebed.system.disk import FEW_FILES, few_files, room_at
 
 _MEMORY = {"tmpfs", "ramfs"}
@@ -29,7 +31,10 @@ def disks(settings: Settings) -> Iterator[Finding]:
     if place != home:
         yield note("home", f"{home} is not there yet; the first start makes it")
     if not os.access(place, os.W_OK | os.X_OK):
-        yield bad("home", f"{place} cannot be written to", "change its owner, or choose --home")
+        readonly = os.statvfs(place).f_flag & os.ST_RDONLY
+        what = "lies on a read-only disk" if readonly else "may not be written to by this user"
+        number = errno.EROFS if readonly else errno.EACCES
+        yield bad("home", f"{place} {what}", advice(OSError(number, "")))
         return
     if place == home and readable_by_others(home):
         mode = stat.S_IMODE(home.stat().st_mode)
@@ -111,7 +116,7 @@ def _fsync(place: Path) -> Finding:
                 os.fsync(file.fileno())
                 taken.append(time.perf_counter() - begun)
     except OSError as error:
-        return bad("fsync", f"{place}: {error.strerror}", "free some space, or choose --home")
+        return bad("fsync", f"{place}: {error.strerror}", advice(error))
     middle = statistics.median(taken)
     text = f"{middle * 1000:.2f} ms (median of {_FSYNCS}): each acknowledgement waits for one"
     if middle > _SLOW:

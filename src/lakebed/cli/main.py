@@ -34,8 +34,9 @@ from lakebed.cli import (
 )
 from lakebed.cli.exits import Exit, exit_code, lines
 from lakebed.stores.home import keep_new_files_private
+from lakebed.system.advice import reason
 from lakebed.system.extras import missing
-from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.errors import Fatal, LakebedError
 
 app = typer.Typer(
     name="lakebed",
@@ -124,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (told := missing(error)) is None:
             raise
         return _tell(told)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _tell(Fatal(": ".join(filter(None, (str(error.filename or ""), reason(error))))))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
     return Exit.OK

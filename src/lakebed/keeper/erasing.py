@@ -38,6 +38,7 @@ def ask(
     *,
     wake: Callable[[], None] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
+    obstacle: Callable[[], str] = lambda: "",
     patience: float = _PATIENCE,
 ) -> tuple[dict[int, int], int]:
     """Have the keepers, wherever they run, erase their state of what is about to be deleted.
@@ -45,6 +46,7 @@ def ask(
     Args:
         wake: told when there is something to do for keepers of this process.
         stopping: whether to wait no longer.
+        obstacle: what keeps the stores from deleting, where waiting would be in vain; else empty.
         patience: seconds.
 
     Returns:
@@ -55,6 +57,8 @@ def ask(
         Unavailable: a keeper has too much to read first, or waits for a store, or there is none.
             No row was deleted; the same call may be made again.
     """
+    if found_obstacle := obstacle():
+        raise Unavailable(f"nothing was deleted: {found_obstacle}")
     ends = {partition: end for partition, (_, end) in journal.extent().items()}
     request = secrets.randbits(62)
     store.order_erasure(request, wanted, ends)
@@ -64,6 +68,8 @@ def ask(
         while ends.keys() - (found := store.erased(request)).keys():
             if stopping():
                 raise Unavailable("the server is stopping")
+            if found_obstacle := obstacle():
+                raise Unavailable(f"nothing was deleted: {found_obstacle}")
             if time.monotonic() > deadline:
                 missing = ", ".join(map(str, sorted(ends.keys() - found.keys())))
                 raise Unavailable(

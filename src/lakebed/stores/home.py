@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lakebed.system import files
+from lakebed.system.advice import reason
 from lakebed.vocabulary.errors import Fatal
 
 EXCHANGING = "restore.unfinished"
@@ -62,7 +63,7 @@ def lock(home: Path) -> int:
     try:
         descriptor = files.lock(home / "lock")
     except OSError as error:
-        raise Fatal(f"the home {home} cannot be used: {error.strerror}") from None
+        raise Fatal(f"the home {home} cannot be used: {reason(error)}") from None
     if descriptor is None:
         raise Fatal(f"another process holds the home {home}: stop it or choose --home")
     make_private(home)

@@ -15,12 +15,17 @@ from lakebed.runtime.admin_token import ensure_admin
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
-from lakebed.stores.opening import open_objects
+from lakebed.runtime.settings import Settings
+from lakebed.stores.opening import is_embedded, open_objects
+from lakebed.system.disk import room_at
 from lakebed.vocabulary.policy import Policy
 
 if TYPE_CHECKING:
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
+
+
+_ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
 
 
 async def _open(process: Process, before: Contribution) -> Contribution:
@@ -78,11 +83,29 @@ def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
 
     def delete(wanted: Erasure) -> int:
         offsets, last = ask(
-            process.catalog, process.journal, wanted, wake=wake, stopping=stopping.is_set
+            process.catalog,
+            process.journal,
+            wanted,
+            wake=wake,
+            stopping=stopping.is_set,
+            obstacle=partial(_without_room, process.settings),
         )
         return last + process.series.erase(wanted, offsets)
 
     return delete
+
+
+def _without_room(settings: Settings) -> str:
+    """Why an embedded series cannot delete: it rewrites parts, and needs room for that."""
+    if not is_embedded(settings.series.url):
+        return ""
+    free = room_at(settings.home).bytes
+    if free >= _ROOM:
+        return ""
+    return (
+        f"{free >> 20} MiB are free on the disk of {settings.home.absolute()}, and deleting needs"
+        f" {_ROOM >> 20} MiB to rewrite what stays: free some space there first"
+    )
 
 
 # --- backups --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lakebed.stores.journal import database
 from lakebed.system.files import sync
+from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import Micros
 
 _ROWS = 16  # batches read at a time; one may hold megabytes
@@ -52,6 +53,12 @@ class SqliteSnapshot:
         self._release: Callable[[], None] | None = release
 
     def write(self, path: Path) -> None:
+        try:
+            self._write(path)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot copy the journal to {path}: {error}") from error
+
+    def _write(self, path: Path) -> None:
         start, end = self.start[0], self.end[0]
         with closing(database.open_reader(self._path)) as source:
             copy = database.open_writer(path)

@@ -16,6 +16,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from lakebed.system.advice import reason
 from lakebed.system.files import sync
 from lakebed.vocabulary.errors import NotFound, Problem, SettingsError, StoreUnavailable
 
@@ -27,6 +28,29 @@ _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(seconds=
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 """Variables that name the server of `s3://…`: the first that is set wins. The first two are those
 of AWS's own tools; without a rule of ours the environment's order would decide."""
+
+
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_METADATA_ENDPOINT",
+    "AWS_SKIP_SIGNATURE",
+)
+"""Variables that say where credentials come from. Without any, the library would ask the metadata
+address of a cloud, which is not there elsewhere, or belongs to somebody else."""
+_NO_CREDENTIALS = (
+    "there are no credentials for it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the"
+    " environment of this process; on a machine of AWS with a role of its own, set"
+    " AWS_METADATA_ENDPOINT=http://169.254.169.254"
+)
+_REMOTE_ADVICE = {
+    "PermissionDeniedError": "; these credentials may not do that: see the policy of the bucket",
+    "UnauthenticatedError": "; the credentials are wrong: see AWS_ACCESS_KEY_ID",
+    "NotFoundError": "",
+}
+_UNREACHABLE = "; is AWS_ENDPOINT (AWS_ENDPOINT_URL) right, and reachable from this machine?"
 
 
 class ObjectFolder:
@@ -51,11 +75,16 @@ class ObjectFolder:
             return bytes(obstore.get(self._store, name).bytes())
 
     def fetch(self, name: str, into: Path) -> None:
-        with self._translated(f"read {name}"), _private(into) as file:
-            for piece in obstore.get(self._store, name).stream():
+        with _translated_writing(into), _private(into) as file:
+            for piece in self._pieces(name):
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        with self._translated(f"read {name}"):
+            for piece in obstore.get(self._store, name).stream():
+                yield bytes(piece)
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         with self._translated("list"):
@@ -79,8 +108,10 @@ class ObjectFolder:
         except FileNotFoundError:
             raise NotFound(f"{self.location}: cannot {doing}: it is not there") from None
         except (BaseError, OSError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreUnavailable(f"{self.location}: cannot {doing}: {line}") from error
+            what = f"{self.location}: cannot {doing}: {reason(error)}"
+            if self._folder is None:
+                what += _REMOTE_ADVICE.get(type(error).__name__, _UNREACHABLE)
+            raise StoreUnavailable(what) from error
 
 
 def open_objects(url: str, *, make: bool = False) -> ObjectFolder:
@@ -98,18 +129,20 @@ def open_objects(url: str, *, make: bool = False) -> ObjectFolder:
     if re.match(r"[a-z0-9]+://", url) and not url.startswith("file://"):
         return _remote(url)
     folder = Path(url.removeprefix("file://"))
-    if not make and not folder.is_dir():
-        raise NotFound(f"there is no folder {folder}")
     try:
+        if not make and not folder.is_dir():
+            raise NotFound(f"there is no folder {folder}")
         return ObjectFolder(LocalStore(folder, mkdir=make), folder, str(folder))
     except (BaseError, OSError) as error:
-        raise StoreUnavailable(f"the folder {folder} cannot be used: {error}") from None
+        raise StoreUnavailable(f"the folder {folder} cannot be used: {reason(error)}") from None
 
 
 def _remote(url: str) -> ObjectFolder:
     what = f"{url!r} is neither a folder nor s3://BUCKET/PREFIX"
     if not url.startswith("s3://"):
         raise SettingsError(Problem("objects", what))
+    if not any(map(os.environ.get, _CREDENTIALS)):
+        raise SettingsError(Problem(url, _NO_CREDENTIALS))
     try:
         given = (os.environ.get(name) for name in _ENDPOINTS)
         endpoint = next(filter(None, given), None)
@@ -117,6 +150,14 @@ def _remote(url: str) -> ObjectFolder:
         return ObjectFolder(from_url(url, config=config, retry_config=_RETRIES), None, url)
     except (BaseError, ValueError) as error:
         raise SettingsError(Problem("objects", f"{what}: {error}")) from None
+
+
+@contextmanager
+def _translated_writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {path}: {reason(error)}") from error
 
 
 def _private(path: Path) -> BinaryIO:
