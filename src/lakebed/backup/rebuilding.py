@@ -5,26 +5,24 @@
     journal ────────────────────────┴──> keeper.rebuild ─────┘
 
 Each keeper looks whether there is a loss. One of them rebuilds, and says in the catalog how far it
-is; where that stands still for `_PATIENCE`, another begins the rebuild again. Two at once do no
+is (`lead.py`); where nothing is heard of it, another begins the rebuild again. Two at once do no
 harm: they write the same rows. No process with the series is ready until the rebuild is complete,
 or, where something is lost for ever, until an operator has acknowledged it.
 """
 
-import secrets
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from lakebed.backup import loss as losses
 from lakebed.backup import manifest as manifests
+from lakebed.backup.lead import Lead
 from lakebed.backup.lineage import Lineage
 from lakebed.backup.loss import Loss, LossCatalog
 from lakebed.backup.manifest import Manifest
@@ -45,8 +43,7 @@ log = structlog.get_logger(__name__)
 
 _JOIN_TIMEOUT = 4.0  # seconds that a stopping server waits for the thread; a store may hang
 _RETRY_DELAY = 5.0  # seconds
-_LOOK_EVERY = 2.0  # seconds between two looks for a loss, and between two notes of the progress
-_PATIENCE = 10.0  # seconds without progress after which another process takes over
+_LOOK_EVERY = 2.0  # seconds between two looks for a loss
 
 
 class _Stopped(Exception):
@@ -76,14 +73,6 @@ class Stores:
     lineage: Callable[[], Lineage]
 
 
-class _Work(msgspec.Struct, frozen=True):
-    """Who rebuilds, and how far it is."""
-
-    worker: str
-    beat: int
-    doing: str
-
-
 class Rebuilding:
     """Rebuilds what is lost, in a thread, if no other process does.
 
@@ -92,9 +81,8 @@ class Rebuilding:
     """
 
     def __init__(self, stores: Stores, *, alone: bool) -> None:
-        self._stores, self._catalog, self._alone = stores, stores.catalog, alone
-        self._me, self._beats, self._told = secrets.token_hex(8), 0, 0.0
-        self._other: tuple[_Work | None, float] = (None, 0.0)
+        self._stores, self._catalog = stores, stores.catalog
+        self._lead = Lead(self._catalog, losses.WORK, alone=alone)
         self._loss = Loss("", 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
@@ -136,47 +124,20 @@ class Rebuilding:
 
     def _look(self) -> None:
         loss = losses.read(self._catalog)
-        if loss is None or loss.done or not loss.created or not self._takes_over():
+        if loss is None or loss.done or not loss.created:
             return
-        self._loss = loss
-        self._rebuild()
-
-    def _takes_over(self) -> bool:
-        """Become the one that rebuilds, unless another is seen to make progress."""
-        with self._catalog.transaction():
-            self._catalog.claim(losses.WORK, 0)
-            work = self._work()
-            if work is not None and work.worker != self._me and not self._alone:
-                known, since = self._other
-                if work != known:
-                    self._other = (work, time.monotonic())
-                    return False
-                if time.monotonic() - since < _PATIENCE:
-                    return False
-            self._write_work("beginning")
-            return True
-
-    def _work(self) -> _Work | None:
-        text = self._catalog.note(losses.WORK)
-        return None if text is None else msgspec.json.decode(text, type=_Work)
-
-    def _write_work(self, doing: str) -> None:
-        self._beats += 1
-        self._told = time.monotonic()
-        work = _Work(self._me, self._beats, doing)
-        self._catalog.write_note(losses.WORK, msgspec.json.encode(work).decode())
+        self._lead.doing = "beginning"
+        if self._lead.take():
+            self._loss = loss
+            with self._lead.beating():
+                self._rebuild()
 
     def _note(self, doing: str) -> None:
         if self._stop.is_set():
             raise _Stopped
-        if time.monotonic() - self._told < _LOOK_EVERY:
-            return
-        with self._catalog.transaction():
-            self._catalog.claim(losses.WORK, 0)
-            work = self._work()
-            if work is None or work.worker != self._me:
-                raise _Overtaken
-            self._write_work(doing)
+        if self._lead.lost:
+            raise _Overtaken
+        self._lead.doing = doing
 
     def _rebuild(self) -> None:
         stores, loss = self._stores, self._loss

@@ -129,7 +129,12 @@ def test_forgetting_reaches_the_local_tables(series: Series) -> None:
 
 def test_a_table_that_a_node_lacks_is_made(series: ClickHouseSeries) -> None:
     series._command("drop", "DROP TABLE lakebed.last_n SYNC")
+    health = series.health()
+    assert not health.ok
+    assert "tables are missing (last_n)" in health.message
+    assert series.missing().tables == ()  # its rows are in the local one
     series.migrate()
+    assert series.health().ok
     local = column(series, "SELECT count() FROM lakebed.last_n_local")
     assert column(series, "SELECT count() FROM lakebed.last_n") == local
 
