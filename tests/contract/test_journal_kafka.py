@@ -27,6 +27,7 @@ from lakebed.policies.outcomes import Outcome
 from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import open_catalog
+from lakebed.stores.journal import blocks
 from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, SettingsError, Unavailable
 from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.sparse import Sparse
@@ -580,6 +581,36 @@ class Rows:
         return Health(True)
 
     def close(self) -> None: ...
+
+
+def test_a_keeper_stops_at_a_block_of_a_newer_version_and_leaves_it_to_a_newer_keeper(
+    open_journal: Open, kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    journal = open_journal("partitions=1")
+    catalog = open_catalog("sqlite:catalog.db", tmp_path)
+    policy = {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"}
+    catalog.put_policies("ann", [policy])
+    asyncio.run(durable(journal, batch([b"1"])))
+    gateway = Producer({"bootstrap.servers": kafka_server.address})
+    newer = b"LBK3" + blocks.encode(batch([b"2"]))[4:]
+    gateway.produce(journal.health().detail["topic"], newer, partition=0)
+    assert gateway.flush(30) == 0
+    asyncio.run(durable(journal, batch([b"3"])))
+    failures: list[BaseException] = []
+    keeper = Keeper(journal, Rows(), catalog, Settings(), failures.append)
+    keeper.start()
+    try:
+        eventually(lambda: "written by a newer version; upgrade" in keeper.health().message)
+        assert not keeper.health().ok
+        eventually(lambda: journal.readers("keeper") == {})
+        assert not journal.damage().known
+        assert (journal.positions()[0].offset >> 20) <= 1
+        with pytest.raises(Unavailable, match="newer version"):
+            journal.pending({})
+    finally:
+        keeper.stop(10)
+        catalog.close()
+    assert not failures
 
 
 class Cluster:

@@ -29,7 +29,7 @@ from lakebed.consuming.worker import MakeWorker, PartitionWorker, W
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.journal.consuming import Consumable
 from lakebed.system.threads import name_this_thread
-from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
+from lakebed.vocabulary.errors import StoreUnavailable, Unavailable, UnknownFormat
 from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
@@ -65,6 +65,7 @@ class ConsumerLoop(Generic[W]):
     Attributes:
         retry: asks stores until they answer; for the workers too.
         assignment: the partitions that are ours.
+        halted: why it reads nothing any more, though it did not fail; empty while it reads.
         chores: what is done besides, in this order; set before `start`.
     """
 
@@ -90,6 +91,7 @@ class ConsumerLoop(Generic[W]):
         self._time = JournalTime(delay)
         self._consumer = journal.consumer(name)
         self.chores: Sequence[Chore] = ()
+        self.halted = ""
         self.retry = Retry()
         self.assignment = PartitionAssignment(
             self._consumer, partial(PartitionCheckpoints, store, self.retry, name), make,
@@ -126,7 +128,7 @@ class ConsumerLoop(Generic[W]):
             while not pause.reached.wait(0.1):
                 if not self.running or self._monotonic() > deadline:
                     why = f"the {self._name} does not come to rest"
-                    raise Unavailable(self.retry.failing or why)
+                    raise Unavailable(self.halted or self.retry.failing or why)
             yield
             if self._stop.is_set():  # then it does not rest any longer, but writes what waits
                 raise Unavailable("the server is stopping")
@@ -164,11 +166,26 @@ class ConsumerLoop(Generic[W]):
             self._finish()
         except Stopped:
             log.warning("stopped while a store did not answer; the journal has what is missing")
+        except UnknownFormat as error:
+            self._halt(error)
         except BaseException as error:
             log.exception("consumer failed", consumer=self._name)
             self._on_failure(error)
         finally:
             self._consumer.close()
+
+    def _halt(self, error: UnknownFormat) -> None:
+        """Let go of all partitions, for a consumer of the newer version; the process goes on."""
+        self.halted = str(error)
+        log.error("nothing is read any more", consumer=self._name, why=self.halted)
+        try:
+            self._let_go()
+        except (Stopped, Unavailable) as failure:
+            log.warning("the journal has what is not written", error=str(failure))
+
+    def _let_go(self) -> None:
+        for partition in list(self.assignment.workers):
+            self.assignment.revoked(partition)
 
     def _turn(self) -> None:
         began, before = self._monotonic(), self._clock()
@@ -244,8 +261,7 @@ class ConsumerLoop(Generic[W]):
             if not entries:
                 break
             self._absorb(entries)
-        for partition in list(self.assignment.workers):
-            self.assignment.revoked(partition)
+        self._let_go()
 
 
 def _absorb(worker: PartitionWorker, entries: Sequence[Entry]) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.errors import Unavailable, UnknownFormat
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class Retry:
         self._given_up.set()
 
     def until_available(self, call: Callable[[], T]) -> T:
-        """Call until no `Unavailable` is raised; other errors pass.
+        """Call until no `Unavailable` is raised; other errors pass, and an `UnknownFormat`.
 
         Raises:
             Stopped: it was given up.
@@ -50,6 +50,8 @@ class Retry:
         while True:
             try:
                 result = call()
+            except UnknownFormat:
+                raise
             except Unavailable as error:
                 if not self.failing:
                     log.warning("store refuses, trying again", error=str(error))

@@ -109,7 +109,8 @@ class Keeper:
 
     def health(self) -> Health:
         running = self._loop.running
-        message = self._loop.retry.failing or ("" if running else "not running")
+        failing = self._loop.halted or self._loop.retry.failing
+        message = failing or ("" if running else "not running")
         behind = {str(partition): count for partition, count in self.lag().items()}
         detail = {"behind": behind, "rows_written": self._stores.rows}
         return Health(not message, message, detail)

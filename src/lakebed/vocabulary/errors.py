@@ -11,6 +11,7 @@
     │   └── Unsupported    a store of this kind cannot do this: use another way
     ├── Superseded         another worker has taken over: discard the state, write nothing
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
+    │   ├── UnknownFormat     a newer version wrote it: upgrade, pass nothing over
     │   ├── StoreUnavailable  a store does not answer or refuses for now
     │   └── JournalFull       the journal has reached its limit, or its disk is full
     └── Fatal              going on would break a promise: stop the process  (exit 3)
@@ -100,6 +101,10 @@ class Superseded(LakebedError):
 
 class Unavailable(LakebedError):
     status = 503
+
+
+class UnknownFormat(Unavailable):
+    """What is stored is intact and of a newer format: only an upgrade helps."""
 
 
 class StoreUnavailable(Unavailable):

@@ -3,8 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.stores.catalog import checkpoints
 from lakebed.stores.catalog.sql import SqlCatalog
-from lakebed.vocabulary.errors import Superseded
+from lakebed.vocabulary.errors import Superseded, UnknownFormat
 
 
 def test_parts_are_written_replaced_and_removed_together(catalog: SqlCatalog) -> None:
@@ -28,6 +29,19 @@ def test_an_offset_may_go_back(catalog: SqlCatalog) -> None:
     catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 9, b"")])
     catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 3, b"")])
     assert catalog.checkpoints("keeper") == {0: [Checkpoint("a", 3, b"")]}
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused_by_its_format(
+    catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(checkpoints, "FORMAT", 2)
+        catalog.save_checkpoints("keeper", 3, [Checkpoint("a", 9, b"")])
+        assert catalog.checkpoints("keeper") == {3: [Checkpoint("a", 9, b"")]}
+    catalog.save_checkpoints("keeper", 0, [Checkpoint("a", 1, b"")])
+    assert catalog.checkpoints("keeper", 0) == {0: [Checkpoint("a", 1, b"")]}
+    with pytest.raises(UnknownFormat, match=r"partition 3 has the format 2.*upgrade keepers first"):
+        catalog.checkpoints("keeper")
 
 
 def test_consumers_and_partitions_are_apart(

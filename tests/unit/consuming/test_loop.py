@@ -15,7 +15,7 @@ from lakebed.consuming.loop import ConsumerLoop
 from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
-from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
+from lakebed.vocabulary.errors import StoreUnavailable, Unavailable, UnknownFormat
 from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.times import Micros, now
 
@@ -114,6 +114,27 @@ def test_a_worker_that_fails_ends_the_consumer_and_what_it_had_counted_is_counte
     world.send(A)
     world.start()
     soon(lambda: world.counted(A, A))
+
+
+def test_a_block_of_a_newer_version_lets_the_consumer_save_what_it_has_and_read_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send(A)
+    world.start()
+    soon(lambda: world.counted(A))
+
+    def newer(*_: object) -> None:
+        raise UnknownFormat("upgrade keepers first")
+
+    with monkeypatch.context() as written:
+        written.setattr(world.journal, "read", newer)
+        world.send(B)
+        soon(lambda: not world.loop.running)
+    assert (world.loop.halted, world.failed) == ("upgrade keepers first", [])
+    assert not world.loop.assignment.workers
+    assert world.counted(A)
+    world.start()
+    soon(lambda: world.counted(A, B))
 
 
 def test_a_worker_that_was_superseded_is_let_go_and_the_others_go_on(world: World) -> None:

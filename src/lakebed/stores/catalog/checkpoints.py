@@ -9,12 +9,15 @@ from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
-from lakebed.vocabulary.errors import Superseded
+from lakebed.vocabulary.errors import Superseded, UnknownFormat
 
 _TABLE = tables.checkpoints
 _CHUNK = 500
 """Names in one DELETE; older SQLite takes no more than 999 parameters."""
 
+
+FORMAT = 1
+"""Of the states that this version writes. It reads all up to it."""
 
 _TERM = "term"
 """The part that counts the claims of a partition, in its column `offset`."""
@@ -51,7 +54,7 @@ class SqlCheckpoints(Database):
         self, consumer: str, partition: int | None = None, part: str | None = None
     ) -> dict[int, list[Checkpoint]]:
         query = (
-            select(_TABLE.c.partition, _TABLE.c.part, _TABLE.c.offset, _TABLE.c.state)
+            select(*(_TABLE.c[name] for name in ("partition", "part", "offset", "state", "format")))
             .where(_TABLE.c.consumer == consumer, _TABLE.c.part != _TERM)
             .order_by(_TABLE.c.partition, _TABLE.c.part)
         )
@@ -61,7 +64,13 @@ class SqlCheckpoints(Database):
             query = query.where(_TABLE.c.part == part)
         found: dict[int, list[Checkpoint]] = {}
         with self._read() as connection:
-            for number, name, offset, state in connection.execute(query):
+            for number, name, offset, state, written in connection.execute(query):
+                if written > FORMAT:
+                    raise UnknownFormat(
+                        f"the checkpoint {name!r} of partition {number} has the format {written}: "
+                        "this checkpoint was written by a newer version; upgrade keepers first "
+                        f"(this one reads formats up to {FORMAT})"
+                    )
                 found.setdefault(number, []).append(Checkpoint(name, offset, bytes(state)))
         return found
 
@@ -80,7 +89,7 @@ class SqlCheckpoints(Database):
         drop: Sequence[str] = (),
         term: int | None = None,
     ) -> None:
-        key = {"consumer": consumer, "partition": partition}
+        key = {"consumer": consumer, "partition": partition, "format": FORMAT}
         rows = [
             {**key, "part": part.part, "offset": part.offset, "state": part.state} for part in parts
         ]
@@ -100,7 +109,7 @@ class SqlCheckpoints(Database):
                 )
             if rows:
                 statement = insert(connection.dialect.name, _TABLE)
-                changed = {name: statement.excluded[name] for name in ("offset", "state")}
+                changed = {name: statement.excluded[name] for name in ("offset", "state", "format")}
                 connection.execute(
                     statement.on_conflict_do_update(
                         index_elements=_TABLE.primary_key, set_=changed

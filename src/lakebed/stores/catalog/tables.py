@@ -106,6 +106,7 @@ checkpoints = Table(
     Column("part", Name, primary_key=True),
     Column("offset", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    Column("format", BigInteger, nullable=False, server_default="1"),  # of `state`
 )
 
 tokens = Table(

@@ -11,10 +11,12 @@ are those of `packing.py`.
 
 The CRC is checked before unpacking, so damaged bytes raise `Damaged` and do nothing else. A block
 that is intact, but of a version or with a column that this program does not know, raises
-`UnknownFormat`, which names it: it is no damage, and must not be skipped. The first twelve bytes,
-up to n, are the same in all versions.
+`UnknownFormat`, which names it: it is no damage, and must not be skipped. So does one of which all
+but the magic and the version is intact. The first twelve bytes, up to n, are the same in all
+versions.
 """
 
+import re
 import struct
 import threading
 import zlib
@@ -28,22 +30,20 @@ import zstandard
 from lakebed.stores.journal import blocks_v1, packing
 from lakebed.stores.journal.packing import Damaged as Damaged
 from lakebed.stores.journal.packing import Section
-from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.errors import UnknownFormat
 from lakebed.vocabulary.messages import Batch, Channel, Codes, Ints
 from lakebed.vocabulary.sparse import COLUMNS, NOTHING, Column, Moments, Shared, Sparse, Values
 
 MAGIC = b"LBK"
 VERSION = ord("2")
+_NEWER = re.compile(rb"LB[A-Z](?<!LBK)[0-9A-Za-z]|LBK[3-9A-Za-z]")
+"""How a block of a newer version may begin."""
 _HEADER = struct.Struct("<3sBIIIIII")
 _START = struct.Struct("<3sBII")
 _CHECKED = 8  # the CRC covers all bytes from here on
 _LEVEL = 1
 _LARGEST = 2**31 - 1  # bytes of a section, unpacked
 _MOST = 2**24  # messages
-
-
-class UnknownFormat(Fatal):
-    """The block is intact and was written by a newer version of Lakebed."""
 
 
 class _Zstandard(threading.local):
@@ -129,9 +129,19 @@ def _check(block: bytes) -> tuple[int, int]:
     if len(block) < _START.size:
         raise Damaged("too short")
     magic, version, crc, n = _START.unpack_from(block)
-    if magic != MAGIC or checksum(version, memoryview(block)[_CHECKED:]) != crc:
-        raise Damaged("the checksum is wrong")
-    return version, n
+    body = memoryview(block)[_CHECKED:]
+    if magic == MAGIC and checksum(version, body) == crc:
+        return version, n
+    if _NEWER.match(block) and any(checksum(known, body) == crc for known in (version, VERSION)):
+        raise _newer(f"that begins with {bytes(block[:4])!r}")
+    raise Damaged("the checksum is wrong")
+
+
+def _newer(what: str) -> UnknownFormat:
+    return UnknownFormat(
+        f"the journal has a block {what}: this block was written by a newer version; upgrade "
+        f"keepers first (this one reads versions up to {chr(VERSION)!r}, and passes nothing over)"
+    )
 
 
 def _open(block: bytes, messages: bool = True) -> tuple[int, tuple[Channel, ...], Codes, Section]:
@@ -141,10 +151,7 @@ def _open(block: bytes, messages: bool = True) -> tuple[int, tuple[Channel, ...]
     elif version == blocks_v1.VERSION:
         kind = blocks_v1.SectionV1
     else:
-        raise UnknownFormat(
-            f"the journal has a block of version {chr(version)!r}, written by a newer Lakebed; "
-            f"this one reads versions up to {chr(VERSION)!r}: start the newer one again"
-        )
+        raise _newer(f"of version {chr(version)!r}")
     if len(block) < _HEADER.size:
         raise Damaged("too short")
     _, _, _, _, known, raw_first, packed_first, raw_second = _HEADER.unpack_from(block)
@@ -188,10 +195,7 @@ def _read_sparse(section: Section, received: Ints) -> Sparse:
         name = section.take(section.byte()).decode("utf-8", "replace")
         column = COLUMNS.get(name)
         if column is None or not column.stored:
-            raise UnknownFormat(
-                f"the journal has a block with a column {name!r}, written by a newer Lakebed; this "
-                "one does not know it: start the newer one again"
-            )
+            raise _newer(f"with a column {name!r}")
         found[name] = _read(column, section, received)
     return Sparse(**found) if found else NOTHING
 

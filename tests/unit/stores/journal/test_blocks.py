@@ -107,9 +107,11 @@ def test_any_changed_byte_is_noticed(batch: Batch, data: st.DataObject) -> None:
     block = bytearray(encode(batch))
     place = data.draw(st.integers(0, len(block) - 1))
     block[place] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(Damaged):
+    # changed in the magic or the version it may be a block of a newer version, and is not skipped
+    noticed = (Damaged, UnknownFormat) if place in (2, 3) else Damaged
+    with pytest.raises(noticed):
         decode(bytes(block))
-    with pytest.raises(Damaged):
+    with pytest.raises(noticed):
         count_channels(bytes(block))
 
 
@@ -217,8 +219,9 @@ def test_any_changed_byte_of_an_old_block_is_noticed(
     old: dict[str, Any], data: st.DataObject
 ) -> None:
     block = bytearray(b64decode(old["block"]))
-    block[data.draw(st.integers(0, len(block) - 1))] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(Damaged):
+    place = data.draw(st.integers(0, len(block) - 1))
+    block[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises((Damaged, UnknownFormat) if place in (2, 3) else Damaged):
         decode(bytes(block))
 
 
@@ -228,10 +231,24 @@ def test_a_block_of_a_newer_version_is_refused_by_its_version_and_never_taken_fo
         with pytest.raises(UnknownFormat, match=r"version '7'.*newer"):
             read(newer)
     assert count(newer) == 3
-    for place in range(len(newer)):
+    for place in {*range(len(newer))} - {2}:
         damaged = newer[:place] + bytes((newer[place] ^ 1,)) + newer[place + 1 :]
         with pytest.raises(Damaged):
             decode(damaged)
+
+
+@pytest.mark.parametrize("begin", [b"LBK3", b"LBK9", b"LBM2", b"LBX1"])
+def test_a_block_with_a_newer_magic_is_refused_by_it_though_its_checksum_leaves_it_out(
+    begin: bytes,
+) -> None:
+    builder = BatchBuilder()
+    builder.extend([Channel("ann", "t")], [b"1"], 1)
+    block = begin + encode(builder.build())[4:]
+    for read in (decode, count_channels, count):
+        with pytest.raises(UnknownFormat, match=f"{begin!r}.*upgrade keepers first"):
+            read(block)
+    with pytest.raises(Damaged):
+        decode(block[:-1])
 
 
 def test_a_block_with_a_column_of_a_newer_version_is_refused_by_the_name_of_the_column() -> None:

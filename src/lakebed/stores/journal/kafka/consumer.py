@@ -25,7 +25,7 @@ from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import errors, positions, records
 from lakebed.stores.journal.kafka.topic import Topic, commit_at, offset_of
 from lakebed.stores.journal.recent import READ_BYTES, cut
-from lakebed.vocabulary.errors import Fatal, JournalFailed, StoreUnavailable
+from lakebed.vocabulary.errors import Fatal, JournalFailed, StoreUnavailable, UnknownFormat
 from lakebed.vocabulary.messages import Entry
 
 log = structlog.get_logger(__name__)
@@ -184,6 +184,8 @@ class GroupConsumer:
             self._missing(partition, position, record)
         try:
             entry = records.decode(partition, record, message.value(), message.headers())
+        except UnknownFormat as error:
+            raise UnknownFormat(f"partition {partition}, record {record}: {error}") from None
         except Damaged as damage:
             log.error("a record is damaged", partition=partition, record=record, why=str(damage))
             self._damaged(1)
