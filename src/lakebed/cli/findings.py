@@ -2,14 +2,14 @@
 
 settings ──> machine: python, clock ──> disks: file system, fsync, space
          ──> a server on it?  yes: ask /readyz, and which consumers hold the journal
-                              no: are the ports free, do the stores open?
+                              no: are the ports free, do the stores of its roles open?
 """
 
 import platform
 import resource
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, running_on
+from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.settings import Settings, load
 from lakebed.section import split_address
 from lakebed.system.descriptors import too_few
-from lakebed.vocabulary.errors import Denied, LakebedError
+from lakebed.vocabulary.errors import Denied, LakebedError, SettingsError
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -45,8 +46,13 @@ _MORE_FILES = (
 )
 
 
-def examine(home: Path | None, config: Path | None) -> list[Finding]:
+def examine(
+    home: Path | None, config: Path | None, roles: Collection[str] | None = None
+) -> list[Finding]:
     """Run all checks, in order.
+
+    Args:
+        roles: of a process that is one of several; None for all in one process.
 
     Raises:
         SettingsError: without settings there is nothing to look at.
@@ -60,10 +66,24 @@ def examine(home: Path | None, config: Path | None) -> list[Finding]:
         *findings_clock.clock(existing(settings.home.absolute())),
         *disks(settings),
     ]
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        (_server,) if held(settings.home) else (_ports, _descriptors, _stores)
-    )
-    return found + [finding for check in checks for finding in check(settings)]
+    if held(settings.home):
+        return found + list(_server(settings))
+    return found + list(_start(settings, ROLES.keys() if roles is None else roles))
+
+
+def _start(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
+    """What a process with these roles would need at its start."""
+    from lakebed.runtime import sharing
+
+    try:
+        sharing.check(settings, roles)
+    except SettingsError as error:
+        for problem in error.problems:
+            yield bad("settings", str(problem), "name such a store in the settings")
+    yield from _ports(settings, roles)
+    if "gateway" in roles:
+        yield from _descriptors(settings)
+    yield from _stores(settings, roles)
 
 
 # --- server ---------------------------------------------------------------------------------------
@@ -131,19 +151,42 @@ def _descriptors(settings: Settings) -> Iterator[Finding]:
         yield note("files", f"started from here: {few}", _MORE_FILES)
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
-    for part, address in (("http", settings.http.listen), ("mqtt", settings.mqtt.listen)):
+def _ports(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
+    listens = [("http", settings.http.listen)]
+    if "gateway" in roles:
+        listens.append(("mqtt", settings.mqtt.listen))
+    for part, address in listens:
         try:
             with socket.create_server(split_address(address), reuse_port=False):
                 yield ok(part, f"{address} is free")
         except OSError as error:
+            if part == "http" and (parts := _parts_at(settings)) is not None:
+                yield ok(part, f"a process of Lakebed listens at {address}; its parts:")
+                for name, figures in parts.items():
+                    yield from _part(name, figures)
+                return
             yield bad(
                 part, f"{address}: {error.strerror}", f"stop what uses it, or choose --{part}"
             )
 
 
-def _stores(settings: Settings) -> Iterator[Finding]:
-    """Open each store as the server would; embedded ones only if they exist."""
+def _parts_at(settings: Settings) -> dict[str, Any] | None:
+    """The parts of the process that listens where this one would; None if it is another program."""
+    from lakebed.cli.client import Server
+    from lakebed.cli.running import reachable_url
+
+    host, port = split_address(settings.http.listen)
+    scheme = "http" if settings.http.tls_certificate is None else "https"
+    url = reachable_url(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+    try:
+        with Server(url, None, settings.home) as server:
+            return server.ready()
+    except (LakebedError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _stores(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
+    """Open each store as a process with these roles would; embedded ones only if they exist."""
     from lakebed.stores.opening import open_catalog, open_journal, open_series
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
@@ -151,7 +194,8 @@ def _stores(settings: Settings) -> Iterator[Finding]:
         "series": (settings.series.url, partial(open_series, make=False)),
         "journal": (settings.journal.url, open_journal),
     }
-    for part, (url, open_store) in opening.items():
+    for part in opened(roles):
+        url, open_store = opening[part]
         scheme, _, path = url.partition(":")
         if scheme in ("sqlite", "chdb", "memory") and not (settings.home / path).exists():
             yield note(part, f"{url} is not there yet; the first start makes it")

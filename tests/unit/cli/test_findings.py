@@ -2,6 +2,7 @@
 
 import os
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +12,9 @@ from pydantic import ValidationError
 
 from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
 from lakebed.cli.client import Server
-from lakebed.cli.finding import Finding
+from lakebed.cli.finding import Finding, ok
 from lakebed.cli.findings_settings import contradictions
+from lakebed.runtime.roles import parse
 from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.times import DAY, MINUTE, now, to_rfc3339
 
@@ -268,6 +270,40 @@ def test_a_server_that_may_open_few_files_is_told_with_what_to_do() -> None:
     assert "256 files" in text
     well = {"ok": True, "message": "", "refused": 0}
     assert said(list(findings._part("connections", well))) == []
+
+
+CLUSTER = {
+    "journal": {"url": "kafka://k:9092/t"}, "catalog": {"url": "postgresql://p/l"},
+    "series": {"url": "clickhouse://c:8123"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("gateway", {"http", "mqtt", "catalog", "journal"}),
+        ("keeper", {"http", "catalog", "series", "journal"}),
+        ("gateway,keeper", {"http", "mqtt", "catalog", "series", "journal"}),
+    ],
+)
+def test_of_a_role_only_what_it_needs_is_looked_at(
+    role: str, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opens(part: str, *_: Any) -> Iterator[Finding]:
+        yield ok(part, "opens")
+
+    monkeypatch.setattr(findings, "_opened", opens)
+    given = {**CLUSTER, "http": {"listen": ":0"}, "mqtt": {"listen": ":0"}}
+    found = list(findings._start(Settings.model_validate(given), parse([role])))
+    assert {finding.part for finding in found} - {"files"} == expected
+    assert said(found) == []
+
+
+def test_embedded_stores_that_other_roles_need_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "_stores", lambda *_: iter(()))
+    given = {**CLUSTER, "series": {"url": "chdb:series"}, "http": {"listen": ":0"}}
+    (text,) = said(list(findings._start(Settings.model_validate(given), parse(["keeper"]))))
+    assert "series.url" in text
 
 
 def test_the_limit_of_open_files_is_compared_before_the_start(
