@@ -88,6 +88,13 @@ def test_containers_of_roles_write_to_their_home_only(project: dict[str, Any]) -
         assert [volume.partition(":")[2] for volume in service["volumes"]] == ["/var/lib/lakebed"]
 
 
+def test_no_service_may_take_all_memory(project: dict[str, Any]) -> None:
+    limits = {name: service["mem_limit"] for name, service in project["services"].items()}
+    heap = project["services"]["kafka"]["environment"]["KAFKA_HEAP_OPTS"]
+    assert "-Xmx1g" in heap
+    assert limits["kafka"] == "2g"
+
+
 def test_only_the_api_holds_the_token_of_the_admin(project: dict[str, Any]) -> None:
     holders = {
         n for n in ROLES if "LAKEBED__API__ADMIN_TOKEN" in project["services"][n]["environment"]

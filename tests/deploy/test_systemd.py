@@ -16,7 +16,11 @@ from tests.deploy.tools import DEPLOY, find, run
 FOLDER = DEPLOY / "systemd"
 STOP = 10  # seconds that a stop takes at most
 ROLES = ("gateway", "keeper", "api")
-UNITS = ["lakebed.service", *(f"lakebed@{role}.service" for role in ROLES)]
+UNITS = [
+    "lakebed.service",
+    "lakebed-backup.service",
+    *(f"lakebed@{role}.service" for role in ROLES),
+]
 
 
 def written(unit: str, folder: Path) -> Path:
@@ -56,12 +60,34 @@ def test_it_is_given_the_time_to_stop(unit: str) -> None:
     assert value(text, "Restart") == "on-failure"
 
 
-@pytest.mark.parametrize("unit", ["lakebed.service", "lakebed@.service"])
+@pytest.mark.parametrize("unit", ["lakebed.service", "lakebed@.service", "lakebed-backup.service"])
 def test_the_command_of_the_unit_exists(unit: str) -> None:
     _, command, *options = shlex.split(value((FOLDER / unit).read_text(), "ExecStart"))
     result = CliRunner().invoke(get_command(app), [command, "--help"])
     assert result.exit_code == 0, result.output
     assert all(option in result.output for option in options if option.startswith("--"))
+
+
+def test_systemd_understands_the_timer(tmp_path: Path) -> None:
+    systemd = find("systemd-analyze", "systemd")
+    written("lakebed-backup.service", tmp_path)
+    timer = written("lakebed-backup.timer", tmp_path)
+    done = subprocess.run(
+        [systemd, "verify", "--man=no", timer],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert timer.name not in done.stderr
+    run(systemd, "calendar", value(timer.read_text(), "OnCalendar"))
+
+
+def test_server_and_backup_may_write_to_the_same_folders_as_the_same_user() -> None:
+    server, backup = (
+        (FOLDER / f"{name}.service").read_text() for name in ("lakebed", "lakebed-backup")
+    )
+    for key in ("DynamicUser", "User", "StateDirectory", "StateDirectoryMode", "UMask"):
+        assert value(server, key) == value(backup, key)
+    assert "/var/lib/lakebed-backups" in backup
 
 
 def test_the_example_of_settings_is_right() -> None:

@@ -28,6 +28,7 @@ ROLES = {"gateway": 8081, "keeper": 8082, "api": 8080}
 """Ports as the guide has them."""
 
 _SOCKET = "/srv/postgresql"
+_DISK = "/mnt/backups/lakebed"
 _UNITS = "/etc/systemd/system"
 
 
@@ -124,10 +125,41 @@ def test_everything_on_one_machine_as_a_service(machine: Machine, measured: list
     eventually(lambda: (values(api, "a/mqtt"), values(api, "a/http")) == ([1], [2]), 60)
     machine.assert_confined(unit, f"/var/lib/private/{Path(home).name}")
 
+    _back_up(machine)
     machine.ask("systemctl", "kill", "--signal=KILL", unit)  # as a fault that ends it
     eventually(lambda: machine.show(unit, "NRestarts") == "1", 60)
     eventually(lambda: _is_ready(api.url), engine.START)
     assert values(api, "a/http") == [2]
+    machine.end(unit)
+    _back_up_to_another_disk(machine, unit)
+
+
+def _back_up(machine: Machine) -> None:
+    """The timer's service writes where both units allow it, and nowhere else."""
+    machine.install("lakebed-backup.service")
+    machine.install("lakebed-backup.timer")
+    machine.ask("systemctl", "start", "lakebed-backup.timer")
+    machine.ask("systemctl", "start", "lakebed-backup.service")
+    kept = "/var/lib/lakebed-backups"
+    assert len(machine.ask("ls", f"{kept}/manifests").split()) == 1
+    modes = machine.ask("find", f"{kept}/", "-perm", "/077", "-print").split()
+    assert modes == []
+    machine.put("/etc/lakebed/backup", f"LAKEBED_BACKUP_TO={_DISK}\n")
+    assert machine.run("systemctl", "start", "lakebed-backup.service").returncode != 0
+
+
+def _back_up_to_another_disk(machine: Machine, unit: str) -> None:
+    """As the guide has it: a user that stays, and a drop-in of both units."""
+    machine.put("/etc/sysusers.d/lakebed.conf", "u lakebed -\n")
+    machine.ask("systemd-sysusers")
+    machine.ask("install", "-d", "-o", "lakebed", "-g", "lakebed", "-m", "700", _DISK)
+    for service in (unit, "lakebed-backup.service"):
+        drop_in = f"[Service]\nReadWritePaths={_DISK}\n"
+        machine.put(f"{_UNITS}/{service}.d/backups.conf", drop_in)
+    machine.ask("systemctl", "daemon-reload")
+    machine.start(unit, 8080)
+    machine.ask("systemctl", "start", "lakebed-backup.service")
+    assert len(machine.ask("ls", f"{_DISK}/manifests").split()) == 1
     machine.end(unit)
 
 
