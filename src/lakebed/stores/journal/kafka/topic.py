@@ -14,7 +14,6 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupState,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -29,7 +28,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from lakebed.stores.journal.kafka import errors, positions
+from lakebed.stores.journal.kafka import errors, members, positions
 from lakebed.stores.journal.kafka.address import CLIENT, Address
 from lakebed.stores.journal.kafka.records import ROOM
 from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, StoreUnavailable
@@ -311,11 +310,9 @@ class Topic:
 
     def is_stable(self, consumer: str) -> bool:
         """Whether the group of a consumer is known not to rebalance now; waits for a second."""
-        group = self._address.group(consumer)
         try:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=_SECOND)
-            return bool(asked[group].result(_SECOND).state == ConsumerGroupState.STABLE)
-        except (KafkaException, TimeoutError):
+            return members.of_group(self._admin, self._address.group(consumer), _SECOND) is not None
+        except KafkaException:
             return False
 
     def readers(self, consumer: str) -> dict[int, str]:
@@ -325,16 +322,12 @@ class Topic:
         Raises:
             StoreUnavailable: Kafka does not answer.
         """
-        group = self._address.group(consumer)
         with errors.translated("asking who reads its partitions"):
-            asked = self._admin.describe_consumer_groups([group], request_timeout=_PATIENCE)
-            found = asked[group].result(_PATIENCE)
+            found = members.of_group(self._admin, self._address.group(consumer), _PATIENCE) or ()
         return {
-            part.partition: member.client_id.removeprefix(CLIENT)
-            for member in found.members
-            if member.assignment is not None
-            for part in member.assignment.topic_partitions
-            if part.topic == self.name
+            partition: member.client_id.removeprefix(CLIENT)
+            for member in found
+            for partition in member.partitions.get(self.name, ())
         }
 
     def register(self, consumer: str) -> None:
