@@ -112,11 +112,13 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
     figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
     text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
     # a source that does not work is told by a server that is ready all the same
-    well = part.get("ok") and part.get("joined", True) and not part.get("silent")
+    well = part.get("ok") and part.get("joined", True)
     if name == "connections" and (part.get("message") or part.get("refused")):
         yield bad(name, text, _MORE_FILES)
     elif name == "disk" and part.get("message"):
         yield (note if well else bad)(name, text, "see how many files there are: df -i")
+    elif part.get("silent"):
+        yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:
         yield ok(name, text) if well else bad(name, text, "see the server's log")
     yield from _durability(name, part, scheme)
