@@ -2,7 +2,8 @@
 
     text ──read_source──> {section: entries} ──DocumentSection.check──> all problems, with lines
 
-To add a section: a `DocumentSection` beside the feature, and a line in `cli/documents.py`.
+To add a section: a `DocumentSection` beside the feature, a line in `cli/documents.py`, and its
+entries in the one transaction of `api/routes/apply.py`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
