@@ -11,7 +11,8 @@ import pytest
 
 from tests import processes
 from tests.acceptance.test_backup import POLICIES, answers, expected, lakebed, lines
-from tests.server import Server, eventually
+from tests.contract.series.test_series import flip_bits
+from tests.server import Api, Server, eventually
 from tests.servers import kafka
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -106,6 +107,9 @@ class Unready(Server):
 
     def wait_ready(self) -> None:
         eventually(self._answers, 60)
+
+    def ready(self) -> bool:
+        return self.request("GET", "/readyz").status_code == 200
 
     def _answers(self) -> bool:
         try:
@@ -247,3 +251,43 @@ def test_aggregates_in_a_damaged_part_are_told_until_somebody_has_seen_it(tmp_pa
         server.start()
         assert _series(server)["ok"]
         assert server.get("/api/v1/series") == {"loss": None}
+
+
+def test_a_part_damaged_below_a_running_server_is_told_and_comes_back_without_a_restart(
+    tmp_path: Path,
+) -> None:
+    policies = [
+        {"name": "all", "topics": ["#"], "type": "number", "keep": "archive"},
+        {"name": "day", "topics": ["#"], "type": "number", "keep": "window", "for": "1d"},
+    ]
+    with Unready(tmp_path / "home") as server:
+        server.put_policies(policies)
+        made = server.request("POST", "/api/v1/tokens", json={"owner": "bob", "name": "b"})
+        bob = Api(server.url, made.json()["token"])
+        bob.put_policy(**policies[0])
+        day = "2025-01-15T00"
+        times = [f"{day}:{i // 60:02}:{i % 60:02}Z" for i in range(1000)]
+        server.send_batch([{"topic": TOPIC, "value": 1, "time": time} for time in times])
+        server.send_batch([FEBRUARY])
+        bob.wait_in_force()
+        bob.send_batch([{"topic": "b", "value": 7, "time": "2025-03-01T00:00:00Z"}])
+        server.settle(lambda flow: flow["kept"] == 1001)
+        eventually(lambda: len(server.records(TOPIC, "all", limit=10_000)) == 1001)
+        eventually(lambda: len(bob.records("b", "all")) == 1)
+        for part in (server.home / "series").rglob("202501_*"):
+            flip_bits(part / "data.bin")
+        asked = {"topic": TOPIC, "policy": "all", "limit": 10_000}
+        answer = server.request("GET", "/api/v1/records", params=asked)
+        assert (answer.status_code, "archive/202501_" in answer.text) == (500, True), answer.text
+        for _ in range(6):
+            assert [row["value"] for row in bob.records("b", "all")] == [7]
+            assert server.records("nothing", "day") == []
+        eventually(lambda: len(server.records(TOPIC, "all", limit=10_000)) == 1001)
+        eventually(lambda: server.ready())
+        server.kill()
+        server.start()
+        assert len(server.records(TOPIC, "all", limit=10_000)) == 1001
+        assert server.ready()
+        assert server.output.count("the series is rebuilt") == 1
+        assert "parts of the series are damaged" in server.output
+        assert "archive/broken-on-start_202501" in server.output

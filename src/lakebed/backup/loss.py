@@ -18,6 +18,7 @@ until the rebuild is complete; where something is lost for ever, until an operat
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -271,6 +272,18 @@ def open_detecting_loss(
         raise
 
 
+def record_damage(series: Series, catalog: LossCatalog) -> Loss | None:
+    """Record the parts that an open series has put aside since; return the loss as it is recorded.
+
+    The keepers begin again at their checkpoints, as for parts that are damaged at the start.
+    """
+    with catalog.transaction():
+        _take_turns(catalog)
+        aside = replace(series.missing(), everything=False, tables=())
+        loss = _detect(aside, catalog, "", None)
+    return _note_created(catalog, loss)
+
+
 def _open(settings: StoreSettings) -> tuple[Series, str, str | None]:
     """Open it without creating tables; the folder of a broken one is put aside before."""
     try:
@@ -330,7 +343,7 @@ def _found(
         reason = f"the tables {', '.join(tables)} were not there"
         found = Loss(reason, times.now(), everything=False, tables=tables, broken=broken)
     else:
-        reason = f"{len(broken)} parts were damaged and put aside by the store"
+        reason = f"{len(broken)} parts were damaged and put aside by the store: {_some(broken)}"
         found = Loss(reason, times.now(), everything=False, broken=broken)
     if noted is None:
         return found
@@ -345,6 +358,10 @@ def _found(
         found.tables = tuple(dict.fromkeys((*noted.tables, *found.tables)))
         found.broken = tuple(dict.fromkeys((*noted.broken, *found.broken)))
     return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _covers(

@@ -95,7 +95,9 @@ class Rebuilding:
         yield
 
     def start(self) -> None:
-        self._thread.start()
+        """Begin to look for losses; a second call is no error."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()

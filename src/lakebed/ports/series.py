@@ -47,6 +47,7 @@ class SeriesReader(Protocol):
         Raises:
             BadRequest: the cursor does not belong to this question.
             StoreUnavailable: the store does not answer.
+            StoreDamaged: a part that it would read is damaged.
         """
         ...
 
@@ -110,7 +111,14 @@ class SeriesSnapshots(Protocol):
 
 
 class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnapshots, Protocol):
-    """The store of records and windows, in the tables that the kinds of policy declare."""
+    """The store of records and windows, in the tables that the kinds of policy declare.
+
+    Attributes:
+        damages: the number of damaged parts that calls have found since it was opened; those of an
+            embedded store are put aside, and are `missing`.
+    """
+
+    damages: int
 
     def missing(self) -> "Missing":
         """What is missing now.

@@ -9,6 +9,7 @@
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
     │   └── Unsupported    a store of this kind cannot do this: use another way
+    ├── StoreDamaged       what a store had kept is damaged: the same call fails again  (HTTP 500)
     ├── Superseded         another worker has taken over: discard the state, write nothing
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
     │   ├── UnknownFormat     a newer version wrote it: upgrade, pass nothing over
@@ -92,6 +93,10 @@ class Conflict(LakebedError):
 
 
 class Unsupported(Conflict):
+    pass
+
+
+class StoreDamaged(LakebedError):
     pass
 
 

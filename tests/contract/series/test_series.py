@@ -24,7 +24,7 @@ from lakebed.stores.series.clickhouse import embedded
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.opening import open_series
 from lakebed.stores.series.settings import SeriesSection
-from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
+from lakebed.vocabulary.errors import SettingsError, StoreDamaged, StoreUnavailable
 
 
 @contextmanager
@@ -180,6 +180,75 @@ def test_an_answer_that_breaks_off_leaves_nothing_for_the_next(series: Series) -
         with pytest.raises(StoreUnavailable):
             series.query("SELECT throwIf(number = 3000000) FROM numbers(10000000)", {})
         assert series.query("SELECT 1 AS one", {}).to_pylist() == [{"one": 1}]
+
+
+def flip_bits(file: Path) -> None:
+    """Three bits of a file that somebody has open, where no list of sizes tells of it."""
+    with file.open("r+b") as opened:
+        for place in (0.9, 0.91, 0.92):
+            opened.seek(int(file.stat().st_size * place))
+            (byte,) = opened.read(1)
+            opened.seek(-1, os.SEEK_CUR)
+            opened.write(bytes([byte ^ 0x10]))
+
+
+def in_month(series: Series, owner: str, rows: int, day: int) -> Path:
+    """Write so many rows of an owner, so many days behind the others; the folder of their part."""
+    time = 1_800_000_000_000_000 + day * 86_400_000_000
+    noise = np.random.default_rng(day)
+    series.write(
+        "archive",
+        records(
+            owner,
+            range(rows),
+            time=pa.array(np.arange(time, time + rows), pa.timestamp("us", "UTC")),
+            number=pa.array(noise.random(rows)),
+        ),
+    )
+    (row,) = series.query(
+        "SELECT DISTINCT _part AS part, path FROM lakebed.archive AS a"
+        " JOIN system.parts AS p ON p.name = a._part AND p.table = 'archive' AND active"
+        " WHERE owner = {owner:String} AND p.database = 'lakebed'",
+        {"owner": owner},
+    ).to_pylist()
+    return Path(row["path"])
+
+
+@embedded_one
+@pytest.mark.parametrize("rows", [1_000, 300_000])
+def test_a_damaged_part_is_put_aside_and_answers_of_others_have_nothing_of_it(
+    series: ClickHouseSeries, owner: str, rows: int
+) -> None:
+    """With many rows the answer breaks off in the middle, and its beginning is in the session."""
+    days = 60 if rows < 10_000 else 120  # months of their own
+    ann, bob = f"{owner}-ann", f"{owner}-bob"
+    part = in_month(series, ann, rows, days)
+    in_month(series, bob, 5, days + 31)
+    before = series.damages
+    everything = "SELECT * FROM lakebed.archive WHERE owner = {owner:String}"
+    (large,) = [file for file in (part / "data.bin", part / "number.bin") if file.exists()]
+    flip_bits(large)
+    with pytest.raises(StoreDamaged, match=f"archive/{part.name}"):
+        series.query(everything, {"owner": ann})
+    for _ in range(6):
+        of_bob = series.query(everything, {"owner": bob})
+        assert of_bob["owner"].unique().to_pylist() == [bob]
+        assert sorted(of_bob["offset"].to_pylist()) == list(range(5))
+    assert series.query(everything, {"owner": ann}).num_rows == 0
+    assert series.damages == before + 1
+    assert series.health().ok  # what is lost with it is told by what fills it again
+    assert f"archive/broken-on-start_{part.name}" in series.missing().broken
+
+
+@embedded_one
+def test_a_deletion_from_a_damaged_part_says_so(series: ClickHouseSeries, owner: str) -> None:
+    part = in_month(series, owner, 1_000, 200)
+    flip_bits(part / "data.bin")
+    where = "owner = {owner:String} AND number < 0.5"
+    with pytest.raises(StoreDamaged, match=f"archive/{part.name}"):
+        series.delete("archive", where, {"owner": owner})
+    series.delete("archive", where, {"owner": owner})
+    assert count(series, "archive", owner) == 0
 
 
 def test_a_query_that_cannot_be_says_so_in_one_line(series: Series) -> None:

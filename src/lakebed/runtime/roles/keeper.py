@@ -34,6 +34,7 @@ _STOP = 7.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
 _TRIM_SPARED = 60.0  # seconds between two trims, at most, while the journal has plenty of room
 _PLENTY = 0.25  # part of the journal's limit below which there is plenty of room
+_DAMAGE_EVERY = 1.0  # seconds between two checks of whether parts were put aside
 _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
 
@@ -51,6 +52,9 @@ async def _open(process: Process, _: Contribution) -> Contribution:
                 _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span, kept)
             ),
             "expire": partial(_repeat, _EXPIRE_EVERY, "dead letters not looked through", expire),
+            "damage": partial(
+                _repeat, _DAMAGE_EVERY, "damage not recorded", _recording(process, rebuild)
+            ),
         },
         policies_changed=(keeper.policies_changed,),
         erasure_asked=(keeper.erasure_asked,),
@@ -97,8 +101,26 @@ def _rebuild(process: Process) -> "Rebuilding":
     rebuild = rebuilding.Rebuilding(stores, alone=process.alone)
     if not process.alone or loss.is_unfinished(process.catalog):
         rebuild.start()
-        process.stack.push_async_callback(asyncio.to_thread, rebuild.stop)
+    process.stack.push_async_callback(asyncio.to_thread, rebuild.stop)
     return rebuild
+
+
+def _recording(process: Process, rebuild: "Rebuilding") -> Callable[[], None]:
+    """Return a function that has parts rebuilt which the series has put aside since the start."""
+    recorded = process.series.damages
+
+    def record() -> None:
+        nonlocal recorded
+        found = process.series.damages
+        if found == recorded:
+            return
+        from lakebed.backup.loss import record_damage
+
+        record_damage(process.series, process.catalog)
+        rebuild.start()
+        recorded = found
+
+    return record
 
 
 def _metrics(keeper: "Keeper") -> Iterator["Metric"]:

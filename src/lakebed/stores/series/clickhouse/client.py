@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote
 
 import clickhouse_connect
 import pyarrow as pa
+import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -26,8 +27,11 @@ from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
 from lakebed.stores.series.clickhouse.layout import Layout, OneServer
 from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.stores.series.clickhouse.snapshot import DROP, ClonedTables, statements
-from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
+from lakebed.stores.series.clickhouse.suspects import Suspect, damaged_parts, suspect_in
+from lakebed.vocabulary.errors import StoreDamaged, StoreUnavailable, Unsupported
 from lakebed.vocabulary.times import Micros
+
+log = structlog.get_logger(__name__)
 
 PATIENCE = 3600.0
 """Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
@@ -70,6 +74,7 @@ FROM {table}
 SETTINGS skip_unavailable_shards = 1, max_execution_time = 1, timeout_overflow_mode = 'break'
 """
 """Answered from the parts' indexes. Where a server reads rows instead, it may stop early."""
+_ACTIVE = "SELECT table, name FROM system.parts WHERE database = {database:String} AND active"
 _OLDEST_FOR = 60.0  # seconds
 
 
@@ -81,7 +86,13 @@ class ClickHouseSeries:
         name: the store's name in messages.
         patient: opens a session that waits long for an answer; None if all do.
         layout: how the tables are spread over servers.
+
+    Attributes:
+        damages: the number of damaged parts that were found since it was opened.
     """
+
+    _repair = "stop the keepers, drop the table, and start one: it fills it from backup and journal"
+    """What is done about damaged parts, or must be done."""
 
     def __init__(
         self,
@@ -95,6 +106,8 @@ class ClickHouseSeries:
         self._idle: LifoQueue[Client] = LifoQueue()
         self._all: list[Client] = []
         self._lock = threading.Lock()
+        self._known_damaged: set[tuple[str, str]] = set()
+        self.damages = 0
         self._fsync = "unknown"
         self._oldest: dict[str, tuple[float, Micros | None]] = {}
         self.name = name
@@ -137,12 +150,64 @@ class ClickHouseSeries:
         return copying.contents(self, alive)
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        """Run a SELECT with bound parameters (`{name:Type}`)."""
+        """Run a SELECT with bound parameters (`{name:Type}`).
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+            StoreDamaged: a part that it reads is damaged.
+        """
+        try:
+            return self._query(sql, parameters)
+        except _BrokenOff as error:
+            self._examine(suspect_in(self._reason(sql, parameters)), error)
+            raise
+        except StoreUnavailable as error:
+            self._examine(suspect_in(str(error)), error)
+            raise
+
+    def _query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         with self._session("query") as client:
             try:
                 return client.query_arrow(sql, parameters=dict(parameters))
-            except pa.ArrowInvalid as error:  # it broke off in the middle of its answer
-                raise StoreUnavailable(f"{self.name}: cannot query: {error}") from error
+            except pa.ArrowInvalid as error:
+                raise _BrokenOff(f"{self.name}: cannot query: {error}") from error
+
+    def _reason(self, sql: str, parameters: Mapping[str, Any]) -> str:
+        """Why an answer breaks off in the middle: an answer without rows has room for the error."""
+        try:
+            with self._session("query") as client:
+                client.command(f"{sql} FORMAT Null", parameters=dict(parameters))
+        except StoreUnavailable as error:
+            return str(error)
+        return ""
+
+    def _examine(self, suspect: Suspect | None, error: StoreUnavailable) -> None:
+        """Raise `StoreDamaged` if the part that a failed call names is damaged."""
+        if suspect is None or self._layout.cluster is not None:
+            return  # a replica gets its damaged parts from another
+        parts = damaged_parts(self._query, suspect)
+        if not parts:
+            return
+        log.error("parts of the series are damaged", table=suspect.table, parts=parts)
+        self._damaged(suspect.table, parts)
+        names = ", ".join(f"{suspect.table}/{part}" for part in parts)
+        raise StoreDamaged(f"{self.name}: damaged on its disk: {names}; {self._repair}") from error
+
+    def _damaged(self, table: str, parts: list[str]) -> None:
+        """Take note of damaged parts that were not known before."""
+        with self._lock:
+            self._known_damaged |= {(table, part) for part in parts}
+        self.damages += len(parts)
+
+    def _still_damaged(self) -> list[str]:
+        """Damaged parts that are in force."""
+        if not self._known_damaged:
+            return []
+        rows = self._query(_ACTIVE, {"database": DATABASE}).to_pylist()
+        active = {(row["table"], row["name"]) for row in rows}
+        with self._lock:
+            self._known_damaged &= active
+        return [f"{table}/{part}" for table, part in sorted(self._known_damaged)]
 
     def oldest(self, table: str) -> Micros | None:
         """About the event time of the oldest row of a table; None if that is unknown.
@@ -163,12 +228,16 @@ class ClickHouseSeries:
 
         Rows inserted meanwhile may stay. If it fails, some rows may be deleted: repeat the call.
         """
-        with self._patient_session(f"delete from {table}") as client:
-            client.command(
-                f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",
-                parameters=dict(parameters),
-                settings=_DELETE,
-            )
+        try:
+            with self._patient_session(f"delete from {table}") as client:
+                client.command(
+                    f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",
+                    parameters=dict(parameters),
+                    settings=_DELETE,
+                )
+        except StoreUnavailable as error:
+            self._examine(suspect_in(str(error), table), error)
+            raise
 
     def missing(self) -> Missing:
         """What is missing. Damaged parts are put aside by the store itself when it opens."""
@@ -213,15 +282,20 @@ class ClickHouseSeries:
             here = set(self.query(_HERE, {"database": DATABASE})["name"].to_pylist())
             milliseconds = (time.monotonic() - started) * 1000
             figures = self._figures()
+            damaged = self._still_damaged()
         except StoreUnavailable as error:
             return Health(False, str(error))
         detail = {"query_ms": round(milliseconds, 1), "fsync": self._fsync, **figures}
+        troubles = []
         gone = [name for name in self._layout.names(list(TABLES.values())) if name not in here]
-        message = (
-            f"{self.name}: tables are missing ({', '.join(gone)}): restart a keeper, which creates"
-            " them anew and fills them from the journal"
-        )
-        return Health(not gone, message if gone else "", detail)
+        if gone:
+            troubles.append(
+                f"{self.name}: tables are missing ({', '.join(gone)}): restart a keeper, which"
+                " creates them anew and fills them from the journal"
+            )
+        if damaged:
+            troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._repair}")
+        return Health(not troubles, "; ".join(troubles), detail)
 
     def _figures(self) -> dict[str, Any]:
         """Figures of this kind of store."""
@@ -291,6 +365,10 @@ class ClickHouseSeries:
         with self._lock:
             self._all.remove(client)
             client.close()
+
+
+class _BrokenOff(StoreUnavailable):
+    """An answer ended in the middle."""
 
 
 def _first_line(error: BaseException) -> str:

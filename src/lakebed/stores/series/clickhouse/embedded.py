@@ -1,12 +1,13 @@
 """chDB in this process. The parts that it writes are checked, see `part_files.py`.
 
 When a part is incomplete, its table is closed and opened. The engine then puts the part aside, and
-uses the sources of a broken merge again, which it keeps for `old_parts_lifetime` (8 minutes).
+uses the sources of a broken merge again, which it keeps for `old_parts_lifetime` (8 minutes). A
+part that a read finds damaged later is put aside in the same way.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ SELECT data_paths[1] AS folder FROM system.tables
 WHERE database = {database:String} AND name = {table:String}
 """
 """The folder of a table. The links in `data` are not used, because a power loss may remove them."""
+_ASIDE = "broken-on-start_"
+"""The prefix of parts that the engine has put aside, by which it tells them when it opens."""
 _DROP = {"allow_drop_detached": 1}
 
 
@@ -58,6 +61,8 @@ class EmbeddedSeries(ClickHouseSeries):
         path: the folder of the engine.
         memory: bytes that the engine may use; None for most of the machine's memory.
     """
+
+    _repair = "they are put aside, and filled again from backup and journal"
 
     def __init__(self, path: Path, memory: int | None = None) -> None:
         self._path = path.resolve()
@@ -112,15 +117,19 @@ class EmbeddedSeries(ClickHouseSeries):
                 f"INSERT INTO {DATABASE}.{table} ({names}) FROM INFILE '{path}' FORMAT Arrow"
             )
 
-    def query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+    def _query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         before = self._mended
         try:
-            return super().query(sql, parameters)
+            return super()._query(sql, parameters)
         except StoreUnavailable:
             self.mend()
             if self._mended == before:
                 raise
-            return super().query(sql, parameters)
+            return super()._query(sql, parameters)
+
+    def _damaged(self, table: str, parts: list[str]) -> None:
+        self._mend(table, parts)
+        super()._damaged(table, parts)
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         self._begin(table)
@@ -164,15 +173,20 @@ class EmbeddedSeries(ClickHouseSeries):
         with self._told():
             self._parts_of(table).sync_names()
 
-    def _mend(self, table: str) -> None:
+    def _mend(self, table: str, damaged: Sequence[str] = ()) -> None:
+        """Put aside new parts that are not whole, and those that are known to be damaged."""
         with self._mending:
             with self._told():
                 broken = self._parts_of(table).broken()
             if broken:
+                log.warning("parts did not reach the disk", table=table, parts=broken)
+            if broken or damaged:
                 self._mended += 1
                 self._left_closed.add(table)
-                log.warning("parts did not reach the disk", table=table, parts=broken)
                 self._command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
+            with self._told():
+                for part in damaged:
+                    self._parts_of(table).put_aside(part, _ASIDE)
             if table in self._left_closed:
                 self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
                 self._left_closed.remove(table)
@@ -181,18 +195,17 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def _drop_aside(self, table: str, broken: list[str]) -> None:
         """Delete the parts put aside, which have empty files of inserts that were refused."""
-        prefix = "broken-on-start_"
         aside = self._parts_of(table).folder / "detached"
         drops = [
-            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{prefix}{part}'"
+            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{_ASIDE}{part}'"
             for part in broken
-            if (aside / f"{prefix}{part}").exists()
+            if (aside / f"{_ASIDE}{part}").exists()
         ]
         self._command("drop broken parts", *drops, settings=_DROP)
 
     def _parts_of(self, table: str) -> PartFiles:
         if table not in self._parts:
-            found = super().query(_FOLDER, {"database": DATABASE, "table": table})
+            found = super()._query(_FOLDER, {"database": DATABASE, "table": table})
             if not len(found):
                 raise StoreUnavailable(f"{self.name}: the table {table} is not there")
             self._parts[table] = PartFiles(Path(found["folder"][0].as_py()))

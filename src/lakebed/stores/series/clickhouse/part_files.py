@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lakebed.system.files import sync
+from lakebed.system.files import rename, sync
 
 _PART = re.compile(r"(?!tmp|delete_tmp)[\w-]+?(_\d+){3,4}")
 """`PARTITION_FIRST_LAST_LEVEL[_MUTATION]`; temporary parts begin with `tmp` or `delete_tmp`."""
@@ -47,6 +47,16 @@ class PartFiles:
         new = there - self._seen
         self._seen = there
         return sorted(name for name in new if not _is_whole(self.folder / name))
+
+    def put_aside(self, name: str, prefix: str) -> None:
+        """Move a part of a closed table to where the engine does not read it; durably.
+
+        One that is not there any more, because it was merged, is no error.
+        """
+        aside = self.folder / "detached" / f"{prefix}{name}"
+        if (self.folder / name).exists() and not aside.exists():
+            rename(self.folder / name, aside)
+            sync(self.folder)
 
     def sync_names(self) -> None:
         """Make the names of the parts durable.
