@@ -9,7 +9,7 @@ import structlog
 
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGREQ
-from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder, message_properties
+from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
 from lakebed.sources.mqtt.codec.reasons import (
     Reason,
@@ -18,6 +18,7 @@ from lakebed.sources.mqtt.codec.reasons import (
     reason_name,
     violation,
 )
+from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
 from lakebed.sources.mqtt.connection import MqttConnection

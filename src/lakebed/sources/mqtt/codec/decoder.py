@@ -17,11 +17,12 @@ from lakebed.sources.mqtt.codec.handshake import Auth, ConnAck, Disconnect, chec
 from lakebed.sources.mqtt.codec.plain import decode_plain, single_plain
 from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse, malformed, violation
+from lakebed.sources.mqtt.codec.stamps import message_properties, read_stamps
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
 from lakebed.sources.mqtt.codec.wire import V5, Reader, decode_text
 from lakebed.sources.mqtt.topics import Topics
 from lakebed.vocabulary.attributes import Attributes
-from lakebed.vocabulary.times import EVENT_TIMES, UNSET, Micros, parse_time
+from lakebed.vocabulary.times import UNSET, Micros
 
 T = TypeVar("T")
 Control: TypeAlias = (
@@ -31,7 +32,6 @@ Parser = Callable[[Reader, int, int], Control]
 Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
 Describe = Callable[[Mapping[str, Any]], Attributes | None]
 
-_USER_PROPERTY = 0x26
 _NOT_PUBLISH, _BAD = 3, 4
 _QOS = bytes(
     (_BAD if head & 6 == 6 or head & 14 == 8 else head >> 1 & 3) if head >> 4 == 3 else _NOT_PUBLISH
@@ -247,7 +247,7 @@ class Decoder(Generic[T]):
         target = self._known.get(data[body:name_end])
         if target is None or start > stop or stop - start > self._payload_maximum:
             return False
-        found = _stamps(data, at, start)
+        found = read_stamps(data, at, start)
         if found is None:
             return False
         run = self._run
@@ -355,52 +355,3 @@ class Decoder(Generic[T]):
         elif b"\0\0" in run.packet_ids:
             run.cut(run.packet_ids.index(b"\0\0"))
             raise malformed("a packet identifier is zero")
-
-
-def _stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
-    """Read event time and id from data[at:end]; None unless all is valid user properties."""
-    event, identifier = UNSET, ""
-    try:
-        while at < end:
-            key_end = at + 3 + (data[at + 1] << 8 | data[at + 2])
-            value = key_end + 2
-            stop = value + (data[key_end] << 8 | data[key_end + 1])
-            key = data[at + 3 : key_end]
-            if data[at] != _USER_PROPERTY or stop > end or (key == b"id" and stop == value):
-                return None
-            text = decode_text(data[value:stop])
-            if key == b"id":
-                identifier = text
-            elif key == b"time":
-                event = parse_time(text, EVENT_TIMES)
-            else:
-                decode_text(key)
-            at = stop
-    except (IndexError, ValueError, ProtocolError):
-        return None
-    return (event, identifier) if identifier or event != UNSET else None
-
-
-def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
-    """Read a message's event time and id from its user properties `time` and `id`.
-
-    Raises:
-        Refuse: the time is invalid, the id is empty, or the payload is said to be UTF-8 but is not.
-    """
-    event, identifier = UNSET, ""
-    if found.get("payload_format_indicator"):
-        try:
-            payload.decode()
-        except UnicodeDecodeError:
-            raise Refuse(Reason.PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8") from None
-    for key, value in found.get("user_property", ()):
-        if key == "time":
-            try:
-                event = parse_time(value, EVENT_TIMES)
-            except ValueError as error:
-                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, f"time: {error}") from None
-        elif key == "id":
-            if not value:
-                raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, "id: it is empty")
-            identifier = value
-    return event, identifier

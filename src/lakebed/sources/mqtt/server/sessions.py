@@ -18,9 +18,9 @@ import structlog
 from lakebed.ingest.keys import id_key, packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.attributes import describe
-from lakebed.sources.mqtt.codec.decoder import message_properties
 from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
+from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.stats import Stats
