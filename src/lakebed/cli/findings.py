@@ -114,7 +114,7 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
     # a source that does not work is told by a server that is ready all the same
     well = part.get("ok") and part.get("joined", True)
     if name == "connections" and (part.get("message") or part.get("refused")):
-        yield bad(name, text, _MORE_FILES)
+        yield (bad if part.get("refused") else note)(name, text, _MORE_FILES)
     elif name == "disk" and part.get("message"):
         yield (note if well else bad)(name, text, "see how many files there are: df -i")
     elif part.get("silent"):

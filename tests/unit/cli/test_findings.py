@@ -268,6 +268,8 @@ def test_a_server_that_may_open_few_files_is_told_with_what_to_do() -> None:
     part = {"ok": True, "message": "this process may open 256 files", "refused": 3, "files": 256}
     (text,) = said(list(findings._part("connections", part)))
     assert "256 files" in text
+    (text,) = said(list(findings._part("connections", part | {"refused": 0})), "note")
+    assert "256 files" in text  # as before the start, while nobody was refused
     well = {"ok": True, "message": "", "refused": 0}
     assert said(list(findings._part("connections", well))) == []
 
