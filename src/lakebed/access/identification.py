@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from lakebed.access.principals import Grant, Kind, Principal, Role
 from lakebed.ports.tokens import StoredToken, TokenStore
+from lakebed.vocabulary.errors import StoreUnavailable
 
 LONGEST_TOKEN = 1024
 """Characters; a longer token is refused without hashing it."""
@@ -26,6 +27,9 @@ LONGEST_TOKEN = 1024
 LONGEST_KEPT = 60.0
 """Seconds after which an answer expires although the version is the same: an operator may have
 changed the database by hand."""
+
+_PATIENCE = 4.0
+"""Seconds that a catalog which hangs is waited for."""
 
 _LOOKUPS = 4
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
@@ -100,7 +104,13 @@ class Identification:
         """
         if _absurd(token):
             return None
-        key = _digest(token)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._identify(_digest(token), token)
+        except TimeoutError:
+            raise StoreUnavailable("the catalog does not answer: try again later") from None
+
+    async def _identify(self, key: bytes, token: str) -> Principal | None:
         # One who gives up must not take the others' answer along.
         if self._version_until <= self._clock():
             await asyncio.shield(self._begin_refresh())

@@ -21,6 +21,7 @@ from lakebed import __version__
 from lakebed.api import openapi
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
+from lakebed.api.watch import StoreWatch
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import Receive, Scope, Send
 from lakebed.sources.http.ingest import Ingest
@@ -35,6 +36,7 @@ class Application:
     def __init__(self, ingest: Ingest, control: FastAPI) -> None:
         self.control = control
         self.ingest = ingest
+        self._watched = StoreWatch(control, control.state.probes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self.ingest.route(scope["path"])
@@ -43,7 +45,7 @@ class Application:
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette raises again what `_known` has logged and answered
         with suppress(Exception):
-            await self.control(scope, receive, send)
+            await self._watched(scope, receive, send)
 
 
 def create_app(services: Services) -> Application:
@@ -76,8 +78,13 @@ def routes_of(services: Services, app: FastAPI) -> None:
         series,
         tap,
     )
+    from lakebed.keeper.ledger import CONSUMER
 
     app.state.services = services
+    app.state.probes = {
+        "the journal": lambda: services.journal.readers(CONSUMER),
+        "the catalog": lambda: services.catalog.revision(),
+    }
     for part in (
         policies,
         apply,
@@ -110,6 +117,7 @@ def assemble(
     )
     control.state.services = common
     control.state.metrics = metrics
+    control.state.probes = {}
     for add in (*routes, _common_routes):
         add(control)
     openapi.install(control)

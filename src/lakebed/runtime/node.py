@@ -21,6 +21,7 @@ from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
 from lakebed.runtime import room, sharing
+from lakebed.runtime.answering import answering
 from lakebed.runtime.contributions import Address, Contribution, Door
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles import ROLES, opened
@@ -180,11 +181,11 @@ class Node:
         )
         health: dict[str, Callable[[], Health]] = {
             "journal": journal.health,
-            "catalog": catalog.health,
+            "catalog": answering("the catalog", catalog.health),
             "disk": partial(_disk, self.settings),
         }
         if series is not None:
-            health["series"] = partial(_series_health, catalog, series)
+            health["series"] = answering("the series", partial(_series_health, catalog, series))
         self.contributed += Contribution(health=health)
 
     async def _open_series(self, catalog: Catalog) -> Series | None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
+
 from tests.servers import host, unavailable
 from tests.servers.attended import Attended
 
@@ -75,6 +77,20 @@ class PostgresServer:
     def crash(self) -> None:
         """At once, as a machine that goes away: it recovers at its next start."""
         self.stop(signal.SIGQUIT)
+
+    def pause(self) -> None:
+        """It hangs: connections stay, nothing is answered."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server, and what it started for each connection in sessions of their own."""
+        server = psutil.Process(self.pid)
+        return [server, *server.children(recursive=True)]
 
     def create_schema(self) -> str:
         """Make an empty place of its own, quicker than a database, and return its URL."""
