@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from lakebed.sources.mqtt.client.client import MqttClient
-from lakebed.sources.mqtt.codec.handshake import ConnAck
+from lakebed.sources.mqtt.codec.handshake import ConnAck, Disconnect
 from lakebed.sources.mqtt.codec.publish import publish
+from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.subscriptions import SubAck
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.errors import SettingsError
@@ -199,6 +200,30 @@ def test_two_with_one_identifier_are_told_of_each_other(run, joined, wait_until,
             assert not rival.client.health().ok
         for rival in rivals:
             await rival.stop()
+
+    run(story())
+
+
+def test_a_broker_that_says_twice_that_another_took_over_is_believed(run, joined, wait_until):
+    ends = 0
+
+    async def broker(reader, writer):
+        nonlocal ends
+        await reader.read(4096)
+        writer.write(ConnAck().encode(5))
+        await reader.read(4096)
+        writer.write(SubAck(1, [1]).encode(5))
+        writer.write(Disconnect(Reason.SESSION_TAKEN_OVER).encode(5))
+        ends += 1
+        writer.close()
+
+    async def story():
+        async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+            source = joined(server.sockets[0].getsockname()[1])
+            await source.client.start()
+            await wait_until(lambda: "takes over the session" in source.client.health().message)
+            assert ends == 2
+            await source.stop()
 
     run(story())
 
