@@ -71,11 +71,17 @@ class Rebuilt:
     failed: int = 0
 
 
+class _PoisonFound(Exception):
+    """A task has absorbed half of a chunk: what it holds is of no use."""
+
+
 @dataclass(slots=True)
 class _Work:
     """One policy to be filled in one partition."""
 
     task: PolicyTask
+    tasks: TaskFactory
+    poison: set[int]  # offsets that it must not be given
     until: int  # where the keeper's own task stands
     created: Micros
     whole: bool  # whether it knows of every message before its first
@@ -110,6 +116,7 @@ class Rebuild:
         self._versions = PolicyVersions(catalog, settings.keeper.timezone)
         self._checkpoints, self._base, self._tables = checkpoints, base, tables
         self._read = self._total = 0
+        self._poison: dict[tuple[int, str], set[int]] = {}  # by partition and part
         self.report = Rebuilt()
 
     def run(self) -> Rebuilt:
@@ -122,6 +129,13 @@ class Rebuild:
         return self.report
 
     def _partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> None:
+        """Begin again without the messages that break a policy's code, until none does."""
+        rows, read = self.report.rows, self._read
+        while not self._ran(partition, parts, first):
+            self.report.rows, self._read = rows, read
+
+    def _ran(self, partition: int, parts: Sequence[Checkpoint], first: int) -> bool:
+        """Whether the partition is done; False where poison was found."""
         horizon = self._settings.journal.id_horizon
         now, base = (
             PartitionState.decode(found, horizon)
@@ -135,8 +149,12 @@ class Rebuild:
         for work in works:
             if work.memory is not None:
                 self._insert(_table_of(work), work.memory)
-        here = self._read_again(partition, works, base, first, now.counted)
+        try:
+            here = self._read_again(partition, works, base, first, now.counted)
+        except _PoisonFound:
+            return False
         self._note_missing(partition, now, base, first, here)
+        return True
 
     # --- what to do ------------------------------------------------------------------------------
 
@@ -153,10 +171,12 @@ class Rebuild:
         before = self._before(policy, base)
         start = first if before is None else max(first, before.offset)
         whole = first == 0 if before is None else first <= before.offset
-        task = self._tasks(partition, base.ledger).fresh(policy, start)
+        tasks = self._tasks(partition, base.ledger)
+        task = tasks.fresh(policy, start)
         if before is not None:
             task.restore(before.state)
-        work = _Work(task, part.offset, stored.created, whole)
+        poison = self._poison.setdefault((partition, part.part), set())
+        work = _Work(task, tasks, poison, part.offset, stored.created, whole)
         if KINDS[policy.keep].answers == "windows":
             _note_open_windows(work, self._tasks(partition, now.ledger).restored(policy, part))
         return work
@@ -224,6 +244,7 @@ class Rebuild:
 
     def _absorb(self, work: _Work, chunk: Chunk) -> None:
         wanted = (chunk.offset < work.until) & (chunk.received >= work.created)
+        wanted &= ~np.isin(chunk.offset, list(work.poison))
         index = np.flatnonzero(wanted)
         if not len(index):
             return
@@ -231,9 +252,12 @@ class Rebuild:
             work.task.absorb(chunk.take(index))
         except LakebedError:
             raise
-        except Exception:  # the keeper has put the message aside already, when it came
-            log.exception("a policy's code failed, messages passed over", policy=work.task.part)
-            self.report.failed += len(index)
+        except Exception as error:  # the keeper has put the message aside already, when it came
+            found = _find_poison(work, chunk.take(index))
+            log.exception("messages passed over", policy=work.task.part, count=len(found))
+            work.poison |= found
+            self.report.failed += len(found)
+            raise _PoisonFound from error
 
     def _write(self, work: _Work, now: Micros, oldest: Micros | None, final: bool) -> None:
         task = work.task
@@ -260,6 +284,17 @@ class Rebuild:
         if len(rows):
             self._series.write(table, rows)
             self.report.rows += len(rows)
+
+
+def _find_poison(work: _Work, chunk: Chunk) -> set[int]:
+    """Try each message alone on a task without state; where none fails, all are poison."""
+    found = set()
+    for row in range(len(chunk)):
+        try:
+            work.tasks.fresh(work.task.policy, 0).absorb(chunk.take(np.array([row])))
+        except Exception:
+            found.add(int(chunk.offset[row]))
+    return found or set(chunk.offset.tolist())
 
 
 def _note_open_windows(work: _Work, kept: PolicyTask) -> None:

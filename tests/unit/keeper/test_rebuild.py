@@ -10,7 +10,9 @@ from tests.shards import claimed_shard
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key
+from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.rebuild import Rebuild, Rebuilt
+from lakebed.keeper.task import PolicyTask
 from lakebed.kinds import TABLES
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.runtime.settings import Settings
@@ -134,3 +136,27 @@ def test_a_journal_with_one_writer_is_read_again_as_it_is(world: World) -> None:
     before = world.series.rows()
     assert world.lose_series().missing == 0
     assert world.series.rows() == before
+
+
+def test_a_message_that_breaks_a_policys_code_costs_no_other_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.journal.write(1, 2, 3)
+    world.journal.write(4, 5)
+    world.work_through()
+    absorb = PolicyTask.absorb
+
+    def break_on_2(task: PolicyTask, chunk: Chunk) -> Any:
+        outcomes = absorb(task, chunk)  # the task has half of it by then
+        if task.policy.name == "all" and b"2" in chunk.payloads:
+            raise ZeroDivisionError
+        return outcomes
+
+    monkeypatch.setattr(PolicyTask, "absorb", break_on_2)
+    report = world.lose_series()
+    rows = world.series.rows()
+    assert sorted(row["number"] for table, row in rows if table == "archive") == [1, 3, 4, 5]
+    assert sorted(row["number"] for table, row in rows if table == "last_n") == [3, 4, 5]
+    assert [row["count"] for table, row in rows if table == "aggregate"] == [5]
+    assert report.failed == 1
+    assert report.missing == 0
