@@ -1,10 +1,10 @@
-"""What a kind of policy is: its keys in the document, its state, what it stores, how it is read.
+"""The contract of a kind of policy: its document keys, its state, its effects and its tables.
 
     document ──Kind.keys──> Policy ──Kind.open──> State ──effects──> stores ──Kind.answers──> reader
 
-A kind knows its own job and nothing else. Matching, parsing, filters, retries, timing, counting
-and checkpoints live once around it, in `keeper/task.py`. To add one: its file, its line in
-`kinds.KINDS`, its cases in `tests/cases/`, its page.
+A kind has no code for matching, parsing, filters, retries, timing, counting and checkpoints:
+`keeper/task.py` does these for all kinds. To add a kind, write its file, a line in `kinds.KINDS`,
+cases in `tests/cases/`, and its section of the documentation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
-# --- what it works on -----------------------------------------------------------------------------
+# --- input ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Values:
         offset: int64[k], offset in the partition.
         received: int64[k], receive time, microseconds.
         size: int64[k], payload bytes.
-        numbers: float64[k] where the policy's type is number, else None.
-        texts: k texts (JSON as text) where it is not, else None.
-        ids: k ids the senders gave ("" where none), or None.
+        numbers: float64[k] if the policy's type is number, else None.
+        texts: k texts (JSON as text) for other types, else None.
+        ids: k ids that the senders gave, "" for none; None if no message has one.
     """
 
     channel: Codes
@@ -54,12 +54,12 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a state works.
+    """The policy and partition of a state.
 
     Attributes:
-        topics: those behind the small ints.
-        since: receive time of the newest message that went to a former version of the policy,
-            whose windows were aligned otherwise; 0 if there was none.
+        topics: topics by channel number.
+        since: receive time of the newest message of a former version of the policy whose windows
+            were aligned differently; 0 if there was none.
     """
 
     policy: Policy
@@ -70,24 +70,24 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class ErasedRange:
-    """What was deleted by request: these channels, from `start` on and before `end`."""
+    """Data deleted by request: of these channels, from `start` on and before `end`."""
 
     channels: frozenset[int]
     start: Micros
     end: Micros
 
     def covers(self, channel: Codes | Ints, time: Ints) -> NDArray[np.bool_]:
-        """bool[k], which of k values it is about."""
+        """bool[k], whether each of k values is in the range."""
         ours = np.isin(channel, np.fromiter(self.channels, np.int64, len(self.channels)))
         return ours & (time >= self.start) & (time < self.end)
 
 
-# --- what it gives --------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows for a table of the series; the table's key says which earlier ones they replace."""
+    """Rows for a table of the series; each replaces an earlier row with the same key."""
 
     table: str
     rows: pa.Table
@@ -101,15 +101,17 @@ class LastValues:
 
 
 Effect = Rows | LastValues
-"""What a kind wants written. Each may be written again with the same outcome. A kind that keeps
-files will add one for objects, here and in `keeper/stores.py`."""
+"""Data to be written. Writing an effect again changes nothing. A kind that keeps files will add an
+effect for objects, here and in `keeper/stores.py`."""
 
 
-# --- its life in memory ---------------------------------------------------------------------------
+# --- state in memory ------------------------------------------------------------------------------
 
 
 class State(Protocol):
-    """One policy in one partition, in one thread: [restore] (absorb | drain | snapshot [release])*.
+    """The state of a policy in a partition, used by one thread.
+
+    Call order: [restore] (absorb | drain | snapshot [release])*.
 
     Contract: the same values in the same order give the same effects, however they were divided
     into calls and however often it was restored in between.
@@ -127,11 +129,11 @@ class State(Protocol):
     def absorb(self, values: Values) -> None: ...
 
     def due(self) -> Micros | None:
-        """When something should be written at the latest; None while nothing waits."""
+        """The latest time to write what waits; None while nothing waits."""
         ...
 
     def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
-        """Give what is due at `now`, or with `final` all that waits, and keep none of it waiting.
+        """Return effects that are due at `now`, or with `final` all that wait.
 
         Args:
             now: everything received before it has been absorbed.
@@ -144,7 +146,7 @@ class State(Protocol):
         ...
 
     def rewrite(self) -> None:
-        """What was written to the series is gone: all of it that is in memory waits again."""
+        """The series was lost: let everything in memory that was written wait again."""
         ...
 
     def snapshot(self) -> bytes: ...
@@ -152,24 +154,24 @@ class State(Protocol):
     def restore(self, state: bytes) -> None: ...
 
     def release(self, now: Micros) -> bool:
-        """Evict state that is written and needed no more; True if there was any.
+        """Evict state that is written and not needed any more; True if there was any.
 
-        Called only right before a snapshot that is saved before anything else is absorbed.
+        Called only before a snapshot that is saved before more values are absorbed.
         """
         ...
 
     def erase(self, gone: ErasedRange) -> None:
-        """Evict state that would bring back what is about to be deleted.
+        """Evict state from which data would be written again that is about to be deleted.
 
-        Called when nothing waits, right before a snapshot, like `release`.
+        Called when nothing waits, and like `release` before a snapshot.
         """
         ...
 
     def renumber(self, codes: Codes) -> None:
-        """Channels have other small ints from here on, and some are not ours any more.
+        """Change the numbers of channels, because the partition was divided.
 
         Args:
-            codes: int32[channels], the new one of each; -1: evict its state.
+            codes: int32[channels], the new number of each channel; -1: evict its state.
         """
         ...
 
@@ -182,15 +184,15 @@ class DocumentKey:
     """A key of the policy document that only some kinds have.
 
     Attributes:
-        needed: an example of its value where the key must be given, else "".
-        check: what this kind asks of a value besides what the key asks anyway; returns the value
-            to use, or raises ValueError with a sentence.
-        default: the value where the document gives none.
-        accept: makes of what is written the value, or raises ValueError with a sentence; for a key
-            of this kind alone, whose value is in `Policy.options`. None for the keys that several
-            kinds share and `Policy` has by name.
-        write: makes of such a value what is written; None for the value itself.
-        description: of such a key, one line.
+        needed: an example of its value if the key must be given, else "".
+        check: checks a value further for this kind; returns the value to use, or raises ValueError
+            with a sentence.
+        default: the value if the document has none.
+        accept: parses a value of the document, or raises ValueError with a sentence. For a key that
+            only this kind has, whose value is in `Policy.options`; None for keys that several kinds
+            share, which are fields of `Policy`.
+        write: formats such a value for the document; None if it is written as it is.
+        description: describes such a key in one line.
     """
 
     needed: str = ""
@@ -203,20 +205,22 @@ class DocumentKey:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Attributes:
-    name: what a document writes under `keep`.
-    types: the policy types it takes.
-    keys: keys of the document that it has besides those of all policies.
-    open: makes its state for a policy in a partition.
-    answers: what a reader gets: "records" in order of event time and position; "newest", the
-        policy's `count` newest records of each topic; "windows", one row for each; "values", the
-        last one of each topic.
-    rank: where several policies keep a topic, the kind with the least answers.
-    tables: the tables it writes to, by policy type; none where all of it lies in the catalog.
-    functions: by policy type, what its windows can answer with.
-    default_functions: those that they answer with where the document names none.
-    aligned_by: keys that say where its windows begin and end. A version of a policy in which one
-        of them is another does not go on with the windows of the version before.
+    """A kind of policy.
+
+    Attributes:
+        name: the value of `keep` in a document.
+        types: the policy types that it accepts.
+        keys: its document keys besides those of all policies.
+        open: creates its state for a policy in a partition.
+        answers: the shape of its answers: "records" in order of event time and position; "newest",
+            the policy's `count` newest records of each topic; "windows", a row for each window;
+            "values", the last value of each topic.
+        rank: if several policies keep a topic, the kind with the lowest rank answers.
+        tables: the tables that it writes to, by policy type; none if it writes to the catalog.
+        functions: by policy type, the functions that its windows can answer with.
+        default_functions: those used if the document names none.
+        aligned_by: document keys that determine where its windows begin and end. A version of a
+            policy that changes one of them does not continue the windows of the version before.
     """
 
     name: str
@@ -231,5 +235,5 @@ class Kind:
     aligned_by: tuple[str, ...] = ()
 
     def alignment(self, policy: Policy) -> tuple[Any, ...]:
-        """What is equal in versions of a policy that share their windows."""
+        """A value that is equal for versions of a policy that share their windows."""
         return (policy.keep, policy.type, *(getattr(policy, key) for key in self.aligned_by))

@@ -1,6 +1,6 @@
-"""Attributes of messages: read or decided once, when a message is received.
+"""Attributes of messages, which are determined once, when a message is received.
 
-Nearly all messages of a connection have the same, so a batch holds each distinct value once:
+Most messages of a connection have equal attributes, so a batch holds each distinct value once:
 
     Coded: codes int32[n] ──> table of the distinct values
 """
@@ -17,12 +17,12 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Attributes(NamedTuple):
-    """Of one message. Shared by all messages that have the same.
+    """The attributes of a message; messages with equal attributes share the object.
 
     Attributes:
-        content_type: of the payload, as the sender gave it; "" where it gave none.
-        principal: kind and name of who sent it, such as `token:shed`; "" where not recorded.
-        decisions: what was decided about it when it was received, by name. A replay reads them.
+        content_type: content type of the payload that the sender gave; "" if none.
+        principal: kind and name of the sender, such as `token:shed`; "" if not recorded.
+        decisions: names and values of decisions made when it was received, which a replay reads.
         properties: names and values that the sender gave, in order; names may repeat.
     """
 
@@ -41,11 +41,11 @@ NO_ATTRIBUTES: Final = Attributes()
 
 @dataclass(frozen=True, slots=True)
 class Coded(Generic[T]):
-    """n values, of which many are equal.
+    """n values of which many are equal (dictionary encoding).
 
     Attributes:
         codes: int32[n], for each message the index of its value in `table`.
-        table: the distinct values; there may be some that no message has.
+        table: distinct values, of which some may be unused.
     """
 
     codes: NDArray[np.int32]
@@ -81,7 +81,7 @@ class Coded(Generic[T]):
         return Coded(self.codes[index], self.table)
 
     def compact(self) -> "Coded[T]":
-        """The same without values that no message has."""
+        """The same without unused values."""
         used, codes = np.unique(self.codes, return_inverse=True)
         table = tuple(self.table[code] for code in used.tolist())
         return Coded(codes.astype(np.int32), table)

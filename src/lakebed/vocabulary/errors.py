@@ -25,25 +25,25 @@ from dataclasses import dataclass
 
 
 def show(value: object) -> str:
-    """A value inside a message: short, whatever it is."""
+    """The representation of a value for an error text, at most 60 characters long."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 class LakebedError(Exception):
-    """Root of everything Lakebed raises on purpose."""
+    """Base of all errors that Lakebed raises."""
 
     status = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a document or a request.
+    """An error in a document or a request.
 
     Attributes:
-        where: path inside the input, such as `policies[0].every` or the name of a parameter.
-        what: what is wrong and what is allowed, one sentence.
-        line: 1-based line in the source text, where there is one.
+        where: path inside the input, such as `policies[0].every`, or the name of a parameter.
+        what: one sentence that says what is wrong and what is allowed.
+        line: 1-based line in the source text; None where there is no text.
     """
 
     where: str
@@ -56,7 +56,7 @@ class Problem:
 
 
 class Invalid(LakebedError):
-    """The input is wrong; `problems` names every one found."""
+    """The input is wrong; `problems` has every error found."""
 
     status = 422
 

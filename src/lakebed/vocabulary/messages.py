@@ -1,9 +1,9 @@
-"""The vocabulary: what flows through Lakebed, as columns.
+"""Messages, as batches of columns: the unit between all parts of Lakebed.
 
     sources ──Batch──> journal ──Entry──> consumers (keeper, relays, taps)
 
-The unit between the parts is a `Batch` of parallel columns, never a list of message objects: a
-message alone costs microseconds in Python, in a batch a fraction of one.
+A `Batch` has parallel columns instead of message objects, because a message alone costs
+microseconds in Python, and in a batch a fraction of one.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from lakebed.vocabulary.sparse import Ints as Ints
 from lakebed.vocabulary.times import UNSET
 
 ID_KEY = b"i\0"
-"""What keys of ids begin with. They end with the horizon alone; other keys are forgotten on
-purpose, so that only those have to be found again (`Journal.known`)."""
+"""Prefix of keys that are made of ids. These keys expire with the horizon. Other keys are released
+explicitly, so only those are looked up again (`Journal.known`)."""
 
 Codes = NDArray[np.int32]
 
 
 class Channel(NamedTuple):
-    """Where a message belongs: the topic, within its owner's own name space."""
+    """A topic within its owner's name space."""
 
     owner: str
     topic: str
@@ -40,7 +40,7 @@ class Batch:
         channel: int32[n], for each message its index in `channels`.
         payloads: n payloads, as sent.
         received: int64[n], when Lakebed read the message, microseconds UTC.
-        sparse: what only some messages have.
+        sparse: columns in which only some messages have a value.
     """
 
     channels: tuple[Channel, ...]
@@ -54,7 +54,7 @@ class Batch:
 
     @property
     def times(self) -> Ints:
-        """int64[n], the event time where given, else the receive time."""
+        """int64[n], the event time of each message, or its receive time if it gave none."""
         event = self.sparse.event
         if event is None:
             return self.received
@@ -83,16 +83,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stretch of the journal: a batch with its place.
+    """A batch read from the journal, with its partition and offset.
 
-    The position of message i is (`partition`, `offset` + i). Within a partition offsets grow with
-    every message; they may have gaps between entries, never within one. So the distance of two
-    offsets is no number of messages. An entry may be empty: it tells that there is nothing more
-    up to its end, or only what to release.
+    Message i has the offset `offset` + i. Offsets grow with every message of a partition, and may
+    have gaps between entries, but not within one. So the difference of two offsets is not a number
+    of messages. An entry without messages says that none follow up to its end, or has only keys to
+    release.
 
     Attributes:
         gap: offsets behind the last message that no message will ever have.
-        release: keys that stop counting behind this entry, where readers look for duplicates.
+        release: keys that may be used again by messages behind this entry; for journals whose
+            consumers find duplicates.
     """
 
     partition: int
@@ -103,7 +104,7 @@ class Entry:
 
     @property
     def end(self) -> int:
-        """Where to read on: the least offset that a message behind this entry can have."""
+        """The lowest offset that a later message can have, from which to continue reading."""
         return self.offset + len(self.batch) + self.gap
 
     @property

@@ -1,11 +1,11 @@
 """Owners: the name spaces of topics, policies, data, limits and bills.
 
-An owner is an immutable slug. Nothing composes one out of other names or reads names out of it:
-units, users and organisations are rows and grants of their own. As it holds no slash, keys on the
-disk such as `OWNER/POLICY@VERSION` can be read from the right without doubt.
+An owner is an immutable slug. No code composes it out of other names, or parses it: units, users
+and organisations are rows and grants of their own. As it contains no slash, keys on the disk such
+as `OWNER/POLICY@VERSION` are unambiguous.
 
-Earlier versions took other names as well (`Plant_A`). What they made keeps working; only what is
-new must be a slug.
+Earlier versions accepted other names as well (`Plant_A`). Existing owners of such a name keep
+working; a new one must be a slug.
 """
 
 import re
@@ -13,7 +13,7 @@ import re
 LONGEST = 39  # characters
 
 NO_SLUG = f"it is 1 to {LONGEST} lower-case letters, digits and hyphens, the first no hyphen"
-"""What is wrong with other names, as a sentence."""
+"""A sentence for errors that says which names are allowed."""
 
 _SLUG = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST - 1}}}")
 
@@ -24,10 +24,10 @@ def is_slug(owner: str) -> bool:
 
 
 def check_known(owner: str) -> str:
-    """The owner, if any version ever allowed its name.
+    """Return the owner if any version of Lakebed has allowed its name.
 
     Raises:
-        ValueError: a sentence that says why not.
+        ValueError: a sentence that says what is wrong.
     """
     if not owner or "\0" in owner:
         raise ValueError("the name of an owner is not empty and has no character U+0000")

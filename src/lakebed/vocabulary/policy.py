@@ -1,4 +1,4 @@
-"""A policy, as the keeper and the readers use it: parsed, checked, defaults filled in."""
+"""A policy as the keeper and readers use it: parsed, validated, with defaults filled in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Type = Literal["number", "text", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which messages pass. None (or an empty set) means: not asked for.
+    """Conditions on messages. A condition that is None (or an empty set) lets all pass.
 
     Attributes:
         max_rate: at least this much event time between two kept messages of a channel.
@@ -32,7 +32,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """What is done to a value that passed: x * scale + offset, rounded; text is sliced."""
+    """Applied to a value that passed the filter: x * scale + offset, rounded; a slice of a text."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -46,17 +46,17 @@ class Policy:
 
     Attributes:
         topics: MQTT filters; every concrete topic that matches one is a series of its own.
-        type: what a value is, after `at` has picked it.
+        type: the type of a value, after `at` has selected it.
         keep: the name of its kind.
         at, time_at: JSON pointers (RFC 6901) to the value and to the event time, or None.
         span: `for` in the document: how long rows are kept; None for ever.
         every: width of an aggregate's window, or the least time between two writes (last_value).
         count: N of last_n.
-        buffer: write to the series at most this often; 0 as soon as possible.
-        functions: what an aggregate answers with, in the order asked for.
-        timezone: IANA name of the zone whose hours and days windows are aligned to.
-        active_from, active_until: half-open range of event time in which it holds; None is open.
-        options: values of keys that its kind alone has, by key.
+        buffer: least time between two writes to the series; 0 to write as soon as possible.
+        functions: the functions that an aggregate answers with, in order.
+        timezone: IANA name of the time zone to whose hours and days windows are aligned.
+        active_from, active_until: half-open range of event time in which it applies; None is open.
+        options: values of the keys that only its kind has, by key.
     """
 
     owner: str

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them."""
+"""Parses sizes in bytes, with units."""
 
 import re
 from decimal import Decimal

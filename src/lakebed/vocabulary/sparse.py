@@ -1,10 +1,10 @@
-"""Sparse columns: what only some messages have, as one object through all signatures.
+"""Sparse columns, in which only some messages have a value, as one object in all signatures.
 
     source ──Sparse──> SparseBuilder ──Sparse──> Batch ──> journal ──> consumers
         of one read       of many reads          of n messages
 
-To add a column: a field of `Sparse` and its line in `COLUMNS`. A kind of column that there is none
-of yet needs a class here, and its encoding in `stores/journal/blocks.py`.
+To add a column, add a field to `Sparse` and a line to `COLUMNS`. A new kind of column also needs a
+class here, and its encoding in `stores/journal/blocks.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Column(Protocol):
-    """The operations on one kind of column; `values` are n, parallel to the messages.
+    """Operations on one kind of column; it has n values, parallel to the messages.
 
     Attributes:
-        stored: whether the journal's block holds it.
+        stored: whether the journal's blocks contain it.
     """
 
     @property
@@ -36,7 +36,7 @@ class Column(Protocol):
         ...
 
     def spread(self, n: int, pieces: Sequence[tuple[int, Any]]) -> Any:
-        """n values: each piece from its start on, the default where there is none."""
+        """n values: those of each piece from its start on, and defaults elsewhere."""
         ...
 
     def sizes(self, values: Any) -> Ints:
@@ -46,7 +46,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Values(Generic[T]):
-    """Texts or bytes, `default` where a message has none."""
+    """Texts or bytes; `default` if a message has none."""
 
     default: T
     stored: bool = True
@@ -66,7 +66,7 @@ class Values(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Microseconds UTC, `UNSET` where a message has none."""
+    """Microseconds UTC; `UNSET` if a message has none."""
 
     stored: bool = True
 
@@ -79,7 +79,7 @@ class Moments:
             for start, values in pieces:
                 column[start : start + len(values)] = values
             return column
-        # numpy takes longer for a short list than all else does for its message
+        # for a short list numpy would take longer than everything else
         return np.array(Values(UNSET).spread(n, pieces), np.int64)
 
     def sizes(self, values: Ints) -> Ints:
@@ -88,7 +88,7 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Attributes, `NO_ATTRIBUTES` where a message has none."""
+    """Attributes; `NO_ATTRIBUTES` if a message has none."""
 
     stored: bool = True
 
@@ -104,7 +104,7 @@ class Shared:
         return Coded(codes, tuple(numbers))
 
     def sizes(self, values: Coded[Attributes]) -> Ints:
-        """As if each message had its own: a record of Kafka must never get larger than expected."""
+        """As if no attributes were shared, so that a Kafka record is never larger than expected."""
         return np.array([_size(value) for value in values.table], np.int64)[values.codes]
 
 
@@ -115,16 +115,16 @@ def _size(value: Attributes) -> int:
 
 
 class Sparse(NamedTuple):
-    """A column each, or None where none of the messages has one.
+    """The sparse columns of n messages; a column is None if no message has a value in it.
 
     Attributes:
         event: int64[n], the event time that the sender gave, or `UNSET`.
-        ids: n idempotency ids as the senders gave them, "" where none.
-        keys: n keys under which a message is stored once, b"" where none. A batch read back has
-            them only where its journal leaves looking for duplicates to its readers.
-        only: n names of the one policy that a message is meant for, "" where for every policy of
-            its topic.
-        attributes: of n messages, `NO_ATTRIBUTES` where one has none.
+        ids: n idempotency ids that the senders gave, or "".
+        keys: n keys, or b"": messages with equal keys are stored once. A batch that is read back
+            has keys only if consumers of its journal find duplicates.
+        only: n names of the only policy that a message is meant for, or "" for all policies of its
+            topic.
+        attributes: n attributes, or `NO_ATTRIBUTES`.
     """
 
     event: Ints | Sequence[Micros] | None = None
@@ -134,7 +134,7 @@ class Sparse(NamedTuple):
     attributes: Coded[Attributes] | None = None
 
     def given(self) -> dict[str, Any]:
-        """The columns that there are, by name."""
+        """The columns that are not None, by name."""
         columns = zip(COLUMNS, self, strict=True)
         return {name: values for name, values in columns if values is not None}
 
@@ -153,7 +153,7 @@ class Sparse(NamedTuple):
         return Sparse(*columns)
 
     def sizes(self, n: int) -> Ints:
-        """int64[n], about how many bytes the values of each message take."""
+        """int64[n], about the bytes that the values of each message take."""
         found = (COLUMNS[name].sizes(values) for name, values in self.given().items())
         return sum(found, np.zeros(n, np.int64))
 
@@ -165,16 +165,16 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "only": Values(""),
     "attributes": Shared(),
 }
-"""What kind each column is of, in the order of `Sparse`."""
+"""The kind of each column, in the order of `Sparse`."""
 
 NOTHING: Final = Sparse()
-"""No message has any."""
+"""No message has a value in any column."""
 
 assert tuple(COLUMNS) == Sparse._fields
 
 
 class SparseBuilder:
-    """Builds the sparse columns of a batch out of those of its pieces."""
+    """Joins the sparse columns of several reads into those of a batch."""
 
     __slots__ = ("_pieces",)
 
@@ -182,12 +182,12 @@ class SparseBuilder:
         self._pieces: list[tuple[int, Sparse]] = []
 
     def add(self, start: int, sparse: Sparse) -> None:
-        """Of the messages from number `start` on."""
+        """Add columns of the messages from number `start` on."""
         if sparse is not NOTHING:
             self._pieces.append((start, sparse))
 
     def build(self, n: int) -> Sparse:
-        """Of all n messages."""
+        """The columns of all n messages."""
         if not self._pieces:
             return NOTHING
         starts, sparse = zip(*self._pieces, strict=True)

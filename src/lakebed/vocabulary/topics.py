@@ -1,7 +1,7 @@
-"""Topic names and topic filters: MQTT 5.0 section 4.7.
+"""Topic names and topic filters (MQTT 5.0 section 4.7).
 
-A topic names one series (`plant/3/temperature`); a filter names many: `+` stands for one level,
-`#` at the end for any number of them, none included.
+A topic names one series (`plant/3/temperature`). A filter matches many topics: `+` stands for one
+level, `#` at the end for any number of levels, also none.
 """
 
 import re
@@ -12,14 +12,14 @@ V = TypeVar("V")
 
 _WILDCARD = re.compile(r"(?:\A|(?<=/))[+#](?=/|\Z)")
 
-_LONGEST = 65535  # bytes: a UTF-8 string carries its length in two (section 1.5.4)
+_LONGEST = 65535  # bytes: the length of a UTF-8 string has 16 bits (section 1.5.4)
 
 
 def check_topic(topic: str) -> None:
-    """Refuse what cannot be published to.
+    """Check a topic to publish to.
 
     Raises:
-        ValueError: a sentence that says why.
+        ValueError: a sentence that says what is wrong.
     """
     _check_text(topic, "topic")
     if "+" in topic or "#" in topic:
@@ -27,10 +27,10 @@ def check_topic(topic: str) -> None:
 
 
 def check_filter(filter: str) -> None:
-    """Refuse what cannot be subscribed to.
+    """Check a filter to subscribe to.
 
     Raises:
-        ValueError: a sentence that says why.
+        ValueError: a sentence that says what is wrong.
     """
     _check_text(filter, "topic filter")
     levels = filter.split("/")
@@ -83,7 +83,7 @@ def is_wildcard(topic: str) -> bool:
 
 
 def fixed_prefix(topic: str) -> str:
-    """What every topic under the filter begins with; `a/#` covers `a`, so its slash is left out."""
+    """The common prefix of all topics under a filter; that of `a/#`, which covers `a`, is `a`."""
     match = _WILDCARD.search(topic)
     if match is None:
         return topic
@@ -92,15 +92,15 @@ def fixed_prefix(topic: str) -> str:
 
 
 _OTHER = "\0"
-"""A level that stands in no filter and in no topic: in a pattern it stands for any other name."""
+"""A level that occurs in no filter and no topic; it stands for all names that no filter has."""
 
 
 def covers(filters: Sequence[str], asked: str) -> bool:
     """Whether every topic that the filter `asked` matches is matched by one of these filters.
 
-    Exact, for valid filters. A topic counts as a filter that matches itself alone. Filters tell
-    names apart only where they spell them out, so one pattern stands for all topics of a length
-    that `asked` matches, and only lengths at which a filter ends make a difference.
+    The answer is exact for valid filters. A topic is a filter that matches only itself. A filter
+    distinguishes only names that it contains, so one made-up topic stands for all topics of the
+    same length that `asked` matches, and only the lengths at which a filter ends must be tried.
     """
     if "+" not in asked and "#" not in asked:
         return any(matches(filter, asked) for filter in filters)
@@ -130,7 +130,7 @@ def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
     for index in range(max(len(one), len(other))):
         levels = [side[index] if index < len(side) else None for side in (one, other)]
         if "#" in levels:
-            # `/#` and `+` have only the empty topic in common, which is none
+            # `/#` and `+` have only the empty topic in common, which is invalid
             return not (index == 1 and None in levels and "" in (one[0], other[0]))
         if None in levels:
             return False
@@ -140,21 +140,27 @@ def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 class _Node:
-    """One level of filters: what follows by name (`+` is a name here), and who ends here."""
+    """A level of filters.
+
+    Attributes:
+        below: the next levels by name; `+` is a name here.
+        ends: indices of values with a filter that ends with this level.
+        ends_any: indices of values with a filter that continues with `#`.
+    """
 
     __slots__ = ("below", "ends", "ends_any")
 
     def __init__(self) -> None:
         self.below: dict[str, _Node] = {}
-        self.ends: list[int] = []  # a filter ends with this level
-        self.ends_any: list[int] = []  # a filter goes on with `#` from here
+        self.ends: list[int] = []
+        self.ends_any: list[int] = []
 
 
 class FilterTree(Generic[V]):
-    """Many filters and whom they belong to, asked all at once.
+    """Matches a topic against many filters at once.
 
-    A topic walks down level by level, so that a new topic costs in proportion to the filters
-    that could match it, not to all there are.
+    It descends level by level, so the cost of a topic depends on the number of filters that may
+    match it, not on the number of all filters.
     """
 
     def __init__(self) -> None:
@@ -165,7 +171,7 @@ class FilterTree(Generic[V]):
         return len(self._values)
 
     def add(self, value: V, *filters: str) -> None:
-        """Give a value one or more (valid) filters."""
+        """Add a value with one or more valid filters."""
         index = len(self._values)
         self._values.append(value)
         for filter in filters:
@@ -177,7 +183,7 @@ class FilterTree(Generic[V]):
             (node.ends if rest is None else node.ends_any).append(index)
 
     def match(self, topic: str) -> list[V]:
-        """The values with a filter that covers the topic: each once, in the order of `add`."""
+        """The values with a filter that matches the topic, each once, in the order of `add`."""
         found: set[int] = set()
         nodes = [self._root]
         for depth, level in enumerate(topic.split("/")):

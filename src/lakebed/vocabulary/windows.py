@@ -1,13 +1,13 @@
-"""Windows aligned to the clock on the wall, as arrays of microseconds UTC.
+"""Computes windows aligned to local time, as arrays of microseconds UTC.
 
-Two rules, both of which cut all of time into windows without gap or overlap:
+Both rules divide all time into windows without gaps or overlaps:
 
-* Up to an hour, windows follow each other from the full local hour on. When clocks go back, the
-  repeated hour has windows of its own. Where a change of the offset shifts the grid (Lord Howe
-  Island moves by half an hour) the window it falls into ends there.
-* Longer ones begin when the clock first shows a multiple of `every` since local midnight, or, in
-  zones and nights where that time is left out, when it has jumped past it. So a day has 23, 24 or
-  25 hours, and the window in which clocks change is longer or shorter by as much.
+* Windows of up to an hour follow each other from the full local hour on. When clocks are set back,
+  the repeated hour has windows of its own. A change of the UTC offset that shifts the grid (half an
+  hour on Lord Howe Island) ends the window in which it falls.
+* Longer windows begin when the local time first reaches a multiple of `every` since midnight, or
+  jumps past it. So a day has 23, 24 or 25 hours, and the window in which clocks change is longer or
+  shorter by the same amount.
 
     zone ──scan 1970 to 2100, once──> changes[m], offsets[m+1] ──searchsorted──> bounds of n times
 """
@@ -36,7 +36,7 @@ _STEP = 3 * DAY
 
 
 class Alignment:
-    """Where windows of one width begin and end in one time zone."""
+    """Begins and ends of windows of one width in one time zone."""
 
     def __init__(self, every: Micros, timezone: str) -> None:
         """
@@ -83,7 +83,7 @@ class Alignment:
         index = np.searchsorted(zone.changes, times, side="right")
         shown = _floor(times + zone.offsets[index], every)
         start, end = zone.reaches(shown), zone.reaches(shown + every)
-        # clocks that go back past the edge of a window do not lead back into it
+        # a clock that is set back past the begin of a window does not return to the one before
         while (passed := end <= times).any():
             shown = np.where(passed, shown + every, shown)
             start = np.where(passed, end, start)
@@ -93,13 +93,12 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class _Zone:
-    """A function of time that changes now and then.
+    """A step function of time: the UTC offset of a zone, or the phase of a grid.
 
     Attributes:
-        changes: int64[m], instants (microseconds UTC), ascending.
-        offsets: int64[m+1], its value before the first change, between two, after the last: what
-            to add to UTC for the clock on the wall, or the phase of a grid.
-        furthest: int64[m], the furthest the clock on the wall has come by each change.
+        changes: int64[m], instants of the steps (microseconds UTC), ascending.
+        offsets: int64[m+1], the value before the first change, between two, and after the last.
+        furthest: int64[m], the latest local time reached by each change.
     """
 
     changes: Ints
@@ -107,7 +106,7 @@ class _Zone:
     furthest: Ints
 
     def reaches(self, shown: Ints) -> Ints:
-        """The first instant at which the clock shows this time or a later one; int64[n]."""
+        """int64[n], the first instant at which the local time is this one or a later one."""
         index = np.searchsorted(self.furthest, shown, side="right")
         earliest: Ints = np.append(np.iinfo(np.int64).min, self.changes)[index]
         instants: Ints = np.maximum(shown - self.offsets[index], earliest)
@@ -126,7 +125,7 @@ def _zone_of(changes: list[Micros], offsets: list[Micros]) -> _Zone:
 
 @lru_cache(64)
 def _zone(timezone: str) -> _Zone:
-    """The offsets of a zone; before 1970 and after 2100 the nearest one holds."""
+    """The UTC offsets of a zone; before 1970 and after 2100 the nearest offset is used."""
     zone = zoneinfo.ZoneInfo(timezone)
     changes: list[Micros] = []
     offsets = [_offset(zone, 0)]
@@ -139,7 +138,7 @@ def _zone(timezone: str) -> _Zone:
 
 
 def _first_change(zone: zoneinfo.ZoneInfo, before: Micros, after: Micros) -> Micros:
-    """The second at which the offset is no longer that of `before`."""
+    """The first second whose offset differs from that of `before`."""
     same = _offset(zone, before)
     while after - before > SECOND:
         middle = (before + after) // (2 * SECOND) * SECOND
@@ -157,17 +156,17 @@ def _offset(zone: zoneinfo.ZoneInfo, micros: Micros) -> Micros:
 
 
 def _grid(zone: _Zone, every: Micros) -> _Zone:
-    """The phase of the grid of windows, and when it changes: for most zones, never."""
+    """The phase of the grid of windows and its changes; most zones have none."""
     phases = np.mod(-zone.offsets, every)
     shifts = phases[1:] != phases[:-1]
     return _zone_of(zone.changes[shifts].tolist(), [int(phases[0]), *phases[1:][shifts].tolist()])
 
 
 def check_width(micros: Micros) -> Micros:
-    """The width, if it divides an hour or is a multiple of an hour that divides a day.
+    """Return the width if it divides an hour, or is a multiple of an hour that divides a day.
 
     Raises:
-        ValueError: a sentence that names the nearest widths.
+        ValueError: a sentence with the nearest allowed widths.
     """
     if not SECOND <= micros <= DAY:
         raise ValueError(f"a window of {format_duration(micros)} is outside of 1s to 24h")
