@@ -37,10 +37,13 @@ class Pod(Container):
     """A pod of one container, as the kubelet would start and stop it.
 
     Args:
-        folder: for its volumes.
+        folder: for its volumes; what a claim stands for is there already, or begins empty.
+        stores: which image.
     """
 
-    def __init__(self, name: str, spec: Manifest, given: Given, folder: Path) -> None:
+    def __init__(
+        self, name: str, spec: Manifest, given: Given, folder: Path, stores: str = "servers"
+    ) -> None:
         (self._container,) = spec["containers"]
         options = [
             f"--hostname={name}",
@@ -49,12 +52,12 @@ class Pod(Container):
             *_volumes(spec, self._container, given, folder),
             *given.options,
         ]  # fmt: skip
-        for source in self._container["envFrom"]:
+        for source in self._container.get("envFrom", []):
             data = given.secrets[source["secretRef"]["name"]]
             options += [f"--env={key}={value}" for key, value in data.items()]
         for variable in self._container.get("env", []):
             options.append(f"--env={variable['name']}={variable['value']}")
-        super().__init__(engine.image("servers"), options, self._container["args"])
+        super().__init__(engine.image(stores), options, self._container["args"])
         ports = {port["name"]: port["containerPort"] for port in self._container["ports"]}
         self.places = {port: f"{self.address}:{ports[port]}" for port in ports}
 
@@ -90,7 +93,7 @@ def _volumes(spec: Manifest, container: Manifest, given: Given, folder: Path) ->
     group, options = spec["securityContext"]["fsGroup"], []
     for volume in spec["volumes"]:
         place = folder / volume["name"]
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok="persistentVolumeClaim" in volume)
         files, mode = _files(volume, given)
         for name, text in files.items():
             (place / name).write_text(text)
@@ -111,5 +114,5 @@ def _files(volume: Manifest, given: Given) -> tuple[Mapping[str, str], int]:
     if "secret" in volume:
         secret = volume["secret"]
         return given.secrets[secret["secretName"]], secret["defaultMode"]
-    assert "emptyDir" in volume
+    assert "emptyDir" in volume or "persistentVolumeClaim" in volume
     return {}, 0
