@@ -117,7 +117,8 @@ class Rebuilding:
             except _Overtaken:
                 log.warning("another process rebuilds the series")
             except Unavailable as error:
-                log.warning("the rebuild waits", error=str(error))
+                if self._lead.doing:
+                    log.warning("the rebuild waits", error=str(error))
                 delay = _RETRY_DELAY
             except Exception:
                 log.exception("the rebuild failed; it is tried again")
@@ -127,6 +128,7 @@ class Rebuilding:
     def _look(self) -> None:
         loss = losses.read(self._catalog)
         if loss is None or loss.done or not loss.created:
+            self._lead.doing = ""
             return
         self._lead.doing = "beginning"
         if self._lead.take():

@@ -45,7 +45,9 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     endpoint = MqttEndpoint(
         settings, intake, process.identification, process.feed, known, descriptors
     )
-    identity = "" if all(s.client_id for s in settings.sources) else _identity(process)
+    # that of a home is made at its first start: one without is of an earlier version
+    needed = process.alone or not all(source.client_id for source in settings.sources)
+    identity = _identity(process) if needed else ""
     clients = [
         MqttClient(
             source, intake, known, payload_maximum=settings.limits.payload, identity=identity
