@@ -143,6 +143,7 @@ def _journal(server: "Server") -> Iterator[Finding]:
         yield note("journal", "who reads it is told to admins", "give an admin's --token")
         return
     yield from findings_journal.damage(found)
+    yield from findings_journal.partitions(found)
     yield from findings_journal.consumers(found)
 
 

@@ -9,6 +9,17 @@ _LONG = 600.0  # seconds; a consumer that lags more gets a finding
 _CROWDED = 0.5  # part of the journal's limit; above it a lag of a minute is enough
 
 
+def partitions(found: dict[str, Any]) -> Iterator[Finding]:
+    """Partitions that no keeper has, though something waits in them."""
+    for part in found["partitions"]:
+        if part["owner"] is None and part["lag"]:
+            yield bad(
+                f"partition {part['partition']}",
+                f"no keeper has it, and about {part['lag']} messages wait",
+                "start a keeper, or look again in a minute: lakebed journal show",
+            )
+
+
 def consumers(found: dict[str, Any]) -> Iterator[Finding]:
     """Findings about `GET /api/v1/journal`."""
     pressure = found["pressure"]

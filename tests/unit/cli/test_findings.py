@@ -255,6 +255,16 @@ def test_a_consumer_that_stands_still_is_found(
         assert "drop-consumer relay" in finding.advice
 
 
+def test_a_partition_without_a_keeper_is_found_where_something_waits_in_it() -> None:
+    parts = [
+        {"partition": number, "owner": owner, "lag": lag}
+        for number, (owner, lag) in enumerate([("k1:17", 5), (None, 0), (None, 70)])
+    ]
+    (finding,) = findings_journal.partitions({"partitions": parts})
+    assert (finding.state, finding.part) == ("bad", "partition 2")
+    assert "70 messages wait" in finding.text
+
+
 def test_damage_says_how_to_acknowledge_it() -> None:
     (finding,) = findings_journal.damage({"damage": {"messages": 7, "salvaged": False}})
     assert (finding.state, "journal acknowledge" in finding.advice) == ("bad", True)

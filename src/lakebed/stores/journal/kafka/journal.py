@@ -208,6 +208,7 @@ class KafkaJournal:
         extent = self._topic.extent(self._partitions)
         groups = self._topic.groups()
         self._pressure.look(extent, groups)
+        readers = {name: self._topic.readers(name) for name in groups}
         waited = {  # first: it also learns how many messages a record has
             (name, partition): self._waited(
                 partition, positions.record_of(offset), extent[partition]
@@ -222,7 +223,7 @@ class KafkaJournal:
                 offset,
                 self.distance(partition, offset, positions.pack(extent[partition][1])),
                 waited[name, partition],
-                name in self._live,
+                name in self._live or partition in readers[name],
             )
             for name, offsets in groups.items()
             for partition, offset in sorted(offsets.items())
