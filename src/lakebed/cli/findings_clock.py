@@ -6,12 +6,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.moments import TOLERANCE
-from lakebed.vocabulary.errors import Denied, Invalid
+from lakebed.vocabulary.errors import Denied, Invalid, LakebedError
 from lakebed.vocabulary.times import (
     Micros,
     check_clock,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _APART = 2.0  # seconds by which a file system's clock may differ
+_ASKED = 100  # policies whose records are looked at, of each owner
 _TOLD = 5  # topics named in one finding
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
@@ -67,7 +69,7 @@ def ahead(seconds: float) -> Iterator[Finding]:
 
 
 def future(server: "Server", settings: "Settings") -> Iterator[Finding]:
-    """Report last values of the future, which no message replaces until then."""
+    """Report what was kept of the future: no message replaces such a last value until then."""
     try:
         owners = {token["owner"] for token in server.get("/api/v1/tokens")["tokens"]}
     except Denied:
@@ -77,8 +79,21 @@ def future(server: "Server", settings: "Settings") -> Iterator[Finding]:
     for owner in sorted(owners | {source.owner for source in settings.sources}):
         found = server.get("/api/v1/last", owner=owner, filter="#", **{"from": start})
         times = {value["topic"]: value["time"] for value in found["records"]}
+        for topic, when in _records(server, owner, start):
+            times[topic] = max(when, times.get(topic, ""))
         if times:
             yield _future(owner, times, at, settings.limits.future)
+
+
+def _records(server: "Server", owner: str, start: str) -> Iterator[tuple[str, str]]:
+    """Topic and time of the newest records, or windows, of each policy from a time on."""
+    policies = server.get("/api/v1/policies", owner=owner)["policies"]
+    others = [policy["name"] for policy in policies if policy["keep"] != "last_value"]
+    asked = {"owner": owner, "topic": "#", "from": start, "order": "desc", "limit": 1000}
+    for name in others[:_ASKED]:
+        with suppress(LakebedError):  # the series has a finding of its own
+            for record in server.get("/api/v1/records", policy=name, **asked)["records"]:
+                yield record["topic"], record.get("time") or record["start"]
 
 
 def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -> Finding:
@@ -88,8 +103,8 @@ def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -
     told = bad if newest > at + allowed else note
     return told(
         "clock",
-        f"{len(times)} topics of {owner} have last values of the future, up to "
-        f"{to_rfc3339(newest)}, which no message replaces until then: {listed}{more}",
+        f"{len(times)} topics of {owner} have records of the future, up to {to_rfc3339(newest)}; "
+        f"until then no message replaces their last values: {listed}{more}",
         "set the clock right (the device's, or this machine's), then delete what lies ahead: "
         f"lakebed forget TOPIC --from now --owner {owner}",
     )

@@ -193,6 +193,8 @@ class Answers:
     def get(self, path: str, **asked: Any) -> Any:
         if path == "/api/v1/tokens":
             return {"tokens": [{"owner": "admin"}, {"owner": "plant"}]}
+        if path == "/api/v1/policies":
+            return {"policies": [{"name": "now", "keep": "last_value"}]}
         assert asked["filter"] == "#"
         ours = asked["owner"] == "plant" and self._time >= asked["from"]
         return {"records": [{"topic": "a", "time": self._time}] if ours else []}
