@@ -3,11 +3,13 @@
 strike ──> kill ────── wait ──> start       (a thread each, so that faults overlap)
        ├─> pause ───── wait ──> resume      a zombie that wakes up
        ├─> stop ────── wait ──> start       as by its operator
-       └─> join ────── wait ──> stop        one more keeper, for a while
+       ├─> join ────── wait ──> stop        one more keeper, for a while
+       └─> rush ────── wait ──> kill, stop  one that does not get to its work
 """
 
 import random
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -24,6 +26,8 @@ _PAUSES = ((0.3, 3.0), (5.0, 12.0), (15.0, 60.0))  # seconds; sessions end after
 _OFTEN = (5, 4, 1)
 _STOP = 60.0  # seconds on a busy machine; ten are promised
 _NO_STORE = 3  # exit code: a store was away at the start
+_JOINING = 4.0  # seconds after which a keeper joins its group, about
+_RUSHED = (0, _NO_STORE, -signal.SIGTERM)  # the last: before it handles signals
 
 
 @dataclass(eq=False)
@@ -157,6 +161,10 @@ class Chaos:
         if not self._guests and self._dice.random() < 0.08:
             self._guests += 1
             return self._begin("join keeper", self._visit, self._dice.uniform(4, 15))
+        if self._dice.random() < 0.06:
+            how = self._dice.choice(["kill", "stop"])
+            seconds = self._dice.uniform(0, 2 * _JOINING)
+            return self._begin(f"rush keeper, {how}", self._rush, seconds, how)
         victim = self._dice.choices(well, [victim.weight for victim in well])[0]
         what = self._dice.choice(sorted(victim.faults))
         if what == "pause":
@@ -202,6 +210,18 @@ class Chaos:
             assert guest.exit_code == 0, f"a guest left with {guest.exit_code}\n{guest.output}"
             self.guests += 1
         self._guests -= 1
+
+    def _rush(self, seconds: float, how: str) -> None:
+        """One more keeper that is killed or stopped while it starts, or while it joins."""
+        guest = self._cluster.member("keeper")
+        guest.spawn()
+        self._over.wait(seconds)
+        if how == "kill":
+            guest.kill()
+        else:
+            self._stop(guest)
+            ended = guest.exit_code
+            assert ended in _RUSHED, f"a guest left with {ended}\n{guest.output}"
 
     def _stop(self, member: Member) -> None:
         began = time.monotonic()
