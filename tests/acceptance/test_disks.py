@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import processes
 from tests.crash.surroundings import FULL, READ_ONLY, WELL, Weather
 from tests.server import Server, eventually
 
@@ -66,7 +67,7 @@ def test_a_server_leaves_with_3_and_says_why_in_json_however_it_ends(tmp_path: P
         weather.disk(WELL)
         server.start()
         with _tap(server):
-            assert [row["value"] for row in server.records("plant/1", "all")] == [1]
+            eventually(lambda: [r["value"] for r in server.records("plant/1", "all")] == [1])
             assert server.stop() == 0
     assert not [line for line in server.log if "exception" in line]
 
@@ -84,10 +85,16 @@ def test_a_start_on_a_full_disk_waits_for_room_and_says_so(tmp_path: Path) -> No
         assert message.startswith("waiting for room: 0 MiB")
         assert _answered(server, "/healthz")["status"] == "alive"
         assert "waiting for room" in _answered(server, "/api/v1/flow")["detail"]
+        assert "BAD  disk       waiting for room" in _doctor(server)
         assert [line["level"] for line in server.log if "room" in line["event"]] == ["error"]
         weather.disk(WELL)
         server.wait_ready()
         eventually(lambda: [r["value"] for r in server.records("plant/1", "all")] == [1])
+
+
+def _doctor(server: Server) -> str:
+    """It finds the server by what that left in its home: no port is given."""
+    return processes.lakebed("doctor", "--home", server.home).stdout
 
 
 def _answered(server: Server, path: str) -> Any:

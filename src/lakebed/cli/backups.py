@@ -10,7 +10,7 @@ from lakebed.cli import output
 from lakebed.cli.home import held, running_on
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.cli.up import Config
-from lakebed.vocabulary.errors import Invalid, LakebedError, Problem
+from lakebed.vocabulary.errors import Invalid, LakebedError, Problem, Unavailable
 
 if TYPE_CHECKING:
     from lakebed.runtime.settings import Settings
@@ -42,7 +42,14 @@ def backup(
     running = running_on(home) if held(home) else None
     if running is not None or url != URL or not home.is_dir():
         at = running.http if running is not None and url == URL else url
-        ended = _ask(at, token, home, {"to": place, "keep": keep, "take_over": take_over})
+        wanted = {"to": place, "keep": keep, "take_over": take_over}
+        try:
+            ended = _ask(at, token, home, wanted)
+        except Unavailable as error:
+            if home.is_dir() or url != URL:
+                raise
+            what = f"there is no home {home.absolute()} to back up"
+            raise Unavailable(f"{what}, name it by --home; and {error}") from None
     else:
         from lakebed.backup import offline
 

@@ -18,7 +18,7 @@ from lakebed.cli import findings_clock, findings_journal, output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
-from lakebed.cli.home import held, running_on
+from lakebed.cli.home import held, is_foreign, running_on
 from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.settings import Settings, load
 from lakebed.section import split_address
@@ -59,6 +59,9 @@ def examine(
     """
     flags = {"home": None if home is None else str(home)}
     settings = load(config, flags=flags)
+    if is_foreign(settings.home):
+        what = f"{settings.home.absolute()} belongs to another user, who alone may look into it"
+        return [bad("home", what, "run doctor as that user: sudo -u USER lakebed doctor …")]
     found = [
         ok("settings", f"home {settings.home}"),
         *contradictions(settings),
@@ -206,18 +209,26 @@ def _stores(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
         yield from _opened(part, scheme, open_store, settings)
 
 
+def _store_advice(part: str, scheme: str) -> str:
+    if scheme in ("sqlite", "chdb"):
+        return "see what is said of the home and its disk; what is damaged is in a backup"
+    return f"see that it runs and can be reached from this machine, or correct {part}.url"
+
+
 def _opened(
     part: str, scheme: str, open_store: Callable[[Settings], Any], settings: Settings
 ) -> Iterator[Finding]:
     try:
         store = open_store(settings)
     except LakebedError as error:
-        yield bad(part, f"{scheme} does not open: {error}", f"see {part}.url in the settings")
+        yield bad(part, f"{scheme} does not open: {error}", _store_advice(part, scheme))
         return
     try:
         health = store.health()
     finally:
         store.close()
-    text = f"{scheme} opens{f', {health.message}' if health.message else ''}"
-    yield ok(part, text) if health.ok else bad(part, text)
+    if health.ok:
+        yield ok(part, f"{scheme} opens{f', {health.message}' if health.message else ''}")
+    else:
+        yield bad(part, health.message, _store_advice(part, scheme))
     yield from _durability(part, health.detail, scheme)

@@ -45,9 +45,23 @@ def held(home: Path) -> bool:
     return False
 
 
+def is_foreign(home: Path) -> bool:
+    """Whether it belongs to another user, who alone may look into it."""
+    try:
+        return not os.access(home, os.R_OK | os.X_OK) and home.exists()
+    except OSError:  # not even the folder above it may be looked into
+        return True
+
+
 def write_running(home: Path, http: str, mqtt: str) -> None:
-    """Raises `OSError` where the disk is full; the server works without the file."""
-    _file(home).write_text(json.dumps(Running(os.getpid(), http, mqtt)._asdict()) + "\n")
+    """Replace the file; on a full disk the former one stays, which mostly says the same.
+
+    Raises:
+        OSError: it stays. The server works without it.
+    """
+    new = _file(home).with_suffix(".new")
+    new.write_text(json.dumps(Running(os.getpid(), http, mqtt)._asdict()) + "\n")
+    new.replace(_file(home))
 
 
 def remove_running(home: Path) -> None:

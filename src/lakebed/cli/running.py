@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import structlog
 from lakebed.cli import loop
 from lakebed.cli.greeting import ServerAddress, reachable
 from lakebed.cli.home import remove_running, write_running
+from lakebed.section import split_address
 from lakebed.system.extras import require_server
 from lakebed.vocabulary.errors import Fatal, LakebedError, SettingsError
 
@@ -117,7 +119,12 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | None) -> None:
     from lakebed.runtime.node import Node
 
-    node = Node(settings) if roles is None else Node(settings, roles, alone=False)
+    announce = partial(_announce, settings)
+    node = (
+        Node(settings, on_locked=announce)
+        if roles is None
+        else Node(settings, roles, alone=False, on_locked=announce)
+    )
     try:
         await node.start()
     except OSError as error:
@@ -143,6 +150,17 @@ async def _end(node: "Node") -> None:
         await node.stop()
     except Exception:
         log.exception("a part did not stop in order; the next start goes on from what is durable")
+
+
+def _announce(settings: "Settings") -> None:
+    """Leave the addresses of a server that is not ready yet: doctor asks it why."""
+    host, port = split_address(settings.http.listen)
+    if not port:  # the system chooses
+        return
+    scheme = "https" if settings.http.tls_certificate else "http"
+    with suppress(OSError):
+        url = reachable_url(f"{scheme}://{host or '127.0.0.1'}:{port}")
+        write_running(settings.home, url, settings.mqtt.listen)
 
 
 def _leave_addresses(node: "Node") -> None:

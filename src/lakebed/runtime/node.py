@@ -48,6 +48,7 @@ class Node:
         roles: names of `ROLES`.
         alone: whether no other process uses these stores; the home is then locked. With an embedded
             store this is always so.
+        on_locked: called when this process holds the home, before its stores are opened.
 
     Attributes:
         process: the stores and services that roles use, once started.
@@ -58,11 +59,18 @@ class Node:
     _http: "HttpServer"
 
     def __init__(
-        self, settings: Settings, roles: Collection[str] = ROLES, *, alone: bool = True
+        self,
+        settings: Settings,
+        roles: Collection[str] = ROLES,
+        *,
+        alone: bool = True,
+        on_locked: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.roles = {name: role for name, role in ROLES.items() if name in roles}
         self.contributed = Contribution()
+        self._on_locked = on_locked
+        self._lock: int | None = None  # the descriptor that has the home's lock
         self._alone = alone or bool(sharing.embedded(settings, roles))
         self._stack = AsyncExitStack()
         self._failed: asyncio.Future[None]
@@ -96,6 +104,9 @@ class Node:
         try:
             while (error := await self._open(waiting)) is not None:
                 await waiting.wait(error)
+        except BaseException:
+            self._release_home()
+            raise
         finally:
             await waiting.close()
 
@@ -121,7 +132,10 @@ class Node:
 
     async def stop(self) -> None:
         """Close the doors, make accepted messages durable, write waiting rows, close the stores."""
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        finally:
+            self._release_home()
 
     def health(self) -> dict[str, Health]:
         """The health of each part by name. Thread-safe."""
@@ -152,7 +166,7 @@ class Node:
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
-            self._stack.callback(os.close, homes.lock(self.settings.home))
+            self._hold_home()
             homes.check_whole(self.settings.home)
         else:
             homes.make_private(self.settings.home)
@@ -187,6 +201,17 @@ class Node:
         if series is not None:
             health["series"] = answering("the series", partial(_series_health, catalog, series))
         self.contributed += Contribution(health=health)
+
+    def _hold_home(self) -> None:
+        """Lock the home until the stop, also while the start waits for room."""
+        if self._lock is None:
+            self._lock = homes.lock(self.settings.home)
+            self._on_locked()
+
+    def _release_home(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     async def _open_series(self, catalog: Catalog) -> Series | None:
         if "series" not in opened(self.roles):

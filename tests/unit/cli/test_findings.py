@@ -10,7 +10,7 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from lakebed.cli import findings, findings_clock, findings_disk, findings_journal
+from lakebed.cli import findings, findings_clock, findings_disk, findings_journal, home, running
 from lakebed.cli.client import Server
 from lakebed.cli.finding import Finding, ok
 from lakebed.cli.findings_settings import contradictions
@@ -335,3 +335,30 @@ def test_a_store_that_does_not_fsync_is_told_by_its_own_name(scheme: str, name: 
     (finding,) = findings._durability("catalog", {"fsync": "off"}, scheme)
     assert name in finding.advice
     assert ("PostgreSQL" in finding.advice) == (scheme == "postgresql")
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("127.0.0.1:9999", "http://127.0.0.1:9999"),
+        ("0.0.0.0:9999", "http://127.0.0.1:9999"),
+        ("[::1]:9999", "http://[::1]:9999"),
+        ("127.0.0.1:0", None),
+    ],
+)
+def test_a_server_that_is_not_ready_yet_is_found_at_its_own_port(
+    tmp_path: Path, listen: str, url: str | None
+) -> None:
+    running._announce(Settings.model_validate({"home": tmp_path, "http": {"listen": listen}}))
+    found = home.running_on(tmp_path)
+    assert (None if found is None else found.http) == url
+
+
+def test_a_home_of_somebody_else_is_told_and_not_guessed_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    (finding,) = findings.examine(tmp_path, None)
+    assert finding.state == "bad"
+    assert "belongs to another user" in finding.text
+    assert "as that user" in finding.advice

@@ -48,7 +48,7 @@ def open_series(
         timeout = settings.timeout / SECOND
         series = ClickHouseSeries(
             connect_server(parts, timeout),
-            f"ClickHouse at {parts.hostname}",
+            f"ClickHouse at {parts.netloc.rpartition('@')[2]}",
             patient=connect_server(parts, PATIENCE),
             layout=Cluster(settings.cluster, timeout) if settings.cluster else OneServer(),
         )

@@ -3,6 +3,8 @@
 SQL and client are the same for both; `embedded.py` adds what only chDB needs.
 """
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -120,6 +122,9 @@ class ClickHouseSeries:
         if any(there.get(name) != there[_NODES] for name in wanted):
             made = self._layout.statements(DATABASE, list(TABLES.values()))
             self._command("create tables", *made)
+        self._look_at_fsync()
+
+    def _look_at_fsync(self) -> None:
         lazy = self._everywhere(_LAZY)["name"].to_pylist()
         self._fsync = f"off for {', '.join(lazy)}" if lazy else "on"
 
@@ -282,6 +287,8 @@ class ClickHouseSeries:
             here = set(self.query(_HERE, {"database": DATABASE})["name"].to_pylist())
             milliseconds = (time.monotonic() - started) * 1000
             figures = self._figures()
+            if self._fsync == "unknown" and here:  # its tables were not made by this process
+                self._look_at_fsync()
             damaged = self._still_damaged()
         except StoreUnavailable as error:
             return Health(False, str(error))
@@ -367,11 +374,16 @@ class ClickHouseSeries:
             client.close()
 
 
+_REFUSED = re.compile(r"Failed to establish a new connection: \[Errno \d+\] ([^\"')]+)")
+
+
 class _BrokenOff(StoreUnavailable):
     """An answer ended in the middle."""
 
 
 def _first_line(error: BaseException) -> str:
+    if (refused := _REFUSED.search(str(error))) is not None:  # the library wraps it three times
+        return refused[1]
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
@@ -383,6 +395,9 @@ def connect_server(url: SplitResult, timeout: float) -> Callable[[], Client]:
             runs, the server sends something every 10 seconds, or 5 seconds before the time-out.
     """
     secure = url.scheme == "clickhouses"
+    for library in ("clickhouse_connect", "urllib3.connectionpool"):
+        # they log each error that they also raise, at a length that hides it
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
     def connect() -> Client:
         return clickhouse_connect.get_client(
