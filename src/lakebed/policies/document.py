@@ -1,9 +1,9 @@
-"""The policy document: what users write, checked in full, and written back.
+"""Parses, validates and formats policy documents.
 
     file text ──read_file──> mappings ──parse──> Policy ──to_document──> mapping
 
-All problems are found at once, each with its path, what is wrong and what is allowed; those of a
-file carry their line.
+All problems are found at once. Each says its path, what is wrong and what is allowed, and in a file
+its line.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _PARTS: dict[str, type[BaseModel]] = {
 
 
 class PolicyFile(NamedTuple):
-    """What a file of policies holds: each as it was written and where, and as it was parsed."""
+    """The policies of a file: each as written, with its lines, and as parsed."""
 
     entries: list[Entry]
     policies: list[Policy]
@@ -52,16 +52,16 @@ class PolicyFile(NamedTuple):
 def parse(
     document: Mapping[str, Any], owner: str, version: int = 0, default_timezone: str = "UTC"
 ) -> Policy:
-    """Check a document and make it the policy that the keeper uses.
+    """Validate a document, and convert it to the policy that the keeper uses.
 
     Args:
-        document: as JSON or YAML gave it.
-        owner: whose policy it is.
-        version: which version of the name.
-        default_timezone: zone of an aggregate's windows where the document names none.
+        document: decoded JSON or YAML.
+        owner: owner of the policy.
+        version: version of the policy.
+        default_timezone: time zone of an aggregate's windows if the document names none.
 
     Raises:
-        Invalid: names everything that is wrong.
+        Invalid: it has all problems.
     """
     policy = _check(document, owner, version, default_timezone)
     if isinstance(policy, Policy):
@@ -87,8 +87,8 @@ def _check(
 
 
 def _explain(entry: Any) -> tuple[Path, str]:
-    """One of Pydantic's findings in our words."""
-    # Pydantic calls a field that was left out by its own name, not by its alias
+    """Convert an error of Pydantic."""
+    # for a missing field Pydantic gives the name of the field, not its alias
     path = tuple({"span": "for", "start": "from"}.get(step, step) for step in entry["loc"])
     key = str(path[-1]) if path else ""
     if entry["type"] == "extra_forbidden":
@@ -101,7 +101,7 @@ def _explain(entry: Any) -> tuple[Path, str]:
 
 
 def _unknown(key: str, within: Path) -> str:
-    """There is no such key here: is it a key of another section, or a misspelt one?"""
+    """The problem of an unknown key, which may belong to another section or be misspelt."""
     section = str(within[0]) if within else ""
     elsewhere = [name for name, part in _PARTS.items() if key in keys_of(part) and name != section]
     if elsewhere:
@@ -116,7 +116,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
     kind = KINDS[doc.keep]
 
     def chosen(key: str, value: Any) -> Any:
-        """The value as it is written, else the kind's default."""
+        """The value in the document, else the kind's default."""
         return kind.keys[key].default if value is None and key in kind.keys else value
 
     functions = tuple(doc.functions or kind.default_functions.get(doc.type, ()))
@@ -146,7 +146,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
 
 
 def _own_keys(kind: Kind) -> list[str]:
-    """Keys that this kind alone has."""
+    """Keys that only this kind has."""
     return [key for key, declared in kind.keys.items() if declared.accept is not None]
 
 
@@ -233,7 +233,7 @@ def _transform_document(transform: Transform) -> dict[str, Any]:
 def _duration(micros: Micros | None) -> str | None:
     if micros is None:
         return None
-    # people say 24h, not 1d, of a window; whole weeks of a retention stay weeks
+    # the width of a window is written as 24h, not 1d; a retention of whole weeks in weeks
     return "24h" if micros == 24 * HOUR else format_duration(micros)
 
 
@@ -263,7 +263,7 @@ def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:
 
 
 def _section(found: list[Policy], owner: str, default_timezone: str) -> DocumentSection:
-    """The section, whose check adds each policy that is right to `found`."""
+    """The section; its check adds each valid policy to `found`."""
 
     def check(document: object) -> list[tuple[Path, str]]:
         result = _check(document, owner, 0, default_timezone)
@@ -279,7 +279,7 @@ def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFil
     """Read a YAML (or JSON) file: `policies:` with a list, a bare list, or a single policy.
 
     Raises:
-        Invalid: names everything that is wrong in any of the policies, with its line.
+        Invalid: it has the problems of all policies, with their lines.
     """
     policies: list[Policy] = []
     entries = read_entries(text, [_section(policies, owner, default_timezone)])["policies"]

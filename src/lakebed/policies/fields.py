@@ -1,7 +1,7 @@
-"""Single values of a policy document: what each accepts, and the sentence when it does not.
+"""Validates single values of a policy document.
 
-Every function takes a value as JSON or YAML gave it and returns it checked, or raises ValueError
-with a sentence that says what is wrong and what is allowed. None means "not given" throughout.
+Every function takes a decoded value of JSON or YAML, and returns the valid value, or raises
+ValueError with a sentence that says what is wrong and what is allowed. None means "not given".
 """
 
 import difflib
@@ -23,7 +23,7 @@ from lakebed.vocabulary.times import (
 from lakebed.vocabulary.topics import check_filter
 
 LONGEST: Micros = 3653 * DAY
-"""Ten years with their leap days: the longest retention that can be asked for."""
+"""The longest retention: ten years with their leap days."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _LARGEST = 2**40  # bytes
@@ -36,7 +36,7 @@ def listed(words: Iterable[str]) -> str:
 
 
 def suggest(word: str, known: Collection[str]) -> str:
-    """The known word somebody may have meant, or all there are."""
+    """The known word that is most similar, or else all known words."""
     near = difflib.get_close_matches(word.casefold()[:80], known, 1, 0.7)
     return f"did you mean {near[0]}?" if near else f"allowed are {listed(known)}"
 
@@ -79,7 +79,7 @@ def pointer(value: object) -> str:
 
 
 def duration(value: object) -> Micros:
-    """`15m` and the like; a bare number means seconds."""
+    """Parse a duration such as `15m`; a number without a unit means seconds."""
     return parse_duration(value, bare=SECOND)
 
 

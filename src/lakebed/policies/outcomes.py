@@ -1,14 +1,14 @@
-"""What becomes of a message under a policy: one small code per message, so columns stay columns.
+"""The outcome of a message under a policy, as a small number, so that outcomes form a column.
 
-The lower the code, the nearer the message came to being kept. A message under several policies
-counts once in the whole, with the lowest of its codes: `np.minimum` decides.
+A lower code means that the message passed more steps. A message under several policies is counted
+once in total, with the lowest of its codes.
 """
 
 from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """Ordered against the way of a message: what is checked last stands first."""
+    """In the reverse order of the checks: the outcome of the last check comes first."""
 
     KEPT = 0
     # the value was read but a filter dropped it
@@ -31,7 +31,7 @@ class Outcome(IntEnum):
     MISSING_PATH = 35
     NOT_JSON = 36
     MAX_SIZE = 37
-    # nobody's fault but ours, or a limit of its owner
+    # an error of Lakebed, or a limit of the owner
     DEAD_LETTER = 50
     OVER_QUOTA = 51
     # no policy at all

@@ -1,10 +1,10 @@
-"""Values and event times picked out of JSON payloads by pointer, in columns.
+"""Reads values and event times out of JSON payloads by pointer, as columns.
 
     payloads ──narrow struct──> parts ──by type──> numbers or texts, times
-        └─ whatever does not fit ──whole document──┘
+        └─ messages that do not fit ──document──┘
 
-The struct is made from the pointers: its decoder builds only what they name and skips the rest.
-A message that it refuses (an array on the way, a number beyond float64) is decoded in full.
+The struct is made from the pointers: its decoder builds only the parts that they name. A message
+that it refuses (an array in the path, a number beyond float64) is decoded in full.
 """
 
 import json
@@ -38,20 +38,20 @@ from lakebed.vocabulary.times import EVENT_TIMES, Micros, from_epochs, parse_tim
 Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode
 BROKEN: Final = Missing()
-"""Stands for every part of a payload that is no JSON."""
+"""Stands for each part of a payload that is not JSON."""
 
 _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
 
 def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
-    """The function that reads payloads as this policy asks."""
+    """The function that reads payloads for this policy."""
     if policy.at is not None or policy.time_at is not None:
         return JsonReader(policy.type, policy.at, policy.time_at).read
     return {"number": read_numbers, "text": read_texts, "json": read_json}[policy.type]
 
 
 class JsonReader:
-    """Decodes each payload once and picks the value, the event time, or both."""
+    """Decodes each payload once, and reads the value, the event time, or both."""
 
     def __init__(self, type: Type, at: str | None, time_at: str | None) -> None:
         self._type = type
@@ -72,12 +72,12 @@ class JsonReader:
         if self._time_at is None:
             return column
         times, outcomes = _times(parts.pop(0))
-        # the value is looked at first: its outcome, if it has one, stays
+        # the outcome of the value comes before that of the time
         first = np.where(column.outcomes == Outcome.KEPT, outcomes, column.outcomes)
         return replace(column, outcomes=first, times=times)
 
     def _pick(self, payloads: Sequence[bytes]) -> list[list[Any]]:
-        """The value at each pointer of each payload; MISSING, or BROKEN where it is not JSON."""
+        """The value at each pointer of each payload; MISSING, or BROKEN if it is not JSON."""
         documents, failed = decode_each(self._narrow, payloads)
         for row in failed:
             documents[row] = self._nothing
@@ -93,7 +93,7 @@ class JsonReader:
 
 
 def _not_utf8(payloads: Sequence[bytes]) -> list[int]:
-    """Where the text is broken: the narrow decoder does not look into what it skips."""
+    """Rows whose text is invalid: the narrow decoder does not check the parts that it skips."""
     try:
         # the line feed keeps the end of one apart from the beginning of the next
         b"\n".join(payloads).decode()
@@ -103,7 +103,7 @@ def _not_utf8(payloads: Sequence[bytes]) -> list[int]:
 
 
 def _decode_fully(payload: bytes) -> Any:
-    """The document, or BROKEN where it is none."""
+    """The document, or BROKEN if it is not JSON."""
     try:
         return _decode(payload)
     except NOT_JSON:
@@ -112,13 +112,13 @@ def _decode_fully(payload: bytes) -> Any:
 
 
 def _narrow(wanted: Sequence[Tokens]) -> type[msgspec.Struct]:
-    """A struct with nothing but what the (non-empty) pointers name."""
+    """A struct of the parts that the (non-empty) pointers name."""
     rests: dict[str, list[Tokens]] = {}
     for head, *rest in wanted:
         rests.setdefault(head, []).append(tuple(rest))
     fields: list[tuple[str, Any, Any]] = []
     for number, (head, below) in enumerate(rests.items()):
-        if () in below:  # one pointer ends here: take all that stands there
+        if () in below:  # a pointer ends here: take the whole part
             fields.append((f"f{number}", object, msgspec.field(name=head, default=MISSING)))
         else:
             part = _narrow(below)
@@ -127,7 +127,7 @@ def _narrow(wanted: Sequence[Tokens]) -> type[msgspec.Struct]:
 
 
 def _getter(struct: type[msgspec.Struct] | None, tokens: Tokens) -> Callable[[Any], Any]:
-    """Reads a pointer's value in a decoded struct (or document, if there is none)."""
+    """A function that reads a pointer's value in a decoded struct, or in a document without one."""
     names: list[str] = []
     for token in tokens:
         if struct is None:

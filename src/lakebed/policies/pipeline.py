@@ -1,11 +1,11 @@
-"""What a policy does to messages before its kind sees them.
+"""Applies the steps of a policy to messages, before its kind absorbs them.
 
     payloads ─> max_size ─> read as type ─> times ─> min, max, allow, deny ─> max_rate, unique
                                                                                     │
-                       what is kept, with its time and its value <── transform <────┘
+                               kept messages, with time and value <── transform <───┘
 
-Every message gets one outcome, that of the first step that dropped it. Steps work on whole
-columns; only `max_rate` and `unique`, which look back, go from message to message.
+Every message has one outcome, that of the first step that dropped it. Steps work on whole columns;
+only `max_rate` and `unique`, which compare with earlier messages, process one after the other.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,18 +28,18 @@ Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
 Reading: TypeAlias = tuple[str, str | None, str | None]
-"""Type, `at`, `time_at`: what decides how payloads are read."""
+"""Type, `at` and `time_at`, which determine how payloads are read."""
 
-_LONG = 64  # characters: of longer texts `unique` remembers a digest
+_LONG = 64  # characters; of longer texts `unique` stores a digest
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of n messages, and the k of them that are kept.
+    """The outcomes of n messages, and the k messages that are kept.
 
     Attributes:
-        outcomes: uint8[n], an `Outcome` each.
-        kept: intp[k], which of the n, ascending.
+        outcomes: uint8[n], values of `Outcome`.
+        kept: intp[k], indices of the kept messages, ascending.
         times: int64[k], their event times.
         numbers: float64[k], finite; None unless the policy's type is number.
         texts: k texts; None if it is.
@@ -53,17 +53,17 @@ class Result:
 
 
 class Pipeline:
-    """The steps of one policy, and what its filters remember.
+    """The steps of one policy, with the state of its filters. Used by one thread.
 
-    Messages of a channel must come in the order of the journal; how they are cut into batches
-    makes no difference. Used from one thread.
+    Messages of a channel must be in the order of the journal. Their division into batches makes no
+    difference.
     """
 
     def __init__(self, policy: Policy, future: Micros) -> None:
         """
         Args:
-            policy: whose steps.
-            future: how far ahead of its arrival an event time may lie.
+            policy: the policy.
+            future: how much later than the receive time an event time may be.
         """
         self._policy = policy
         self._future = future
@@ -85,12 +85,12 @@ class Pipeline:
         """Take n messages through all steps.
 
         Args:
-            channel: int32[n], small stable numbers that tell the series apart.
+            channel: int32[n], numbers of the channels.
             payloads: n payloads.
-            times: int64[n], the sender's event time, or the receive time where it gave none.
-            received: int64[n], when they arrived.
-            columns: what other policies' pipelines have read of these payloads; this one reads
-                what is missing and leaves it there for the next.
+            times: int64[n], event times that the senders gave, else receive times.
+            received: int64[n], receive times.
+            columns: values that the pipelines of other policies have read of these payloads. This
+                one adds those that it reads.
         """
         column = self._column(payloads, {} if columns is None else columns)
         if column.times is not None:
@@ -113,19 +113,19 @@ class Pipeline:
         return Result(column.outcomes, kept, moments, numbers, texts)
 
     def snapshot(self) -> bytes:
-        """What the filters remember."""
+        """The state of the filters."""
         return self._memory.snapshot()
 
     def restore(self, state: bytes) -> None:
-        """Go on where `snapshot` was taken, with the same channel numbers."""
+        """Restore the state of the filters; channels must have the same numbers."""
         self._memory.restore(state)
 
     def erase(self, channels: Collection[int], start: Micros, end: Micros) -> None:
-        """Let the filters forget what they remember of these channels and times."""
+        """Delete the state of the filters of these channels and times."""
         self._memory.erase(channels, start, end)
 
     def renumber(self, codes: Codes) -> None:
-        """Channels have other numbers from here on; of those with -1 nothing is remembered."""
+        """Change the numbers of channels; the state of those with -1 is deleted."""
         self._memory.renumber(codes)
 
     def _column(self, payloads: Sequence[bytes], columns: dict[Reading, Column]) -> Column:
@@ -167,12 +167,11 @@ class Pipeline:
 
 
 class _Memory:
-    """`max_rate` and `unique`: the message kept before, of each channel.
+    """`max_rate` and `unique`: compares a message with the last one kept of its channel.
 
-    A message is dropped by `max_rate` when its event time lies less than that from the event time
-    of the message of its channel kept before it, in the order of arrival, to either side: a
-    device that sends its backlog late has the backlog thinned as if it had come in time. What one
-    of the two drops does not count for the other.
+    `max_rate` drops a message whose event time is nearer than that to the event time of the last
+    one kept, whether earlier or later. So a backlog that a device sends late is thinned as if it
+    had arrived in time. A message that one of the two drops is not the last one kept for the other.
     """
 
     def __init__(self, filter: Filter) -> None:
@@ -185,7 +184,7 @@ class _Memory:
         return self._unique or self._rate > 0
 
     def filter(self, column: Column, channel: Codes, times: Ints) -> None:
-        """Mark what is dropped in the outcomes."""
+        """Set the outcomes of messages that are dropped."""
         rate, last = self._rate, self._last
         rows = np.flatnonzero(column.outcomes == Outcome.KEPT)
         channels, moments = channel[rows].tolist(), times[rows].tolist()
@@ -233,12 +232,12 @@ class _Memory:
 
 
 def _digest(text: str) -> str:
-    # the U+0000 in front sets it apart from all texts: none of them holds one
+    # a digest begins with U+0000, which no text contains
     return "\0" + blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _drop(outcomes: Outcomes, mask: Mask, outcome: Outcome) -> None:
-    """Give an outcome to those in the mask that have none yet."""
+    """Set the outcome of masked messages that have none yet."""
     if mask.any():
         outcomes[mask & (outcomes == Outcome.KEPT)] = outcome
 
@@ -294,10 +293,10 @@ def _scaled(numbers: Numbers, transform: Transform) -> Numbers:
         if transform.scale != 1 or transform.offset != 0:
             numbers = numbers * transform.scale + transform.offset
         if transform.round is not None:
-            # from 2**52 on there are no digits left to round, and the way through
-            # 10**digits would cost precision
+            # from 2**52 on there are no digits to round, and scaling by 10**digits would lose
+            # precision
             small = np.abs(numbers) * 10.0**transform.round < 2.0**52
-            # + 0.0 makes of -0.0 a plain zero
+            # + 0.0 turns -0.0 into 0.0
             numbers = np.where(small, np.round(numbers, transform.round), numbers) + 0.0
     return numbers
 

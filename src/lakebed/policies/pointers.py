@@ -12,7 +12,7 @@ class Missing:
 
 
 MISSING: Final = Missing()
-"""What `follow` returns where the pointer leads nowhere; JSON's null is None."""
+"""Returned by `follow` if the document has nothing at the pointer; JSON's null is None."""
 
 
 def parse_pointer(pointer: str) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def follow(document: Any, tokens: tuple[str, ...]) -> Any:
 
 
 def _is_index(step: str) -> bool:
-    # section 4: digits without leading zeros; bounded, as Python refuses to read endless ones
+    # section 4: digits without leading zeros; limited, because Python refuses to parse long ones
     if not (step.isascii() and step.isdigit() and len(step) < 10):
         return False
     return step[0] != "0" or step == "0"

@@ -1,7 +1,7 @@
 """The shape of a policy document and the rules between its keys, as Pydantic models.
 
-What a key may hold depends on `keep` and `type`; these are read first and handed to all rules as
-`Facts`, so that one pass finds every problem, whatever the order of the keys.
+The allowed values of a key depend on `keep` and `type`. These are read first, and passed to all
+rules as `Facts`, so that one pass finds every problem, whatever the order of the keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.times import DAY, SECOND, Micros, parse_time, to_rfc3339
 
 LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
-"""Words of the document that later versions will take."""
+"""Keys of the document that are reserved for later versions."""
 
 TYPES_OF = {
     "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
@@ -43,13 +43,13 @@ _MOST_FUNCTIONS = 11
 
 
 def kinds_of(key: str) -> tuple[str, ...]:
-    """The kinds that have a key; none for a key of all policies."""
+    """The kinds that have a key; empty for a key of all policies."""
     return tuple(kind.name for kind in KINDS.values() if key in kind.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the rules of one key need to know of the others; None where it is wrong itself."""
+    """Values of other keys that the rules of a key need; None if such a value is invalid itself."""
 
     keep: str | None
     type: str | None
@@ -69,7 +69,7 @@ def facts_of(document: Mapping[str, Any]) -> Facts:
 
 
 def _given(check: Callable[[object], object]) -> BeforeValidator:
-    """Apply a check from `fields` to a value; what is not given stays None."""
+    """Apply a check of `fields` to a value; None stays None."""
     return BeforeValidator(lambda value: None if value is None else check(value))
 
 
@@ -263,7 +263,7 @@ class Document(_Part):
     @field_validator("*")
     @classmethod
     def _suits_kind(cls, value: Any, info: _Info) -> Any:
-        """What the kind itself asks of its keys."""
+        """Apply the checks of the kind to its keys."""
         key, keep = _key(cls, info.field_name), info.context.keep
         own = KINDS[keep].keys.get(key) if keep is not None else None
         if own is None:
@@ -297,7 +297,7 @@ _NOUNS = {"type": "type", "keep": "kind"}
 
 
 def _key(model: type[BaseModel], field: str | None) -> str:
-    """How a field is called in the document."""
+    """The name of a field in the document."""
     assert field is not None
     return model.model_fields[field].alias or field
 

@@ -1,7 +1,7 @@
-"""From payloads to values, in columns: numbers, text and JSON as they were sent.
+"""Parses payloads into columns of values: numbers, text, and JSON as it was sent.
 
-Each reader makes one fast pass over a batch; where that stumbles, a slow and exact look at the one
-message says what is wrong with it. So the outcome of a message never depends on its neighbours.
+Each reader makes one fast pass over a batch. A message that it cannot parse is parsed slowly and
+exactly, so the outcome of a message never depends on its neighbours.
 """
 
 import json
@@ -20,7 +20,7 @@ from lakebed.vocabulary.messages import Ints
 
 Outcomes = NDArray[np.uint8]
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
-_DIGITS = 1000  # a longer number takes needless time to read
+_DIGITS = 1000  # longer numbers would take too long to parse
 _json_numbers = msgspec.json.Decoder(list[float]).decode
 _json_number = msgspec.json.Decoder(float).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
@@ -28,13 +28,13 @@ _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The values of n messages. Where the outcome is not KEPT, the value means nothing.
+    """The values of n messages; a value is undefined if its outcome is not KEPT.
 
     Attributes:
         outcomes: uint8[n].
         numbers: float64[n], finite, or None.
         texts: n texts, or None.
-        times: int64[n], the event times found in the payloads, or None where none were asked for.
+        times: int64[n], event times found in the payloads; None if the policy asks for none.
     """
 
     outcomes: Outcomes
@@ -49,7 +49,7 @@ def read_numbers(payloads: Sequence[bytes]) -> Column:
     outcomes = np.zeros(n, np.uint8)
     values = _numbers_at_once(payloads)
     if values is None:
-        # JSON's grammar is read three times as fast as Python's; the rest gets a second look
+        # JSON's grammar is parsed three times as fast as Python's, which is tried afterwards
         values, failed = decode_each(_json_number, payloads)
         for row in failed:
             values[row], outcomes[row] = number_in(payloads[row])
@@ -57,10 +57,10 @@ def read_numbers(payloads: Sequence[bytes]) -> Column:
 
 
 def _numbers_at_once(payloads: Sequence[bytes]) -> list[float] | None:
-    """All as one JSON array; None where it is none, or one payload is not one number.
+    """Parse all payloads as one JSON array; None unless each payload is one number.
 
-    A payload with a comma makes the array longer, and an empty one, which could make up for that,
-    makes it no JSON.
+    A payload with a comma would make the array longer. An empty payload, which could make up for
+    it, would make the array invalid.
     """
     try:
         values = _json_numbers(b"[%b]" % b",".join(payloads))
@@ -72,13 +72,17 @@ def _numbers_at_once(payloads: Sequence[bytes]) -> list[float] | None:
 def decode_each(
     decode: Callable[[bytes], Any], payloads: Sequence[bytes]
 ) -> tuple[list[Any], list[int]]:
-    """Decode payloads at the speed of C; returns what came out, and where nothing did (None)."""
+    """Decode payloads in a loop of C.
+
+    Returns:
+        the values, with None for payloads that cannot be decoded, and the indices of these.
+    """
     values: list[Any] = []
     failed: list[int] = []
     rest = map(decode, payloads)
     while len(values) < len(payloads):
         try:
-            values.extend(rest)  # on an exception, what came before it stays in the list
+            values.extend(rest)  # on an exception, earlier values stay in the list
         except NOT_JSON:
             failed.append(len(values))
             values.append(None)
@@ -95,7 +99,7 @@ def number_in(payload: bytes) -> tuple[float, int]:
         return 0.0, Outcome.NOT_A_NUMBER
     if math.isfinite(number):
         return number, Outcome.KEPT
-    # nan, inf and infinity have an n; what was too large has none
+    # nan, inf and infinity contain an n; a number that is too large does not
     return 0.0, Outcome.NOT_FINITE if b"n" in payload.lower() else Outcome.OUT_OF_RANGE
 
 
@@ -124,9 +128,9 @@ def read_json(payloads: Sequence[bytes]) -> Column:
 
 
 def decode_slowly(payload: bytes) -> Any:
-    """What msgspec refuses may still be JSON: 1e400, endless integers, half a surrogate pair.
+    """Parse JSON that msgspec refuses: 1e400, very long integers, half a surrogate pair.
 
-    Numbers beyond float64 become infinite. Returns MISSING where it is no JSON.
+    Numbers beyond float64 become infinite. Returns MISSING if it is not JSON.
     """
     try:
         return json.loads(str(payload, "utf-8"), parse_int=_integer, parse_constant=_refuse)

@@ -1,11 +1,11 @@
-"""Plain POSTs of messages, answered without a task, a scope or a parser.
+"""Answers plain POSTs of messages without a task, a scope or a parser.
 
-    data ──┬── a whole POST of messages, its head seen before ──> intake ──durable──> 202
+    data ──┬── a complete POST of messages with a known head ──> intake ──durable──> 202
            └── everything else ──> HttpConnection: parser, Exchange, ASGI
 
-Devices repeat themselves: the bytes of a request's head are the same each time but for its length.
-A head is looked at once, strictly; what it means is remembered under its bytes. Whatever is not
-plain (another header, another encoding, a token to look up) goes the ordinary way.
+The heads of a device's requests are equal but for their length. A head is parsed once, strictly,
+and the result is cached under its bytes. Requests that are not plain (another header, another
+encoding, a token to look up) take the ordinary path.
 """
 
 from functools import partial
@@ -36,11 +36,11 @@ class FastPathConnection(HttpConnection):
         super().__init__(shared)
         self._ingest = ingest
         self._intake = ingest.intake
-        self._behind: list[bytes] = []  # what came behind the request under way,
-        self._behind_size = 0  # and how much that is
+        self._behind: list[bytes] = []  # bytes behind the request under way,
+        self._behind_size = 0  # and their number
         self._under_way = False  # a request waits for the journal
-        self._pieces: list[bytes] = []  # a plain request that is not there to its end
-        self._missing = 0  # bytes of it that are still to come
+        self._pieces: list[bytes] = []  # of a plain request that is incomplete
+        self._missing = 0  # its bytes that have not arrived
 
     def data_received(self, data: bytes) -> None:
         if self._under_way:
@@ -77,7 +77,7 @@ class FastPathConnection(HttpConnection):
     # --- requests ---------------------------------------------------------------------------------
 
     def _take(self, data: bytes) -> bool:
-        """Whether the request was taken; the ordinary way gets it otherwise."""
+        """Whether the request was taken; if not, it takes the ordinary path."""
         if self._intake is None:
             return False
         edge = data.find(_HEAD_END) + len(_HEAD_END)

@@ -1,9 +1,9 @@
-"""Ingest over HTTP as plain ASGI: what a framework does per request would cost more than the work.
+"""Ingest over HTTP as plain ASGI: a framework would cost more per request than the work itself.
 
     request ── token (cached) ── topic, headers ── body ── intake ─── fsync ──> 202
                   │ 401, 403         │ 400           │ 413    │ 503
 
-The answer 202 leaves only once the intake says that all of it is durable.
+The answer 202 is sent only after the intake has reported that all messages are durable.
 """
 
 import asyncio
@@ -45,16 +45,16 @@ MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
-"""What each path asks for: `_channel` and `ndjson.Sender` decide, once for each topic."""
+"""The action of each path; `_channel` and `ndjson.Sender` decide about it, once for each topic."""
 
 PATIENCE = 5.0
-"""Seconds a request waits for the journal before its sender is told to try again."""
+"""Seconds that a request waits for the journal before it is answered with 503."""
 
-_REMEMBERED = 50_000  # query strings whose topic is known to be right
-_HEADS_BYTES = 16 * 2**20  # heads of requests, with what they mean,
-_HEAD_COST = 500  # and the cost of an entry besides its bytes, about
-_SENDERS = 100  # principals whose topics are remembered
-_INLINE = 128 * 2**10  # bytes of NDJSON that are decoded without leaving the event loop
+_REMEMBERED = 50_000  # query strings whose topic has been checked
+_HEADS_BYTES = 16 * 2**20  # bytes of the cache of request heads,
+_HEAD_COST = 500  # and about the bytes of an entry besides its head
+_SENDERS = 100  # principals whose topics are cached
+_INLINE = 128 * 2**10  # bytes of NDJSON up to which it is decoded on the event loop
 ACCEPTED = b'{"accepted":1}'
 """The answer to a single message."""
 _START = {
@@ -67,7 +67,7 @@ _ALLOW = (b"allow", b"POST, OPTIONS")
 
 
 class Ingest:
-    """The three routes that take messages. Event loop only."""
+    """The three routes that accept messages. Event loop only."""
 
     def __init__(
         self, settings: HttpSettings, identification: "Identification", intake: "Intake | None"
@@ -94,13 +94,13 @@ class Ingest:
     # --- for requests that are answered without ASGI ----------------------------------------------
 
     def cached_head(self, head: bytes) -> CachedHead | None:
-        """What to do with the body behind these bytes; None where that takes a closer look."""
+        """How to handle the body behind a request head; None if the head is not plain."""
         cached_head = self._cached_heads.get(head)
         if cached_head is None:
             try:
                 cached_head = self._read(head)
             except LakebedError:
-                return None  # the ordinary way says what is wrong
+                return None  # the ordinary path says what is wrong
             if cached_head is None:
                 return None
             self._heads_bytes += len(head) + _HEAD_COST
@@ -133,7 +133,7 @@ class Ingest:
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
-        """What a small batch holds."""
+        """Decode a small batch."""
         return ndjson.batch(body, self._sender(cached_head.principal))
 
     # --- ASGI -------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Ingest:
         return self._routes
 
     def route(self, path: str) -> App | None:
-        """The handler of a path, or None where it is not ours."""
+        """The handler of a path; None for paths of the API."""
         handler = self._routes.get(path)
         return None if handler is None else self._guarded(handler)
 
@@ -202,7 +202,7 @@ class Ingest:
         await problems.answer_json(send, *response(found))
 
     def _sender(self, principal: Principal) -> ndjson.Sender:
-        """Remembered with the topics it sent to."""
+        """The sender of a principal, cached with the topics that it has sent to."""
         sender = self._senders.get(principal)
         if sender is None:
             if len(self._senders) >= _SENDERS:
@@ -221,7 +221,7 @@ class Ingest:
         return principal
 
     def _channel(self, principal: Principal, query: bytes) -> Channel:
-        """The topic in the query string; remembered, since senders repeat themselves."""
+        """The topic in the query string; cached, because senders repeat theirs."""
         known = self._channels.get(query)
         if known is not None and known[0] is principal:
             return known[1]
@@ -234,7 +234,7 @@ class Ingest:
         return channel
 
     def _attributes(self, principal: Principal, content_type: bytes = b"") -> Attributes | None:
-        """What is recorded with messages; the type of a batch is not that of its messages."""
+        """The attributes to record. The content type of a batch is not that of its messages."""
         if self.intake is None:
             return None
         return self.intake.recorder.record(principal.label, content_type.decode("latin-1"))

@@ -1,7 +1,7 @@
-"""Bodies that hold many messages, turned into the columns the intake takes.
+"""Decodes bodies of many messages into columns for the intake.
 
-A body that is right throughout is decoded in one call; one with a bad line is gone through line by
-line, so that the good ones are taken and the bad ones named.
+A valid body is decoded in one call, a body with an invalid line line by line, so that the other
+lines are accepted and the invalid ones named.
 """
 
 import binascii
@@ -27,13 +27,13 @@ from lakebed.vocabulary.times import UNSET as NO_TIME
 from lakebed.vocabulary.topics import check_topic
 
 MOST_LINES = 1_000_000
-"""Messages in one body."""
+"""Most messages in one body."""
 
 MOST_REJECTED = 10_000
-"""Bad lines named in one answer; the rest are counted."""
+"""Most invalid lines named in one answer; further ones are only counted."""
 
 LONGEST_ID = 1024
-"""Bytes of a message id."""
+"""Most bytes of a message id."""
 
 _QUOTE = 0x22
 _REMEMBERED = 50_000  # topics of one sender
@@ -53,7 +53,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Event(msgspec.Struct, gc=False):
-    """What is looked at of an event; all of it becomes the payload."""
+    """The fields of an event that are read; the whole event becomes the payload."""
 
     name: str
     time: int | float | str | UnsetType = UNSET
@@ -62,12 +62,12 @@ class Event(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Decoded:
-    """Messages for the intake, and the lines (counted from 1) that were not taken.
+    """Messages for the intake, and the lines (counted from 1) that were rejected.
 
     Attributes:
-        channels, payloads, events, ids: of the messages, parallel; event `NO_TIME` and id "" where
-            the sender gave none.
-        rejected: number and error of each bad line, up to MOST_REJECTED; `refused` counts all.
+        channels, payloads, events, ids: parallel columns of the messages; event `NO_TIME` and id ""
+            if the sender gave none.
+        rejected: number and error of invalid lines, up to MOST_REJECTED; `refused` counts all.
     """
 
     channels: list[Channel] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Decoded:
             self.rejected.append({"line": line, "error": _sentence(error)})
 
     def columns(self, owner: str, received: Micros) -> Columns:
-        """What was taken, to be offered to the intake."""
+        """The accepted messages, to be offered to the intake."""
         event = ids = keys = None
         if self.events.count(NO_TIME) < len(self.events):
             event = self.events
@@ -100,7 +100,7 @@ class Decoded:
 
 
 class Sender:
-    """Whose messages these are: finds the channel of a topic, once per topic. Any thread."""
+    """Finds the channels of a principal's topics, and caches them. Thread-safe."""
 
     def __init__(self, principal: Principal, limit: int) -> None:
         self.principal = principal
@@ -108,7 +108,7 @@ class Sender:
         self.known: dict[str, Channel] = {}
 
     def channel(self, topic: str) -> Channel:
-        """Raises ValueError (not a topic) or Denied (not theirs)."""
+        """The channel of a topic. Raises ValueError if it is invalid, Denied if it is forbidden."""
         known = self.known.get(topic)
         if known is None:
             check_topic(topic)
@@ -144,7 +144,7 @@ def batch(body: bytes, sender: Sender) -> Decoded:
         if len(decoded) == lines:
             return _columns(decoded, sender)
     except _BAD:
-        pass  # the second way says which line
+        pass  # decoding line by line says which line
     found = Decoded()
     return _one_by_one(
         found, _split(body), lambda raw: found.take(*_message(_LINE.decode(raw), sender))
@@ -167,7 +167,7 @@ def _events(body: bytes) -> Iterable[tuple[int, bytes]]:
         try:
             parts = _PARTS.decode(text)
         except (msgspec.MsgspecError, RecursionError, ValueError):
-            return [(1, text)]  # decoding it as an event says what is wrong with it
+            return [(1, text)]  # decoding it as an event says what is wrong
         if len(parts) > MOST_LINES:
             raise _too_many()
         return [(number, bytes(part)) for number, part in enumerate(parts, 1)]
@@ -178,7 +178,7 @@ def _events(body: bytes) -> Iterable[tuple[int, bytes]]:
 
 
 def _is_one(text: bytes) -> bool:
-    """Whether it is one JSON value, spread over lines for people to read."""
+    """Whether a text is a single JSON value that is formatted over several lines."""
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
     except _BAD:
@@ -217,7 +217,7 @@ def _one_by_one(
 
 
 def _columns(decoded: list[Line], sender: Sender) -> Decoded:
-    """Column by column; any error is for the second way to name."""
+    """Decode column by column; after any error the body is decoded line by line."""
     known = sender.known
     channels = [known.get(line.topic) or sender.channel(line.topic) for line in decoded]
     payloads = [_payload(line) for line in decoded]
@@ -240,7 +240,7 @@ def _message(line: Line, sender: Sender) -> Message:
 
 
 def _payload(line: Line) -> bytes:
-    """A string stands for itself, any other value for its JSON text."""
+    """The payload of a value: the text of a string, the JSON text of any other value."""
     if line.value is UNSET:
         if line.payload_base64 is UNSET:
             raise ValueError("it needs `value` or `payload_base64`")
@@ -283,7 +283,7 @@ def _id(given: int | str | UnsetType) -> str:
 
 
 def check_id(id: str) -> str:
-    """Raises ValueError where it cannot serve as an id."""
+    """Check an id. Raises ValueError if it is invalid."""
     if not 1 <= len(id.encode()) <= LONGEST_ID or "\0" in id:
         raise ValueError(f"an id is text of 1 to {LONGEST_ID} bytes without NUL")
     return id

@@ -1,4 +1,4 @@
-"""What the head of a plain POST means: read once, strictly, and remembered under its bytes."""
+"""Parses the heads of plain POSTs once, strictly, and caches the results under their bytes."""
 
 import re
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ _HARMLESS = {
     b"content-length", b"authorization", b"connection",
 }  # fmt: skip
 _LONGEST = 2048
-"""Bytes of a head that is worth remembering."""
+"""Most bytes of a head that is cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The parts of a plain head: nothing in it asks for more than to take the body.
+    """The parts of a plain head, which requires nothing but to accept the body.
 
     Attributes:
         path: before the question mark; `query` behind it.
         length: bytes of the body.
-        authorization, content_type: those headers' values, b"" where there is none.
+        authorization, content_type: the values of these headers; b"" if there is none.
     """
 
     path: bytes
@@ -36,12 +36,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class CachedHead:
-    """What to do with the body behind a head.
+    """How to handle the body behind a head.
 
     Attributes:
-        token: identified again for each request; it may be revoked.
-        principal: whose it was when the cached_head was made.
-        channel: where a single message belongs; None for a batch.
+        token: identified again for each request, because it may be revoked.
+        principal: the principal of the token when the head was cached.
+        channel: the channel of a single message; None for a batch.
         length: bytes of the body.
         attributes: recorded with its messages.
     """
@@ -54,9 +54,9 @@ class CachedHead:
 
 
 def read_head(head: bytes) -> Head | None:
-    """The parts of a head (up to and with its empty line), or None where it is not plain.
+    """Parse a head, which ends with its empty line; None if it is not plain.
 
-    RFC 9112 sections 3 to 5, and nothing of what it merely tolerates.
+    Accepts RFC 9112 sections 3 to 5, without the deviations that the RFC tolerates.
     """
     if len(head) > _LONGEST:
         return None

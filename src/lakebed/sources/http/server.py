@@ -1,4 +1,4 @@
-"""The HTTP server: one listening port, and the connections that came by it."""
+"""The HTTP server: one listening port and its connections."""
 
 import asyncio
 import socket
@@ -16,13 +16,13 @@ from lakebed.system.tls import server_context
 from lakebed.system.waiting import wait_until
 from lakebed.vocabulary.errors import Fatal
 
-_BACKLOG = 4096  # connections the kernel may hold for us, as after a restart all come at once
+_BACKLOG = 4096  # connections that the kernel queues: after a restart all clients come at once
 _GRACE = 2.0  # seconds that running requests may take when the server stops,
-_FAREWELL = 1.0  # and until those that did not make it are told so
+_FAREWELL = 1.0  # and that answers to requests which took longer may take
 
 
 class Application(Protocol):
-    """An ASGI application whose messages have a short way past it."""
+    """An ASGI application with a fast path for messages beside it."""
 
     @property
     def ingest(self) -> Ingest: ...
@@ -54,7 +54,7 @@ class HttpServer:
         """Listen; returns once connections are accepted.
 
         Raises:
-            Fatal: the address cannot be had.
+            Fatal: the address cannot be used.
             SettingsError: the certificate cannot be used.
         """
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
@@ -70,7 +70,7 @@ class HttpServer:
         )
 
     async def stop(self) -> None:
-        """Take no more connections, answer what is under way, close the rest."""
+        """Accept no more connections, answer requests under way, close the other connections."""
         shared = self._shared
         if self._server is not None:
             self._server.close()
@@ -88,7 +88,7 @@ def listen(address: str, setting: str) -> socket.socket:
     """A bound, listening TCP socket.
 
     Raises:
-        Fatal: says which setting to change.
+        Fatal: it names the setting to change.
     """
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,4 +1,4 @@
-"""The section `[http]`, and what HTTP ingest reads of the settings."""
+"""The section `[http]`, and the settings that HTTP ingest reads."""
 
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ class HttpSection(Section):
 
 
 class HttpSettings(Protocol):
-    """Of all settings, those that HTTP ingest reads."""
+    """The settings that HTTP ingest reads."""
 
     @property
     def http(self) -> HttpSection: ...
