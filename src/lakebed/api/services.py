@@ -54,7 +54,7 @@ class Backups(Protocol):
 
 
 class Losses(Protocol):
-    """The part of `backup.loss.Losses` that requests need."""
+    """The part of `backup.loss_report.Losses` that requests need."""
 
     def state(self) -> dict[str, Any] | None:
         """What of the series is being rebuilt, or could not be; None where nothing is lost."""

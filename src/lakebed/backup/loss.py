@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -30,7 +30,6 @@ from lakebed.keeper.ledger import CONSUMER
 from lakebed.kinds import TABLES
 from lakebed.ports.catalog.checkpoints import Checkpoint, TransactionalCheckpoints
 from lakebed.ports.catalog.notes import NoteStore
-from lakebed.ports.health import Health
 from lakebed.ports.series import Missing, Series
 from lakebed.stores.opening import StoreSettings, open_series
 from lakebed.system.disk import room_at
@@ -61,7 +60,7 @@ Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 
 class LossCatalog(TransactionalCheckpoints, NoteStore, Protocol):
-    """What of the catalog losses need."""
+    """The part of the catalog that detecting and recording losses needs."""
 
 
 class Loss(msgspec.Struct):
@@ -177,24 +176,6 @@ def acknowledge(catalog: LossCatalog, missing: int) -> Loss:
     return loss
 
 
-def health(catalog: NoteStore, series: Health) -> Health:
-    """Add what is lost, and how far the rebuild is, to the health of the series."""
-    try:
-        loss = read(catalog)
-        doing = None if loss is None or loss.done else catalog.note(WORK)
-    except StoreUnavailable:  # the catalog says so itself
-        return series
-    if loss is None:
-        return series
-    if not loss.done:
-        step = "waiting for a keeper" if doing is None else msgspec.json.decode(doing)["doing"]
-        text = f"being rebuilt ({loss.reason}): {step}"
-    else:
-        text = f"{loss.description}: when you have seen it, run `lakebed series acknowledge`"
-    message = "; ".join(filter(None, (series.message, text)))
-    return Health(False, message, series.detail | {"missing": loss.missing})
-
-
 def checkpoints(catalog: LossCatalog) -> dict[int, list[Checkpoint]]:
     """The keepers' checkpoints of when the loss was detected: every rebuild starts there."""
     return catalog.checkpoints(COPY)
@@ -214,38 +195,6 @@ def _copy(catalog: LossCatalog, parts: Checkpoints) -> None:
 def _take_turns(catalog: LossCatalog) -> None:
     """Wait for others that are about to change the record; they wait until we have committed."""
     catalog.claim(COPY, 0)
-
-
-class Losses:
-    """What administrators ask of the record."""
-
-    def __init__(self, catalog: LossCatalog) -> None:
-        self._catalog = catalog
-
-    def state(self) -> dict[str, Any] | None:
-        """None where nothing is lost."""
-        loss = read(self._catalog)
-        return None if loss is None else _described(loss)
-
-    def acknowledge(self, missing: int) -> dict[str, Any]:
-        """See `acknowledge`."""
-        return _described(acknowledge(self._catalog, missing))
-
-
-def _described(loss: Loss) -> dict[str, Any]:
-    return {
-        "reason": loss.reason,
-        "at": to_rfc3339(loss.at),
-        "done": loss.done,
-        "rows": loss.rows,
-        "missing": loss.missing,
-        "since": None if loss.since is None else to_rfc3339(loss.since),
-        "until": None if loss.until is None else to_rfc3339(loss.until),
-        "backup": loss.backup,
-        "aside": loss.aside,
-        "trouble": [*loss.trouble, *loss.before],
-        "remarks": list(loss.remarks),
-    }
 
 
 # --- detection ------------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def _disk(settings: Settings) -> Health:
 
 
 def _series_health(catalog: Catalog, series: Series) -> Health:
-    from lakebed.backup.loss import health
+    from lakebed.backup.loss_report import health
 
     return health(catalog, series.health())
 

@@ -15,7 +15,8 @@ from tests.servers.clickhouse import ClickHouseServer
 
 from lakebed.kinds.columns import FOREVER, constant
 from lakebed.ports.series import Series
-from lakebed.stores.series.clickhouse.client import ClickHouseSeries, connect_server
+from lakebed.stores.series.clickhouse.client import ClickHouseSeries
+from lakebed.stores.series.clickhouse.server import connect_server
 from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.errors import StoreUnavailable
 

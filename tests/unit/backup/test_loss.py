@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from lakebed.backup import loss as losses
+from lakebed.backup import loss_report
 from lakebed.backup.loss import Loss, open_detecting_loss
 from lakebed.kinds import TABLES
 from lakebed.ports.catalog.checkpoints import Checkpoint
@@ -167,22 +168,22 @@ def test_what_is_missing_stays_until_it_was_acknowledged(world: World) -> None:
     with pytest.raises(NotFound):
         losses.acknowledge(catalog, 0)
     found = lost(world)
-    assert "being rebuilt" in losses.health(catalog, well).message
+    assert "being rebuilt" in loss_report.health(catalog, well).message
     with pytest.raises(Conflict):
         losses.acknowledge(catalog, 0)
     world.finish(found, missing=7)
-    message = losses.health(catalog, well).message
+    message = loss_report.health(catalog, well).message
     assert "7 messages are in no backup" in message
     assert "lakebed series acknowledge" in message
     with pytest.raises(Conflict, match="7"):
         losses.acknowledge(catalog, 6)
     losses.acknowledge(catalog, 7)
-    assert losses.health(catalog, well) == well
+    assert loss_report.health(catalog, well) == well
 
 
 def test_where_nothing_is_missing_it_is_well_by_itself(world: World) -> None:
     world.finish(lost(world), remarks=("backup x is damaged",))
-    assert losses.health(world.catalog, Health(True)).ok
+    assert loss_report.health(world.catalog, Health(True)).ok
     assert not losses.is_unfinished(world.catalog)
 
 
@@ -193,7 +194,7 @@ def test_a_loss_that_nobody_acknowledged_is_not_forgotten_for_the_next(world: Wo
     second = world.open()
     assert second is not None
     world.finish(second)
-    assert "7 messages" in losses.health(world.catalog, Health(True)).message
+    assert "7 messages" in loss_report.health(world.catalog, Health(True)).message
 
 
 def test_the_record_of_an_earlier_version_moves_from_the_home_to_the_catalog(world: World) -> None:

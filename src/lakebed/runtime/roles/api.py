@@ -39,7 +39,7 @@ async def _open(process: Process, before: Contribution) -> Contribution:
 
 def _services(process: Process, before: Contribution) -> "Services":
     from lakebed.api.services import Services
-    from lakebed.backup.loss import Losses
+    from lakebed.backup.loss_report import Losses
 
     return Services(
         settings=process.settings,

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from lakebed.stores.series.clickhouse.client import (
     PATIENCE,
     ClickHouseSeries,
-    connect_server,
 )
 from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
 from lakebed.stores.series.clickhouse.layout import Cluster, OneServer
+from lakebed.stores.series.clickhouse.server import connect_server
 from lakebed.stores.series.settings import SeriesSection
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND

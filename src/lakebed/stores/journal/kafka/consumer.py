@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from lakebed.ports.journal.consuming import RebalanceListener
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import errors, positions, records
-from lakebed.stores.journal.kafka.topic import Topic, commit_at, offset_of
+from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.stores.journal.recent import READ_BYTES, cut
 from lakebed.vocabulary.errors import Fatal, JournalFailed, StoreUnavailable, UnknownFormat
 from lakebed.vocabulary.messages import Entry
@@ -271,7 +271,7 @@ class GroupConsumer:
                 log.warning("offsets are unknown, trying again", error=str(error))
                 time.sleep(_PAUSE)
             else:
-                return extent, {p.partition: offset_of(p) for p in offsets if p.offset >= 0}
+                return extent, positions.committed(offsets)
 
     def _on_revoke(self, _: Consumer, taken: list[TopicPartition]) -> None:
         for part in taken:
@@ -305,7 +305,7 @@ class GroupConsumer:
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:
         """Commit; Kafka refuses the commit of a member that is no longer in the group."""
         offsets = [
-            commit_at(self._topic.name, partition, self._wanted.pop(partition))
+            positions.to_commit(self._topic.name, partition, self._wanted.pop(partition))
             for partition in partitions
             if partition in self._wanted and partition in self._read
         ]

@@ -369,7 +369,7 @@ class Topic:
     def _committed(self, onlooker: Consumer) -> dict[int, int]:
         asked = [TopicPartition(self.name, partition) for partition in self._partitions]
         found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
-        return {part.partition: offset_of(part) for part in found if part.offset >= 0}
+        return positions.committed(found)
 
     @contextmanager
     def _onlooker(self, consumer: str) -> Iterator[Consumer]:
@@ -395,18 +395,3 @@ class Topic:
         with errors.translated("deleting records"):
             for future in self._admin.delete_records(offsets).values():
                 future.result(_PATIENCE)
-
-
-def commit_at(topic: str, partition: int, offset: int) -> TopicPartition:
-    """The commit for an offset: its record, and as metadata the index of the message in it."""
-    index = positions.index_of(offset)
-    record = positions.record_of(offset)
-    if not index:
-        return TopicPartition(topic, partition, record)
-    return TopicPartition(topic, partition, record, metadata=str(index))
-
-
-def offset_of(position: TopicPartition) -> int:
-    """The journal's offset that a commit stands for."""
-    index = position.metadata or "0"
-    return positions.pack(position.offset, int(index) if index.isdigit() else 0)

@@ -3,7 +3,6 @@
 SQL and client are the same for both; `embedded.py` adds what only chDB needs.
 """
 
-import logging
 import re
 import threading
 import time
@@ -12,9 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from queue import Empty, LifoQueue
 from typing import Any
-from urllib.parse import SplitResult, unquote
 
-import clickhouse_connect
 import pyarrow as pa
 import structlog
 from clickhouse_connect.driver.client import Client
@@ -37,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = 3600.0
 """Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
-_CONNECT = 10.0  # seconds, at most
 _SETTINGS = {
     "async_insert": 0,  # the call returns when the part is written
     "max_partitions_per_insert_block": 0,  # late data may belong to any number of days or months
@@ -385,30 +381,3 @@ def _first_line(error: BaseException) -> str:
     if (refused := _REFUSED.search(str(error))) is not None:  # the library wraps it three times
         return refused[1]
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def connect_server(url: SplitResult, timeout: float) -> Callable[[], Client]:
-    """Return a function that opens a session to `clickhouse[s]://user:password@host:port`.
-
-    Args:
-        timeout: seconds without a byte from the server after which a call has failed. While a query
-            runs, the server sends something every 10 seconds, or 5 seconds before the time-out.
-    """
-    secure = url.scheme == "clickhouses"
-    for library in ("clickhouse_connect", "urllib3.connectionpool"):
-        # they log each error that they also raise, at a length that hides it
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-
-    def connect() -> Client:
-        return clickhouse_connect.get_client(
-            host=url.hostname or "localhost",
-            port=url.port or (8443 if secure else 8123),
-            username=unquote(url.username or "default"),
-            password=unquote(url.password or ""),
-            secure=secure,
-            autogenerate_session_id=False,
-            connect_timeout=max(1, int(min(timeout, _CONNECT))),
-            send_receive_timeout=max(1, int(timeout)),
-        )
-
-    return connect
