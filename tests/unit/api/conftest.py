@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import httpx
 import pytest
 import uvloop
-from lakebed.backup.loss_report import Losses
 
 from lakebed.access.identification import Identification
 from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
+from lakebed.backup.loss_report import Losses
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
