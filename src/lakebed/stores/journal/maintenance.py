@@ -1,10 +1,40 @@
-"""Operations on the journal's file for operators: damage, and dropping consumers."""
+"""Operations on the journal's file besides appending: trimming, damage, dropping consumers."""
 
 import sqlite3
 from pathlib import Path
 
 from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal import database
+from lakebed.vocabulary.times import Micros
+
+_TRIM_ROWS = 256  # batches deleted in one transaction,
+_TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
+
+
+def trim(
+    connection: sqlite3.Connection, floor: int, youngest: Micros, first: int, end: int
+) -> tuple[int, int, int]:
+    """Delete batches that lie below the offset `floor` and were appended before `youngest`.
+
+    Args:
+        first, end: the first offset of the log, and the one behind the last.
+
+    Returns:
+        the number of messages deleted, the number of batches read, and the first offset left.
+    """
+    batches = connection.execute(
+        "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
+        (_TRIM_ROWS,),
+    ).fetchall()
+    messages = size = 0
+    for offset, count, at, length in batches:
+        if offset + count > floor or at >= youngest or size > _TRIM_BYTES:
+            break
+        messages, size, first = messages + count, size + length, offset + count
+    if messages:
+        connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+    return messages, len(batches), first
 
 
 def damage(connection: sqlite3.Connection, path: Path) -> Damage:

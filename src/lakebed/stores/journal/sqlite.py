@@ -38,8 +38,6 @@ from lakebed.vocabulary.errors import Conflict, Fatal, JournalFull, NotFound
 from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
 from lakebed.vocabulary.times import SECOND, Micros
 
-_TRIM_ROWS = 256  # batches deleted in one transaction,
-_TRIM_BYTES = 16 * 2**20  # or as many as hold this much: appends wait no longer than that
 _TRIM_KEYS = 5_000
 _COUNT_EVERY = 2**20  # bytes that may be written between two counts of the pages
 _INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
@@ -297,19 +295,9 @@ class SqliteJournal:
         with self.changed:
             floor = min([*self._positions.values(), *self._pins.offsets()], default=self.end)
             first, end = self._first, self.end
-        rows = connection.execute(
-            "SELECT offset, count, at, length(block) FROM batches ORDER BY offset LIMIT ?",
-            (_TRIM_ROWS,),
-        ).fetchall()
-        messages = size = 0
-        for offset, count, at, length in rows:
-            if offset + count > floor or at >= youngest or size > _TRIM_BYTES:
-                break
-            messages, size, first = messages + count, size + length, offset + count
+        messages, rows, first = maintenance.trim(connection, floor, youngest, first, end)
         if messages:
-            connection.execute("DELETE FROM batches WHERE offset < ?", (first,))
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
-            self._writer.wrote(database.PAGE * len(rows))
+            self._writer.wrote(database.PAGE * rows)
         self._count(connection)
         return messages, first
 
