@@ -21,7 +21,7 @@ from lakebed.stores.journal.blocks import checksum
 from lakebed.stores.journal.database import PAGE
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.sqlite import SqliteJournal
-from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull
+from lakebed.vocabulary.errors import Fatal, JournalFailed, JournalFull, UnknownFormat
 from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, SECOND
@@ -331,7 +331,7 @@ def test_a_block_of_a_newer_version_is_no_damage(path: Path, opened: list[Sqlite
     editor.close()
     journal = open_journal(path, opened)
     for read in (lambda: numbers(journal), lambda: journal.pending({0: 0})):
-        with pytest.raises(Fatal, match=r"version '9'.*newer Lakebed"):
+        with pytest.raises(UnknownFormat, match=r"version '9'.*newer version"):
             read()
     assert not journal.damage().known
     journal.close()
