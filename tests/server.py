@@ -269,7 +269,9 @@ class Server(Api):
 
 def assert_sum(flow: Mapping[str, Any]) -> None:
     """Invariant 3: every message is accounted for."""
-    parts = ("skipped", "kept", "late", "over_quota", "dead_letter", "in_flight")
+    parts = (
+        "skipped", "kept", "late", "over_quota", "dead_letter", "duplicates", "lost", "in_flight",
+    )  # fmt: skip
     total = sum(flow[part] for part in parts) + sum(flow["filtered"].values())
     assert flow["received"] == total, flow
 

@@ -197,10 +197,12 @@ class Bench:
 
 def _shown(counts: dict[Outcome, int]) -> dict[str, Any]:
     answer = show_flow(counts, 0)
-    parts = ("skipped", "kept", "late", "over_quota", "dead_letter", "in_flight")
+    parts = (
+        "skipped", "kept", "late", "over_quota", "dead_letter", "duplicates", "lost", "in_flight",
+    )  # fmt: skip
     total = sum(answer[part] for part in parts) + sum(answer["filtered"].values())
     assert answer["received"] == total
-    for part in ("over_quota", "dead_letter", "in_flight"):
+    for part in ("over_quota", "dead_letter", "duplicates", "lost", "in_flight"):
         assert answer.pop(part) == 0
     return answer
 

@@ -62,9 +62,14 @@ class Sent:
 
 
 class Oracle:
-    """The account of all senders. Any thread."""
+    """The account of all senders. Any thread.
+
+    Attributes:
+        lost: messages of others that were accepted and, as told, lost with the topic.
+    """
 
     def __init__(self) -> None:
+        self.lost = 0
         self._lock = threading.Lock()
         self.messages: dict[int, Sent] = {}
         self.acknowledged: set[int] = set()
@@ -128,7 +133,10 @@ class Oracle:
         )
         asked = len(nobodys & self.acknowledged)
         assert asked <= flow["skipped"] <= len(nobodys), f"{asked} … {len(nobodys)}: {flow}"
-        assert flow["received"] == flow["kept"] + flow["skipped"], flow
+        flow["duplicates"], flow["lost"] = counted["duplicates"], counted["lost"]
+        assert flow["lost"] == self.lost, flow
+        accounted = sum(flow[part] for part in ("kept", "skipped", "duplicates", "lost"))
+        assert flow["received"] == accounted, flow
 
     def _examples(self, numbers: Iterable[int]) -> list[Sent]:
         return [self.messages[n] for n in sorted(numbers)[:5]]

@@ -44,6 +44,7 @@ class Action(StrEnum):
     JOURNAL_READ = "journal.read"
     JOURNAL_ACKNOWLEDGE = "journal.acknowledge"
     JOURNAL_DROP_CONSUMER = "journal.drop_consumer"
+    JOURNAL_ADOPT = "journal.adopt"
 
     SERIES_READ = "series.read"
     SERIES_ACKNOWLEDGE = "series.acknowledge"
@@ -157,6 +158,9 @@ RULES: dict[Action, Rule] = {
     ),
     Action.JOURNAL_DROP_CONSUMER: _admin(
         "drop consumers", "lets the journal keep nothing more for a consumer that is gone"
+    ),
+    Action.JOURNAL_ADOPT: _admin(
+        "adopt a journal", "goes on with a journal that was made anew or has grown"
     ),
     Action.SERIES_READ: _admin("look at the series", "reads what of the series is lost"),
     Action.SERIES_ACKNOWLEDGE: _admin(

@@ -7,12 +7,15 @@ from typing import Any, Protocol
 from lakebed.access.identification import Identification
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
-from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.keeper.adopting import Plan
+from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
+from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
-from lakebed.ports.catalog.policies import PolicyStore
+from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
+from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import Backlog
 from lakebed.ports.series import SeriesReader
@@ -70,11 +73,19 @@ class Losses(Protocol):
         ...
 
 
-class ApiJournal(JournalOperations, Backlog, Protocol):
+class ApiJournal(JournalOperations, Backlog, Adoptable, Protocol):
     """The part of the journal that requests need."""
 
 
-class ApiCatalog(PolicyStore, CheckpointReader, LastValueReader, DeadLetterBox, Protocol):
+class ApiCatalog(
+    PolicyStore,
+    TransactionalCheckpoints,
+    PolicyVersionReader,
+    JournalAdoption,
+    LastValueReader,
+    DeadLetterBox,
+    Protocol,
+):
     """The part of the catalog that requests need."""
 
 
@@ -102,6 +113,7 @@ class Services(Common):
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
         erase: deletes what was kept and returns how many rows.
+        adopt: goes on with a journal that is another one, as planned; returns what is lost.
         policies_changed: called when policies were written or deleted; any thread.
         backups: None in a process that takes none.
     """
@@ -115,5 +127,6 @@ class Services(Common):
     losses: Losses
     preview: Callable[[Policy], dict[str, Any]]
     erase: Callable[[Erasure], int]
+    adopt: Callable[[Plan], list[JournalLoss]]
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None

@@ -145,7 +145,7 @@ def _take(
             lineage=stores.lineage.name,
             position=dict(journal.end),
             saved=saved or dict(journal.start),
-            messages=sum(ledger.totals.values()) + _waiting(journal, ledger.offsets),
+            messages=ledger.messages + _waiting(journal, ledger.offsets),
             catalog=writer.file(f"catalog/{name}.db", catalog),
             journal=kept,
             series=tuple(_series(writer, series, _reusable(objects, before))),

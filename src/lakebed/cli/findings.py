@@ -10,6 +10,7 @@ import resource
 import socket
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,7 @@ def _journal(server: "Server") -> Iterator[Finding]:
     except Denied:
         yield note("journal", "who reads it is told to admins", "give an admin's --token")
         return
+    yield from findings_journal.change(found)
     yield from findings_journal.damage(found)
     yield from findings_journal.partitions(found)
     yield from findings_journal.consumers(found)
@@ -193,12 +195,12 @@ def _parts_at(settings: Settings) -> dict[str, Any] | None:
 
 def _stores(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
     """Open each store as a process with these roles would; embedded ones only if they exist."""
-    from lakebed.stores.opening import open_catalog, open_journal, open_series
+    from lakebed.stores.opening import open_catalog, open_series
 
     opening: dict[str, tuple[str, Callable[[Settings], Any]]] = {
         "catalog": (settings.catalog.url, open_catalog),
         "series": (settings.series.url, partial(open_series, make=False)),
-        "journal": (settings.journal.url, open_journal),
+        "journal": (settings.journal.url, _open_journal),
     }
     for part in opened(roles):
         url, open_store = opening[part]
@@ -207,6 +209,16 @@ def _stores(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
             yield note(part, f"{url} is not there yet; the first start makes it")
             continue
         yield from _opened(part, scheme, open_store, settings)
+
+
+def _open_journal(settings: Settings) -> Any:
+    """With the catalog, where both are on servers: it knows which topic the journal is."""
+    from lakebed.stores.opening import is_embedded, open_catalog, open_journal
+
+    if is_embedded(settings.journal.url) or is_embedded(settings.catalog.url):
+        return open_journal(settings)
+    with closing(open_catalog(settings)) as catalog:
+        return open_journal(settings, catalog)
 
 
 def _store_advice(part: str, scheme: str) -> str:

@@ -57,9 +57,19 @@ def _serious(age: float, used: float) -> bool:
 
 def damage(found: dict[str, Any]) -> Iterator[Finding]:
     lost = found["damage"]
-    if lost["messages"] or lost["salvaged"]:
+    if lost["messages"] or lost["salvaged"] or lost.get("lost"):
         yield bad(
             "journal",
             f"{lost['messages']} accepted messages can no longer be read",
             "find out why (disk?), then: lakebed journal acknowledge",
+        )
+
+
+def change(found: dict[str, Any]) -> Iterator[Finding]:
+    other = found.get("change")
+    if other is not None:
+        yield bad(
+            "journal",
+            other["message"],
+            other["hindrance"] or "see what is lost by it, and go on: lakebed journal adopt",
         )

@@ -1,4 +1,4 @@
-"""`lakebed journal`: its consumers and its damage. For admins."""
+"""`lakebed journal`: its consumers, its damage, and another one in its place. For admins."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -7,13 +7,20 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.vocabulary.errors import Conflict
 
 app = typer.Typer(
-    help="The journal: show it, acknowledge damage, drop a consumer.",
+    help="The journal: show it, acknowledge damage, drop a consumer, adopt another topic.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 _PATH = "/api/v1/journal"
+_WHY = {
+    "vanished": "Kafka deleted them before they were read",
+    "damaged": "they cannot be decoded",
+    "anew": "the topic was deleted and made anew",
+    "unwritten": "read and counted, but deleted before every policy had written them",
+}
 
 
 @app.command()
@@ -31,6 +38,33 @@ def show(
     output.table([_partition(part) for part in found["partitions"]])
     output.table([_row(consumer) for consumer in found["consumers"]])
     _tell(found["damage"])
+    if found.get("change") is not None:
+        _tell_change(found["change"])
+
+
+@app.command()
+def adopt(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Go on with a Kafka topic that was made anew or has grown; say first what is lost by it."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        change = server.get(_PATH).get("change")
+        if change is None:
+            output.note("the journal is the one in use: there is nothing to adopt")
+            return
+        _tell_change(change)
+        if change["hindrance"]:
+            raise Conflict(change["hindrance"])
+        if not yes:
+            typer.confirm("Go on with this topic?", abort=True, err=True)
+        seen = {**change["found"], "messages": change["lost"]}
+        answer = server.request("POST", f"{_PATH}/adopt", params=seen).json()
+    output.note(f"adopted; {answer['lost']} messages are counted as lost")
 
 
 @app.command()
@@ -83,7 +117,21 @@ def _row(consumer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _any(damage: dict[str, Any]) -> bool:
-    return bool(damage["messages"] or damage["salvaged"])
+    return bool(damage["messages"] or damage["salvaged"] or damage.get("lost"))
+
+
+def _tell_change(change: dict[str, Any]) -> None:
+    typer.echo(output.plain(change["message"]))
+    for which in ("used", "found"):
+        topic = change[which]
+        text = "none" if topic is None else f"id {topic['id']}, {topic['partitions']} partitions"
+        typer.echo(f"  {which}: {text}")
+    typer.echo(
+        f"  lost by going on with it: {change['lost']} messages, accepted and never read, as far as"
+        " is known"
+    )
+    if change["hindrance"]:
+        typer.echo(f"  it cannot be adopted yet: {change['hindrance']}")
 
 
 def _tell(damage: dict[str, Any]) -> None:
@@ -97,5 +145,10 @@ def _tell(damage: dict[str, Any]) -> None:
         )
     if damage["salvaged"]:
         typer.echo("  the file was broken; what could be read is in a new one")
+    for lost in damage.get("lost", ()):
+        typer.echo(
+            f"  {lost['messages']} behind {lost['position']}, noticed {lost['noticed']}:"
+            f" {_WHY[lost['reason']]}"
+        )
     for file in damage["files"]:
         typer.echo(f"  put aside: {output.plain(file)}")

@@ -86,6 +86,7 @@ class ConsumerLoop(Generic[W]):
         self._on_failure = on_failure
         self._clock, self._monotonic = clock, monotonic
         self._stop = threading.Event()
+        self._unanswered = ""  # what the journal said last, while it does not answer
         self._called = threading.Event()  # to take a turn now
         self._pauses: deque[_Pause] = deque()
         self._time = JournalTime(delay)
@@ -213,11 +214,15 @@ class ConsumerLoop(Generic[W]):
     def _poll(self, timeout: float) -> tuple[list[Entry], bool]:
         """Entries, and whether the journal answers: if not, none does not mean no more."""
         try:
-            return self._consumer.poll(timeout, self._read), True
+            found = self._consumer.poll(timeout, self._read)
         except StoreUnavailable as error:
-            log.warning("the journal does not answer, trying again", error=str(error))
+            if str(error) != self._unanswered:
+                log.warning("the journal does not answer, trying again", error=str(error))
+            self._unanswered = str(error)
             self._stop.wait(_PAUSE)
             return [], False
+        self._unanswered = ""
+        return found, True
 
     def _due(self) -> Micros | None:
         workers = self.assignment.workers.values()

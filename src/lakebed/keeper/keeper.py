@@ -18,11 +18,13 @@ from lakebed.keeper.erasures import ErasureCatalog, Erasures
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.room import Room
 from lakebed.keeper.settings import KeeperSettings
+from lakebed.keeper.settling import Settling
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import KeptValues, Stores
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.policies import PolicyReader, PolicyVersionReader
 from lakebed.ports.health import Health
+from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.consuming import Consumable
 from lakebed.ports.journal.operating import Pressured
 from lakebed.ports.journal.reading import JournalReader
@@ -31,7 +33,7 @@ from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
 
 
-class KeeperJournal(Consumable, JournalReader, Pressured, Protocol):
+class KeeperJournal(Consumable, JournalReader, Pressured, Adoptable, Protocol):
     """What a keeper needs of the journal."""
 
 
@@ -72,7 +74,12 @@ class Keeper:
         self._stores = Stores(series, catalog, retry)
         self._adoption = Adoption(catalog, assignment, retry)
         self._erasures = Erasures(catalog, assignment, retry)
-        self._loop.chores = (self._adoption, Room(journal, assignment), self._erasures)
+        self._loop.chores = (
+            self._adoption,
+            Room(journal, assignment),
+            Settling(journal, assignment),
+            self._erasures,
+        )
 
     def _shard(self, partition: int, end: int, checkpoints: PartitionCheckpoints) -> Shard:
         self._adoption.look_now()  # it has no policies yet

@@ -1,9 +1,11 @@
 """What became of every message: counters by channel and by policy, so that the sum is exact.
 
-    received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered + in flight
+    received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered
+               + duplicates + lost + in flight
 
 A partition's ledger counts each message once, at its offset; it is saved with the offset up to
-which it has counted. What stands behind that offset in the journal is in flight.
+which it has counted. What stands behind that offset in the journal is in flight, unless it was lost
+there (`ports/catalog/journal.py`).
 """
 
 from collections.abc import Sequence
@@ -130,6 +132,11 @@ class Ledger:
     def totals(self) -> dict[Outcome, int]:
         """How many messages in all ended in each way."""
         return {Outcome(code): int(self.by_channel(code).sum()) for code in sorted(self._counts)}
+
+    @property
+    def messages(self) -> int:
+        """How many messages in all are counted, each once."""
+        return sum(n for outcome, n in self.totals.items() if outcome != Outcome.DUPLICATES)
 
     @property
     def sizes(self) -> Ints:

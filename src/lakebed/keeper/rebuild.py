@@ -198,7 +198,7 @@ class Rebuild:
         self, partition: int, now: PartitionState, base: PartitionState, first: int, here: int
     ) -> None:
         """Messages counted since the backup of which the journal had only `here` left."""
-        counted, before = (sum(state.ledger.totals.values()) for state in (now, base))
+        counted, before = (state.ledger.messages for state in (now, base))
         missing = counted - before - here
         if missing <= 0:
             return

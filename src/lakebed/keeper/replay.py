@@ -25,9 +25,18 @@ Deduplicate = Callable[[Sequence[Entry]], NDArray[np.bool_] | None]
 
 def to_chunk(entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate) -> Chunk:
     """The messages of entries that count. It may be empty; its `end` says how far it reaches."""
+    return divide(entries, ledger, deduplicate)[0]
+
+
+def divide(
+    entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate
+) -> tuple[Chunk, Sequence[Chunk]]:
+    """The messages of entries that count, and those that are duplicates."""
     chunk = join(entries, ledger)
     counts = deduplicate(entries)
-    return chunk if counts is None else chunk.take(np.flatnonzero(counts))
+    if counts is None or counts.all():
+        return chunk, ()
+    return chunk.take(np.flatnonzero(counts)), (chunk.take(np.flatnonzero(~counts)),)
 
 
 def replay(

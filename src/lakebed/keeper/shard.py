@@ -29,7 +29,7 @@ from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.poison import Poison
-from lakebed.keeper.replay import to_chunk
+from lakebed.keeper.replay import divide
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
@@ -159,7 +159,10 @@ class Shard:
         """Work through the next entries of the partition."""
         if not self.begun:
             return
-        chunk = to_chunk(entries, self.ledger, self._state.deduplicator.judge)
+        chunk, duplicates = divide(entries, self.ledger, self._state.deduplicator.judge)
+        for again in duplicates:
+            outcomes = np.full(len(again), Outcome.DUPLICATES, np.uint8)
+            self._count(again, outcomes, again.offset >= self._state.counted)
         if len(chunk):
             self._absorb_all(chunk)
         self._uncounted += len(chunk)

@@ -32,6 +32,7 @@ def split(
     partition_of: Callable[[Channel], int],
     starts: Mapping[int, int],
     keys: Iterable[tuple[Sequence[bytes], Ints]] = (),
+    seen: Sequence[Checkpoint] = (),
 ) -> dict[int, list[Checkpoint]]:
     """The checkpoints of the new partitions.
 
@@ -41,6 +42,7 @@ def split(
         starts: for each new partition the offset to read from; greater than every former offset,
             so that names and versions made of offsets go on growing.
         keys: of messages stored in the former journal, piece by piece, with when each was noted.
+        seen: the parts of the former one's deduplicator, instead of `keys`.
     """
     horizon = settings.journal.id_horizon
     whole = PartitionState.decode(parts, horizon)
@@ -65,6 +67,7 @@ def split(
             if policy is not None
         ]
         made[partition], _ = PartitionState(ledger, deduplicator, start).encode(tasks)
+        made[partition] += [replace(part, offset=start) for part in seen]
     return made
 
 

@@ -261,7 +261,7 @@ def _result(
 ) -> MigrationResult:
     return MigrationResult(
         to=mark.describe_stores(target.settings),
-        messages=sum(ledgers.load(source.catalog).totals.values()),
+        messages=ledgers.load(source.catalog).messages,
         partitions=len(target.journal.extent()),
         rows=[
             {"table": table, "owner": owner, "policy": policy, "rows": found.rows}

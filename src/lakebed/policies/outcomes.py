@@ -36,6 +36,8 @@ class Outcome(IntEnum):
     OVER_QUOTA = 51
     # no policy at all
     SKIPPED = 60
+    # it stands in the journal twice
+    DUPLICATES = 61
 
     @property
     def reason(self) -> str:
@@ -47,6 +49,13 @@ CODES = 64
 """All outcomes are below; counters are int64[channels, CODES]."""
 
 UNFILTERED = frozenset(
-    {Outcome.KEPT, Outcome.LATE, Outcome.DEAD_LETTER, Outcome.OVER_QUOTA, Outcome.SKIPPED}
+    {
+        Outcome.KEPT,
+        Outcome.LATE,
+        Outcome.DEAD_LETTER,
+        Outcome.OVER_QUOTA,
+        Outcome.SKIPPED,
+        Outcome.DUPLICATES,
+    }
 )
 """Outcomes with a field of their own in the flow; all others count under `filtered`."""

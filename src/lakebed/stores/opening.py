@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.catalog.journal import JournalRecord
 from lakebed.ports.journal.journal import Journal
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Series
@@ -32,6 +33,10 @@ _EMBEDDED = ("sqlite", "memory", "chdb")
 
 class SqlStores(Catalog, TokenStore, Protocol):
     """The ports that one SQL database implements."""
+
+
+class JournalCatalog(CheckpointReader, JournalRecord, Protocol):
+    """What opening a journal asks of the catalog."""
 
 
 class _Payload(Protocol):
@@ -58,25 +63,27 @@ class StoreSettings(Protocol):
     def limits(self) -> _Payload: ...
 
 
-def _sqlite_journal(settings: StoreSettings, begin: int) -> Journal:
+def _sqlite_journal(settings: StoreSettings, begin: int, _: JournalRecord | None) -> Journal:
     from lakebed.stores.journal.sqlite import SqliteJournal
 
     path = settings.home / settings.journal.url.removeprefix("sqlite:")
     return SqliteJournal(path, settings.journal, begin=begin)
 
 
-def _memory_journal(settings: StoreSettings, begin: int) -> Journal:
+def _memory_journal(settings: StoreSettings, begin: int, _: JournalRecord | None) -> Journal:
     from lakebed.stores.journal.memory import MemoryJournal
 
     return MemoryJournal(settings.journal)
 
 
-def _kafka_journal(settings: StoreSettings, begin: int) -> Journal:
+def _kafka_journal(settings: StoreSettings, begin: int, record: JournalRecord | None) -> Journal:
     try:
         from lakebed.stores.journal.kafka.journal import KafkaJournal
     except ModuleNotFoundError as error:
         raise needed(error, "journal.url", "kafka://") from error
-    return KafkaJournal(settings.journal.url, settings.journal, payload=settings.limits.payload)
+    return KafkaJournal(
+        settings.journal.url, settings.journal, payload=settings.limits.payload, record=record
+    )
 
 
 def _sql_catalog(url: str, home: Path) -> SqlStores:
@@ -91,7 +98,7 @@ def _clickhouse_series(url: str, settings: StoreSettings, make: bool) -> Series:
     return open_series(url, settings.home, make, settings.series)
 
 
-JOURNALS: dict[str, Callable[[StoreSettings, int], Journal]] = {
+JOURNALS: dict[str, Callable[[StoreSettings, int, JournalRecord | None], Journal]] = {
     "sqlite": _sqlite_journal,
     "memory": _memory_journal,
     "kafka": _kafka_journal,
@@ -112,7 +119,7 @@ def is_embedded(url: str) -> bool:
     return url.partition(":")[0] in _EMBEDDED
 
 
-def open_journal(settings: StoreSettings, after: CheckpointReader | None = None) -> Journal:
+def open_journal(settings: StoreSettings, after: JournalCatalog | None = None) -> Journal:
     """Open the journal.
 
     Args:
@@ -122,7 +129,7 @@ def open_journal(settings: StoreSettings, after: CheckpointReader | None = None)
     url = settings.journal.url
     open_it = _choose(JOURNALS, url, "journal")
     begin = after.highest_offset(0) if after is not None and is_embedded(url) else 0
-    return open_it(settings, begin)
+    return open_it(settings, begin, after)
 
 
 def open_catalog(settings: StoreSettings) -> SqlStores:

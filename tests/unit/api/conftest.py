@@ -17,6 +17,8 @@ from lakebed.backup.loss_report import Losses
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
+from lakebed.keeper.adopting import Plan
+from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
 from lakebed.ports.tokens import StoredToken
@@ -45,6 +47,7 @@ class Api:
         self.fatal: list[BaseException] = []
         self.ready: dict[str, Health] = {"journal": Health(True, detail={"bytes": 5})}
         self.changes = 0
+        self.adopted: list[Plan] = []
         self._series = series
         self._ttl = ttl
         self._loop = uvloop.new_event_loop()  # as the product runs
@@ -66,6 +69,7 @@ class Api:
             feed=self.feed,
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
+            adopt=self._adopt,
             preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
             intake=self.intake,
             resending=self.intake,
@@ -73,6 +77,10 @@ class Api:
             policies_changed=self._changed,
         )
         return create_app(self.services)
+
+    def _adopt(self, plan: Plan) -> list[JournalLoss]:
+        self.adopted.append(plan)
+        return plan.lost
 
     def _changed(self) -> None:
         self.changes += 1

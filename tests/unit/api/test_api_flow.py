@@ -39,7 +39,9 @@ def counted(api: Api) -> Api:
 
 
 def total(flow: dict[str, Any]) -> int:
-    parts = ("skipped", "kept", "late", "over_quota", "dead_letter", "in_flight")
+    parts = (
+        "skipped", "kept", "late", "over_quota", "dead_letter", "duplicates", "lost", "in_flight",
+    )  # fmt: skip
     return sum(flow[part] for part in parts) + sum(flow["filtered"].values())
 
 
@@ -47,7 +49,8 @@ def test_the_whole_adds_up(counted: Api) -> None:
     flow = counted.get("/api/v1/flow").json()
     assert flow == {
         "received": 13, "skipped": 1, "kept": 4, "filtered": {"unique": 1, "not_a_number": 1},
-        "late": 1, "over_quota": 1, "dead_letter": 1, "in_flight": 3,
+        "late": 1, "over_quota": 1, "dead_letter": 1, "duplicates": 0,
+        "lost": 0, "in_flight": 3,
     }  # fmt: skip
     assert total(flow) == flow["received"]
 

@@ -6,15 +6,20 @@ import pytest
 
 from lakebed.keeper.ledger import Ledger, to_checkpoint
 from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.journal import Appended, JournalIdentity
+from lakebed.ports.journal.adoption import JournalChange
 from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal.memory import MemoryJournal
 
 from .conftest import ADMIN, ANN, Api, problem
 
 PATH = "/api/v1/journal"
+ADOPT = f"{PATH}/adopt?id=second&partitions=2&messages=7"
+COUNTS = [(record << 20, {"ann": count}) for record, count in enumerate((13, 20, 3, 4))]
 ROUTES = [
     ("GET", PATH),
     ("POST", f"{PATH}/acknowledge-damage?messages=0"),
+    ("POST", f"{PATH}/adopt?id=x&partitions=1&messages=0"),
     ("DELETE", f"{PATH}/consumers/x"),
 ]
 
@@ -78,7 +83,7 @@ def test_damage_is_shown_and_acknowledged_as_it_was_seen(
     )
     shown = api.get(PATH, token=ADMIN).json()["damage"]
     assert shown == {
-        "messages": 7, "missing": 2, "salvaged": True, "files": ["j.damaged-1"],
+        "messages": 7, "missing": 2, "salvaged": True, "files": ["j.damaged-1"], "lost": [],
         "blocks": [{"position": "0:50", "messages": 5, "written": "1970-01-01T00:00:01.500Z"}],
     }  # fmt: skip
     say = f"{PATH}/acknowledge-damage"
@@ -86,3 +91,30 @@ def test_damage_is_shown_and_acknowledged_as_it_was_seen(
     problem(api.post(say, token=ADMIN), 400, "messages")
     assert api.post(say, params={"messages": 7}, token=ADMIN).json() == shown
     assert api.get(PATH, token=ADMIN).json()["damage"]["messages"] == 0
+
+
+def test_another_topic_is_shown_and_adopted_as_it_was_seen(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api.get(PATH, token=ADMIN).json()["change"] is None
+    problem(api.ask("POST", ADOPT, token=ADMIN), 409)
+    former = JournalIdentity("lakebed", "first", 2)
+    found = JournalIdentity("lakebed", "second", 2, base=9)
+    starts = {0: 9 << 20, 1: 9 << 20}
+    change = JournalChange("anew", "another one", former, found, {}, starts, lambda _: 0)
+    monkeypatch.setattr(MemoryJournal, "change", lambda _: change)
+    api.catalog.save_checkpoints("keeper", 1, [Checkpoint("router", 2 << 20, b"")])
+    api.catalog.note_appended("w", [Appended(1, 0, 4 << 20, 4, {"ann": 40}, COUNTS)])
+    assert api.get(PATH, token=ADMIN).json()["change"] == {
+        "difference": "anew",
+        "message": "another one",
+        "hindrance": None,
+        "lost": 7,
+        "used": {"id": "first", "partitions": 2},
+        "found": {"id": "second", "partitions": 2},
+    }
+    problem(api.ask("POST", ADOPT.replace("second", "third"), token=ADMIN), 409)
+    problem(api.ask("POST", ADOPT.replace("messages=7", "messages=6"), token=ADMIN), 409)
+    assert api.adopted == []
+    assert api.ask("POST", ADOPT, token=ADMIN).json() == {"lost": 7}
+    assert [plan.change for plan in api.adopted] == [change]

@@ -484,3 +484,34 @@ def test_flow_explains_what_was_not_kept(run: Run, server: FakeServer) -> None:
     assert result.out.endswith("wa[31mrm\n")
     server.on("GET", "/api/v1/flow", Reply(200, {"received": 0, "examples": []}))
     assert "every message was kept" in run("flow", "--why").err
+
+
+CHANGE = {
+    "difference": "anew", "message": "the topic lakebed is another one", "hindrance": None,
+    "lost": 200, "used": {"id": "first", "partitions": 4},
+    "found": {"id": "second", "partitions": 4},
+}  # fmt: skip
+
+
+def test_a_topic_is_adopted_after_it_was_said_what_is_lost(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/journal", Reply(200, {"change": CHANGE}))
+    server.on("POST", "/api/v1/journal/adopt", Reply(200, {"lost": 200}))
+    result = run("journal", "adopt")
+    assert result.code != 0  # asked, and nobody answered
+    assert "200 messages, accepted and never read" in result.out
+    assert [request.method for request in server.seen] == ["GET"]
+    result = run("journal", "adopt", "--yes")
+    assert result.code == 0
+    assert server.seen[-1].query == {"id": "second", "partitions": "4", "messages": "200"}
+    assert "200 messages are counted as lost" in result.err
+
+
+def test_a_topic_that_cannot_be_adopted_is_not(run: Run, server: FakeServer) -> None:
+    hindered = {**CHANGE, "hindrance": "it has 6 partitions"}
+    server.on("GET", "/api/v1/journal", Reply(200, {"change": hindered}))
+    result = run("journal", "adopt", "--yes")
+    assert result.code != 0
+    assert "it has 6 partitions" in result.err
+    server.on("GET", "/api/v1/journal", Reply(200, {"change": None}))
+    assert run("journal", "adopt", "--yes").code == 0
+    assert {request.method for request in server.seen} == {"GET"}

@@ -1,9 +1,10 @@
 """Routes that account for every message: flow by topic and policy, and the topics there are.
 
-    received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered + in flight
+    received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered
+               + duplicates + lost + in flight
 
-The ledger counts up to an offset of each partition; what the journal holds behind it is in flight.
-So the sum is exact whatever runs meanwhile.
+The ledger counts up to an offset of each partition; what the journal holds behind it is in flight,
+and what it held and has lost is in the catalog. So the sum is exact whatever runs meanwhile.
 """
 
 from base64 import b64encode
@@ -46,7 +47,17 @@ def load(services: Services) -> tuple[Ledger, Counter[Channel]]:
     return ledger, services.journal.pending(offsets)
 
 
-def show(counts: Counts, in_flight: int) -> dict[str, Any]:
+def lost(services: Services) -> Counter[str]:
+    """Messages by owner that were accepted, and vanished or were damaged before they were read."""
+    begins = {partition: first for partition, (first, _) in services.journal.extent().items()}
+    found: Counter[str] = Counter()
+    for loss in services.catalog.losses() + services.catalog.losing(ledgers.CONSUMER, begins):
+        if loss.consumer == ledgers.CONSUMER:
+            found.update(loss.owners)
+    return found
+
+
+def show(counts: Counts, in_flight: int, lost: int = 0) -> dict[str, Any]:
     """Counters as the API names them; reasons that never occurred are left out."""
     filtered = {
         outcome.reason: count
@@ -54,13 +65,15 @@ def show(counts: Counts, in_flight: int) -> dict[str, Any]:
         if count and outcome not in UNFILTERED
     }
     return {
-        "received": sum(counts.values()) + in_flight,
+        "received": sum(counts.values()) + lost + in_flight,
         "skipped": counts.get(Outcome.SKIPPED, 0),
         "kept": counts.get(Outcome.KEPT, 0),
         "filtered": filtered,
         "late": counts.get(Outcome.LATE, 0),
         "over_quota": counts.get(Outcome.OVER_QUOTA, 0),
         "dead_letter": counts.get(Outcome.DEAD_LETTER, 0),
+        "duplicates": counts.get(Outcome.DUPLICATES, 0),
+        "lost": lost,
         "in_flight": in_flight,
     }
 
@@ -97,7 +110,7 @@ def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
         if whole or caller.may(topic):
             total.update(counts)
             waiting += in_flight
-    return show(total, waiting)
+    return show(total, waiting, lost(services)[caller.owner] if whole else 0)
 
 
 def _examples(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
@@ -229,15 +242,16 @@ def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:
 def metrics(services: Services) -> Iterator[Metric]:
     """Totals of the instance for /metrics; none while a store is away, which health reports."""
     with suppress(Unavailable):
-        yield from _metrics(*load(services))
+        yield from _metrics(*load(services), lost(services).total())
 
 
-def _metrics(ledger: Ledger, pending: Counter[Channel]) -> Iterator[Metric]:
+def _metrics(ledger: Ledger, pending: Counter[Channel], lost: int) -> Iterator[Metric]:
     outcomes = CounterMetricFamily(
         "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
     )
     for outcome, count in ledger.totals.items():
         outcomes.add_metric([outcome.reason], count)
+    outcomes.add_metric(["lost"], lost)
     yield outcomes
     size = int(ledger.sizes.sum())
     yield CounterMetricFamily("lakebed_payload_bytes", "Payload bytes accounted for.", size)

@@ -1,4 +1,4 @@
-"""Routes about the journal, for admins: its extent, consumers, pressure and damage."""
+"""Routes about the journal, for admins: its extent, consumers, pressure, damage and changes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -12,6 +12,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
+from lakebed.keeper import adopting
 from lakebed.keeper.ledger import CONSUMER, PART
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.vocabulary.errors import Conflict, Unavailable
@@ -30,7 +31,27 @@ def journal(services: ServicesDep) -> dict[str, Any]:
         "consumers": [_consumer(position, held) for position in positions],
         "pressure": _pressure(services.journal.pressure()),
         "damage": _damage(services.journal.damage()),
+        "change": _change(adopting.plan(services.journal, services.catalog)),
     }
+
+
+@router.post("/adopt", dependencies=[OnInstance(Action.JOURNAL_ADOPT)])
+def adopt(
+    services: ServicesDep,
+    id: Annotated[str, Query(description="of the topic to go on with, as you have seen")],
+    partitions: Annotated[int, Query(ge=1, description="how many it has")],
+    messages: Annotated[int, Query(ge=0, description="how many are lost by it")],
+) -> dict[str, Any]:
+    """Go on with a journal that was made anew or has grown. Answers what is lost by it."""
+    seen = adopting.plan(services.journal, services.catalog)
+    if seen is None:
+        raise Conflict("the journal is the one in use: there is nothing to adopt")
+    found = seen.change.found
+    if found is not None and (found.id, found.partitions) != (id, partitions):
+        raise Conflict("the topic is another one by now: look again")
+    if seen.messages != messages:
+        raise Conflict(f"{seen.messages} messages are lost, not {messages}: look again")
+    return {"lost": adopting.unread(services.adopt(seen))}
 
 
 @router.post("/acknowledge-damage", dependencies=[OnInstance(Action.JOURNAL_ACKNOWLEDGE)])
@@ -133,6 +154,22 @@ def _consumer(position: ConsumerPosition, held: dict[int, str]) -> dict[str, Any
     }
 
 
+def _change(plan: adopting.Plan | None) -> dict[str, Any] | None:
+    if plan is None:
+        return None
+    change = plan.change
+    return {
+        "difference": change.difference,
+        "message": change.message,
+        "hindrance": plan.hindrance or None,
+        "lost": plan.messages,
+        "used": {"id": change.former.id, "partitions": change.former.partitions},
+        "found": None
+        if change.found is None
+        else {"id": change.found.id, "partitions": change.found.partitions},
+    }
+
+
 def _pressure(found: Pressure | None) -> dict[str, Any] | None:
     return None if found is None else {"full": found.full, "by": found.by}
 
@@ -151,4 +188,14 @@ def _damage(found: Damage) -> dict[str, Any]:
             for block in found.blocks
         ],
         "files": list(found.files),
+        "lost": [
+            {
+                "consumer": stretch.consumer,
+                "position": f"{stretch.partition}:{stretch.offset}",
+                "messages": stretch.count,
+                "reason": stretch.reason,
+                "noticed": to_rfc3339(stretch.at),
+            }
+            for stretch in found.lost
+        ],
     }

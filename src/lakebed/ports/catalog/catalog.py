@@ -7,6 +7,7 @@ from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
 from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
+from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
@@ -29,6 +30,7 @@ class Catalog(
     PolicyStore,
     PolicyVersionReader,
     TransactionalCheckpoints,
+    JournalAdoption,
     LastValueStore,
     DeadLetterSink,
     DeadLetterBox,

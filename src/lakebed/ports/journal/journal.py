@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from lakebed.ports.health import Health
+from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.appending import Appender, KnownKeys
 from lakebed.ports.journal.backup import Pins, Snapshots
 from lakebed.ports.journal.consuming import Consumable
@@ -19,6 +20,7 @@ class Journal(
     JournalOperations,
     Snapshots,
     Pins,
+    Adoptable,
     Protocol,
 ):
     """The one ordered, durable log. Partitions are numbered from 0; a channel stays in one."""

@@ -37,6 +37,23 @@ class DamagedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class LostStretch:
+    """Messages that a journal on servers held, and that can never be read.
+
+    Attributes:
+        reason: "vanished", "damaged", "anew" or "unwritten" (`ports.catalog.journal`).
+        at: when it was noticed.
+    """
+
+    consumer: str
+    partition: int
+    offset: int
+    count: int
+    reason: str
+    at: Micros
+
+
+@dataclass(frozen=True, slots=True)
 class Damage:
     """Accepted messages that can no longer be read, until an operator acknowledges the damage.
 
@@ -46,6 +63,7 @@ class Damage:
         salvaged: whether the log was restored out of a broken file.
         blocks: blocks that were put aside.
         files: broken files that were put aside, acknowledged or not.
+        lost: of a journal on servers, where messages were lost and why.
     """
 
     messages: int = 0
@@ -53,11 +71,12 @@ class Damage:
     salvaged: bool = False
     blocks: tuple[DamagedBlock, ...] = ()
     files: tuple[str, ...] = ()
+    lost: tuple[LostStretch, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether there is anything to acknowledge."""
-        return self.messages > 0 or self.salvaged
+        return self.messages > 0 or self.salvaged or bool(self.lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from lakebed.vocabulary.policy import Policy
 if TYPE_CHECKING:
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
+    from lakebed.keeper.adopting import Plan
+    from lakebed.ports.catalog.journal import JournalLoss
 
 
 _ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
@@ -55,6 +57,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         losses=Losses(process.catalog),
         preview=partial(_preview, process),
         erase=_eraser(process, before),
+        adopt=partial(_adopt, process),
         policies_changed=partial(_tell, before.policies_changed),
         backups=_backups(process, before),
     )
@@ -64,6 +67,12 @@ def _tell(listeners: Iterable[Callable[[], None]]) -> None:
     """Call the listeners in this process; keepers of others poll the catalog twice a second."""
     for listener in listeners:
         listener()
+
+
+def _adopt(process: Process, seen: "Plan") -> "list[JournalLoss]":
+    from lakebed.keeper.adopting import adopt
+
+    return adopt(process.journal, process.catalog, process.settings, seen)
 
 
 def _preview(process: Process, policy: Policy) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _CHUNK = 500
 FORMAT = 1
 """Of the states that this version writes. It reads all up to it."""
 
-_TERM = "term"
+TERM = "term"
 """The part that counts the claims of a partition, in its column `offset`."""
 
 
@@ -28,7 +28,7 @@ class SqlCheckpoints(Database):
 
     def claim(self, consumer: str, partition: int) -> int:
         with self._call() as connection:
-            first = {"consumer": consumer, "partition": partition, "part": _TERM}
+            first = {"consumer": consumer, "partition": partition, "part": TERM}
             claimed = (
                 insert(connection.dialect.name, _TABLE)
                 .values(**first, offset=1, state=b"")
@@ -45,7 +45,7 @@ class SqlCheckpoints(Database):
 
     def claimed(self, consumer: str) -> list[int]:
         terms = select(_TABLE.c.partition).where(
-            _TABLE.c.consumer == consumer, _TABLE.c.part == _TERM
+            _TABLE.c.consumer == consumer, _TABLE.c.part == TERM
         )
         with self._read() as connection:
             return sorted(connection.execute(terms).scalars())
@@ -55,7 +55,7 @@ class SqlCheckpoints(Database):
     ) -> dict[int, list[Checkpoint]]:
         query = (
             select(*(_TABLE.c[name] for name in ("partition", "part", "offset", "state", "format")))
-            .where(_TABLE.c.consumer == consumer, _TABLE.c.part != _TERM)
+            .where(_TABLE.c.consumer == consumer, _TABLE.c.part != TERM)
             .order_by(_TABLE.c.partition, _TABLE.c.part)
         )
         if partition is not None:
@@ -76,7 +76,7 @@ class SqlCheckpoints(Database):
 
     def highest_offset(self, partition: int) -> int:
         query = select(func.max(_TABLE.c.offset)).where(
-            _TABLE.c.partition == partition, _TABLE.c.part != _TERM
+            _TABLE.c.partition == partition, _TABLE.c.part != TERM
         )
         with self._read() as connection:
             return int(connection.execute(query).scalar() or 0)
@@ -120,5 +120,5 @@ class SqlCheckpoints(Database):
 
 def _term(consumer: str, partition: int) -> Select[Any]:
     return select(_TABLE.c.offset).where(
-        _TABLE.c.consumer == consumer, _TABLE.c.partition == partition, _TABLE.c.part == _TERM
+        _TABLE.c.consumer == consumer, _TABLE.c.partition == partition, _TABLE.c.part == TERM
     )

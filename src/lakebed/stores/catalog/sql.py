@@ -1,7 +1,7 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
-SqlCatalog ── SqlPolicies, SqlCheckpoints, SqlLastValues, SqlTokens, SqlDeadLetters, SqlErasures,
-                 │        SqlContent, SqlNotes
+SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlTokens,
+                 │        SqlDeadLetters, SqlErasures, SqlContent, SqlNotes
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 from sqlalchemy import text
 
 from lakebed.ports.health import Health
-from lakebed.stores.catalog.checkpoints import SqlCheckpoints
 from lakebed.stores.catalog.content import SqlContent
 from lakebed.stores.catalog.database import translated
 from lakebed.stores.catalog.dead_letters import SqlDeadLetters
 from lakebed.stores.catalog.engine import engine_for, hold
 from lakebed.stores.catalog.erasures import SqlErasures
+from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
@@ -41,7 +41,7 @@ _FSYNC = {
 
 class SqlCatalog(
     SqlPolicies,
-    SqlCheckpoints,
+    SqlJournal,
     SqlLastValues,
     SqlTokens,
     SqlDeadLetters,

@@ -173,3 +173,41 @@ notes = Table(
     Column("name", Name, primary_key=True),
     Column("text", Text, nullable=False),
 )
+
+journal_identity = Table(
+    "journal_identity",  # one row: which topic the journal is
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("topic", Name, nullable=False),
+    Column("id", Name, nullable=False),
+    Column("partitions", BigInteger, nullable=False),
+    Column("base", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("begin", Text, nullable=False),  # JSON: partition -> record
+)
+
+journal_appended = Table(
+    "journal_appended",
+    metadata,
+    Column("writer", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("owners", Text, nullable=False),  # JSON: owner -> messages
+    Column("counts", LargeBinary, nullable=False),  # of each record; see journal.py
+)
+
+journal_losses = Table(
+    "journal_losses",
+    metadata,
+    Column("consumer", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=False),
+    Column("reason", Name, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("owners", Text, nullable=False),  # JSON: owner -> messages that flow counts as lost
+    Column("at", BigInteger, nullable=False),
+    Column("seen", Boolean, nullable=False),
+)

@@ -11,6 +11,7 @@ from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal.age import WriterTime, uptime
+from lakebed.stores.journal.embedded import EmbeddedJournal
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
 from lakebed.stores.journal.settings import JournalSection
@@ -22,7 +23,7 @@ from lakebed.vocabulary.messages import Batch, Channel, Entry
 from lakebed.vocabulary.times import SECOND, Micros
 
 
-class MemoryJournal:
+class MemoryJournal(EmbeddedJournal):
     """See the port `Journal`; `options.limit` counts bytes of memory."""
 
     def __init__(

@@ -26,6 +26,7 @@ from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
 from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.copying import SqliteSnapshot
+from lakebed.stores.journal.embedded import EmbeddedJournal
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.reading import Blocks
 from lakebed.stores.journal.recent import Recent, count_channels, without_keys
@@ -43,7 +44,7 @@ _COUNT_EVERY = 2**20  # bytes that may be written between two counts of the page
 _INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
 
 
-class SqliteJournal:
+class SqliteJournal(EmbeddedJournal):
     """See the port `Journal`.
 
     While more than three quarters of `options.limit` are in use, `trim` ignores the minimum span

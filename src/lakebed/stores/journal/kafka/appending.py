@@ -29,14 +29,16 @@ class _Append:
 
     Attributes:
         steps: rows still to be sent; each step is durable before the next begins.
+        partitions: the number of partitions that the steps were made for.
         sending: the first step, while it is under way.
     """
 
-    __slots__ = ("batch", "release", "sending", "steps")
+    __slots__ = ("batch", "partitions", "release", "sending", "steps")
 
-    def __init__(self, batch: Batch, release: Sequence[bytes], steps: Sequence[Any]) -> None:
+    def __init__(self, batch: Batch, release: Sequence[bytes]) -> None:
         self.batch, self.release = batch, release
-        self.steps = list(steps)
+        self.steps: list[Any] = []
+        self.partitions = 0
         self.sending: Sending | None = None
 
 
@@ -45,7 +47,8 @@ class Appender:
 
     Args:
         topic: its name.
-        partitions: their number.
+        partitions: their number, which changes when a topic that has grown is adopted.
+        refusal: why nothing may be appended now; empty where it may.
         keys: the keys of QoS 2 messages that are not released yet.
         sender: of this object from now on: `close` closes it.
         clock: wall clock, for timestamps of records.
@@ -58,13 +61,14 @@ class Appender:
     def __init__(
         self,
         topic: str,
-        partitions: int,
+        partitions: Callable[[], int],
+        refusal: Callable[[], str],
         keys: HeldKeys,
         sender: Sender,
         clock: Callable[[], Micros],
         encoded: Callable[[int, int], None],
     ) -> None:
-        self._topic, self._partitions = topic, range(partitions)
+        self._topic, self._partitions, self._refusal = topic, partitions, refusal
         self._keys, self._sender = keys, sender
         self._clock, self._encoded = clock, encoded
         self._under_way: _Append | None = None
@@ -79,17 +83,16 @@ class Appender:
         """See the port `Journal`."""
         if not len(batch) and not release:
             return 0
+        if refusal := self._refusal():
+            raise JournalFull(refusal)
         current = self._under_way
         if current is not None and (current.batch is not batch or current.release != release):
             await self._finish(current)
             current = None
         if current is None:
-            try:
-                steps = await asyncio.to_thread(self._steps, batch, release)
-            except Unavailable as error:
-                self.waiting = str(error)
-                raise JournalFull(self.waiting) from error
-            current = self._under_way = _Append(batch, release, steps)
+            current = _Append(batch, release)
+            await self._make_steps(current)
+            self._under_way = current
         await self._finish(current)
         return len(batch)
 
@@ -116,13 +119,27 @@ class Appender:
                 away = self._sender.away
                 raise StoreUnavailable(f"Kafka has not confirmed what was sent: {away}") from None
 
+    def refresh(self) -> None:
+        """Send to the partitions that the topic has now. Raises `StoreUnavailable`."""
+        self._sender.refresh(self._topic)
+
     def close(self) -> None:
         self._sender.close()
+
+    async def _make_steps(self, append: _Append) -> None:
+        append.partitions = self._partitions()
+        try:
+            append.steps = await asyncio.to_thread(self._steps, append.batch, append.release)
+        except Unavailable as error:
+            self.waiting = str(error)
+            raise JournalFull(self.waiting) from error
 
     async def _finish(self, append: _Append) -> None:
         try:
             while append.sending is not None or append.steps:
                 if append.sending is None:
+                    if append.partitions != self._partitions():
+                        await self._make_steps(append)
                     append.sending = self._sender.send(append.steps[0], self._clock())
                 await _settled(append.sending, self._sender.away)
                 self._keys.note(
@@ -133,6 +150,9 @@ class Appender:
                 del append.steps[0]
         except JournalFull as full:
             self.waiting = str(full)
+            if append.sending is not None and append.sending.done.done():
+                append.steps[0] = append.sending.again
+                append.sending = None
             raise
         except BaseException:
             self._under_way = None
@@ -142,14 +162,15 @@ class Appender:
 
     def _steps(self, batch: Batch, release: Sequence[bytes]) -> list[list[dict[str, Any]]]:
         """Rows to send, in steps: keys to hold, then messages, then keys to release."""
+        partitions = range(self._partitions())
         held: dict[bytes, int] = {}
         releases: dict[int, list[bytes]] = {}
         if release:
             for key, known in self._keys.partitions(release).items():
-                for partition in self._partitions if known == EVERYWHERE else (known,):
+                for partition in partitions if known == EVERYWHERE else (known,):
                     releases.setdefault(partition, []).append(key)
         rows = []
-        for partition, part in records.split(batch, len(self._partitions)):
+        for partition, part in records.split(batch, len(partitions)):
             if (keys := part.sparse.keys) is not None:
                 kept = {key: partition for key in keys if key and not key.startswith(ID_KEY)}
                 held |= kept
@@ -175,6 +196,7 @@ class Appender:
                     "partition": partition,
                     "value": record.value,
                     "headers": record.headers,
+                    "owners": record.owners,
                 }
             )
         return rows
@@ -204,4 +226,5 @@ async def _settled(sending: Sending, away: str) -> None:
         raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
     failure = sending.done.exception()
     if failure is not None:
-        raise failure if isinstance(failure, JournalFailed) else JournalFailed(str(failure))
+        known = isinstance(failure, JournalFailed | JournalFull)
+        raise failure if known else JournalFailed(str(failure))

@@ -24,8 +24,9 @@ from lakebed.ports.journal.consuming import RebalanceListener
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import errors, positions, records
 from lakebed.stores.journal.kafka.topic import Topic
+from lakebed.stores.journal.kafka.watch import TopicWatch
 from lakebed.stores.journal.recent import READ_BYTES, cut
-from lakebed.vocabulary.errors import Fatal, JournalFailed, StoreUnavailable, UnknownFormat
+from lakebed.vocabulary.errors import JournalFailed, StoreUnavailable, UnknownFormat
 from lakebed.vocabulary.messages import Entry
 
 log = structlog.get_logger(__name__)
@@ -60,8 +61,7 @@ class GroupConsumer:
     Args:
         member: makes a consumer of librdkafka that has not joined the group yet.
         seen: called for each record read, with its numbers of messages and bytes.
-        damaged: called with the number of records that cannot be read, or that Kafka deleted
-            before they were read.
+        watch: says whether the topic may be read, and notes what was lost of it.
         closed: called once with the name, after the close.
     """
 
@@ -72,19 +72,21 @@ class GroupConsumer:
         name: str,
         *,
         seen: Callable[[int, int], None],
-        damaged: Callable[[int], None],
+        watch: TopicWatch,
         closed: Callable[[str], object],
     ) -> None:
         self._member, self._topic, self._name = member, topic, name
         self._consumer = member()
-        self._seen, self._damaged, self._closed = seen, damaged, closed
+        self._seen, self._watch, self._closed = seen, watch, closed
+        self._generation = watch.generation
         self._owner: RebalanceListener | None = None
         self._joined = False
         self._read: dict[int, ReadPosition] = {}
         self._waiting: deque[Message] = deque()
         self._wanted: dict[int, int] = {}  # offsets to commit
         self._committed_at = 0.0
-        self._woken = self._ended = False
+        self._woken = self._ended = self._leaving = False
+        self._unverified = False  # whether records have come since the topic was looked at
         self._polling = threading.Lock()  # librdkafka's consumer must not be closed during a poll
 
     def subscribe(self, owner: RebalanceListener) -> None:
@@ -92,10 +94,13 @@ class GroupConsumer:
             if self._owner is not None:
                 # librdkafka 2.16 sometimes counts partitions as assigned, without calling
                 # `on_assign`, after it unsubscribes and subscribes; a new consumer does not
+                self._leaving = True  # partitions that are assigned meanwhile come again
                 self._consumer.close()
+                self._leaving = False
                 self._consumer = self._member()
             self._owner = owner
             self._joined = False
+            self._generation = self._watch.generation
             self._consumer.subscribe(
                 [self._topic.name],
                 on_assign=self._on_assign,
@@ -104,6 +109,7 @@ class GroupConsumer:
             )
 
     def poll(self, timeout: float, limit: int) -> list[Entry]:
+        self._check()
         self._commit_if_due()
         joining = not self._joined  # without partitions it is unknown whether there is more to read
         deadline = time.monotonic() + (max(timeout, _JOIN) if joining else timeout)
@@ -115,11 +121,29 @@ class GroupConsumer:
                 self._woken = False
                 return self._rest(limit)
             self._fetch(min(left, _SLICE))
+            self._check()
         return found
 
+    def _check(self) -> None:
+        """Read nothing of a topic that is not the journal, and begin anew once it was adopted."""
+        unreadable = self._watch.standing.unreadable
+        if unreadable:
+            self._wanted.clear()  # offsets of another topic
+            self._waiting.clear()
+            raise StoreUnavailable(unreadable)
+        owner = self._owner
+        if self._generation != self._watch.generation and owner is not None:
+            self._wanted.clear()
+            lost, self._read = list(self._read), {}
+            self._waiting.clear()
+            for partition in lost:
+                owner.lost(partition)
+            self.subscribe(owner)
+
     def commit(self, offsets: Mapping[int, int]) -> None:
-        self._wanted.update(offsets)
-        self._commit_if_due()
+        if not self._watch.standing.unreadable:
+            self._wanted.update(offsets)
+            self._commit_if_due()
 
     def wake(self) -> None:
         self._woken = True
@@ -150,6 +174,7 @@ class GroupConsumer:
             failure = message.error()
             if failure is None:
                 self._waiting.append(message)
+                self._unverified = True
             elif errors.is_hopeless(failure):
                 raise JournalFailed(f"the journal at Kafka: {errors.text(failure)}")
             else:
@@ -164,9 +189,19 @@ class GroupConsumer:
         """Decode records that have arrived into entries of about `limit` messages."""
         found: list[Entry] = []
         messages = size = 0
+        if self._unverified:
+            self._watch.verify()
+            self._unverified = False
         while self._waiting and messages < limit and size < READ_BYTES:
-            message = self._waiting.popleft()
-            for entry in self._entries(message):
+            message = self._waiting[0]
+            try:
+                entries = list(self._entries(message))
+            except (StoreUnavailable, UnknownFormat):  # it is read again
+                if found:
+                    break
+                raise
+            self._waiting.popleft()
+            for entry in entries:
                 found.append(entry)
                 messages += len(entry.batch)
                 size += len(message)
@@ -174,9 +209,10 @@ class GroupConsumer:
         return found
 
     def _entries(self, message: Message) -> Iterable[Entry]:
-        partition, record = message.partition(), message.offset()
+        partition, offset = message.partition(), message.offset()
         assert partition is not None
-        assert record is not None
+        assert offset is not None
+        record = self._topic.base + offset
         position = self._read.get(partition)
         if position is None or record < position.record:
             return  # fetched under an earlier assignment
@@ -188,8 +224,8 @@ class GroupConsumer:
             raise UnknownFormat(f"partition {partition}, record {record}: {error}") from None
         except Damaged as damage:
             log.error("a record is damaged", partition=partition, record=record, why=str(damage))
-            self._damaged(1)
             begin, end = positions.pack(record), positions.pack(record + 1)
+            self._watch.lost(self._name, partition, begin, end, "damaged", 1)
             entry = records.nothing(partition, begin, end)
         position.record = record + 1
         yield cut(entry, position.offset)
@@ -197,13 +233,18 @@ class GroupConsumer:
     def _missing(self, partition: int, position: ReadPosition, record: int) -> None:
         """Report records below `record` that Kafka deleted; other gaps are Kafka's own markers."""
         first = self._topic.extent([partition])[partition][0]
-        lost = min(record, first) - position.record
+        end = min(record, first)
+        lost = end - position.record
         if lost > 0:
-            log.error(
-                "Kafka deleted records before they were read",
-                consumer=self._name, partition=partition, records=lost,
-            )  # fmt: skip
-            self._damaged(lost)
+            start = max(position.offset, positions.pack(position.record))
+            messages = self._watch.lost(
+                self._name, partition, start, positions.pack(end), "vanished", lost
+            )
+            if messages:
+                log.error(
+                    "Kafka deleted records before they were read",
+                    consumer=self._name, partition=partition, records=lost, messages=messages,
+                )  # fmt: skip
 
     def _rest(self, limit: int) -> list[Entry]:
         """Wait for records that are in Kafka already; empty where all of them have been read."""
@@ -229,8 +270,8 @@ class GroupConsumer:
 
     def _skip(self, partition: int, position: ReadPosition, end: int) -> Entry:
         """Move to the end of a partition that holds nothing; the entry says how far that is."""
-        entry = records.nothing(partition, position.offset, positions.pack(end))
         self._missing(partition, position, end)
+        entry = records.nothing(partition, position.offset, positions.pack(end))
         position.record = end
         return entry
 
@@ -239,23 +280,24 @@ class GroupConsumer:
     def _on_assign(self, _: Consumer, given: list[TopicPartition]) -> None:
         self._joined = True
         owner = self._owner
-        if owner is None or not given:
+        if owner is None or self._leaving or not given:
             return
-        extent, committed = self._where_we_stand(given)
-        for assigned in given:
+        used = [each for each in given if each.partition < self._watch.identity.partitions]
+        extent, committed = self._where_we_stand(used)
+        for assigned in used:
             partition = assigned.partition
             first, end = extent[partition]
             position = owner.assigned(partition, positions.pack(end))
             if position is None:
                 position = committed.get(partition, positions.pack(first))
             if positions.record_of(position) > end:
-                raise Fatal(
-                    f"the offset {position} of {self._name!r} in partition {partition} lies behind "
-                    f"the end of the topic {self._topic.name}: it was made anew, or is another"
-                )
+                self._watch.ends_before(partition, end, position)
             self._read[partition] = ReadPosition(position)
-            assigned.offset = positions.record_of(position)
+            assigned.offset = max(0, positions.record_of(position) - self._topic.base)
         self._consumer.incremental_assign(given)
+        unused = [each for each in given if each not in used]
+        if unused:  # by nobody, until the topic that has grown is adopted
+            self._consumer.pause(unused)
 
     def _where_we_stand(
         self, given: list[TopicPartition]
@@ -264,14 +306,14 @@ class GroupConsumer:
         while True:
             try:
                 extent = self._topic.extent([position.partition for position in given])
-                offsets = self._consumer.committed(given, timeout=10)
+                offsets = self._consumer.committed(given, timeout=10) if given else []
             except (StoreUnavailable, KafkaException) as error:
                 if self._ended or self._woken:
                     raise
                 log.warning("offsets are unknown, trying again", error=str(error))
                 time.sleep(_PAUSE)
             else:
-                return extent, positions.committed(offsets)
+                return extent, positions.committed(offsets, self._topic.base)
 
     def _on_revoke(self, _: Consumer, taken: list[TopicPartition]) -> None:
         for part in taken:
@@ -305,7 +347,9 @@ class GroupConsumer:
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:
         """Commit; Kafka refuses the commit of a member that is no longer in the group."""
         offsets = [
-            positions.to_commit(self._topic.name, partition, self._wanted.pop(partition))
+            positions.to_commit(
+                self._topic.name, partition, self._wanted.pop(partition), self._topic.base
+            )
             for partition in partitions
             if partition in self._wanted and partition in self._read
         ]

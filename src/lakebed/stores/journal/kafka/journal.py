@@ -18,7 +18,9 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 
+from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord
 from lakebed.ports.health import Health
+from lakebed.ports.journal.adoption import JournalChange
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
@@ -33,13 +35,16 @@ from lakebed.stores.journal.kafka.pressure import RetentionPressure
 from lakebed.stores.journal.kafka.producer import Sender
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Topic
+from lakebed.stores.journal.kafka.watch import TopicWatch
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import READ_BYTES, cut
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import (
     Conflict,
+    StoreUnavailable,
     Unavailable,
+    UnknownFormat,
     Unsupported,
 )
 from lakebed.vocabulary.messages import Batch, Channel, Entry
@@ -58,6 +63,8 @@ class KafkaJournal:
         payload: bytes of the largest payload that will be appended.
         clock: wall clock, for timestamps of records; it is not trusted about what is old.
         passed: microseconds that have passed since some moment.
+        record: the catalog, which knows which topic the journal is, and what of it was lost.
+            Without it no change of the topic is noticed.
 
     Raises:
         SettingsError: the URL is wrong, or the topic cannot hold a journal.
@@ -72,38 +79,52 @@ class KafkaJournal:
         payload: int = _LARGEST,
         clock: Callable[[], Micros] = times.now,
         passed: Callable[[], Micros] = uptime,
+        record: JournalRecord | None = None,
     ) -> None:
         self._address = address.parse(url)
         self._options = options or JournalSection(url=url)
         self._clock = clock
         self._time = SharedTime(clock, passed)
         self._topic = Topic(self._address)
-        facts = self._topic.open(payload)
-        keys = self._topic.make_keys(self._options.id_horizon)
-        reader = self._address.reader()
+        self._record = record
+        facts = self._topic.open(payload, None if record is None else record.identity())
         horizon = self._options.id_horizon
-        self._keys = HeldKeys(reader, keys, self._topic.end, horizon, SharedTime(clock, passed))
-        self._readers = Readers(reader, self._topic.name)
-        self._partitions = range(facts.partitions)
-        self._pressure = RetentionPressure(self._topic, facts, self._readers, self._time)
+        keys = self._topic.make_keys(horizon)
+        reader = self._address.reader()
+        self._readers = Readers(reader, self._topic)
+        self._pressure = RetentionPressure(facts, self._readers, self._time)
+        found = self._topic.described()
+        identity = JournalIdentity(self._topic.name, found.id, facts.partitions)
+        self._watch = TopicWatch(self._topic, record, identity, self._pressure.take, self._adopted)
+        self._keys = HeldKeys(
+            reader, keys, self._topic.end, horizon, SharedTime(clock, passed),
+            lambda: self._watch.identity.changed,
+        )  # fmt: skip
         # Kept until they are closed: if an open one is garbage-collected, librdkafka hangs.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
         self._density = 0.0  # messages in a record, moving average
-        self._damaged = 0
         self._closed = False
         self._pins = RetentionPins()
         self._behind: dict[str, int] = {}
-        with errors.opening():
-            self._extent = self._topic.extent(self._partitions)
+        self._extent: dict[int, tuple[int, int]] = {}
+        if not self._watch.standing.unreadable:
+            with errors.opening():
+                self._extent = self._topic.extent(self._partitions)
         self._appender = Appender(
             self._topic.name,
-            facts.partitions,
+            lambda: self._watch.identity.partitions,
+            self.differs,
             self._keys,
-            Sender(self._address.producer()),
+            Sender(self._address.producer(), self._watch.note),
             self._stamp,
             encoded=self._learn,
         )
+        self._watch.start()
+
+    @property
+    def _partitions(self) -> range:
+        return range(self._watch.identity.partitions)
 
     # --- append -----------------------------------------------------------------------------------
 
@@ -145,7 +166,7 @@ class KafkaJournal:
                     self._topic,
                     name,
                     seen=self._learn,
-                    damaged=self._count_damaged,
+                    watch=self._watch,
                     closed=self._live.pop,
                 )
         except BaseException:
@@ -156,6 +177,7 @@ class KafkaJournal:
 
     def extent(self) -> dict[int, tuple[int, int]]:
         try:
+            self._check_readable()
             self._extent = self._topic.extent(self._partitions)
         except Unavailable as error:
             log.warning("the extent of the journal is that of before", error=str(error))
@@ -170,14 +192,21 @@ class KafkaJournal:
             return max(0, end - start)
         return max(1, round(between * self._density))
 
+    def _adopted(self) -> None:
+        self._readers.renew()
+        self._appender.refresh()
+
+    def _check_readable(self) -> None:
+        if unreadable := self._watch.standing.unreadable:
+            raise StoreUnavailable(unreadable)
+
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        self._check_readable()
         found: list[Entry] = []
         messages = size = 0
         first, end = self._topic.extent([partition])[partition]
         start = max(first, positions.record_of(offset))
-        for message in self._readers.records(partition, start, end):
-            record = message.offset()
-            assert record is not None
+        for record, message in self._readers.records(partition, start, end):
             try:
                 entry = records.decode(partition, record, message.value(), message.headers())
             except Damaged:
@@ -192,12 +221,13 @@ class KafkaJournal:
         return found
 
     def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
+        self._check_readable()
         counts: Counter[Channel] = Counter()
         for partition, (first, end) in self._topic.extent(self._partitions).items():
             offset = max(since.get(partition, 0), positions.pack(first))
             start = positions.record_of(offset)
-            for message in self._readers.records(partition, start, end):
-                skip = positions.index_of(offset) if message.offset() == start else 0
+            for record, message in self._readers.records(partition, start, end):
+                skip = positions.index_of(offset) if record == start else 0
                 with suppress(Damaged):
                     found = blocks.count_channels(message.value() or b"", skip)
                     counts.update(found)
@@ -205,6 +235,8 @@ class KafkaJournal:
         return counts
 
     def positions(self) -> list[ConsumerPosition]:
+        if self._watch.standing.unreadable:
+            return []
         extent = self._topic.extent(self._partitions)
         groups = self._topic.groups()
         self._pressure.look(extent, groups)
@@ -232,8 +264,8 @@ class KafkaJournal:
     def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
         """Seconds since the next record of a consumer was appended; None if there is none."""
         start = max(record, extent[0])
-        for message in self._readers.records(partition, start, extent[1]):
-            with suppress(Damaged):
+        for _, message in self._readers.records(partition, start, extent[1]):
+            with suppress(Damaged, UnknownFormat):
                 self._learn(blocks.count(message.value() or b""), records.size(message))
             return max(0.0, (self._clock() - message.timestamp()[1] * 1000) / SECOND)
         return None
@@ -251,7 +283,7 @@ class KafkaJournal:
     def trim(self) -> int:
         """See the port. While Kafka is away nothing is trimmed; a later call does it."""
         self._keys.expire()
-        if self._appender.waiting:
+        if self._appender.waiting or self._watch.standing.unreadable:
             return 0
         try:
             return self._trim()
@@ -277,12 +309,19 @@ class KafkaJournal:
                 below[partition] = least
         if below:
             self._topic.delete(below)
+        self._forget_appended(groups)
         self._look(extent, groups)
         self._pressure.look(extent, groups)
         return sum(
             self.distance(p, positions.pack(extent[p][0]), positions.pack(record))
             for p, record in below.items()
         )
+
+    def _forget_appended(self, groups: Mapping[str, Mapping[int, int]]) -> None:
+        """Forget how many messages stood where, below what all consumers have committed."""
+        if self._record is not None and groups:
+            done = {p: min(of.get(p, 0) for of in groups.values()) for p in self._partitions}
+            self._record.forget_appended(done)
 
     def _look(
         self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
@@ -319,33 +358,68 @@ class KafkaJournal:
         return now
 
     def damage(self) -> Damage:
-        """Records that this process found damaged, or deleted before they were read."""
-        return Damage(messages=self._damaged, missing=self._damaged)
+        """What was found damaged, or deleted before it was read, by any process."""
+        self._watch.look_for_damage()
+        return self._watch.damage
 
     def acknowledge_damage(self) -> None:
-        self._damaged = 0
+        self._watch.acknowledge_damage()
+
+    def differs(self) -> str:
+        return self._watch.standing.message
+
+    def change(self) -> JournalChange | None:
+        self._watch.look()
+        standing, former = self._watch.standing, self._watch.identity
+        difference = standing.difference
+        if difference == "":
+            return None
+        reach = {p: positions.pack(end) for p, (_, end) in self._extent.items()}
+        described = self._topic.describe()
+        found = None
+        if described is not None and self._record is not None:
+            begin = {}
+            if difference == "grown":
+                extent = self._topic.extent(self._partitions)
+                reach = {p: positions.pack(end) for p, (_, end) in extent.items()}
+            base = 1 + positions.record_of(max(self._record.highest(), *reach.values(), 0))
+            if difference == "grown":  # what is read already is no longer part of it
+                begin = {p: base + end - former.base for p, (_, end) in extent.items()}
+            found = JournalIdentity(
+                self._topic.name, described.id, described.partitions, base, self._clock(), begin
+            )
+        number = former.partitions if found is None else found.partitions
+        return JournalChange(
+            difference, standing.message, former, found, reach,
+            {} if found is None else {p: _start(found, p) for p in range(number)},
+            lambda channel: records.partition_of(channel, number),
+        )  # fmt: skip
 
     def health(self) -> Health:
         facts, pressure = self._pressure.facts, self._pressure.latest
+        damage = self._watch.damage
         detail: dict[str, Any] = {
             "topic": self._topic.name,
-            "partitions": facts.partitions,
+            "partitions": self._watch.identity.partitions,
             "replication": facts.replication,
             "min_insync": facts.insync,
             "retention_ms": facts.retention_ms,
             "records": sum(end - first for first, end in self._extent.values()),
             "behind": dict(sorted(self._behind.items())),
-            "damaged": self._damaged,
+            "damaged": damage.messages,
         }
         if pressure is not None:
             detail["pressure"] = pressure.full
         failure = self._appender.failure
         if failure is not None:
             return Health(False, str(failure), detail)
+        if differs := self.differs():
+            return Health(False, differs, detail)
         if self._appender.waiting:
             return Health(False, self._appender.waiting, detail)
-        if self._damaged:
-            return Health(False, f"{self._damaged} records were damaged, or gone unread", detail)
+        if damage.known:
+            # readers are not ready for it; a gateway goes on, or the loss would stop all of them
+            return Health(not self._live, _told(damage), detail)
         return Health(not facts.risk, facts.risk, detail)
 
     def close(self) -> None:
@@ -355,6 +429,7 @@ class KafkaJournal:
                 if consumer is not None:
                     consumer.close()
             self._appender.close()
+            self._watch.close()
             self._keys.close()
             self._readers.close()
 
@@ -363,5 +438,12 @@ class KafkaJournal:
         if messages:
             self._density += (messages - self._density) / (16 if self._density else 1)
 
-    def _count_damaged(self, count: int) -> None:
-        self._damaged += count
+
+def _start(identity: JournalIdentity, partition: int) -> int:
+    """The offset at which a partition of an adopted topic begins."""
+    return positions.pack(identity.begin.get(partition, identity.base))
+
+
+def _told(damage: Damage) -> str:
+    what = "messages were" if damage.lost else "records were"
+    return f"{damage.messages} {what} damaged, or gone unread: lakebed journal acknowledge"

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from lakebed.stores.journal.age import SharedTime
 from lakebed.stores.journal.kafka import errors
+from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import Micros
 
@@ -28,6 +29,7 @@ EVERYWHERE = 2**32 - 1
 its key."""
 
 _PATIENCE = 10.0  # seconds
+_APART = times.MINUTE  # that the clocks of two processes may differ
 _SLICE = 0.2
 _FETCH = 1000
 _FEW = 1024  # held keys up to which expired ones are not searched for
@@ -42,6 +44,7 @@ class HeldKeys:
         end: returns the current end of such a topic: the record behind its last one.
         horizon: a key expires when it is older than this.
         time: of the keys.
+        since: when the number of partitions was last changed: older keys may be in any of them.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class HeldKeys:
         end: Callable[[str], int],
         horizon: Micros,
         time: SharedTime,
+        since: Callable[[], Micros],
     ) -> None:
+        self._since = since
         self._config, self.topic, self._end = config, topic, end
         self._horizon, self._time = horizon, time
         self._held: dict[bytes, tuple[int, Micros]] = {}  # partition, time of its record
@@ -95,7 +100,12 @@ class HeldKeys:
         if missing:
             self._catch_up()
         with self._changed:
-            return {key: self._held[key][0] for key in keys if key in self._held}
+            held, moved = self._held, self._since() + _APART
+            return {
+                key: EVERYWHERE if held[key][1] < moved else held[key][0]
+                for key in keys
+                if key in held
+            }
 
     def is_everywhere(self, key: bytes) -> bool:
         """Whether all partitions have the key, as far as this process has read the topic.

@@ -6,6 +6,7 @@ So every message has an offset of its own, offsets grow within a partition, and 
 record holds the message. 2**43 records a partition and 2**20 messages a record fit into int64.
 """
 
+import secrets
 from collections.abc import Iterable
 
 from confluent_kafka import TopicPartition
@@ -13,6 +14,11 @@ from confluent_kafka import TopicPartition
 BITS = 20
 MOST = 1 << BITS
 """Messages in one record."""
+
+
+def new_writer() -> str:
+    """A name that no other process has, for what is noted of what it wrote."""
+    return secrets.token_hex(8)
 
 
 def pack(record: int, index: int = 0) -> int:
@@ -27,20 +33,28 @@ def index_of(offset: int) -> int:
     return offset & (MOST - 1)
 
 
-def to_commit(topic: str, partition: int, offset: int) -> TopicPartition:
-    """The commit for an offset: its record, and as metadata the index of the message in it."""
-    index = index_of(offset)
-    record = record_of(offset)
-    if not index:
+def to_commit(topic: str, partition: int, offset: int, base: int) -> TopicPartition:
+    """The commit for an offset: its record, and as metadata the index of the message in it.
+
+    Args:
+        base: number of Kafka's record 0. The metadata of an adopted topic has it too, to tell its
+            commits from those of the topic before.
+    """
+    record, index = record_of(offset) - base, index_of(offset)
+    if not base and not index:
         return TopicPartition(topic, partition, record)
-    return TopicPartition(topic, partition, record, metadata=str(index))
+    metadata = f"{index}@{base}" if base else str(index)
+    return TopicPartition(topic, partition, max(0, record), metadata=metadata)
 
 
-def committed(answer: Iterable[TopicPartition]) -> dict[int, int]:
+def committed(answer: Iterable[TopicPartition], base: int) -> dict[int, int]:
     """The offsets of the journal that Kafka answers with, of partitions that have a commit."""
-    return {part.partition: _offset(part) for part in answer if part.offset >= 0}
+    return {part.partition: _offset(part, base) for part in answer if part.offset >= 0}
 
 
-def _offset(commit: TopicPartition) -> int:
-    index = commit.metadata or "0"
-    return pack(commit.offset, int(index) if index.isdigit() else 0)
+def _offset(commit: TopicPartition, base: int) -> int:
+    """The beginning, where it was committed of another topic."""
+    index, _, of = (commit.metadata or "0").partition("@")
+    if (of or "0") != str(base):
+        return pack(base)
+    return pack(base + commit.offset, int(index) if index.isdigit() else 0)

@@ -7,17 +7,14 @@ A topic that Lakebed creates has no retention; one created by others may have.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from time import monotonic
 
 from lakebed.ports.journal.operating import Pressure
 from lakebed.stores.journal.age import SharedTime
 from lakebed.stores.journal.kafka import positions, records
 from lakebed.stores.journal.kafka.reader import Readers
-from lakebed.stores.journal.kafka.topic import Facts, Topic
+from lakebed.stores.journal.kafka.topic import Facts
 from lakebed.vocabulary.times import Micros
 
-FACTS_EVERY = 60.0  # seconds between two reads of the topic's settings, which operators change
 _OVERHEAD = 80  # bytes that Kafka stores beside the value and the headers of a record
 
 
@@ -25,15 +22,14 @@ class RetentionPressure:
     """Measures the pressure of one topic. Thread-safe.
 
     Attributes:
-        facts: settings of the topic when they were last read.
+        facts: settings of the topic when they were last read; `TopicWatch` reads them.
         latest: the last measurement; None where the topic has no retention.
     """
 
-    def __init__(self, topic: Topic, facts: Facts, readers: Readers, time: SharedTime) -> None:
-        self._topic, self._readers, self._time = topic, readers, time
+    def __init__(self, facts: Facts, readers: Readers, time: SharedTime) -> None:
+        self._readers, self._time = readers, time
         self.facts = facts
         self.latest: Pressure | None = None
-        self._asked = monotonic()
         self._written: dict[int, tuple[int, Micros]] = {}
         """For each partition the oldest record that is needed, and when it was appended."""
         self._size = 0.0  # bytes of a record, moving average
@@ -41,6 +37,10 @@ class RetentionPressure:
     def learn(self, size: int) -> None:
         """Take the size in bytes of a record that was read or sent into the average."""
         self._size += (size + _OVERHEAD - self._size) / (16 if self._size else 1)
+
+    def take(self, facts: Facts) -> None:
+        """Measure by these settings from now on."""
+        self.facts = facts
 
     def look(
         self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
@@ -54,11 +54,6 @@ class RetentionPressure:
         Raises:
             StoreUnavailable: Kafka does not answer.
         """
-        if monotonic() - self._asked >= FACTS_EVERY:
-            self._asked = monotonic()
-            found = self._topic.lately()
-            # a running process must not change the partition that a channel belongs to
-            self.facts = replace(found, partitions=self.facts.partitions)
         if self.facts.retention_ms < 0 and self.facts.retention_bytes < 0:
             self.latest = None
             return
@@ -84,7 +79,7 @@ class RetentionPressure:
         known = self._written.get(partition)
         if known is not None and known[0] == record:
             return known[1]
-        for message in self._readers.records(partition, record, end):
+        for _, message in self._readers.records(partition, record, end):
             at = message.timestamp()[1] * 1000
             self._written[partition] = (record, at)
             self.learn(records.size(message))

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from lakebed.stores.journal.kafka import errors
+from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.vocabulary.errors import JournalFailed, StoreUnavailable
 
 _PATIENCE = 10.0  # seconds without a record before the cluster counts as away
@@ -23,28 +24,34 @@ _QUICK = {
 class Readers:
     """A pool of readers of one topic; one thread at a time uses a reader. Thread-safe."""
 
-    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
+    def __init__(self, config: Mapping[str, Any], topic: Topic) -> None:
         self._config, self._topic = config, topic
         self._idle: list[_Reader] = []
         self._lock = threading.Lock()
         self._closed = False
 
-    def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
-        """Yield the records from `start` to below `end`.
+    def records(self, partition: int, start: int, end: int) -> Iterator[tuple[int, Message]]:
+        """Yield the records from `start` to below `end`, each with its number.
 
         Raises:
             StoreUnavailable: Kafka does not answer.
         """
+        base = self._topic.base
         if start < end:
             with self._lent() as reader:
-                yield from reader.records(partition, start, end)
+                for record, message in reader.records(partition, start - base, end - base):
+                    yield base + record, message
 
-    def close(self) -> None:
+    def renew(self) -> None:
+        """Use no consumer again that has read from the topic before."""
         with self._lock:
-            self._closed = True
             idle, self._idle = self._idle, []
         for reader in idle:
             reader.close()
+
+    def close(self) -> None:
+        self._closed = True
+        self.renew()
 
     @contextmanager
     def _lent(self) -> Iterator["_Reader"]:
@@ -67,14 +74,14 @@ class Readers:
             if self._idle:
                 return self._idle.pop()
         with errors.translated("opening a reader"):
-            return _Reader(Consumer({**self._config, **_QUICK}), self._topic)
+            return _Reader(Consumer({**self._config, **_QUICK}), self._topic.name)
 
 
 class _Reader:
     def __init__(self, consumer: Consumer, topic: str) -> None:
         self._consumer, self._topic = consumer, topic
 
-    def records(self, partition: int, start: int, end: int) -> Iterator[Message]:
+    def records(self, partition: int, start: int, end: int) -> Iterator[tuple[int, Message]]:
         with errors.translated("seeking"):
             self._consumer.assign([TopicPartition(self._topic, partition, start)])
         deadline = time.monotonic() + _PATIENCE
@@ -94,7 +101,7 @@ class _Reader:
             if offset >= end:
                 return
             start = offset + 1
-            yield found
+            yield offset, found
 
     def rest(self) -> None:
         """Stop fetching until the next use."""

@@ -40,6 +40,7 @@ class Record:
     count: int
     value: bytes
     headers: list[tuple[str, str | bytes | None]]
+    owners: Mapping[str, int]
 
     @property
     def size(self) -> int:
@@ -70,7 +71,7 @@ def encode(partition: int, batch: Batch, release: Sequence[bytes]) -> Iterator[R
             headers.append((_KEYS, msgspec.msgpack.encode(keys)))
         if release and i == len(pieces) - 1:
             headers.append((_RELEASE, msgspec.msgpack.encode(release)))
-        yield Record(partition, len(piece), blocks.encode(piece), headers)
+        yield Record(partition, len(piece), blocks.encode(piece), headers, _owners(piece))
 
 
 def decode(partition: int, record: int, value: bytes | None, headers: Headers | None) -> Entry:
@@ -106,6 +107,18 @@ def _list(packed: str | bytes | None) -> list[bytes] | None:
         return _unpack.decode(packed) if isinstance(packed, bytes) else None
     except msgspec.MsgspecError as error:
         raise Damaged(str(error)) from None
+
+
+def _owners(batch: Batch) -> dict[str, int]:
+    """How many of its messages each owner has."""
+    names = {channel.owner for channel in batch.channels}
+    if len(names) == 1:
+        return {names.pop(): len(batch)}
+    found = dict.fromkeys(sorted(names), 0)
+    counts = np.bincount(batch.channel, minlength=len(batch.channels)).tolist()
+    for channel, count in zip(batch.channels, counts, strict=True):
+        found[channel.owner] += count
+    return found
 
 
 def _compact(batch: Batch) -> Batch:

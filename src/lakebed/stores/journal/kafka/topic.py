@@ -16,6 +16,7 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (
@@ -28,8 +29,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from lakebed.ports.catalog.journal import JournalIdentity
 from lakebed.stores.journal.kafka import errors, members, positions
 from lakebed.stores.journal.kafka.address import CLIENT, Address
+from lakebed.stores.journal.kafka.identity import Found
 from lakebed.stores.journal.kafka.records import ROOM
 from lakebed.vocabulary.errors import Conflict, NotFound, Problem, SettingsError, StoreUnavailable
 from lakebed.vocabulary.times import HOUR, Micros
@@ -105,15 +108,18 @@ class Topic:
         self._address = address
         self.name = address.topic
         self._partitions = range(0)
+        self._base = 0
+        self._begin: Mapping[int, int] = {}
         self._seen: set[str] = set()  # consumers, the last time that they were asked for
         with errors.opening():
             self._admin = AdminClient(address.common())
 
-    def open(self, payload: int) -> Facts:
+    def open(self, payload: int, known: JournalIdentity | None = None) -> Facts:
         """Create the topic if it is missing, and check its settings.
 
         Args:
             payload: bytes of the largest payload that a record must hold.
+            known: the journal's identity in the catalog, which then decides about partitions.
 
         Raises:
             SettingsError: the number of partitions is not that of the URL, or a record cannot hold
@@ -124,17 +130,21 @@ class Topic:
         with errors.opening():
             made = self.name not in self._admin.list_topics(timeout=_PATIENCE).topics
             if made:
-                self._make(self.name, address.partitions or _PARTITIONS, self._settings())
+                partitions = address.partitions or _PARTITIONS
+                if known is not None:
+                    log.error("the topic is gone, and is created again", topic=self.name)
+                    partitions = known.partitions
+                self._make(self.name, partitions, self._settings())
             facts = self._patiently(self.facts)
             if made and facts.replication > 1 and facts.synced:
                 self._leave_syncing()
                 facts = replace(facts, synced=False)
-        if address.partitions not in (None, facts.partitions):
+        if known is None and address.partitions not in (None, facts.partitions):
             raise SettingsError(
                 Problem(
                     "journal.url",
                     f"the topic {self.name} has {facts.partitions} partitions, not "
-                    f"{address.partitions}: their number can never change",
+                    f"{address.partitions}: write the number that it has",
                 )
             )
         if facts.largest < payload + ROOM:
@@ -195,6 +205,46 @@ class Topic:
         else:
             log.info("topic made", topic=name, partitions=partitions)
 
+    def describe(self) -> Found | None:
+        """The topic that has the name now, or None.
+
+        Raises:
+            StoreUnavailable: Kafka does not answer.
+        """
+        with errors.translated("asking for its topic"):
+            asked = self._admin.describe_topics(
+                TopicCollection([self.name]), request_timeout=_PATIENCE
+            )
+            try:
+                described = asked[self.name].result(_PATIENCE)
+            except KafkaException as exception:
+                if errors.of(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return None
+                raise
+        return Found(str(described.topic_id), len(described.partitions))
+
+    def described(self) -> Found:
+        """As `describe`, of a topic that was opened just now: not all brokers may know it yet."""
+
+        def ask() -> Found:
+            found = self.describe()
+            if found is None:
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+            return found
+
+        with errors.opening():
+            return self._patiently(ask)
+
+    def work_as(self, identity: JournalIdentity) -> None:
+        """Number records and partitions as this identity does from now on."""
+        self._base, self._begin = identity.base, identity.begin
+        self._partitions = range(identity.partitions)
+
+    @property
+    def base(self) -> int:
+        """The number of Kafka's record 0: an adopted topic goes on behind the one before."""
+        return self._base
+
     def facts(self) -> Facts:
         found = self._admin.list_topics(self.name, timeout=_PATIENCE).topics[self.name]
         if found.error is not None:
@@ -243,10 +293,10 @@ class Topic:
 
     def extent(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """For each partition the first record, and the one behind the last."""
-        wanted = list(partitions)
+        wanted, base, begin = list(partitions), self._base, self._begin
         first = self._offsets(self.name, wanted, OffsetSpec.earliest())
         end = self._offsets(self.name, wanted, OffsetSpec.latest())
-        return {partition: (first[partition], end[partition]) for partition in wanted}
+        return {p: (max(base + first[p], begin.get(p, 0)), base + end[p]) for p in wanted}
 
     def end(self, topic: str) -> int:
         """The record behind the last one of a topic with one partition."""
@@ -256,7 +306,8 @@ class Topic:
         """For each partition the first record written at `moment` or later, if there is one."""
         spec = OffsetSpec.for_timestamp(moment // 1000)
         found = self._offsets(self.name, partitions, spec)
-        return {partition: record for partition, record in found.items() if record >= 0}
+        base = self._base
+        return {partition: base + record for partition, record in found.items() if record >= 0}
 
     def newest(self, partitions: Iterable[int]) -> Micros | None:
         """The latest timestamp of all records held; None where there is none."""
@@ -328,6 +379,7 @@ class Topic:
             partition: member.client_id.removeprefix(CLIENT)
             for member in found
             for partition in member.partitions.get(self.name, ())
+            if partition in self._partitions
         }
 
     def register(self, consumer: str) -> None:
@@ -341,7 +393,7 @@ class Topic:
             if not missing:
                 return
             extent = self.extent(missing)
-            offsets = [TopicPartition(self.name, p, extent[p][0]) for p in sorted(missing)]
+            offsets = [self._beginning(p, extent[p][0]) for p in sorted(missing)]
             try:
                 self._patiently(lambda: seen.commit(offsets=offsets, asynchronous=False))
             except KafkaException as exception:
@@ -369,7 +421,10 @@ class Topic:
     def _committed(self, onlooker: Consumer) -> dict[int, int]:
         asked = [TopicPartition(self.name, partition) for partition in self._partitions]
         found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
-        return positions.committed(found)
+        return positions.committed(found, self._base)
+
+    def _beginning(self, partition: int, record: int) -> TopicPartition:
+        return positions.to_commit(self.name, partition, positions.pack(record), self._base)
 
     @contextmanager
     def _onlooker(self, consumer: str) -> Iterator[Consumer]:
@@ -390,7 +445,8 @@ class Topic:
     def delete(self, below: Mapping[int, int]) -> None:
         """Delete all records below the given one of each partition."""
         offsets = [
-            TopicPartition(self.name, partition, offset) for partition, offset in below.items()
+            TopicPartition(self.name, partition, record - self._base)
+            for partition, record in below.items()
         ]
         with errors.translated("deleting records"):
             for future in self._admin.delete_records(offsets).values():

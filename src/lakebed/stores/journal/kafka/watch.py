@@ -1,0 +1,236 @@
+"""Looks at the topic once a second, beside all else that a journal does.
+
+    once a second ──> topic's id and partitions, compared with the catalog  ──> standing
+                 └──> what this process has appended ───────────────────────> catalog
+    now and then ───> the topic's settings, and whether it ends before what was read of it
+
+While Kafka or the catalog does not answer everything stays as it was.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord, LossReason
+from lakebed.ports.journal.operating import Damage, LostStretch
+from lakebed.stores.journal.kafka import positions
+from lakebed.stores.journal.kafka.appended import AppendedStretches
+from lakebed.stores.journal.kafka.identity import Found, Standing, compare
+from lakebed.stores.journal.kafka.topic import Facts, Topic
+from lakebed.system.threads import name_this_thread
+from lakebed.vocabulary.errors import LakebedError, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+COUNTING = "keeper"
+"""The consumer whose checkpoints say what has been counted."""
+
+_EVERY = 1.0  # seconds
+FACTS_EVERY = 10.0  # seconds
+_OTHERS = 2 * _EVERY  # seconds in which all processes have told what they appended
+_JOIN = 1.0  # seconds a close waits for a look that is under way
+
+
+class TopicWatch:
+    """Any thread.
+
+    Args:
+        record: the catalog; None where the journal is opened without one, which compares nothing.
+        identity: of the topic as it was found when the journal was opened.
+        changed: called with the topic's settings, which operators change.
+        adopted: called when this process works under another identity.
+
+    Attributes:
+        standing: how the topic differs from the journal that the catalog knows.
+        identity: under which this process works.
+        generation: grows when it changes.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        record: JournalRecord | None,
+        identity: JournalIdentity,
+        changed: Callable[[Facts], None],
+        adopted: Callable[[], None],
+    ) -> None:
+        self._topic, self._record = topic, record
+        self._changed, self._adopted = changed, adopted
+        self._damage = Damage()
+        self._appended = AppendedStretches()
+        self._writer = positions.new_writer()
+        self._facts_at = time.monotonic()
+        self._missed = 0  # looks in a row that found no topic
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.standing = Standing()
+        self.identity = identity
+        self.generation = 0
+        if record is not None:
+            self.identity = record.register(identity)
+            topic.work_as(self.identity)
+            self._compare(self.identity, Found(identity.id, identity.partitions), thoroughly=True)
+            self.look_for_damage()
+
+    def start(self) -> None:
+        """Look once a second from now on."""
+        self._thread.start()
+
+    def note(self, partition: int, offset: int, owners: Mapping[str, int]) -> None:
+        """Count a record that is durable: Kafka's offset, and its messages by owner."""
+        if self._record is not None:
+            self._appended.note(partition, self._topic.base + offset, owners)
+
+    @property
+    def damage(self) -> Damage:
+        """As it was a second ago."""
+        return self._damage
+
+    def acknowledge_damage(self) -> None:
+        if self._record is not None:
+            self._record.acknowledge_losses()
+        self._damage = Damage()
+
+    def look(self) -> None:
+        """Compare now.
+
+        Raises:
+            StoreUnavailable: Kafka or the catalog does not answer.
+        """
+        at = time.monotonic()
+        thoroughly = at - self._facts_at >= FACTS_EVERY
+        if self._record is not None:
+            self._compare_now(self._record, thoroughly)
+        if thoroughly and not self.standing.unreadable:
+            self._facts_at = at
+            self._changed(self._topic.lately())
+
+    def verify(self) -> None:
+        """After records have come, and before they are used: whether they are of this journal.
+
+        librdkafka reads on at the old offset of a topic that was made anew, and says nothing.
+
+        Raises:
+            StoreUnavailable: they are not, or Kafka does not answer.
+        """
+        if self._record is None:
+            return
+        found, known = self._topic.describe(), self.identity
+        if found is None or found.id != known.id:
+            self.look()
+            raise StoreUnavailable(self.standing.unreadable or "the topic is not known now")
+
+    def _compare_now(self, record: JournalRecord, thoroughly: bool) -> None:
+        found = self._topic.describe()
+        if found is None and self._missed < 1:
+            self._missed += 1  # a broker that has just started may not know its topics yet
+            return
+        self._missed = 0 if found is not None else self._missed
+        known = record.identity()
+        if known is None:  # the catalog was replaced by another one's content
+            known = record.register(self.identity)
+        self._compare(known, found, thoroughly)
+
+    def ends_before(self, partition: int, end: int, offset: int) -> None:
+        """A consumer has read up to an offset behind the end of a partition.
+
+        Args:
+            end: the record behind the last one.
+        """
+        self._set(compare(
+            self.identity, Found(self.identity.id, self.identity.partitions),
+            {partition: offset}, {partition: end},
+        ))  # fmt: skip
+
+    def lost(
+        self, consumer: str, partition: int, start: int, end: int, reason: LossReason, records: int
+    ) -> int:
+        """Note in the catalog that a consumer can never read what stands from `start` to `end`.
+
+        Returns how many messages that were, as far as they are not noted yet; without a catalog
+        the number of records.
+
+        Raises:
+            StoreUnavailable: the catalog does not answer: it is not noted.
+        """
+        if self._record is None:
+            missing = self._damage.missing + records
+            self._damage = Damage(messages=missing, missing=missing)
+            return records
+        self.save_appended()
+        self._over.wait(_OTHERS)  # others tell once a second what they appended
+        found = self._record.note_lost(consumer, partition, start, end, reason, records)
+        self.look_for_damage()
+        return sum(loss.messages for loss in found)
+
+    def look_for_damage(self) -> None:
+        """Raises `StoreUnavailable`."""
+        if self._record is not None:
+            lost = tuple(
+                LostStretch(
+                    loss.consumer, loss.partition, loss.start, loss.messages, loss.reason, loss.at
+                )
+                for loss in self._record.losses(unseen=True)
+            )
+            messages = sum(stretch.count for stretch in lost)
+            self._damage = Damage(messages=messages, missing=messages, lost=lost)
+
+    def save_appended(self) -> None:
+        """Raises `StoreUnavailable`; then it is saved the next time."""
+        if self._record is not None and (taken := self._appended.take()):
+            try:
+                self._record.note_appended(self._writer, taken)
+            except LakebedError:
+                self._appended.put_back(taken)
+                raise
+
+    def close(self) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
+        try:
+            self.save_appended()
+        except LakebedError as error:
+            log.warning("what was appended lately is not noted in the catalog", error=str(error))
+
+    # --- on the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        name_this_thread("journal-watch")
+        while not self._over.wait(_EVERY):
+            for step in (self.save_appended, self.look, self.look_for_damage):
+                try:
+                    step()
+                except StoreUnavailable as error:
+                    log.debug("the journal's topic was not looked at", error=str(error))
+                except Exception:
+                    log.exception("the journal's topic was not looked at")
+
+    def _compare(self, known: JournalIdentity, found: Found | None, thoroughly: bool) -> None:
+        counted, ends = {}, {}
+        if thoroughly and found is not None and known == self.identity and found.id == known.id:
+            assert self._record is not None
+            counted = self._record.counted(COUNTING)
+            ends = {p: end for p, (_, end) in self._topic.extent(range(known.partitions)).items()}
+        standing = compare(known, found, counted, ends)
+        if not thoroughly and not standing.message and self.standing.difference == "behind":
+            standing = self.standing  # it has not been looked at
+        if known != self.identity and not standing.unreadable:
+            log.warning("the journal's topic was adopted", id=known.id, partitions=known.partitions)
+            self._topic.work_as(known)
+            self._adopted()
+            self.identity = known
+            self.standing = standing
+            self.generation += 1
+        else:
+            self._set(standing)
+
+    def _set(self, standing: Standing) -> None:
+        if standing.message != self.standing.message:
+            if standing.message:
+                log.error(standing.message)
+            else:
+                log.info("the journal's topic is the one that is in use", topic=self.identity.topic)
+        self.standing = standing
