@@ -34,7 +34,7 @@ _LARGEST_BODY_UNREAD = 2**16  # bytes of a body that the application has not ask
 
 @dataclass(slots=True)
 class Shared:
-    """What the connections of one server have in common."""
+    """State that the connections of one server share."""
 
     app: App
     descriptors: Descriptors = field(default_factory=Descriptors)

@@ -24,7 +24,7 @@ _MOST_SINGLES = 256  # before they join the others
 
 
 class PendingAppend:
-    """What one append will make durable.
+    """Messages and offers that the next append will make durable.
 
     Attributes:
         waiting: the offers to be answered, in order.
@@ -118,7 +118,7 @@ class BatchAccumulator:
         self._added(append, append.builder.size - before + 2 * _MESSAGE_COST * count)
 
     def _added(self, append: PendingAppend, cost: int) -> None:
-        """What was added costs so many bytes of memory."""
+        """Account for the memory of added messages, in bytes."""
         builder = append.builder
         append.cost += cost
         self.pending += cost

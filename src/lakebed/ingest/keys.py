@@ -9,7 +9,7 @@ def id_key(owner: str, id: str) -> bytes:
 
 
 def packet_prefix(owner: str, client_id: str) -> bytes:
-    """What the keys of all QoS 2 packets of one MQTT client begin with."""
+    """The prefix of the keys of all QoS 2 packets of one MQTT client."""
     return b"q\0%b\0%b\0" % (owner.encode(), client_id.encode())
 
 

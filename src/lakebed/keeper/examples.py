@@ -1,4 +1,4 @@
-"""The last few messages that were not kept, by owner, policy and reason: what the flow only counts.
+"""Examples of messages that were not kept, by owner, policy and reason, which the flow only counts.
 
 They are saved with the ledger, those of one owner in one checkpoint part. Their number is bounded:
 `KEEP` messages of each reason, with the beginning of their payloads, and `REASONS` reasons an
@@ -51,7 +51,7 @@ Key = tuple[str, int]
 
 
 class Examples:
-    """Those of one partition. Used from the keeper's thread."""
+    """The examples of one partition. Used by the keeper's thread."""
 
     def __init__(self, partition: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._partition, self._monotonic = partition, monotonic

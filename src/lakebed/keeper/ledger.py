@@ -1,4 +1,4 @@
-"""What became of every message: counters by channel and by policy, so that the sum is exact.
+"""Counts the outcomes of all messages by channel and by policy, so that the sum is exact.
 
     received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered
                + duplicates + lost + in flight

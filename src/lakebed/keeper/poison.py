@@ -123,7 +123,7 @@ class Poison:
         return self._tasks.restored(task.policy, saved[task.part])
 
     def _before(self, task: PolicyTask, end: int) -> Iterator[Chunk]:
-        """What the task absorbed between its checkpoint and `end`."""
+        """Yield the messages that the task absorbed between its checkpoint and `end`."""
         ledger, routes = self._ledger, Routes([task])
         recall = self._deduplicator.recall
         for chunk in replay(self._read, task.offset, end, _READ, ledger, recall):

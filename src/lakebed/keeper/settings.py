@@ -37,7 +37,7 @@ class _OfJournal(Protocol):
 
 
 class KeeperSettings(Protocol):
-    """Of all settings, those that a keeper reads."""
+    """The settings that a keeper reads."""
 
     @property
     def keeper(self) -> KeeperSection: ...

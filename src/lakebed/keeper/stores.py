@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeptValues(LastValueWriter, DeadLetterSink, Protocol):
-    """What of the catalog is written beside checkpoints."""
+    """The part of the catalog that is written beside checkpoints."""
 
 
 class Stores:

@@ -121,7 +121,7 @@ class LastValueState:
         return self._state(codes, codes)
 
     def _state(self, codes: Ints, named: Codes | Ints) -> bytes:
-        """What is known of the channels at `codes`, to be restored under the codes `named`."""
+        """The state of the channels at `codes`, to be restored under the codes `named`."""
         columns = [named.astype(np.int64), *(column[codes] for column in self._columns())]
         values = [self._values[code] for code in codes.tolist()]
         ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []

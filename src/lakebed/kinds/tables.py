@@ -5,8 +5,8 @@ Rules of all tables:
 * The sorting key begins with owner and policy and names a row by its data (topic, time, journal
   position, window), never by the moment of the write. Rows equal in the key replace each other, so
   a row written again replaces itself, and readers see each key once.
-* Whatever replaces whatever lies in the same partition, because the partition is computed from
-  the key.
+* A row and the one that it replaces lie in the same partition, because the partition is computed
+  from the key.
 * `size` is the size of the message's payload in bytes; for aggregates, of the stored state.
 """
 

@@ -1,1 +1,1 @@
-"""What flows through Lakebed and how it is named: messages, topics, times, errors. No I/O."""
+"""Messages, topics, times and errors: the types that all parts of Lakebed use. No I/O."""

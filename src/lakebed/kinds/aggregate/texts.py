@@ -1,9 +1,9 @@
 """`aggregate` of texts: count, unique, first, last, min, max, top.
 
-`unique` is exact up to `sketch.K` different texts in a window, an estimate beyond. `top` counts
-exactly while a window has no more than `CAPACITY` different texts; beyond, the rarest make room
-(Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data
-Streams", 2005) and counts may be too high by what the replaced one had.
+`unique` is exact up to `sketch.K` different texts in a window, and an estimate above. `top` is
+exact up to `CAPACITY` different texts. Above, a new text replaces the rarest one and takes over its
+count, so counts may be too high (Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent
+and Top-k Elements in Data Streams", 2005).
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ _STATE_SIZE = 64  # bytes of the fixed columns of a window
 
 @dataclass(slots=True)
 class _Texts:
-    """What a window remembers of its texts; `hashes` and `top` only where asked for."""
+    """The state of a window's texts; `hashes` and `top` only if the policy asks for them."""
 
     first: str = ""
     last: str = ""
@@ -117,7 +117,7 @@ class TextsState(AggregateState):
 
 
 def _count_top(top: Counter[str], counts: Counter[str]) -> None:
-    """Space-saving: a text that finds no room takes over the rarest one's count."""
+    """Space-saving: without room a text replaces the rarest one, and takes over its count."""
     for text in sorted(counts):  # a fixed order, so that replay gives the same
         if text in top or len(top) < CAPACITY:
             top[text] += counts[text]

@@ -1,4 +1,4 @@
-"""What numeric and text aggregates share: open windows, when to write them, when to evict them.
+"""Open windows of aggregates: when they are written, and when they are evicted.
 
     absorb ──> group by (topic, window) ──> fold into the window's slot ──> waits
     drain  ──> a row per waiting window, `complete` once its end has passed ──> written
@@ -199,7 +199,7 @@ class Windows:
         self._ended = True
 
     def rewrite(self) -> None:
-        """All windows in memory wait to be written again."""
+        """Let all windows in memory wait to be written again."""
         self.slots["waits"][self.slots.used()] = True
 
     def columns(self, slots: Ints, offset: int) -> dict[str, Any]:
@@ -231,17 +231,17 @@ class Windows:
         return set(used[rest & quiet].tolist())
 
     def begun(self, gone: ErasedRange) -> set[int]:
-        """Slots of windows that began then."""
+        """Slots of windows that began in the range."""
         used, table = self.slots.used(), self.slots
         return set(used[gone.covers(table["channel"][used], table["start"][used])].tolist())
 
     def elsewhere(self, codes: Codes) -> set[int]:
-        """Slots of channels that are not ours under their new small ints."""
+        """Slots of channels that belong to another partition now."""
         used = self.slots.used()
         return set(used[codes[self.slots["channel"][used]] < 0].tolist())
 
     def renumber(self, codes: Codes) -> None:
-        """Once those `elsewhere` are free."""
+        """Change the numbers of channels; call it after the slots of `elsewhere` are freed."""
         used = self.slots.used()
         channel = self.slots["channel"][used] = codes[self.slots["channel"][used]]
         self.slots.rename(keys_of(channel, self.slots["start"][used]))

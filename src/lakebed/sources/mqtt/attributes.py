@@ -22,5 +22,5 @@ def describe(
 def describer(
     recorder: AttributeRecorder, principal: str
 ) -> Callable[[Mapping[str, Any]], Attributes | None] | None:
-    """What a decoder asks of messages with properties; None if nothing of them is recorded."""
+    """The function with which a decoder reads attributes; None if none are recorded."""
     return partial(describe, recorder, principal) if recorder.reads_messages else None
