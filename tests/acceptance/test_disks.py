@@ -63,7 +63,8 @@ def test_a_server_leaves_with_3_and_says_why_in_json_however_it_ends(tmp_path: P
             assert server.wait(30) == 3
         *_, last = server.log
         assert last["level"] == "critical"
-        assert "the journal" in last["event"]
+        assert "writing to the journal failed" in last["event"]
+        assert "has become read-only" in last["event"]
         weather.disk(WELL)
         server.start()
         with _tap(server):

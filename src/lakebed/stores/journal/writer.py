@@ -24,6 +24,11 @@ _LAZY = 1.0  # seconds after which positions of consumers are written without an
 _CHECKPOINT = 4 * 2**20  # bytes of the WAL
 _OVERGROWN = 64 * 2**20  # bytes of the WAL at which a checkpoint waits for readers
 _POSITION = "INSERT OR REPLACE INTO consumers (name, partition, offset) VALUES (?, 0, ?)"
+_DISK = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_DISK_ADVICE = (
+    "; the disk of its home fails or has become read-only: see the kernel's log (dmesg), then start"
+    " again, which goes on from all that was acknowledged"
+)
 _ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -37,7 +42,8 @@ def translate(error: sqlite3.Error) -> JournalFull | JournalFailed:
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
     if code & 0xFF in _ROOM:
         return JournalFull(f"the journal cannot be written to now: {error} ({name})")
-    return JournalFailed(f"writing to the journal failed: {error} ({name})")
+    advice = _DISK_ADVICE if code & 0xFF in _DISK else ""
+    return JournalFailed(f"writing to the journal failed: {error} ({name}){advice}")
 
 
 def is_malformed(error: sqlite3.Error) -> bool:
