@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.access.identification import Identification
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
-from lakebed.keeper.adopting import Plan
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
@@ -22,6 +21,9 @@ from lakebed.ports.series import SeriesReader
 from lakebed.ports.tokens import TokenStore
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
+
+if TYPE_CHECKING:
+    from lakebed.keeper.adopting import Plan
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""
@@ -127,6 +129,6 @@ class Services(Common):
     losses: Losses
     preview: Callable[[Policy], dict[str, Any]]
     erase: Callable[[Erasure], int]
-    adopt: Callable[[Plan], list[JournalLoss]]
+    adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None

@@ -10,6 +10,7 @@ process looks at the catalog once a second, and works with the new one from then
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from lakebed.ports.catalog.journal import JournalAdoption, JournalIdentity, Jour
 from lakebed.ports.catalog.policies import PolicyVersionReader
 from lakebed.ports.journal.adoption import Adoptable, JournalChange
 from lakebed.ports.journal.reading import Extents
-from lakebed.vocabulary.errors import Conflict
+from lakebed.vocabulary.errors import Conflict, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +119,8 @@ def adopt(
             _divide(change, found, catalog, settings)
 
     catalog.adopt(change.former, found, also)
+    with suppress(StoreUnavailable):  # this process need not wait for its next look
+        journal.change()
     log.warning(
         "the journal was adopted", id=found.id, partitions=found.partitions,
         lost=unread(lost),
