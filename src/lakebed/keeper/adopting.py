@@ -174,6 +174,7 @@ def _divide(
             change.partition_of,
             starts,
             seen=[part for part in parts if deduplication.is_part(part.part)],
+            former=partition,
         )
         _replace(catalog, partition, parts, made)
 

@@ -33,6 +33,7 @@ def split(
     starts: Mapping[int, int],
     keys: Iterable[tuple[Sequence[bytes], Ints]] = (),
     seen: Sequence[Checkpoint] = (),
+    former: int | None = None,
 ) -> dict[int, list[Checkpoint]]:
     """The checkpoints of the new partitions.
 
@@ -43,6 +44,8 @@ def split(
             so that names and versions made of offsets go on growing.
         keys: of messages stored in the former journal, piece by piece, with when each was noted.
         seen: the parts of the former one's deduplicator, instead of `keys`.
+        former: the number of the former one, where rows of it stay as they are: a window's row
+            names its partition, so that of another one cannot replace it.
     """
     horizon = settings.journal.id_horizon
     whole = PartitionState.decode(parts, horizon)
@@ -62,7 +65,7 @@ def split(
         numbers[codes] = np.arange(len(codes))
         factory = TaskFactory(partition, ledger.topics, settings.limits.future)
         tasks = [
-            _moved(factory, policy, whole.tasks[part], start, numbers)
+            _moved(factory, policy, whole.tasks[part], start, numbers, former in (None, partition))
             for part, policy in policies.items()
             if policy is not None
         ]
@@ -72,8 +75,15 @@ def split(
 
 
 def _moved(
-    factory: TaskFactory, policy: Policy, part: Checkpoint, start: int, numbers: Codes
+    factory: TaskFactory,
+    policy: Policy,
+    part: Checkpoint,
+    start: int,
+    numbers: Codes,
+    keep_windows: bool,
 ) -> Checkpoint:
     task = factory.restored(policy, replace(part, offset=start))
     task.renumber(numbers)
+    if not keep_windows:
+        task.forget_windows()
     return task.checkpoint()

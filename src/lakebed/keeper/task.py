@@ -38,6 +38,7 @@ class PolicyTask:
         self.policy: Policy = site.policy
         self.offset = self.saved = offset
         self.changed = True
+        self._topics = site.topics
         self._pipeline = Pipeline(site.policy, future)
         self._state = KINDS[site.policy.keep].open(site)
 
@@ -101,6 +102,13 @@ class PolicyTask:
         self._pipeline.erase(gone.channels, gone.start, gone.end)
         self._state.erase(gone)
         self.changed = True
+
+    def forget_windows(self) -> None:
+        """Let what is added to a window that is written become a fragment of its own."""
+        if any("fragment" in table.key for table in KINDS[self.policy.keep].tables.values()):
+            everything = frozenset(range(len(self._topics)))
+            self._state.erase(ErasedRange(everything, -(2**62), 2**62))
+            self.changed = True
 
     def renumber(self, codes: Codes) -> None:
         """Channels have other small ints from here on; -1: not ours any more."""

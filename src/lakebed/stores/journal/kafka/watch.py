@@ -117,8 +117,9 @@ class TopicWatch:
         """
         if self._record is None:
             return
+        # an identity that was adopted numbers them otherwise, and others append under it already
         found, known = self._topic.describe(), self.identity
-        if found is None or found.id != known.id:
+        if found is None or found.id != known.id or self._record.identity() != known:
             self.look()
             raise StoreUnavailable(self.standing.unreadable or "the topic is not known now")
 
