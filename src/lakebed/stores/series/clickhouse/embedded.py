@@ -48,8 +48,8 @@ SELECT sumIf(value, metric = 'MemoryTracking') AS memory,
 FROM system.metrics
 """
 _PIECES = 64
-"""A write takes at most 1/64 of the memory. Writes of 1/16 were sometimes refused during merges of
-long texts, writes of 1/64 never."""
+"""A write takes at most 1/64 of the memory. During merges of long texts writes of 1/16 were often
+refused, and tried again later; writes of 1/64 seldom are."""
 _ALLOCATOR = "narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0"
 """For jemalloc: one arena for all threads, and freed memory returns to the system at once."""
 
@@ -75,8 +75,11 @@ class EmbeddedSeries(ClickHouseSeries):
         self._left_closed: set[str] = set()
         self._closed = threading.Event()
         options = {} if memory is None else _options(memory)
+        settings = {} if memory is None else {"max_block_size": _block_rows(memory)}
         super().__init__(
-            lambda: clickhouse_connect.get_client(dsn=f"chdb://{self._path}", chdb_options=options),
+            lambda: clickhouse_connect.get_client(
+                dsn=f"chdb://{self._path}", chdb_options=options, settings=settings
+            ),
             f"chDB in {path}",
         )
 
@@ -225,6 +228,11 @@ class EmbeddedSeries(ClickHouseSeries):
                 self.mend()
             except StoreUnavailable as error:
                 log.warning("cannot look at parts", error=str(error))
+
+
+def _block_rows(memory: int) -> int:
+    """Rows that a query reads at a time: a column of texts of 8 kB takes 1/16 of the memory."""
+    return max(1024, min(memory // 2**17, 65_409))  # the most is what the engine has by itself
 
 
 def _options(memory: int) -> dict[str, int]:
