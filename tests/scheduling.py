@@ -24,7 +24,7 @@ _LONG = 3.0  # seconds
 
 def workers(cores: int) -> int:
     """For `-n auto`: more than cores, because many tests wait most of their time."""
-    return 3 * cores
+    return 2 * cores
 
 
 # --- in a worker ----------------------------------------------------------------------------------

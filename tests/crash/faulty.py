@@ -41,6 +41,13 @@ class Faulty:
         self._rate = float(os.environ.get("FAULTS", "0"))
         self._dice = random.Random(f"{seed} {os.getpid()}")
 
+    @property
+    def damages(self) -> int:
+        return self._series.damages
+
+    def migrate(self) -> None:
+        self._series.migrate()
+
     def write(self, table: str, rows: pa.Table) -> None:
         self._be_there()
         fault = "" if self._dice.random() >= self._rate else self._draw()

@@ -41,7 +41,10 @@ class Attended:
     @property
     def ended(self) -> bool:
         program = self._program()
-        return program is None or program.status() == psutil.STATUS_ZOMBIE
+        try:
+            return program is None or program.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     @property
     def pid(self) -> int:
