@@ -660,7 +660,7 @@ def test_a_name_that_was_dropped_may_be_used_anew(journal: Any) -> None:
 def test_what_is_whole_knows_of_no_damage(journal: Any) -> None:
     append(journal, batch(numbers(0, 5)))
     assert not journal.damage().known
-    journal.acknowledge_damage()
+    journal.acknowledge_damage(journal.damage())
     assert journal.damage().messages == 0
 
 

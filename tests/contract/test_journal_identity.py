@@ -172,7 +172,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning_once_it_is_adopted(process
     eventually(lambda: process.account() == {"kept": 80, "lost": 20, "in_flight": 0})
     eventually(lambda: not process.journal.differs())
     assert process.journal.damage().messages == 20
-    process.journal.acknowledge_damage()
+    process.journal.acknowledge_damage(process.journal.damage())
     assert not process.journal.damage().known
     assert process.account()["lost"] == 20
 
@@ -224,7 +224,7 @@ def test_records_that_vanish_unread_stay_counted_and_damage_until_it_is_acknowle
         process.keepers[-1].stop(30)
         process.keeper()
     assert process.journal.health().ok  # a gateway goes on
-    process.journal.acknowledge_damage()
+    process.journal.acknowledge_damage(process.journal.damage())
     eventually(lambda: process.opened[-1].health().ok)
     assert process.account()["lost"] == 32
 

@@ -364,7 +364,7 @@ def test_a_damaged_block_is_put_aside_and_the_rest_is_served(
     damage = journal.damage()
     assert [(block.offset, block.count) for block in damage.blocks] == [(50, 5)]
     assert (damage.messages, damage.missing, damage.salvaged) == (5, 0, False)
-    journal.acknowledge_damage()
+    journal.acknowledge_damage(journal.damage())
     assert journal.health().ok
     journal.close()
     journal = open_journal(path, opened)
@@ -497,7 +497,7 @@ def test_what_is_not_a_database_at_all_is_put_aside(
     (aside,) = [str(p) for p in path.parent.iterdir() if ".damaged-" in p.name]
     damage = journal.damage()
     assert (damage.known, damage.salvaged, damage.files) == (True, True, (aside,))
-    journal.acknowledge_damage()
+    journal.acknowledge_damage(journal.damage())
     assert journal.health().ok
     assert not journal.damage().known
 

@@ -64,7 +64,9 @@ def test_what_vanished_is_counted_once_by_record_and_stays_counted(catalog: SqlC
         (10, 30, "vanished", 10, {"ann": 5, "bob": 5}),
         (30, 40, "anew", 4, {"ann": 4}),
     ]
-    catalog.acknowledge_losses()
+    catalog.acknowledge_losses([("keeper", 0, 0), ("keeper", 0, 30)])
+    assert [loss.start for loss in catalog.losses(unseen=True)] == [10], "found after the others"
+    catalog.acknowledge_losses([("keeper", 0, 10)])
     assert catalog.losses(unseen=True) == []
     assert len(catalog.losses()) == 3
 

@@ -79,7 +79,7 @@ def test_damage_is_shown_and_acknowledged_as_it_was_seen(
     found = [Damage(7, 2, True, (DamagedBlock(0, 50, 5, 1_500_000),), ("j.damaged-1",))]
     monkeypatch.setattr(MemoryJournal, "damage", lambda _: found[0])
     monkeypatch.setattr(
-        MemoryJournal, "acknowledge_damage", lambda _: found.__setitem__(0, Damage())
+        MemoryJournal, "acknowledge_damage", lambda _, seen: found.__setitem__(0, Damage())
     )
     shown = api.get(PATH, token=ADMIN).json()["damage"]
     assert shown == {

@@ -63,7 +63,7 @@ def acknowledge_damage(
     found = services.journal.damage()
     if found.messages != messages:
         raise Conflict(f"{found.messages} messages are lost, not {messages}: look again")
-    services.journal.acknowledge_damage()
+    services.journal.acknowledge_damage(found)
     return _damage(found)
 
 

@@ -7,7 +7,7 @@
 Offsets never begin anew: a topic that was made anew goes on behind the offsets of the former one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -141,8 +141,12 @@ class JournalRecord(Protocol):
         """All that was ever lost, or what no operator has seen; by consumer and offset."""
         ...
 
-    def acknowledge_losses(self) -> None:
-        """An operator has seen all of them. They stay counted."""
+    def acknowledge_losses(self, stretches: Iterable[tuple[str, int, int]]) -> None:
+        """An operator has seen these. They stay counted.
+
+        Args:
+            stretches: of each the consumer, the partition and the first offset.
+        """
         ...
 
     def counted(self, consumer: str) -> dict[int, int]:

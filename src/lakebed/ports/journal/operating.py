@@ -135,6 +135,12 @@ class JournalOperations(Pressured, Timed, Protocol):
 
     def damage(self) -> Damage: ...
 
-    def acknowledge_damage(self) -> None:
-        """Report no damage any more, because an operator has seen it."""
+    def acknowledge_damage(self, seen: Damage) -> None:
+        """Report this damage no more, because an operator has seen it.
+
+        What was found since stays, or is a conflict.
+
+        Raises:
+            Conflict: the journal cannot tell the two apart.
+        """
         ...

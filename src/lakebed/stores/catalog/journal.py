@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 
 from lakebed.ports.catalog.journal import Appended, JournalIdentity, JournalLoss, LossReason
 from lakebed.stores.catalog import gaps, tables
@@ -138,9 +138,11 @@ class SqlJournal(SqlCheckpoints):
             rows = connection.execute(query).mappings()
             return [JournalLoss(**{**row, "owners": json.loads(row["owners"])}) for row in rows]
 
-    def acknowledge_losses(self) -> None:
+    def acknowledge_losses(self, stretches: Iterable[tuple[str, int, int]]) -> None:
+        key = tuple_(_LOSSES.c.consumer, _LOSSES.c.partition, _LOSSES.c.start)
         with self._call() as connection:
-            connection.execute(update(_LOSSES).values(seen=True))
+            for stretch in stretches:
+                connection.execute(update(_LOSSES).where(key == stretch).values(seen=True))
 
     def counted(self, consumer: str) -> dict[int, int]:
         with self._read() as connection:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lakebed.ports.journal.operating import Damage, DamagedBlock
 from lakebed.stores.journal import database
+from lakebed.vocabulary.errors import Conflict
 from lakebed.vocabulary.times import Micros
 
 _TRIM_ROWS = 256  # batches deleted in one transaction,
@@ -69,7 +70,11 @@ def move_aside(offset: int, connection: sqlite3.Connection) -> int:
     return sum(count for (count,) in moved)
 
 
-def acknowledge_damage(connection: sqlite3.Connection) -> None:
+def acknowledge_damage(seen: Damage, path: Path, connection: sqlite3.Connection) -> None:
+    """Raises `Conflict` where another number of messages is damaged by now."""
+    found = damage(connection, path).messages
+    if found != seen.messages:
+        raise Conflict(f"{found} messages are lost, not {seen.messages}: look again")
     end = database.extent(connection)[1]
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
     connection.execute("DELETE FROM damaged")

@@ -156,7 +156,7 @@ class MemoryJournal(EmbeddedJournal):
     def damage(self) -> Damage:
         return Damage()
 
-    def acknowledge_damage(self) -> None:
+    def acknowledge_damage(self, seen: Damage) -> None:
         pass
 
     def pin(self, offset: int) -> Callable[[], None]:

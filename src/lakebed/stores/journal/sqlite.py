@@ -389,9 +389,10 @@ class SqliteJournal(EmbeddedJournal):
         at = self._blocks.newest()
         return 0.0 if at is None else max(0.0, (at - self._clock()) / SECOND)
 
-    def acknowledge_damage(self) -> None:
+    def acknowledge_damage(self, seen: Damage) -> None:
         """Delete the damaged blocks and report healthy again."""
-        self._writer.submit(maintenance.acknowledge_damage, self._acknowledged).result()
+        work = partial(maintenance.acknowledge_damage, seen, self._path)
+        self._writer.submit(work, self._acknowledged).result()
 
     def _acknowledged(self, _: None) -> None:
         self._damaged = 0  # on the writer's thread, which also counts what is found later

@@ -362,8 +362,8 @@ class KafkaJournal:
         self._watch.look_for_damage()
         return self._watch.damage
 
-    def acknowledge_damage(self) -> None:
-        self._watch.acknowledge_damage()
+    def acknowledge_damage(self, seen: Damage) -> None:
+        self._watch.acknowledge_damage(seen)
 
     def differs(self) -> str:
         return self._watch.standing.message

@@ -88,10 +88,13 @@ class TopicWatch:
         """As it was a second ago."""
         return self._damage
 
-    def acknowledge_damage(self) -> None:
-        if self._record is not None:
-            self._record.acknowledge_losses()
+    def acknowledge_damage(self, seen: Damage) -> None:
+        """Raises `StoreUnavailable`."""
         self._damage = Damage()
+        if self._record is not None:
+            stretches = [(lost.consumer, lost.partition, lost.offset) for lost in seen.lost]
+            self._record.acknowledge_losses(stretches)
+            self.look_for_damage()
 
     def look(self) -> None:
         """Compare now.
