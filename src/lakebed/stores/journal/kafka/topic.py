@@ -135,7 +135,7 @@ class Topic:
                     log.error("the topic is gone, and is created again", topic=self.name)
                     partitions = known.partitions
                 self._make(self.name, partitions, self._settings())
-            facts = self._patiently(self.facts)
+            facts = self._retried(self.facts)
             if made and facts.replication > 1 and facts.synced:
                 self._leave_syncing()
                 facts = replace(facts, synced=False)
@@ -233,7 +233,7 @@ class Topic:
             return found
 
         with errors.opening():
-            return self._patiently(ask)
+            return self._retried(ask)
 
     def work_as(self, identity: JournalIdentity) -> None:
         """Number records and partitions as this identity does from now on."""
@@ -272,9 +272,9 @@ class Topic:
             StoreUnavailable: Kafka does not answer.
         """
         with errors.translated("asking for its settings"):
-            return self._patiently(self.facts)
+            return self._retried(self.facts)
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
+    def _retried(self, ask: Callable[[], T]) -> T:
         """Retry while leaders move, or while some brokers do not know a new topic yet."""
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -318,7 +318,7 @@ class Topic:
             return [future.result(_PATIENCE).timestamp for future in found.values()]
 
         with errors.translated("asking for its newest record"):
-            latest = max(self._patiently(ask))
+            latest = max(self._retried(ask))
         return latest * 1000 if latest >= 0 else None
 
     def _offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
@@ -329,7 +329,7 @@ class Topic:
             return {p.partition: f.result(_PATIENCE).offset for p, f in found.items()}
 
         with errors.translated("asking for offsets"):
-            return self._patiently(ask)
+            return self._retried(ask)
 
     def groups(self) -> dict[str, dict[int, int]]:
         """For each consumer that ever committed, its offset in each partition.
@@ -356,7 +356,7 @@ class Topic:
 
     def committed(self, consumer: str) -> dict[int, int]:
         """The committed offsets of a consumer, for the partitions where it ever committed."""
-        with errors.translated("asking where a consumer stands"), self._onlooker(consumer) as seen:
+        with errors.translated("asking where a consumer stands"), self._client_of(consumer) as seen:
             return self._committed(seen)
 
     def is_stable(self, consumer: str) -> bool:
@@ -387,7 +387,7 @@ class Topic:
 
         A group with live members has offsets already, and Kafka refuses the commit, which is right.
         """
-        with errors.translated("registering a consumer"), self._onlooker(consumer) as seen:
+        with errors.translated("registering a consumer"), self._client_of(consumer) as seen:
             missing = set(self._partitions) - self._committed(seen).keys()
             self._seen.add(consumer)
             if not missing:
@@ -395,7 +395,7 @@ class Topic:
             extent = self.extent(missing)
             offsets = [self._beginning(p, extent[p][0]) for p in sorted(missing)]
             try:
-                self._patiently(lambda: seen.commit(offsets=offsets, asynchronous=False))
+                self._retried(lambda: seen.commit(offsets=offsets, asynchronous=False))
             except KafkaException as exception:
                 if errors.of(exception).code() not in _LIVE:
                     raise
@@ -418,27 +418,27 @@ class Topic:
                 raise Conflict(f"{consumer!r} is reading in another process") from exception
             raise StoreUnavailable(f"the journal at Kafka: {errors.text(error)}") from exception
 
-    def _committed(self, onlooker: Consumer) -> dict[int, int]:
+    def _committed(self, client: Consumer) -> dict[int, int]:
         asked = [TopicPartition(self.name, partition) for partition in self._partitions]
-        found = self._patiently(lambda: onlooker.committed(asked, timeout=_PATIENCE))
+        found = self._retried(lambda: client.committed(asked, timeout=_PATIENCE))
         return positions.committed(found, self._base)
 
     def _beginning(self, partition: int, record: int) -> TopicPartition:
         return positions.to_commit(self.name, partition, positions.pack(record), self._base)
 
     @contextmanager
-    def _onlooker(self, consumer: str) -> Iterator[Consumer]:
+    def _client_of(self, consumer: str) -> Iterator[Consumer]:
         """A consumer with the group's name that asks for its offsets without joining it.
 
         librdkafka 2.16 can ask the same as an admin client, but that crashes the process while the
         group's coordinator moves.
         """
         group = {"group.id": self._address.group(consumer)}
-        onlooker = Consumer({**self._address.reader(), **group})
+        client = Consumer({**self._address.reader(), **group})
         try:
-            yield onlooker
+            yield client
         finally:
-            onlooker.close()
+            client.close()
 
     # --- deleting ---------------------------------------------------------------------------------
 
