@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -16,7 +17,7 @@ from tests import processes
 from tests.ports import free_port
 
 START = 60.0  # seconds a server may take to become ready on a busy machine
-STOP = 20.0  # seconds it may take to end
+STOP = 60.0  # seconds it may take to end
 SETTLE = 60.0  # seconds the keeper may take to work off what was sent
 
 
@@ -226,7 +227,12 @@ class Server(Api):
     def wait(self, seconds: float = STOP) -> int:
         """Until it has ended by itself; returns the exit code."""
         assert self._process is not None
-        return self._process.wait(timeout=seconds)
+        try:
+            return self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(processes.TELL)
+            time.sleep(1)
+            raise AssertionError(f"lakebed did not end in {seconds} s\n{self.output}") from None
 
     def __enter__(self) -> "Server":
         return self.start()

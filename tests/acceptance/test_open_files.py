@@ -15,12 +15,12 @@ pytestmark = [pytest.mark.slow(8), pytest.mark.timeout(120)]
 
 
 class Limited(Server):
-    """May open 256 files, for good."""
+    """May open 512 files, for good."""
 
     def spawn(self) -> None:
         self.home.mkdir()
         command = (
-            f"ulimit -n 256; exec {sys.executable} -m {processes.COMMAND} up --home {self.home}"
+            f"ulimit -n 512; exec {sys.executable} -m {processes.COMMAND} up --home {self.home}"
             f" --http 127.0.0.1:{self.http_port} --mqtt 127.0.0.1:{self.mqtt_port}"
         )
         with (self.home / "output.log").open("ab") as output:
@@ -34,7 +34,7 @@ def test_a_flood_of_devices_is_counted_to_the_last_and_the_stores_go_on(tmp_path
     devices: list[socket.socket] = []
     with Limited(tmp_path / "home") as server:
         server.put_policy(name="all", topics=["#"], type="number", keep="archive")
-        for _ in range(400):  # all at once
+        for _ in range(800):  # all at once
             device = socket.socket()
             device.setblocking(False)
             device.connect_ex(("127.0.0.1", server.mqtt_port))
@@ -46,8 +46,8 @@ def test_a_flood_of_devices_is_counted_to_the_last_and_the_stores_go_on(tmp_path
             return part
 
         part = eventually(told)
-        assert part["files"] == 256
-        assert part["open"] < 192
+        assert part["files"] == 512
+        assert part["open"] < 384
         server.send("plant/1", "1")  # HTTP and the stores have some left
         eventually(lambda: len(server.records("plant/1", "all")) == 1)
         metrics = server.request("GET", "/metrics").text
