@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static calling found;
 static calling find(void) { return found = (calling)dlsym(RTLD_NEXT, "syscall"); }
 #define raw (found ? found : find()) /* libc's own; ours is below */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t before; /* the signals that whoever has the lock blocks otherwise */
 static char root[PATH_MAX];
 static size_t root_length;
 static int out = -1;
@@ -54,6 +56,20 @@ void *dlopen(const char *file, int mode) {
     static void *(*real)(const char *, int);
     if (!real) real = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
     return real(file, mode & ~RTLD_DEEPBIND);
+}
+
+/* No signal's handler may run under the lock: event loops write to a socket in theirs. */
+static void lock(void) {
+    sigset_t all, own;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &own);
+    pthread_mutex_lock(&mutex);
+    before = own;
+}
+static void unlock(void) {
+    sigset_t own = before;
+    pthread_mutex_unlock(&mutex);
+    pthread_sigmask(SIG_SETMASK, &own, 0);
 }
 
 static int recording(void) { return out >= 0 && getpid() == owner; }
@@ -124,9 +140,9 @@ static int opened(int fd, int flags) {
 }
 
 static int open_and_note(int folder, const char *path, int flags, mode_t mode) {
-    pthread_mutex_lock(&lock);
+    lock();
     int fd = opened(raw(SYS_openat, folder, path, flags, mode), flags);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return fd;
 }
 
@@ -149,21 +165,21 @@ int creat64(const char *path, mode_t mode) { return creat(path, mode); }
 int close(int fd) {
     if (fd == out && out >= 0) return 0;
     if (!is_watched(fd)) return raw(SYS_close, fd);
-    pthread_mutex_lock(&lock);
+    lock();
     watched[fd] = 0;
     note('C', fd, 0, "", 0);
     int done = raw(SYS_close, fd);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 
 static long one_name(uint8_t op, int folder, const char *path, long number, long more) {
     char full[2 * PATH_MAX];
     if (!recording() || !place(folder, path, full)) return raw(number, folder, path, more);
-    pthread_mutex_lock(&lock);
+    lock();
     long done = raw(number, folder, path, more);
     if (done == 0) note(op, -1, 0, full, strlen(full));
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 
@@ -186,14 +202,14 @@ static long two_names(uint8_t op, int from, const char *old, int to, const char 
     char both[4 * PATH_MAX + 1], second[2 * PATH_MAX];
     int first = recording() && place(from, old, both), other = recording() && place(to, new, second);
     if (!first && !other) return raw(number, from, old, to, new, flags);
-    pthread_mutex_lock(&lock);
+    lock();
     long done = raw(number, from, old, to, new, flags);
     if (done == 0) {
         size_t length = strlen(both) + 1;
         strcpy(both + length, second);
         note(op, -1, flags, both, length + strlen(second));
     }
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 
@@ -237,21 +253,21 @@ static int is_socket(int fd) {
 ssize_t write(int fd, const void *data, size_t size) {
     int file = is_watched(fd);
     if (!file && !is_socket(fd)) return raw(SYS_write, fd, data, size);
-    pthread_mutex_lock(&lock);
+    lock();
     int64_t at = file ? cursor(fd) : 0;
     if (!file) note('S', fd, 0, data, size); /* before it can arrive */
     ssize_t done = raw(SYS_write, fd, data, size);
     if (file && done > 0) note('W', fd, at, data, done);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
     if (!is_watched(fd)) return raw(SYS_pwrite64, fd, data, size, at);
-    pthread_mutex_lock(&lock);
+    lock();
     ssize_t done = raw(SYS_pwrite64, fd, data, size, at);
     if (done > 0) note('W', fd, at, data, done);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
@@ -279,9 +295,9 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
 
 ssize_t send(int fd, const void *data, size_t size, int flags) {
     if (is_socket(fd)) {
-        pthread_mutex_lock(&lock);
+        lock();
         note('S', fd, 0, data, size);
-        pthread_mutex_unlock(&lock);
+        unlock();
     }
     return raw(SYS_sendto, fd, data, size, flags, 0, 0);
 }
@@ -289,9 +305,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (is_socket(fd)) {
         size_t size;
         void *all = joined(message->msg_iov, message->msg_iovlen, &size);
-        pthread_mutex_lock(&lock);
+        lock();
         note('S', fd, 0, all, size);
-        pthread_mutex_unlock(&lock);
+        unlock();
         free(all);
     }
     return raw(SYS_sendmsg, fd, message, flags);
@@ -299,10 +315,10 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 
 int ftruncate64(int fd, off64_t size) {
     if (!is_watched(fd)) return raw(SYS_ftruncate, fd, size);
-    pthread_mutex_lock(&lock);
+    lock();
     int done = raw(SYS_ftruncate, fd, size);
     if (!done) note('T', fd, size, "", 0);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
@@ -320,13 +336,13 @@ int posix_fallocate(int fd, off_t at, off_t size) { return posix_fallocate64(fd,
 
 static int synced(int fd, long number) {
     if (!is_watched(fd)) return raw(number, fd);
-    pthread_mutex_lock(&lock);
+    lock();
     note('F', fd, 0, "", 0); /* what came before this is covered */
-    pthread_mutex_unlock(&lock);
+    unlock();
     int done = raw(number, fd);
-    pthread_mutex_lock(&lock);
+    lock();
     if (!done) note('f', fd, 0, "", 0);
-    pthread_mutex_unlock(&lock);
+    unlock();
     return done;
 }
 int fsync(int fd) { return synced(fd, SYS_fsync); }

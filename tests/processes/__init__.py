@@ -24,7 +24,7 @@ from tests.servers import host
 
 COMMAND = "lakebed.cli.main"
 FORK_SERVER = "FORK_SERVER"
-TELL = signal.SIGUSR2  # a forked program writes then what each of its threads does
+TELL = signal.SIGPWR  # a forked program writes then what each of its threads does
 _ANY_PORTS = {"LAKEBED__HTTP__LISTEN": "127.0.0.1:0", "LAKEBED__MQTT__LISTEN": "127.0.0.1:0"}
 """A command that serves although it should not must meet no server of somebody else."""
 Process = subprocess.Popen[str] | Forked
