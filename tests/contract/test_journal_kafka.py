@@ -51,7 +51,9 @@ from confluent_kafka.admin import (  # noqa: E402
     NewTopic,
 )
 
+from lakebed.stores.journal.kafka import configuration  # noqa: E402
 from lakebed.stores.journal.kafka.address import parse  # noqa: E402
+from lakebed.stores.journal.kafka.cluster import Cluster as KafkaCluster  # noqa: E402
 from lakebed.stores.journal.kafka.consumer import GroupConsumer  # noqa: E402
 from lakebed.stores.journal.kafka.journal import KafkaJournal  # noqa: E402
 from lakebed.stores.journal.kafka.topic import Topic  # noqa: E402
@@ -366,11 +368,11 @@ def test_a_worker_that_sleeps_loses_its_partitions_and_its_late_commit_is_refuse
         asyncio.run(durable(journal, batch(numbers(100, 200), channels=40)))
         eventually(lambda: heir is not None and set(numbers(100, 200)) <= set(heir.payloads))
         reached = dict(heir.places)
-        eventually(lambda: journal._topic.groups()["keeper"] == reached)
+        eventually(lambda: journal._groups.offsets()["keeper"] == reached)
         assert all(stale[partition] < reached[partition] for partition in reached)
         zombie.resume()
         eventually(lambda: sorted(zombie.gone[:2]) == [0, 1])
-        assert journal._topic.groups()["keeper"] == reached
+        assert journal._groups.offsets()["keeper"] == reached
     finally:
         zombie.stop()
         if heir is not None:
@@ -501,14 +503,14 @@ def test_a_broker_that_dies_while_it_tells_the_consumers_costs_nothing(
     journal = open_journal("partitions=1")
     consumer = journal.consumer("keeper")
     asyncio.run(durable(journal, batch(numbers(0, 100))))
-    topic = journal._topic
-    dying: Any = _Dying(topic._admin, kafka_server)
-    topic._admin = dying
+    kafka = journal._groups._cluster
+    dying: Any = _Dying(kafka.admin, kafka_server)
+    kafka.admin = dying
     later = journal._clock() + HOUR
     journal._clock = lambda: later  # nothing is young
     assert journal.trim() == 0
     assert dying.died
-    topic._admin = dying._admin
+    kafka.admin = dying._admin
     assert journal.trim() == 0
     assert sum(map(len, by_channel(journal).values())) == 100
     consumer.close()
@@ -801,9 +803,10 @@ def test_a_single_copy_is_synced_also_where_its_maker_was_killed_at_once(
     kafka_server: KafkaServer,
 ) -> None:
     address = parse(f"kafka://{kafka_server.address}/{new_topic('killed')}?partitions=1")
-    topic = Topic(address)
-    topic._make(topic.name, 1, topic._settings())  # and then nothing more
-    facts = Topic(address).open(1000)
+    kafka = KafkaCluster(address)
+    topic = Topic(kafka)
+    configuration.create(kafka, topic.name, 1, configuration.of_log(None))  # and nothing more
+    facts = Topic(kafka).open(1000)
     assert (facts.replication, facts.synced, facts.risk) == (1, True, "")
-    topic._leave_syncing()  # what its maker does where the cluster keeps more copies
+    configuration.leave_syncing(kafka, topic.name)  # as where the cluster keeps more copies
     assert not topic.facts().synced

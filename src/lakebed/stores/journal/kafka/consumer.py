@@ -60,6 +60,7 @@ class GroupConsumer:
 
     Args:
         member: makes a consumer of librdkafka that has not joined the group yet.
+        is_stable: whether the group is known not to rebalance now.
         seen: called for each record read, with its numbers of messages and bytes.
         watch: says whether the topic may be read, and notes what was lost of it.
         closed: called once with the name, after the close.
@@ -71,12 +72,14 @@ class GroupConsumer:
         topic: Topic,
         name: str,
         *,
+        is_stable: Callable[[], bool],
         seen: Callable[[int, int], None],
         watch: TopicWatch,
         closed: Callable[[str], object],
     ) -> None:
         self._member, self._topic, self._name = member, topic, name
         self._consumer = member()
+        self._is_stable = is_stable
         self._seen, self._watch, self._closed = seen, watch, closed
         self._generation = watch.generation
         self._owner: RebalanceListener | None = None
@@ -155,7 +158,7 @@ class GroupConsumer:
         self._owner = None
         idle = self._polling.acquire(timeout=_END)
         try:
-            if self._wanted and self._topic.is_stable(self._name):
+            if self._wanted and self._is_stable():
                 self._commit(self._read, wait=True)
             self._wanted.clear()
             self._consumer.close()  # calls `_on_revoke`
@@ -341,7 +344,7 @@ class GroupConsumer:
         now = time.monotonic()
         if self._wanted and now - self._committed_at >= _COMMIT_EVERY:
             self._committed_at = now
-            if self._topic.is_stable(self._name):
+            if self._is_stable():
                 self._commit(self._read, wait=False)
 
     def _commit(self, partitions: Iterable[int], wait: bool) -> None:

@@ -1,6 +1,6 @@
 """The journal on Kafka: many gateways append, many consumers share the partitions.
 
-append ──> Appender ──> brokers (acks=all)
+append ──> Appender ──> brokers (acks=all)         trim ──> Trimmer
 
 consumer ──> GroupConsumer (a Kafka group)        entries, pending ──> Readers (no group)
 
@@ -27,14 +27,18 @@ from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal import blocks
 from lakebed.stores.journal.age import SharedTime, uptime
 from lakebed.stores.journal.blocks import Damaged
-from lakebed.stores.journal.kafka import address, errors, positions, records
+from lakebed.stores.journal.kafka import address, changes, errors, positions, records
 from lakebed.stores.journal.kafka.appending import Appender
+from lakebed.stores.journal.kafka.cluster import Cluster
 from lakebed.stores.journal.kafka.consumer import GroupConsumer, on_commit
+from lakebed.stores.journal.kafka.extent import LogExtent
+from lakebed.stores.journal.kafka.groups import ConsumerGroups
 from lakebed.stores.journal.kafka.keys import HeldKeys
 from lakebed.stores.journal.kafka.pressure import RetentionPressure
 from lakebed.stores.journal.kafka.producer import Sender
 from lakebed.stores.journal.kafka.reader import Readers
 from lakebed.stores.journal.kafka.topic import Topic
+from lakebed.stores.journal.kafka.trimming import Trimmer
 from lakebed.stores.journal.kafka.watch import TopicWatch
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.recent import READ_BYTES, cut
@@ -85,7 +89,10 @@ class KafkaJournal:
         self._options = options or JournalSection(url=url)
         self._clock = clock
         self._time = SharedTime(clock, passed)
-        self._topic = Topic(self._address)
+        cluster = Cluster(self._address)
+        self._topic = Topic(cluster)
+        self._groups = ConsumerGroups(cluster, self._topic)
+        self._extent = LogExtent(self._topic)
         self._record = record
         facts = self._topic.open(payload, None if record is None else record.identity())
         horizon = self._options.id_horizon
@@ -103,14 +110,15 @@ class KafkaJournal:
         # Kept until they are closed: if an open one is garbage-collected, librdkafka hangs.
         self._live: dict[str, GroupConsumer | None] = {}
         self._lock = threading.Lock()
-        self._density = 0.0  # messages in a record, moving average
         self._closed = False
         self._pins = RetentionPins()
-        self._behind: dict[str, int] = {}
-        self._extent: dict[int, tuple[int, int]] = {}
+        self._trimmer = Trimmer(
+            self._topic, self._groups, self._extent, time=self._time, span=self._options.span,
+            pins=self._pins, pressure=self._pressure, record=record,
+        )  # fmt: skip
         if not self._watch.standing.unreadable:
             with errors.opening():
-                self._extent = self._topic.extent(self._partitions)
+                self._extent.ask()
         self._appender = Appender(
             self._topic.name,
             lambda: self._watch.identity.partitions,
@@ -121,10 +129,6 @@ class KafkaJournal:
             encoded=self._learn,
         )
         self._watch.start()
-
-    @property
-    def _partitions(self) -> range:
-        return range(self._watch.identity.partitions)
 
     # --- append -----------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class KafkaJournal:
     # --- going on from another journal ------------------------------------------------------------
 
     def partition_of(self, channel: Channel) -> int:
-        return records.partition_of(channel, len(self._partitions))
+        return records.partition_of(channel, len(self._topic.partitions))
 
     def succeed(self, end: int, held: Sequence[bytes]) -> dict[int, int]:
         """See the port `Successor`.
@@ -146,7 +150,7 @@ class KafkaJournal:
         offsets of the other journal.
         """
         first = positions.record_of(end) + 1
-        ends = {p: last for p, (_, last) in self._topic.extent(self._partitions).items()}
+        ends = {p: last for p, (_, last) in self._extent.ask().items()}
         self._appender.advance(ends, first, held)
         return {partition: positions.pack(max(first, last)) for partition, last in ends.items()}
 
@@ -158,13 +162,14 @@ class KafkaJournal:
                 raise ValueError(f"there is a consumer {name!r} already")
             self._live[name] = None
         try:
-            self._topic.register(name)
+            self._groups.register(name)
             config = {**self._address.member(name), "on_commit": on_commit}
             with errors.opening():
                 made = GroupConsumer(
                     lambda: KafkaConsumer(config),
                     self._topic,
                     name,
+                    is_stable=lambda: self._groups.is_stable(name),
                     seen=self._learn,
                     watch=self._watch,
                     closed=self._live.pop,
@@ -178,19 +183,13 @@ class KafkaJournal:
     def extent(self) -> dict[int, tuple[int, int]]:
         try:
             self._check_readable()
-            self._extent = self._topic.extent(self._partitions)
+            self._extent.ask()
         except Unavailable as error:
             log.warning("the extent of the journal is that of before", error=str(error))
-        return {
-            partition: (positions.pack(first), positions.pack(end))
-            for partition, (first, end) in self._extent.items()
-        }
+        return self._extent.offsets()
 
     def distance(self, partition: int, start: int, end: int) -> int:
-        between = positions.record_of(end) - positions.record_of(start)
-        if between < 1:
-            return max(0, end - start)
-        return max(1, round(between * self._density))
+        return self._extent.distance(start, end)
 
     def _adopted(self) -> None:
         self._readers.renew()
@@ -223,7 +222,7 @@ class KafkaJournal:
     def pending(self, since: Mapping[int, int]) -> Counter[Channel]:
         self._check_readable()
         counts: Counter[Channel] = Counter()
-        for partition, (first, end) in self._topic.extent(self._partitions).items():
+        for partition, (first, end) in self._extent.ask().items():
             offset = max(since.get(partition, 0), positions.pack(first))
             start = positions.record_of(offset)
             for record, message in self._readers.records(partition, start, end):
@@ -237,10 +236,10 @@ class KafkaJournal:
     def positions(self) -> list[ConsumerPosition]:
         if self._watch.standing.unreadable:
             return []
-        extent = self._topic.extent(self._partitions)
-        groups = self._topic.groups()
+        extent = self._extent.ask()
+        groups = self._groups.offsets()
         self._pressure.look(extent, groups)
-        readers = {name: self._topic.readers(name) for name in groups}
+        readers = {name: self._groups.readers(name) for name in groups}
         waited = {  # first: it also learns how many messages a record has
             (name, partition): self._waited(
                 partition, positions.record_of(offset), extent[partition]
@@ -271,12 +270,12 @@ class KafkaJournal:
         return None
 
     def readers(self, name: str) -> dict[int, str]:
-        return self._topic.readers(name)
+        return self._groups.readers(name)
 
     def drop_consumer(self, name: str) -> None:
         if name in self._live:
             raise Conflict(f"{name!r} is reading: only a consumer that is gone can be dropped")
-        self._topic.drop(name)
+        self._groups.drop(name)
 
     # --- trimming ---------------------------------------------------------------------------------
 
@@ -286,55 +285,10 @@ class KafkaJournal:
         if self._appender.waiting or self._watch.standing.unreadable:
             return 0
         try:
-            return self._trim()
+            return self._trimmer.trim()
         except Unavailable as error:
             log.warning("nothing is trimmed", error=str(error))
             return 0
-
-    def _trim(self) -> int:
-        extent = self._topic.extent(self._partitions)
-        groups = self._topic.groups()
-        if (newest := self._topic.newest(self._partitions)) is not None:
-            self._time.saw(newest)
-        oldest = self.time() - self._options.span
-        young = self._topic.records_since(max(0, oldest), self._partitions)
-        below: dict[int, int] = {}
-        for partition, (first, end) in extent.items():
-            done = [offsets.get(partition, 0) for offsets in groups.values()]
-            least = positions.record_of(min(done)) if done else end
-            least = min(
-                [least, young.get(partition, end), *map(positions.record_of, self._pins.offsets())]
-            )
-            if least > first:
-                below[partition] = least
-        if below:
-            self._topic.delete(below)
-        self._forget_appended(groups)
-        self._look(extent, groups)
-        self._pressure.look(extent, groups)
-        return sum(
-            self.distance(p, positions.pack(extent[p][0]), positions.pack(record))
-            for p, record in below.items()
-        )
-
-    def _forget_appended(self, groups: Mapping[str, Mapping[int, int]]) -> None:
-        """Forget how many messages stood where, below what all consumers have committed."""
-        if self._record is not None and groups:
-            done = {p: min(of.get(p, 0) for of in groups.values()) for p in self._partitions}
-            self._record.forget_appended(done)
-
-    def _look(
-        self, extent: Mapping[int, tuple[int, int]], groups: Mapping[str, Mapping[int, int]]
-    ) -> None:
-        """Remember for `health`, which must not wait, how far the consumers are behind."""
-        self._extent = dict(extent)
-        self._behind = {
-            name: sum(
-                self.distance(partition, offsets.get(partition, 0), positions.pack(end))
-                for partition, (_, end) in extent.items()
-            )
-            for name, offsets in groups.items()
-        }
 
     def pin(self, offset: int) -> Callable[[], None]:
         """See the port. The pin holds in this process only: others trim regardless of it."""
@@ -370,29 +324,9 @@ class KafkaJournal:
 
     def change(self) -> JournalChange | None:
         self._watch.look()
-        standing, former = self._watch.standing, self._watch.identity
-        difference = standing.difference
-        if difference == "":
-            return None
-        reach = {p: positions.pack(end) for p, (_, end) in self._extent.items()}
-        described = self._topic.describe()
-        found = None
-        if described is not None and self._record is not None:
-            begin = {}
-            if difference == "grown":
-                extent = self._topic.extent(self._partitions)
-                reach = {p: positions.pack(end) for p, (_, end) in extent.items()}
-            base = 1 + positions.record_of(max(self._record.highest(), *reach.values(), 0))
-            if difference == "grown":  # what is read already is no longer part of it
-                begin = {p: base + end - former.base for p, (_, end) in extent.items()}
-            found = JournalIdentity(
-                self._topic.name, described.id, described.partitions, base, self._clock(), begin
-            )
-        number = former.partitions if found is None else found.partitions
-        return JournalChange(
-            difference, standing.message, former, found, reach,
-            {} if found is None else {p: _start(found, p) for p in range(number)},
-            lambda channel: records.partition_of(channel, number),
+        return changes.describe(
+            self._topic, self._extent, self._watch.standing, self._watch.identity, self._record,
+            self._clock(),
         )  # fmt: skip
 
     def health(self) -> Health:
@@ -404,8 +338,8 @@ class KafkaJournal:
             "replication": facts.replication,
             "min_insync": facts.insync,
             "retention_ms": facts.retention_ms,
-            "records": sum(end - first for first, end in self._extent.values()),
-            "behind": dict(sorted(self._behind.items())),
+            "records": sum(end - first for first, end in self._extent.latest.values()),
+            "behind": dict(sorted(self._trimmer.behind.items())),
             "damaged": damage.messages,
         }
         if pressure is not None:
@@ -419,7 +353,7 @@ class KafkaJournal:
             return Health(False, self._appender.waiting, detail)
         if damage.known:
             # readers are not ready for it; a gateway goes on, or the loss would stop all of them
-            return Health(not self._live, _told(damage), detail)
+            return Health(not self._live, _message(damage), detail)
         return Health(not facts.risk, facts.risk, detail)
 
     def close(self) -> None:
@@ -435,15 +369,10 @@ class KafkaJournal:
 
     def _learn(self, messages: int, size: int) -> None:
         self._pressure.learn(size)
-        if messages:
-            self._density += (messages - self._density) / (16 if self._density else 1)
+        self._extent.learn(messages)
 
 
-def _start(identity: JournalIdentity, partition: int) -> int:
-    """The offset at which a partition of an adopted topic begins."""
-    return positions.pack(identity.begin.get(partition, identity.base))
-
-
-def _told(damage: Damage) -> str:
+def _message(damage: Damage) -> str:
+    """For an operator."""
     what = "messages were" if damage.lost else "records were"
     return f"{damage.messages} {what} damaged, or gone unread: lakebed journal acknowledge"

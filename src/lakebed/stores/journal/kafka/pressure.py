@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from lakebed.ports.journal.operating import Pressure
 from lakebed.stores.journal.age import SharedTime
 from lakebed.stores.journal.kafka import positions, records
+from lakebed.stores.journal.kafka.configuration import Facts
 from lakebed.stores.journal.kafka.reader import Readers
-from lakebed.stores.journal.kafka.topic import Facts
 from lakebed.vocabulary.times import Micros
 
 _OVERHEAD = 80  # bytes that Kafka stores beside the value and the headers of a record

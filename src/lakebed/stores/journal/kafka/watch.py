@@ -17,8 +17,9 @@ from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord, LossRe
 from lakebed.ports.journal.operating import Damage, LostStretch
 from lakebed.stores.journal.kafka import positions
 from lakebed.stores.journal.kafka.appended import AppendedStretches
+from lakebed.stores.journal.kafka.configuration import Facts
 from lakebed.stores.journal.kafka.identity import Found, Standing, compare
-from lakebed.stores.journal.kafka.topic import Facts, Topic
+from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import LakebedError, StoreUnavailable
 
