@@ -12,7 +12,7 @@ from tests.servers.kafka import KafkaAddress, new_topic
 
 from lakebed.ingest.building import BatchBuilder
 from lakebed.ingest.keys import id_key
-from lakebed.keeper import adopting
+from lakebed.keeper import journal_adoption
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.keeper import Keeper
 from lakebed.runtime.settings import Settings
@@ -108,10 +108,10 @@ class Process:
         asked[self.name].result(30)
 
     def adopt(self) -> int:
-        plan = adopting.plan(self.journal, self.catalog)
+        plan = journal_adoption.plan(self.journal, self.catalog)
         assert plan is not None
-        lost = adopting.adopt(self.journal, self.catalog, Settings(), plan)
-        return adopting.unread(lost)
+        lost = journal_adoption.adopt(self.journal, self.catalog, Settings(), plan)
+        return journal_adoption.unread(lost)
 
     def account(self) -> Counter[str]:
         """Flow of the owner, as the API adds it up."""

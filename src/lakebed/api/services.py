@@ -23,7 +23,7 @@ from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
-    from lakebed.keeper.adopting import Plan
+    from lakebed.keeper.journal_adoption import Plan
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""

@@ -4,10 +4,10 @@
     worker.py          the contract: what a consumer does for one partition
     assignment.py      partitions come and go, each with its worker
     checkpoints.py     what a worker saves, under its claim of the partition
-    deduplication.py   leaves out messages that stand in the journal twice
+    deduplication.py   leaves out messages that are in the journal twice
     pacing.py          when to write and to save, on clocks that are passed in
     retry.py           asks a store until it answers
-    chores.py          what a consumer does besides, in each turn of the loop
+    chores.py          further work of a consumer, in each turn of the loop
     feed.py            the live tap: reads the journal without being a consumer
 
 To add a consumer: a name, and a `PartitionWorker`. The keeper is one (`keeper/`).

@@ -1,9 +1,9 @@
-"""The partitions that a consumer has, each with its worker: they come and go.
+"""The partitions that are assigned to a consumer, each with its worker.
 
     journal: the assignment  ──assigned, revoked, lost──> {partition: worker}
     catalog: the last claim  ──Superseded──────────────────┘
 
-The journal may tell of a lost partition too late. So the catalog is asked as well: a partition that
+The journal may report a lost partition too late. So the catalog is asked as well: a partition that
 another worker has claimed is not ours any more, whatever the journal says.
 """
 
@@ -27,7 +27,7 @@ journal is late, or that worker has failed since."""
 
 
 class PartitionAssignment(Generic[W]):
-    """Fulfils `ports.journal.consuming.RebalanceListener`. One thread calls all of it.
+    """Implements `ports.journal.consuming.RebalanceListener`. Used by one thread.
 
     Args:
         consumer: tells the journal the offsets below which everything is done.
@@ -67,7 +67,7 @@ class PartitionAssignment(Generic[W]):
 
     def revoked(self, partition: int) -> None:
         self.check([partition])
-        offset = self.working(partition, self._write_all)
+        offset = self.with_worker(partition, self._write_all)
         if self._drop(partition) and offset is not None:
             self._consumer.commit({partition: offset})
         self._contested.pop(partition, None)
@@ -79,7 +79,7 @@ class PartitionAssignment(Generic[W]):
 
     # --- for the loop -----------------------------------------------------------------------------
 
-    def working(self, partition: int, work: Callable[[W], T]) -> T | None:
+    def with_worker(self, partition: int, work: Callable[[W], T]) -> T | None:
         """Call `work` with the worker; None where the partition is not ours any more."""
         worker = self.workers.get(partition)
         try:
@@ -97,17 +97,17 @@ class PartitionAssignment(Generic[W]):
 
     def commit(self, write: Callable[[W], int]) -> None:
         """Let each worker write; `write` returns the offset below which everything is done."""
-        done = {partition: self.working(partition, write) for partition in list(self.workers)}
+        done = {partition: self.with_worker(partition, write) for partition in list(self.workers)}
         self._consumer.commit({p: offset for p, offset in done.items() if offset is not None})
 
     def commit_everything(self) -> None:
-        """Let each worker write and save all that waits."""
+        """Let each worker write and save all pending state."""
         self.commit(self._write_all)
 
-    def settle_contests(self) -> None:
-        """Subscribe again where partitions have no worker.
+    def resubscribe_if_contested(self) -> None:
+        """Subscribe again if the journal assigns us partitions that another worker has claimed.
 
-        That happens when a worker claims a partition, and loses it at once.
+        That worker may have failed since, and then the partitions have no worker.
         """
         now = self._monotonic()
         if any(now - since > _CONTESTED for since in self._contested.values()):

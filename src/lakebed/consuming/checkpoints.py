@@ -2,7 +2,7 @@
 
     claim ──> load ──> save, save, …          another claims ──> Superseded: nothing is saved
 
-A worker that slept does not know that it has lost its partition, and the journal may tell it too
+A suspended worker does not know that it has lost its partition, and the journal may report it too
 late. So the catalog decides: each claim gives a higher term, and a save under an older term is
 refused in the same transaction.
 """
@@ -32,7 +32,7 @@ class PartitionCheckpoints:
         self._term = 0
 
     def claim(self) -> None:
-        """Become the worker that may save. Called before `load`: then no other saves after it."""
+        """Become the worker that may save. Called before `load`: no other can save after it."""
         claim = partial(self._store.claim, self._consumer, self._partition)
         self._term = self._retry.until_available(claim)
 

@@ -1,26 +1,26 @@
-"""What a consumer does besides reading and writing, in each turn of its loop."""
+"""Further work of a consumer in each turn of its loop, besides reading and writing."""
 
 from lakebed.vocabulary.times import Micros
 
 
 class Chore:
-    """Does nothing; a consumer's chores override what they need. On the loop's thread."""
+    """Base of chores: does nothing. A chore overrides what it needs. On the loop's thread."""
 
     def before_poll(self) -> None:
-        """The time to take orders that hold for all that is in the journal now."""
+        """Called before each poll, for requests that concern all that is in the journal now."""
 
-    def before_absorb(self, now: Micros, nothing_more: bool) -> None:
-        """The time to change how messages are absorbed.
+    def before_absorb(self, now: Micros, caught_up: bool) -> None:
+        """Called before entries are absorbed, to change how they are absorbed.
 
         Args:
             now: the wall clock.
-            nothing_more: whether all that was there has been absorbed, and nothing has come.
+            caught_up: whether everything in the journal has been absorbed.
         """
 
-    def after_write(self, now: Micros, nothing_more: bool) -> None:
-        """Everything that was due has been written.
+    def after_write(self, now: Micros, caught_up: bool) -> None:
+        """Called when everything that was due has been written.
 
         Args:
             now: everything received before it has been absorbed.
-            nothing_more: as above.
+            caught_up: as in `before_absorb`.
         """

@@ -1,7 +1,7 @@
-"""Leaves out duplicates: messages that stand in the journal twice, where many write to it.
+"""Leaves out duplicates: messages that are in the journal twice, because it has many writers.
 
-Two gateways may append the same message: its sender lost the first answer and asked the other.
-Neither can know, but a partition has an order, and in that order the first message of a key counts.
+Two gateways may append the same message, if its sender lost the first answer and asked the other.
+Neither can detect that, but a partition has an order, in which the first message of a key counts.
 Later ones within the horizon are duplicates: they are left out as if they were not there.
 
     entries ──> below `offset`? ──yes──> looked up among the offsets of duplicates

@@ -2,8 +2,8 @@
 
     journal ──entries()──> thread: match, pick ──> event loop: deliver ──> subscriptions
 
-It reads the journal from its end, and only while there are subscriptions. It is no consumer: the
-journal keeps nothing for it. So it works in every process that can read the journal, and costs
+It reads the journal from its end, and only while there are subscriptions. It is not a consumer:
+the journal keeps nothing for it. So it works in every process that can read the journal, and costs
 nothing without subscriptions. A subscription that gets more than can be delivered skips ahead.
 """
 
@@ -55,11 +55,11 @@ class Subscription:
         self.dropped = 0
 
     def close(self) -> None:
-        """Nothing is delivered any more. Event loop only; may be called again."""
+        """Stop delivering. Event loop only; idempotent."""
         self._closed(self)
 
     def pick(self, batch: Batch) -> list[Message]:
-        """The messages of a batch that are asked for. One thread at a time."""
+        """The messages of a batch that match the subscription. One thread at a time."""
         wanted = np.array([self._wants(channel) for channel in batch.channels], np.bool_)
         if not wanted.any():
             return []
@@ -101,8 +101,8 @@ class LiveFeed:
         """Have `deliver` called on the event loop with what becomes durable from now on.
 
         Args:
-            owner: whose name space `filters` (MQTT topic filters) speak of.
-            deliver: must not wait; what it is given stands in the order of the journal.
+            owner: the name space that `filters` (MQTT topic filters) apply to.
+            deliver: must not wait; it gets messages in the order of the journal.
         """
         subscription = Subscription(owner, filters, deliver, self._closed)
         if not self._subscriptions:
@@ -129,20 +129,20 @@ class LiveFeed:
 
     async def _run(self, positions: dict[int, int]) -> None:
         while True:
-            lookers = tuple(self._subscriptions)
+            subscriptions = tuple(self._subscriptions)
             try:
-                picked, more = await asyncio.to_thread(self._step, lookers, positions)
+                picked, more = await asyncio.to_thread(self._step, subscriptions, positions)
             except LakebedError as error:
                 log.warning("the live feed cannot read the journal", error=str(error))
                 picked, more = [], False
                 await asyncio.sleep(1)
             for subscription, messages in picked:
                 if subscription in self._subscriptions:
-                    self._hand_over(subscription, messages)
+                    self._deliver(subscription, messages)
             if not more:
                 await asyncio.sleep(_INTERVAL)
 
-    def _hand_over(self, subscription: Subscription, messages: list[Message]) -> None:
+    def _deliver(self, subscription: Subscription, messages: list[Message]) -> None:
         try:
             subscription.deliver(messages)
         except Exception:
@@ -152,17 +152,17 @@ class LiveFeed:
     # --- in a thread ------------------------------------------------------------------------------
 
     def _step(
-        self, lookers: Sequence[Subscription], positions: dict[int, int]
+        self, subscriptions: Sequence[Subscription], positions: dict[int, int]
     ) -> tuple[list[tuple[Subscription, list[Message]]], bool]:
-        """Read on in each partition; what each subscription gets, and whether there is more."""
+        """Read on in each partition; return each subscription's messages, and if there is more."""
         entries: list[Entry] = []
         more = False
         for partition, (start, end) in self._journal.extent().items():
             position = positions.get(partition, start)
             behind = self._journal.distance(partition, position, end)
             if behind > _BEHIND:
-                for looker in lookers:
-                    looker.dropped += behind
+                for subscription in subscriptions:
+                    subscription.dropped += behind
                 position = end
             if position < end:
                 found = self._journal.entries(partition, position, _READ)
@@ -171,7 +171,7 @@ class LiveFeed:
             positions[partition] = position
             more = more or position < end
         picked = [
-            (looker, [message for entry in entries for message in looker.pick(entry.batch)])
-            for looker in lookers
+            (each, [message for entry in entries for message in each.pick(entry.batch)])
+            for each in subscriptions
         ]
-        return [(looker, messages) for looker, messages in picked if messages], more
+        return [(each, messages) for each, messages in picked if messages], more

@@ -37,7 +37,7 @@ from lakebed.vocabulary.times import now as wall_clock
 log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5  # seconds until a journal that does not answer is asked again
-_ASLEEP = 5.0  # seconds of one turn after which others may have taken over what was ours
+_SUSPENDED = 5.0  # seconds of one turn after which others may have taken over what was ours
 _DRAIN = 5.0  # seconds a stopping consumer goes on reading what is still there
 _QUIESCE = 60.0  # seconds in which a consumer at work comes to rest
 _ABANDON = 2.0  # seconds for a thread that was told to give up
@@ -87,7 +87,7 @@ class ConsumerLoop(Generic[W]):
         self._clock, self._monotonic = clock, monotonic
         self._stop = threading.Event()
         self._unanswered = ""  # what the journal said last, while it does not answer
-        self._called = threading.Event()  # to take a turn now
+        self._wake_up = threading.Event()  # to take a turn now
         self._pauses: deque[_Pause] = deque()
         self._time = JournalTime(delay)
         self._consumer = journal.consumer(name)
@@ -110,13 +110,13 @@ class ConsumerLoop(Generic[W]):
         return self._thread.is_alive()
 
     def wake(self) -> None:
-        """Take a turn now."""
-        self._called.set()
+        """Start the next turn now."""
+        self._wake_up.set()
         self._consumer.wake()
 
     @contextmanager
     def quiesce(self) -> Iterator[None]:
-        """Everything read is written and saved, and nothing is written inside: for a backup.
+        """Write and save everything read; inside the context nothing is written. For a backup.
 
         Raises:
             Unavailable: the loop is not running, or its stores do not answer.
@@ -137,9 +137,9 @@ class ConsumerLoop(Generic[W]):
             pause.over.set()
 
     def stop(self, timeout: float) -> None:
-        """Read what is there, write, checkpoint, end; after `timeout` seconds give up the writing.
+        """Read what is there, write, checkpoint, end; after `timeout` seconds stop writing.
 
-        What is given up is read again from the journal at the next start.
+        What is not written then is read again from the journal at the next start.
         """
         self._stop.set()
         self.wake()
@@ -176,43 +176,43 @@ class ConsumerLoop(Generic[W]):
             self._consumer.close()
 
     def _halt(self, error: UnknownFormat) -> None:
-        """Let go of all partitions, for a consumer of the newer version; the process goes on."""
+        """Release all partitions to a consumer of the newer version; the process goes on."""
         self.halted = str(error)
         log.error("nothing is read any more", consumer=self._name, why=self.halted)
         try:
-            self._let_go()
+            self._release_partitions()
         except (Stopped, Unavailable) as failure:
             log.warning("the journal has what is not written", error=str(failure))
 
-    def _let_go(self) -> None:
+    def _release_partitions(self) -> None:
         for partition in list(self.assignment.workers):
             self.assignment.revoked(partition)
 
     def _turn(self) -> None:
         began, before = self._monotonic(), self._clock()
-        self.assignment.settle_contests()
+        self.assignment.resubscribe_if_contested()
         for chore in self.chores:
             chore.before_poll()
         entries, answered = self._poll(self._time.wait_for(self._due(), before))
-        nothing_more = answered and not entries
+        caught_up = answered and not entries
         count = sum(len(entry.batch) for entry in entries)
         behind = count >= self._read // 2
         for chore in self.chores:
-            chore.before_absorb(before, nothing_more)
+            chore.before_absorb(before, caught_up)
         self._absorb(entries)
-        if self._monotonic() - began > _ASLEEP:
+        if self._monotonic() - began > _SUSPENDED:
             self.assignment.check(list(self.assignment.workers))
         now = self._time.after(entries, self._clock(), behind)
         self._write(now, final=self._time.was_set_back(before, entries))
         for chore in self.chores:
-            chore.after_write(now, nothing_more)
+            chore.after_write(now, caught_up)
         if self._pauses:
-            self._rest()
+            self._run_quiesced()
         if count and not behind:
-            self._gather()
+            self._wait_for_flush()
 
     def _poll(self, timeout: float) -> tuple[list[Entry], bool]:
-        """Entries, and whether the journal answers: if not, none does not mean no more."""
+        """Return entries, and whether the journal answers; without an answer there may be more."""
         try:
             found = self._consumer.poll(timeout, self._read)
         except StoreUnavailable as error:
@@ -230,7 +230,7 @@ class ConsumerLoop(Generic[W]):
 
     def _absorb(self, entries: Sequence[Entry]) -> None:
         for partition, group in groupby(entries, key=lambda entry: entry.partition):
-            self.assignment.working(partition, partial(_absorb, entries=list(group)))
+            self.assignment.with_worker(partition, partial(_absorb, entries=list(group)))
 
     def _write(self, now: Micros, final: bool) -> None:
         flush_at = on_grid(now)
@@ -241,13 +241,13 @@ class ConsumerLoop(Generic[W]):
 
         self.assignment.commit(write)
 
-    def _gather(self) -> None:
-        """Let messages come until the next flush, or until `wake`."""
-        self._called.wait(self._time.until_flush(self._clock()))
-        self._called.clear()
+    def _wait_for_flush(self) -> None:
+        """Wait for messages until the next flush, or until `wake`."""
+        self._wake_up.wait(self._time.until_flush(self._clock()))
+        self._wake_up.clear()
 
-    def _rest(self) -> None:
-        """Write and save all that waits, then do nothing until all pauses are over."""
+    def _run_quiesced(self) -> None:
+        """Write and save all pending state, then do nothing until all pauses are over."""
         self.assignment.commit_everything()
         while self._pauses:
             pause = self._pauses.popleft()
@@ -256,9 +256,9 @@ class ConsumerLoop(Generic[W]):
                 pass
 
     def _finish(self) -> None:
-        """Read what was acknowledged before the stop, then write all that waits.
+        """Read what was acknowledged before the stop, then write all pending state.
 
-        Without partitions nothing is read: to wait for some would keep others waiting for them.
+        Without partitions nothing is read: waiting for some would delay the workers that get them.
         """
         deadline = self._monotonic() + _DRAIN
         while self.assignment.workers and self._monotonic() < deadline:
@@ -266,7 +266,7 @@ class ConsumerLoop(Generic[W]):
             if not entries:
                 break
             self._absorb(entries)
-        self._let_go()
+        self._release_partitions()
 
 
 def _absorb(worker: PartitionWorker, entries: Sequence[Entry]) -> None:

@@ -45,7 +45,7 @@ class JournalTime:
     def was_set_back(self, now: Micros, entries: Sequence[Entry]) -> bool:
         """Whether the clock shows less than it did: what is due by it may be due in hours.
 
-        What waits is written then, and waits anew by the clock as it is.
+        Pending data is written then, and later data is due by the clock as it is now.
         """
         set_back = now < self._latest - _STEP
         self._latest = now if set_back else max(now, _newest(entries, now), self._latest)

@@ -1,4 +1,4 @@
-"""Asks a store that refuses again, with growing pauses, until it answers.
+"""Repeats calls to a store that refuses, with growing pauses, until it answers.
 
 Meanwhile its consumer absorbs nothing: memory stays bounded, and the journal grows on disk instead.
 """
@@ -28,7 +28,7 @@ class Retry:
         first_pause: seconds; each pause is twice as long as the one before, up to 5 s.
 
     Attributes:
-        failing: what a store said last, while it refuses; empty when all is well.
+        failing: the store's last error while it refuses; empty otherwise.
     """
 
     def __init__(self, first_pause: float = 0.1) -> None:
@@ -37,7 +37,7 @@ class Retry:
         self.failing = ""
 
     def give_up(self) -> None:
-        """Make no call again that fails from now on."""
+        """Stop repeating calls: the next one that fails raises `Stopped`."""
         self._given_up.set()
 
     def until_available(self, call: Callable[[], T]) -> T:

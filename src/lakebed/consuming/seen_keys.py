@@ -113,7 +113,7 @@ class SeenKeys:
         return self._saved - self._segments.keys()
 
     def saved(self) -> None:
-        """What `unsaved` and `gone` told has been done."""
+        """Note that `unsaved` segments are written, and those in `gone` deleted."""
         self._saved = set(self._segments)
 
     def restore(self, segments: Mapping[int, bytes]) -> None:

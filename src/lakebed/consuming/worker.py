@@ -22,7 +22,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class PartitionWorker(Protocol):
-    """The loop's thread calls all of it. After `Superseded` was raised the worker is dropped."""
+    """Used by the loop's thread. After `Superseded` was raised the worker is dropped."""
 
     @property
     def offset(self) -> int:
@@ -38,15 +38,15 @@ class PartitionWorker(Protocol):
         ...
 
     def due(self) -> Micros | None:
-        """When something that waits should be written at the latest; None while nothing does."""
+        """The latest time at which pending data should be written; None if nothing is pending."""
         ...
 
     def flush(self, now: Micros, final: bool = False) -> None:
-        """Write what is due at `now`, or with `final` all that waits."""
+        """Write what is due at `now`, or with `final` everything pending."""
         ...
 
     def checkpoint(self, now: Micros, final: bool = False) -> int:
-        """Save where it stands, if it is time for it, or with `final` in any case.
+        """Save the state, if a checkpoint is due, or with `final` in any case.
 
         Returns the offset below which nothing will be read again.
         """

@@ -31,7 +31,7 @@ class Chunk:
         size: int64[n], payload bytes.
         sparse: what only some messages have.
         end: the offset just behind.
-        columns: what readers made of `payloads`: policies that read alike share it.
+        columns: parsed `payloads`, shared by policies that parse them in the same way.
     """
 
     offset: Ints
@@ -70,7 +70,7 @@ class Chunk:
 
 
 def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:
-    """Entries of one partition, in order, as one chunk; new channels get their small ints."""
+    """Join entries of one partition, in order, into a chunk; new channels get numbers."""
     batches = [entry.batch for entry in entries]
     payloads = (
         batches[0].payloads

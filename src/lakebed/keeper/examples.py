@@ -27,8 +27,8 @@ KEEP = 5
 REASONS = 200
 EXCERPT = 120  # bytes of a payload
 _LONGEST = 1000  # characters of a topic; a longer one would not fit and must not be cut
-_REST = 0.1  # seconds in which a reason is not looked at again
-_MOST_RESTING = 10_000  # reasons
+_PAUSE = 0.1  # seconds in which a reason is not looked at again
+_MOST_PAUSED = 10_000  # reasons
 _TAIL = 1000  # messages without a policy that are looked at
 
 
@@ -78,14 +78,14 @@ class Examples:
             return
         owner, name = policy
         for code in np.flatnonzero(np.bincount(outcomes, minlength=CODES)).tolist():
-            if code != Outcome.KEPT and self._wants(owner, (name, code)):
+            if code != Outcome.KEPT and self._is_due(owner, (name, code)):
                 for row in rows[np.flatnonzero(outcomes == code)[-KEEP:]].tolist():
                     self._add(channels[int(chunk.channel[row])], (name, code), chunk, row)
 
     def note_skipped(
         self, skipped: NDArray[np.intp], chunk: Chunk, channels: Sequence[Channel]
     ) -> None:
-        """Keep the last few that no policy asked for, of each owner among the newest of them."""
+        """Keep the last few of each owner that no policy asked for, among the newest messages."""
         newest = skipped[-_TAIL:]
         if not len(newest):
             return
@@ -95,19 +95,19 @@ class Examples:
         for code in np.unique(codes).tolist():
             owners.setdefault(channels[code].owner, []).append(code)
         for owner, theirs in owners.items():
-            if self._wants(owner, key):
+            if self._is_due(owner, key):
                 for row in newest[np.flatnonzero(np.isin(codes, theirs))[-KEEP:]].tolist():
                     self._add(channels[int(chunk.channel[row])], key, chunk, row)
 
-    def _wants(self, owner: str, key: Key) -> bool:
-        """A reason that comes with every batch is looked at now and then: batches may be small."""
+    def _is_due(self, owner: str, key: Key) -> bool:
+        """Whether to collect examples of a reason; one that every batch has is collected rarely."""
         known = self._owners.get(owner, {}).get(key, ())
         at = self._monotonic()
         if len(known) == KEEP and self._resting.get((owner, *key), 0.0) > at:
             return False
-        if len(self._resting) > _MOST_RESTING:
+        if len(self._resting) > _MOST_PAUSED:
             self._resting = {key: until for key, until in self._resting.items() if until > at}
-        self._resting[owner, *key] = at + _REST
+        self._resting[owner, *key] = at + _PAUSE
         return True
 
     def _add(self, channel: Channel, key: Key, chunk: Chunk, row: int) -> None:
@@ -134,7 +134,7 @@ class Examples:
         self._changed.add(channel.owner)
 
     def take_changed(self, offset: int) -> list[Checkpoint]:
-        """A part for each owner whose examples are others than those taken before."""
+        """Return a part for each owner whose examples have changed since the last call."""
         changed, self._changed = sorted(self._changed), set()
         return [Checkpoint(owner, offset, _encode(self._owners[owner])) for owner in changed]
 
@@ -154,7 +154,7 @@ def _decode(state: bytes) -> list[list[Example]]:
 
 
 def load(store: CheckpointReader, owner: str) -> list[Example]:
-    """The last few of each policy and reason over all partitions, as last saved; newest first."""
+    """Load the saved examples of an owner in all partitions, the newest first."""
     found: dict[Key, list[Example]] = {}
     for parts in store.checkpoints(CONSUMER).values():
         for part in parts:

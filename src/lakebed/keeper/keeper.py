@@ -13,12 +13,12 @@ from typing import Protocol
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.loop import ConsumerLoop
-from lakebed.keeper.adoption import Adoption
+from lakebed.keeper.early_flush import EarlyFlush
 from lakebed.keeper.erasures import ErasureCatalog, Erasures
+from lakebed.keeper.final_flush import FinalFlush
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.keeper.room import Room
+from lakebed.keeper.policy_adoption import PolicyAdoption
 from lakebed.keeper.settings import KeeperSettings
-from lakebed.keeper.settling import Settling
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import KeptValues, Stores
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
@@ -72,17 +72,17 @@ class Keeper:
         )  # fmt: skip
         assignment, retry = self._loop.assignment, self._loop.retry
         self._stores = Stores(series, catalog, retry)
-        self._adoption = Adoption(catalog, assignment, retry)
+        self._policies = PolicyAdoption(catalog, assignment, retry)
         self._erasures = Erasures(catalog, assignment, retry)
         self._loop.chores = (
-            self._adoption,
-            Room(journal, assignment),
-            Settling(journal, assignment),
+            self._policies,
+            EarlyFlush(journal, assignment),
+            FinalFlush(journal, assignment),
             self._erasures,
         )
 
     def _shard(self, partition: int, end: int, checkpoints: PartitionCheckpoints) -> Shard:
-        self._adoption.look_now()  # it has no policies yet
+        self._policies.look_now()  # it has no policies yet
         return Shard(
             partition, end, self._journal, checkpoints, self._stores, self._catalog, self._settings
         )
@@ -99,14 +99,14 @@ class Keeper:
         return self._loop.quiesce()
 
     def policies_changed(self) -> None:
-        """Adopt them now; returns when they are in force, or after two seconds."""
+        """Adopt changed policies now; return when they are in force, or after two seconds."""
         wanted = self._catalog.revision()
-        self._adoption.look_now()
+        self._policies.look_now()
         self._loop.wake()
-        self._adoption.wait_for(wanted)
+        self._policies.wait_for(wanted)
 
     def erasure_asked(self) -> None:
-        """Look for requests to delete now; returns at once."""
+        """Check for orders to erase now; return at once."""
         self._erasures.look_now()
         self._loop.wake()
 

@@ -1,7 +1,7 @@
 """Isolates a poison message: one on which a policy's code fails. It becomes a dead letter.
 
-The task that failed may have absorbed half of a chunk. So it is thrown away and restored from its
-checkpoint, and reads the journal again without the messages that break it.
+The task that failed may have absorbed half of a chunk. So it is discarded and restored from its
+checkpoint, and reads the journal again without the messages on which it fails.
 """
 
 import traceback
@@ -32,11 +32,11 @@ from lakebed.vocabulary.times import UNSET, now
 log = structlog.get_logger(__name__)
 
 _READ = 20_000  # messages
-_TRACE = 4_000  # characters of a traceback that are kept, its end
+_TRACE = 4_000  # characters kept of a traceback, from its end
 
 
 class Poison:
-    """The poison messages of one partition: for each task the offsets that it must not be given."""
+    """The poison messages of one partition: for each task the offsets that it must not absorb."""
 
     def __init__(
         self,
@@ -58,23 +58,23 @@ class Poison:
     def isolate(self, task: PolicyTask, chunk: Chunk) -> tuple[PolicyTask, NDArray[np.uint8]]:
         """Restore a task that failed on `chunk`.
 
-        Returns the task with all of the chunk absorbed but the poison, and the chunk's outcomes.
+        Returns the task that has absorbed the chunk without the poison, and the chunk's outcomes.
         """
         self._find(task, chunk)
         while True:
-            mended = self._restored(task)
+            restored = self._restored(task)
             piece = chunk
             try:
-                for piece in self._before(mended, int(chunk.offset[0])):
-                    self._give(mended, piece)
+                for piece in self._absorbed_before(restored, int(chunk.offset[0])):
+                    self._absorb(restored, piece)
                 piece = chunk
-                return mended, self._give(mended, chunk)
+                return restored, self._absorb(restored, chunk)
             except LakebedError:
                 raise
             except Exception:
                 self._find(task, piece)
 
-    def _give(self, task: PolicyTask, chunk: Chunk) -> NDArray[np.uint8]:
+    def _absorb(self, task: PolicyTask, chunk: Chunk) -> NDArray[np.uint8]:
         bad = np.isin(chunk.offset, list(self._offsets.get(task.part, ())))
         outcomes = np.full(len(chunk), Outcome.DEAD_LETTER, np.uint8)
         outcomes[~bad] = task.absorb(chunk.take(np.flatnonzero(~bad)))
@@ -84,21 +84,21 @@ class Poison:
     def _find(self, task: PolicyTask, chunk: Chunk) -> None:
         """Try each message alone on a task without state; where none fails, all are poison."""
         known = self._offsets.setdefault(task.part, set())
-        guilty: list[tuple[int, str, str]] = []
+        failed: list[tuple[int, str, str]] = []
         for row in range(len(chunk)):
             if int(chunk.offset[row]) in known:
                 continue
             try:
                 self._tasks.fresh(task.policy, 0).absorb(chunk.take(np.array([row])))
             except Exception as error:
-                guilty.append((row, f"{type(error).__name__}: {error}", _traceback(error)))
-        if not guilty:
+                failed.append((row, f"{type(error).__name__}: {error}", _traceback(error)))
+        if not failed:
             rest = [r for r in range(len(chunk)) if int(chunk.offset[r]) not in known]
-            guilty = [(row, "it failed together with others", "") for row in rest]
-        letters = [self._letter(task, chunk, *found) for found in guilty]
-        self._stores.put_aside(letters, self._keep)
+            failed = [(row, "it failed together with others", "") for row in rest]
+        letters = [self._letter(task, chunk, *found) for found in failed]
+        self._stores.add_dead_letters(letters, self._keep)
         known.update(letter.offset for letter in letters)
-        log.error("messages put aside", policy=task.part, count=len(letters))
+        log.error("messages became dead letters", policy=task.part, count=len(letters))
 
     def _letter(self, task: PolicyTask, chunk: Chunk, row: int, why: str, error: str) -> DeadLetter:
         time, received = int(chunk.times[row]), int(chunk.received[row])
@@ -122,7 +122,7 @@ class Poison:
         saved = {part.part: part for part in self._checkpoints.load()}
         return self._tasks.restored(task.policy, saved[task.part])
 
-    def _before(self, task: PolicyTask, end: int) -> Iterator[Chunk]:
+    def _absorbed_before(self, task: PolicyTask, end: int) -> Iterator[Chunk]:
         """Yield the messages that the task absorbed between its checkpoint and `end`."""
         ledger, routes = self._ledger, Routes([task])
         recall = self._deduplicator.recall

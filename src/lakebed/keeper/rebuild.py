@@ -1,11 +1,11 @@
-"""Rebuilds the rows of a lost series from what is left: checkpoints, journal, a backup's state.
+"""Rebuilds the rows of a lost series from checkpoints, the journal, and the state in a backup.
 
     state of tasks now ────────────> windows in memory, written again ───────────────┐
                                                                                       v
     journal ──> tasks as they were in the backup, or fresh ──> all other rows ──> Series
 
-For each policy the messages below the offset of its task are replayed, by a second task that is
-thrown away afterwards. Meanwhile the keeper works on what lies behind that offset, as always.
+For each policy the messages below the offset of its task are replayed by a second task, which is
+discarded afterwards. Meanwhile the keeper works on what lies behind that offset, as always.
 Duplicates are left out: of what the backup and the journal have, the first message of each key
 counts. A window in the memory of the keeper's task is complete there, so of that window the second
 task writes only fragments that are older than the one in memory. All rows have keys made of the
@@ -54,7 +54,7 @@ Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What came of it.
+    """The result of a rebuild.
 
     Attributes:
         rows: written.
@@ -72,12 +72,12 @@ class Rebuilt:
 
 
 class _PoisonFound(Exception):
-    """A task has absorbed half of a chunk: what it holds is of no use."""
+    """A task has absorbed half of a chunk: its state is invalid."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """One policy to be filled in one partition."""
+    """One policy whose rows are rebuilt in one partition."""
 
     task: PolicyTask
     tasks: TaskFactory
@@ -129,13 +129,13 @@ class Rebuild:
         return self.report
 
     def _partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> None:
-        """Begin again without the messages that break a policy's code, until none does."""
+        """Rebuild a partition; start again without the poison messages that were found."""
         rows, read = self.report.rows, self._read
-        while not self._ran(partition, parts, first):
+        while not self._try_partition(partition, parts, first):
             self.report.rows, self._read = rows, read
 
-    def _ran(self, partition: int, parts: Sequence[Checkpoint], first: int) -> bool:
-        """Whether the partition is done; False where poison was found."""
+    def _try_partition(self, partition: int, parts: Sequence[Checkpoint], first: int) -> bool:
+        """Return whether the partition is done; False if a poison message was found."""
         horizon = self._settings.journal.id_horizon
         now, base = (
             PartitionState.decode(found, horizon)
@@ -168,7 +168,7 @@ class Rebuild:
             return None
         if KINDS[policy.keep].tables[policy.type].name not in self._tables:
             return None
-        before = self._before(policy, base)
+        before = self._task_in_backup(policy, base)
         start = first if before is None else max(first, before.offset)
         whole = first == 0 if before is None else first <= before.offset
         tasks = self._tasks(partition, base.ledger)
@@ -184,8 +184,8 @@ class Rebuild:
     def _tasks(self, partition: int, ledger: Ledger) -> TaskFactory:
         return TaskFactory(partition, ledger.topics, self._settings.limits.future)
 
-    def _before(self, policy: Policy, base: PartitionState) -> Checkpoint | None:
-        """The policy's task in the backup, where it kept the same in the same way."""
+    def _task_in_backup(self, policy: Policy, base: PartitionState) -> Checkpoint | None:
+        """The policy's task in the backup, if it was of the same kind and type."""
         for part in base.tasks.values():
             if not is_version_of(part.part, policy):
                 continue
@@ -197,7 +197,11 @@ class Rebuild:
     def _note_missing(
         self, partition: int, now: PartitionState, base: PartitionState, first: int, here: int
     ) -> None:
-        """Messages counted since the backup of which the journal had only `here` left."""
+        """Report messages that were counted since the backup, but are not in the journal any more.
+
+        Args:
+            here: the number that the journal still has.
+        """
         counted, before = (state.ledger.messages for state in (now, base))
         missing = counted - before - here
         if missing <= 0:
@@ -252,7 +256,7 @@ class Rebuild:
             work.task.absorb(chunk.take(index))
         except LakebedError:
             raise
-        except Exception as error:  # the keeper has put the message aside already, when it came
+        except Exception as error:  # the keeper made a dead letter of it when it came
             found = _find_poison(work, chunk.take(index))
             log.exception("messages passed over", policy=work.task.part, count=len(found))
             work.poison |= found
@@ -276,7 +280,7 @@ class Rebuild:
                 and not work.whole
                 and oldest is not None
             ):
-                chosen = _marked(chosen, oldest)
+                chosen = _without_complete(chosen, oldest)
             self._insert(effect.table, chosen)
         task.release(now)
 
@@ -298,7 +302,7 @@ def _find_poison(work: _Work, chunk: Chunk) -> set[int]:
 
 
 def _note_open_windows(work: _Work, kept: PolicyTask) -> None:
-    """Note the windows that the keeper's task has in memory, as rows."""
+    """Note the windows in the memory of the keeper's task, as rows."""
     kept.rewrite()
     for effect in kept.drain(0, final=True):
         assert isinstance(effect, Rows)
@@ -320,8 +324,8 @@ def _not_in_memory(rows: pa.Table, work: _Work) -> pa.Table:
     return rows.filter(pa.array(stays, pa.bool_()))
 
 
-def _marked(rows: pa.Table, oldest: Micros) -> pa.Table:
-    """Windows that may have had messages that are gone never count as complete."""
+def _without_complete(rows: pa.Table, oldest: Micros) -> pa.Table:
+    """Mark windows as incomplete if messages of them may be missing."""
     begun = pc.less(rows["start"].cast(pa.int64()), -(-oldest // 1_000_000))
     cut = pc.bit_wise_and(rows["complete"], pa.scalar(CUT, pa.uint8()))
     complete = pc.if_else(begun, cut, rows["complete"])

@@ -1,4 +1,4 @@
-"""The way from the journal to policy tasks, for all who let tasks absorb.
+"""Passes messages from the journal to policy tasks, wherever tasks absorb messages.
 
 entries ──> Deduplicator ──> Chunk ──> Routes ──> (task, its messages)
 

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.pacing import CheckpointInterval
-from lakebed.keeper import erasing
 from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.chunk import Chunk
+from lakebed.keeper.erasure_requests import concerns, erased_range
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import Ledger
@@ -35,7 +35,7 @@ from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.keeper.versions import PolicyVersions, goes_on, part_of, same_values
+from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
@@ -50,8 +50,8 @@ from lakebed.vocabulary.times import Micros
 log = structlog.get_logger(__name__)
 
 _SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
-_PATIENCE = 3  # but no longer than so many times its usual distance
-_TOLD = 20  # policies named in one line of the log
+_MOST_INTERVALS = 3  # but no longer than so many times its usual distance
+_MOST_LOGGED = 20  # policies named in one line of the log
 _UNCHANGED = 30.0  # seconds after which an idle task's offset is saved again
 
 
@@ -94,14 +94,14 @@ class Shard:
         self._tasks: dict[str, PolicyTask] = {}
         self._routes = Routes([])
         self._examples = Examples(partition, monotonic)
-        self._take_up(PartitionState.decode((), settings.journal.id_horizon))
+        self._use_state(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = CheckpointInterval(settings.keeper.checkpoint / 1e6)
         self._waits_since: float | None = None  # a checkpoint for a policy about to write
         self._saved = 0
         self._uncounted = 0  # messages absorbed since the ledger was saved
 
-    def _take_up(self, state: PartitionState) -> None:
+    def _use_state(self, state: PartitionState) -> None:
         self._state = state
         self._factory = TaskFactory(
             self.partition, state.ledger.topics, self._settings.limits.future
@@ -121,7 +121,7 @@ class Shard:
         """Restore the last checkpoint; returns the offset to read from."""
         parts = self._checkpoints.load()
         state = PartitionState.decode(parts, self._settings.journal.id_horizon)
-        self._take_up(state)
+        self._use_state(state)
         if state.begun:
             self.begun = True
             self._examples.restore(self._checkpoints.load(EXAMPLES))
@@ -145,11 +145,11 @@ class Shard:
         """Whether everything that an earlier run may have written has been replayed."""
         return self.offset >= self.replay_end
 
-    def nothing_ahead(self) -> None:
-        """Note that everything there was has been read.
+    def reached_end(self) -> None:
+        """Note that everything in the journal has been read, so the replay is over.
 
-        Where the journal lost its last messages, or was salvaged, its end lies behind every message
-        that is left, and no message ever passes it.
+        If the journal lost its last messages, or was salvaged, its end lies behind every message
+        that is left: no message ever reaches it.
         """
         self.replay_end = min(self.replay_end, self.offset)
 
@@ -192,8 +192,8 @@ class Shard:
             raise
         except Exception:
             log.exception("a policy's code failed, isolating the message", policy=task.part)
-        mended, outcomes = self._poison.isolate(task, chunk)
-        self._tasks[task.part] = mended
+        restored, outcomes = self._poison.isolate(task, chunk)
+        self._tasks[task.part] = restored
         self._routes = Routes(list(self._tasks.values()))
         return outcomes
 
@@ -217,7 +217,7 @@ class Shard:
         now: Micros,
         caught_up: bool = True,
     ) -> None:
-        """Put these policies in force from here on: flush what changes, then checkpoint.
+        """Put these policies in force from this offset on: flush what changes, then checkpoint.
 
         Args:
             caught_up: whether everything received before `now` has been absorbed.
@@ -230,7 +230,7 @@ class Shard:
         newest = int(self.ledger.last_seen.max(initial=0))
         writes = []
         for old in gone.values():
-            if goes_on(new.get((old.policy.owner, old.policy.name)), old.policy):
+            if continues(new.get((old.policy.owner, old.policy.name)), old.policy):
                 writes.append(old.drain(now, final=True))
             else:
                 ends = now if caught_up else min(now, newest)
@@ -239,7 +239,7 @@ class Shard:
         self._stores.write(writes)
         fresh = []
         for name, policy in new.items():
-            task = self._inherited(policy, former.get(name), newest)
+            task = self._continued(policy, former.get(name), newest)
             self._tasks[task.part] = task
             fresh.append(task)
         for part in gone:
@@ -249,15 +249,15 @@ class Shard:
             self._routes = Routes(list(self._tasks.values()))
             log.info(
                 "policies in force", partition=self.partition, count=len(self._tasks),
-                added=_some([task.part for task in fresh]), removed=_some(list(gone)),
+                added=_abbreviated([task.part for task in fresh]), removed=_abbreviated(list(gone)),
             )  # fmt: skip
         self.revision, self.begun = revision, True
 
-    def _inherited(self, policy: Policy, former: PolicyTask | None, newest: Micros) -> PolicyTask:
-        """A task that goes on with the open windows, rings and filters of its last version."""
+    def _continued(self, policy: Policy, former: PolicyTask | None, newest: Micros) -> PolicyTask:
+        """Make a task that continues the open windows, rings and filters of its last version."""
         if former is None or not same_values(policy, former.policy):
             return self._factory.fresh(policy, self.offset)
-        since = 0 if goes_on(policy, former.policy) else newest
+        since = 0 if continues(policy, former.policy) else newest
         task = self._factory.fresh(policy, self.offset, since)
         task.restore(former.state())
         return task
@@ -265,12 +265,12 @@ class Shard:
     # --- writing ---------------------------------------------------------------------------------
 
     def due(self) -> Micros | None:
-        """When a task has something to write at the latest."""
+        """The latest time at which a task has to write."""
         return min((due for task in self._tasks.values() if (due := task.due()) is not None),
                    default=None)  # fmt: skip
 
     def flush(self, now: Micros, final: bool = False) -> None:
-        """Write what is due, what has grown too large, or with `final` all that waits."""
+        """Write what is due, what has grown too large, or with `final` everything pending."""
         limit = self._settings.keeper
         writes = []
         for task in self._tasks.values():
@@ -283,7 +283,7 @@ class Shard:
         self._stores.write(writes)
 
     def write_below(self, below: int, now: Micros) -> None:
-        """Write and save all that makes the journal keep what lies below, which needs room."""
+        """Write and save the tasks for which the journal keeps messages below an offset."""
         holding = [task for task in self._tasks.values() if task.saved < min(below, task.offset)]
         if holding or self._saved < min(below, self._state.counted):
             self._stores.write([task.drain(now, final=True) for task in holding if not task.clean])
@@ -295,9 +295,9 @@ class Shard:
         Nothing below the returned offset is written again. Called only when `replayed`: before, an
         earlier run may have written what lies ahead.
         """
-        tasks = [task for task in self._tasks.values() if erasing.concerns(wanted, task.policy)]
+        tasks = [task for task in self._tasks.values() if concerns(wanted, task.policy)]
         self._stores.write([task.drain(now, final=True) for task in tasks])
-        gone = erasing.erased_range(wanted, self.ledger)
+        gone = erased_range(wanted, self.ledger)
         for task in tasks:
             task.erase(gone)
         self._save([task.checkpoint() for task in tasks])
@@ -314,9 +314,9 @@ class Shard:
         return min([self._saved, *(task.saved for task in self._tasks.values())])
 
     def _unwritten(self, at: float) -> bool:
-        """Whether to wait a moment for a policy that is about to write.
+        """Whether a checkpoint waits a moment for a policy that is about to write.
 
-        What the ledger has counted as kept can then be read; a long buffer is not waited for.
+        What the ledger counts as kept can then be read at once. A long buffer is not waited for.
         """
         if not any(
             task.policy.buffer <= _SHORT and task.load()[0] for task in self._tasks.values()
@@ -324,26 +324,28 @@ class Shard:
             return False
         if self._waits_since is None:
             self._waits_since = at
-        return at - self._waits_since <= _PATIENCE * self._interval.seconds
+        return at - self._waits_since <= _MOST_INTERVALS * self._interval.seconds
 
     def _checkpoint(self, now: Micros, started: float, final: bool) -> None:
-        ripe = [task for task in self._tasks.values() if final or self._ripe(task, started)]
-        if not (ripe or final or self._ledger_ripe(started)):
+        due = [
+            task for task in self._tasks.values() if final or self._is_checkpoint_due(task, started)
+        ]
+        if not (due or final or self._is_ledger_due(started)):
             return
         if self.replayed:
-            for task in ripe:
+            for task in due:
                 task.release(now)
-        self._save([task.checkpoint() for task in ripe if task.clean])
+        self._save([task.checkpoint() for task in due if task.clean])
         self._interval.took(self._monotonic() - started)
 
-    def _ripe(self, task: PolicyTask, at: float) -> bool:
+    def _is_checkpoint_due(self, task: PolicyTask, at: float) -> bool:
         if not task.clean or task.saved >= task.offset:
             return False
         age = at - self._saved_at.get(task.part, 0.0)
         wait = self._interval.between(task.pace, self._uncounted) if task.changed else _UNCHANGED
         return age >= wait
 
-    def _ledger_ripe(self, at: float) -> bool:
+    def _is_ledger_due(self, at: float) -> bool:
         age = at - self._saved_at.get(ledgers.PART, 0.0)
         pace = min((task.pace for task in self._tasks.values()), default=0)
         wait = self._interval.between(pace, self._uncounted)
@@ -371,7 +373,7 @@ class Shard:
             self._saved_at[part.part] = at
 
 
-def _some(parts: list[str]) -> list[str]:
-    """As many as a line of the log can tell."""
-    more = len(parts) - _TOLD
-    return parts if more <= 0 else [*parts[:_TOLD], f"and {more} more"]
+def _abbreviated(parts: list[str]) -> list[str]:
+    """The names for one line of the log, which should not become too long."""
+    more = len(parts) - _MOST_LOGGED
+    return parts if more <= 0 else [*parts[:_MOST_LOGGED], f"and {more} more"]

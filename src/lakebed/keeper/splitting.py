@@ -42,7 +42,7 @@ def split(
         settings: under which they were made.
         starts: for each new partition the offset to read from; greater than every former offset,
             so that names and versions made of offsets go on growing.
-        keys: of messages stored in the former journal, piece by piece, with when each was noted.
+        keys: of messages stored in the former journal, in chunks, with the time of each.
         seen: the parts of the former one's deduplicator, instead of `keys`.
         former: the number of the former one, where rows of it stay as they are: a window's row
             names its partition, so that of another one cannot replace it.

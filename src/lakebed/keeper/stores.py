@@ -1,4 +1,4 @@
-"""Writes what policies keep, for as long as it takes: rows to the series, values to the catalog."""
+"""Writes what policies keep, with retries: rows to the series, values to the catalog."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -46,16 +46,16 @@ class Stores:
             self.retry.until_available(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
 
-    def put_aside(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
+    def add_dead_letters(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry.until_available(lambda: self._catalog.add_dead_letters(letters))
         self.retry.until_available(lambda: expire_letters(self._catalog, keep, 0))
 
 
 def expire_letters(catalog: DeadLetterSink, keep: DeadLettersSection, at: Micros) -> int:
-    """Hold the dead letters within their bounds; returns how many had to go.
+    """Expire dead letters that are too old or too many; return how many there were.
 
     Args:
-        at: the journal's time, by which they are old; 0 for none.
+        at: the journal's time, from which their age counts; 0 if it is unknown.
     """
     expired = catalog.expire_dead_letters(keep.count, at - keep.age, CONSUMER)
     if expired:

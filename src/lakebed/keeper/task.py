@@ -87,11 +87,11 @@ class PolicyTask:
         return self._state.drain(now, self.offset, final)
 
     def cut(self, now: Micros) -> None:
-        """No other task goes on with the windows of this one."""
+        """Close the open windows: no other task continues them."""
         self._state.cut(now)
 
     def rewrite(self) -> None:
-        """What was written is gone: what is in memory waits to be written again."""
+        """Mark everything in memory to be written again, because the written rows are lost."""
         self._state.rewrite()
 
     def release(self, now: Micros) -> None:
@@ -104,14 +104,14 @@ class PolicyTask:
         self.changed = True
 
     def forget_windows(self) -> None:
-        """Let what is added to a window that is written become a fragment of its own."""
+        """Make later values of a window that is written a fragment of its own."""
         if any("fragment" in table.key for table in KINDS[self.policy.keep].tables.values()):
             everything = frozenset(range(len(self._topics)))
             self._state.erase(ErasedRange(everything, -(2**62), 2**62))
             self.changed = True
 
     def renumber(self, codes: Codes) -> None:
-        """Channels have other small ints from here on; -1: not ours any more."""
+        """Change the numbers of channels; -1 for those of other partitions."""
         self._pipeline.renumber(codes)
         self._state.renumber(codes)
         self.changed = True

@@ -22,18 +22,18 @@ def is_version_of(part: str, policy: Policy) -> bool:
 
 
 def same_values(one: Policy, other: Policy) -> bool:
-    """Whether both versions of a policy keep the same kind of thing."""
+    """Whether both versions of a policy have the same kind and type."""
     return (one.keep, one.type) == (other.keep, other.type)
 
 
-def goes_on(new: Policy | None, former: Policy) -> bool:
-    """Whether a version goes on with the windows of a former one."""
+def continues(new: Policy | None, former: Policy) -> bool:
+    """Whether a version continues the windows of a former one."""
     kind = KINDS[former.keep]
     return new is not None and kind.alignment(new) == kind.alignment(former)
 
 
 class PolicyVersions:
-    """Finds them in the store.
+    """Finds policies in the store by the version that a checkpoint names.
 
     Args:
         timezone: IANA name, of days in policies that name none.

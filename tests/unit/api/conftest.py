@@ -17,7 +17,7 @@ from lakebed.backup.loss_report import Losses
 from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
-from lakebed.keeper.adopting import Plan
+from lakebed.keeper.journal_adoption import Plan
 from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series

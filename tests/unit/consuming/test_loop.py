@@ -209,10 +209,10 @@ def test_chores_take_their_turn_in_order_and_are_told_when_all_is_read(world: Wo
         def before_poll(self) -> None:
             said.append("poll")
 
-        def before_absorb(self, now: Micros, nothing_more: bool) -> None:
-            said.append("nothing" if nothing_more else "absorb")
+        def before_absorb(self, now: Micros, caught_up: bool) -> None:
+            said.append("nothing" if caught_up else "absorb")
 
-        def after_write(self, now: Micros, nothing_more: bool) -> None:
+        def after_write(self, now: Micros, caught_up: bool) -> None:
             said.append("written")
 
     class Absorbing(Counting):

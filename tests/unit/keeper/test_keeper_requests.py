@@ -1,4 +1,4 @@
-"""What other threads ask of a running keeper: to let go of what is about to be deleted."""
+"""What other threads ask of a running keeper: to erase its state of what is about to be deleted."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakebed.ingest.building import BatchBuilder
-from lakebed.keeper.erasing import ask
+from lakebed.keeper.erasure_requests import request_erasure
 from lakebed.keeper.keeper import Keeper
 from lakebed.ports.erasure import Erasure
 from lakebed.runtime.settings import Settings
@@ -33,9 +33,9 @@ class Running:
             self.journal, self.series, self.catalog, Settings(), self.failed.append
         )
 
-    def forget(self, patience: float = 30.0) -> tuple[dict[int, int], int]:
+    def forget(self, timeout: float = 30.0) -> tuple[dict[int, int], int]:
         wake = self.keeper.erasure_asked
-        return ask(self.catalog, self.journal, ALL, wake=wake, patience=patience)
+        return request_erasure(self.catalog, self.journal, ALL, wake=wake, timeout=timeout)
 
     def send(self, *payloads: bytes) -> None:
         builder = BatchBuilder()
@@ -117,7 +117,7 @@ def test_a_keeper_that_cannot_keep_up_says_so_and_deletes_nothing(
 def test_who_waits_for_a_keeper_gives_up_when_the_process_stops(tmp_path: Path) -> None:
     made = Running(tmp_path)
     with pytest.raises(Unavailable, match="stopping"):
-        ask(made.catalog, made.journal, ALL, stopping=lambda: True)
+        request_erasure(made.catalog, made.journal, ALL, stopping=lambda: True)
     assert made.catalog.erasure_orders() == []
     made.journal.close()
     made.catalog.close()

@@ -14,7 +14,7 @@ from tests.shards import claimed_shard
 
 from lakebed.consuming.retry import Retry, Stopped
 from lakebed.ingest.building import BatchBuilder
-from lakebed.keeper.erasing import delete_last
+from lakebed.keeper.erasure_requests import delete_last
 from lakebed.keeper.examples import load as load_examples
 from lakebed.keeper.ledger import load
 from lakebed.keeper.settings import DeadLettersSection

@@ -12,7 +12,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
-from lakebed.keeper import adopting
+from lakebed.keeper import journal_adoption
 from lakebed.keeper.ledger import CONSUMER, PART
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.vocabulary.errors import Conflict, Unavailable
@@ -31,7 +31,7 @@ def journal(services: ServicesDep) -> dict[str, Any]:
         "consumers": [_consumer(position, held) for position in positions],
         "pressure": _pressure(services.journal.pressure()),
         "damage": _damage(services.journal.damage()),
-        "change": _change(adopting.plan(services.journal, services.catalog)),
+        "change": _change(journal_adoption.plan(services.journal, services.catalog)),
     }
 
 
@@ -43,7 +43,7 @@ def adopt(
     messages: Annotated[int, Query(ge=0, description="how many are lost by it")],
 ) -> dict[str, Any]:
     """Go on with a journal that was made anew or has grown. Answers what is lost by it."""
-    seen = adopting.plan(services.journal, services.catalog)
+    seen = journal_adoption.plan(services.journal, services.catalog)
     if seen is None:
         raise Conflict("the journal is the one in use: there is nothing to adopt")
     found = seen.change.found
@@ -51,7 +51,7 @@ def adopt(
         raise Conflict("the topic is another one by now: look again")
     if seen.messages != messages:
         raise Conflict(f"{seen.messages} messages are lost, not {messages}: look again")
-    return {"lost": adopting.unread(services.adopt(seen))}
+    return {"lost": journal_adoption.unread(services.adopt(seen))}
 
 
 @router.post("/acknowledge-damage", dependencies=[OnInstance(Action.JOURNAL_ACKNOWLEDGE)])
@@ -154,7 +154,7 @@ def _consumer(position: ConsumerPosition, held: dict[int, str]) -> dict[str, Any
     }
 
 
-def _change(plan: adopting.Plan | None) -> dict[str, Any] | None:
+def _change(plan: journal_adoption.Plan | None) -> dict[str, Any] | None:
     if plan is None:
         return None
     change = plan.change

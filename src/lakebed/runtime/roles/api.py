@@ -23,7 +23,7 @@ from lakebed.vocabulary.policy import Policy
 if TYPE_CHECKING:
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
-    from lakebed.keeper.adopting import Plan
+    from lakebed.keeper.journal_adoption import Plan
     from lakebed.ports.catalog.journal import JournalLoss
 
 
@@ -70,7 +70,7 @@ def _tell(listeners: Iterable[Callable[[], None]]) -> None:
 
 
 def _adopt(process: Process, seen: "Plan") -> "list[JournalLoss]":
-    from lakebed.keeper.adopting import adopt
+    from lakebed.keeper.journal_adoption import adopt
 
     return adopt(process.journal, process.catalog, process.settings, seen)
 
@@ -85,13 +85,13 @@ def _preview(process: Process, policy: Policy) -> dict[str, Any]:
 
 def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
     """Return a function that carries out a request to delete, until the process stops."""
-    from lakebed.keeper.erasing import ask
+    from lakebed.keeper.erasure_requests import request_erasure
 
     stopping, wake = threading.Event(), partial(_tell, before.erasure_asked)
     process.stack.callback(stopping.set)
 
     def delete(wanted: Erasure) -> int:
-        offsets, last = ask(
+        offsets, last = request_erasure(
             process.catalog,
             process.journal,
             wanted,

@@ -1,7 +1,8 @@
 """Deletes all rows of a topic in a range of time, by request.
 
-The keepers have evicted their state before (`keeper/erasing.py`): below an offset of each partition
-they write no rows again. Rows at or behind that offset are newer than the request and stay.
+The keepers have erased their state before (`keeper/erasure_requests.py`): below an offset of each
+partition they write no rows again. Rows at or behind that offset are newer than the request, and
+stay.
 """
 
 from collections.abc import Mapping

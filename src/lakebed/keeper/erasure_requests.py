@@ -1,12 +1,12 @@
-"""Requests to delete what was kept, and why a replay does not bring it back.
+"""Requests to delete what was kept, and why a replay does not write it again.
 
-    request ──orders in the catalog──> keepers ──> all have followed ──> delete
-                    each: read all that was there ──> write, erase, checkpoint, note the offset
+    request ──orders in the catalog──> keepers ──> all have finished ──> delete
+                    each: read all that was there ──> flush, erase, checkpoint, note the offset
 
 What is deleted must never be written again. So the shards first read everything that was accepted
-before the request. The tasks of the policies concerned write what waits, erase their windows, last
-values and the state of their filters, and save a checkpoint. A replay begins behind its offset.
-Only then rows are deleted, and only those below that offset: what arrives meanwhile stays.
+before the request. The tasks of the policies concerned flush, erase their windows, last values and
+the state of their filters, and save a checkpoint. A replay begins behind its offset. Only then rows
+are deleted, and only those below that offset: what arrives meanwhile stays.
 """
 
 import secrets
@@ -27,11 +27,11 @@ from lakebed.vocabulary.times import UNSET
 from lakebed.vocabulary.topics import is_wildcard, matches
 
 _NEVER = 2**63 - 1
-_PATIENCE = 30.0  # seconds a request waits for the keepers of all partitions
+_TIMEOUT = 30.0  # seconds a request waits for the keepers of all partitions
 _LOOK = 0.05  # seconds between two looks at what they have done
 
 
-def ask(
+def request_erasure(
     store: ErasureRequests,
     journal: Extents,
     wanted: Erasure,
@@ -39,15 +39,15 @@ def ask(
     wake: Callable[[], None] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
     obstacle: Callable[[], str] = lambda: "",
-    patience: float = _PATIENCE,
+    timeout: float = _TIMEOUT,
 ) -> tuple[dict[int, int], int]:
-    """Have the keepers, wherever they run, erase their state of what is about to be deleted.
+    """Have the keepers of all processes erase their state of the data to delete; wait for them.
 
     Args:
-        wake: told when there is something to do for keepers of this process.
-        stopping: whether to wait no longer.
-        obstacle: what keeps the stores from deleting, where waiting would be in vain; else empty.
-        patience: seconds.
+        wake: called when keepers of this process should check for orders.
+        stopping: whether the process stops, which ends the wait.
+        obstacle: why the stores cannot delete now, so that waiting is useless; else empty.
+        timeout: seconds to wait for all keepers.
 
     Returns:
         for each partition the offset below which nothing is written again, and how many last
@@ -55,7 +55,7 @@ def ask(
 
     Raises:
         Unavailable: a keeper has too much to read first, or waits for a store, or there is none.
-            No row was deleted; the same call may be made again.
+            No row was deleted; the call can be repeated.
     """
     if found_obstacle := obstacle():
         raise Unavailable(f"nothing was deleted: {found_obstacle}")
@@ -64,7 +64,7 @@ def ask(
     store.order_erasure(request, wanted, ends)
     try:
         wake()
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while ends.keys() - (found := store.erased(request)).keys():
             if stopping():
                 raise Unavailable("the server is stopping")
@@ -73,12 +73,12 @@ def ask(
             if time.monotonic() > deadline:
                 missing = ", ".join(map(str, sorted(ends.keys() - found.keys())))
                 raise Unavailable(
-                    f"no keeper of partition {missing} has come so far yet: it has more to read"
-                    " that was sent before, or waits for a store"
+                    f"the keeper of partition {missing} has not erased it yet: it has to read"
+                    " older messages first, waits for a store, or does not run; try again later"
                 )
             time.sleep(_LOOK)
     finally:
-        with suppress(StoreUnavailable):  # it grows old there, and is removed
+        with suppress(StoreUnavailable):  # the catalog deletes an old order later
             store.withdraw(request)
     offsets = {partition: result.offset for partition, result in found.items()}
     return offsets, sum(result.last for result in found.values())

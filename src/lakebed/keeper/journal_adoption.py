@@ -1,4 +1,4 @@
-"""Goes on with a journal that is another one than before: by an operator's command.
+"""Adopts a topic that was created again or has grown as the journal, on an operator's command.
 
     another topic ──> what was not read of the former one is noted as lost ──┐
     more partitions ──> all is read and written; the state of each            ├─> catalog, in one
@@ -33,21 +33,21 @@ _NOTICED = 3.0  # seconds in which every process has noticed the change, and app
 
 
 class AdoptionCatalog(JournalAdoption, TransactionalCheckpoints, PolicyVersionReader, Protocol):
-    """What an adoption needs of the catalog."""
+    """The part of the catalog that an adoption needs."""
 
 
 class AdoptionJournal(Adoptable, Extents, Protocol):
-    """What an adoption needs of the journal."""
+    """The part of the journal that an adoption needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an adoption would do.
+    """The effects of an adoption.
 
     Attributes:
         change: of the journal.
         lost: what was appended to the former journal and never read.
-        hindrance: why it cannot be adopted now; empty where it can.
+        hindrance: why it cannot be adopted now; empty if it can.
     """
 
     change: JournalChange
@@ -66,7 +66,7 @@ def unread(lost: Iterable[JournalLoss]) -> int:
 
 
 def plan(journal: AdoptionJournal, catalog: AdoptionCatalog) -> Plan | None:
-    """What an adoption would do now; None where the journal is the one in use."""
+    """The effects that an adoption would have now; None if the journal is the one in use."""
     change = journal.change()
     if change is None:
         return None
@@ -93,7 +93,7 @@ def adopt(
     seen: Plan,
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[JournalLoss]:
-    """Put the journal that `seen` found in use; returns what is lost by it.
+    """Use the topic that `seen` found as the journal from now on; return what is lost by it.
 
     Raises:
         Conflict: it cannot be adopted, or is another one by now.
@@ -129,7 +129,7 @@ def adopt(
 
 
 def _lose(change: JournalChange, catalog: AdoptionCatalog, dry: bool) -> list[JournalLoss]:
-    """All behind what was saved: it stood in a topic that is no more."""
+    """Note everything behind the checkpoints as lost: its topic does not exist any more."""
     saved = catalog.checkpoints(CONSUMER)
     lost: list[JournalLoss] = []
     for partition in range(change.former.partitions):
@@ -140,7 +140,7 @@ def _lose(change: JournalChange, catalog: AdoptionCatalog, dry: bool) -> list[Jo
 
 
 def _unread(change: JournalChange, journal: Extents, catalog: AdoptionCatalog) -> str:
-    """Why state cannot be divided yet: it must be whole, up to the end of each partition."""
+    """Why state cannot be divided yet: it must reach to the end of each partition."""
     saved = catalog.checkpoints(CONSUMER)
     for partition, (first, end) in sorted(journal.extent().items()):
         least = _saved(saved.get(partition, ()), default=first)

@@ -1,8 +1,8 @@
-"""Writes early what waits for the end of a long buffer, before the journal is full of it.
+"""Flushes long buffers early, before the journal reaches its limit.
 
-The journal keeps everything behind the oldest message that is not written yet: one policy with a
-buffer of hours and a message a day would hold all the others' messages too, and in the end hold
-back all sources, or let a retention delete what is not written.
+The journal keeps everything behind the oldest message that is not written yet. So one policy with a
+buffer of hours and a message a day would keep the messages of all others too. In the end all
+sources would be held back, or a retention would delete messages that are not written.
 """
 
 import time
@@ -16,11 +16,11 @@ from lakebed.ports.journal.operating import Pressured
 from lakebed.vocabulary.times import Micros
 
 _EVERY = 2.0  # seconds between two looks at the journal's pressure
-_SOME, _ALL = 0.5, 0.9  # of what limits the journal: half of what it holds is written, or all
+_SOME, _ALL = 0.5, 0.9  # pressures from which on half of what the journal holds is flushed, or all
 
 
-class Room(Chore):
-    """Watches the journal's pressure."""
+class EarlyFlush(Chore):
+    """Watches the journal's pressure; above a half it flushes what the journal is kept for."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Room(Chore):
         self._journal, self._assignment, self._monotonic = journal, assignment, monotonic
         self._next_look = 0.0
 
-    def after_write(self, now: Micros, nothing_more: bool) -> None:
+    def after_write(self, now: Micros, caught_up: bool) -> None:
         at = self._monotonic()
         if at < self._next_look:
             return
@@ -43,4 +43,4 @@ class Room(Chore):
             # a journal near its limit by the span it is asked to keep is left half its reach
             below = end if pressure.full >= _ALL else (first + end) // 2
             write = partial(Shard.write_below, below=below, now=now)
-            self._assignment.working(partition, write)
+            self._assignment.with_worker(partition, write)

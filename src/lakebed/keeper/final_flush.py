@@ -1,7 +1,7 @@
-"""Writes and saves all that was read while the journal is not the one in use.
+"""Writes and saves everything that was read, while the topic is not the journal in use.
 
-So nothing of it is lost when an operator adopts another topic, and partitions that have grown can
-be divided: state is divided at the end of what was read.
+So nothing of it is lost when an operator adopts another topic. And the state of partitions can be
+divided if their number has grown: that is possible only at the end of what was read.
 """
 
 import time
@@ -16,7 +16,9 @@ from lakebed.vocabulary.times import Micros
 _EVERY = 2.0  # seconds
 
 
-class Settling(Chore):
+class FinalFlush(Chore):
+    """Flushes all partitions as long as the journal differs from the one that the catalog knows."""
+
     def __init__(
         self,
         journal: Adoptable,
@@ -26,7 +28,7 @@ class Settling(Chore):
         self._journal, self._assignment, self._monotonic = journal, assignment, monotonic
         self._next = 0.0
 
-    def after_write(self, now: Micros, nothing_more: bool) -> None:
+    def after_write(self, now: Micros, caught_up: bool) -> None:
         at = self._monotonic()
         if at >= self._next and self._journal.differs():
             self._next = at + _EVERY

@@ -16,8 +16,8 @@ _EVERY = 0.5  # seconds between two looks at the policies' revision
 _IN_FORCE = 2.0  # seconds that a change of policies is waited for
 
 
-class Adoption(Chore):
-    """Follows the revision of the policies. The methods for other threads come first."""
+class PolicyAdoption(Chore):
+    """Follows the revision of the policies."""
 
     def __init__(
         self,
@@ -33,23 +33,23 @@ class Adoption(Chore):
         self._next_look = 0.0
 
     def look_now(self) -> None:
-        """Look for changes in the next turn."""
+        """Check for changed policies in the next turn. Any thread."""
         self._next_look = 0.0
 
     def wait_for(self, revision: int) -> None:
-        """Return when that revision is in force, or after two seconds."""
+        """Return when that revision is in force, or after two seconds. Any thread."""
         with self._adopted:
             self._adopted.wait_for(lambda: self._in_force >= revision, _IN_FORCE)
 
-    def before_absorb(self, now: Micros, nothing_more: bool) -> None:
-        if nothing_more:
+    def before_absorb(self, now: Micros, caught_up: bool) -> None:
+        if caught_up:
             for shard in self._assignment.workers.values():
-                shard.nothing_ahead()
+                shard.reached_end()
         at = self._monotonic()
         if at < self._next_look:
             return
         self._next_look = at + _EVERY  # before the look: a change meanwhile asks for another
-        self._adopt(now, nothing_more)
+        self._adopt(now, caught_up)
 
     def _adopt(self, now: Micros, caught_up: bool) -> None:
         revision = self._retry.until_available(self._store.revision)
@@ -61,7 +61,7 @@ class Adoption(Chore):
                 Shard.adopt, revision=revision, stored=policies, now=now, caught_up=caught_up
             )
             for partition in stale:
-                self._assignment.working(partition, adopt)
+                self._assignment.with_worker(partition, adopt)
         with self._adopted:
             self._in_force = min((s.revision for s in shards.values()), default=revision)
             self._adopted.notify_all()
