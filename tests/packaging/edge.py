@@ -13,8 +13,10 @@ from lakebed.access.identification import Identification
 from lakebed.consuming.feed import LiveFeed
 from lakebed.http import connection  # noqa: F401  what HTTP inputs stand on
 from lakebed.ingest.intake import Intake
+from lakebed.ports.accounts.credentials import TokenSubject
+from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.journal.journal import Journal
-from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources import machine  # noqa: F401
 from lakebed.sources.http import ingest  # noqa: F401
@@ -33,8 +35,12 @@ class OneToken:
     def grants_version(self) -> int:
         return 1
 
-    def find_token(self, secret: str) -> StoredToken | None:
-        return StoredToken("shed", "sensor") if secret == "a token of this test" else None
+    def shares(self) -> list[Share]:
+        return []
+
+    def find_subject(self, secret: str) -> TokenSubject | None:
+        known = secret == "a token of this test"
+        return TokenSubject(StoredToken("shed", "sensor")) if known else None
 
 
 async def take(journal: Journal, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Literal, TypeAlias
 
-from lakebed.access.principals import Role
+from lakebed.vocabulary.roles import Role
 
 
 class Action(StrEnum):

@@ -38,6 +38,8 @@ INSTANCE = Resource()
 def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     """Whether a principal may perform an action on a resource."""
     rule = RULES[action]
+    if principal.suspended and rule.about is not About.NOTHING:
+        return False
     if rule.about is About.TOPICS:
         opened = _opened(principal, action, resource.owner)
         if opened is None or resource.topics is None:
@@ -92,9 +94,15 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
 
     An admin's grants in its own name space apply in every other one.
     """
+    if principal.suspended:
+        return None
     rule = RULES[action]
     counts = {owner, principal.owner} if principal.admin else {owner}
-    grants = [g for g in principal.grants if g.owner in counts and g.role >= rule.role]
+    grants = [
+        grant
+        for grant in (*principal.grants, *principal.shared.of(owner))
+        if (grant.owner in counts) and grant.role >= rule.role
+    ]
     if not grants:
         return None
     opened = (tuple(f for grant in grants for f in getattr(grant, kind)) for kind in rule.filters)
@@ -113,6 +121,8 @@ def _refused(opened: Opened, topics: tuple[str, ...]) -> str | None:
 
 def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
     rule = RULES[action]
+    if principal.suspended:
+        return f"this {principal.kind} is blocked, or its owner is: ask an admin"
     if rule.about is About.INSTANCE:
         return "this is for admins"
     if rule.about is About.MACHINE:

@@ -11,15 +11,19 @@ age of a version counts from the start of its query.
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Final, Literal
 
-from lakebed.access.principals import Grant, Kind, Principal, Role
-from lakebed.ports.tokens import StoredToken, TokenStore
+from lakebed.access.principals import NOBODY, NOTHING_SHARED, Principal
+from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of
+from lakebed.ports.accounts.credentials import CredentialStore
+from lakebed.ports.accounts.shares import Share
+from lakebed.vocabulary.credentials import digest, is_mistyped
 from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import SECOND, now
 
 LONGEST_TOKEN = 1024
 """Characters; a longer token is refused without hashing it."""
@@ -44,12 +48,6 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-def of_token(token: StoredToken) -> Principal:
-    """The principal of a token."""
-    grant = Grant(token.owner, Role.EDITOR, token.publish, token.read)
-    return Principal(Kind.TOKEN, token.owner, token.name, (grant,), token.admin)
-
-
 Known = Principal | None | Literal[Missing.MISSING]
 
 
@@ -62,13 +60,13 @@ class Identification:
 
     def __init__(
         self,
-        tokens: TokenStore,
+        credentials: CredentialStore,
         ttl: float = 2.0,
         capacity: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Cache up to `capacity` answers of either kind, known tokens and unknown ones."""
-        self._tokens = tokens
+        self._credentials = credentials
         self._ttl = ttl
         self._clock = clock
         # Apart, so that a flood of wrong tokens cannot push out the good ones.
@@ -77,6 +75,7 @@ class Identification:
         self._lookups: dict[tuple[int | None, bytes], asyncio.Task[Principal | None]] = {}
         self._slots = asyncio.Semaphore(_LOOKUPS)
         self._version: int | None = None
+        self._shares = SharesByAudience(())
         self._version_until = float("-inf")
         self._refresh: asyncio.Task[None] | None = None
 
@@ -94,7 +93,7 @@ class Identification:
             return MISSING
         if left < self._ttl / 2:
             self._begin_refresh()
-        return self._cached(_digest(token), moment)
+        return self._cached(digest(token), moment)
 
     async def identify(self, token: str) -> Principal | None:
         """The principal of a token, or None for an unknown one.
@@ -106,7 +105,7 @@ class Identification:
             return None
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await self._identify(_digest(token), token)
+                return await self._identify(digest(token), token)
         except TimeoutError:
             raise StoreUnavailable("the catalog does not answer: try again later") from None
 
@@ -119,6 +118,11 @@ class Identification:
             return answer
         return await asyncio.shield(self._begin_lookup(key, token))
 
+    def nobody(self) -> Principal:
+        """Who has not signed in: with what is shared with the public, as far as it is known."""
+        shared = self._shares.open_to({PUBLIC})
+        return NOBODY if shared is NOTHING_SHARED else replace(NOBODY, shared=shared)
+
     # --- the version ------------------------------------------------------------------------------
 
     def _begin_refresh(self) -> asyncio.Task[None]:
@@ -130,12 +134,18 @@ class Identification:
 
     async def _look_at_version(self) -> None:
         until = self._clock() + self._ttl
-        version = await asyncio.to_thread(self._tokens.grants_version)
+        version, shares = await asyncio.to_thread(self._read_version, self._version)
         if version != self._version:
             self._version = version
+            self._shares = SharesByAudience(shares)
             self._known.invalidate()
             self._unknown.invalidate()
         self._version_until = until
+
+    def _read_version(self, known: int | None) -> tuple[int, Sequence[Share]]:
+        """The version, and all shares if it is another. In a thread."""
+        version = self._credentials.grants_version()
+        return version, () if version == known else self._credentials.shares()
 
     def _refreshed(self, refresh: asyncio.Task[None]) -> None:
         self._refresh = None
@@ -155,10 +165,13 @@ class Identification:
         return lookup
 
     async def _look_up(self, key: bytes, token: str) -> Principal | None:
-        version, until = self._version, self._clock() + LONGEST_KEPT
+        version, shares = self._version, self._shares
+        until = self._clock() + LONGEST_KEPT
         async with self._slots:
-            found = await asyncio.to_thread(self._tokens.find_token, token)
-        principal = None if found is None else of_token(found)
+            found = await asyncio.to_thread(self._credentials.find_subject, token)
+        principal = None if found is None else principal_of(found, shares)
+        if found is not None and found.expires is not None:
+            until = min(until, self._clock() + (found.expires - now()) / SECOND)
         if principal is None:
             self._known.drop(key)
         elif principal == (before := self._known.last(key)):
@@ -210,8 +223,4 @@ class _Answers:
 
 
 def _absurd(token: str) -> bool:
-    return not 0 < len(token) <= LONGEST_TOKEN
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return not 0 < len(token) <= LONGEST_TOKEN or is_mistyped(token)

@@ -4,8 +4,11 @@ A principal is an immutable value. When grants change, the next lookup makes a n
 decisions that were cached under the old one do not apply to it.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lakebed.vocabulary.roles import Role
 
 
 class Kind(StrEnum):
@@ -16,19 +19,6 @@ class Kind(StrEnum):
     TOKEN = "token"  # noqa: S105  (a kind, no secret)
     USER = "user"
     OPERATOR = "operator"
-
-
-class Role(IntEnum):
-    """What a grant allows on its topics; each role includes the ones before it."""
-
-    DEVICE = 1
-    """Publishes, subscribes and reads."""
-    VIEWER = 2
-    """Also reads policies and the account of messages."""
-    EDITOR = 3
-    """Also changes policies and settles dead letters."""
-    MANAGER = 4
-    """Also administers the owner itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +35,40 @@ class Grant:
     read: tuple[str, ...] = ()
 
 
+class SharedTopics:
+    """What the shares of an instance open to some audience; an immutable value.
+
+    Principals of the same audience have the same object.
+    """
+
+    __slots__ = ("_by_owner", "_hash")
+
+    def __init__(self, by_owner: Mapping[str, tuple[Grant, ...]]) -> None:
+        self._by_owner = dict(by_owner)
+        self._hash = hash(frozenset(self._by_owner.items()))  # once: decisions are cached by it
+
+    def of(self, owner: str) -> tuple[Grant, ...]:
+        """The grants in the name space of an owner."""
+        return self._by_owner.get(owner, ())
+
+    def owners(self) -> list[str]:
+        """Those who share something, by name."""
+        return sorted(self._by_owner)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, SharedTopics)
+            and self._hash == other._hash
+            and self._by_owner == other._by_owner
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+NOTHING_SHARED = SharedTopics({})
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The subject of an access decision.
@@ -53,6 +77,10 @@ class Principal:
         owner: the default name space; "" for nobody.
         name: of the token, unit or user; "" for nobody.
         admin: administers the instance; its grants in `owner` apply to every owner.
+        unit: the uuid of a unit.
+        suspended: it, or its owner, is blocked: it may do nothing.
+        shared: what others have opened to it.
+        session: the session of a user who has signed in.
     """
 
     kind: Kind
@@ -60,11 +88,19 @@ class Principal:
     name: str = ""
     grants: tuple[Grant, ...] = ()
     admin: bool = False
+    unit: str = ""
+    suspended: bool = False
+    shared: SharedTopics = field(default=NOTHING_SHARED, repr=False)
+    session: str = ""
 
     @property
     def label(self) -> str:
-        """Kind and name, as recorded with messages: `token:shed`."""
-        return f"{self.kind}:{self.name}"
+        """Kind and name, as recorded with messages: `token:shed`; of a unit its uuid."""
+        return f"{self.kind}:{self.unit or self.name}"
+
+    def role(self, owner: str) -> Role | None:
+        """The greatest role of its grants in an owner."""
+        return max((grant.role for grant in self.grants if grant.owner == owner), default=None)
 
 
 NOBODY = Principal(Kind.NOBODY)

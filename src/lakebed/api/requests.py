@@ -39,10 +39,11 @@ def fault_of_owner(services: Services, owner: str) -> str | None:
 
 
 def _exists(services: Services, owner: str) -> bool:
-    """Whether an owner has a token, a policy or a source."""
+    """Whether there is such an owner, or a policy or a source of one."""
+    if services.accounts.owner(owner) is not None:
+        return True
     sources = any(source.owner == owner for source in services.settings.sources)
-    tokens = any(token.owner == owner for token in services.tokens.tokens())
-    return sources or tokens or bool(services.catalog.policies(owner))
+    return sources or bool(services.catalog.policies(owner))
 
 
 def policies_by_topic(services: Services, owner: str) -> FilterTree[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lakebed.access.identification import Identification
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
+from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
@@ -18,7 +19,6 @@ from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import Backlog
 from lakebed.ports.series import SeriesReader
-from lakebed.ports.tokens import TokenStore
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
@@ -123,7 +123,7 @@ class Services(Common):
     journal: ApiJournal
     series: SeriesReader
     catalog: ApiCatalog
-    tokens: TokenStore
+    accounts: Accounts
     feed: Feed
     resending: Intake
     losses: Losses

@@ -1,53 +1,69 @@
-"""Creates the admin token at the first start, and writes it to a file in the home."""
+"""Makes the first user and the admin token at the first start; the token lies in the home."""
 
 import os
-import secrets
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
-from lakebed.ports.tokens import StoredToken, TokenStore
+from lakebed.ports.accounts.owners import OwnerStore
+from lakebed.ports.accounts.tokens import StoredToken, TokenStore
+from lakebed.ports.accounts.users import User, UserStore
+from lakebed.vocabulary.credentials import new_secret
 from lakebed.vocabulary.errors import Conflict, Fatal
 
 log = structlog.get_logger(__name__)
 
 ADMIN = "admin"
-"""The owner that the first token belongs to."""
+"""The first user, the owner of the same name, and the name of its token."""
+
+
+class _Accounts(TokenStore, UserStore, OwnerStore, Protocol):
+    """What of the accounts the first start writes."""
 
 
 def token_file(home: Path) -> Path:
     return home / "admin.token"
 
 
-def ensure_admin(tokens: TokenStore, home: Path, given: str | None = None, *, ours: bool) -> None:
-    """Create the admin token if there is none.
+def ensure_admin(accounts: _Accounts, home: Path, given: str | None = None, *, ours: bool) -> None:
+    """Make the user `admin`, who has no password yet, and the admin token, if they are missing.
 
     Args:
         given: the token from the settings; with it no file is written.
         ours: whether no other process uses this catalog. If so, a deleted token file is replaced by
             a new token. Else the file may be in another process's home, and the token stays.
     """
+    _ensure_user(accounts)
     if given is not None:
-        tokens.replace_token(_ADMIN, given)
+        accounts.replace_token(_ADMIN, given)
         return
     path = token_file(home)
-    if path.is_file() and tokens.find_token(path.read_text().strip()) is not None:
+    if path.is_file() and accounts.find_token(path.read_text().strip()) is not None:
         return
-    if _has_admin(tokens):
+    if _has_admin(accounts):
         if not ours:
             log.warning("the admin's token is in the home of the process that made it", home=home)
             return
-        tokens.revoke_token(ADMIN, ADMIN)
-    secret = secrets.token_urlsafe(32)
+        accounts.revoke_token(ADMIN, ADMIN)
+    secret = new_secret()
     _write(path, secret)
     try:
-        tokens.add_token(_ADMIN, secret)
+        accounts.add_token(_ADMIN, secret)
     except Conflict:  # another process was faster
         path.unlink()
         log.warning("the admin's token is in the home of the process that made it", home=home)
 
 
 _ADMIN = StoredToken(ADMIN, ADMIN, admin=True)
+
+
+def _ensure_user(accounts: _Accounts) -> None:
+    """A catalog of an earlier version has an owner `admin`, and no user."""
+    if accounts.user(ADMIN) is None and not any(user.admin for user in accounts.users()):
+        with suppress(Conflict):  # another process was faster
+            accounts.add_user(User(ADMIN, admin=True), adopt=True)
 
 
 def _has_admin(tokens: TokenStore) -> bool:

@@ -186,7 +186,7 @@ class Node:
             ready=self.health,
             stack=self._stack,
             catalog=catalog,
-            tokens=catalog,
+            accounts=catalog,
             journal=journal,
             identification=Identification(catalog),
             feed=feed,

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
 from lakebed.ports.journal.journal import Journal
 from lakebed.ports.series import Series
-from lakebed.ports.tokens import TokenStore
 from lakebed.runtime.settings import Settings
 from lakebed.system.descriptors import Descriptors
 
@@ -39,7 +39,7 @@ class Process:
     ready: Callable[[], dict[str, Health]]
     stack: AsyncExitStack
     catalog: Catalog
-    tokens: TokenStore
+    accounts: Accounts
     journal: Journal
     identification: "Identification"
     feed: "LiveFeed"

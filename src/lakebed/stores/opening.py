@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.journal import JournalRecord
 from lakebed.ports.journal.journal import Journal
 from lakebed.ports.objects import Objects
 from lakebed.ports.series import Series
-from lakebed.ports.tokens import TokenStore
 from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.series.settings import SeriesSection
@@ -31,7 +31,7 @@ T = TypeVar("T")
 _EMBEDDED = ("sqlite", "memory", "chdb")
 
 
-class SqlStores(Catalog, TokenStore, Protocol):
+class SqlStores(Catalog, Accounts, Protocol):
     """The ports that one SQL database implements."""
 
 

@@ -10,16 +10,21 @@ from lakebed.vocabulary.errors import Fatal, Problem, SettingsError
 
 EXTRAS = {
     "alembic": "server",
+    "argon2": "server",
+    "authlib": "web",
     "chdb": "server",
     "clickhouse_connect": "server",
     "confluent_kafka": "kafka",
     "fastapi": "web",
+    "joserfc": "web",
     "obstore": "server",
     "plotext": "server",
     "psycopg": "postgres",
     "pyarrow": "server",
+    "pyotp": "web",
     "sqlalchemy": "server",
     "starlette": "web",
+    "webauthn": "web",
 }
 """By module the extra of `pyproject.toml` that brings it."""
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.catalog.last_values import LastValue
-from lakebed.ports.tokens import StoredToken
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 

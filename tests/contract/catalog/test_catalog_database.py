@@ -16,11 +16,11 @@ from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.catalog.last_values import LastValue
-from lakebed.ports.tokens import StoredToken
 from lakebed.stores.catalog import migrate
 from lakebed.stores.catalog.engine import engine_for
 from lakebed.stores.catalog.sql import SqlCatalog

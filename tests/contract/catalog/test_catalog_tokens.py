@@ -1,6 +1,6 @@
 import pytest
 
-from lakebed.ports.tokens import StoredToken
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.principals import of_token
 
 from lakebed.access.actions import RULES, About, Action
 from lakebed.access.decision import (
@@ -13,17 +14,16 @@ from lakebed.access.decision import (
     allow_some,
     require,
 )
-from lakebed.access.identification import of_token
 from lakebed.access.principals import (
     NOBODY,
     OPERATOR,
     Grant,
     Kind,
     Principal,
-    Role,
 )
-from lakebed.ports.tokens import StoredToken
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import Denied
+from lakebed.vocabulary.roles import Role
 
 ALL = ("#",)
 ROOM = ("room/#",)

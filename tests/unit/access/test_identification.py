@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from tests.principals import of_token
 
 from lakebed.access.identification import (
     LONGEST_KEPT,
     LONGEST_TOKEN,
     MISSING,
     Identification,
-    of_token,
 )
-from lakebed.access.principals import Grant, Kind, Principal, Role
-from lakebed.ports.tokens import StoredToken
+from lakebed.access.principals import Grant, Kind, Principal
+from lakebed.ports.accounts.credentials import TokenSubject
+from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.roles import Role
 
 PHONE = StoredToken("ann", "phone", publish=("plant/+/temperature",), read=("plant/#",))
 ANN = of_token(PHONE)
@@ -39,23 +42,14 @@ class Tokens:
         self.before()
         return answer
 
-    def find_token(self, secret: str) -> StoredToken | None:
+    def shares(self) -> list[Share]:
+        return []
+
+    def find_subject(self, secret: str) -> TokenSubject | None:
         self.asked[secret] += 1
-        answer = self.held.get(secret)
+        found = self.held.get(secret)
         self.before()
-        return answer
-
-    def add_token(self, token: StoredToken, secret: str | None = None) -> str:
-        raise NotImplementedError
-
-    def replace_token(self, token: StoredToken, secret: str) -> None:
-        raise NotImplementedError
-
-    def tokens(self) -> list[StoredToken]:
-        raise NotImplementedError
-
-    def revoke_token(self, owner: str, name: str) -> None:
-        raise NotImplementedError
+        return None if found is None else TokenSubject(found)
 
 
 class Clock:

@@ -18,10 +18,10 @@ from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
 from lakebed.keeper.journal_adoption import Plan
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
-from lakebed.ports.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.http.settings import HttpSection
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
@@ -64,7 +64,7 @@ class Api:
             journal=self.journal,
             series=self._series,
             catalog=self.catalog,
-            tokens=self.catalog,
+            accounts=self.catalog,
             identification=Identification(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,

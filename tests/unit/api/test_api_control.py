@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.health import Health
-from lakebed.ports.tokens import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem

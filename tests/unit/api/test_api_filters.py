@@ -16,10 +16,10 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import CONSUMER, Ledger, to_checkpoint
 from lakebed.policies.outcomes import Outcome
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.ports.series import Series
-from lakebed.ports.tokens import StoredToken
 from lakebed.vocabulary.messages import Channel
 
 from .conftest import ADMIN, ANN, ROOMS, Api, Open, problem

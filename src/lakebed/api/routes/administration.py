@@ -12,7 +12,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Backups, Services
-from lakebed.ports.tokens import StoredToken
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
 from lakebed.vocabulary.topics import check_filter
 
@@ -87,19 +87,19 @@ def create_token(services: ServicesDep, body: Body) -> dict[str, Any]:
     if problems := list(_problems(services, wanted)):
         raise Invalid(*problems)
     token = StoredToken(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
-    return {"token": services.tokens.add_token(token), **_show(token)}
+    return {"token": services.accounts.add_token(token), **_show(token)}
 
 
 @router.get("/tokens", dependencies=[OnInstance(Action.TOKENS_READ)])
 def list_tokens(services: ServicesDep) -> dict[str, Any]:
     """All tokens by owner and name, never their secrets."""
-    return {"tokens": [_show(token) for token in services.tokens.tokens()]}
+    return {"tokens": [_show(token) for token in services.accounts.tokens()]}
 
 
 @router.delete("/tokens", status_code=204, dependencies=[OnInstance(Action.TOKENS_REVOKE)])
 def revoke_token(services: ServicesDep, owner: str, name: str, force: bool = False) -> None:
     """End a token; within two seconds nobody gets in with it. An admin's last needs `force`."""
-    services.tokens.revoke_token(owner, name, keep_admin=not force)
+    services.accounts.revoke_token(owner, name, keep_admin=not force)
 
 
 @router.post(

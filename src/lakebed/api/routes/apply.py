@@ -46,6 +46,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
             what = f"the policy {current.name!r} in force is about topics that are not yours"
             raise Denied(_placed(by_name[current.name], what))
 
+    services.accounts.ensure_owner(caller.owner)
     documents = [to_document(policy) for policy in file.policies]
     written = services.catalog.put_policies(caller.owner, documents, check=check)
     services.policies_changed()

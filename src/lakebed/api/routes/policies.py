@@ -166,7 +166,9 @@ def _posted(services: Services, caller: Caller, document: Any) -> dict[str, Any]
     """
     if (fault := fault_of_owner(services, caller.owner)) is not None:
         raise BadRequest("owner", fault)
-    return to_document(_parsed(services, caller, document))
+    written = to_document(_parsed(services, caller, document))
+    services.accounts.ensure_owner(caller.owner)
+    return written
 
 
 def topics_of(stored: StoredPolicy) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.app import metrics_of, routes_of
 
     settings = process.settings
-    ensure_admin(process.tokens, settings.home, settings.api.admin_token, ours=process.alone)
+    ensure_admin(process.accounts, settings.home, settings.api.admin_token, ours=process.alone)
+    for owner in sorted({source.owner for source in settings.sources}):
+        process.accounts.ensure_owner(owner)
     services = _services(process, before)
     return Contribution(routes=(partial(routes_of, services),), metrics=tuple(metrics_of(services)))
 
@@ -51,7 +53,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         journal=process.journal,
         series=process.series,
         catalog=process.catalog,
-        tokens=process.tokens,
+        accounts=process.accounts,
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),

@@ -1,7 +1,9 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
-SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlTokens,
-                 │        SqlDeadLetters, SqlErasures, SqlContent, SqlNotes
+SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
+                 │        SqlErasures, SqlContent, SqlNotes,
+                 │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
+                 │        SqlCredentials, SqlAudit
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -13,7 +15,9 @@ from pathlib import Path
 from sqlalchemy import text
 
 from lakebed.ports.health import Health
+from lakebed.stores.catalog.audit import SqlAudit
 from lakebed.stores.catalog.content import SqlContent
+from lakebed.stores.catalog.credentials import SqlCredentials
 from lakebed.stores.catalog.database import translated
 from lakebed.stores.catalog.dead_letters import SqlDeadLetters
 from lakebed.stores.catalog.engine import engine_for, hold
@@ -22,8 +26,12 @@ from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
+from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.policies import SqlPolicies
+from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tokens import SqlTokens
+from lakebed.stores.catalog.units import SqlUnits
+from lakebed.stores.catalog.users import SqlUsers
 from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
 
 _BYTES = {
@@ -43,13 +51,22 @@ class SqlCatalog(
     SqlPolicies,
     SqlJournal,
     SqlLastValues,
-    SqlTokens,
     SqlDeadLetters,
     SqlErasures,
     SqlContent,
     SqlNotes,
+    SqlOwners,
+    SqlUsers,
+    SqlUnits,
+    SqlShares,
+    SqlTokens,
+    SqlCredentials,
+    SqlAudit,
 ):
-    """Fulfils `ports.catalog.catalog.Catalog`. Safe for any number of threads."""
+    """Fulfils `ports.catalog.catalog.Catalog` and `ports.accounts.accounts.Accounts`.
+
+    Safe for any number of threads.
+    """
 
     def health(self) -> Health:
         try:

@@ -109,6 +109,54 @@ checkpoints = Table(
     Column("format", BigInteger, nullable=False, server_default="1"),  # of `state`
 )
 
+owners = Table(
+    "owners",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("title", Utf8, nullable=False),
+    Column("limits", Text, nullable=False),  # JSON
+    Column("blocked", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("deleted", BigInteger),  # the row stays: no name is given twice
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("title", Utf8, nullable=False),
+    Column("admin", Boolean, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("password", Text),  # argon2id; NULL for none
+    Column("second_factor", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("user", Name, primary_key=True),
+    Column("role", BigInteger, nullable=False),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="members_owner"),
+    ForeignKeyConstraint(["user"], ["users.name"], name="members_user"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the cookie
+    Column("user", Name, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("address", Utf8, nullable=False),
+    Column("agent", Utf8, nullable=False),
+    ForeignKeyConstraint(["user"], ["users.name"], name="sessions_user"),
+    UniqueConstraint("digest", name="sessions_digest"),
+)
+
 tokens = Table(
     "tokens",
     metadata,
@@ -119,7 +167,94 @@ tokens = Table(
     Column("read", Text, nullable=False),
     Column("admin", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("role", BigInteger, nullable=False, server_default="3"),
+    Column("expires", BigInteger),
+    Column("maker", Name, nullable=False, server_default=""),  # a user
+    Column("used", BigInteger),
     UniqueConstraint("digest", name="tokens_digest"),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("uuid", Name, primary_key=True),
+    Column("owner", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("publish", Text, nullable=False),  # JSON list of MQTT filters
+    Column("read", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("visibility", Name, nullable=False),
+    Column("limits", Text, nullable=False),  # JSON
+    Column("blocked", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="units_owner"),
+    UniqueConstraint("owner", "name", name="units_name"),
+)
+
+units_removed = Table(
+    "units_removed",
+    metadata,
+    Column("uuid", Name, primary_key=True),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+unit_tokens = Table(
+    "unit_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the token
+    Column("unit", Name, nullable=False, index=True),
+    Column("expires", BigInteger),  # NULL for the newest; others work for a grace
+)
+
+unit_statuses = Table(
+    "unit_statuses",
+    metadata,
+    Column("unit", Name, primary_key=True),
+    Column("seen", BigInteger),
+    Column("state", LargeBinary),
+    Column("state_at", BigInteger),
+    Column("log_at", BigInteger),
+)
+
+unit_logs = Table(
+    "unit_logs",
+    metadata,
+    Column("unit", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),  # in the message
+    Column("time", BigInteger, nullable=False, index=True),
+    Column("level", Name, nullable=False),
+    Column("text", Utf8, nullable=False),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("topics", Text, nullable=False),  # JSON list of MQTT filters
+    Column("audience", Text, nullable=False),  # JSON list
+    Column("may", Text, nullable=False),  # JSON list
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="shares_owner"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # grows with the time
+    Column("time", BigInteger, nullable=False, index=True),
+    Column("owner", Name, nullable=False, index=True),
+    Column("actor", Utf8, nullable=False),
+    Column("action", Name, nullable=False),
+    Column("resource", Utf8, nullable=False),
+    Column("address", Utf8, nullable=False),
+    Column("result", Name, nullable=False),
 )
 
 dead_letters = Table(

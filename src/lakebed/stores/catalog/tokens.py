@@ -1,53 +1,46 @@
-"""Tokens: 256 random bits each, kept only as their SHA-256."""
+"""Tokens of programs, kept only as their SHA-256."""
 
-import hashlib
 import json
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lakebed.ports.tokens import StoredToken
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
+from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.owners import ensure
+from lakebed.vocabulary.credentials import digest, new_secret
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
-from lakebed.vocabulary.times import now
+from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import Micros, now
 
 _TABLE = tables.tokens
-_TOKEN = select(_TABLE.c.owner, _TABLE.c.name, _TABLE.c.publish, _TABLE.c.read, _TABLE.c.admin)
-_VERSION = tables.revisions.c.name == "grants"
-_READ_VERSION = select(tables.revisions.c.value).where(_VERSION)
+_TOKEN = select(*(_TABLE.c[name] for name in StoredToken.__slots__))
 _ADMINS = select(func.count()).select_from(_TABLE).where(_TABLE.c.admin)
-_PREFIX = "lb_"
-"""Lets secret scanners detect tokens, and keeps a token from starting with a dash."""
 
 
 class SqlTokens(Database):
     """Fulfils `ports.TokenStore`."""
 
-    def grants_version(self) -> int:
-        with self._read() as connection:
-            return int(connection.execute(_READ_VERSION).scalar_one())
-
     def find_token(self, secret: str) -> StoredToken | None:
         with self._read() as connection:
-            found = _TOKEN.where(_TABLE.c.digest == digest(secret))
-            row = connection.execute(found).one_or_none()
-        return None if row is None else _stored(row)
+            return find_token(connection, digest(secret))
 
     def add_token(self, token: StoredToken, secret: str | None = None) -> str:
         if secret is None:
-            secret = _PREFIX + secrets.token_urlsafe(32)
+            secret = new_secret()
         if not secret:
             raise Invalid(Problem("token", "it must not be empty"))
         with self._call() as connection:
+            ensure(connection, token.owner)
             try:
                 connection.execute(_TABLE.insert().values(_row(token, secret)))
             except IntegrityError:
                 raise Conflict(f"{token.owner} has a token named {token.name!r} already") from None
-            _bump(connection)
+            bump(connection)
         return secret
 
     def replace_token(self, token: StoredToken, secret: str) -> None:
@@ -67,9 +60,14 @@ class SqlTokens(Database):
             rows = connection.execute(_TOKEN.order_by(_TABLE.c.owner, _TABLE.c.name))
             return [_stored(row) for row in rows]
 
+    def touch_tokens(self, used: Mapping[tuple[str, str], Micros]) -> None:
+        with self._call() as connection:
+            for (owner, name), moment in sorted(used.items()):
+                connection.execute(update(_TABLE).where(_named(owner, name)).values(used=moment))
+
     def revoke_token(self, owner: str, name: str, *, keep_admin: bool = False) -> None:
         with self._call() as connection:
-            _bump(connection)  # the first write: two that revoke at once wait for each other here
+            bump(connection)  # the first write: two that revoke at once wait for each other here
             gone = delete(_TABLE).where(_named(owner, name)).returning(_TABLE.c.admin)
             admin = connection.execute(gone).scalar_one_or_none()
             if admin is None:
@@ -82,22 +80,10 @@ class SqlTokens(Database):
                 )
 
 
-def digest(secret: str) -> bytes:
-    """Hash a token for storage. No salt and no slow hash: 256 random bits cannot be guessed."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def _bump(connection: Connection) -> None:
-    """Raise the version of the grants, to the current time at least.
-
-    A catalog may lose its last changes, as by a failover to a replica that is behind. With times
-    it never reuses a version that a process has cached.
-    """
-    value = tables.revisions.c.value
-    newer = func.max if connection.dialect.name == "sqlite" else func.greatest
-    connection.execute(
-        update(tables.revisions).where(_VERSION).values(value=newer(value + 1, now()))
-    )
+def find_token(connection: Connection, key: bytes) -> StoredToken | None:
+    """The token with this digest."""
+    row = connection.execute(_TOKEN.where(_TABLE.c.digest == key)).one_or_none()
+    return None if row is None else _stored(row)
 
 
 def _named(owner: str, name: str) -> Any:
@@ -113,9 +99,14 @@ def _row(token: StoredToken, secret: str) -> dict[str, Any]:
         "read": json.dumps(token.read),
         "admin": token.admin,
         "created": now(),
+        "role": int(token.role),
+        "expires": token.expires,
+        "maker": token.maker,
     }
 
 
-def _stored(row: Sequence[Any]) -> StoredToken:
-    owner, name, publish, read, admin = row
-    return StoredToken(owner, name, tuple(json.loads(publish)), tuple(json.loads(read)), admin)
+def _stored(row: Row[Any]) -> StoredToken:
+    values = row._asdict()
+    for name in ("publish", "read"):
+        values[name] = tuple(json.loads(values[name]))
+    return StoredToken(**values | {"role": Role(values["role"])})

@@ -14,13 +14,13 @@ import uvloop
 from tests.broker import Mosquitto
 from tests.certificates import self_signed
 from tests.ports import free_port
+from tests.principals import of_token
 from tests.servers import unavailable
 
-from lakebed.access.identification import of_token
 from lakebed.ingest.offers import Columns, Singles
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.settings import IngestSection
-from lakebed.ports.tokens import StoredToken
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Decoder

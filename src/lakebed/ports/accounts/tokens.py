@@ -1,7 +1,11 @@
 """Tokens and their grants."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,10 @@ class StoredToken:
         name: unique per owner.
         publish, read: MQTT filters of the topics that it may write to and read from.
         admin: whether it may see the whole instance and create tokens.
+        role: the most that it may do; less where its maker may do less.
+        expires: when it ends; None for never.
+        maker: the user who made it, and with whom it ends; "" for a token that no user made.
+        created, used: when it was made, and last used (to the minute).
     """
 
     owner: str
@@ -20,6 +28,11 @@ class StoredToken:
     publish: tuple[str, ...] = ("#",)
     read: tuple[str, ...] = ("#",)
     admin: bool = False
+    role: Role = Role.EDITOR
+    expires: Micros | None = None
+    maker: str = ""
+    created: Micros = field(default=0, compare=False)
+    used: Micros | None = field(default=None, compare=False)
 
 
 class TokenStore(Protocol):
@@ -29,12 +42,8 @@ class TokenStore(Protocol):
     `StoreUnavailable` where the database does not answer.
     """
 
-    def grants_version(self) -> int:
-        """A number that grows with every change of any grant; cheap to ask."""
-        ...
-
     def find_token(self, secret: str) -> StoredToken | None:
-        """The token with this secret, or None."""
+        """The token with this secret, also one that has expired, or None."""
         ...
 
     def add_token(self, token: StoredToken, secret: str | None = None) -> str:
@@ -54,6 +63,10 @@ class TokenStore(Protocol):
 
     def tokens(self) -> list[StoredToken]:
         """All tokens, by owner and name."""
+        ...
+
+    def touch_tokens(self, used: Mapping[tuple[str, str], Micros]) -> None:
+        """Note when tokens were last used, by owner and name."""
         ...
 
     def revoke_token(self, owner: str, name: str, *, keep_admin: bool = False) -> None:

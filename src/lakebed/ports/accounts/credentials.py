@@ -1,0 +1,80 @@
+"""Looks up what a secret proves, in one call."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from lakebed.ports.accounts.owners import Member
+from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.tokens import StoredToken
+from lakebed.ports.accounts.units import Unit
+from lakebed.ports.accounts.users import User
+from lakebed.vocabulary.times import Micros
+
+
+@dataclass(frozen=True, slots=True)
+class UserSubject:
+    """A person, by a session.
+
+    Attributes:
+        members: their memberships, without those in blocked owners.
+        session: its id.
+    """
+
+    user: User
+    members: tuple[Member, ...]
+    session: str
+    expires: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSubject:
+    """A unit, by its token or certificate.
+
+    Attributes:
+        blocked: it, or its owner, is blocked.
+    """
+
+    unit: Unit
+    blocked: bool = False
+    expires: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSubject:
+    """A program, by a token.
+
+    Attributes:
+        maker: who made it, with their memberships; None for a token that no user made.
+        blocked: its owner is blocked.
+    """
+
+    token: StoredToken
+    maker: User | None = None
+    members: tuple[Member, ...] = ()
+    blocked: bool = False
+
+    @property
+    def expires(self) -> Micros | None:
+        return self.token.expires
+
+
+Subject: TypeAlias = UserSubject | UnitSubject | TokenSubject
+
+
+class CredentialStore(Protocol):
+    """Calls block and are thread-safe.
+
+    Every method raises `StoreUnavailable` where the database does not answer.
+    """
+
+    def grants_version(self) -> int:
+        """A number that grows with every change of what anybody may do; cheap to ask."""
+        ...
+
+    def shares(self) -> list[Share]:
+        """All shares of owners that are not blocked."""
+        ...
+
+    def find_subject(self, secret: str) -> Subject | None:
+        """Who has this secret; None for a secret that is unknown or has expired."""
+        ...
