@@ -1,4 +1,4 @@
-"""A topic that is not the journal any more: made anew, grown, or with records that vanished."""
+"""A topic that is not the journal any more: created again, grown, or with records that vanished."""
 
 import asyncio
 from collections import Counter
@@ -160,11 +160,11 @@ def test_a_topic_made_anew_is_read_from_its_beginning_once_it_is_adopted(process
     process.send(range(40, 60))  # never read
     eventually(lambda: process.account()["in_flight"] == 20)
     process.make_anew()
-    assert_closed(process, "made anew")
-    with pytest.raises(StoreUnavailable, match="made anew"):
+    assert_closed(process, "created again")
+    with pytest.raises(StoreUnavailable, match="created again"):
         process.journal.pending({})
     late = process.keeper()  # starts, reads nothing and says so
-    eventually(lambda: "made anew" in process.opened[-1].health().message)
+    eventually(lambda: "created again" in process.opened[-1].health().message)
     assert late.health().ok
     assert process.adopt() == 20
     process.send(range(60, 100))
@@ -192,8 +192,8 @@ def test_a_running_keeper_reads_nothing_of_a_topic_that_outgrew_the_old_one(
     for n in range(10, 25):
         process.send(range(n * 16, n * 16 + 16))
     process.journal = ours
-    assert_closed(process, "made anew")
-    eventually(lambda: "made anew" in process.opened[1].health().message)
+    assert_closed(process, "created again")
+    eventually(lambda: "created again" in process.opened[1].health().message)
     assert process.kept() == list(range(160))
     assert process.adopt() == 0
     eventually(lambda: process.kept() == list(range(400)))

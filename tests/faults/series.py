@@ -53,7 +53,7 @@ def main(home: Path) -> None:
     with suppress(ClickHouseError):  # merged already, with the same end
         direct.command("OPTIMIZE TABLE lakebed.archive FINAL")
     turn_disk(weather, WELL)
-    series.mend()
+    series.repair()
     told["merged"] = count(series, "archive", OWNER)
     series.close()
     print(json.dumps(told))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
-_APART = 2.0  # seconds by which a file system's clock may differ
+_CLOCK_SKEW = 2.0  # seconds by which a file system's clock may differ
 _ASKED = 100  # policies whose records are looked at, of each owner
 _TOLD = 5  # topics named in one finding
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
@@ -42,7 +42,7 @@ def clock(folder: Path) -> Iterator[Finding]:
         yield bad("clock", str(error), "set it, for example with NTP")
         return
     apart = _apart(folder)
-    if apart is not None and abs(apart) > _APART:
+    if apart is not None and abs(apart) > _CLOCK_SKEW:
         yield bad(
             "clock",
             f"{to_rfc3339(at)}, but {folder} lies {apart:+.1f} s away from it",

@@ -18,7 +18,7 @@ _PATH = "/api/v1/journal"
 _WHY = {
     "vanished": "Kafka deleted them before they were read",
     "damaged": "they cannot be decoded",
-    "anew": "the topic was deleted and made anew",
+    "anew": "the topic was deleted and created again",
     "unwritten": "read and counted, but deleted before every policy had written them",
 }
 
@@ -49,7 +49,7 @@ def adopt(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """Go on with a Kafka topic that was made anew or has grown; say first what is lost by it."""
+    """Adopt a Kafka topic that was created again or has grown; first show what is lost by it."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:

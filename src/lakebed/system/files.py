@@ -39,11 +39,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(path: Path, patience: float = 0.0) -> int | None:
+def lock(path: Path, timeout: float = 0.0) -> int | None:
     """Lock a file against other processes; create it if missing.
 
     Args:
-        patience: seconds to wait for another process that has the lock.
+        timeout: seconds to wait for another process that has the lock.
 
     Returns:
         The descriptor, which has the lock until it is closed; None if another process has it.
@@ -53,7 +53,7 @@ def lock(path: Path, patience: float = 0.0) -> int | None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     try:
         while True:
             try:

@@ -43,7 +43,7 @@ def series(server: ClickHouseServer, tmp_path: Path) -> Iterator[ClickHouseSerie
 def impatient(server: ClickHouseServer, series: Series) -> Iterator[ClickHouseSeries]:
     """Gives up after a second."""
     connect = connect_server(urlsplit(server.url), timeout=1)
-    opened = ClickHouseSeries(connect, "impatient", patient=connect)
+    opened = ClickHouseSeries(connect, "impatient", connect_slow=connect)
     yield opened
     opened.close()
 

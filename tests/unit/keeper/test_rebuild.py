@@ -1,4 +1,4 @@
-"""A lost series made anew from a journal in which messages stand twice."""
+"""A lost series created again from a journal in which messages stand twice."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

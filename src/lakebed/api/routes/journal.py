@@ -42,7 +42,7 @@ def adopt(
     partitions: Annotated[int, Query(ge=1, description="how many it has")],
     messages: Annotated[int, Query(ge=0, description="how many are lost by it")],
 ) -> dict[str, Any]:
-    """Go on with a journal that was made anew or has grown. Answers what is lost by it."""
+    """Go on with a journal that was created again or has grown. Answers what is lost by it."""
     seen = journal_adoption.plan(services.journal, services.catalog)
     if seen is None:
         raise Conflict("the journal is the one in use: there is nothing to adopt")
@@ -190,12 +190,12 @@ def _damage(found: Damage) -> dict[str, Any]:
         "files": list(found.files),
         "lost": [
             {
-                "consumer": stretch.consumer,
-                "position": f"{stretch.partition}:{stretch.offset}",
-                "messages": stretch.count,
-                "reason": stretch.reason,
-                "noticed": to_rfc3339(stretch.at),
+                "consumer": lost.consumer,
+                "position": f"{lost.partition}:{lost.offset}",
+                "messages": lost.count,
+                "reason": lost.reason,
+                "noticed": to_rfc3339(lost.at),
             }
-            for stretch in found.lost
+            for lost in found.lost
         ],
     }

@@ -1,10 +1,10 @@
-"""What the catalog knows of a journal on servers: which one it is, and what of it was lost.
+"""The catalog's record of a journal on servers: its identity, and what of it was lost.
 
-    gateways ──note_appended──> how many messages stand where ──┐
-    keepers ───note_lost──────> what vanished before it was read <┘ counted by it
-    all ───────identity───────> which topic it is, and how many partitions are in use
+    gateways ──note_appended──> numbers of messages by range of offsets ──┐
+    keepers ───note_lost──────> what vanished before it was read <────────┘ counted by it
+    all ───────identity───────> topic, and number of partitions in use
 
-Offsets never begin anew: a topic that was made anew goes on behind the offsets of the former one.
+Offsets are never reused: a topic that was created again continues behind the former one's offsets.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,12 +39,12 @@ class JournalIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How many messages a writer has appended in a stretch of a partition. Others may have
+    """How many messages a writer has appended in a range of a partition. Others may have
     appended there meanwhile.
 
     Attributes:
         start, end: offsets.
-        records: how many records of the stretch are the writer's.
+        records: how many records of the range are the writer's.
         owners: messages in them, by owner.
         counts: the offset of each record and its messages by owner; empty where that is not known.
     """
@@ -58,13 +58,15 @@ class Appended:
 
 
 LossReason = Literal["vanished", "damaged", "anew", "unwritten"]
-"""Why something was lost: the servers deleted it before it was read; it cannot be decoded; the
-topic was made anew; or it was read and counted, but was deleted before a policy had written it."""
+"""Why messages were lost: the servers deleted them before they were read; they cannot be decoded;
+the topic was created again; or they were read and counted, but deleted before a policy had written
+them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalLoss:
-    """A stretch of a partition that a consumer can never read.
+    """A range of a partition that a consumer can never read.
 
     Attributes:
         start, end: offsets.
@@ -86,7 +88,7 @@ class JournalLoss:
 
 
 class JournalRecord(Protocol):
-    """For the journal itself. Every call is one transaction."""
+    """Used by the journal itself. Every call is one transaction."""
 
     def identity(self) -> JournalIdentity | None:
         """As it was registered or adopted last; cheap to ask."""
@@ -101,7 +103,7 @@ class JournalRecord(Protocol):
         ...
 
     def forget_appended(self, below: Mapping[int, int]) -> None:
-        """Remove what is noted of places wholly below an offset of their partition."""
+        """Delete notes about ranges that lie below an offset of their partition."""
         ...
 
     def note_lost(
@@ -120,11 +122,11 @@ class JournalRecord(Protocol):
         the account, but "unwritten".
 
         Args:
-            records: how many the stretch had, at the most.
-            dry: note nothing; only tell.
+            records: how many the range had, at the most.
+            dry: whether to return the losses without noting them.
 
         Returns:
-            What is new.
+            the losses that were not noted before.
         """
         ...
 
@@ -141,11 +143,11 @@ class JournalRecord(Protocol):
         """All that was ever lost, or what no operator has seen; by consumer and offset."""
         ...
 
-    def acknowledge_losses(self, stretches: Iterable[tuple[str, int, int]]) -> None:
-        """An operator has seen these. They stay counted.
+    def acknowledge_losses(self, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """Mark losses as seen by an operator. They stay counted.
 
         Args:
-            stretches: of each the consumer, the partition and the first offset.
+            ranges: of each the consumer, the partition and the first offset.
         """
         ...
 
@@ -154,12 +156,12 @@ class JournalRecord(Protocol):
         ...
 
     def highest(self) -> int:
-        """No offset that was ever used is greater, as far as the catalog knows."""
+        """The greatest offset that was ever used, as far as the catalog knows."""
         ...
 
 
 class JournalAdoption(JournalRecord, Protocol):
-    """For the operator's command."""
+    """Used by the operator's command."""
 
     def adopt(
         self, former: JournalIdentity, found: JournalIdentity, also: Callable[[], None]

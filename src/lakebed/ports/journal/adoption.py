@@ -1,4 +1,4 @@
-"""A journal on servers that is not the one that the catalog knows, and how to go on with it."""
+"""Adopting a topic that is not the journal which the catalog knows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,15 @@ class JournalChange:
     """How the journal differs from the one in use.
 
     Attributes:
-        difference: "gone": there is none. "anew": it was deleted and made anew. "behind": it ends
-            before what was read of it. "grown": it has another number of partitions.
-        message: the same for an operator.
+        difference: "gone": there is none. "anew": it was deleted and created again. "behind": it
+            ends before what was read of it. "grown": it has another number of partitions.
+        message: the difference as a sentence for an operator.
         former: the identity in use.
         found: the identity to use from now on; None where there is none.
-        reach: for each partition of the former one the offset behind the last message that is
-            known of it.
+        reach: for each partition of the former one the offset behind its last known message.
         starts: for each partition of the found one the offset at which it begins, greater than
             every offset of the former one.
-        partition_of: where a channel belongs from now on.
+        partition_of: returns the partition of a channel in the found one.
     """
 
     difference: Literal["gone", "anew", "behind", "grown"]
@@ -35,10 +34,12 @@ class JournalChange:
 
 
 class Adoptable(Protocol):
+    """A journal that may differ from the one that the catalog knows."""
+
     def differs(self) -> str:
         """Why the journal is not the one in use; empty if it is. Thread-safe; does not wait.
 
-        Meanwhile nothing is appended, and nothing is read of a journal that is another one.
+        While it differs nothing is appended, and nothing is read of a topic that was replaced.
         """
         ...
 

@@ -37,7 +37,7 @@ class DamagedBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class LostStretch:
+class LostRange:
     """Messages that a journal on servers held, and that can never be read.
 
     Attributes:
@@ -71,7 +71,7 @@ class Damage:
     salvaged: bool = False
     blocks: tuple[DamagedBlock, ...] = ()
     files: tuple[str, ...] = ()
-    lost: tuple[LostStretch, ...] = ()
+    lost: tuple[LostRange, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -95,9 +95,12 @@ class Pressure:
 
 class Timed(Protocol):
     def time(self) -> Micros:
-        """The time by which what is old is let go of: never later than what the journal itself says
-        and has passed since, whatever the clock of this process shows. 0 while that is unknown:
-        then nothing is old. Any thread; does not wait."""
+        """The time from which ages are computed when old data is deleted.
+
+        It is never later than the newest time in the journal plus the time that has passed since,
+        whatever the clock of this process shows. 0 while that is unknown: then nothing is old.
+        Any thread; does not wait.
+        """
         ...
 
 
@@ -116,8 +119,9 @@ class JournalOperations(Pressured, Timed, Protocol):
         ...
 
     def readers(self, name: str) -> dict[int, str]:
-        """For each partition of a consumer the process that has it; left out: none, as far as
-        anybody knows, for instance while the partitions are divided anew. Any thread.
+        """The process that reads each partition of a consumer. Any thread.
+
+        Partitions without a known reader are left out, for instance during a rebalance.
 
         Raises:
             StoreUnavailable: the journal does not answer.

@@ -120,7 +120,7 @@ def hold(engine: Engine) -> int | None:
         return None
     path = Path(f"{engine.url.database}.lock")
     try:
-        descriptor = files.lock(path, patience=_BUSY / 1000)
+        descriptor = files.lock(path, timeout=_BUSY / 1000)
     except OSError as error:
         raise StoreUnavailable(f"catalog: {error}") from None
     if descriptor is None:

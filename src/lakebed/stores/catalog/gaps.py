@@ -1,7 +1,7 @@
-"""How many messages stood in a stretch of the journal that can never be read.
+"""Estimates the number of messages in a range of the journal that can never be read.
 
-A stretch has a number of records, which the journal tells. What writers have noted tells how many
-messages stood in most of them; the others are taken to hold as many as those near them.
+The journal knows the number of records in the range. Writers have noted the number of messages for
+most of them. The other records are assumed to hold as many as those near them.
 """
 
 from collections import Counter
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from lakebed.ports.catalog.journal import Appended
 
-Stretch = tuple[int, int]
-"""From an offset on up to another one."""
+OffsetRange = tuple[int, int]
+"""A half-open range of offsets in one partition."""
 
 
-def without(stretch: Stretch, others: Iterable[Stretch]) -> list[Stretch]:
-    """What of a stretch is in none of the others, in order."""
-    left: list[Stretch] = []
-    start, end = stretch
+def without(lost: OffsetRange, others: Iterable[OffsetRange]) -> list[OffsetRange]:
+    """The parts of a range that are in none of the others, in order."""
+    left: list[OffsetRange] = []
+    start, end = lost
     for begin, stop in sorted(others):
         if stop <= start or begin >= end:
             continue
@@ -28,24 +28,26 @@ def without(stretch: Stretch, others: Iterable[Stretch]) -> list[Stretch]:
     return left
 
 
-def messages(stretch: Stretch, noted: Sequence[Appended], records: int, owner: str) -> Counter[str]:
-    """About how many messages stood in a stretch, by owner; exact where each record is noted.
+def messages(
+    lost: OffsetRange, noted: Sequence[Appended], records: int, owner: str
+) -> Counter[str]:
+    """About how many messages a range had, by owner; exact if each record is noted.
 
     Args:
         noted: of its partition; one without counts that lies partly inside counts in proportion.
-        records: how many the stretch had, at the most.
-        owner: whose they are where nothing tells.
+        records: the most records that the range may have had.
+        owner: the owner of messages whose owner is unknown.
     """
     found: Counter[str] = Counter()
     known = 0.0
     for each in noted:
         if each.counts:
             for offset, owners in each.counts:
-                if stretch[0] <= offset < stretch[1]:
+                if lost[0] <= offset < lost[1]:
                     known += 1
                     found.update(owners)
             continue
-        inside = min(each.end, stretch[1]) - max(each.start, stretch[0])
+        inside = min(each.end, lost[1]) - max(each.start, lost[0])
         if inside <= 0:
             continue
         share = inside / (each.end - each.start)

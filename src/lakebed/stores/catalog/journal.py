@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 from lakebed.ports.catalog.journal import Appended, JournalIdentity, JournalLoss, LossReason
 from lakebed.stores.catalog import gaps, tables
 from lakebed.stores.catalog.checkpoints import TERM, SqlCheckpoints
-from lakebed.stores.catalog.gaps import Stretch
+from lakebed.stores.catalog.gaps import OffsetRange
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict
 from lakebed.vocabulary.times import now
@@ -24,7 +24,7 @@ _GROWING = ("end", "records", "owners", "counts")
 _COUNTS = msgspec.msgpack.Decoder(list[tuple[int, dict[str, int]]])
 _NAME = "journal"
 _OWNER = "admin"
-"""Whose lost messages are where no writer has noted any."""
+"""The owner of lost messages of which no writer has noted anything."""
 
 
 class SqlJournal(SqlCheckpoints):
@@ -138,11 +138,11 @@ class SqlJournal(SqlCheckpoints):
             rows = connection.execute(query).mappings()
             return [JournalLoss(**{**row, "owners": json.loads(row["owners"])}) for row in rows]
 
-    def acknowledge_losses(self, stretches: Iterable[tuple[str, int, int]]) -> None:
+    def acknowledge_losses(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         key = tuple_(_LOSSES.c.consumer, _LOSSES.c.partition, _LOSSES.c.start)
         with self._call() as connection:
-            for stretch in stretches:
-                connection.execute(update(_LOSSES).where(key == stretch).values(seen=True))
+            for each in ranges:
+                connection.execute(update(_LOSSES).where(key == each).values(seen=True))
 
     def counted(self, consumer: str) -> dict[int, int]:
         with self._read() as connection:
@@ -153,19 +153,19 @@ def _losses(
     connection: Connection,
     consumer: str,
     partition: int,
-    stretch: Stretch,
+    lost: OffsetRange,
     reason: LossReason,
     records: int,
 ) -> list[JournalLoss]:
-    """What of a stretch was not noted before, divided at the offset that has been counted."""
+    """The parts of a range that were not noted before, divided at the counted offset."""
     of_it = (_LOSSES.c.consumer == consumer) & (_LOSSES.c.partition == partition)
-    stretches = select(_LOSSES.c.start, _LOSSES.c.end).where(of_it)
-    known = [(begin, stop) for begin, stop in connection.execute(stretches)]
+    ranges = select(_LOSSES.c.start, _LOSSES.c.end).where(of_it)
+    known = [(begin, stop) for begin, stop in connection.execute(ranges)]
     counted = _counted(connection, consumer).get(partition, 0)
-    noted = _noted(connection, partition, stretch)
-    whole = stretch[1] - stretch[0]
+    noted = _noted(connection, partition, lost)
+    whole = lost[1] - lost[0]
     found = []
-    for start, end in gaps.without(stretch, known):
+    for start, end in gaps.without(lost, known):
         for begin, stop, why in _divided(start, end, counted, reason):
             share = -(-records * (stop - begin) // whole)
             owners = gaps.messages((begin, stop), noted, share, _OWNER)
@@ -196,9 +196,9 @@ def _counted(connection: Connection, consumer: str) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _noted(connection: Connection, partition: int, stretch: Stretch) -> list[Appended]:
+def _noted(connection: Connection, partition: int, lost: OffsetRange) -> list[Appended]:
     columns = [_APPENDED.c[name] for name in ("start", *_GROWING)]
-    inside = (_APPENDED.c.end > stretch[0]) & (_APPENDED.c.start < stretch[1])
+    inside = (_APPENDED.c.end > lost[0]) & (_APPENDED.c.start < lost[1])
     rows = connection.execute(select(*columns).where(_APPENDED.c.partition == partition, inside))
     return [
         Appended(partition, start, end, records, json.loads(owners), _unpacked(bytes(counts)))

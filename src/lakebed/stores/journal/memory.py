@@ -122,12 +122,12 @@ class MemoryJournal(EmbeddedJournal):
         with self.changed:
             return [
                 ConsumerPosition(
-                    name, 0, at, end - max(at, first), self._waited(at), name in self._live
+                    name, 0, at, end - max(at, first), self._age_of_next(at), name in self._live
                 )
                 for name, at in sorted(self._consumers.items())
             ]
 
-    def _waited(self, position: int) -> float | None:
+    def _age_of_next(self, position: int) -> float | None:
         """Seconds since the first entry that reaches behind `position` was appended."""
         for entry, at in zip(self._log.entries(), self._appended, strict=True):
             if entry.end > position:

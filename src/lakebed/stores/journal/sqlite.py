@@ -253,11 +253,11 @@ class SqliteJournal(EmbeddedJournal):
             first, end = self._first, self.end
             found = [(name, at, name in self._live) for name, at in self._positions.items()]
         return [
-            ConsumerPosition(name, 0, at, end - max(at, first), self._waited(at, end), live)
+            ConsumerPosition(name, 0, at, end - max(at, first), self._age_of_next(at, end), live)
             for name, at, live in sorted(found)
         ]
 
-    def _waited(self, position: int, end: int) -> float | None:
+    def _age_of_next(self, position: int, end: int) -> float | None:
         at = self._blocks.written(position) if position < end else None
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
 

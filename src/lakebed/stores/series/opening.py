@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lakebed.stores.series.clickhouse.client import (
-    PATIENCE,
+    DELETE_TIMEOUT,
     ClickHouseSeries,
 )
 from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
@@ -49,7 +49,7 @@ def open_series(
         series = ClickHouseSeries(
             connect_server(parts, timeout),
             f"ClickHouse at {parts.netloc.rpartition('@')[2]}",
-            patient=connect_server(parts, PATIENCE),
+            connect_slow=connect_server(parts, DELETE_TIMEOUT),
             layout=Cluster(settings.cluster, timeout) if settings.cluster else OneServer(),
         )
     else:

@@ -28,8 +28,8 @@ def test_what_differs_is_told(
     difference: str,
     readable: bool,
 ) -> None:
-    standing = compare(KNOWN, found, counted, ends)
-    assert (standing.difference, standing.unreadable == "") == (difference, readable)
-    assert bool(standing.message) == bool(difference)
+    status = compare(KNOWN, found, counted, ends)
+    assert (status.difference, status.unreadable == "") == (difference, readable)
+    assert bool(status.message) == bool(difference)
     if difference:
-        assert "lakebed journal adopt" in standing.message
+        assert "lakebed journal adopt" in status.message

@@ -1,10 +1,10 @@
-"""Counts what this process has appended, so that what vanishes unread can be counted as lost.
+"""Counts the messages that this process appends, so that lost ones can be counted.
 
-durable record ──> the open stretch of its partition ──once a second──> catalog
+durable record ──> the open range of its partition ──once a second──> catalog
 
-Kafka's offsets count records, and a record holds many messages: nobody can tell how many once it
-is gone. The latest stretches say it of each record. Older ones give the sum alone, so that a
-backlog of days takes little room.
+Kafka's offsets count records, and a record holds many messages: their number is unknown once it is
+gone. The latest ranges have the number for each record. Older ones have only the sum, so that a
+backlog of days takes little space.
 """
 
 import threading
@@ -16,18 +16,20 @@ from dataclasses import dataclass, field
 from lakebed.ports.catalog.journal import Appended
 from lakebed.stores.journal.kafka import positions
 
-_SECONDS = 60.0  # that a stretch covers at the most,
+_SECONDS = 60.0  # that a range covers at the most,
 _RECORDS = 4096  # or so many records
-_DETAILED = 64  # stretches of a partition that say how many messages each record has
-_MOST = 10_000  # stretches that wait while the catalog is away
+_DETAILED = 64  # ranges of a partition that say how many messages each record has
+_MOST = 10_000  # ranges that wait while the catalog is away
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """Attributes:
-    first, last: records.
-    begun: monotonic seconds.
-    counts: each record with its messages by owner; None once it is forgotten.
+class _Range:
+    """Records that were appended one after the other.
+
+    Attributes:
+        first, last: records.
+        begun: monotonic seconds.
+        counts: each record with its messages by owner; None for an older range.
     """
 
     partition: int
@@ -51,52 +53,52 @@ class _Stretch:
         return Appended(self.partition, start, end, self.records, dict(self.owners), counts)
 
 
-class AppendedStretches:
-    """Any thread."""
+class AppendedRanges:
+    """Ranges of records by partition, and which of them have changed. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._detailed: dict[int, deque[_Stretch]] = {}
-        self._changed: dict[tuple[int, int], _Stretch] = {}
+        self._detailed: dict[int, deque[_Range]] = {}
+        self._changed: dict[tuple[int, int], _Range] = {}
 
     def note(self, partition: int, record: int, owners: Mapping[str, int]) -> None:
-        """A record is durable; `owners` are its messages by owner."""
+        """Count a durable record; `owners` has its number of messages by owner."""
         at = time.monotonic()
         with self._lock:
-            stretches = self._detailed.setdefault(partition, deque())
-            stretch = stretches[-1] if stretches else None
+            ranges = self._detailed.setdefault(partition, deque())
+            newest = ranges[-1] if ranges else None
             if (
-                stretch is None
-                or at - stretch.begun > _SECONDS
-                or stretch.records >= _RECORDS
-                or record < stretch.last  # of another topic
+                newest is None
+                or at - newest.begun > _SECONDS
+                or newest.records >= _RECORDS
+                or record < newest.last  # of another topic
             ):
-                stretch = _Stretch(partition, record, record, at)
-                stretches.append(stretch)
-                if len(stretches) > _DETAILED:
-                    old = stretches.popleft()
+                newest = _Range(partition, record, record, at)
+                ranges.append(newest)
+                if len(ranges) > _DETAILED:
+                    old = ranges.popleft()
                     old.counts = None
                     self._change(old)
-            stretch.add(record, owners)
-            self._change(stretch)
+            newest.add(record, owners)
+            self._change(newest)
 
     def take(self) -> list[Appended]:
-        """Those that have changed since the last call."""
+        """Return the ranges that have changed since the last call."""
         with self._lock:
             changed, self._changed = self._changed, {}
-            return [stretch.appended() for stretch in changed.values()]
+            return [each.appended() for each in changed.values()]
 
     def put_back(self, taken: list[Appended]) -> None:
-        """They could not be saved: take them again."""
+        """Return these again by the next `take`, because they could not be saved."""
         with self._lock:
             for each in taken:
                 first, last = positions.record_of(each.start), positions.record_of(each.end) - 1
                 counts = [(positions.record_of(offset), owners) for offset, owners in each.counts]
-                saved = _Stretch(
+                saved = _Range(
                     each.partition, first, last, 0.0, each.records, Counter(each.owners), counts
                 )
                 self._changed.setdefault((each.partition, first), saved)
 
-    def _change(self, stretch: _Stretch) -> None:
+    def _change(self, changed: _Range) -> None:
         if len(self._changed) < _MOST:
-            self._changed[stretch.partition, stretch.first] = stretch
+            self._changed[changed.partition, changed.first] = changed

@@ -1,4 +1,4 @@
-"""Appends to Kafka: a batch becomes records, and the records durable, step by step.
+"""Appends to Kafka: converts a batch to records, and makes them durable step by step.
 
 batch ──> split by partition, blocks ──> Sender ──> brokers (acks=all) ──> durable
              └──> held keys (QoS 2) ──> their own topic, before
@@ -19,7 +19,7 @@ from lakebed.vocabulary.errors import JournalFailed, JournalFull, StoreUnavailab
 from lakebed.vocabulary.messages import ID_KEY, Batch
 from lakebed.vocabulary.times import Micros
 
-_PATIENCE = 2.0  # seconds until an append raises `JournalFull`, and the sources wait
+_TIMEOUT = 2.0  # seconds until an append raises `JournalFull`, and the sources wait
 _ROWS = 1000  # records sent at a time by `advance`
 _WAIT = 60.0  # seconds that each of these sendings may take
 
@@ -48,14 +48,14 @@ class Appender:
     Args:
         topic: its name.
         partitions: their number, which changes when a topic that has grown is adopted.
-        refusal: why nothing may be appended now; empty where it may.
+        refusal: returns why nothing may be appended now; empty if appending is allowed.
         keys: the keys of QoS 2 messages that are not released yet.
         sender: of this object from now on: `close` closes it.
         clock: wall clock, for timestamps of records.
-        encoded: called for each record made, with its numbers of messages and bytes.
+        encoded: called with the numbers of messages and bytes of each record that is made.
 
     Attributes:
-        waiting: why the last append is not durable yet; empty where it is.
+        waiting: why the last append is not durable yet; empty if it is.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Appender:
 
 
 async def _settled(sending: Sending, away: str) -> None:
-    """Wait until the sending is durable, for at most `_PATIENCE` seconds.
+    """Wait until the sending is durable, for at most `_TIMEOUT` seconds.
 
     Raises:
         JournalFull: it is still under way: call again.
@@ -221,7 +221,7 @@ async def _settled(sending: Sending, away: str) -> None:
             loop.call_soon_threadsafe(settle)
 
     sending.done.add_done_callback(tell)
-    await asyncio.wait([told], timeout=_PATIENCE)
+    await asyncio.wait([told], timeout=_TIMEOUT)
     if not sending.done.done():
         raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
     failure = sending.done.exception()

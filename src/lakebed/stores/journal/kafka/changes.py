@@ -8,7 +8,7 @@ from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord
 from lakebed.ports.journal.adoption import JournalChange
 from lakebed.stores.journal.kafka import positions, records
 from lakebed.stores.journal.kafka.extent import LogExtent
-from lakebed.stores.journal.kafka.identity import Standing
+from lakebed.stores.journal.kafka.identity import TopicStatus
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.vocabulary.times import Micros
 
@@ -16,7 +16,7 @@ from lakebed.vocabulary.times import Micros
 def describe(
     topic: Topic,
     extent: LogExtent,
-    standing: Standing,
+    status: TopicStatus,
     former: JournalIdentity,
     record: JournalRecord | None,
     now: Micros,
@@ -30,7 +30,7 @@ def describe(
     Raises:
         StoreUnavailable: Kafka or the catalog does not answer.
     """
-    difference = standing.difference
+    difference = status.difference
     if difference == "":
         return None
     described = topic.describe()
@@ -47,7 +47,7 @@ def describe(
     number = former.partitions if found is None else found.partitions
     return JournalChange(
         difference,
-        standing.message,
+        status.message,
         former,
         found,
         reach={partition: end for partition, (_, end) in extent.offsets().items()},

@@ -13,7 +13,7 @@ from lakebed.stores.journal.kafka.address import Address
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds that the cluster may take to answer."""
 _PAUSE = 0.1  # seconds between two tries
 _MOVING = {
@@ -45,7 +45,7 @@ class Cluster:
 
     def retried(self, ask: Callable[[], T]) -> T:
         """Retry while leaders move, or while some brokers do not know a new topic yet."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             try:
                 return ask()
@@ -56,4 +56,4 @@ class Cluster:
                     raise
             time.sleep(_PAUSE)
             with suppress(KafkaException):
-                self.admin.list_topics(timeout=PATIENCE)  # else the old leaders are asked again
+                self.admin.list_topics(timeout=TIMEOUT)  # else the old leaders are asked again

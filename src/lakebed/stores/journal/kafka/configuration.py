@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from lakebed.stores.journal.kafka import errors
-from lakebed.stores.journal.kafka.cluster import PATIENCE, Cluster
+from lakebed.stores.journal.kafka.cluster import TIMEOUT, Cluster
 from lakebed.vocabulary.times import HOUR, Micros
 
 log = structlog.get_logger(__name__)
@@ -100,7 +100,7 @@ def create(cluster: Cluster, name: str, partitions: int, settings: dict[str, str
     replication = cluster.address.replication or -1
     fresh = NewTopic(name, partitions, replication, config=settings)
     try:
-        cluster.admin.create_topics([fresh], operation_timeout=PATIENCE)[name].result(PATIENCE)
+        cluster.admin.create_topics([fresh], operation_timeout=TIMEOUT)[name].result(TIMEOUT)
     except KafkaException as exception:
         if errors.of(exception).code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
@@ -112,7 +112,7 @@ def leave_syncing(cluster: Cluster, name: str) -> None:
     """Remove the setting that syncs each record, because there is more than one copy."""
     entry = ConfigEntry("flush.messages", None, incremental_operation=AlterConfigOpType.DELETE)
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
-    cluster.admin.incremental_alter_configs([resource])[resource].result(PATIENCE)
+    cluster.admin.incremental_alter_configs([resource])[resource].result(TIMEOUT)
 
 
 def read(cluster: Cluster, name: str) -> Facts:
@@ -121,11 +121,11 @@ def read(cluster: Cluster, name: str) -> Facts:
     Raises:
         KafkaException: Kafka does not answer, or has no such topic.
     """
-    found = cluster.admin.list_topics(name, timeout=PATIENCE).topics[name]
+    found = cluster.admin.list_topics(name, timeout=TIMEOUT).topics[name]
     if found.error is not None:
         raise KafkaException(found.error)
     resource = ConfigResource(ResourceType.TOPIC, name)
-    settings = cluster.admin.describe_configs([resource])[resource].result(PATIENCE)
+    settings = cluster.admin.describe_configs([resource])[resource].result(TIMEOUT)
 
     def number(setting: str) -> int:
         return int(settings[setting].value)

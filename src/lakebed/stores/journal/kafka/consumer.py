@@ -1,4 +1,4 @@
-"""A consumer of the journal as a member of a Kafka group, which divides the partitions.
+"""Consumes the journal as a member of a Kafka group, which assigns the partitions.
 
     poll ──> librdkafka ──> rebalance: owner.assigned / revoked / lost
                  └──> records ──> waiting ──decode──> entries
@@ -7,9 +7,9 @@ Rebalancing is cooperative: partitions that stay are read while others move. Onl
 may be called on another thread than the one that polls.
 
 A broker answers the requests of a connection in their order, and a JoinGroup only when all members
-have joined or their sessions have ended. Of what a stopping process has left behind its JoinGroup,
-the broker then reads one request. So that this is the LeaveGroup, nothing is committed while the
-group rebalances: otherwise the group waits until the session of the stopped process ends.
+have joined or their sessions have ended. If the process stops meanwhile, the broker reads only one
+of the requests behind the JoinGroup. This must be the LeaveGroup, else the group waits until the
+session of the stopped process ends. So nothing is committed while the group rebalances.
 """
 
 import threading
@@ -128,8 +128,8 @@ class GroupConsumer:
         return found
 
     def _check(self) -> None:
-        """Read nothing of a topic that is not the journal, and begin anew once it was adopted."""
-        unreadable = self._watch.standing.unreadable
+        """Refuse to read a topic that is not the journal; subscribe again once it is adopted."""
+        unreadable = self._watch.status.unreadable
         if unreadable:
             self._wanted.clear()  # offsets of another topic
             self._waiting.clear()
@@ -144,7 +144,7 @@ class GroupConsumer:
             self.subscribe(owner)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        if not self._watch.standing.unreadable:
+        if not self._watch.status.unreadable:
             self._wanted.update(offsets)
             self._commit_if_due()
 
@@ -170,9 +170,9 @@ class GroupConsumer:
     # --- reading ----------------------------------------------------------------------------------
 
     def _fetch(self, wait: float) -> None:
-        """Wait for one record, and take those that arrived with it."""
+        """Wait for one record, and take the ones that arrived with it."""
         with self._polling:
-            found = [] if self._ended else self._arrived(wait)
+            found = [] if self._ended else self._fetched(wait)
         for message in found:
             failure = message.error()
             if failure is None:
@@ -183,7 +183,7 @@ class GroupConsumer:
             else:
                 log.info("kafka consumer", consumer=self._name, error=errors.text(failure))
 
-    def _arrived(self, wait: float) -> list[Message]:
+    def _fetched(self, wait: float) -> list[Message]:
         first = self._consumer.poll(wait)
         # with a time-out `consume` waits until it has as many as asked for
         return [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
@@ -250,7 +250,7 @@ class GroupConsumer:
                 )  # fmt: skip
 
     def _rest(self, limit: int) -> list[Entry]:
-        """Wait for records that are in Kafka already; empty where all of them have been read."""
+        """Wait for records that are in Kafka already; return [] if all of them have been read."""
         deadline = time.monotonic() + _REACH
         extent = self._topic.extent(self._read)
         while not self._ended:
@@ -265,20 +265,20 @@ class GroupConsumer:
                 if first == end:
                     return [self._skip(partition, position, end)]
             if time.monotonic() > deadline:
-                raise StoreUnavailable("the journal at Kafka does not give what it has")
+                raise StoreUnavailable("the journal at Kafka does not deliver records that it has")
             self._fetch(_SLICE)
             if found := self._take(limit):
                 return found
         return []
 
     def _skip(self, partition: int, position: ReadPosition, end: int) -> Entry:
-        """Move to the end of a partition that holds nothing; the entry says how far that is."""
+        """Skip to the end of an empty partition; the entry's `end` is that offset."""
         self._missing(partition, position, end)
         entry = records.nothing(partition, position.offset, positions.pack(end))
         position.record = end
         return entry
 
-    # --- partitions come and go -------------------------------------------------------------------
+    # --- rebalancing ------------------------------------------------------------------------------
 
     def _on_assign(self, _: Consumer, given: list[TopicPartition]) -> None:
         self._joined = True
@@ -286,7 +286,7 @@ class GroupConsumer:
         if owner is None or self._leaving or not given:
             return
         used = [each for each in given if each.partition < self._watch.identity.partitions]
-        extent, committed = self._where_we_stand(used)
+        extent, committed = self._extents_and_commits(used)
         for assigned in used:
             partition = assigned.partition
             first, end = extent[partition]
@@ -299,10 +299,10 @@ class GroupConsumer:
             assigned.offset = max(0, positions.record_of(position) - self._topic.base)
         self._consumer.incremental_assign(given)
         unused = [each for each in given if each not in used]
-        if unused:  # by nobody, until the topic that has grown is adopted
+        if unused:  # partitions that a topic has grown by, until it is adopted
             self._consumer.pause(unused)
 
-    def _where_we_stand(
+    def _extents_and_commits(
         self, given: list[TopicPartition]
     ) -> tuple[dict[int, tuple[int, int]], dict[int, int]]:
         """Ask for extents and committed offsets until Kafka answers."""

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from lakebed.stores.journal.kafka import errors, members, positions
 from lakebed.stores.journal.kafka.address import CLIENT
-from lakebed.stores.journal.kafka.cluster import PATIENCE, Cluster
+from lakebed.stores.journal.kafka.cluster import TIMEOUT, Cluster
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.vocabulary.errors import Conflict, NotFound, StoreUnavailable
 
@@ -25,7 +25,7 @@ _LIVE = {
 
 
 class ConsumerGroups:
-    """The groups that read a topic. Thread-safe; calls wait up to `PATIENCE` seconds."""
+    """The groups that read a topic. Thread-safe; calls wait up to `TIMEOUT` seconds."""
 
     def __init__(self, cluster: Cluster, topic: Topic) -> None:
         self._cluster, self._topic = cluster, topic
@@ -39,7 +39,7 @@ class ConsumerGroups:
         """
         begin = self._cluster.address.group("")
         with errors.translated("asking for its consumers"):
-            listed = self._cluster.admin.list_consumer_groups(request_timeout=PATIENCE).result()
+            listed = self._cluster.admin.list_consumer_groups(request_timeout=TIMEOUT).result()
             if listed.errors:  # the list has only groups of the brokers that answered
                 raise KafkaException(listed.errors[0])
         ids = [group.group_id for group in listed.valid]
@@ -74,7 +74,7 @@ class ConsumerGroups:
             StoreUnavailable: Kafka does not answer.
         """
         with errors.translated("asking who reads its partitions"):
-            found = self._members(consumer, PATIENCE) or ()
+            found = self._members(consumer, TIMEOUT) or ()
         return {
             partition: member.client_id.removeprefix(CLIENT)
             for member in found
@@ -109,7 +109,7 @@ class ConsumerGroups:
         """
         group = self._group(consumer)
         try:
-            self._cluster.admin.delete_consumer_groups([group])[group].result(PATIENCE)
+            self._cluster.admin.delete_consumer_groups([group])[group].result(TIMEOUT)
         except KafkaException as exception:
             error = errors.of(exception)
             if error.code() == KafkaError.GROUP_ID_NOT_FOUND:
@@ -121,15 +121,15 @@ class ConsumerGroups:
     def _committed(self, client: Consumer) -> dict[int, int]:
         name = self._topic.name
         asked = [TopicPartition(name, partition) for partition in self._topic.partitions]
-        found = self._cluster.retried(lambda: client.committed(asked, timeout=PATIENCE))
+        found = self._cluster.retried(lambda: client.committed(asked, timeout=TIMEOUT))
         return positions.committed(found, self._topic.base)
 
     def _beginning(self, partition: int, record: int) -> TopicPartition:
         name, base = self._topic.name, self._topic.base
         return positions.to_commit(name, partition, positions.pack(record), base)
 
-    def _members(self, consumer: str, patience: float) -> list[members.Member] | None:
-        return members.of_group(self._cluster.admin, self._group(consumer), patience)
+    def _members(self, consumer: str, timeout: float) -> list[members.Member] | None:
+        return members.of_group(self._cluster.admin, self._group(consumer), timeout)
 
     def _group(self, consumer: str) -> str:
         return self._cluster.address.group(consumer)

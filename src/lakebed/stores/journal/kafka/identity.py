@@ -1,14 +1,15 @@
-"""Which topic the journal is: compares what Kafka has with what the catalog says is in use.
+"""Compares the topic in Kafka with the identity of the journal in the catalog.
 
     Kafka: id, partitions of the topic ──┐
-                                         ├──> the same: work
+                                         ├──> the same: read and append
     catalog: id, partitions in use ──────┘    another topic: read and append nothing
                                               other partitions: append nothing, read on
                                               gone: read and append nothing
 
-A topic that was deleted and made anew has other messages at the same offsets. With another number
-of partitions a message would go where nobody knows its id. Only an operator can tell that this was
-meant (`lakebed journal adopt`). Once the catalog says so, processes go on by themselves.
+A topic that was deleted and created again has other messages at the same offsets. With another
+number of partitions a message would go to a partition without its key, and be stored twice. Only an
+operator knows whether that is intended (`lakebed journal adopt`). Processes read from the catalog
+that the topic was adopted, and continue.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TopicStatus:
     """How the topic differs from the journal that the catalog knows.
 
     Attributes:
@@ -53,32 +54,36 @@ def compare(
     found: Found | None,
     counted: Mapping[int, int],
     ends: Mapping[int, int],
-) -> Standing:
-    """Args:
-    found: None where there is no topic of that name.
-    counted: by partition the offset up to which the keepers have counted.
-    ends: by partition the record behind the last one; those that are left out are not compared.
+) -> TopicStatus:
+    """Compare the topic that was found with the journal in use.
+
+    Args:
+        found: None if there is no topic of that name.
+        counted: by partition the offset up to which the keepers have counted.
+        ends: by partition the record behind the last one; other partitions are not compared.
     """
     name = known.topic
     if found is None:
-        return Standing("gone", f"the topic {name} is gone from Kafka: make it anew, and {_ADOPT}")
+        return TopicStatus(
+            "gone", f"the topic {name} is gone from Kafka: create it again, and {_ADOPT}"
+        )
     if found.id != known.id:
-        return Standing(
+        return TopicStatus(
             "anew",
             f"the topic {name} is another one (id {found.id}) than the journal (id {known.id}): it "
-            f"was deleted and made anew, so nothing is read and accepted; {_ADOPT}",
+            f"was deleted and created again, so nothing is read and accepted; {_ADOPT}",
         )
     for partition, offset in sorted(counted.items()):
         if partition in ends and positions.record_of(offset) > ends[partition]:
-            return Standing(
+            return TopicStatus(
                 "behind",
                 f"partition {partition} of the topic {name} ends before what was read of it: it "
                 f"lost records, so nothing is read and accepted; {_ADOPT}",
             )
     if found.partitions != known.partitions:
-        return Standing(
+        return TopicStatus(
             "grown",
             f"the topic {name} has {found.partitions} partitions, and {known.partitions} are in "
             f"use: nothing is accepted; {_ADOPT}",
         )
-    return Standing()
+    return TopicStatus()

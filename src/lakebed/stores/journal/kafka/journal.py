@@ -65,10 +65,10 @@ class KafkaJournal:
     Args:
         url: see `address.parse`.
         payload: bytes of the largest payload that will be appended.
-        clock: wall clock, for timestamps of records; it is not trusted about what is old.
-        passed: microseconds that have passed since some moment.
-        record: the catalog, which knows which topic the journal is, and what of it was lost.
-            Without it no change of the topic is noticed.
+        clock: wall clock, for timestamps of records; ages are not computed from it alone.
+        passed: a monotonic clock, microseconds.
+        record: the catalog, with the topic's identity and what of it was lost. Without it no
+            change of the topic is noticed.
 
     Raises:
         SettingsError: the URL is wrong, or the topic cannot hold a journal.
@@ -116,7 +116,7 @@ class KafkaJournal:
             self._topic, self._groups, self._extent, time=self._time, span=self._options.span,
             pins=self._pins, pressure=self._pressure, record=record,
         )  # fmt: skip
-        if not self._watch.standing.unreadable:
+        if not self._watch.status.unreadable:
             with errors.opening():
                 self._extent.ask()
         self._appender = Appender(
@@ -138,7 +138,7 @@ class KafkaJournal:
     def known(self, prefix: bytes) -> list[bytes]:
         return self._keys.beginning(prefix)
 
-    # --- going on from another journal ------------------------------------------------------------
+    # --- continuing another journal ---------------------------------------------------------------
 
     def partition_of(self, channel: Channel) -> int:
         return records.partition_of(channel, len(self._topic.partitions))
@@ -185,7 +185,7 @@ class KafkaJournal:
             self._check_readable()
             self._extent.ask()
         except Unavailable as error:
-            log.warning("the extent of the journal is that of before", error=str(error))
+            log.warning("the journal's extent is unknown, using the last one", error=str(error))
         return self._extent.offsets()
 
     def distance(self, partition: int, start: int, end: int) -> int:
@@ -196,7 +196,7 @@ class KafkaJournal:
         self._appender.refresh()
 
     def _check_readable(self) -> None:
-        if unreadable := self._watch.standing.unreadable:
+        if unreadable := self._watch.status.unreadable:
             raise StoreUnavailable(unreadable)
 
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
@@ -234,14 +234,14 @@ class KafkaJournal:
         return counts
 
     def positions(self) -> list[ConsumerPosition]:
-        if self._watch.standing.unreadable:
+        if self._watch.status.unreadable:
             return []
         extent = self._extent.ask()
         groups = self._groups.offsets()
         self._pressure.look(extent, groups)
         readers = {name: self._groups.readers(name) for name in groups}
         waited = {  # first: it also learns how many messages a record has
-            (name, partition): self._waited(
+            (name, partition): self._age_of_next(
                 partition, positions.record_of(offset), extent[partition]
             )
             for name, offsets in groups.items()
@@ -260,7 +260,7 @@ class KafkaJournal:
             for partition, offset in sorted(offsets.items())
         ]
 
-    def _waited(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
+    def _age_of_next(self, partition: int, record: int, extent: tuple[int, int]) -> float | None:
         """Seconds since the next record of a consumer was appended; None if there is none."""
         start = max(record, extent[0])
         for _, message in self._readers.records(partition, start, extent[1]):
@@ -282,7 +282,7 @@ class KafkaJournal:
     def trim(self) -> int:
         """See the port. While Kafka is away nothing is trimmed; a later call does it."""
         self._keys.expire()
-        if self._appender.waiting or self._watch.standing.unreadable:
+        if self._appender.waiting or self._watch.status.unreadable:
             return 0
         try:
             return self._trimmer.trim()
@@ -320,12 +320,12 @@ class KafkaJournal:
         self._watch.acknowledge_damage(seen)
 
     def differs(self) -> str:
-        return self._watch.standing.message
+        return self._watch.status.message
 
     def change(self) -> JournalChange | None:
         self._watch.look()
         return changes.describe(
-            self._topic, self._extent, self._watch.standing, self._watch.identity, self._record,
+            self._topic, self._extent, self._watch.status, self._watch.identity, self._record,
             self._clock(),
         )  # fmt: skip
 
@@ -352,7 +352,7 @@ class KafkaJournal:
         if self._appender.waiting:
             return Health(False, self._appender.waiting, detail)
         if damage.known:
-            # readers are not ready for it; a gateway goes on, or the loss would stop all of them
+            # a process that reads is not ready; a gateway stays ready, or no process would be
             return Health(not self._live, _message(damage), detail)
         return Health(not facts.risk, facts.risk, detail)
 

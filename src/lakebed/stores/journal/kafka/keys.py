@@ -1,11 +1,11 @@
 """Keys of QoS 2 messages that are not released yet, in a compacted topic that all gateways read.
 
-A client that moves to another gateway in the middle of QoS 2 must find there which of its packets
-are not released yet. The journal's records say so, but no gateway can read all of them. So each
+A client that moves to another gateway in the middle of QoS 2 needs its unreleased packet
+identifiers there. The journal's records have them, but no gateway can read all records. So each
 held key is also written to this topic, with the partition of its message. It is written before the
 message, so that every key in the journal is in the topic, and removed after the journal has
-released it. The topic may therefore hold a key whose message was never written. This does no harm:
-`known` in the port allows it.
+released it. The topic may therefore hold a key whose message was never written. `known` in the port
+allows that.
 """
 
 import threading
@@ -25,18 +25,19 @@ from lakebed.vocabulary.times import Micros
 log = structlog.get_logger(__name__)
 
 EVERYWHERE = 2**32 - 1
-"""Stands for a partition where the message was in the journal before this one: all partitions have
-its key."""
+"""Stands for the partition of a message in the journal before this one: all partitions have its
+key.
+"""
 
-_PATIENCE = 10.0  # seconds
-_APART = times.MINUTE  # that the clocks of two processes may differ
+_TIMEOUT = 10.0  # seconds
+_CLOCK_SKEW = times.MINUTE  # that the clocks of two processes may differ
 _SLICE = 0.2
 _FETCH = 1000
 _FEW = 1024  # held keys up to which expired ones are not searched for
 
 
 class HeldKeys:
-    """Keeps the topic's state in memory. A thread reads the topic from the first question on.
+    """Keeps the topic's state in memory. A thread reads the topic from the first query on.
 
     Args:
         config: librdkafka's properties of a reader.
@@ -100,7 +101,7 @@ class HeldKeys:
         if missing:
             self._catch_up()
         with self._changed:
-            held, moved = self._held, self._since() + _APART
+            held, moved = self._held, self._since() + _CLOCK_SKEW
             return {
                 key: EVERYWHERE if held[key][1] < moved else held[key][0]
                 for key in keys
@@ -147,12 +148,12 @@ class HeldKeys:
                 self._thread = threading.Thread(target=self._run, name="journal-keys", daemon=True)
                 self._thread.start()
         end = self._end(self.topic)
-        deadline = monotonic() + _PATIENCE
+        deadline = monotonic() + _TIMEOUT
         with self._changed:
             while self._reached < end:
                 left = deadline - monotonic()
                 if left <= 0 or self._closed:
-                    raise StoreUnavailable("the journal at Kafka does not tell its held keys")
+                    raise StoreUnavailable("the journal at Kafka does not deliver its held keys")
                 self._changed.wait(min(left, _SLICE))
 
     def _run(self) -> None:

@@ -23,16 +23,16 @@ class Member:
     partitions: Mapping[str, tuple[int, ...]]
 
 
-def of_group(admin: AdminClient, group: str, patience: float) -> list[Member] | None:
+def of_group(admin: AdminClient, group: str, timeout: float) -> list[Member] | None:
     """The members; None where the group rebalances, is not there, or its broker does not answer.
 
     Args:
-        patience: seconds to wait for the brokers.
+        timeout: seconds to wait for the brokers.
 
     Raises:
         KafkaException: no broker answers.
     """
-    groups: list[Any] = admin.list_groups(group, timeout=patience)
+    groups: list[Any] = admin.list_groups(group, timeout=timeout)
     for found in groups:
         if found.id == group and found.error is None and found.state == _STABLE:
             return [Member(one.client_id, assignment(one.assignment)) for one in found.members]

@@ -17,7 +17,7 @@ MOST = 1 << BITS
 
 
 def new_writer() -> str:
-    """A name that no other process has, for what is noted of what it wrote."""
+    """A name that no other process has, under which the catalog notes what it appended."""
     return secrets.token_hex(8)
 
 
@@ -53,7 +53,7 @@ def committed(answer: Iterable[TopicPartition], base: int) -> dict[int, int]:
 
 
 def _offset(commit: TopicPartition, base: int) -> int:
-    """The beginning, where it was committed of another topic."""
+    """The offset of a commit; the beginning if it belongs to another topic."""
     index, _, of = (commit.metadata or "0").partition("@")
     if (of or "0") != str(base):
         return pack(base)

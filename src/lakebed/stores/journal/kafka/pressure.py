@@ -1,4 +1,4 @@
-"""Measures how near Kafka's retention is to deleting records that a consumer still needs.
+"""Measures how close Kafka's retention is to deleting records that a consumer still needs.
 
     offset of the slowest consumer ──> age of the record there ──/── retention.ms
                                    └─> bytes from there on ──────/── retention.bytes (per partition)

@@ -29,7 +29,7 @@ _GONE = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNKNOWN_TOPIC_ID,
 }
-_PATIENCE = 10.0  # seconds for an answer
+_TIMEOUT = 10.0  # seconds for an answer
 _LOOK = 0.2  # seconds until a stop is noticed
 _STOP = 2.0  # seconds that a close waits for the append under way; the whole stop has ten
 
@@ -100,7 +100,7 @@ class Sender:
             StoreUnavailable: Kafka does not answer.
         """
         with errors.translated("asking for its partitions"):
-            self._producer.list_topics(topic, timeout=_PATIENCE)
+            self._producer.list_topics(topic, timeout=_TIMEOUT)
 
     def close(self) -> None:
         """Wait up to `_STOP` seconds for the sending under way; its messages have no ack yet."""
@@ -127,10 +127,10 @@ class Sender:
         try:
             for row in sending.rows:
                 self._produce(sending, row)
-            patience = _STOP
-            while sending.left and self.failure is None and patience > 0:
+            timeout = _STOP
+            while sending.left and self.failure is None and timeout > 0:
                 self._producer.poll(_LOOK)
-                patience -= _LOOK if self._closing else 0
+                timeout -= _LOOK if self._closing else 0
             if sending.left and self.failure is None:
                 raise JournalFailed("the journal was closed before Kafka had answered")
             if self.failure is not None:

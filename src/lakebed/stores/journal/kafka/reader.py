@@ -12,7 +12,7 @@ from lakebed.stores.journal.kafka import errors
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.vocabulary.errors import JournalFailed, StoreUnavailable
 
-_PATIENCE = 10.0  # seconds without a record before the cluster counts as away
+_TIMEOUT = 10.0  # seconds without a record before the cluster counts as away
 _SLICE = 0.5  # seconds
 _IDLE = 4  # idle readers kept for later use
 _QUICK = {
@@ -43,7 +43,7 @@ class Readers:
                     yield base + record, message
 
     def renew(self) -> None:
-        """Use no consumer again that has read from the topic before."""
+        """Close the idle readers, because they may have read from a former topic."""
         with self._lock:
             idle, self._idle = self._idle, []
         for reader in idle:
@@ -84,14 +84,14 @@ class _Reader:
     def records(self, partition: int, start: int, end: int) -> Iterator[tuple[int, Message]]:
         with errors.translated("seeking"):
             self._consumer.assign([TopicPartition(self._topic, partition, start)])
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while start < end:
             found = self._consumer.poll(_SLICE)
             if found is None:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable("the journal at Kafka cannot be read now")
                 continue
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TIMEOUT
             failure = found.error()
             if failure is not None:
                 _check(failure)

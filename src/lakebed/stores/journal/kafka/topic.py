@@ -9,7 +9,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from lakebed.ports.catalog.journal import JournalIdentity
 from lakebed.stores.journal.kafka import configuration, errors
-from lakebed.stores.journal.kafka.cluster import PATIENCE, Cluster
+from lakebed.stores.journal.kafka.cluster import TIMEOUT, Cluster
 from lakebed.stores.journal.kafka.configuration import Facts
 from lakebed.stores.journal.kafka.identity import Found
 from lakebed.stores.journal.kafka.records import ROOM
@@ -22,7 +22,7 @@ _PARTITIONS = 12
 
 
 class Topic:
-    """Thread-safe; calls wait up to `PATIENCE` seconds for the cluster.
+    """Thread-safe; calls wait up to `TIMEOUT` seconds for the cluster.
 
     Attributes:
         name: of the topic.
@@ -50,7 +50,7 @@ class Topic:
         """
         address = self._cluster.address
         with errors.opening():
-            made = self.name not in self._cluster.admin.list_topics(timeout=PATIENCE).topics
+            made = self.name not in self._cluster.admin.list_topics(timeout=TIMEOUT).topics
             if made:
                 partitions = address.partitions or _PARTITIONS
                 if known is not None:
@@ -85,22 +85,22 @@ class Topic:
         """Create the compacted topic of held keys if it is missing, and return its name."""
         name = f"{self.name}.keys"
         with errors.opening():
-            if name not in self._cluster.admin.list_topics(timeout=PATIENCE).topics:
+            if name not in self._cluster.admin.list_topics(timeout=TIMEOUT).topics:
                 configuration.create(self._cluster, name, 1, configuration.of_keys(horizon))
         return name
 
     def describe(self) -> Found | None:
-        """The topic that has the name now, or None.
+        """The topic that has this name now, or None.
 
         Raises:
             StoreUnavailable: Kafka does not answer.
         """
         with errors.translated("asking for its topic"):
             asked = self._cluster.admin.describe_topics(
-                TopicCollection([self.name]), request_timeout=PATIENCE
+                TopicCollection([self.name]), request_timeout=TIMEOUT
             )
             try:
-                described = asked[self.name].result(PATIENCE)
+                described = asked[self.name].result(TIMEOUT)
             except KafkaException as exception:
                 if errors.of(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return None
@@ -120,13 +120,13 @@ class Topic:
             return self._cluster.retried(ask)
 
     def work_as(self, identity: JournalIdentity) -> None:
-        """Number records and partitions as this identity does from now on."""
+        """Number records and partitions by this identity from now on."""
         self._base, self._begin = identity.base, identity.begin
         self.partitions = range(identity.partitions)
 
     @property
     def base(self) -> int:
-        """The number of Kafka's record 0: an adopted topic goes on behind the one before."""
+        """The number of Kafka's record 0: an adopted topic continues behind the former one."""
         return self._base
 
     def facts(self) -> Facts:
@@ -171,8 +171,8 @@ class Topic:
         asked = {TopicPartition(self.name, p): OffsetSpec.max_timestamp() for p in partitions}
 
         def ask() -> list[int]:
-            found = self._cluster.admin.list_offsets(asked, request_timeout=PATIENCE)
-            return [future.result(PATIENCE).timestamp for future in found.values()]
+            found = self._cluster.admin.list_offsets(asked, request_timeout=TIMEOUT)
+            return [future.result(TIMEOUT).timestamp for future in found.values()]
 
         with errors.translated("asking for its newest record"):
             latest = max(self._cluster.retried(ask))
@@ -184,8 +184,8 @@ class Topic:
         def ask() -> dict[int, int]:
             if not offsets:
                 return {}
-            found = self._cluster.admin.list_offsets(offsets, request_timeout=PATIENCE)
-            return {p.partition: f.result(PATIENCE).offset for p, f in found.items()}
+            found = self._cluster.admin.list_offsets(offsets, request_timeout=TIMEOUT)
+            return {p.partition: f.result(TIMEOUT).offset for p, f in found.items()}
 
         with errors.translated("asking for offsets"):
             return self._cluster.retried(ask)
@@ -200,4 +200,4 @@ class Topic:
         ]
         with errors.translated("deleting records"):
             for future in self._cluster.admin.delete_records(offsets).values():
-                future.result(PATIENCE)
+                future.result(TIMEOUT)

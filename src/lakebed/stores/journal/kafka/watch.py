@@ -1,10 +1,10 @@
-"""Looks at the topic once a second, beside all else that a journal does.
+"""Checks the topic once a second, in a thread of its own.
 
-    once a second ──> topic's id and partitions, compared with the catalog  ──> standing
-                 └──> what this process has appended ───────────────────────> catalog
-    now and then ───> the topic's settings, and whether it ends before what was read of it
+    every second ──> topic's id and partitions, compared with the catalog  ──> status
+                └──> what this process has appended ───────────────────────> catalog
+    every 10 s ────> the topic's settings, and whether it ends before what was read of it
 
-While Kafka or the catalog does not answer everything stays as it was.
+While Kafka or the catalog does not answer, the status stays as it was.
 """
 
 import threading
@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord, LossReason
-from lakebed.ports.journal.operating import Damage, LostStretch
+from lakebed.ports.journal.operating import Damage, LostRange
 from lakebed.stores.journal.kafka import positions
-from lakebed.stores.journal.kafka.appended import AppendedStretches
+from lakebed.stores.journal.kafka.appended import AppendedRanges
 from lakebed.stores.journal.kafka.configuration import Facts
-from lakebed.stores.journal.kafka.identity import Found, Standing, compare
+from lakebed.stores.journal.kafka.identity import Found, TopicStatus, compare
 from lakebed.stores.journal.kafka.topic import Topic
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import LakebedError, StoreUnavailable
@@ -30,12 +30,12 @@ COUNTING = "keeper"
 
 _EVERY = 1.0  # seconds
 FACTS_EVERY = 10.0  # seconds
-_OTHERS = 2 * _EVERY  # seconds in which all processes have told what they appended
-_JOIN = 1.0  # seconds a close waits for a look that is under way
+_OTHERS = 2 * _EVERY  # seconds in which all processes have saved what they appended
+_JOIN = 1.0  # seconds that a close waits for a check that is running
 
 
 class TopicWatch:
-    """Any thread.
+    """The status of the topic, and the damage of the journal. Any thread.
 
     Args:
         record: the catalog; None where the journal is opened without one, which compares nothing.
@@ -44,7 +44,7 @@ class TopicWatch:
         adopted: called when this process works under another identity.
 
     Attributes:
-        standing: how the topic differs from the journal that the catalog knows.
+        status: how the topic differs from the journal that the catalog knows.
         identity: under which this process works.
         generation: grows when it changes.
     """
@@ -60,13 +60,13 @@ class TopicWatch:
         self._topic, self._record = topic, record
         self._changed, self._adopted = changed, adopted
         self._damage = Damage()
-        self._appended = AppendedStretches()
+        self._appended = AppendedRanges()
         self._writer = positions.new_writer()
         self._facts_at = time.monotonic()
-        self._missed = 0  # looks in a row that found no topic
+        self._missed = 0  # checks in a row that found no topic
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.standing = Standing()
+        self.status = TopicStatus()
         self.identity = identity
         self.generation = 0
         if record is not None:
@@ -76,7 +76,7 @@ class TopicWatch:
             self.look_for_damage()
 
     def start(self) -> None:
-        """Look once a second from now on."""
+        """Check once a second from now on."""
         self._thread.start()
 
     def note(self, partition: int, offset: int, owners: Mapping[str, int]) -> None:
@@ -86,19 +86,19 @@ class TopicWatch:
 
     @property
     def damage(self) -> Damage:
-        """As it was a second ago."""
+        """The damage as of the last check."""
         return self._damage
 
     def acknowledge_damage(self, seen: Damage) -> None:
-        """Raises `StoreUnavailable`."""
+        """See the port. Raises `StoreUnavailable`."""
         self._damage = Damage()
         if self._record is not None:
-            stretches = [(lost.consumer, lost.partition, lost.offset) for lost in seen.lost]
-            self._record.acknowledge_losses(stretches)
+            ranges = [(lost.consumer, lost.partition, lost.offset) for lost in seen.lost]
+            self._record.acknowledge_losses(ranges)
             self.look_for_damage()
 
     def look(self) -> None:
-        """Compare now.
+        """Compare the topic with the catalog now.
 
         Raises:
             StoreUnavailable: Kafka or the catalog does not answer.
@@ -107,14 +107,14 @@ class TopicWatch:
         thoroughly = at - self._facts_at >= FACTS_EVERY
         if self._record is not None:
             self._compare_now(self._record, thoroughly)
-        if thoroughly and not self.standing.unreadable:
+        if thoroughly and not self.status.unreadable:
             self._facts_at = at
             self._changed(self._topic.lately())
 
     def verify(self) -> None:
-        """After records have come, and before they are used: whether they are of this journal.
+        """Check that records just read belong to this journal, before they are used.
 
-        librdkafka reads on at the old offset of a topic that was made anew, and says nothing.
+        librdkafka reads on at the old offset of a topic that was created again, without an error.
 
         Raises:
             StoreUnavailable: they are not, or Kafka does not answer.
@@ -125,7 +125,7 @@ class TopicWatch:
         found, known = self._topic.describe(), self.identity
         if found is None or found.id != known.id or self._record.identity() != known:
             self.look()
-            raise StoreUnavailable(self.standing.unreadable or "the topic is not known now")
+            raise StoreUnavailable(self.status.unreadable or "the topic is not known now")
 
     def _compare_now(self, record: JournalRecord, thoroughly: bool) -> None:
         found = self._topic.describe()
@@ -139,7 +139,7 @@ class TopicWatch:
         self._compare(known, found, thoroughly)
 
     def ends_before(self, partition: int, end: int, offset: int) -> None:
-        """A consumer has read up to an offset behind the end of a partition.
+        """Report that a consumer has read up to an offset behind the end of a partition.
 
         Args:
             end: the record behind the last one.
@@ -152,10 +152,10 @@ class TopicWatch:
     def lost(
         self, consumer: str, partition: int, start: int, end: int, reason: LossReason, records: int
     ) -> int:
-        """Note in the catalog that a consumer can never read what stands from `start` to `end`.
+        """Note in the catalog that a consumer can never read the offsets from `start` to `end`.
 
-        Returns how many messages that were, as far as they are not noted yet; without a catalog
-        the number of records.
+        Returns the number of messages in it that were not noted before; without a catalog the
+        number of records.
 
         Raises:
             StoreUnavailable: the catalog does not answer: it is not noted.
@@ -165,7 +165,7 @@ class TopicWatch:
             self._damage = Damage(messages=missing, missing=missing)
             return records
         self.save_appended()
-        self._over.wait(_OTHERS)  # others tell once a second what they appended
+        self._over.wait(_OTHERS)  # others save once a second what they appended
         found = self._record.note_lost(consumer, partition, start, end, reason, records)
         self.look_for_damage()
         return sum(loss.messages for loss in found)
@@ -174,16 +174,16 @@ class TopicWatch:
         """Raises `StoreUnavailable`."""
         if self._record is not None:
             lost = tuple(
-                LostStretch(
+                LostRange(
                     loss.consumer, loss.partition, loss.start, loss.messages, loss.reason, loss.at
                 )
                 for loss in self._record.losses(unseen=True)
             )
-            messages = sum(stretch.count for stretch in lost)
+            messages = sum(each.count for each in lost)
             self._damage = Damage(messages=messages, missing=messages, lost=lost)
 
     def save_appended(self) -> None:
-        """Raises `StoreUnavailable`; then it is saved the next time."""
+        """Save what was appended. Raises `StoreUnavailable`; then the next call saves it."""
         if self._record is not None and (taken := self._appended.take()):
             try:
                 self._record.note_appended(self._writer, taken)
@@ -198,7 +198,7 @@ class TopicWatch:
         try:
             self.save_appended()
         except LakebedError as error:
-            log.warning("what was appended lately is not noted in the catalog", error=str(error))
+            log.warning("the latest appends are not noted in the catalog", error=str(error))
 
     # --- on the thread ----------------------------------------------------------------------------
 
@@ -209,9 +209,9 @@ class TopicWatch:
                 try:
                     step()
                 except StoreUnavailable as error:
-                    log.debug("the journal's topic was not looked at", error=str(error))
+                    log.debug("the journal's topic was not checked", error=str(error))
                 except Exception:
-                    log.exception("the journal's topic was not looked at")
+                    log.exception("the journal's topic was not checked")
 
     def _compare(self, known: JournalIdentity, found: Found | None, thoroughly: bool) -> None:
         counted, ends = {}, {}
@@ -219,23 +219,23 @@ class TopicWatch:
             assert self._record is not None
             counted = self._record.counted(COUNTING)
             ends = {p: end for p, (_, end) in self._topic.extent(range(known.partitions)).items()}
-        standing = compare(known, found, counted, ends)
-        if not thoroughly and not standing.message and self.standing.difference == "behind":
-            standing = self.standing  # it has not been looked at
-        if known != self.identity and not standing.unreadable:
+        status = compare(known, found, counted, ends)
+        if not thoroughly and not status.message and self.status.difference == "behind":
+            status = self.status  # ends were not compared this time
+        if known != self.identity and not status.unreadable:
             log.warning("the journal's topic was adopted", id=known.id, partitions=known.partitions)
             self._topic.work_as(known)
             self._adopted()
             self.identity = known
-            self.standing = standing
+            self.status = status
             self.generation += 1
         else:
-            self._set(standing)
+            self._set(status)
 
-    def _set(self, standing: Standing) -> None:
-        if standing.message != self.standing.message:
-            if standing.message:
-                log.error(standing.message)
+    def _set(self, status: TopicStatus) -> None:
+        if status.message != self.status.message:
+            if status.message:
+                log.error(status.message)
             else:
                 log.info("the journal's topic is the one that is in use", topic=self.identity.topic)
-        self.standing = standing
+        self.status = status

@@ -32,7 +32,7 @@ from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 3600.0
+DELETE_TIMEOUT = 3600.0
 """Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
 _SETTINGS = {
     "async_insert": 0,  # the call returns when the part is written
@@ -47,7 +47,7 @@ _SETTINGS = {
 takes ten times as long as a small query."""
 _DELETE = {
     "mutations_sync": 2,  # wait, on all replicas
-    "distributed_ddl_task_timeout": int(PATIENCE),
+    "distributed_ddl_task_timeout": int(DELETE_TIMEOUT),
 }
 _ALONE = OneServer()
 
@@ -82,24 +82,24 @@ class ClickHouseSeries:
     Args:
         connect: opens a session.
         name: the store's name in messages.
-        patient: opens a session that waits long for an answer; None if all do.
+        connect_slow: opens a session that waits long for an answer; None if all do.
         layout: how the tables are spread over servers.
 
     Attributes:
         damages: the number of damaged parts that were found since it was opened.
     """
 
-    _repair = "stop the keepers, drop the table, and start one: it fills it from backup and journal"
+    _remedy = "stop the keepers, drop the table, and start one: it fills it from backup and journal"
     """What is done about damaged parts, or must be done."""
 
     def __init__(
         self,
         connect: Callable[[], Client],
         name: str,
-        patient: Callable[[], Client] | None = None,
+        connect_slow: Callable[[], Client] | None = None,
         layout: Layout = _ALONE,
     ) -> None:
-        self._connect, self._patient = connect, patient or connect
+        self._connect, self._connect_slow = connect, connect_slow or connect
         self._layout = layout
         self._idle: LifoQueue[Client] = LifoQueue()
         self._all: list[Client] = []
@@ -192,7 +192,7 @@ class ClickHouseSeries:
         log.error("parts of the series are damaged", table=suspect.table, parts=parts)
         self._damaged(suspect.table, parts)
         names = ", ".join(f"{suspect.table}/{part}" for part in parts)
-        raise StoreDamaged(f"{self.name}: damaged on its disk: {names}; {self._repair}") from error
+        raise StoreDamaged(f"{self.name}: damaged on its disk: {names}; {self._remedy}") from error
 
     def _damaged(self, table: str, parts: list[str]) -> None:
         """Take note of damaged parts that were not known before."""
@@ -230,7 +230,7 @@ class ClickHouseSeries:
         Rows inserted meanwhile may stay. If it fails, some rows may be deleted: repeat the call.
         """
         try:
-            with self._patient_session(f"delete from {table}") as client:
+            with self._slow_session(f"delete from {table}") as client:
                 client.command(
                     f"ALTER TABLE {self._layout.stored(DATABASE, table)} DELETE WHERE {where}",
                     parameters=dict(parameters),
@@ -297,7 +297,7 @@ class ClickHouseSeries:
                 " creates them anew and fills them from the journal"
             )
         if damaged:
-            troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._repair}")
+            troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._remedy}")
         return Health(not troubles, "; ".join(troubles), detail)
 
     def _figures(self) -> dict[str, Any]:
@@ -327,9 +327,9 @@ class ClickHouseSeries:
             self._idle.put(client)
 
     @contextmanager
-    def _patient_session(self, doing: str) -> Iterator[Client]:
-        """Open a patient session for a single call."""
-        with self._translated(doing), closing(self._opened(self._patient)) as client:
+    def _slow_session(self, doing: str) -> Iterator[Client]:
+        """Open a connect_slow session for a single call."""
+        with self._translated(doing), closing(self._opened(self._connect_slow)) as client:
             yield client
 
     @contextmanager

@@ -37,7 +37,7 @@ SELECT data_paths[1] AS folder FROM system.tables
 WHERE database = {database:String} AND name = {table:String}
 """
 """The folder of a table. The links in `data` are not used, because a power loss may remove them."""
-_ASIDE = "broken-on-start_"
+_DETACHED_PREFIX = "broken-on-start_"
 """The prefix of parts that the engine has put aside, by which it tells them when it opens."""
 _DROP = {"allow_drop_detached": 1}
 
@@ -62,7 +62,7 @@ class EmbeddedSeries(ClickHouseSeries):
         memory: bytes that the engine may use; None for most of the machine's memory.
     """
 
-    _repair = "they are put aside, and filled again from backup and journal"
+    _remedy = "they are put aside, and filled again from backup and journal"
 
     def __init__(self, path: Path, memory: int | None = None) -> None:
         self._path = path.resolve()
@@ -70,8 +70,8 @@ class EmbeddedSeries(ClickHouseSeries):
         if memory is not None:
             os.environ.setdefault("JE_MALLOC_CONF", _ALLOCATOR)  # read when the engine is loaded
         self._parts: dict[str, PartFiles] = {}
-        self._mending = threading.Lock()
-        self._mended = 0
+        self._repair_lock = threading.Lock()
+        self._repairs = 0
         self._left_closed: set[str] = set()
         self._closed = threading.Event()
         options = {} if memory is None else _options(memory)
@@ -85,13 +85,13 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def migrate(self) -> None:
         super().migrate()
-        self.mend()  # from now on new parts are checked
-        threading.Thread(target=self._look_after_merges, name="series parts", daemon=True).start()
+        self.repair()  # from now on new parts are checked
+        threading.Thread(target=self._check_merges, name="series parts", daemon=True).start()
 
     def write(self, table: str, rows: pa.Table) -> None:
         for piece in self._pieces(rows):
             self._begin(table)
-            before = self._mended
+            before = self._repairs
             super().write(table, piece)
             self._require_whole(table, before)
 
@@ -111,7 +111,7 @@ class EmbeddedSeries(ClickHouseSeries):
         if not _MEMORY_FILES:
             super()._insert(client, table, rows)
             return
-        with self._told(), open(os.memfd_create("rows"), "wb") as memory:
+        with self._os_errors_translated(), open(os.memfd_create("rows"), "wb") as memory:
             path = f"/proc/self/fd/{memory.fileno()}"
             with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
@@ -121,22 +121,22 @@ class EmbeddedSeries(ClickHouseSeries):
             )
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
-        before = self._mended
+        before = self._repairs
         try:
             return super()._query(sql, parameters)
         except StoreUnavailable:
-            self.mend()
-            if self._mended == before:
+            self.repair()
+            if self._repairs == before:
                 raise
             return super()._query(sql, parameters)
 
     def _damaged(self, table: str, parts: list[str]) -> None:
-        self._mend(table, parts)
+        self._repair_table(table, parts)
         super()._damaged(table, parts)
 
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None:
         self._begin(table)
-        before = self._mended
+        before = self._repairs
         super().delete(table, where, parameters)
         self._require_whole(table, before)
 
@@ -144,23 +144,23 @@ class EmbeddedSeries(ClickHouseSeries):
         (figures,) = self.query(_MEMORY, {}).to_pylist()
         return {name: int(figures[name]) for name in ("memory", "caches")}
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Put incomplete parts aside that merges have written since the last check."""
         for table in TABLES:
-            self._mend(table)
+            self._repair_table(table)
 
     def close(self) -> None:
         self._closed.set()
-        with self._mending:
+        with self._repair_lock:
             super().close()
 
     def _begin(self, table: str) -> None:
         self._require_room()
-        with self._mending, self._told():
+        with self._repair_lock, self._os_errors_translated():
             self._parts_of(table)  # notes the parts that exist before the write
 
     def _require_room(self) -> None:
-        with self._told():
+        with self._os_errors_translated():
             disk = os.statvfs(self._path)
         free = disk.f_bavail * disk.f_frsize
         if free < _ROOM:
@@ -168,41 +168,41 @@ class EmbeddedSeries(ClickHouseSeries):
             raise StoreUnavailable(f"{self.name}: {needs}")
 
     def _require_whole(self, table: str, before: int) -> None:
-        self._mend(table)
+        self._repair_table(table)
         # Another thread's check may have put aside the parts that this call wrote.
-        if self._mended != before:
+        if self._repairs != before:
             what = f"not all that was written to {table} reached the disk; is it full or failing?"
             raise StoreUnavailable(f"{self.name}: {what}")
-        with self._told():
+        with self._os_errors_translated():
             self._parts_of(table).sync_names()
 
-    def _mend(self, table: str, damaged: Sequence[str] = ()) -> None:
+    def _repair_table(self, table: str, damaged: Sequence[str] = ()) -> None:
         """Put aside new parts that are not whole, and those that are known to be damaged."""
-        with self._mending:
-            with self._told():
+        with self._repair_lock:
+            with self._os_errors_translated():
                 broken = self._parts_of(table).broken()
             if broken:
                 log.warning("parts did not reach the disk", table=table, parts=broken)
             if broken or damaged:
-                self._mended += 1
+                self._repairs += 1
                 self._left_closed.add(table)
                 self._command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
-            with self._told():
+            with self._os_errors_translated():
                 for part in damaged:
-                    self._parts_of(table).put_aside(part, _ASIDE)
+                    self._parts_of(table).detach(part, _DETACHED_PREFIX)
             if table in self._left_closed:
                 self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
                 self._left_closed.remove(table)
             if broken:
-                self._drop_aside(table, broken)
+                self._drop_detached(table, broken)
 
-    def _drop_aside(self, table: str, broken: list[str]) -> None:
+    def _drop_detached(self, table: str, broken: list[str]) -> None:
         """Delete the parts put aside, which have empty files of inserts that were refused."""
         aside = self._parts_of(table).folder / "detached"
         drops = [
-            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{_ASIDE}{part}'"
+            f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{_DETACHED_PREFIX}{part}'"
             for part in broken
-            if (aside / f"{_ASIDE}{part}").exists()
+            if (aside / f"{_DETACHED_PREFIX}{part}").exists()
         ]
         self._command("drop broken parts", *drops, settings=_DROP)
 
@@ -215,17 +215,17 @@ class EmbeddedSeries(ClickHouseSeries):
         return self._parts[table]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _os_errors_translated(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise StoreUnavailable(f"{self.name}: {error}") from error
 
-    def _look_after_merges(self) -> None:
+    def _check_merges(self) -> None:
         name_this_thread("series parts")
         while not self._closed.wait(_LOOK_EVERY):
             try:
-                self.mend()
+                self.repair()
             except StoreUnavailable as error:
                 log.warning("cannot look at parts", error=str(error))
 

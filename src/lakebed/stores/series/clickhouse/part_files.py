@@ -48,7 +48,7 @@ class PartFiles:
         self._seen = there
         return sorted(name for name in new if not _is_whole(self.folder / name))
 
-    def put_aside(self, name: str, prefix: str) -> None:
+    def detach(self, name: str, prefix: str) -> None:
         """Move a part of a closed table to where the engine does not read it; durably.
 
         One that is not there any more, because it was merged, is no error.

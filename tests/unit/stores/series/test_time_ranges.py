@@ -1,4 +1,4 @@
-"""Pages found stretch by stretch are the pages of the whole."""
+"""Pages that are read in several ranges of time are the pages of the whole."""
 
 import pyarrow as pa
 from hypothesis import given
@@ -26,9 +26,9 @@ class Store:
             low, high = (low, min(high, key)) if question.descending else (max(low, key), high)
         self.rows = [t for t in sorted(times, reverse=question.descending) if low <= t < high]
 
-    def ask(self, stretch: Range, limit: int) -> pa.Table:
-        self.asked.append(stretch)
-        since, until = stretch
+    def ask(self, range_: Range, limit: int) -> pa.Table:
+        self.asked.append(range_)
+        since, until = range_
         rows = [t for t in self.rows if (since or 0) <= t < (until or 2**62)]
         return pa.table({"time": pa.array(rows[:limit], pa.int64())})
 
