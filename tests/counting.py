@@ -32,7 +32,7 @@ _PUT = """INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
 
 
 class Counting:
-    """Fulfils `consuming.worker.PartitionWorker`."""
+    """Implements `consuming.worker.PartitionWorker`."""
 
     def __init__(self, partition: int, checkpoints: PartitionCheckpoints, file: Path) -> None:
         self.offset = self._saved = 0

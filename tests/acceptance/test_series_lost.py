@@ -242,7 +242,7 @@ def test_aggregates_in_a_damaged_part_are_told_until_somebody_has_seen_it(tmp_pa
         server.start()
         eventually(lambda: server.get("/api/v1/series")["loss"]["done"])
         message = _series(server)["message"]
-        assert "damaged and put aside" in message
+        assert "damaged, and the store detached them" in message
         assert "aggregate/broken-on-start_202501" in message
         lakebed(
             "series", "acknowledge", "--url", server.url, "--home", str(server.home)

@@ -34,7 +34,7 @@ LOG, AWAY = "faults", "away"
 
 
 class Faulty:
-    """Fulfils `ports.series.Series`."""
+    """Implements `ports.series.Series`."""
 
     def __init__(self, series: Series, home: Path, seed: str) -> None:
         self._series, self._home = series, home

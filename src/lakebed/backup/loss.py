@@ -25,7 +25,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from lakebed.backup.restoring import put_aside
+from lakebed.backup.restoring import rename_former
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.kinds import TABLES
 from lakebed.ports.catalog.checkpoints import Checkpoint, TransactionalCheckpoints
@@ -44,17 +44,17 @@ _LOSS, _KNOWN, _CREATED = "series.loss", "series.damage.known", "series.tables"
 """Notes in the catalog. Known are damaged parts that were detected before: the store keeps them
 detached and reports them at every start. Created are tables that there once were."""
 WORK = "series.rebuild"
-"""The note of who rebuilds, and how far it is."""
+"""The note of the lease: which process rebuilds, and its progress."""
 COPY = "keeper.lost"
 """The consumer under whose name the copies of checkpoints are."""
 _FILES = ("series.lost.json", "series.lost.checkpoints", "series.lost.known")
 """In the home of an earlier version: the loss, the checkpoints, what is known."""
-_CIRCUMSTANCES = re.compile(
+_NOT_DAMAGE = re.compile(
     r"no space|not_enough_space|permission denied|read-only|too many open files|memory|"
     r"already in use|resource temporarily|cannot lock|locked",
     re.IGNORECASE,
 )
-"""Errors of an undamaged store: an operator must mend its surroundings."""
+"""Errors of an undamaged store, whose cause an operator must remove."""
 
 Checkpoints = Mapping[int, Sequence[Checkpoint]]
 
@@ -69,22 +69,22 @@ class Loss(msgspec.Struct):
     Attributes:
         at: when it was detected, microseconds.
         everything: whether no table was left; else `tables` and `broken` name tables and parts.
-        aside: the path that the broken folder was renamed to.
-        created: whether the tables were created anew since.
+        renamed_to: the path that the broken folder was renamed to.
+        created: whether the tables were created again since.
         done: whether the rebuild is complete; the fields below are its result.
         backup: the name of the backup that it started from.
         missing: messages that are in neither backup nor journal; received between `since` and
             `until`.
         trouble: other things that could not be rebuilt, one sentence each.
         remarks: what else is worth knowing; nothing is missing for it.
-        before: of losses that nobody had acknowledged when this one came, one sentence each.
+        before: earlier losses that nobody had acknowledged, one sentence each.
     """
 
     reason: str
     at: Micros
     everything: bool = True
     broken: tuple[str, ...] = ()
-    aside: str | None = None
+    renamed_to: str | None = msgspec.field(default=None, name="aside")
     done: bool = False
     backup: str | None = None
     rows: int = 0
@@ -143,7 +143,7 @@ def is_unfinished(catalog: NoteStore) -> bool:
 def finish(catalog: LossCatalog, result: Loss) -> None:
     """Record the result of a rebuild, unless another process has finished it, or lost it again."""
     with catalog.transaction():
-        _take_turns(catalog)
+        _lock_record(catalog)
         noted = read(catalog)
         if noted is None or noted.done or noted.at != result.at:
             return
@@ -156,14 +156,14 @@ def finish(catalog: LossCatalog, result: Loss) -> None:
 
 
 def acknowledge(catalog: LossCatalog, missing: int) -> Loss:
-    """An operator has seen what is lost for ever; returns it.
+    """Delete the record, because an operator has seen what is lost; return it.
 
     Raises:
         NotFound: there is nothing to acknowledge.
         Conflict: the rebuild is at work, or another number of messages is missing.
     """
     with catalog.transaction():
-        _take_turns(catalog)
+        _lock_record(catalog)
         loss = read(catalog)
         if loss is None:
             raise NotFound("nothing of the series is lost")
@@ -177,12 +177,12 @@ def acknowledge(catalog: LossCatalog, missing: int) -> Loss:
 
 
 def checkpoints(catalog: LossCatalog) -> dict[int, list[Checkpoint]]:
-    """The keepers' checkpoints of when the loss was detected: every rebuild starts there."""
+    """The keepers' checkpoints when the loss was detected: every rebuild starts there."""
     return catalog.checkpoints(COPY)
 
 
 def _copy(catalog: LossCatalog, parts: Checkpoints) -> None:
-    """Make these the copies of checkpoints."""
+    """Replace the copies of checkpoints by these."""
     for partition, former in catalog.checkpoints(COPY).items():
         kept = {part.part for part in parts.get(partition, ())}
         catalog.save_checkpoints(
@@ -192,8 +192,8 @@ def _copy(catalog: LossCatalog, parts: Checkpoints) -> None:
         catalog.save_checkpoints(COPY, partition, found)
 
 
-def _take_turns(catalog: LossCatalog) -> None:
-    """Wait for others that are about to change the record; they wait until we have committed."""
+def _lock_record(catalog: LossCatalog) -> None:
+    """Lock the record until the end of the transaction, so that processes change it in turn."""
     catalog.claim(COPY, 0)
 
 
@@ -209,11 +209,11 @@ def open_detecting_loss(
         StoreUnavailable: it does not open, for a reason other than damage.
     """
     _take_over_files(settings.home, catalog)
-    series, reason, aside = _open(settings)
+    series, reason, renamed_to = _open(settings)
     try:
         with catalog.transaction():
-            _take_turns(catalog)
-            loss = _detect(series.missing(), catalog, reason, aside)
+            _lock_record(catalog)
+            loss = _detect(series.missing(), catalog, reason, renamed_to)
         series.migrate()
         return series, _note_created(catalog, loss)
     except BaseException:
@@ -222,55 +222,63 @@ def open_detecting_loss(
 
 
 def record_damage(series: Series, catalog: LossCatalog) -> Loss | None:
-    """Record the parts that an open series has put aside since; return the loss as it is recorded.
+    """Record parts that an open series has detached as damaged; return the loss as recorded.
 
     The keepers begin again at their checkpoints, as for parts that are damaged at the start.
     """
     with catalog.transaction():
-        _take_turns(catalog)
-        aside = replace(series.missing(), everything=False, tables=())
-        loss = _detect(aside, catalog, "", None)
+        _lock_record(catalog)
+        detached = replace(series.missing(), everything=False, tables=())
+        loss = _detect(detached, catalog, "", None)
     return _note_created(catalog, loss)
 
 
 def _open(settings: StoreSettings) -> tuple[Series, str, str | None]:
-    """Open it without creating tables; the folder of a broken one is put aside before."""
+    """Open it without creating tables; first rename the folder of a series that does not open."""
     try:
         return open_series(settings, make=False), "it was not there", None
     except StoreUnavailable as error:
-        folder = _folder(settings)
+        folder = _embedded_folder(settings)
         if folder is None or not folder.exists() or _is_undamaged(folder, error):
             raise
-        aside = str(put_aside(folder, f".broken-{times.now()}"))
-        log.error("the series does not open and is put aside", error=str(error), aside=aside)
-        return open_series(settings, make=False), f"it did not open: {error}", aside
+        renamed_to = str(rename_former(folder, f".broken-{times.now()}"))
+        log.error(
+            "the series does not open and is renamed", error=str(error), renamed_to=renamed_to
+        )
+        return open_series(settings, make=False), f"it did not open: {error}", renamed_to
 
 
 def _is_undamaged(folder: Path, error: StoreUnavailable) -> bool:
-    """Whether the surroundings are to blame: a disk without room makes all kinds of errors."""
-    return bool(_CIRCUMSTANCES.search(str(error))) or not room_at(folder).some
+    """Whether the cause is not damage: a full disk, for one, makes all kinds of errors."""
+    return bool(_NOT_DAMAGE.search(str(error))) or not room_at(folder).some
 
 
-def _folder(settings: StoreSettings) -> Path | None:
+def _embedded_folder(settings: StoreSettings) -> Path | None:
     """The folder of an embedded series, else None."""
     scheme, _, path = settings.series.url.partition(":")
     return settings.home / path.removeprefix("//") if scheme == "chdb" else None
 
 
-def _detect(missing: Missing, catalog: LossCatalog, reason: str, aside: str | None) -> Loss | None:
+def _detect(
+    missing: Missing, catalog: LossCatalog, reason: str, renamed_to: str | None
+) -> Loss | None:
     """Record a loss that was not recorded before."""
     noted, workers = read(catalog), catalog.claimed(CONSUMER)
     known = _names(catalog, _KNOWN)
     reported = {*missing.broken, *missing.covered}
     if new := reported - known:
-        log.warning("the store has put damaged parts aside", parts=sorted(new))
+        log.warning("the store has detached damaged parts", parts=sorted(new))
     if reported != known:
         _write_names(catalog, _KNOWN, reported)
     found = _found(missing, noted, known, _names(catalog, _CREATED), reason)
     if found is None or not (workers or catalog.checkpoints(CONSUMER)):
         return noted
-    found.aside = aside or (noted.aside if noted is not None and not noted.done else None)
-    log.error("the series is lost, in whole or in part", reason=found.reason, aside=found.aside)
+    found.renamed_to = renamed_to or (
+        noted.renamed_to if noted is not None and not noted.done else None
+    )
+    log.error(
+        "the series is lost, in whole or in part", reason=found.reason, renamed_to=found.renamed_to
+    )
     for partition in {*workers, *catalog.checkpoints(CONSUMER)}:
         catalog.claim(CONSUMER, partition)
     _copy(catalog, catalog.checkpoints(CONSUMER))
@@ -281,7 +289,7 @@ def _detect(missing: Missing, catalog: LossCatalog, reason: str, aside: str | No
 def _found(
     missing: Missing, noted: Loss | None, known: set[str], created: set[str], reason: str
 ) -> Loss | None:
-    """The loss that there is now, one that is being rebuilt included; None without a new one."""
+    """The loss now, including one that is being rebuilt; None if nothing new is lost."""
     tables = tuple(name for name in missing.tables if name in created)
     broken = tuple(part for part in missing.broken if part not in known)
     if not (missing.everything or tables or broken):
@@ -292,7 +300,8 @@ def _found(
         reason = f"the tables {', '.join(tables)} were not there"
         found = Loss(reason, times.now(), everything=False, tables=tables, broken=broken)
     else:
-        reason = f"{len(broken)} parts were damaged and put aside by the store: {_some(broken)}"
+        names = _abbreviated(broken)
+        reason = f"{len(broken)} parts were damaged, and the store detached them: {names}"
         found = Loss(reason, times.now(), everything=False, broken=broken)
     if noted is None:
         return found
@@ -309,7 +318,7 @@ def _found(
     return found
 
 
-def _some(names: Sequence[str]) -> str:
+def _abbreviated(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
@@ -326,7 +335,7 @@ def _note_created(catalog: LossCatalog, loss: Loss | None) -> Loss | None:
     if (loss is None or loss.created) and _names(catalog, _CREATED) == set(TABLES):
         return loss
     with catalog.transaction():
-        _take_turns(catalog)
+        _lock_record(catalog)
         _write_names(catalog, _CREATED, TABLES)
         noted = read(catalog)
         if noted is not None and not noted.created:
@@ -348,13 +357,13 @@ def _write_names(catalog: NoteStore, note: str, names: "set[str] | Mapping[str, 
 
 
 def _take_over_files(home: Path, catalog: LossCatalog) -> None:
-    """Move the record of an earlier version from the home into the catalog."""
+    """Move the record of an earlier version from the home to the catalog."""
     paths = [home / name for name in _FILES]
     if not any(path.exists() for path in paths):
         return
     loss, copies, known = (path.read_bytes() if path.exists() else None for path in paths)
     with catalog.transaction():
-        _take_turns(catalog)
+        _lock_record(catalog)
         if loss is not None and read(catalog) is None:
             noted = _decode(loss)
             noted.created = True

@@ -56,7 +56,7 @@ def _described(loss: Loss) -> dict[str, Any]:
         "since": None if loss.since is None else to_rfc3339(loss.since),
         "until": None if loss.until is None else to_rfc3339(loss.until),
         "backup": loss.backup,
-        "aside": loss.aside,
+        "aside": loss.renamed_to,
         "trouble": [*loss.trouble, *loss.before],
         "remarks": list(loss.remarks),
     }

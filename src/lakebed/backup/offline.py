@@ -58,12 +58,12 @@ def restore(
     chosen = manifest.choose(objects, name)
     descriptor = homes.lock(settings.home)
     try:
-        aside = restoring.restore(
+        former = restoring.restore(
             objects, chosen, store_paths(settings), partial(_series_at, settings), replace
         )
     finally:
         os.close(descriptor)
-    return chosen, aside
+    return chosen, former
 
 
 def _series_at(settings: StoreSettings, path: Path) -> Series:

@@ -4,10 +4,11 @@
                   └── checkpoints ──┐                        ^
     journal ────────────────────────┴──> keeper.rebuild ─────┘
 
-Each keeper looks whether there is a loss. One of them rebuilds, and says in the catalog how far it
-is (`lead.py`); where nothing is heard of it, another begins the rebuild again. Two at once do no
-harm: they write the same rows. No process with the series is ready until the rebuild is complete,
-or, where something is lost for ever, until an operator has acknowledged it.
+Each keeper checks whether there is a loss. One of them holds the lease (`lease.py`), rebuilds, and
+writes its progress into the catalog; when it stops renewing the lease, another starts the rebuild
+again. Two at the same time do no harm: they write the same rows. No process with the series is
+ready until the rebuild is complete, or, if something is lost for ever, until an operator has
+acknowledged it.
 """
 
 import tempfile
@@ -22,7 +23,7 @@ import structlog
 
 from lakebed.backup import loss as losses
 from lakebed.backup import manifest as manifests
-from lakebed.backup.lead import Lead
+from lakebed.backup.lease import Lease
 from lakebed.backup.lineage import Lineage
 from lakebed.backup.loss import Loss, LossCatalog
 from lakebed.backup.manifest import Manifest
@@ -47,15 +48,15 @@ _LOOK_EVERY = 2.0  # seconds between two looks for a loss
 
 
 class _Stopped(Exception):
-    """The server stops; another one, or the next start, begins the rebuild again."""
+    """The server stops; another one, or the next start, starts the rebuild again."""
 
 
-class _Overtaken(Exception):
-    """Another process rebuilds by now."""
+class _LeaseLost(Exception):
+    """Another process has acquired the lease, and rebuilds."""
 
 
 class RebuildCatalog(LossCatalog, PolicyVersionReader, Protocol):
-    """What a rebuild needs of the catalog."""
+    """The part of the catalog that a rebuild needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class Rebuilding:
     """Rebuilds what is lost, in a thread, if no other process does.
 
     Args:
-        alone: whether nobody else uses these stores: what another process began has ended.
+        alone: whether no other process uses these stores.
     """
 
     def __init__(self, stores: Stores, *, alone: bool) -> None:
         self._stores, self._catalog = stores, stores.catalog
-        self._lead = Lead(self._catalog, losses.WORK, alone=alone)
+        self._lease = Lease(self._catalog, losses.WORK, alone=alone)
         self._loss = Loss("", 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
@@ -95,7 +96,7 @@ class Rebuilding:
         yield
 
     def start(self) -> None:
-        """Begin to look for losses; a second call is no error."""
+        """Start checking for losses. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -114,10 +115,10 @@ class Rebuilding:
                 self._look()
             except _Stopped:
                 log.warning("the rebuild was interrupted; another keeper or start begins it again")
-            except _Overtaken:
+            except _LeaseLost:
                 log.warning("another process rebuilds the series")
             except Unavailable as error:
-                if self._lead.doing:
+                if self._lease.doing:
                     log.warning("the rebuild waits", error=str(error))
                 delay = _RETRY_DELAY
             except Exception:
@@ -128,25 +129,25 @@ class Rebuilding:
     def _look(self) -> None:
         loss = losses.read(self._catalog)
         if loss is None or loss.done or not loss.created:
-            self._lead.doing = ""
+            self._lease.doing = ""
             return
-        self._lead.doing = "beginning"
-        if self._lead.take():
+        self._lease.doing = "beginning"
+        if self._lease.acquire():
             self._loss = loss
-            with self._lead.beating():
+            with self._lease.renewing():
                 self._rebuild()
 
     def _note(self, doing: str) -> None:
         if self._stop.is_set():
             raise _Stopped
-        if self._lead.lost:
-            raise _Overtaken
-        self._lead.doing = doing
+        if self._lease.lost:
+            raise _LeaseLost
+        self._lease.doing = doing
 
     def _rebuild(self) -> None:
         stores, loss = self._stores, self._loss
         loss.trouble = loss.remarks = ()
-        manifest, base = self._base()
+        manifest, base = self._load_backup()
         rebuild = Rebuild(
             stores.journal, stores.series, stores.catalog, stores.settings,
             losses.checkpoints(self._catalog), base, _to_write(loss), self._step,
@@ -172,7 +173,7 @@ class Rebuilding:
             remarks=loss.remarks, trouble=loss.trouble,
         )  # fmt: skip
 
-    def _base(self) -> tuple[Manifest | None, Checkpoints]:
+    def _load_backup(self) -> tuple[Manifest | None, Checkpoints]:
         """Load the newest usable backup into the series; return its manifest and checkpoints."""
         try:
             objects = _backups_of(self._stores.settings)
@@ -180,7 +181,7 @@ class Rebuilding:
         except Unavailable:
             raise
         except LakebedError as error:
-            self._remark(f"no backup was used: {error}")
+            self._add_remark(f"no backup was used: {error}")
             return None, {}
         if objects is None or chosen is None:
             return None, {}
@@ -207,7 +208,7 @@ class Rebuilding:
                     continue
             if not problems:
                 return found
-            self._remark(f"backup {name} is damaged: {problems[0]}")
+            self._add_remark(f"backup {name} is damaged: {problems[0]}")
         return None
 
     def _checkpoints(self, objects: Objects, manifest: Manifest) -> Checkpoints:
@@ -222,12 +223,12 @@ class Rebuilding:
     def _add_trouble(self, text: str) -> None:
         self._loss.trouble = (*self._loss.trouble, text)
 
-    def _remark(self, text: str) -> None:
+    def _add_remark(self, text: str) -> None:
         self._loss.remarks = (*self._loss.remarks, text)
 
 
 def _to_write(loss: Loss) -> Collection[str]:
-    """The tables that are to be filled."""
+    """The tables to write."""
     if loss.everything:
         return TABLES
     return {*loss.tables, *(RECORDS if loss.broken else ())}

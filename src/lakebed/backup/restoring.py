@@ -51,7 +51,9 @@ class StorePaths:
 
 def check(objects: Objects, manifest: Manifest, contents: bool = True) -> list[Problem]:
     """Return the problems of a backup: missing objects, wrong sizes and, if asked, checksums."""
-    sizes = {name: size for top in _tops(manifest) for name, size in objects.sizes(top).items()}
+    sizes = {
+        name: size for top in _top_folders(manifest) for name, size in objects.sizes(top).items()
+    }
     found = []
     for piece in manifest.pieces():
         if piece.name not in sizes:
@@ -65,7 +67,7 @@ def check(objects: Objects, manifest: Manifest, contents: bool = True) -> list[P
     return found
 
 
-def _tops(manifest: Manifest) -> set[str]:
+def _top_folders(manifest: Manifest) -> set[str]:
     return {piece.name.partition("/")[0] + "/" for piece in manifest.pieces()}
 
 
@@ -147,37 +149,37 @@ def restore(
             fetch(objects, manifest.journal, new / "journal")
         with closing(open_series(new / "series")) as series:
             load_series(objects, manifest, series, lambda _: None)
-        return _exchange(paths, new, manifest)
+        return _swap_stores(paths, new, manifest)
     except OSError as error:
         raise StoreUnavailable(f"cannot restore to {paths.home}: {reason(error)}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _exchange(paths: StorePaths, new: Path, manifest: Manifest) -> list[Path]:
+def _swap_stores(paths: StorePaths, new: Path, manifest: Manifest) -> list[Path]:
     """Rename the former stores, then move the new ones to their paths."""
     write_file(paths.home / EXCHANGING, b"")
     suffix = f".before-restore-{times.now()}"
-    aside = []
+    renamed = []
     for name, path in (("catalog", paths.catalog), ("journal", paths.journal)):
-        aside += [put_aside(path, suffix)] if path.exists() else []
+        renamed += [rename_former(path, suffix)] if path.exists() else []
         for log in (f"{path}-wal", f"{path}-shm"):  # of the former file, with its content
             if Path(log).exists():
-                put_aside(Path(log), suffix)
+                rename_former(Path(log), suffix)
         if (new / name).exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             rename(new / name, path)
     if paths.series is not None:
-        aside += [put_aside(paths.series, suffix)] if paths.series.exists() else []
+        renamed += [rename_former(paths.series, suffix)] if paths.series.exists() else []
         rename(new / "series", paths.series)
     for note in paths.home.glob("series.lost.*"):  # of the former series
         remove_file(note)
     lineage.save(paths.home, lineage.of_home(paths.home).fork(manifest))
     remove_file(paths.home / EXCHANGING)
-    return aside
+    return renamed
 
 
-def put_aside(path: Path, suffix: str) -> Path:
+def rename_former(path: Path, suffix: str) -> Path:
     """Rename a replaced store; we never delete it. WAL files stay named after their database."""
     base, dash, log = path.name.rpartition("-")
     name = f"{base}{suffix}{dash}{log}" if log in ("wal", "shm") else f"{path.name}{suffix}"

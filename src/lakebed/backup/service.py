@@ -25,7 +25,7 @@ class _Running:
 
 
 class Backups:
-    """Fulfils `api.services.Backups`. Any thread.
+    """Implements `api.services.Backups`. Any thread.
 
     Args:
         open_objects: opens the location that a request names.

@@ -96,8 +96,8 @@ def take(
     """Write one backup; it exists when the call returns.
 
     Args:
-        take_over: whether a home that was restored goes on at the place of its original, which can
-            back up there no more.
+        take_over: whether a restored home may back up to the location of its original, which
+            cannot back up there any more.
 
     Raises:
         Conflict: the location has other files, or backups of another home.
@@ -145,7 +145,7 @@ def _take(
             lineage=stores.lineage.name,
             position=dict(journal.end),
             saved=saved or dict(journal.start),
-            messages=ledger.messages + _waiting(journal, ledger.offsets),
+            messages=ledger.messages + _count_waiting(journal, ledger.offsets),
             catalog=writer.file(f"catalog/{name}.db", catalog),
             journal=kept,
             series=tuple(_series(writer, series, _reusable(objects, before))),
@@ -249,7 +249,7 @@ def _saved(catalog: CheckpointReader) -> dict[int, int]:
     return {partition: min(part.offset for part in parts) for partition, parts in found if parts}
 
 
-def _waiting(journal: JournalSnapshot, counted: Mapping[int, int]) -> int:
+def _count_waiting(journal: JournalSnapshot, counted: Mapping[int, int]) -> int:
     """Messages behind the ledger: a difference of offsets, which have gaps only after damage."""
     return sum(
         max(0, end - counted.get(partition, journal.start[partition]))

@@ -56,7 +56,7 @@ _UNCHANGED = 30.0  # seconds after which an idle task's offset is saved again
 
 
 class Shard:
-    """Fulfils `consuming.worker.PartitionWorker`.
+    """Implements `consuming.worker.PartitionWorker`.
 
     Args:
         end: of the partition when it was assigned.

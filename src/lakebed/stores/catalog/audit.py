@@ -18,7 +18,7 @@ _ENTRY = select(_AUDIT.c.number, *(_AUDIT.c[name] for name in AuditEntry.__slots
 
 
 class SqlAudit(Database):
-    """Fulfils `ports.accounts.AuditLog`."""
+    """Implements `ports.accounts.AuditLog`."""
 
     def add_audit(self, entries: Sequence[AuditEntry]) -> None:
         rows = [

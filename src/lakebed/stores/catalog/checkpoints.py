@@ -24,7 +24,7 @@ TERM = "term"
 
 
 class SqlCheckpoints(Database):
-    """Fulfils `ports.CheckpointStore`."""
+    """Implements `ports.CheckpointStore`."""
 
     def claim(self, consumer: str, partition: int) -> int:
         with self._call() as connection:

@@ -30,7 +30,7 @@ _MEMBERSHIPS = (
 
 
 class SqlCredentials(Database):
-    """Fulfils `ports.accounts.CredentialStore`."""
+    """Implements `ports.accounts.CredentialStore`."""
 
     def grants_version(self) -> int:
         with self._read() as connection:

@@ -41,7 +41,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class SqlDeadLetters(Database):
-    """Fulfils `ports.catalog.dead_letters`."""
+    """Implements `ports.catalog.dead_letters`."""
 
     def add_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:

@@ -20,7 +20,7 @@ _STALE = 10 * MINUTE
 
 
 class SqlErasures(Database):
-    """Fulfils `ports.catalog.erasures`."""
+    """Implements `ports.catalog.erasures`."""
 
     def order_erasure(self, request: int, wanted: Erasure, ends: Mapping[int, int]) -> None:
         asked = now()

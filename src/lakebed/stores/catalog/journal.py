@@ -28,7 +28,7 @@ _OWNER = "admin"
 
 
 class SqlJournal(SqlCheckpoints):
-    """Fulfils `ports.catalog.journal`."""
+    """Implements `ports.catalog.journal`."""
 
     # --- which one it is --------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ _ORDER = ("time", "partition", "offset")
 
 
 class SqlLastValues(Database):
-    """Fulfils `ports.LastValueStore`."""
+    """Implements `ports.LastValueStore`."""
 
     def upsert_last(self, values: Sequence[LastValue]) -> None:
         # One row per key, because PostgreSQL refuses to update a row twice in one statement.

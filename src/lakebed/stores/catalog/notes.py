@@ -10,7 +10,7 @@ _TABLE = tables.notes
 
 
 class SqlNotes(Database):
-    """Fulfils `ports.catalog.notes`."""
+    """Implements `ports.catalog.notes`."""
 
     def note(self, name: str) -> str | None:
         with self._read() as connection:

@@ -23,7 +23,7 @@ _THERE = select(*_COLUMNS).where(_OWNERS.c.deleted.is_(None))
 
 
 class SqlOwners(Database):
-    """Fulfils `ports.accounts.OwnerStore`."""
+    """Implements `ports.accounts.OwnerStore`."""
 
     def owners(self) -> list[Owner]:
         with self._read() as connection:

@@ -39,7 +39,7 @@ _READ_REVISION = select(revisions.c.value).where(_REVISION)
 
 
 class SqlPolicies(Database):
-    """Fulfils `ports.PolicyStore`."""
+    """Implements `ports.PolicyStore`."""
 
     def revision(self) -> int:
         with self._read() as connection:

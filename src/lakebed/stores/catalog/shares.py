@@ -21,7 +21,7 @@ _WRITTEN = ("topics", "audience", "may", "updated", "version")
 
 
 class SqlShares(Database):
-    """Fulfils `ports.accounts.ShareStore`."""
+    """Implements `ports.accounts.ShareStore`."""
 
     def shares(self, owner: str | None = None) -> list[Share]:
         owners = tables.owners

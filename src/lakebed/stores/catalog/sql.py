@@ -63,7 +63,7 @@ class SqlCatalog(
     SqlCredentials,
     SqlAudit,
 ):
-    """Fulfils `ports.catalog.catalog.Catalog` and `ports.accounts.accounts.Accounts`.
+    """Implements `ports.catalog.catalog.Catalog` and `ports.accounts.accounts.Accounts`.
 
     Safe for any number of threads.
     """

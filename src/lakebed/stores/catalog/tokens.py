@@ -23,7 +23,7 @@ _ADMINS = select(func.count()).select_from(_TABLE).where(_TABLE.c.admin)
 
 
 class SqlTokens(Database):
-    """Fulfils `ports.TokenStore`."""
+    """Implements `ports.TokenStore`."""
 
     def find_token(self, secret: str) -> StoredToken | None:
         with self._read() as connection:

@@ -34,7 +34,7 @@ _WRITTEN = ("publish", "read", "tags", "visibility", "limits", "blocked", "updat
 
 
 class SqlUnits(Database):
-    """Fulfils `ports.accounts.UnitStore`."""
+    """Implements `ports.accounts.UnitStore`."""
 
     def units(
         self, owner: str | None = None, after: tuple[str, str] = ("", ""), limit: int | None = None

@@ -27,7 +27,7 @@ _ADMINS = select(func.count()).where(_USERS.c.admin, ~_USERS.c.blocked)
 
 
 class SqlUsers(Database):
-    """Fulfils `ports.accounts.UserStore` and `SessionStore`."""
+    """Implements `ports.accounts.UserStore` and `SessionStore`."""
 
     def users(self) -> list[User]:
         with self._read() as connection:

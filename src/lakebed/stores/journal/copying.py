@@ -26,7 +26,7 @@ _KEYS = "SELECT key, at FROM ids WHERE key > ? AND at <= ? ORDER BY key LIMIT ?"
 
 
 class SqliteSnapshot:
-    """Fulfils `ports.JournalSnapshot`.
+    """Implements `ports.JournalSnapshot`.
 
     Args:
         path: the journal's file.

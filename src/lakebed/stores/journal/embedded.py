@@ -4,7 +4,7 @@ from lakebed.ports.journal.adoption import JournalChange
 
 
 class EmbeddedJournal:
-    """Fulfils `ports.journal.adoption.Adoptable`."""
+    """Implements `ports.journal.adoption.Adoptable`."""
 
     def differs(self) -> str:
         return ""

@@ -54,7 +54,7 @@ _UNREACHABLE = "; is AWS_ENDPOINT (AWS_ENDPOINT_URL) right, and reachable from t
 
 
 class ObjectFolder:
-    """Fulfils `ports.Objects`. Any thread.
+    """Implements `ports.Objects`. Any thread.
 
     Args:
         folder: the folder whose files are the objects; None for S3, whose puts are durable.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lakebed.backup.lead import PATIENCE, Lead
+from lakebed.backup.lease import TTL, Lease
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 
@@ -25,27 +25,27 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
 
 def test_another_takes_over_where_no_beat_came_for_long(catalog: SqlCatalog) -> None:
     clock = Clock()
-    one, other = (Lead(catalog, "work", alone=False, monotonic=clock) for _ in range(2))
-    assert one.take()
+    one, other = (Lease(catalog, "work", alone=False, monotonic=clock) for _ in range(2))
+    assert one.acquire()
     for _ in range(3):
-        assert not other.take()
-        clock.now += PATIENCE - 1
-        one.beat()
-    assert not other.take()
-    clock.now += PATIENCE
-    assert other.take()
-    one.beat()
+        assert not other.acquire()
+        clock.now += TTL - 1
+        one.renew()
+    assert not other.acquire()
+    clock.now += TTL
+    assert other.acquire()
+    one.renew()
     assert one.lost
     assert not other.lost
-    assert not one.take()
+    assert not one.acquire()
 
 
 def test_the_only_process_waits_for_nobody(catalog: SqlCatalog) -> None:
-    assert Lead(catalog, "work", alone=False).take()  # and was killed
-    assert Lead(catalog, "work", alone=True).take()
+    assert Lease(catalog, "work", alone=False).acquire()  # and was killed
+    assert Lease(catalog, "work", alone=True).acquire()
 
 
 def test_work_that_was_ended_is_free(catalog: SqlCatalog) -> None:
-    assert Lead(catalog, "work", alone=False).take()
+    assert Lease(catalog, "work", alone=False).acquire()
     catalog.write_note("work", None)
-    assert Lead(catalog, "work", alone=False).take()
+    assert Lease(catalog, "work", alone=False).acquire()

@@ -1,10 +1,11 @@
-"""Which one of several processes does a piece of work: the one that tells of itself.
+"""A lease: one of several processes does a piece of work, and renews its lease meanwhile.
 
-    take ──> beat, beat, beat … (a thread, every two seconds) ──> the work is done, or we die
-    others: no new beat for ten seconds ──> take
+    acquire ──> renew, renew, … (a thread, every two seconds) ──> the work is done, or we die
+    others: not renewed for ten seconds ──> acquire
 
-A slow store delays the work and not the beat; a process that hangs or was killed does not beat. No
-clocks are compared: others wait by their own. Two that work at once for a moment must do no harm.
+A slow store delays the work, not the renewal; a process that hangs or was killed does not renew.
+No clocks are compared: each process measures by its own how long a lease was not renewed. Two that
+work at the same time for a moment must do no harm.
 """
 
 import secrets
@@ -24,36 +25,38 @@ from lakebed.vocabulary.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-BEAT = 2.0  # seconds between two beats
-PATIENCE = 10.0  # seconds without a beat after which another takes over
+RENEW_EVERY = 2.0  # seconds
+TTL = 10.0  # seconds without a renewal after which another process may acquire it
 
 
-class LeadCatalog(TransactionalCheckpoints, NoteStore, Protocol):
-    """What of the catalog it needs."""
+class LeaseCatalog(TransactionalCheckpoints, NoteStore, Protocol):
+    """The part of the catalog that a lease needs."""
 
 
 class Work(msgspec.Struct, frozen=True):
-    """The content of the note: who works, and on what."""
+    """The content of the note: which process works, and on what."""
 
     worker: str
     beat: int
     doing: str
 
 
-class Lead:
-    """Args:
-        note: the name of the note, and of the claim that changes to it take turns by.
-        alone: whether no other process exists: what one began has ended with it.
+class Lease:
+    """One process's view of a lease.
+
+    Args:
+        note: the name of the note in the catalog, and of the claim that serializes changes to it.
+        alone: whether no other process uses the catalog: then a former holder has ended.
         monotonic: seconds.
 
     Attributes:
-        doing: told with each beat.
-        lost: whether another has taken over.
+        doing: the progress of the work, written with each renewal.
+        lost: whether another process has acquired it.
     """
 
     def __init__(
         self,
-        catalog: LeadCatalog,
+        catalog: LeaseCatalog,
         note: str,
         *,
         alone: bool,
@@ -66,8 +69,8 @@ class Lead:
         self.doing = ""
         self.lost = False
 
-    def take(self) -> bool:
-        """Take the work, unless another process does it.
+    def acquire(self) -> bool:
+        """Acquire the lease, unless another process holds it; return whether we have it.
 
         Raises:
             StoreUnavailable: the catalog does not answer.
@@ -80,14 +83,14 @@ class Lead:
                 if work != known:
                     self._other = (work, self._monotonic())
                     return False
-                if self._monotonic() - since < PATIENCE:
+                if self._monotonic() - since < TTL:
                     return False
             self.lost = False
             self._write()
         return True
 
-    def beat(self) -> None:
-        """Tell that the work goes on."""
+    def renew(self) -> None:
+        """Renew the lease, or set `lost`."""
         with self._catalog.transaction():
             self._catalog.claim(self._note, 0)
             work = self._read()
@@ -97,24 +100,24 @@ class Lead:
                 self._write()
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat in a thread meanwhile."""
+    def renewing(self) -> Iterator[None]:
+        """Renew in a thread while inside the context."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(ended,), name="lead", daemon=True)
+        thread = threading.Thread(target=self._renew, args=(ended,), name="lead", daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
-            thread.join(BEAT)
+            thread.join(RENEW_EVERY)
 
-    def _beat(self, ended: threading.Event) -> None:
+    def _renew(self, ended: threading.Event) -> None:
         name_this_thread("lead")
-        while not ended.wait(BEAT) and not self.lost:
+        while not ended.wait(RENEW_EVERY) and not self.lost:
             try:
-                self.beat()
+                self.renew()
             except Unavailable as error:
-                log.warning("cannot tell that the work goes on", error=str(error))
+                log.warning("the lease is not renewed", error=str(error))
 
     def _read(self) -> Work | None:
         text = self._catalog.note(self._note)
