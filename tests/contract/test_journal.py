@@ -23,6 +23,8 @@ from tests.servers import kafka
 
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ingest.building import BatchBuilder
+from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.replay import divide
 from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
@@ -295,6 +297,26 @@ def test_many_keys_in_one_batch_are_all_looked_up(bench: Bench, journal: Any) ->
     append(journal, batch(numbers(0, 1000), keys=keys[:1000]))
     assert append(journal, batch(numbers(0, 1200), keys=keys)) == bench.new(200, 1200)
     assert read_all(bench) == numbers(0, 1200)
+
+
+def test_what_is_sent_again_is_counted_with_its_channel_and_size(bench: Bench) -> None:
+    journal = bench.open()
+    append(journal, batch([b"1", b"22"], [A, B], keys=[b"k", b"l"]))
+    again = [b"1", b"333", b"22", b"333"]
+    append(journal, batch(again, [A, A, B, A], keys=[b"k", b"m", b"l", b"m"]))
+    if bench.durable:
+        journal = bench.open()
+    found: Counter[tuple[Channel, int]] = Counter()
+    for partition, (offset, _) in journal.extent().items():
+        ledger = Ledger()
+        if entries := journal.entries(partition, offset, 100):
+            _, duplicates = divide(entries, ledger, Deduplicator(DAY).judge)
+            for chunk in duplicates:
+                channels = [ledger.channels[code] for code in chunk.channel.tolist()]
+                found.update(zip(channels, chunk.size.tolist(), strict=True))
+    assert found == {(A, 1): 1, (A, 3): 1, (B, 2): 1}
+    since = {partition: first for partition, (first, _) in journal.extent().items()}
+    assert journal.pending(since) == {A: 4, B: 2}
 
 
 def test_a_forgotten_key_may_be_used_anew(bench: Bench, journal: Any) -> None:

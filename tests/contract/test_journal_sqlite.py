@@ -49,7 +49,8 @@ def numbers(journal: SqliteJournal) -> list[int]:
     while offset < end:
         entries, offset = journal.read(offset, 100)
         found += entries
-    return [int(p.partition(b":")[0]) for entry in found for p in entry.batch.payloads]
+    payloads = (p for entry in found for p in entry.batch.payloads)
+    return [int(p.partition(b":")[0]) for p in payloads if p]  # nothing is left of a duplicate
 
 
 @pytest.fixture
@@ -540,4 +541,4 @@ def test_a_snapshot_is_a_journal_with_what_consumers_still_need(
     assert copy.committed("keeper") == 25
     assert sorted(copy.known(b""), key=int) == [b"%d" % k for k in range(50)]
     assert append(copy, batch(40, 30, keyed=True)) == 20
-    assert copy.extent()[0][1] == 70
+    assert copy.extent()[0][1] == 80  # ten of them are noted as duplicates

@@ -107,7 +107,8 @@ async def send(intake: Intake, numbers: list[int], tell: Tell) -> None:
 def show(entries: Iterable[Entry], tell: Tell) -> None:
     for entry in entries:
         for offset, found in zip(entry.offsets.tolist(), entry.batch.payloads, strict=True):
-            tell("read", offset, number(found))
+            if found:  # nothing is left of a duplicate
+                tell("read", offset, number(found))
 
 
 def survey(folder: Path, told: list[list[Any]], tell: Tell) -> None:

@@ -85,19 +85,22 @@ class Machine(RuleBasedStateMachine):
         forget=st.lists(KEYS.filter(bool), max_size=2),
     )
     def append(self, rows: list[tuple[Channel, bytes, int]], forget: list[bytes]) -> None:
-        builder, fresh = BatchBuilder(), []
+        builder, stored, fresh = BatchBuilder(), [], 0
         for i, (channel, key, size) in enumerate(rows):
             payload = b"%d.%d" % (len(self.messages), i) + b"x" * size
             builder.extend([channel], [payload], self.now, Sparse(keys=[key] if key else None))
             if not key or self.keys.get(key, 0) < self.old(HORIZON):
-                fresh.append((channel, payload))
+                stored.append((channel, payload))
+                fresh += 1
                 if key:
                     self.keys[key] = self.now
+            else:
+                stored.append((channel, b""))  # a duplicate, to be counted
         for key in forget:
             self.keys.pop(key, None)
-        assert asyncio.run(self.journal.append(builder.build(), forget)) == len(fresh)
-        if fresh:
-            self.messages += fresh
+        assert asyncio.run(self.journal.append(builder.build(), forget)) == fresh
+        if stored:
+            self.messages += stored
             self.batches.append((len(self.messages), self.now))
         if rows or forget:
             self.written = dict(self.places)

@@ -2,7 +2,8 @@
 
 Two gateways may append the same message, if its sender lost the first answer and asked the other.
 Neither can detect that, but a partition has an order, in which the first message of a key counts.
-Later ones within the horizon are duplicates: they are left out as if they were not there.
+Later ones within the horizon are duplicates: they are left out as if they were not there. A journal
+with one writer finds duplicates when it appends, and marks them (`Sparse.duplicate`).
 
     entries ──> below `offset`? ──yes──> looked up among the offsets of duplicates
                       └──no──> key seen? ──yes──> a duplicate; its offset is noted
@@ -71,11 +72,11 @@ class Deduplicator:
 
         Entries at or behind `offset` must come in the order of the journal, without a gap.
         """
-        return _joined(entries, [self._judge(entry) for entry in entries])
+        return _joined(entries, [_both(entry, self._judge(entry)) for entry in entries])
 
     def recall(self, entries: Sequence[Entry]) -> NDArray[np.bool_] | None:
         """The same for messages that were judged before; nothing is noted."""
-        return _joined(entries, [self._recall(entry) for entry in entries])
+        return _joined(entries, [_both(entry, self._recall(entry)) for entry in entries])
 
     def _recall(self, entry: Entry) -> NDArray[np.bool_] | None:
         return ~np.isin(entry.offsets, self._duplicates) if self._duplicates else None
@@ -195,6 +196,14 @@ class Deduplicator:
         for i in np.flatnonzero(~is_id).tolist():
             self._held[keys[i]] = int(at[i])
         self._newest = max(self._newest, int(at.max(initial=0)))
+
+
+def _both(entry: Entry, counts: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """What counts for the deduplicator, and was not noted as a duplicate by the journal."""
+    known = entry.batch.sparse.counts
+    if known is None:
+        return counts
+    return known if counts is None else counts & known
 
 
 def _joined(

@@ -63,7 +63,8 @@ class Subscription:
         wanted = np.array([self._wants(channel) for channel in batch.channels], np.bool_)
         if not wanted.any():
             return []
-        chosen = np.flatnonzero(wanted[batch.channel])
+        asked, counts = wanted[batch.channel], batch.sparse.counts
+        chosen = np.flatnonzero(asked if counts is None else asked & counts)
         topics = [channel.topic for channel in batch.channels]
         payloads = batch.payloads
         return [

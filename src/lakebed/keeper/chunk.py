@@ -28,7 +28,7 @@ class Chunk:
         payloads: n payloads.
         times: int64[n], event time where the sender gave one, else receive time.
         received: int64[n].
-        size: int64[n], payload bytes.
+        size: int64[n], payload bytes; of a duplicate those that it was sent with.
         sparse: what only some messages have.
         end: the offset just behind.
         columns: parsed `payloads`, shared by policies that parse them in the same way.
@@ -80,13 +80,17 @@ def join(entries: Sequence[Entry], ledger: Ledger) -> Chunk:
     sparse = SparseBuilder()
     for start, batch in zip(accumulate(map(len, batches), initial=0), batches, strict=False):
         sparse.add(start, batch.sparse)
+    columns = sparse.build(len(payloads))
+    size = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    if columns.duplicate is not None:
+        size = np.maximum(size, columns.duplicate)
     return Chunk(
         np.concatenate([entry.offsets for entry in entries]),
         np.concatenate([ledger.identify(b.channels)[b.channel] for b in batches]),
         payloads,
         np.concatenate([batch.times for batch in batches]),
         np.concatenate([batch.received for batch in batches]),
-        np.fromiter(map(len, payloads), np.int64, len(payloads)),
-        sparse.build(len(payloads)),
+        size,
+        columns,
         entries[-1].end,
     )

@@ -165,7 +165,7 @@ class Shard:
             self._count(again, outcomes, again.offset >= self._state.counted)
         if len(chunk):
             self._absorb_all(chunk)
-        self._uncounted += len(chunk)
+        self._uncounted += len(chunk) + sum(map(len, duplicates))
         self.offset = chunk.end
         self._state.counted = max(self._state.counted, chunk.end)
         for task in self._tasks.values():

@@ -87,6 +87,25 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """Whole numbers from 0 on; -1 if a message has none."""
+
+    stored: bool = True
+
+    def take(self, values: Ints, index: NDArray[np.intp]) -> Ints:
+        return values[index]
+
+    def spread(self, n: int, pieces: Sequence[tuple[int, Ints]]) -> Ints:
+        column: Ints = np.full(n, -1, np.int64)
+        for start, values in pieces:
+            column[start : start + len(values)] = values
+        return column
+
+    def sizes(self, values: Ints) -> Ints:
+        return np.full(len(values), 8, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """Attributes; `NO_ATTRIBUTES` if a message has none."""
 
@@ -125,6 +144,8 @@ class Sparse(NamedTuple):
         only: n names of the only policy that a message is meant for, or "" for all policies of its
             topic.
         attributes: n attributes, or `NO_ATTRIBUTES`.
+        duplicate: int64[n], the bytes of the payload of a message that a journal with one writer
+            had already, or -1. It is appended without payload and id, to be counted.
     """
 
     event: Ints | Sequence[Micros] | None = None
@@ -132,6 +153,12 @@ class Sparse(NamedTuple):
     keys: Sequence[bytes] | None = None
     only: Sequence[str] | None = None
     attributes: Coded[Attributes] | None = None
+    duplicate: Ints | None = None
+
+    @property
+    def counts(self) -> NDArray[np.bool_] | None:
+        """bool[n], which messages are not noted as duplicates; None if none is."""
+        return None if self.duplicate is None else self.duplicate < 0
 
     def given(self) -> dict[str, Any]:
         """The columns that are not None, by name."""
@@ -164,6 +191,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "keys": Values(b"", stored=False),
     "only": Values(""),
     "attributes": Shared(),
+    "duplicate": Numbers(),
 }
 """The kind of each column, in the order of `Sparse`."""
 

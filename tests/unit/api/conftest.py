@@ -115,11 +115,12 @@ class Api:
         return self.ask("POST", path, **more)
 
     def appended(self, since: int) -> list[tuple[str, str, bytes]]:
-        """Owner, topic and payload of what the journal holds from an offset on."""
+        """Owner, topic and payload of what the journal holds from an offset on, each once."""
         return [
-            (*entry.batch.channels[code], payload)
+            (*entry.batch.channels[entry.batch.channel[i]], entry.batch.payloads[i])
             for entry in self.entries(since)
-            for code, payload in zip(entry.batch.channel, entry.batch.payloads, strict=True)
+            for i in range(len(entry.batch))
+            if entry.batch.sparse.counts is None or entry.batch.sparse.counts[i]
         ]
 
     def entries(self, since: int) -> list[Entry]:

@@ -183,8 +183,11 @@ def test_lines_of_a_batch_may_have_time_and_id(api: Api) -> None:
     ]
     assert batch(api, *lines).json()["accepted"] == 4
     (entry,) = api.entries(before)
-    assert entry.batch.sparse.event.tolist() == [1_500_000, 1_769_860_800_000_000, UNSET]
-    assert entry.batch.sparse.ids == ["b-1", "", "77"]
+    assert entry.batch.sparse.event.tolist() == [
+        1_500_000, 1_769_860_800_000_000, UNSET, UNSET,
+    ]  # fmt: skip
+    assert entry.batch.sparse.ids == ["b-1", "", "77", ""]
+    assert entry.batch.sparse.duplicate.tolist() == [-1, -1, -1, 1]
 
 
 BAD_LINES = [

@@ -10,6 +10,7 @@ from lakebed.consuming.feed import LiveFeed, Message
 from lakebed.ingest.building import BatchBuilder
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.sparse import Sparse
 
 Tell = Callable[[MemoryJournal, LiveFeed], Awaitable[None]]
 
@@ -25,9 +26,13 @@ def story(tell: Tell) -> None:
     asyncio.run(run())
 
 
-async def publish(journal: MemoryJournal, *topics: str, owner: str = "ann") -> None:
+async def publish(
+    journal: MemoryJournal, *topics: str, owner: str = "ann", key: bytes = b""
+) -> None:
     builder = BatchBuilder()
-    builder.extend([Channel(owner, topic) for topic in topics], [t.encode() for t in topics], 7)
+    channels = [Channel(owner, topic) for topic in topics]
+    keys = [key] * len(topics) if key else None
+    builder.extend(channels, [t.encode() for t in topics], 7, Sparse(keys=keys))
     await journal.append(builder.build())
 
 
@@ -53,6 +58,19 @@ def test_matching_messages_of_the_owner_are_delivered_in_order() -> None:
             ("x", b"x", 7, 7),
             ("plant/1", b"plant/1", 7, 7),
         ]
+
+    story(tell)
+
+
+def test_what_is_sent_again_is_delivered_once() -> None:
+    async def tell(journal: MemoryJournal, feed: LiveFeed) -> None:
+        seen: list[Message] = []
+        feed.subscribe("ann", ["#"], seen.extend)
+        await publish(journal, "a", key=b"k")
+        await publish(journal, "a", key=b"k")
+        await publish(journal, "b")
+        await until(lambda: len(seen) >= 2)
+        assert topics(seen) == ["a", "b"]
 
     story(tell)
 

@@ -12,8 +12,9 @@ class Appender(Protocol):
 
         A message is a duplicate if its key (`Sparse.keys`) was appended within the horizon, or
         stands earlier in the same batch. It may be acknowledged, because the first one is durable.
-        A journal with one writer leaves it out. A journal with many writers cannot know the keys of
-        the others: it stores keys beside the messages, and each consumer leaves out duplicates
+        A journal with one writer appends it without its payload, as a duplicate to be counted
+        (`Sparse.duplicate`). A journal with many writers cannot know the keys of the others: it
+        stores keys beside the messages, and each consumer leaves out duplicates
         (`consuming/deduplication.py`).
 
         Concurrency: one call at a time. Order: the messages of a channel stand in the log in the

@@ -32,7 +32,16 @@ from lakebed.stores.journal.packing import Damaged as Damaged
 from lakebed.stores.journal.packing import Section
 from lakebed.vocabulary.errors import UnknownFormat
 from lakebed.vocabulary.messages import Batch, Channel, Codes, Ints
-from lakebed.vocabulary.sparse import COLUMNS, NOTHING, Column, Moments, Shared, Sparse, Values
+from lakebed.vocabulary.sparse import (
+    COLUMNS,
+    NOTHING,
+    Column,
+    Moments,
+    Numbers,
+    Shared,
+    Sparse,
+    Values,
+)
 
 MAGIC = b"LBK"
 VERSION = ord("2")
@@ -206,6 +215,8 @@ def _write(column: Column, values: Any, received: Ints) -> Iterable[bytes]:
         return packing.moments(values, received)
     if isinstance(column, Shared):
         return packing.attributes(values)
+    if isinstance(column, Numbers):
+        return packing.ints(values)
     assert isinstance(column, Values)
     return packing.texts(values)
 
@@ -215,4 +226,6 @@ def _read(column: Column, section: Section, received: Ints) -> Any:
         return section.moments(received)
     if isinstance(column, Shared):
         return section.attributes(len(received))
+    if isinstance(column, Numbers):
+        return section.ints(len(received))
     return section.texts(len(received))

@@ -4,8 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from lakebed.ports.health import Health
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
@@ -13,7 +11,7 @@ from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
 from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.embedded import EmbeddedJournal
 from lakebed.stores.journal.pins import RetentionPins
-from lakebed.stores.journal.recent import Recent, count_channels, without_keys
+from lakebed.stores.journal.recent import Recent, count_channels, count_new, stored_once
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.system.processes import process_name
@@ -51,7 +49,7 @@ class MemoryJournal(EmbeddedJournal):
         with self.changed:
             if len(batch) and self._log.weight >= self._options.limit:
                 raise JournalFull("the journal has reached its limit")
-            batch = self._unknown(batch, now)
+            batch = self._once(batch, now)
             for key in release:
                 self._keys.pop(key, None)
             if len(batch):
@@ -59,10 +57,10 @@ class MemoryJournal(EmbeddedJournal):
                 self._appended.append(now)
                 self.end += len(batch)
                 self.changed.notify_all()
-        return len(batch)
+        return count_new(batch)
 
-    def _unknown(self, batch: Batch, now: Micros) -> Batch:
-        """Drop messages with a known key, and the column of keys."""
+    def _once(self, batch: Batch, now: Micros) -> Batch:
+        """Note messages with a known key as duplicates, and drop the column of keys."""
         if batch.sparse.keys is None:
             return batch
         oldest = self._horizon.oldest()
@@ -73,7 +71,7 @@ class MemoryJournal(EmbeddedJournal):
                     continue
                 self._keys[key] = now
             fresh.append(i)
-        return without_keys(batch.take(np.array(fresh, np.intp)))
+        return stored_once(batch, fresh)
 
     def known(self, prefix: bytes) -> list[bytes]:
         oldest = self._horizon.oldest()

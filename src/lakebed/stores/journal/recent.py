@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,11 +30,25 @@ def cut(entry: Entry, offset: int) -> Entry:
     return Entry(entry.partition, offset, rest, entry.end - offset - len(rest), entry.release)
 
 
-def without_keys(batch: Batch) -> Batch:
-    """Drop the keys, which only the append needs."""
-    if batch.sparse.keys is None:
-        return batch
-    return replace(batch, sparse=batch.sparse._replace(keys=None))
+def stored_once(batch: Batch, fresh: Sequence[int]) -> Batch:
+    """Drop the keys, which only the append needs, and note all but `fresh` as duplicates."""
+    sparse = batch.sparse._replace(keys=None)
+    if len(fresh) == len(batch):
+        return replace(batch, sparse=sparse)
+    duplicate = np.fromiter(map(len, batch.payloads), np.int64, len(batch))
+    duplicate[np.array(fresh, np.intp)] = -1
+    again = (duplicate >= 0).tolist()
+    payloads = [b"" if is_one else p for is_one, p in zip(again, batch.payloads, strict=True)]
+    if sparse.ids is not None:
+        ids = ["" if is_one else id for is_one, id in zip(again, sparse.ids, strict=True)]
+        sparse = sparse._replace(ids=ids)
+    return replace(batch, payloads=payloads, sparse=sparse._replace(duplicate=duplicate))
+
+
+def count_new(batch: Batch) -> int:
+    """Count the messages that are not duplicates."""
+    counts = batch.sparse.counts
+    return len(batch) if counts is None else int(np.count_nonzero(counts))
 
 
 def count_channels(entries: Iterable[Entry]) -> Counter[Channel]:

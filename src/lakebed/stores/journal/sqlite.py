@@ -29,7 +29,7 @@ from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.embedded import EmbeddedJournal
 from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.reading import Blocks
-from lakebed.stores.journal.recent import Recent, count_channels, without_keys
+from lakebed.stores.journal.recent import Recent, count_channels, count_new, stored_once
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.stores.journal.writer import Writer, is_malformed
@@ -130,7 +130,7 @@ class SqliteJournal(EmbeddedJournal):
             self._refused = str(full)
             raise
         self._refused = ""
-        return len(entry.batch)
+        return count_new(entry.batch)
 
     def _append(
         self, batch: Batch, release: Sequence[bytes], connection: sqlite3.Connection
@@ -138,11 +138,12 @@ class SqliteJournal(EmbeddedJournal):
         now = self._clock()
         if batch.sparse.keys is not None:
             oldest = self._horizon.oldest()
-            fresh = identities.unknown(connection, batch.sparse.keys, oldest)
+            keys = batch.sparse.keys
+            fresh = identities.unknown(connection, keys, oldest)
             if len(fresh) < len(batch):
-                batch = batch.take(np.array(fresh, np.intp))
-            identities.remember(connection, batch.sparse.keys or (), now)
-            batch = without_keys(batch)
+                keys = [keys[i] for i in fresh]
+            identities.remember(connection, keys, now)
+            batch = stored_once(batch, fresh)
             self._count_at = 0  # keys take space too
         if release:
             identities.release(connection, release)

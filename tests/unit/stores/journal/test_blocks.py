@@ -67,6 +67,7 @@ def batches(draw: st.DrawFn) -> Batch:
             draw(st.sampled_from([None, list(ids)])),
             only=draw(st.sampled_from([None, list(ids[::-1])])),
             attributes=draw(st.none() | coded(len(rows))),
+            duplicate=draw(st.sampled_from([None, np.array([*map(len, payloads)], np.int64) - 1])),
         ),
     )
 
@@ -78,6 +79,8 @@ def same(a: Batch, b: Batch) -> bool:
         and a.sparse.ids == b.sparse.ids
         and a.sparse.only == b.sparse.only
         and list(a.sparse.attributes or ()) == list(b.sparse.attributes or ())
+        and (a.sparse.duplicate is None) == (b.sparse.duplicate is None)
+        and (a.sparse.duplicate is None or np.array_equal(a.sparse.duplicate, b.sparse.duplicate))
         and all(
             x.dtype == y.dtype and np.array_equal(x, y)
             for x, y in (
