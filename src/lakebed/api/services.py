@@ -24,6 +24,7 @@ from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
     from lakebed.keeper.journal_adoption import Plan
+    from lakebed.system.sealing import Sealer
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
 """Live messages: topic, payload, receive time, event time (or `UNSET`)."""
@@ -117,6 +118,8 @@ class Services(Common):
         erase: deletes what was kept and returns how many rows.
         adopt: goes on with a journal that is another one, as planned; returns what is lost.
         policies_changed: called when policies were written or deleted; any thread.
+        sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
+            key that all its processes share.
         backups: None in a process that takes none.
     """
 
@@ -124,6 +127,7 @@ class Services(Common):
     series: SeriesReader
     catalog: ApiCatalog
     accounts: Accounts
+    sealer: "Callable[[], Sealer]"
     feed: Feed
     resending: Intake
     losses: Losses

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
+from lakebed.access.settings import AuthSection
 from lakebed.api.settings import ApiSection
 from lakebed.backup.settings import BackupSection
 from lakebed.ingest.settings import IngestSection, LimitsSection
@@ -33,6 +34,7 @@ class Settings(Section):
     home: Path = Field(Path("lakebed-data"), description="where the embedded stores live")
     http: HttpSection = HttpSection()
     api: ApiSection = ApiSection()
+    auth: AuthSection = AuthSection()
     mqtt: MqttSection = MqttSection()
     journal: JournalSection = JournalSection()
     series: SeriesSection = SeriesSection()

@@ -15,6 +15,7 @@ EXTRAS = {
     "chdb": "server",
     "clickhouse_connect": "server",
     "confluent_kafka": "kafka",
+    "cryptography": "web",
     "fastapi": "web",
     "joserfc": "web",
     "obstore": "server",

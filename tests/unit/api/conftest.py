@@ -26,6 +26,7 @@ from lakebed.runtime.settings import Settings
 from lakebed.sources.http.settings import HttpSection
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.system.sealing import Sealer
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 
@@ -65,6 +66,7 @@ class Api:
             series=self._series,
             catalog=self.catalog,
             accounts=self.catalog,
+            sealer=lambda: Sealer("k" * 32),
             identification=Identification(self.catalog, ttl=self._ttl),
             feed=self.feed,
             ready=lambda: self.ready,

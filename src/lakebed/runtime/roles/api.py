@@ -18,6 +18,7 @@ from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
 from lakebed.stores.opening import is_embedded, open_objects
 from lakebed.system.disk import room_at
+from lakebed.vocabulary.errors import Unsupported
 from lakebed.vocabulary.policy import Policy
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lakebed.backup.service import Backups
     from lakebed.keeper.journal_adoption import Plan
     from lakebed.ports.catalog.journal import JournalLoss
+    from lakebed.system.sealing import Sealer
 
 
 _ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
@@ -54,6 +56,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         series=process.series,
         catalog=process.catalog,
         accounts=process.accounts,
+        sealer=partial(_sealer, process),
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),
@@ -117,6 +120,23 @@ def _without_room(settings: Settings) -> str:
         f"{free >> 20} MiB are free on the disk of {settings.home.absolute()}, and deleting needs"
         f" {_ROOM >> 20} MiB to rewrite what stays: free some space there first"
     )
+
+
+def _sealer(process: Process) -> "Sealer":
+    """The sealer of the instance; its key lies in the home of a process that is alone.
+
+    Raises:
+        Unsupported: several processes share the catalog, and the settings have no key.
+    """
+    from lakebed.system.sealing import sealer_of
+
+    settings = process.settings
+    if settings.auth.secret_key is None and not process.alone:
+        raise Unsupported(
+            "several processes need one key to encrypt this with: set auth.secret_key to the same"
+            " in all of them"
+        )
+    return sealer_of(settings.home, settings.auth.secret_key)
 
 
 # --- backups --------------------------------------------------------------------------------------
