@@ -5,6 +5,8 @@ strike ──> kill ────── wait ──> start       (a thread each, 
        ├─> stop ────── wait ──> start       as by its operator
        ├─> join ────── wait ──> stop        one more keeper, for a while
        └─> rush ────── wait ──> kill, stop  one that does not get to its work
+
+Every kind of fault happens at least once, the rest as the dice fall.
 """
 
 import random
@@ -13,21 +15,37 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from tests.broker import Mosquitto
 from tests.cluster import Cluster, Member, Victims
 from tests.server import eventually
 
 _AT_ONCE = 4  # processes that are not well
+_NEW = 0.6  # share of faults of a kind that has not been yet, while there is one
 _PAUSES = ((0.3, 3.0), (5.0, 12.0), (15.0, 60.0))  # seconds; sessions end after three
 _OFTEN = (5, 4, 1)
 _STOP = 60.0  # seconds on a busy machine; ten are promised
 _NO_STORE = 3  # exit code: a store was away at the start
 _JOINING = 4.0  # seconds after which a keeper joins its group, about
 _RUSHED = (0, _NO_STORE, -signal.SIGTERM)  # the last: before it handles signals
+
+
+class Fault(NamedTuple):
+    """One that can happen now.
+
+    Attributes:
+        kind: what happens to which kind of process.
+        name: what happens to whom.
+    """
+
+    kind: str
+    name: str
+    weight: float
+    begin: Callable[[], None]
 
 
 @dataclass(eq=False)
@@ -88,6 +106,13 @@ def of_servers(on: Victims, mqtt: Mosquitto) -> list[Victim]:
     ]
 
 
+def _lengths(dice: random.Random) -> Iterator[tuple[float, float]]:
+    """How long pauses last: each length once, then often short ones."""
+    yield from dice.sample(_PAUSES, len(_PAUSES))
+    while True:
+        yield dice.choices(_PAUSES, _OFTEN)[0]
+
+
 class Chaos:
     """Attributes:
     struck: what has happened, `WHAT NAME` -> how often.
@@ -109,6 +134,7 @@ class Chaos:
         self.struck: Counter[str] = Counter()
         self.ended: list[str] = []
         self._cluster, self._members = cluster, members
+        self._guests = 0
         self._victims = [
             *(
                 of_member(member, name, partial(self._stop, member))
@@ -117,15 +143,21 @@ class Chaos:
             *of_servers(on, mqtt),
         ]
         self._dice, self._stalled, self._died = dice, stalled, died
+        self._missing = {fault.kind for fault in self._possible()}
+        self._lengths = _lengths(dice)
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
         self._over = threading.Event()
-        self._guests = self.guests = 0
+        self.guests = 0
         self.slowest_stop = 0.0
 
     def rage(self, faults: int, pace: tuple[float, float]) -> None:
-        """Let so many faults happen, with so many seconds between two: least and most."""
-        while self.struck.total() < faults:
+        """Let so many faults happen, and each kind.
+
+        Args:
+            pace: seconds between two: least and most.
+        """
+        while self.struck.total() < faults or self._missing:
             until = time.monotonic() + self._dice.uniform(*pace)
             self._strike()
             while time.monotonic() < until:
@@ -155,28 +187,50 @@ class Chaos:
             thread.join()
 
     def _strike(self) -> None:
-        well = [victim for victim in self._victims if not victim.ill]
-        if len(self._victims) - len(well) >= _AT_ONCE:
-            return None
-        if not self._guests and self._dice.random() < 0.08:
-            self._guests += 1
-            return self._begin("join keeper", self._visit, self._dice.uniform(4, 15))
-        if self._dice.random() < 0.06:
-            how = self._dice.choice(["kill", "stop"])
-            seconds = self._dice.uniform(0, 2 * _JOINING)
-            return self._begin(f"rush keeper, {how}", self._rush, seconds, how)
-        victim = self._dice.choices(well, [victim.weight for victim in well])[0]
-        what = self._dice.choice(sorted(victim.faults))
-        if what == "pause":
-            seconds = self._dice.uniform(*self._dice.choices(_PAUSES, _OFTEN)[0])
-        else:
-            seconds = self._dice.uniform(0, 2.0)
+        if sum(victim.ill for victim in self._victims) >= _AT_ONCE:
+            return
+        possible = self._possible()
+        missing = [fault for fault in possible if fault.kind in self._missing]
+        if missing and self._dice.random() < _NEW:
+            possible = missing
+        fault = self._dice.choices(possible, [fault.weight for fault in possible])[0]
+        self._missing.discard(fault.kind)
+        self.struck[fault.name] += 1
+        fault.begin()
+
+    def _possible(self) -> list[Fault]:
+        faults = [
+            Fault(
+                f"{what} {victim.name.split()[0]}",
+                f"{what} {victim.name}",
+                victim.weight / len(victim.faults),
+                partial(self._strike_at, victim, what),
+            )
+            for victim in self._victims
+            if not victim.ill
+            for what in sorted(victim.faults)
+        ]
+        for how in ("kill", "stop"):
+            name = f"rush keeper, {how}"
+            faults.append(Fault(name, name, 1, partial(self._rush_soon, name, how)))
+        if not self._guests:
+            faults.append(Fault("join keeper", "join keeper", 2, self._visit_soon))
+        return faults
+
+    def _strike_at(self, victim: Victim, what: str) -> None:
+        length = next(self._lengths) if what == "pause" else (0, 2.0)
         victim.ill = True
-        return self._begin(f"{what} {victim.name}", self._harm, victim, what, seconds)
+        seconds = self._dice.uniform(*length)
+        self._begin(f"{what} {victim.name}", self._harm, victim, what, seconds)
+
+    def _rush_soon(self, name: str, how: str) -> None:
+        self._begin(name, self._rush, self._dice.uniform(0, 2 * _JOINING), how)
+
+    def _visit_soon(self) -> None:
+        self._guests += 1
+        self._begin("join keeper", self._visit, self._dice.uniform(4, 15))
 
     def _begin(self, name: str, work: Callable[..., None], *arguments: object) -> None:
-        self.struck[name] += 1
-
         def run() -> None:
             try:
                 work(*arguments)

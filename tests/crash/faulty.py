@@ -8,12 +8,15 @@ fault is drawn, as FAULTS in the environment says:
 * slow: it answers after a while, and meanwhile callers see nothing;
 * hang: the same for longer than anybody is patient.
 
-While the file AWAY exists it refuses everything. Each fault is a line in the file `faults`.
+While the file AWAY exists it refuses everything. Each fault is a line in the file `faults`. Faults
+are dealt like cards, over all processes of a home, so that each kind comes as often as it is in
+ROUND.
 """
 
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,8 +40,9 @@ class Faulty:
     """Implements `ports.series.Series`."""
 
     def __init__(self, series: Series, home: Path, seed: str) -> None:
-        self._series, self._home = series, home
+        self._series, self._home, self._seed = series, home, seed
         self._rate = float(os.environ.get("FAULTS", "0"))
+        self._drawing = threading.Lock()
         self._dice = random.Random(f"{seed} {os.getpid()}")
 
     @property
@@ -50,10 +54,7 @@ class Faulty:
 
     def write(self, table: str, rows: pa.Table) -> None:
         self._be_there()
-        fault = "" if self._dice.random() >= self._rate else self._draw()
-        if fault:
-            with (self._home / LOG).open("a") as log:
-                log.write(f"{fault} {table}\n")
+        fault = "" if self._dice.random() >= self._rate else self._draw(table)
         if fault in _SECONDS:
             time.sleep(self._dice.uniform(*_SECONDS[fault]))
         if fault != "refused":
@@ -61,8 +62,13 @@ class Faulty:
         if fault in ("refused", "ambiguous"):
             raise StoreUnavailable(f"made up: {fault}")
 
-    def _draw(self) -> str:
-        return "hang" if self._dice.random() < _HANGS else self._dice.choice(KINDS)
+    def _draw(self, table: str) -> str:
+        with self._drawing, (self._home / LOG).open("a+") as log:
+            log.seek(0)
+            number, nth = divmod(sum(1 for _ in log), len(ROUND))
+            dealt = random.Random(f"{self._seed} {number}").sample(ROUND, len(ROUND))
+            log.write(f"{dealt[nth]} {table}\n")
+        return dealt[nth]
 
     def read(self, question: Question) -> Page:
         self._be_there()
@@ -106,8 +112,7 @@ class Faulty:
         self._series.close()
 
 
-KINDS = ("refused", "ambiguous", "slow")
-_HANGS = 0.03  # of the faults
+ROUND = (*("refused", "ambiguous", "slow") * 6, "hang")
 _SECONDS = {"slow": (0.2, 1.0), "hang": (6.0, 12.0)}
 
 

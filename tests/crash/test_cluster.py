@@ -8,11 +8,11 @@ from tests.cluster import victims
 from tests.crash.fleet import Fleet
 from tests.crash.oracle import times
 
-FAULTS = times(100, 1000)
+FAULTS = times(40, 1000)
 
 pytestmark = [
-    pytest.mark.slow(240),
-    pytest.mark.timeout(900 + 10 * FAULTS),
+    pytest.mark.slow(130),
+    pytest.mark.timeout(1200 + 10 * FAULTS),
     pytest.mark.server("kafka"),
     pytest.mark.server("postgres"),
 ]

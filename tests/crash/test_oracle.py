@@ -7,11 +7,11 @@ import pytest
 from tests.crash.oracle import times
 from tests.crash.world import World
 
-KILLS = times(50, 1000)
+KILLS = times(20, 1000)
 
 pytestmark = [
-    pytest.mark.slow(120),
-    pytest.mark.timeout(300 + 20 * KILLS),
+    pytest.mark.slow(60),
+    pytest.mark.timeout(600 + 20 * KILLS),
     pytest.mark.server("mosquitto"),
 ]
 

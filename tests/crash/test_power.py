@@ -12,17 +12,17 @@ from tests.crash.power import Recorded
 from tests.crash.world import World
 from tests.server import Server
 
-LOSSES = times(20, 200)
+LOSSES = times(8, 200)
 FIRST = times(4, 50)
 
 pytestmark = [
     pytest.mark.slow(10),
-    pytest.mark.timeout(300 + 30 * LOSSES),
+    pytest.mark.timeout(600 + 30 * LOSSES),
     pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
 ]
 
 
-@pytest.mark.slow(120)
+@pytest.mark.slow(40)
 @pytest.mark.server("mosquitto")
 def test_what_was_acknowledged_outlives_the_power(tmp_path: Path) -> None:
     with World(tmp_path) as world:

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.faulty import ROUND
 from tests.crash.oracle import times
 from tests.crash.surroundings import SeriesStore, Weather
 from tests.crash.world import AT_ONCE, World
 from tests.server import eventually
 
-FAULTS = times(100, 1000)
+FAULTS = times(2, 50) * len(ROUND)
 STEPS = times(6, 100)
 BREAKS = times(5, 50)
 
 pytestmark = [
     pytest.mark.slow(80),
-    pytest.mark.timeout(300 + FAULTS + 20 * STEPS),
+    pytest.mark.timeout(600 + FAULTS + 20 * STEPS),
     pytest.mark.server("mosquitto"),
 ]
 COMPILED = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -38,7 +39,7 @@ def _in_the_end_all_is_there(world: World) -> None:
     world.check()
 
 
-@pytest.mark.slow(150)
+@pytest.mark.slow(70)
 def test_a_series_store_that_fails_hangs_or_loses_its_answer(world: World) -> None:
     store = SeriesStore(world.server, rate=0.5)
     world.server.start()
