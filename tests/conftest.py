@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import os
 from contextlib import ExitStack
 from typing import Any
@@ -16,6 +17,10 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# what is imported and collected lives to the end: looking for garbage in it again and again costs
+# each worker a second
+gc.disable()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that all others come from has what they share."""
@@ -27,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.enable()
+    gc.freeze()
     if os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
         scheduling.write_units(session.items)
 
