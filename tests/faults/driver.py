@@ -6,6 +6,8 @@ For each n one line of JSON: what failed, what the story told, and what is wrong
 ends with the first run in which nothing was left to fail.
 """
 
+import gc
+import importlib
 import json
 import os
 import shutil
@@ -18,11 +20,9 @@ from typing import Any
 
 import structlog
 
-from tests.faults import checkpoints, journal, salvage
 from tests.faults.shim import FAULTS, Shim
 
 Tell = Callable[..., None]
-STORIES: dict[str, Any] = {"journal": journal, "salvage": salvage, "checkpoints": checkpoints}
 
 
 def forked(work: Callable[[Tell], None]) -> list[list[Any]]:
@@ -64,10 +64,14 @@ def attack(story: Any, shim: Shim, folder: Path, fault: str, n: int) -> dict[str
 
 
 def main() -> None:
-    story, fault, base = STORIES[sys.argv[1]], sys.argv[2], Path(sys.argv[3])
+    # of the stories this one alone: the less is imported, the less each fork costs
+    story = importlib.import_module(f"tests.faults.{sys.argv[1]}")
+    fault, base = sys.argv[2], Path(sys.argv[3])
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     shim = Shim()
     story.prepare(base / "template")  # here, so that what it imports is there in all forks
+    gc.collect()
+    gc.freeze()  # else a collection in a fork would copy all of this process's memory
     for n in count(1):
         folder = base / str(n)
         shutil.copytree(base / "template", folder)
