@@ -88,7 +88,7 @@ def _messages(board: dashboard.Dashboard) -> None:
     board.with_panel(
         _curves(
             "In flight",
-            "Durable and not worked through yet. It should return to 0; while it grows, the keepers"
+            "Durable and not processed yet. It should return to 0; while it grows, the keepers"
             " are slower than the senders.",
             {
                 "in flight": "max(lakebed_in_flight)",

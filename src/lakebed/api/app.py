@@ -40,10 +40,10 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self.ingest.route(scope["path"])
-        await (handler or self._behind)(scope, receive, send)
+        await (handler or self._call_control)(scope, receive, send)
 
-    async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Starlette raises again what `_known` has logged and answered
+    async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Starlette raises again what `_answer_error` has logged and answered
         with suppress(Exception):
             await self._watched(scope, receive, send)
 
@@ -121,11 +121,11 @@ def assemble(
     for add in (*routes, _common_routes):
         add(control)
     openapi.install(control)
-    control.add_exception_handler(LakebedError, _known)
-    control.add_exception_handler(HTTPException, _http)
-    control.add_exception_handler(RequestValidationError, _invalid)
-    control.add_exception_handler(bodies.Gone, _gone)
-    control.add_exception_handler(Exception, _known)
+    control.add_exception_handler(LakebedError, _answer_error)
+    control.add_exception_handler(HTTPException, _answer_router_error)
+    control.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
+    control.add_exception_handler(bodies.Gone, _client_disconnected)
+    control.add_exception_handler(Exception, _answer_error)
     return Application(Ingest(common.settings, common.identification, common.intake), control)
 
 
@@ -138,16 +138,16 @@ def _answer(status: int, document: dict[str, Any], headers: dict[str, str]) -> R
     return JSONResponse(document, status, headers, media_type=problems.MEDIA_TYPE)
 
 
-async def _known(_: Request, error: Exception) -> Response:
+async def _answer_error(_: Request, error: Exception) -> Response:
     status, document, headers = problems.of_error(error)
     return _answer(status, document, {k.decode(): v.decode() for k, v in headers})
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _answer_router_error(request: Request, error: Exception) -> Response:
     """Answer errors of the router, such as 404 and 405."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}; {_elsewhere(request)}"
+        detail = f"there is nothing at {request.url.path}; {_hint(request)}"
     elif error.status_code == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
     else:
@@ -156,13 +156,13 @@ async def _http(request: Request, error: Exception) -> Response:
     return _answer(error.status_code, document, dict(error.headers or {}))
 
 
-def _elsewhere(request: Request) -> str:
+def _hint(request: Request) -> str:
     if isinstance(request.app.state.services, Services):
         return "/api/docs lists the routes"
-    return "this process is no API: ask one of role api"
+    return "this process does not have the role api: ask one that has it"
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _answer_invalid_parameter(_: Request, error: Exception) -> Response:
     """Answer a parameter of the wrong type or out of its range."""
     assert isinstance(error, RequestValidationError)
     found = tuple(_problem(entry) for entry in error.errors())
@@ -179,5 +179,5 @@ def _problem(entry: Any) -> Problem:
     return Problem(".".join(map(str, path)), what)
 
 
-async def _gone(_: Request, error: Exception) -> Response:
+async def _client_disconnected(_: Request, error: Exception) -> Response:
     return Response(status_code=400)  # the client has disconnected

@@ -92,7 +92,7 @@ class _InOwner(Acting):
         self,
         request: Request,
         _: _Scheme,
-        owner: Annotated[str | None, Query(description="whose; for admins only")] = None,
+        owner: Annotated[str | None, Query(description="another owner; for admins only")] = None,
     ) -> Caller:
         principal = await _identified(request)
         owner = principal.owner if owner is None else owner
@@ -115,7 +115,7 @@ def InOwner(action: Action) -> Any:  # noqa: N802
     return Depends(_InOwner(action))
 
 
-async def still(request: Request, caller: Caller, *topics: str) -> bool:
+async def is_still_allowed(request: Request, caller: Caller, *topics: str) -> bool:
     """Whether a long-running request is still allowed: its token is looked up again.
 
     True where the catalog does not answer.

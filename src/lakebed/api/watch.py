@@ -1,10 +1,10 @@
-"""Answers 503 where a request waits for a store that hangs; one that is merely slow is waited for.
+"""Answers 503 when a request waits for a store that hangs; a slow store is waited for.
 
-    request ──3 s──> is a store silent? ──1.2 s──> yes: 503, and the handler is left to itself
-                          └── no: wait on, and look again
+    request ──3 s──> does a store hang? ──1.2 s──> yes: 503; the handler runs on in the background
+                          └── no: wait, and check again
 
-A store that refuses raises an error. One that hangs (a stopped server, a network that swallows)
-raises nothing, and drivers wait for it for long, some for ever.
+A store that refuses raises an error. One that hangs (a stopped server, a network that drops
+packets) raises nothing, and drivers wait for it for a long time, some without end.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from lakebed.http.asgi import App, Message, Receive, Scope, Send
 from lakebed.system.probing import Probe
 from lakebed.vocabulary.errors import StoreUnavailable
 
-_LOOK = 3.0  # seconds until it is asked whether a store hangs,
-_SILENT = 1.2  # which one does that is silent for so long: together less than five
+_CHECK_AFTER = 3.0  # seconds of a request before the stores are probed
+_SILENT = 1.2  # seconds without an answer to the probe that mean: it hangs; in all below five
 
 
 class StoreWatch:
     """Runs an application, and answers for it while a store hangs. On one event loop.
 
     Args:
-        probes: by the name of a store a question that it answers at once.
+        probes: by the name of a store, a call that it answers at once.
     """
 
     def __init__(self, app: App, probes: Mapping[str, Callable[[], object]]) -> None:
@@ -38,7 +38,7 @@ class StoreWatch:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            while not await _done(task, None if answer.begun else _LOOK):
+            while not await _done(task, None if answer.begun else _CHECK_AFTER):
                 silent = "" if answer.begun else await self._silent(task)
                 if silent and answer.take_over():
                     await problems.answer(
@@ -54,10 +54,10 @@ class StoreWatch:
         await self._app(scope, receive, answer.send)
 
     async def _silent(self, task: "asyncio.Task[None]") -> str:
-        """The first store that does not answer; empty where all do, or the task has ended."""
+        """The first store that does not answer; empty if all do, or if the task has ended."""
         asked = {probe.name: probe.ask() for probe in self._probes}
         waits = [asyncio.wrap_future(question) for question in asked.values()]
-        # what it answers does not matter, nor does an error: the request meets it too
+        # answers and errors do not matter here: the request gets the same ones
         answered: asyncio.Future[Any] = asyncio.gather(*waits, return_exceptions=True)
         either: set[asyncio.Future[Any]] = {task, answered}
         await asyncio.wait(either, timeout=_SILENT, return_when=asyncio.FIRST_COMPLETED)
@@ -72,14 +72,14 @@ async def _done(task: "asyncio.Task[None]", seconds: float | None) -> bool:
 
 
 class _Answer:
-    """The way of one answer, until another one is given instead of it."""
+    """Passes on the application's answer, until `take_over` replaces it by another one."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = self._taken = False
 
     def take_over(self) -> bool:
-        """Whether nothing was sent yet; then nothing will be."""
+        """If nothing was sent yet, drop the application's answer and return True."""
         self._taken = not self.begun
         return self._taken
 

@@ -29,7 +29,7 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _CLOCK_SKEW = 2.0  # seconds by which a file system's clock may differ
 _ASKED = 100  # policies whose records are looked at, of each owner
-_TOLD = 5  # topics named in one finding
+_MOST_NAMED = 5  # topics named in one finding
 _BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 
@@ -98,8 +98,8 @@ def _records(server: "Server", owner: str, start: str) -> Iterator[tuple[str, st
 
 def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -> Finding:
     newest = max(map(parse_time, times.values()))
-    listed = ", ".join(sorted(times)[:_TOLD])
-    more = f" and {len(times) - _TOLD} more" if len(times) > _TOLD else ""
+    listed = ", ".join(sorted(times)[:_MOST_NAMED])
+    more = f" and {len(times) - _MOST_NAMED} more" if len(times) > _MOST_NAMED else ""
     told = bad if newest > at + allowed else note
     return told(
         "clock",

@@ -23,7 +23,7 @@ ASKS = [
 @pytest.fixture
 def hangs(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Catalog and journal answer nothing until it is set."""
-    monkeypatch.setattr(watch, "_LOOK", 0.1)
+    monkeypatch.setattr(watch, "_CHECK_AFTER", 0.1)
     monkeypatch.setattr(watch, "_SILENT", 0.1)
     awake = threading.Event()
 
@@ -69,7 +69,7 @@ def run(app: StoreWatch) -> list[Message]:
 def test_a_slow_answer_is_waited_for_while_the_stores_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch, "_LOOK", 0.01)
+    monkeypatch.setattr(watch, "_CHECK_AFTER", 0.01)
 
     async def slow(_: Scope, __: Receive, send: Send) -> None:
         await asyncio.sleep(0.2)
@@ -88,7 +88,7 @@ def test_a_slow_answer_is_waited_for_while_the_stores_answer(
 def test_an_answer_that_has_begun_goes_on_though_a_store_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch, "_LOOK", 0.01)
+    monkeypatch.setattr(watch, "_CHECK_AFTER", 0.01)
     monkeypatch.setattr(watch, "_SILENT", 0.01)
     awake = threading.Event()
 
@@ -105,7 +105,7 @@ def test_an_answer_that_has_begun_goes_on_though_a_store_hangs(
 def test_what_a_handler_sends_after_its_answer_was_given_up_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch, "_LOOK", 0.01)
+    monkeypatch.setattr(watch, "_CHECK_AFTER", 0.01)
     monkeypatch.setattr(watch, "_SILENT", 0.01)
     awake, late = threading.Event(), []
 

@@ -26,12 +26,12 @@ _DOCUMENT: dict[str, Any] = {
         },
     }
 }
-_TOLD = 10  # entries that the caller may not write, named in one answer
+_MOST_NAMED = 10  # entries that the caller may not write, named in one answer
 
 
 @router.post("/apply", openapi_extra=_DOCUMENT)
 def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
-    """Check a document and write all of it, or nothing. Others stay as they are."""
+    """Check a document and write all its entries, or none. Entries not in it stay as they are."""
     zone = services.settings.keeper.timezone
     file = read_file(text_in(body), caller.owner, zone)
     if (fault := fault_of_owner(services, caller.owner)) is not None:
@@ -44,7 +44,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         versions[current.name] = current.version
         if not caller.may(*current.document["topics"]):
             what = f"the policy {current.name!r} in force is about topics that are not yours"
-            raise Denied(_placed(by_name[current.name], what))
+            raise Denied(_located(by_name[current.name], what))
 
     services.accounts.ensure_owner(caller.owner)
     documents = [to_document(policy) for policy in file.policies]
@@ -59,7 +59,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
 
 
 def _require_topics(caller: Caller, file: PolicyFile) -> None:
-    """Raise unless the caller may write all of them.
+    """Raise unless the caller may write all policies of a file.
 
     Raises:
         Denied: names the first entries that it may not.
@@ -69,13 +69,13 @@ def _require_topics(caller: Caller, file: PolicyFile) -> None:
         try:
             caller.require(*policy.topics)
         except Denied as error:
-            denied.append(_placed(entry, str(error)))
+            denied.append(_located(entry, str(error)))
     if denied:
-        more = f"; and {len(denied) - _TOLD} more" if len(denied) > _TOLD else ""
-        raise Denied("; ".join(denied[:_TOLD]) + more)
+        more = f"; and {len(denied) - _MOST_NAMED} more" if len(denied) > _MOST_NAMED else ""
+        raise Denied("; ".join(denied[:_MOST_NAMED]) + more)
 
 
-def _placed(entry: Entry, what: str) -> str:
+def _located(entry: Entry, what: str) -> str:
     return str(Problem(entry.where, what, entry.line))
 
 

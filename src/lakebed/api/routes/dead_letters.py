@@ -1,9 +1,9 @@
 """Routes of dead letters: look at them, send them again, or drop them.
 
-Sent again, a letter's message is a new one: it is counted anew, and goes to the policy that it
-broke and to no other, since those have it. It keeps the time at which it happened, and the
-attributes that were recorded with it. A key made of its policy and its old offset has it stored
-once, however often it is sent, and even if the letter could not be taken off the list afterwards.
+When a letter is sent again, its message becomes a new one. It is counted again, and goes only to
+the policy that it broke, because the others have it. It keeps its event time and the attributes
+that were recorded with it. Its key is made of its policy and its old offset, so it is stored once
+however often it is sent, even if the letter could not be removed from the list afterwards.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ from lakebed.vocabulary.topics import matches
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["administration"])
 
 _FATES: tuple[Fate, ...] = ("resent", "dropped", "expired")
-_AT_ONCE = 100  # letters sent again by one append
+_BATCH = 100  # letters sent again by one append
 
 Reader = Annotated[Caller, InOwner(Action.DEAD_LETTERS_READ)]
 Sender = Annotated[Caller, InOwner(Action.DEAD_LETTERS_RESEND)]
 Dropper = Annotated[Caller, InOwner(Action.DEAD_LETTERS_DROP)]
 Topic = Annotated[str | None, Query(description="only under this MQTT filter")]
 PolicyName = Annotated[str | None, Query(description="only of this policy")]
-Reason = Annotated[str | None, Query(description="only where the reason begins so")]
+Reason = Annotated[str | None, Query(description="only if the reason begins with this")]
 
 
 @router.get("")
@@ -49,17 +49,17 @@ def list_letters(
     policy: PolicyName = None,
     reason: Reason = None,
 ) -> dict[str, Any]:
-    """Messages that broke a policy's code, kept aside whole; the newest first."""
-    heads = _chosen(services, caller, topic, policy, reason)
+    """List messages on which a policy's code failed, stored whole; the newest first."""
+    heads = _selected(services, caller, topic, policy, reason)
     return {
-        "dead_letters": [_show(letter) for letter in _whole(services, heads[:limit])],
+        "dead_letters": [_show(letter) for letter in _load(services, heads[:limit])],
         "waiting": len(heads),
-        **_settled(services, caller),
+        **_count_settled(services, caller),
     }
 
 
-def _settled(services: Services, caller: Caller) -> dict[str, int | None]:
-    """How many letters ended in each way, for callers that may read all topics of the owner."""
+def _count_settled(services: Services, caller: Caller) -> dict[str, int | None]:
+    """The number of settled letters by outcome, if the caller may read all topics of the owner."""
     if not caller.may_all():
         return dict.fromkeys(_FATES)
     fates = services.catalog.dead_letter_fates(caller.owner)
@@ -74,12 +74,12 @@ async def resend_letters(
     policy: PolicyName = None,
     reason: Reason = None,
 ) -> dict[str, int]:
-    """Send those chosen again, the oldest first; `topic=#` chooses all.
+    """Send the selected letters again, the oldest first; `topic=#` selects all.
 
-    Those whose policy is no more, or has let go of their topic, stay where they are.
+    Letters whose policy was deleted, or does not have their topic any more, stay in the list.
     """
-    _check_choice(topic, policy, reason)
-    heads = await asyncio.to_thread(_chosen, services, caller, topic, policy, reason)
+    _require_selection(topic, policy, reason)
+    heads = await asyncio.to_thread(_selected, services, caller, topic, policy, reason)
     policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     wanted = [head for head in heads[::-1] if head.policy in policies.match(head.topic)]
     return {"resent": await _resend(services, caller, wanted)}
@@ -93,21 +93,21 @@ def drop_letters(
     policy: PolicyName = None,
     reason: Reason = None,
 ) -> dict[str, int]:
-    """Drop those chosen; `topic=#` chooses all."""
-    _check_choice(topic, policy, reason)
-    return {"dropped": _drop(services, caller, _chosen(services, caller, topic, policy, reason))}
+    """Drop the selected letters; `topic=#` selects all."""
+    _require_selection(topic, policy, reason)
+    return {"dropped": _drop(services, caller, _selected(services, caller, topic, policy, reason))}
 
 
 @router.get("/{id}")
 def show_letter(services: ServicesDep, caller: Reader, id: str) -> dict[str, Any]:
-    """One letter with the error in full."""
+    """Show one letter, with the error in full."""
     letter = _find(services, caller, id)
     return _show(letter) | {"error": letter.error}
 
 
 @router.post("/{id}/resend")
 async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[str, int]:
-    """Send its message again as a new one; the letter leaves the list."""
+    """Send the message of one letter again; the letter is removed from the list."""
     letter = await asyncio.to_thread(_find, services, caller, id)
     policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     if letter.policy not in policies.match(letter.topic):
@@ -120,17 +120,17 @@ async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[
 
 @router.delete("/{id}", status_code=204)
 def drop_letter(services: ServicesDep, caller: Dropper, id: str) -> None:
-    """Drop it."""
+    """Drop one letter."""
     _drop(services, caller, [_find(services, caller, id)])
 
 
 # --- finding --------------------------------------------------------------------------------------
 
 
-def _chosen(
+def _selected(
     services: Services, caller: Caller, topic: str | None, policy: str | None, reason: str | None
 ) -> list[DeadLetter]:
-    """Heads of those that the caller may read, the newest first."""
+    """The heads of selected letters that the caller may read, the newest first."""
     reader = caller.to(Action.DEAD_LETTERS_READ)
     if topic is not None:
         check_filter_in("topic", topic)
@@ -144,13 +144,13 @@ def _chosen(
     ]
 
 
-def _check_choice(*chosen: str | None) -> None:
+def _require_selection(*chosen: str | None) -> None:
     if all(part is None for part in chosen):
         raise BadRequest("topic", "say which: by `topic`, `policy` or `reason`; # means all topics")
 
 
-def _whole(services: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """The letters in full, without those that were settled meanwhile."""
+def _load(services: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Load the letters in full, without those that were settled meanwhile."""
     ask = services.catalog.dead_letter
     found = (ask(head.owner, head.policy, head.partition, head.offset) for head in heads)
     return [letter for letter in found if letter is not None]
@@ -172,11 +172,11 @@ def _find(services: Services, caller: Caller, id: str) -> DeadLetter:
 
 
 async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:
-    _check(caller, letters)
+    _require_publish(caller, letters)
     sent = 0
-    for start in range(0, len(letters), _AT_ONCE):
-        some = letters[start : start + _AT_ONCE]
-        whole = await asyncio.to_thread(_whole, services, some)
+    for start in range(0, len(letters), _BATCH):
+        some = letters[start : start + _BATCH]
+        whole = await asyncio.to_thread(_load, services, some)
         await services.resending.append(_columns(whole))
         # durable by now; a crash before the next line leaves the letter listed, and its key known
         sent += await asyncio.to_thread(services.catalog.settle_dead_letters, whole, "resent")
@@ -184,13 +184,13 @@ async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLett
 
 
 def _columns(letters: Sequence[DeadLetter]) -> Columns:
-    """The messages as they were, each for the policy that it broke, under a key of its own."""
+    """The messages of letters, each for the policy that it broke, with a key of its own."""
     return Columns(
         [Channel(letter.owner, letter.topic) for letter in letters],
         [letter.payload for letter in letters],
         now(),
         Sparse(
-            event=[_happened(letter) for letter in letters],
+            event=[_event_time(letter) for letter in letters],
             ids=[letter.id for letter in letters],
             keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in letters],
             only=[letter.policy for letter in letters],
@@ -205,18 +205,18 @@ def _attributes(letters: Sequence[DeadLetter]) -> Coded[Attributes] | None:
 
 
 def _drop(services: Services, caller: Caller, letters: Sequence[DeadLetter]) -> int:
-    _check(caller, letters)
+    _require_publish(caller, letters)
     return services.catalog.settle_dead_letters(letters, "dropped")
 
 
-def _check(caller: Caller, letters: Sequence[DeadLetter]) -> None:
+def _require_publish(caller: Caller, letters: Sequence[DeadLetter]) -> None:
     """Raises Denied where the caller may not publish to the topic of a letter."""
     for letter in letters:
         caller.require(letter.topic)
 
 
-def _happened(letter: DeadLetter) -> int:
-    """The receive time of a message that named none: it belongs to that hour, not to this one."""
+def _event_time(letter: DeadLetter) -> int:
+    """The event time of a letter's message, or its first receive time if the sender gave none."""
     return letter.received if letter.event == UNSET else letter.event
 
 
@@ -227,7 +227,7 @@ def _show(letter: DeadLetter) -> dict[str, Any]:
         "topic": letter.topic,
         "policy": letter.policy,
         "position": position,
-        "time": to_rfc3339(_happened(letter)),
+        "time": to_rfc3339(_event_time(letter)),
         "received": to_rfc3339(letter.received),
         "reason": letter.reason,
         "size": len(letter.payload),

@@ -3,8 +3,8 @@
     received = skipped + kept + filtered(by reason) + late + over quota + dead-lettered
                + duplicates + lost + in flight
 
-The ledger counts up to an offset of each partition; what the journal holds behind it is in flight,
-and what it held and has lost is in the catalog. So the sum is exact whatever runs meanwhile.
+The ledger counts up to an offset of each partition. Messages behind it in the journal are in
+flight, and lost messages are recorded in the catalog. So the sum is exact at any moment.
 """
 
 from base64 import b64encode
@@ -82,10 +82,14 @@ def show(counts: Counts, in_flight: int, lost: int = 0) -> dict[str, Any]:
 def flow(
     services: ServicesDep,
     caller: Annotated[Caller, InOwner(Action.FLOW_READ)],
-    by: Annotated[Literal["topic", "policy"] | None, Query(description="one row for each")] = None,
-    examples: Annotated[bool, Query(description="the last few that were not kept")] = False,
+    by: Annotated[
+        Literal["topic", "policy"] | None, Query(description="one row for each topic or policy")
+    ] = None,
+    examples: Annotated[
+        bool, Query(description="also the last few messages that were not kept")
+    ] = False,
 ) -> dict[str, Any]:
-    """What became of every message: the whole, or by topic, or by policy."""
+    """Count all messages by outcome: in total, by topic, or by policy."""
     found = _flow(services, caller, by)
     return found | ({"examples": list(_examples(services, caller))} if examples else {})
 
@@ -179,7 +183,7 @@ def topics(
     limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
     after: Annotated[str, Query(description="`next` of the page before")] = "",
 ) -> dict[str, Any]:
-    """The topics seen, by name: how many messages, how much, when last, and whose they are."""
+    """List topics by name, with the number and size of messages, last time, and policies."""
     check_filter_in("filter", filter)
     if filter != "#":
         caller.require(filter)
@@ -218,7 +222,7 @@ def _topic(ledger: Ledger, pending: Counter[Channel], channel: Channel) -> dict[
 def _total(
     ledger: Ledger, pending: Counter[Channel], channels: Sequence[Channel]
 ) -> dict[str, int]:
-    """What all topics under the filter have together, on whatever page they stand."""
+    """The sum over all topics under the filter, on all pages."""
     codes = [ledger.index[channel] for channel in channels if channel in ledger.index]
     counted = sum(int(ledger.by_channel(outcome)[codes].sum()) for outcome in Outcome)
     return {

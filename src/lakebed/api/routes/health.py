@@ -29,7 +29,7 @@ CommonDep = Annotated[Common, Depends(common)]
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, Any]:
-    """The process answers."""
+    """Answer 200 while the process runs."""
     return {"status": "alive", "version": __version__}
 
 
@@ -39,7 +39,7 @@ async def healthz() -> dict[str, Any]:
     responses={503: {"description": "Some part is not ready; the body says which."}},
 )
 def readyz(services: CommonDep) -> Response:
-    """Every part it depends on does its work; 503 and the part's name where one does not."""
+    """Answer 200 if all parts that the process depends on work, else 503; the body names them."""
     parts = services.ready()
     ready = all(health.ok for health in parts.values())
     body = {
@@ -54,16 +54,16 @@ def readyz(services: CommonDep) -> Response:
 
 @router.get("/metrics", response_class=Response)
 def metrics(services: CommonDep, request: Request) -> Response:
-    """Prometheus text: figures of this process and, where it is an API, totals of the instance.
+    """Metrics of this process as Prometheus text; of the role api also totals of the instance.
 
-    Nothing in it names an owner or a topic.
+    They name no owner and no topic.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Process(services, request.app.state.metrics))
+    registry.register(_Collector(services, request.app.state.metrics))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class _Process(Collector):
+class _Collector(Collector):
     def __init__(self, common: Common, more: Sequence[Callable[[], Iterable[Metric]]]) -> None:
         self._common, self._more = common, more
 
@@ -71,13 +71,13 @@ class _Process(Collector):
         return iter(())  # collecting is not free: not once more at registration
 
     def collect(self) -> Iterator[Metric]:
-        yield from _parts(self._common.ready())
+        yield from _part_gauges(self._common.ready())
         for more in self._more:
             yield from more()
 
 
-def _parts(found: Mapping[str, Health]) -> Iterator[Metric]:
-    """What /readyz says, as gauges."""
+def _part_gauges(found: Mapping[str, Health]) -> Iterator[Metric]:
+    """The content of /readyz as gauges."""
     ready = GaugeMetricFamily("lakebed_ready", "Whether a part does its work.", labels=["part"])
     figures = GaugeMetricFamily(
         "lakebed_part", "Figures of the parts, as in /readyz.", labels=["part", "figure"]

@@ -23,8 +23,8 @@ router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 
 @router.get("", dependencies=[OnInstance(Action.JOURNAL_READ)])
 def journal(services: ServicesDep) -> dict[str, Any]:
-    """What the journal holds, who reads it and how far, and what could not be read."""
-    held = _held(services)
+    """Show the journal: its partitions, consumers with their offsets, pressure and damage."""
+    held = _slowest_parts(services)
     positions = services.journal.positions()  # a journal on servers also updates its pressure here
     return {
         "partitions": _partitions(services, positions),
@@ -38,11 +38,11 @@ def journal(services: ServicesDep) -> dict[str, Any]:
 @router.post("/adopt", dependencies=[OnInstance(Action.JOURNAL_ADOPT)])
 def adopt(
     services: ServicesDep,
-    id: Annotated[str, Query(description="of the topic to go on with, as you have seen")],
-    partitions: Annotated[int, Query(ge=1, description="how many it has")],
-    messages: Annotated[int, Query(ge=0, description="how many are lost by it")],
+    id: Annotated[str, Query(description="id of the topic to adopt, as `GET` has shown it")],
+    partitions: Annotated[int, Query(ge=1, description="its number of partitions")],
+    messages: Annotated[int, Query(ge=0, description="number of messages lost by adopting it")],
 ) -> dict[str, Any]:
-    """Go on with a journal that was created again or has grown. Answers what is lost by it."""
+    """Adopt a topic that was created again or has grown as the journal; answer what is lost."""
     seen = journal_adoption.plan(services.journal, services.catalog)
     if seen is None:
         raise Conflict("the journal is the one in use: there is nothing to adopt")
@@ -57,9 +57,9 @@ def adopt(
 @router.post("/acknowledge-damage", dependencies=[OnInstance(Action.JOURNAL_ACKNOWLEDGE)])
 def acknowledge_damage(
     services: ServicesDep,
-    messages: Annotated[int, Query(ge=0, description="how many are lost, as you have seen")],
+    messages: Annotated[int, Query(ge=0, description="number of lost messages that you have seen")],
 ) -> dict[str, Any]:
-    """Say that the damage was seen: the journal is ready again. Answers what was acknowledged."""
+    """Acknowledge damage that was seen, so that the journal is ready again; answer the damage."""
     found = services.journal.damage()
     if found.messages != messages:
         raise Conflict(f"{found.messages} messages are lost, not {messages}: look again")
@@ -71,12 +71,12 @@ def acknowledge_damage(
     "/consumers/{name}", status_code=204, dependencies=[OnInstance(Action.JOURNAL_DROP_CONSUMER)]
 )
 def drop_consumer(services: ServicesDep, name: str) -> None:
-    """Forget a consumer that is gone: the journal need not keep anything for it any more."""
+    """Drop a consumer that is gone, so that the journal keeps no messages for it any more."""
     services.journal.drop_consumer(name)
 
 
 def _partitions(services: Services, positions: Sequence[ConsumerPosition]) -> list[dict[str, Any]]:
-    """Each partition, the keeper's offset in it, and the process that has it."""
+    """Each partition with the keeper's offset in it, and the process that reads it."""
     committed = {p.partition: p.offset for p in positions if p.name == CONSUMER}
     owners = services.journal.readers(CONSUMER)
     lag = lag_by_partition(services)
@@ -94,9 +94,9 @@ def _partitions(services: Services, positions: Sequence[ConsumerPosition]) -> li
 
 
 def lag_by_partition(services: Services) -> dict[int, int]:
-    """About how many messages of each partition no keeper has worked through yet.
+    """About how many messages of each partition no keeper has processed yet.
 
-    It is the distance from the last checkpoint, so it also grows where no keeper has the partition.
+    It is the distance from the last checkpoint, so it also grows while no keeper has the partition.
     """
     saved = {
         partition: max(part.offset for part in parts)
@@ -110,7 +110,7 @@ def lag_by_partition(services: Services) -> dict[int, int]:
     }
 
 
-def _held(services: Services) -> dict[int, str]:
+def _slowest_parts(services: Services) -> dict[int, str]:
     """For each partition the part with the lowest checkpoint, up to which the keeper commits."""
     found = {}
     for partition, parts in services.catalog.checkpoints(CONSUMER).items():
@@ -122,13 +122,13 @@ def _held(services: Services) -> dict[int, str]:
 def metrics(services: Services) -> Iterator[Metric]:
     """The lag of every partition for /metrics, and whether a keeper has it.
 
-    It costs the same however much waits, so that who scales the keepers by it always gets it.
+    Its cost does not depend on the lag, so an autoscaler of keepers can rely on it.
     """
     with suppress(Unavailable):
         lag, owners = lag_by_partition(services), services.journal.readers(CONSUMER)
         behind = GaugeMetricFamily(
             "lakebed_partition_lag_messages",
-            "Messages of a partition that no keeper has worked through.",
+            "Messages of a partition that no keeper has processed.",
             labels=["partition"],
         )
         owned = GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""Routes of policies: written only when right in full, read back as documents."""
+"""Routes of policies: written only if they are valid in full, and read back as documents."""
 
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ Deleter = Annotated[Caller, InOwner(Action.POLICIES_DELETE)]
 
 @router.get("")
 def list_policies(services: ServicesDep, caller: Reader) -> dict[str, Any]:
-    """The policies in force, in the shape of the file that `lakebed apply` takes."""
+    """List the policies in force, in the format that `lakebed apply` accepts."""
     found = services.catalog.policies(caller.owner)
     return {"policies": [stored.document for stored in found if caller.may(*topics_of(stored))]}
 
@@ -55,7 +55,7 @@ def list_policies(services: ServicesDep, caller: Reader) -> dict[str, Any]:
 def create_policy(
     services: ServicesDep, caller: Writer, body: Body, response: Response
 ) -> dict[str, Any]:
-    """Write a new policy; 409 if its name is taken. It takes effect within two seconds."""
+    """Create a policy; 409 if its name is taken. It takes effect within two seconds."""
     document = _posted(services, caller, document_in(body))
     ((stored, _),) = services.catalog.put_policies(caller.owner, [document], create=True)
     services.policies_changed()
@@ -92,7 +92,7 @@ def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
 
 @router.post("/preview", openapi_extra=_DOCUMENT)
 def preview_policy(services: ServicesDep, caller: Previewer, body: Body) -> dict[str, Any]:
-    """What this policy would have kept of the journal's recent past, in rows and bytes."""
+    """Show what this policy would have kept of the messages in the journal, in rows and bytes."""
     policy = _parsed(services, caller, document_in(body))
     return services.preview(policy)
 
@@ -101,7 +101,7 @@ def preview_policy(services: ServicesDep, caller: Previewer, body: Body) -> dict
 def read_policy(
     services: ServicesDep, caller: Reader, name: str, response: Response
 ) -> dict[str, Any]:
-    """One policy as its document; its version is the ETag."""
+    """Show one policy as its document; its version is the ETag."""
     for stored in services.catalog.policies(caller.owner):
         if stored.name == name and caller.may(*topics_of(stored)):
             return _show(stored, response)
@@ -133,7 +133,7 @@ def put_policy(
 
 @router.delete("/{name}", status_code=204)
 def delete_policy(services: ServicesDep, caller: Deleter, name: str) -> None:
-    """Stop keeping by it. What it kept stays readable under its name."""
+    """Delete a policy. What it kept stays readable under its name."""
 
     def check(current: StoredPolicy) -> None:
         topics = topics_of(current)

@@ -1,4 +1,4 @@
-"""Routes that answer with what was kept: records, last values, usage."""
+"""Routes that read and delete kept data: records, last values, usage."""
 
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["reading"])
 
 Reader = Annotated[Caller, InOwner(Action.RECORDS_READ)]
 Eraser = Annotated[Caller, OnInstance(Action.RECORDS_DELETE)]
-Weigher = Annotated[Caller, InOwner(Action.USAGE_READ)]
+UsageReader = Annotated[Caller, InOwner(Action.USAGE_READ)]
 
 _WHOLE = 2**20  # bytes of an answer that are made before the first is sent
 
@@ -38,16 +38,18 @@ class RecordsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     topic: str = Field(description="a topic, or an MQTT filter with wildcards")
-    policy: str | None = Field(None, description="default: the one in force that fits best")
-    keep: str | None = Field(None, description="which kind, where a policy has had several")
+    policy: str | None = Field(
+        None, description="default: the policy in force whose kind has the lowest rank"
+    )
+    keep: str | None = Field(None, description="which kind, if the policy has had several")
     start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
     end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
     order: Literal["asc", "desc"] = Field("asc", description="oldest or newest first")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="rows to a page")
-    offset: int = Field(0, ge=0, description="rows to leave out; not together with `cursor`")
+    offset: int = Field(0, ge=0, description="rows to skip; not together with `cursor`")
     cursor: str = Field("", description="`next_cursor` of the page before")
     format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
-    owner: str | None = Field(None, description="whose; for admins only")
+    owner: str | None = Field(None, description="another owner; for admins only")
 
 
 _FORMATS: dict[int | str, dict[str, Any]] = {
@@ -65,12 +67,12 @@ _FORMATS: dict[int | str, dict[str, Any]] = {
 def records(
     request: Request, services: ServicesDep, caller: Reader, query: Annotated[RecordsQuery, Query()]
 ) -> Response:
-    """What a policy kept of a topic, or of all topics under a filter, page by page."""
+    """Read what a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
     check_filter_in("topic", query.topic)
     caller.require(query.topic)
     if query.policy:
-        _check_known(services, caller, query.policy)
+        _hide_foreign_policies(services, caller, query.policy)
     policy = choice.choose(services.catalog, caller.owner, query.topic, query.policy, query.keep)
     question = Question(
         policy,
@@ -89,7 +91,7 @@ def records(
     return _send(formats.write(page, form), formats.MEDIA_TYPES[form], headers)
 
 
-def _check_known(services: Services, caller: Caller, name: str) -> None:
+def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:
     """Hide policies that have no topic in common with the caller's grants, in any version.
 
     Raises:
@@ -118,10 +120,10 @@ class EraseQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     topic: str = Field(description="a topic, or an MQTT filter with wildcards")
-    policy: str | None = Field(None, description="default: all policies, those deleted too")
+    policy: str | None = Field(None, description="default: all policies, including deleted ones")
     start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
     end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
-    owner: str | None = Field(None, description="whose; default: your own")
+    owner: str | None = Field(None, description="default: your own")
 
 
 @router.delete("/records")
@@ -130,7 +132,7 @@ def forget(
     caller: Annotated[Caller, OnInstance(Action.RECORDS_DELETE)],
     query: Annotated[EraseQuery, Query()],
 ) -> dict[str, int]:
-    """Delete what was kept, for good; what arrives from now on is kept as before."""
+    """Delete kept data permanently; messages that arrive from now on are kept as before."""
     check_filter_in("topic", query.topic)
     owner = query.owner or caller.owner
     if query.policy is not None and not services.catalog.policy_versions(owner, query.policy):
@@ -153,7 +155,7 @@ def last(
         str | None, Query(alias="from", description="only values of this time or later")
     ] = None,
 ) -> Response:
-    """Last values, as the policies of kind `last_value` keep them."""
+    """Read last values, which policies of kind `last_value` keep."""
     if (topic is None) == (filter is None):
         raise BadRequest("topic", "give `topic` or `filter`, one of the two")
     asked = topic if topic is not None else filter
@@ -187,10 +189,10 @@ def usage(
     services: ServicesDep,
     caller: Annotated[Caller, InOwner(Action.USAGE_READ)],
     limit: Annotated[
-        int | None, Query(ge=1, le=LARGEST_LIMIT, description="only the heaviest so many")
+        int | None, Query(ge=1, le=LARGEST_LIMIT, description="only the largest so many")
     ] = None,
 ) -> dict[str, Any]:
-    """Rows and bytes kept, in all, by policy, and by policy and topic: what it weighs."""
+    """Show the rows and bytes kept: in total, by policy, and by policy and topic."""
     kept = [
         row
         for row in queries.usage(services.series, services.catalog, caller.owner)
@@ -206,7 +208,7 @@ def usage(
 
 
 def _by_policy(kept: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each policy keeps of all topics; a policy that has had several kinds, by kind."""
+    """The sum of each policy over all topics; by kind if a policy has had several kinds."""
     totals: dict[tuple[str, str], dict[str, Any]] = {}
     for row in kept:
         key = row["policy"], row["keep"]

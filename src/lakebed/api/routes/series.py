@@ -1,4 +1,4 @@
-"""Routes about the series, for admins: what of it is lost, and that this was seen."""
+"""Routes about the series, for admins: what of it is lost, and acknowledging the loss."""
 
 from typing import Annotated, Any
 
@@ -13,14 +13,16 @@ router = APIRouter(prefix="/api/v1/series", tags=["administration"])
 
 @router.get("", dependencies=[OnInstance(Action.SERIES_READ)])
 def series(services: ServicesDep) -> dict[str, Any]:
-    """What of the series is being rebuilt, or could not be."""
+    """Show what of the series is being rebuilt, or is lost permanently."""
     return {"loss": services.losses.state()}
 
 
 @router.post("/acknowledge-loss", dependencies=[OnInstance(Action.SERIES_ACKNOWLEDGE)])
 def acknowledge_loss(
     services: ServicesDep,
-    missing: Annotated[int, Query(ge=0, description="messages that are missing, as you have seen")],
+    missing: Annotated[
+        int, Query(ge=0, description="number of missing messages that you have seen")
+    ],
 ) -> dict[str, Any]:
-    """Say that the loss was seen: the server is ready again. Answers what was acknowledged."""
+    """Acknowledge a permanent loss, so that the server is ready again; answer the loss."""
     return services.losses.acknowledge(missing)

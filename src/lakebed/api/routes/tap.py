@@ -1,6 +1,6 @@
-"""The live tap: messages as they become durable, as NDJSON, for as long as somebody reads.
+"""The live tap: streams messages as they become durable, as NDJSON, until the reader disconnects.
 
-A tap is a consumer that may be skipped: it never holds anything up, and says how much it missed.
+A slow reader delays nothing: messages are skipped for it, and the stream says how many.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from lakebed.access.actions import Action
-from lakebed.api.callers import Caller, InOwner, still
+from lakebed.api.callers import Caller, InOwner, is_still_allowed
 from lakebed.api.formats import MEDIA_TYPES, encode
 from lakebed.api.requests import ServicesDep, check_filter_in
 from lakebed.api.services import Delivery, Feed
@@ -38,15 +38,17 @@ async def tap(
     caller: Annotated[Caller, InOwner(Action.MESSAGES_FOLLOW)],
     filter: Annotated[list[str], Query(description="an MQTT filter; may be repeated")],
 ) -> StreamingResponse:
-    """Messages as they arrive: `{"topic", "time", "value" or "payload_base64"}`, a line each.
+    """Stream messages as they arrive: `{"topic", "time", "value" or "payload_base64"}` per line.
 
     The lines can be sent again as a batch. `{"dropped": n}` says that n messages were skipped
-    because the reader was slow; blank lines mean nothing.
+    because the reader was slow; ignore blank lines.
     """
     for one in filter:
         check_filter_in("filter", one)
     caller.require(*filter)
-    stream = lines(services.feed, caller.owner, filter, partial(still, request, caller, *filter))
+    stream = lines(
+        services.feed, caller.owner, filter, partial(is_still_allowed, request, caller, *filter)
+    )
     return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"])
 
 
@@ -54,7 +56,7 @@ async def lines(
     feed: Feed, owner: str, filters: list[str], still_allowed: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
     """The stream, until the reader disconnects or is not allowed any more."""
-    waiting = _Waiting()
+    waiting = _Queue()
     subscription = feed.subscribe(owner, filters, waiting.deliver)
     told = 0
     loop = asyncio.get_running_loop()
@@ -76,7 +78,7 @@ async def lines(
         subscription.close()
 
 
-class _Waiting:
+class _Queue:
     """A bounded queue of messages that were delivered and not sent yet."""
 
     def __init__(self) -> None:

@@ -128,7 +128,7 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
 
     lag = GaugeMetricFamily(
         "lakebed_keeper_lag_messages",
-        "Messages of a partition of this process that its keeper has not worked through.",
+        "Messages of a partition of this process that its keeper has not processed.",
         labels=["partition"],
     )
     for partition, behind in sorted(keeper.lag().items()):
