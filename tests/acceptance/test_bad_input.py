@@ -38,7 +38,7 @@ def _every_message_is_accounted_for_and_others_are_unaffected(server: Server) ->
         bystander.send(publish(b"bystander", b"1", 77))
         assert bystander.receive() == (PUBACK, b"\0\x4d")
     server.settle()
-    assert httpx.get(server.url + "/healthz", timeout=20).status_code == 200
+    assert server.request("GET", "/healthz").status_code == 200
 
 
 def by_policy(server: Server) -> dict[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ def by_policy(server: Server) -> dict[str, dict[str, Any]]:
 
 
 def metrics(server: Server) -> dict[str, float]:
-    lines = httpx.get(server.url + "/metrics", timeout=20).text.splitlines()
+    lines = server.request("GET", "/metrics").text.splitlines()
     found = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in found}
 
@@ -377,9 +377,8 @@ def test_when_the_disk_is_nearly_full_sources_wait_and_go_on_once_there_is_room(
         eventually(lambda: [row["value"] for row in server.records("x", "all")] == [1])
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 2 * spare)
-        ready = f"{server.url}/readyz"
-        eventually(lambda: httpx.get(ready, timeout=20).status_code == 503)
-        assert httpx.get(f"{server.url}/healthz", timeout=20).status_code == 200
+        eventually(lambda: server.request("GET", "/readyz").status_code == 503)
+        assert server.request("GET", "/healthz").status_code == 200
         answer = server.request("POST", "/api/v1/messages?topic=x", content=b"2")
         assert answer.status_code == 503
         assert "disk" in answer.text
@@ -389,7 +388,7 @@ def test_when_the_disk_is_nearly_full_sources_wait_and_go_on_once_there_is_room(
             ballast.unlink()
             kinds = [client.receive()[0] for _ in range(2)]
             assert kinds == [CONNACK, PUBACK]
-        eventually(lambda: httpx.get(ready, timeout=20).status_code == 200)
+        eventually(lambda: server.request("GET", "/readyz").status_code == 200)
         server.send("x", "4")
         eventually(lambda: [row["value"] for row in server.records("x", "all")] == [1, 3, 4])
         flow = server.settle()
@@ -405,7 +404,7 @@ def test_while_the_journal_is_full_nothing_is_acknowledged_and_later_all_goes_on
         answer = server.request("POST", "/api/v1/messages", **message)
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
-        eventually(lambda: httpx.get(server.url + "/readyz", timeout=20).status_code == 503)
+        eventually(lambda: server.request("GET", "/readyz").status_code == 503)
         assert server.stop() == 0
     with Server(tmp_path / "home") as server:
         assert server.request("POST", "/api/v1/messages", **message).status_code == 202

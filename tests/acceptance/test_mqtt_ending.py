@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
@@ -30,11 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def stored(server: Server, topic: str) -> int:
     """How many messages of a topic became durable."""
-    answer = httpx.get(
-        f"{server.url}/api/v1/flow", params={"by": "topic"},
-        headers={"Authorization": f"Bearer {server.token}"},
-    )  # fmt: skip
-    return sum(row["received"] for row in answer.json()["topics"] if row["topic"] == topic)
+    topics = server.get("/api/v1/flow", by="topic")["topics"]
+    return sum(row["received"] for row in topics if row["topic"] == topic)
 
 
 @pytest.mark.parametrize("qos", [1, 2])

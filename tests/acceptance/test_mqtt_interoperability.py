@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
@@ -72,11 +71,8 @@ class Peer:
 
 def received(server: Server, topic: str) -> int:
     """How many messages of a topic became durable."""
-    answer = httpx.get(
-        f"{server.url}/api/v1/flow", params={"by": "topic"},
-        headers={"Authorization": f"Bearer {server.token}"},
-    )  # fmt: skip
-    counts = {row["topic"]: row["received"] for row in answer.json()["topics"]}
+    topics = server.get("/api/v1/flow", by="topic")["topics"]
+    counts = {row["topic"]: row["received"] for row in topics}
     return int(counts.get(topic, 0))
 
 
@@ -134,13 +130,10 @@ def test_overlapping_subscriptions_bring_a_message_at_least_once(
 
 @BOTH
 def test_topics_with_a_dollar_are_not_covered_by_a_wildcard(server: Server, version: int) -> None:
-    answer = httpx.post(
-        f"{server.url}/api/v1/tokens", headers={"Authorization": f"Bearer {server.token}"},
-        json={
-            "owner": "admin", "name": f"dollar{version}",
-            "publish": ["#", "$other/#"], "read": ["#", "$other/#"],
-        },
-    )  # fmt: skip
+    wanted = {"publish": ["#", "$other/#"], "read": ["#", "$other/#"]}
+    answer = server.request(
+        "POST", "/api/v1/tokens", json={"owner": "admin", "name": f"dollar{version}", **wanted}
+    )
     token = answer.json()["token"]
     with Peer(server, version, token=token) as peer, Peer(server, version, token=token) as other:
         peer.subscribe("#", "+/dollar")

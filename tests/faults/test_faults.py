@@ -99,21 +99,18 @@ class StartedUnder:
 def send(server: Server, number: int) -> int:
     """The status of the answer; 0 where there was none."""
     try:
-        return httpx.post(
-            f"{server.url}/api/v1/messages", params={"topic": "t"}, content=b"%d" % number,
-            headers={"Authorization": f"Bearer {server.token}", "X-Message-Id": str(number)},
-            timeout=30,
+        return server.request(
+            "POST", "/api/v1/messages", params={"topic": "t"}, content=b"%d" % number,
+            headers={"X-Message-Id": str(number)},
         ).status_code  # fmt: skip
     except httpx.HTTPError:
         return 0
 
 
 def received_once(server: Server) -> int:
-    answer = httpx.get(
-        f"{server.url}/api/v1/flow", headers={"Authorization": f"Bearer {server.token}"}
-    )
-    flow: dict[str, int] = answer.json()
-    return flow["received"] - flow["duplicates"]
+    flow = server.flow()
+    count: int = flow["received"] - flow["duplicates"]
+    return count
 
 
 def test_after_a_failed_fsync_the_process_acknowledges_nothing_and_leaves_saying_so(
