@@ -108,7 +108,7 @@ def send(server: Server, number: int) -> int:
 
 
 def received_once(server: Server) -> int:
-    flow = server.flow()
+    flow = server.settle()
     count: int = flow["received"] - flow["duplicates"]
     return count
 
