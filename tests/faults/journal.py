@@ -62,7 +62,7 @@ def open_journal(folder: Path) -> SqliteJournal:
 
 async def _live(journal: SqliteJournal, tell: Tell) -> None:
     failed: list[str] = []
-    intake = Intake(journal, patience=0.3, on_fatal=lambda error: failed.append(str(error)))
+    intake = Intake(journal, timeout=0.3, on_fatal=lambda error: failed.append(str(error)))
     await intake.start()
     reader = journal.consumer("keeper")
     for start in range(0, len(ALL), EACH):
@@ -138,7 +138,7 @@ def survey(folder: Path, told: list[list[Any]], tell: Tell) -> None:
 
 async def _send_again(journal: SqliteJournal, tell: Tell) -> None:
     """As senders do that got no acknowledgement, and those that lost it."""
-    intake = Intake(journal, patience=0.3, on_fatal=lambda error: tell("wrong", str(error)))
+    intake = Intake(journal, timeout=0.3, on_fatal=lambda error: tell("wrong", str(error)))
     await intake.start()
     await send(intake, ALL, tell)
     await intake.stop()

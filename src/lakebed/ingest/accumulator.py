@@ -30,7 +30,7 @@ class PendingAppend:
         waiting: the offers to be answered, in order.
         release: keys of the journal that stop counting, in order.
         cost: bytes of memory it takes, about.
-        urgent: somebody waits for it before sending more.
+        urgent: a source waits for it before it sends more.
     """
 
     def __init__(self) -> None:
@@ -47,27 +47,27 @@ class BatchAccumulator:
     Args:
         max_pending: bytes that may wait to become durable.
         wake: called when there is something to append, once until `awaited`.
-        pressed: called when more than `max_pending` wait.
-        loop: on which all of it happens.
+        over_limit: called when more than `max_pending` wait.
+        loop: the event loop of the sources.
 
     Attributes:
-        singles: see there.
-        current: what accumulates now, but for the singles.
-        closed: what waits for its append, in order.
-        pending: bytes of memory that all of it takes.
-        enough: messages that are many for one append; from here on each offer wakes again.
+        singles: see `Singles`.
+        current: the append that accumulates now, without the singles.
+        closed: appends that wait for their turn, in order.
+        pending: bytes of memory that all messages take.
+        enough: messages that are many for one append; from this number on each offer wakes again.
     """
 
     def __init__(
         self,
         max_pending: int,
         wake: Callable[[], None],
-        pressed: Callable[[], None],
+        over_limit: Callable[[], None],
         loop: AbstractEventLoop,
     ) -> None:
         self._max_pending = max_pending
         self._wake = wake
-        self._pressed = pressed
+        self._over_limit = over_limit
         self._loop = loop
         self._refusal: Unavailable | None = None
         self._awake = False
@@ -95,7 +95,7 @@ class BatchAccumulator:
         self._added(append, builder.size - before + _MESSAGE_COST * (len(columns.payloads) + 1))
 
     def single_added(self, count: int) -> None:
-        """`singles` got one more message, and holds so many now."""
+        """Note that a source has added a message to `singles`, which has `count` messages now."""
         if self._refusal is not None:
             self._loop.call_soon(self._refuse_singles)
         elif count == 1:
@@ -104,7 +104,7 @@ class BatchAccumulator:
             self._join_singles()
 
     def _join_singles(self) -> None:
-        """Singles join the others, behind them."""
+        """Move the singles to the current append, behind its messages."""
         singles = self.singles
         count = len(singles.payloads)
         if not count or self._refusal is not None:
@@ -128,7 +128,7 @@ class BatchAccumulator:
                 self._close()
         self._call()
         if self.pending > self._max_pending:
-            self._pressed()
+            self._over_limit()
 
     def _call(self) -> None:
         if not self._awake:
@@ -136,21 +136,21 @@ class BatchAccumulator:
             self._wake()
 
     def accumulated(self) -> int:
-        """How many messages wait in the append that is open."""
+        """The number of messages in the open append."""
         self._join_singles()
         return len(self.current.builder.payloads)
 
     def waits(self) -> bool:
-        """Whether anybody waits for the append that is open."""
+        """Whether a source waits for the open append."""
         self._join_singles()
         return bool(self.current.waiting)
 
     def awaited(self) -> None:
-        """The intake is about to wait: the next offer wakes it."""
+        """Note that the intake is about to wait: the next offer wakes it."""
         self._awake = False
 
     def close(self) -> None:
-        """Let what has accumulated go as it is."""
+        """Close the open append, so that it is appended as it is."""
         self._join_singles()
         self._close()
 
@@ -159,7 +159,7 @@ class BatchAccumulator:
         self.current = PendingAppend()
 
     def end(self, reason: Unavailable) -> None:
-        """Take nothing more; what is there stays."""
+        """Accept no more messages; those accepted stay."""
         self._join_singles()
         self._refusal = reason
 
@@ -170,7 +170,7 @@ class BatchAccumulator:
         late.refused(self._refusal)
 
     def refuse(self, reason: Unavailable) -> None:
-        """Give up all that waits here."""
+        """Refuse all messages that wait here."""
         self.close()
         while self.closed:
             append = self.closed.popleft()
@@ -178,9 +178,9 @@ class BatchAccumulator:
             for waiting in append.waiting:
                 waiting.refused(reason)
 
-    def refuse_impatient(self, reason: Unavailable, moment: float) -> None:
-        """See `Waiting`; what they offered stays, and may become durable."""
+    def refuse_expired(self, reason: Unavailable, moment: float) -> None:
+        """See `Waiting`; the messages stay, and may become durable."""
         self._join_singles()
         for append in (*self.closed, self.current):
             for waiting in append.waiting:
-                waiting.refuse_impatient(reason, moment)
+                waiting.refuse_expired(reason, moment)

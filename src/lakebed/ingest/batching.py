@@ -1,6 +1,6 @@
 """Decides how long an append waits for more messages, since one costs the same for few and many.
 
-delay (setting) ──> spacing of small appends ──> patient sources ──> until a turn brings nothing
+delay (setting) ──> spacing of small appends ──> pipelining sources ──> until a turn brings nothing
 """
 
 import asyncio
@@ -13,9 +13,9 @@ FEW = 256
 
 _SPACING = 0.002  # seconds between the beginnings of two small appends
 _TURNS = 16  # turns of the event loop that a batch may wait for more messages
-_STEP = 0.002  # seconds between two looks at a batch that only patient sources wait for
+_STEP = 0.002  # seconds between two checks of a batch that only pipelining sources wait for
 _STEPS = 5  # looks at most; the first that finds nothing new is the last
-_MANY = 2000  # messages from which on patient sources are not waited for
+_MANY = 2000  # messages from which on pipelining sources are not waited for
 
 
 class Batching:
@@ -36,7 +36,7 @@ class Batching:
         self.hurried = False
 
     def end_delay(self) -> None:
-        """Let no message wait for `delay` any more, nor the one that waits now."""
+        """From now on append without `delay`, also the messages that wait now."""
         self._delay = 0.0
         self._wake.set()
 
@@ -52,7 +52,7 @@ class Batching:
         early = self._began + _SPACING - loop.time()
         if early > 0 and accumulator.accumulated() < FEW and not self.hurried:
             await asyncio.sleep(early)
-        await self._await_patient_sources()
+        await self._await_pipelining_sources()
         have = -1
         for _ in range(_TURNS):
             before, have = have, accumulator.accumulated()
@@ -72,8 +72,8 @@ class Batching:
                 async with asyncio.timeout(self._delay):
                     await self._wake.wait()
 
-    async def _await_patient_sources(self) -> None:
-        """Wait while only sources wait that send more without an acknowledgement.
+    async def _await_pipelining_sources(self) -> None:
+        """Wait for more messages of sources that send more without waiting for acknowledgements.
 
         A broker delivers a few messages at a time, and an append for each few would cost more than
         everything else. A broker that stops delivering waits for acknowledgements: append then.

@@ -2,8 +2,8 @@
 
     crowded, full, no room, stopping, failure ──> shut_because ──> gate(BOOL) of each source
 
-The gates are shut while any reason holds. Only one of them passes by itself within moments: a crowd
-of messages that wait to become durable.
+The gates are shut while any reason holds. Only one reason ends by itself within moments: too many
+bytes that wait to become durable.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Gates:
         """Call `gate(False)` when the gates shut, and at once if they are; `gate(True)` on opening.
 
         Returns:
-            a function that ends this.
+            a function that ends the calls.
         """
         token = object()
         self._gates[token] = gate
@@ -88,7 +88,7 @@ class Gates:
         return Unavailable(self.shut_because or "nothing is accepted at the moment")
 
     def health(self, detail: dict[str, int]) -> Health:
-        # a crowd passes within moments, so the process stays ready
+        # `crowded` ends within moments, so the process stays ready
         ok = self.are_open or self.shut_because == _CROWDED
         return Health(ok, self.shut_because or "", detail)
 
@@ -113,8 +113,8 @@ async def watch_room(gates: Gates, room: Callable[[], bool]) -> None:
 
 
 def check_room(gates: Gates, room: Callable[[], bool]) -> None:
-    """Set `no_room`; it stays as it was if the disk cannot be asked."""
+    """Set `no_room`; it stays as it was if the free space is unknown."""
     try:
         gates.no_room = not room()
     except OSError as error:
-        log.warning("the free room on the disk is unknown", error=str(error))
+        log.warning("the free space on the disk is unknown", error=str(error))

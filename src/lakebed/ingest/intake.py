@@ -5,7 +5,7 @@
     request    ──┘              ^                                                 │
         ^                       └── fills while the append before it runs         │
         └────────── durable(): on disk, acknowledge <─────────────────────────────┘
-                    refused(reason): given up, or out of patience
+                    refused(reason): given up, or timed out
 
 When no append runs, an offer is appended at once; while one runs, the next batch accumulates. So a
 single message waits for one fsync, and under load one fsync serves thousands. `batching.py` decides
@@ -14,7 +14,8 @@ how long a batch waits for more messages.
 Back-pressure: when too many bytes wait, when the journal has no room, or when its disk is nearly
 full, the gates shut, and sources stop reading from their sockets (`gates.py`). They open again once
 half of the bytes are durable. Messages offered before are kept and tried again: nothing is
-acknowledged before it is durable, and nothing is dropped. Offers with patience wait at a shut gate.
+acknowledged before it is durable, and nothing is dropped. At a shut gate offers with a time-out
+wait.
 """
 
 import asyncio
@@ -40,8 +41,8 @@ from lakebed.vocabulary.messages import Batch
 log = structlog.get_logger()
 
 _RETRY = (0.05, 1.0)  # seconds until the next try when the journal has no room: first, longest
-_PATIENCE = 60.0  # seconds, default of `append`
-_LOOK = 0.1  # seconds between two checks, during an append, for offers whose patience is over
+_TIMEOUT = 60.0  # seconds, default of `append`
+_CHECK_EVERY = 0.1  # seconds between two checks for offers that have timed out, during an append
 _SLOW = "it is not durable yet, though it may still become so: send it again, under the same id"
 
 
@@ -52,7 +53,7 @@ class Intake:
         max_pending: bytes that may wait to become durable; above it the gates shut.
         on_fatal: called once when messages cannot be made durable any more: stop the process.
         room: returns whether the disk has room; called about once a second.
-        patience: seconds that offers with patience wait at a shut gate, or for a full journal.
+        timeout: seconds that offers with a time-out wait at a shut gate, or for a full journal.
         delay: seconds that few messages wait for others to share their append.
 
     Attributes:
@@ -70,7 +71,7 @@ class Intake:
         max_pending: int = 64 * 2**20,
         on_fatal: Callable[[BaseException], None],
         room: Callable[[], bool] | None = None,
-        patience: float = 3.0,
+        timeout: float = 3.0,
         delay: float = 0.0,
         recorder: AttributeRecorder | None = None,
     ) -> None:
@@ -79,27 +80,27 @@ class Intake:
         self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room
-        self._patience = patience
+        self._timeout = timeout
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._accumulator = accumulator = BatchAccumulator(
-            max_pending, self._wake.set, self._pressed, self._loop
+            max_pending, self._wake.set, self._over_limit, self._loop
         )
         if delay:
             accumulator.enough = FEW
         self._batching = Batching(accumulator, self._wake, delay)
-        self._gates = Gates(self._let_in)
+        self._gates = Gates(self._offer_waiting)
         self.singles, self.single_added = accumulator.singles, accumulator.single_added
         self._at_gate: deque[tuple[Columns, Offer, bool]] = deque()
         self._running: PendingAppend | None = None  # the append under way
-        self._look: asyncio.TimerHandle
+        self._timer: asyncio.TimerHandle
         self._over = False  # no offer is accepted any more
         self._tasks: list[asyncio.Task[None]] = []
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
 
-    # --- life -------------------------------------------------------------------------------------
+    # --- start and stop ---------------------------------------------------------------------------
 
     async def start(self) -> None:
         if self._room is not None:
@@ -111,7 +112,7 @@ class Intake:
             self._tasks.append(asyncio.create_task(watch, name="intake-room"))
 
     def end_delay(self) -> None:
-        """Let no message wait for others any more: the sources stop, and acks are due."""
+        """Append without delay from now on: the sources stop, and acks are due."""
         self._batching.end_delay()
 
     async def stop(self) -> None:
@@ -138,7 +139,7 @@ class Intake:
         durable: Durable,
         refused: Refused,
         *,
-        patience: float = inf,
+        timeout: float = inf,
         urgent: bool = True,
     ) -> None:
         """Take messages; exactly one of `durable` and `refused` is called, later, on the loop.
@@ -146,52 +147,57 @@ class Intake:
         Acknowledgements come in the order of the offers.
 
         Args:
-            patience: seconds until it is refused. An offer with patience is also refused when the
-                journal has had no room for the intake's own patience. Without patience it waits
-                until it is durable, or the process ends.
+            timeout: seconds until it is refused. An offer with a time-out is also refused when the
+                journal has had no room for the intake's own time-out. Without one it waits until it
+                is durable, or the process ends.
             urgent: whether the source waits for the answer before it sends more. If not, the offer
                 may wait a few milliseconds for a larger batch.
         """
-        if patience == inf:
+        if timeout == inf:
             offer = Offer(durable, refused, inf)
             if self._over:
                 self._loop.call_soon(offer.refused, self._gates.refusal())
                 return
         else:
-            offer = Offer(durable, refused, self._loop.time() + patience)
+            offer = Offer(durable, refused, self._loop.time() + timeout)
             if self._gates.shut_because is not None:
                 self._wait_at_gate(columns, offer, urgent)
                 return
         self._accumulator.offer(columns, offer, urgent)
 
-    def submit(self, columns: Columns, patience: float = _PATIENCE) -> "asyncio.Future[None]":
+    def submit(self, columns: Columns, timeout: float = _TIMEOUT) -> "asyncio.Future[None]":
         """Offer messages; the future is done once they are durable, or fails with `Unavailable`."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self.offer(columns, partial(_settle, future), partial(_fail, future), patience=patience)
+        durable, refused = partial(_resolve, future), partial(_fail_future, future)
+        self.offer(columns, durable, refused, timeout=timeout)
         return future
 
-    async def append(self, columns: Columns, patience: float = _PATIENCE) -> None:
+    async def append(
+        self,
+        columns: Columns,
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109  # it refuses, and cancels nothing
+    ) -> None:
         """Return once the messages are durable.
 
         Raises:
             JournalFull, Unavailable: they are refused.
         """
-        await self.submit(columns, patience)
+        await self.submit(columns, timeout)
 
     def _wait_at_gate(self, columns: Columns, offer: Offer, urgent: bool) -> None:
         if self._over:
             self._loop.call_soon(offer.refused, self._gates.refusal())
             return
         self._at_gate.append((columns, offer, urgent))
-        self._loop.call_later(self._patience, self._refuse_at_gate, offer)
+        self._loop.call_later(self._timeout, self._refuse_at_gate, offer)
 
     def _refuse_at_gate(self, offer: Offer) -> None:
-        """Refuse an offer that has waited at the shut gate for the intake's patience."""
+        """Refuse an offer that has waited at the shut gate for the intake's time-out."""
         if self._at_gate and self._at_gate[0][1] is offer:
             self._at_gate.popleft()
             offer.refused(self._gates.refusal())
 
-    def _let_in(self) -> None:
+    def _offer_waiting(self) -> None:
         while self._at_gate:
             self._accumulator.offer(*self._at_gate.popleft())
 
@@ -205,19 +211,19 @@ class Intake:
             self._at_gate.popleft()[1].refused(reason)
 
     def _give_up(self, append: PendingAppend | None) -> None:
-        """Refuse this append and all that waits behind it."""
+        """Refuse this append, and all messages that wait behind it."""
         reason = self._gates.refusal()
         for waiting in () if append is None else append.waiting:
             waiting.refused(reason)
         self._accumulator.refuse(reason)
 
-    def _refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
+    def _refuse_expired(self, reason: Unavailable, moment: float = inf) -> None:
         if self._running is not None:
             for waiting in self._running.waiting:
-                waiting.refuse_impatient(reason, moment)
-        self._accumulator.refuse_impatient(reason, moment)
+                waiting.refuse_expired(reason, moment)
+        self._accumulator.refuse_expired(reason, moment)
 
-    def _pressed(self) -> None:
+    def _over_limit(self) -> None:
         if not self._gates.crowded:
             self._gates.crowded = True
             self._gates.update()
@@ -261,39 +267,39 @@ class Intake:
                     self._wake.clear()
                     accumulator.awaited()
                     await self._wake.wait()
-        except Exception as error:  # JournalFailed, and whatever nobody thought of
+        except Exception as error:  # JournalFailed, and unexpected errors
             self._fail(error, append)
 
     async def _make_durable(self, append: PendingAppend) -> bool:
         """Append, count and acknowledge; False if given up because the process stops."""
         batch = append.builder.build()
         self._running = append
-        self._look = self._loop.call_later(_LOOK, self._look_for_impatient)
+        self._timer = self._loop.call_later(_CHECK_EVERY, self._check_time_outs)
         try:
-            new = await self._append_with_patience(batch, tuple(append.release))
+            new = await self._append_until_room(batch, tuple(append.release))
         finally:
             self._running = None
-            self._look.cancel()
+            self._timer.cancel()
         if new is None:
             self._give_up(append)
             return False
         self.accepted += new
         self.duplicates += len(batch) - new
         self.appended_batches += 1
-        self._relieve(append.cost)
+        self._release_memory(append.cost)
         for waiting in append.waiting:
             waiting.durable()
         return True
 
-    def _look_for_impatient(self) -> None:
-        """Refuse offers whose patience is over; called every `_LOOK` seconds during an append."""
-        self._look = self._loop.call_later(_LOOK, self._look_for_impatient)
-        self._refuse_impatient(Unavailable(_SLOW), self._loop.time())
+    def _check_time_outs(self) -> None:
+        """Refuse offers that have timed out; called every `_CHECK_EVERY` seconds in an append."""
+        self._timer = self._loop.call_later(_CHECK_EVERY, self._check_time_outs)
+        self._refuse_expired(Unavailable(_SLOW), self._loop.time())
 
-    async def _append_with_patience(self, batch: Batch, release: Sequence[bytes]) -> int | None:
+    async def _append_until_room(self, batch: Batch, release: Sequence[bytes]) -> int | None:
         """Repeat the append while the journal has no room; other appends wait behind it."""
         delay, longest = _RETRY
-        given_up = refused = self._loop.time() + self._patience
+        given_up = refused = self._loop.time() + self._timeout
         while True:
             try:
                 return await self._journal.append(batch, release)
@@ -304,17 +310,17 @@ class Intake:
                 self._gates.update()
             now = self._loop.time()
             if not self._gates.stopping:
-                given_up = now + self._patience
+                given_up = now + self._timeout
             elif now >= given_up:
                 log.error("stopped without room in the journal", unacknowledged=len(batch))
                 return None
             if now >= refused:
-                self._refuse_impatient(self._gates.refusal())
+                self._refuse_expired(self._gates.refusal())
             await asyncio.to_thread(self._journal.trim)
             await asyncio.sleep(delay)
             delay = min(delay * 2, longest)
 
-    def _relieve(self, cost: int) -> None:
+    def _release_memory(self, cost: int) -> None:
         accumulator, gates = self._accumulator, self._gates
         accumulator.pending -= cost
         if gates.crowded and accumulator.pending <= self._relieved:
@@ -332,11 +338,11 @@ class Intake:
         self._on_fatal(error)
 
 
-def _settle(future: "asyncio.Future[None]") -> None:
+def _resolve(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
 
 
-def _fail(future: "asyncio.Future[None]", reason: Unavailable) -> None:
+def _fail_future(future: "asyncio.Future[None]", reason: Unavailable) -> None:
     if not future.done():
         future.set_exception(reason)

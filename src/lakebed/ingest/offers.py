@@ -5,7 +5,7 @@
        └── durable() │ refused(reason) ─────────────┘   exactly one of them, later, on the loop
 
 After `durable()` the source acknowledges: all messages of the offer are on disk. After
-`refused(reason)` it must not: the process ends, or the patience of the offer is over. Refused
+`refused(reason)` it must not: the process ends, or the offer has timed out. Refused
 messages may still become durable later, so a sender repeats them under the same ids.
 """
 
@@ -52,10 +52,10 @@ class Waiting(Protocol):
 
     def refused(self, reason: Unavailable) -> None: ...
 
-    def refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
-        """Refuse what has no patience left at this moment of the loop's clock.
+    def refuse_expired(self, reason: Unavailable, moment: float = inf) -> None:
+        """Refuse messages that have timed out at this moment of the loop's clock.
 
-        Without a moment: everything whose patience ends at all.
+        Without a moment: all messages with a time-out.
         """
         ...
 
@@ -64,7 +64,7 @@ class Offer:
     """One offer: calls `durable` or `refused`, whichever comes first, once.
 
     Args:
-        until: the moment of the loop's clock at which its patience ends; infinity for never.
+        until: the moment of the loop's clock at which it times out; infinity for never.
     """
 
     __slots__ = ("_durable", "_refused", "_until")
@@ -90,7 +90,7 @@ class Offer:
             except Exception:
                 log.exception("a refusal failed")
 
-    def refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
+    def refuse_expired(self, reason: Unavailable, moment: float = inf) -> None:
         if self._until < moment:
             self.refused(reason)
 
@@ -99,10 +99,10 @@ class SingleSender(Protocol):
     """A source that offers messages one by one through `Singles`.
 
     Attributes:
-        patience: seconds until a message of its is refused; infinity for never.
+        timeout: seconds after which its messages are refused; infinity for never.
     """
 
-    patience: float
+    timeout: float
 
     def durable_one(self, mark: bytes) -> object: ...
 
@@ -158,9 +158,9 @@ class SinglesOffer:
             except Exception:
                 log.exception("a refusal failed")
 
-    def refuse_impatient(self, reason: Unavailable, moment: float = inf) -> None:
+    def refuse_expired(self, reason: Unavailable, moment: float = inf) -> None:
         since = self._since
-        impatient = [pair for pair in self._waiting if since + pair[0].patience < moment]
-        if impatient:
-            self._waiting = [pair for pair in self._waiting if since + pair[0].patience >= moment]
-            SinglesOffer(impatient, since).refused(reason)
+        expired = [pair for pair in self._waiting if since + pair[0].timeout < moment]
+        if expired:
+            self._waiting = [pair for pair in self._waiting if since + pair[0].timeout >= moment]
+            SinglesOffer(expired, since).refused(reason)

@@ -1,4 +1,4 @@
-"""The sections `[limits]` and `[ingest]`: how much is taken in, and what is recorded with it."""
+"""The sections `[limits]` and `[ingest]`: limits of messages, and what is recorded with them."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from lakebed.vocabulary.times import parse_duration
 
 
 class LimitsSection(Section):
-    """Bounds of what is taken in."""
+    """Limits of accepted messages."""
 
     payload: Size = Field(256 * 2**10, description="largest payload of one message")
     future: Duration = Field(

@@ -6,7 +6,7 @@ from concurrent.futures import TimeoutError as Late
 from lakebed.ports.health import Health
 from lakebed.system.probing import Probe
 
-_PATIENCE = 2.0  # seconds
+_TIMEOUT = 2.0  # seconds
 
 
 def answering(name: str, health: Callable[[], Health]) -> Callable[[], Health]:
@@ -15,7 +15,7 @@ def answering(name: str, health: Callable[[], Health]) -> Callable[[], Health]:
 
     def ask() -> Health:
         try:
-            return probe.ask().result(_PATIENCE)
+            return probe.ask().result(_TIMEOUT)
         except Late:
             return Health(False, f"{name} does not answer")
 

@@ -40,10 +40,10 @@ def series(server: ClickHouseServer, tmp_path: Path) -> Iterator[ClickHouseSerie
 
 
 @pytest.fixture
-def impatient(server: ClickHouseServer, series: Series) -> Iterator[ClickHouseSeries]:
+def quick(server: ClickHouseServer, series: Series) -> Iterator[ClickHouseSeries]:
     """Gives up after a second."""
     connect = connect_server(urlsplit(server.url), timeout=1)
-    opened = ClickHouseSeries(connect, "impatient", connect_slow=connect)
+    opened = ClickHouseSeries(connect, "quick", connect_slow=connect)
     yield opened
     opened.close()
 
@@ -159,36 +159,36 @@ def test_a_server_that_stops_in_order_and_comes_back_is_used_again(
 
 
 def test_a_server_that_hangs_holds_up_nobody_for_ever(
-    server: ClickHouseServer, impatient: ClickHouseSeries
+    server: ClickHouseServer, quick: ClickHouseSeries
 ) -> None:
-    until_done(lambda: impatient.write("archive", batch("hangs", 0)))
+    until_done(lambda: quick.write("archive", batch("hangs", 0)))
     large = batch("hangs", ROWS, 100_000, "x" * 300)  # more than the buffers of a connection hold
     server.pause()
     try:
         with pytest.raises(StoreUnavailable, match="insert"):
-            impatient.write("archive", large)
+            quick.write("archive", large)
         with pytest.raises(StoreUnavailable, match="query"):
-            stored(impatient, "hangs")
+            stored(quick, "hangs")
         with pytest.raises(StoreUnavailable, match="delete"):
-            impatient.delete("archive", "owner = 'hangs'", {})
-        assert not impatient.health().ok
+            quick.delete("archive", "owner = 'hangs'", {})
+        assert not quick.health().ok
         other = ClickHouseSeries(connect_server(urlsplit(server.url), timeout=1), "new")
         with pytest.raises(StoreUnavailable, match="connect"):
             other.migrate()
     finally:
         server.resume()
-    until_done(lambda: impatient.write("archive", batch("hangs", ROWS)))
+    until_done(lambda: quick.write("archive", batch("hangs", ROWS)))
 
 
 def test_an_insert_whose_answer_was_lost_is_made_again_and_is_there_once(
-    server: ClickHouseServer, series: Series, impatient: ClickHouseSeries
+    server: ClickHouseServer, series: Series, quick: ClickHouseSeries
 ) -> None:
     rows = batch("unanswered", 0)
-    until_done(lambda: impatient.write("archive", rows))
+    until_done(lambda: quick.write("archive", rows))
     server.pause()  # the request is read, and carried out, when the one who asked has left
     try:
         with pytest.raises(StoreUnavailable):
-            impatient.write("archive", batch("unanswered", ROWS))
+            quick.write("archive", batch("unanswered", ROWS))
     finally:
         server.resume()
     until_done(lambda: series.write("archive", batch("unanswered", ROWS)))

@@ -57,7 +57,7 @@ class Api:
         self.app: Application = self.run(self._open())
 
     async def _open(self) -> Application:
-        self.intake = Intake(self.journal, on_fatal=self.fatal.append, patience=0.05)
+        self.intake = Intake(self.journal, on_fatal=self.fatal.append, timeout=0.05)
         await self.intake.start()
         self.feed = LiveFeed(self.journal)
         self.services = Services(

@@ -174,12 +174,12 @@ def test_who_leaves_before_the_answer_harms_nobody(
     assert answers(device) == [ACCEPTED]
 
 
-def test_a_journal_without_room_is_told_of_before_patience_ends(
+def test_a_journal_without_room_is_told_of_before_the_time_out(
     remembering: Api, device: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.sendall(post(b"0"))
     answers(device)
-    monkeypatch.setattr(FastPathConnection, "patience", 600.0)
+    monkeypatch.setattr(FastPathConnection, "timeout", 600.0)
     append, full = remembering.journal.append, True
 
     async def refuse(batch: Batch, release: Sequence[bytes] = ()) -> int:
@@ -204,7 +204,7 @@ def test_a_journal_without_room_is_told_of_before_patience_ends(
 def test_each_request_of_a_connection_is_waited_for_as_long_as_the_first(
     remembering: Api, device: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FastPathConnection, "patience", 0.6)
+    monkeypatch.setattr(FastPathConnection, "timeout", 0.6)
     device.sendall(post(b"0"))
     answers(device)
     append, delay = remembering.journal.append, 0.4

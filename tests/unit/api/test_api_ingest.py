@@ -301,7 +301,7 @@ def test_good_events_of_an_array_are_taken_beside_bad_ones(api: Api) -> None:
 def test_a_journal_without_room_puts_senders_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     full = MemoryJournal(JournalSection(limit=0))
     monkeypatch.setattr(api.journal, "append", full.append)
-    monkeypatch.setattr(ingest, "PATIENCE", 0.05)
+    monkeypatch.setattr(ingest, "TIMEOUT", 0.05)
     try:
         for _ in range(2):
             answer = send(api)

@@ -50,7 +50,7 @@ class Door:
         self.refused: list[tuple[Any, str]] = []
         self.gates: list[bool] = []
         self.fatal: list[BaseException] = []
-        options.setdefault("patience", 0.05)
+        options.setdefault("timeout", 0.05)
         self.intake = Intake(journal, on_fatal=self.fatal.append, **options)
 
     def offer(
@@ -130,9 +130,9 @@ def test_offers_accumulate_while_an_append_runs_and_are_acknowledged_in_order() 
 class Device:
     """Sends one message at a time, as a device does that waits for each answer."""
 
-    def __init__(self, door: Door, patience: float = inf) -> None:
+    def __init__(self, door: Door, timeout: float = inf) -> None:
         self.door = door
-        self.patience = patience
+        self.timeout = timeout
 
     def durable_one(self, mark: bytes) -> None:
         self.door.done.append(mark.decode())
@@ -411,36 +411,36 @@ def test_append_gives_up_on_a_full_journal() -> None:
     story(tell)
 
 
-# --- patience -------------------------------------------------------------------------------------
+# --- time-outs ------------------------------------------------------------------------------------
 
 
-def test_whoever_has_no_patience_left_is_refused_and_the_others_wait() -> None:
+def test_offers_whose_time_out_is_over_are_refused_and_the_others_wait() -> None:
     async def tell(door: Door) -> None:
         door.journal.may.clear()
-        door.offer("first", patience=0.2)
+        door.offer("first", timeout=0.2)
         await door.until(lambda: len(door.journal.calls) == 1)
-        door.offer("quick", patience=0.2)
-        door.offer("slow", patience=60)
+        door.offer("quick", timeout=0.2)
+        door.offer("slow", timeout=60)
         door.offer("never")
         Device(door, 0.2).send("single")
-        Device(door).send("patient")
+        Device(door).send("endless")
         await door.until(lambda: len(door.refused) == 3)
         assert [name for name, _ in door.refused] == ["first", "quick", "single"]
         assert all("not durable yet" in reason for _, reason in door.refused)
         assert door.done == []
         door.journal.may.set()
         await door.all_done(3)
-        assert door.done == ["slow", "never", "patient"]
+        assert door.done == ["slow", "never", "endless"]
         assert door.intake.accepted == 6  # what was refused may become durable all the same
         assert len(door.refused) == 3
 
     story(tell)
 
 
-def test_a_full_journal_refuses_those_with_patience_before_theirs_is_over() -> None:
+def test_a_full_journal_refuses_offers_with_a_time_out_before_it_is_over() -> None:
     async def tell(door: Door) -> None:
         door.journal.refuse = [JournalFull("no room")] * 4
-        door.offer("request", patience=60)
+        door.offer("request", timeout=60)
         door.offer("device")
         Device(door, 60).send("single")
         await door.until(lambda: len(door.refused) == 2)
@@ -451,16 +451,16 @@ def test_a_full_journal_refuses_those_with_patience_before_theirs_is_over() -> N
     story(tell)
 
 
-def test_an_offer_with_patience_waits_at_a_shut_gate() -> None:
+def test_an_offer_with_a_time_out_waits_at_a_shut_gate() -> None:
     async def tell(door: Door) -> None:
         door.journal.refuse = [JournalFull("no room")] * 2
         door.offer("device")
         await door.until(lambda: not door.intake.is_open)
-        door.offer("request", patience=60)
+        door.offer("request", timeout=60)
         await door.all_done(2)
         assert door.done == ["device", "request"]
 
-    story(tell, patience=60)
+    story(tell, timeout=60)
 
 
 def test_whoever_waits_too_long_at_a_shut_gate_is_refused_and_never_stored() -> None:
@@ -468,7 +468,7 @@ def test_whoever_waits_too_long_at_a_shut_gate_is_refused_and_never_stored() -> 
         door.journal.refuse = [JournalFull("no room")] * 4
         door.offer("device")
         await door.until(lambda: not door.intake.is_open)
-        door.offer("request", patience=60)
+        door.offer("request", timeout=60)
         await door.until(lambda: bool(door.refused))
         assert door.refused == [("request", "no room")]
         await door.all_done(1)
@@ -480,7 +480,7 @@ def test_whoever_waits_too_long_at_a_shut_gate_is_refused_and_never_stored() -> 
 
 def test_what_waits_at_the_gate_is_refused_when_the_process_stops() -> None:
     async def tell(door: Door) -> None:
-        door.offer("request", patience=60)
+        door.offer("request", timeout=60)
         assert door.refused == []
         await door.intake.stop()
         assert door.refused == [("request", "the process is stopping")]
@@ -527,7 +527,7 @@ def test_stop_gives_up_on_a_journal_without_room() -> None:
     story(tell)
 
 
-def test_sources_that_are_patient_share_an_append_until_one_comes_that_is_not(
+def test_sources_that_pipeline_share_an_append_until_one_comes_that_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lakebed.ingest.batching._STEP", 0.5)

@@ -14,7 +14,7 @@ from lakebed.http import problems
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
-from lakebed.sources.http.ingest import ACCEPTED, PATIENCE, Ingest, response, with_attributes
+from lakebed.sources.http.ingest import ACCEPTED, TIMEOUT, Ingest, response, with_attributes
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
@@ -30,7 +30,7 @@ _ACCEPTED = _ANSWER % (len(ACCEPTED), ACCEPTED)
 class FastPathConnection(HttpConnection):
     """A connection with a fast path in front. It takes one request at a time."""
 
-    patience = PATIENCE
+    timeout = TIMEOUT
 
     def __init__(self, shared: Shared, ingest: Ingest) -> None:
         super().__init__(shared)
@@ -123,7 +123,7 @@ class FastPathConnection(HttpConnection):
 
     def _offer(self, intake: Intake, columns: Columns, answer: bytes) -> None:
         refused = partial(self.refused_one, answer)
-        intake.offer(columns, partial(self._answer, answer), refused, patience=self.patience)
+        intake.offer(columns, partial(self._answer, answer), refused, timeout=self.timeout)
 
     # --- answers ----------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ EVENTS = "/api/v1/events"
 ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
 """The action of each path; `_channel` and `ndjson.Sender` decide about it, once for each topic."""
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 """Seconds that a request waits for the journal before it is answered with 503."""
 
 _REMEMBERED = 50_000  # query strings whose topic has been checked
@@ -242,7 +242,7 @@ class Ingest:
     async def _append(self, columns: Columns) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
-        await self.intake.append(columns, PATIENCE)
+        await self.intake.append(columns, TIMEOUT)
 
 
 def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:

@@ -94,7 +94,7 @@ class InboundPublishes:
         attributes: recorded with each message that has none of its own.
     """
 
-    patience = inf
+    timeout = inf
 
     def __init__(
         self,

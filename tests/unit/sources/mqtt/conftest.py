@@ -50,7 +50,7 @@ class MemoryIntake:
         self.recorder = AttributeRecorder(IngestSection())
         self.attributes = []  # of the messages, where they are recorded
 
-    def offer(self, columns, durable, refused, *, patience=inf, urgent=True):
+    def offer(self, columns, durable, refused, *, timeout=inf, urgent=True):
         assert len(columns.channels) == len(columns.payloads)
         for column in columns.sparse.given().values():
             assert len(column) == len(columns.payloads)
