@@ -124,7 +124,7 @@ def assemble(
     control.add_exception_handler(LakebedError, _answer_error)
     control.add_exception_handler(HTTPException, _answer_router_error)
     control.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
-    control.add_exception_handler(bodies.Gone, _client_disconnected)
+    control.add_exception_handler(bodies.ClientDisconnected, _client_disconnected)
     control.add_exception_handler(Exception, _answer_error)
     return Application(Ingest(common.settings, common.identification, common.intake), control)
 

@@ -20,17 +20,22 @@ _POLL = 0.3  # seconds between two requests for the progress
 Place = Annotated[
     str, typer.Argument(metavar="DIR", help="A folder, or s3://BUCKET/PREFIX; for one home alone.")
 ]
-Name = Annotated[str | None, typer.Option("--backup", help="Which one. [default: the newest]")]
+Name = Annotated[
+    str | None, typer.Option("--backup", help="Name of the backup. [default: the newest]")
+]
 
 
 def backup(
     place: Place,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Remove older ones but so many. [default: none]")
+        int | None,
+        typer.Option(min=1, help="Remove all but this many of the newest. [default: none]"),
     ] = None,
     take_over: Annotated[
         bool,
-        typer.Option("--take-over", help="Of a restored home: go on where its original did."),
+        typer.Option(
+            "--take-over", help="Back up a restored home to the location of its original."
+        ),
     ] = False,
     url: Url = URL,
     token: Token = None,
@@ -44,7 +49,7 @@ def backup(
         at = running.http if running is not None and url == URL else url
         wanted = {"to": place, "keep": keep, "take_over": take_over}
         try:
-            ended = _ask(at, token, home, wanted)
+            ended = _back_up_running(at, token, home, wanted)
         except Unavailable as error:
             if home.is_dir() or url != URL:
                 raise
@@ -62,7 +67,9 @@ def backup(
         output.note(f"{name}: removed")
 
 
-def _ask(url: str, token: str | None, home: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+def _back_up_running(
+    url: str, token: str | None, home: Path, wanted: dict[str, Any]
+) -> dict[str, Any]:
     """Have the running server take a backup, and wait for it."""
     from lakebed.cli.client import Server
 
@@ -125,7 +132,7 @@ def restore(
     home: Home = HOME,
     config: Config = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put stores that are there aside, not refuse.")
+        bool, typer.Option("--replace", help="Rename existing stores instead of refusing.")
     ] = False,
 ) -> None:
     """Make a home what it was in a backup. No server may run on it."""

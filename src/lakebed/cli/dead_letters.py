@@ -19,9 +19,9 @@ _PATH = "/api/v1/dead-letters"
 _COLUMNS = ("id", "topic", "time", "size", "reason")
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them.")]
-Topic = Annotated[str | None, typer.Option(help="Those under this MQTT filter; # means all.")]
-Policy = Annotated[str | None, typer.Option(help="Those of this policy.")]
-Reason = Annotated[str | None, typer.Option(help="Those whose reason begins so.")]
+Topic = Annotated[str | None, typer.Option(help="Letters under this MQTT filter; # means all.")]
+Policy = Annotated[str | None, typer.Option(help="Letters of this policy.")]
+Reason = Annotated[str | None, typer.Option(help="Letters whose reason begins with this.")]
 
 
 @app.command("list")
@@ -29,7 +29,7 @@ def list_(
     topic: Topic = None,
     policy: Policy = None,
     reason: Reason = None,
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 100,
+    limit: Annotated[int, typer.Option(help="Show at most this many.")] = 100,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -86,7 +86,7 @@ def resend(
 ) -> None:
     """Send their messages again, to the policies they broke; twice sent they are stored once."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle("POST", "/resend", ids or [], chosen, url, token, home)
+    count = _settle_letters("POST", "/resend", ids or [], chosen, url, token, home)
     output.note(f"{count} sent again")
 
 
@@ -100,13 +100,13 @@ def drop(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """Let go of them."""
+    """Drop letters without sending them."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle("DELETE", "", ids or [], chosen, url, token, home)
+    count = _settle_letters("DELETE", "", ids or [], chosen, url, token, home)
     output.note(f"{count} dropped")
 
 
-def _settle(
+def _settle_letters(
     method: str,
     action: str,
     ids: list[str],

@@ -1,4 +1,4 @@
-"""`lakebed doctor`: what may be wrong on this machine, and what to do about it."""
+"""`lakebed doctor`: finds problems of this machine and its server, with advice."""
 
 from typing import Annotated
 

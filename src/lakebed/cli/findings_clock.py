@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _CLOCK_SKEW = 2.0  # seconds by which a file system's clock may differ
-_ASKED = 100  # policies whose records are looked at, of each owner
+_MOST_POLICIES = 100  # policies whose records are looked at, of each owner
 _MOST_NAMED = 5  # topics named in one finding
-_BACK = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
+_TOLERANCE = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 
 def clock(folder: Path) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def clock(folder: Path) -> Iterator[Finding]:
     except Invalid as error:
         yield bad("clock", str(error), "set it, for example with NTP")
         return
-    apart = _apart(folder)
+    apart = _clock_difference(folder)
     if apart is not None and abs(apart) > _CLOCK_SKEW:
         yield bad(
             "clock",
@@ -60,7 +60,7 @@ def clock(folder: Path) -> Iterator[Finding]:
 
 def ahead(seconds: float) -> Iterator[Finding]:
     """Report a clock that is behind the newest stored message: it was set back."""
-    if seconds > _BACK:
+    if seconds > _TOLERANCE:
         yield bad(
             "clock",
             f"the newest message was received {seconds:.0f} s in the future: the clock went back",
@@ -90,7 +90,7 @@ def _records(server: "Server", owner: str, start: str) -> Iterator[tuple[str, st
     policies = server.get("/api/v1/policies", owner=owner)["policies"]
     others = [policy["name"] for policy in policies if policy["keep"] != "last_value"]
     asked = {"owner": owner, "topic": "#", "from": start, "order": "desc", "limit": 1000}
-    for name in others[:_ASKED]:
+    for name in others[:_MOST_POLICIES]:
         with suppress(LakebedError):  # the series has a finding of its own
             for record in server.get("/api/v1/records", policy=name, **asked)["records"]:
                 yield record["topic"], record.get("time") or record["start"]
@@ -110,7 +110,7 @@ def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -
     )
 
 
-def _apart(folder: Path) -> float | None:
+def _clock_difference(folder: Path) -> float | None:
     """Seconds by which the file system's clock is ahead of ours; None if it cannot be read."""
     try:
         before = time.time()

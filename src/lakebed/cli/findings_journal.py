@@ -37,8 +37,8 @@ def _consumer(consumer: dict[str, Any], used: float) -> Finding:
             return ok(part, "nobody reads under this name, and nothing waits for it")
         advice = f"start it again, or: lakebed journal drop-consumer {name}"
         text = f"nobody reads under this name; {text}, and the journal keeps them"
-        return bad(part, text, advice) if _serious(age, used) else note(part, text, advice)
-    if not _serious(age, used):
+        return bad(part, text, advice) if _is_serious(age, used) else note(part, text, advice)
+    if not _is_serious(age, used):
         return ok(part, text if behind else "has read everything")
     held = consumer["held_by"]
     if held is None:
@@ -51,7 +51,7 @@ def _consumer(consumer: dict[str, Any], used: float) -> Finding:
     )
 
 
-def _serious(age: float, used: float) -> bool:
+def _is_serious(age: float, used: float) -> bool:
     return age > _LONG or (age > 60 and used > _CROWDED)
 
 

@@ -16,7 +16,7 @@ class By(StrEnum):
 
 
 def flow(
-    by: Annotated[By | None, typer.Option(help="One line for each of these.")] = None,
+    by: Annotated[By | None, typer.Option(help="One line for each topic or policy.")] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Show the last few messages that were not kept.")
     ] = False,

@@ -13,10 +13,12 @@ def forget(
     topic: Annotated[str, typer.Argument(help="A topic, or an MQTT filter.")],
     policy: Annotated[str | None, typer.Option(help="Only what this policy kept.")] = None,
     since: Annotated[
-        str | None, typer.Option("--from", help="From here on: RFC 3339, epoch seconds, -1h.")
+        str | None, typer.Option("--from", help="From this time on: RFC 3339, epoch seconds, -1h.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Up to here, not included.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Whose. [default: your own]")] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="Up to this time, not included.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Another owner. [default: your own]")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = URL,
     token: Token = None,

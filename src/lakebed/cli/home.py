@@ -46,7 +46,7 @@ def held(home: Path) -> bool:
 
 
 def is_foreign(home: Path) -> bool:
-    """Whether it belongs to another user, who alone may look into it."""
+    """Whether the home belongs to another user and is not readable."""
     try:
         return not os.access(home, os.R_OK | os.X_OK) and home.exists()
     except OSError:  # not even the folder above it may be looked into
@@ -54,7 +54,7 @@ def is_foreign(home: Path) -> bool:
 
 
 def write_running(home: Path, http: str, mqtt: str) -> None:
-    """Replace the file; on a full disk the former one stays, which mostly says the same.
+    """Replace the file; on a full disk the former one stays, which usually has the same content.
 
     Raises:
         OSError: it stays. The server works without it.
@@ -65,7 +65,7 @@ def write_running(home: Path, http: str, mqtt: str) -> None:
 
 
 def remove_running(home: Path) -> None:
-    """One that stays, on a disk that has become read-only, is ignored where nobody has the home."""
+    """Remove the file. One left on a read-only disk is ignored if no process has the home."""
     with suppress(OSError):
         _file(home).unlink(missing_ok=True)
 

@@ -37,9 +37,9 @@ def show(
         return
     output.table([_partition(part) for part in found["partitions"]])
     output.table([_row(consumer) for consumer in found["consumers"]])
-    _tell(found["damage"])
+    _print_damage(found["damage"])
     if found.get("change") is not None:
-        _tell_change(found["change"])
+        _print_change(found["change"])
 
 
 @app.command()
@@ -57,7 +57,7 @@ def adopt(
         if change is None:
             output.note("the journal is the one in use: there is nothing to adopt")
             return
-        _tell_change(change)
+        _print_change(change)
         if change["hindrance"]:
             raise Conflict(change["hindrance"])
         if not yes:
@@ -78,8 +78,8 @@ def acknowledge(
 
     with Server(url, token, home) as server:
         damage = server.get(_PATH)["damage"]
-        _tell(damage)
-        if _any(damage):
+        _print_damage(damage)
+        if _is_damaged(damage):
             seen = {"messages": damage["messages"]}
             server.request("POST", f"{_PATH}/acknowledge-damage", params=seen)
             output.note("acknowledged")
@@ -116,11 +116,11 @@ def _row(consumer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _any(damage: dict[str, Any]) -> bool:
+def _is_damaged(damage: dict[str, Any]) -> bool:
     return bool(damage["messages"] or damage["salvaged"] or damage.get("lost"))
 
 
-def _tell_change(change: dict[str, Any]) -> None:
+def _print_change(change: dict[str, Any]) -> None:
     typer.echo(output.plain(change["message"]))
     for which in ("used", "found"):
         topic = change[which]
@@ -134,8 +134,8 @@ def _tell_change(change: dict[str, Any]) -> None:
         typer.echo(f"  it cannot be adopted yet: {change['hindrance']}")
 
 
-def _tell(damage: dict[str, Any]) -> None:
-    if not _any(damage):
+def _print_damage(damage: dict[str, Any]) -> None:
+    if not _is_damaged(damage):
         output.note("no damage")
         return
     typer.echo(f"damaged: {damage['messages']} messages, of {damage['missing']} nothing is left")

@@ -36,7 +36,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 class LossyStream:
     """A stream for the log that drops text which it cannot write.
 
-    The log often lies on the disk that is full. The code that logs this must not fail by it.
+    The log is often on the disk that is full. The code that logs this must not fail.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -52,7 +52,7 @@ class LossyStream:
 
 
 def configure(settings: "LogSection") -> None:
-    """Set up structlog, the standard library's logging, and what becomes of uncaught errors.
+    """Set up structlog, the standard library's logging, and the logging of uncaught errors.
 
     Once at the start. With `log.format=json` each line on stderr is a JSON document from then on.
     """
@@ -76,13 +76,13 @@ def configure(settings: "LogSection") -> None:
         cache_logger_on_first_use=True,
     )
     _configure_libraries(max(level, logging.WARNING), shared, last)
-    sys.excepthook = _uncaught
-    threading.excepthook = _uncaught_in_thread
-    sys.unraisablehook = _unraisable
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
 
 
 @contextmanager
-def told(settings: "LogSection") -> Iterator[None]:
+def logged_errors(settings: "LogSection") -> Iterator[None]:
     """Log the error that ends a command, instead of leaving it to `main`, if the format is JSON."""
     try:
         yield
@@ -95,7 +95,7 @@ def told(settings: "LogSection") -> Iterator[None]:
 
 
 def _configure_libraries(level: int, shared: list[Processor], last: Processor) -> None:
-    """Libraries use the standard library's logging; only warnings matter to an operator."""
+    """Set up the standard library's logging, which libraries use; only warnings are logged."""
     handler = logging.StreamHandler(cast(TextIO, LossyStream(sys.stderr)))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -108,20 +108,20 @@ def _configure_libraries(level: int, shared: list[Processor], last: Processor) -
 
 
 def _log() -> structlog.typing.FilteringBoundLogger:
-    """A logger as it is configured now: one that is kept remembers how it was at its first use."""
+    """A logger as configured now; a logger that was used before keeps its former configuration."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
     return logger
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
     _log().critical("an error that nobody caught ended the process", exc_info=error)
 
 
-def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread is not None else "?"
     _log().error("an error that nobody caught ended a thread", thread=name, exc_info=args.exc_value)
 
 
-def _unraisable(args: "UnraisableHookArgs") -> None:
+def _log_unraisable(args: "UnraisableHookArgs") -> None:
     message: dict[str, Any] = {"where": repr(args.object)}
     _log().error("an error where none can be raised", exc_info=args.exc_value, **message)

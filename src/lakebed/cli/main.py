@@ -120,21 +120,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(arguments)
     except LakebedError as error:
-        return _tell(error)
+        return _print_error(error)
     except ModuleNotFoundError as error:
-        if (told := missing(error)) is None:
+        if (hint := missing(error)) is None:
             raise
-        return _tell(told)
+        return _print_error(hint)
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _tell(Fatal(": ".join(filter(None, (str(error.filename or ""), reason(error))))))
+        return _print_error(
+            Fatal(": ".join(filter(None, (str(error.filename or ""), reason(error)))))
+        )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
     return Exit.OK
 
 
-def _tell(error: LakebedError) -> int:
+def _print_error(error: LakebedError) -> int:
     for line in lines(error):
         print(f"lakebed: {line}", file=sys.stderr)
     return exit_code(error)

@@ -9,16 +9,14 @@ import typer
 URL = "http://127.0.0.1:8080"
 HOME = Path("lakebed-data")
 
-Url = Annotated[str, typer.Option(envvar="LAKEBED_URL", help="Where the server is.")]
+Url = Annotated[str, typer.Option(envvar="LAKEBED_URL", help="URL of the server.")]
 Token = Annotated[
     str | None,
     typer.Option(
-        envvar="LAKEBED_TOKEN", help="Who you are. [default: HOME/admin.token]", show_default=False
+        envvar="LAKEBED_TOKEN", help="The token. [default: HOME/admin.token]", show_default=False
     ),
 ]
-Home = Annotated[
-    Path, typer.Option(envvar="LAKEBED__HOME", help="Where the server keeps its files.")
-]
+Home = Annotated[Path, typer.Option(envvar="LAKEBED__HOME", help="The home of the server.")]
 
 
 class Shape(StrEnum):
@@ -31,5 +29,7 @@ class Shape(StrEnum):
 Format = Annotated[Shape, typer.Option("--format", help="For people, or for programs.")]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, max=100_000, help="Show only so many. [default: all]", show_default=False),
+    typer.Option(
+        min=1, max=100_000, help="Show at most this many. [default: all]", show_default=False
+    ),
 ]

@@ -38,11 +38,11 @@ _POINTS = 1000
 
 def query(
     topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
-    policy: Annotated[str | None, typer.Option(help="Which policy's rows.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Rows of this policy.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="From here on: RFC 3339, epoch seconds, -1h.")
+        str | None, typer.Option("--from", help="From this time on: RFC 3339, epoch seconds, -1h.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Up to here, exclusive.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Up to this time, exclusive.")] = None,
     order: Annotated[
         Order | None,
         typer.Option(help="By time. Without it: the newest rows, oldest of them first."),
@@ -51,8 +51,8 @@ def query(
         int | None,
         typer.Option(min=1, max=100_000, help=f"Rows. [default: {_ROWS} in a table, else 1000]"),
     ] = None,
-    cursor: Annotated[str | None, typer.Option(help="Go on where an answer ended.")] = None,
-    offset: Annotated[int | None, typer.Option(min=0, help="Leave out so many first.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Continue where an answer ended.")] = None,
+    offset: Annotated[int | None, typer.Option(min=0, help="Skip this many rows first.")] = None,
     form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.TABLE,
     to_file: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file.")

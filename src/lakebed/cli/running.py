@@ -1,6 +1,6 @@
 """Runs a node in the foreground until a signal or a failure.
 
-start ──> ready ──> [ node | what lives beside it ] ──signal or failure──> stop
+start ──> ready ──> [ node | tasks beside it ] ──signal or failure──> stop
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def settings_of(
     Raises:
         SettingsError: names what is wrong.
     """
-    from lakebed.cli.logs import configure, told
+    from lakebed.cli.logs import configure, logged_errors
     from lakebed.runtime.settings import load, load_log
 
     flags: dict[str, Any] = {
@@ -54,7 +54,7 @@ def settings_of(
     }
     section = load_log(config, flags=flags)
     configure(section)
-    with told(section):
+    with logged_errors(section):
         return load(config, flags=flags)
 
 
@@ -68,18 +68,18 @@ def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | No
         SettingsError: the settings are wrong.
         Fatal: it cannot start, or it failed.
     """
-    from lakebed.cli.logs import configure, told
+    from lakebed.cli.logs import configure, logged_errors
 
     require_server("a server")
     configure(settings.log)
     _raise_file_limit()
-    with told(settings.log), _fatal():
+    with logged_errors(settings.log), _fatal_errors():
         loop.run(_until_signal(_serve(settings, beside, roles)))
 
 
 @contextmanager
-def _fatal() -> Iterator[None]:
-    """Whatever ends a server is an error of the settings, or fatal."""
+def _fatal_errors() -> Iterator[None]:
+    """Convert errors that end a server, other than of the settings, to `Fatal`."""
     try:
         yield
     except (SettingsError, Fatal):
@@ -119,7 +119,7 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | None) -> None:
     from lakebed.runtime.node import Node
 
-    announce = partial(_announce, settings)
+    announce = partial(_write_first_addresses, settings)
     node = (
         Node(settings, on_locked=announce)
         if roles is None
@@ -130,20 +130,20 @@ async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | 
     except OSError as error:
         raise Fatal(_os_error(error)) from None
     try:
-        await _ready(node)
-        _share_the_interpreter()
+        await _wait_until_ready(node)
+        _tune_interpreter()
         if node.alone:
-            _leave_addresses(node)
+            _write_addresses(node)
         async with asyncio.TaskGroup() as group:
             group.create_task(node.run_until_stopped(), name="node")
             group.create_task(beside(node), name="beside")
     except BaseException:
-        await _end(node)
+        await _stop_node(node)
         raise
 
 
-async def _end(node: "Node") -> None:
-    """Stop the node. An error of the stop does not hide what the node is stopped for."""
+async def _stop_node(node: "Node") -> None:
+    """Stop the node. An error while it stops does not hide the error that ended it."""
     if node.alone:
         remove_running(node.settings.home)
     try:
@@ -152,8 +152,8 @@ async def _end(node: "Node") -> None:
         log.exception("a part did not stop in order; the next start goes on from what is durable")
 
 
-def _announce(settings: "Settings") -> None:
-    """Leave the addresses of a server that is not ready yet: doctor asks it why."""
+def _write_first_addresses(settings: "Settings") -> None:
+    """Write the addresses of a server that is not ready yet, so that doctor can ask it why."""
     host, port = split_address(settings.http.listen)
     if not port:  # the system chooses
         return
@@ -163,15 +163,15 @@ def _announce(settings: "Settings") -> None:
         write_running(settings.home, url, settings.mqtt.listen)
 
 
-def _leave_addresses(node: "Node") -> None:
-    """For commands on this machine."""
+def _write_addresses(node: "Node") -> None:
+    """Write the addresses into the home, for commands on this machine."""
     try:
         write_running(node.settings.home, reachable_url(node.http_url), mqtt_of(node) or "")
     except OSError as error:
         log.warning("its addresses are not in the home: name them by --url", error=str(error))
 
 
-def _share_the_interpreter() -> None:
+def _tune_interpreter() -> None:
     """Tune garbage collection and thread switching.
 
     Collections are rare, because they walk the long lists of columns, which have no cycles. Objects
@@ -184,7 +184,7 @@ def _share_the_interpreter() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-async def _ready(node: "Node") -> None:
+async def _wait_until_ready(node: "Node") -> None:
     """Wait until all parts are healthy, up to 10 s; then /readyz names the others."""
     for _ in range(_READY):
         if all(part.ok for part in node.health().values()):

@@ -21,15 +21,15 @@ _BYTES = 4 * 2**20  # or this much, whichever comes first
 
 
 def send(
-    topic: Annotated[str, typer.Argument(help="Where the message belongs.")],
+    topic: Annotated[str, typer.Argument(help="The topic.")],
     payload: Annotated[
-        str | None, typer.Argument(help="What it says; - reads stdin whole.", show_default=False)
+        str | None, typer.Argument(help="The payload; - reads all of stdin.", show_default=False)
     ] = None,
     ident: Annotated[
-        str | None, typer.Option("--id", help="Sent again under this id, it is stored once.")
+        str | None, typer.Option("--id", help="A message sent again under this id is stored once.")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="When it happened: RFC 3339, epoch seconds, -5m, now.")
+        str | None, typer.Option(help="Event time: RFC 3339, epoch seconds, -5m, now.")
     ] = None,
     by_line: Annotated[
         bool, typer.Option("--lines", help="Each line of stdin is a message.")

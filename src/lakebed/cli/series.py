@@ -27,7 +27,7 @@ def show(
     if form is Shape.JSON:
         output.document(found)
     else:
-        _tell(found["loss"])
+        _print_loss(found["loss"])
 
 
 @app.command()
@@ -41,14 +41,14 @@ def acknowledge(
 
     with Server(url, token, home) as server:
         loss = server.get(_PATH)["loss"]
-        _tell(loss)
+        _print_loss(loss)
         if loss is not None and loss["done"]:
             seen = {"missing": loss["missing"]}
             server.request("POST", f"{_PATH}/acknowledge-loss", params=seen)
             output.note("acknowledged")
 
 
-def _tell(loss: dict[str, Any] | None) -> None:
+def _print_loss(loss: dict[str, Any] | None) -> None:
     if loss is None:
         output.note("nothing is lost")
         return

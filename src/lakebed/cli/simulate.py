@@ -22,13 +22,13 @@ def simulate(
         str | None, typer.Option(help="How long, such as 30s or 5m. [default: until Ctrl-C]")
     ] = None,
     qos: Annotated[int, typer.Option(min=0, max=2, help="Quality of service.")] = 1,
-    mqtt: Annotated[str, typer.Option(metavar="HOST:PORT", help="Whom to send to.")] = (
-        "127.0.0.1:1883"
-    ),
+    mqtt: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The MQTT endpoint, HOST:PORT.")
+    ] = ("127.0.0.1:1883"),
     topic: Annotated[
         str, typer.Option(help="First levels of the topics: TOPIC/LINE/DEVICE/telemetry.")
     ] = "plant",
-    seed: Annotated[int, typer.Option(help="The same seed, the same devices.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same values.")] = 1,
     token: Token = None,
     home: Home = HOME,
 ) -> None:

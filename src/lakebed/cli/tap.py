@@ -18,7 +18,7 @@ class Lines(StrEnum):
 
 def tap(
     topic_filter: Annotated[str, typer.Argument(metavar="FILTER", help="For example 'plant/#'.")],
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
     form: Annotated[Lines, typer.Option("--format", help="How to print them.")] = Lines.TEXT,
     url: Url = URL,
     token: Token = None,

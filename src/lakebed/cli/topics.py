@@ -15,7 +15,10 @@ _PAGE = 20_000  # topics
 
 def topics(
     topic_filter: Annotated[
-        str, typer.Argument(metavar="[FILTER]", help="Only these, such as 'plant/#'.")
+        str,
+        typer.Argument(
+            metavar="[FILTER]", help="Only topics under this filter, such as 'plant/#'."
+        ),
     ] = "#",
     limit: Limit = None,
     url: Url = URL,

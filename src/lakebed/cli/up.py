@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Home = Annotated[
     Path | None,
-    typer.Option(help="Where the stores live. [default: ./lakebed-data]", show_default=False),
+    typer.Option(help="Folder of the stores. [default: ./lakebed-data]", show_default=False),
 ]
 Http = Annotated[
     str | None,

@@ -14,7 +14,7 @@ _ZSTD_WINDOW = 8 * 2**20  # bytes; RFC 8878 section 3.1.1.1.2 asks decoders for 
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client left before its request was complete: there is nobody to answer."""
 
 
@@ -23,14 +23,14 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> 
 
     Raises:
         TooLarge, UnknownEncoding, BadRequest: the body cannot be taken.
-        Gone: the client left.
+        ClientDisconnected: the client left.
     """
     claimed = headers.get(b"content-length")
     if claimed is not None and claimed.isdigit() and int(claimed) > limit:
         raise too_large(limit)
     message = await receive()
     if message["type"] != "http.request":
-        raise Gone
+        raise ClientDisconnected
     body: bytes = message.get("body", b"")
     if message.get("more_body", False):
         body = await _rest(receive, body, limit)
@@ -45,7 +45,7 @@ async def _rest(receive: Receive, first: bytes, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise Gone
+            raise ClientDisconnected
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
         if size > limit:

@@ -108,14 +108,14 @@ class HttpConnection(asyncio.Protocol):
             self._head_size += len(data)
             if self._head_size > LARGEST_HEAD:
                 self._refuse(431, f"the head of a request has at most {LARGEST_HEAD} bytes")
-        self._steer()
+        self._pause_or_resume()
 
     def eof_received(self) -> bool:
         """A client that says no more may still read; with TLS there is no half-close."""
         self._heard_all = True
         for exchange in self._exchanges:
-            exchange.heard_all()
-        return self._owes_answer() and self._base["scheme"] == "http"
+            exchange.input_ended()
+        return self._has_unanswered_request() and self._base["scheme"] == "http"
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -165,7 +165,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _owes_answer(self) -> bool:
+    def _has_unanswered_request(self) -> bool:
         """Whether a request has come to its end and its answer has not begun."""
         return bool(self._exchanges) and self._exchanges[0].is_due
 
@@ -263,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
             self.close()
         else:
             self._wait_for_request(KEEP_ALIVE)
-        self._steer()
+        self._pause_or_resume()
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer bytes that are no request, after all requests before them."""
@@ -288,9 +288,9 @@ class HttpConnection(asyncio.Protocol):
 
     def body_taken(self) -> None:
         """The application has asked for more of a body."""
-        self._steer()
+        self._pause_or_resume()
 
-    def _steer(self) -> None:
+    def _pause_or_resume(self) -> None:
         """Pause or resume reading, by what waits to be answered."""
         if self._transport is None:
             return

@@ -82,7 +82,7 @@ class Exchange:
         self._continue = False
         self._news.set()
 
-    def heard_all(self) -> None:
+    def input_ended(self) -> None:
         """The client says no more. It may have gone, and it may wait for the response."""
         self._heard_all = True
         self._news.set()
@@ -180,7 +180,7 @@ class Exchange:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             self._connection.write(framed if more else framed + b"0\r\n\r\n")
         elif self._scope["method"] != "HEAD" and body:
-            self._owe_less(len(body))
+            self._count_sent(len(body))
             self._connection.write(body)
         if not more:
             self._complete = True
@@ -188,7 +188,7 @@ class Exchange:
             if self._left > 0:
                 raise RuntimeError("the response is shorter than its Content-Length")
 
-    def _owe_less(self, size: int) -> None:
+    def _count_sent(self, size: int) -> None:
         if self._left < 0:
             return
         if size > self._left:

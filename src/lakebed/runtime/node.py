@@ -21,8 +21,8 @@ from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
 from lakebed.runtime import room, sharing
-from lakebed.runtime.answering import answering
 from lakebed.runtime.contributions import Address, Contribution, Door
+from lakebed.runtime.health_timeout import with_timeout
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.room import WaitingForRoom
@@ -105,7 +105,7 @@ class Node:
             while (error := await self._open(waiting)) is not None:
                 await waiting.wait(error)
         except BaseException:
-            self._release_home()
+            self._unlock_home()
             raise
         finally:
             await waiting.close()
@@ -135,7 +135,7 @@ class Node:
         try:
             await self._stack.aclose()
         finally:
-            self._release_home()
+            self._unlock_home()
 
     def health(self) -> dict[str, Health]:
         """The health of each part by name. Thread-safe."""
@@ -166,7 +166,7 @@ class Node:
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
-            self._hold_home()
+            self._lock_home()
             homes.check_whole(self.settings.home)
         else:
             homes.make_private(self.settings.home)
@@ -195,20 +195,20 @@ class Node:
         )
         health: dict[str, Callable[[], Health]] = {
             "journal": journal.health,
-            "catalog": answering("the catalog", catalog.health),
+            "catalog": with_timeout("the catalog", catalog.health),
             "disk": partial(_disk, self.settings),
         }
         if series is not None:
-            health["series"] = answering("the series", partial(_series_health, catalog, series))
+            health["series"] = with_timeout("the series", partial(_series_health, catalog, series))
         self.contributed += Contribution(health=health)
 
-    def _hold_home(self) -> None:
+    def _lock_home(self) -> None:
         """Lock the home until the stop, also while the start waits for room."""
         if self._lock is None:
             self._lock = homes.lock(self.settings.home)
             self._on_locked()
 
-    def _release_home(self) -> None:
+    def _unlock_home(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -288,7 +288,7 @@ class Node:
 
 
 def _disk(settings: Settings) -> Health:
-    """How much the disk of the home still takes."""
+    """Free space on the disk of the home."""
     left = room_at(settings.home)
     message = few_files(left, settings.home)
     detail = {"free": left.bytes} | ({} if left.files is None else {"files": left.files})

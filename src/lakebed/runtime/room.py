@@ -1,8 +1,8 @@
-"""A start on a disk without room waits for some, as a running server does, and says so.
+"""Waits at the start until the disk has room, as a running server does, and reports it.
 
     open stores, roles, doors ──no room──> close all ──> wait, /readyz says why ──room──> again
 
-Leaving would not help: a service manager gives up after a few tries, and somebody would have to
+An exit would not help: a service manager gives up after a few tries, and an operator would have to
 start the server by hand once there is room.
 """
 
@@ -38,7 +38,7 @@ _ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_wanting(error: BaseException, home: Path) -> bool:
-    """Whether a start failed for want of room on the disk of the home."""
+    """Whether a start failed because the disk of the home has no room."""
     if isinstance(error, OSError):
         return error.errno in _ERRNOS
     if isinstance(error, SettingsError) or not isinstance(error, (StoreUnavailable, Fatal)):
@@ -49,7 +49,7 @@ def is_wanting(error: BaseException, home: Path) -> bool:
 
 
 class WaitingForRoom:
-    """Answers in place of the server: /healthz well, /readyz with the reason, the rest with 503."""
+    """Answers while the server cannot start: /healthz 200, /readyz the reason, all else 503."""
 
     def __init__(self, settings: "Settings") -> None:
         self._settings = settings
@@ -57,7 +57,7 @@ class WaitingForRoom:
         self._http: HttpServer | None = None
 
     async def wait(self, error: BaseException) -> None:
-        """Return when there may be room; the first call opens the HTTP port."""
+        """Wait until there may be room; the first call opens the HTTP port."""
         home = self._settings.home
         left = f"{room_at(home)} are free on the disk of {home.absolute()}"
         reason = f"waiting for room: {left} ({error}); free some and the start goes on by itself"

@@ -1,4 +1,4 @@
-"""What to do about an error of the operating system, for messages."""
+"""Advice on errors of the operating system, for messages."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"os error (\d+)")
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line, with what to do about it where that is known."""
+    """An error in one line, with advice if there is any."""
     found = _NUMBER.search(str(error))  # as libraries in Rust tell it
     number = error.errno if isinstance(error, OSError) and error.errno else None
     if number is None and found is not None:
@@ -29,5 +29,5 @@ def reason(error: BaseException) -> str:
 
 
 def advice(error: OSError) -> str:
-    """What to do about it; something general where nothing better is known."""
+    """What to do about an error; general advice if the error is not known."""
     return _ADVICE.get(error.errno or 0, "see the kernel's log (dmesg), or choose another place")

@@ -3,9 +3,9 @@
     0 ──────────────────── mqtt refuses ──── http refuses ──── limit
       stores, connections │   /readyz still answers  │   stores
 
-POSIX gives a new descriptor the lowest free number, so the number of a new connection tells how
-many are in use. Without a reserve the event loop accepts a connection and resets it at once, and
-tells nobody; the stores can open no file then.
+POSIX gives a new descriptor the lowest free number, so the number of a new connection shows how
+many are in use. Without a reserve the event loop accepts a connection and resets it at once,
+without an error, and the stores cannot open files.
 """
 
 import resource
@@ -28,12 +28,12 @@ def limit() -> int:
 
 
 def reserved(most: int) -> int:
-    """How many of so many descriptors are kept from devices: for stores, HTTP and brokers."""
+    """The number of descriptors, out of `most`, that are reserved for stores, HTTP and brokers."""
     return min(_RESERVE, most // 4)
 
 
 def too_few(most: int, connections: int) -> str:
-    """What to say where so many descriptors are too few for so many connections, else empty."""
+    """A sentence if `most` descriptors are too few for so many connections; else empty."""
     room = most - reserved(most)
     if room >= connections:
         return ""
@@ -63,7 +63,7 @@ class Descriptors:
 
         Args:
             descriptor: of the connection.
-            reserve: the share of the reserve that this door leaves to others.
+            reserve: the share of the reserve that this door leaves free for others.
         """
         if descriptor < self.most - self._reserve * reserve:
             return False

@@ -1,11 +1,11 @@
-"""How much a disk still takes: bytes and files."""
+"""Free space on a disk: bytes and files."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 LEAST_BYTES = 8 << 20
-"""A store that does not open on a disk with less is taken to want room, whatever it says."""
+"""If a store does not open on a disk with less, the reason is taken to be the lack of space."""
 LEAST_FILES = 64
 FEW_FILES = 1_000
 """With fewer a server is not ready: one part of the series takes about 15 files."""
@@ -32,7 +32,7 @@ class Room(NamedTuple):
 
 
 def few_files(room: Room, folder: Path) -> str:
-    """What to say where a disk takes few more files, however many bytes are free; else empty."""
+    """A sentence if a disk can hold only few more files, whatever is free; else empty."""
     if room.files is None or room.files >= _WARN_FILES:
         return ""
     return (
@@ -42,7 +42,7 @@ def few_files(room: Room, folder: Path) -> str:
 
 
 def room_at(folder: Path) -> Room:
-    """Room on the disk of a folder, or of the nearest one above it."""
+    """The free space on the disk of a folder, or of the nearest existing folder above it."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     disk = os.statvfs(there)
     return Room(disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None)

@@ -1,7 +1,7 @@
-"""What is not installed, and how to install it: `pip install lakebed` gives what an edge needs.
+"""Reports modules that are not installed, and the extra to install.
 
-Whatever needs more imports it when it is asked for, and the error of that import is told in one
-line by the command line.
+`pip install lakebed` installs what an edge needs. Modules of extras are imported when they are
+used, and the command line reports a failed import in one line.
 """
 
 from importlib.util import find_spec
@@ -33,32 +33,32 @@ _SERVER = ("fastapi", "pyarrow", "sqlalchemy")
 
 
 def require_server(what: str) -> None:
-    """Raises `Fatal` where what runs servers is not installed, before anything is begun.
+    """Raise `Fatal` if the packages of servers are not installed.
 
     Args:
-        what: needs it.
+        what: the part that needs them, for the message.
     """
     if any(find_spec(module) is None for module in _SERVER):
         raise Fatal(f"{what} needs more than is installed: install lakebed[server]")
 
 
 def missing(error: ModuleNotFoundError) -> Fatal | None:
-    """What to tell of a module that could not be imported; None where it is none of an extra."""
-    told = _told(error, "this")
-    return None if told is None else Fatal(told)
+    """The error for a module that could not be imported; None if it belongs to no extra."""
+    hint = _install_hint(error, "this")
+    return None if hint is None else Fatal(hint)
 
 
 def needed(error: ModuleNotFoundError, setting: str, what: str) -> Exception:
-    """What to raise where a setting asks for something that is not installed.
+    """The error for a setting that needs a module which is not installed.
 
     Args:
-        what: the setting's value, or the part of it that asks.
+        what: the setting's value, or the part of it that needs the module.
     """
-    told = _told(error, what)
-    return error if told is None else SettingsError(Problem(setting, told))
+    hint = _install_hint(error, what)
+    return error if hint is None else SettingsError(Problem(setting, hint))
 
 
-def _told(error: ModuleNotFoundError, what: str) -> str | None:
+def _install_hint(error: ModuleNotFoundError, what: str) -> str | None:
     module = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(module)
     if extra is None:

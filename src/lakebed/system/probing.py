@@ -1,4 +1,4 @@
-"""Asks something that may hang, on a thread that nobody has to wait for."""
+"""Makes a call that may hang on a thread of its own, so that callers can stop waiting."""
 
 import threading
 from collections.abc import Callable
@@ -9,12 +9,13 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """One question at a time: while it is not answered, all who ask wait for the same answer.
+    """Makes one call at a time: callers that ask while one runs wait for the same result.
 
-    Any thread. The thread of a question that hangs is left behind when the process ends.
+    Any thread. A thread whose call hangs is abandoned when the process ends.
 
     Args:
-        name: of what is asked.
+        name: of the part that is called.
+        ask: the call.
     """
 
     def __init__(self, name: str, ask: Callable[[], T]) -> None:

@@ -349,7 +349,9 @@ def test_a_store_that_does_not_fsync_is_told_by_its_own_name(scheme: str, name: 
 def test_a_server_that_is_not_ready_yet_is_found_at_its_own_port(
     tmp_path: Path, listen: str, url: str | None
 ) -> None:
-    running._announce(Settings.model_validate({"home": tmp_path, "http": {"listen": listen}}))
+    running._write_first_addresses(
+        Settings.model_validate({"home": tmp_path, "http": {"listen": listen}})
+    )
     found = home.running_on(tmp_path)
     assert (None if found is None else found.http) == url
 

@@ -73,7 +73,7 @@ def test_with_json_every_line_is_json_whoever_says_it(capsys: pytest.CaptureFixt
     thread.start()
     thread.join()
     sys.excepthook(ValueError, _error(), None)
-    with pytest.raises(typer.Exit) as ended, logs.told(LogSection(format="json")):
+    with pytest.raises(typer.Exit) as ended, logs.logged_errors(LogSection(format="json")):
         raise SettingsError(Problem("home", "is wrong"), Problem("http", "is wrong too"))
     assert ended.value.exit_code == 2
     told = capsys.readouterr().err

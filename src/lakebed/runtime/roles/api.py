@@ -63,13 +63,13 @@ def _services(process: Process, before: Contribution) -> "Services":
         preview=partial(_preview, process),
         erase=_eraser(process, before),
         adopt=partial(_adopt, process),
-        policies_changed=partial(_tell, before.policies_changed),
+        policies_changed=partial(_notify, before.policies_changed),
         backups=_backups(process, before),
     )
 
 
-def _tell(listeners: Iterable[Callable[[], None]]) -> None:
-    """Call the listeners in this process; keepers of others poll the catalog twice a second."""
+def _notify(listeners: Iterable[Callable[[], None]]) -> None:
+    """Call the listeners of this process; keepers of others poll the catalog twice a second."""
     for listener in listeners:
         listener()
 
@@ -92,7 +92,7 @@ def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
     """Return a function that carries out a request to delete, until the process stops."""
     from lakebed.keeper.erasure_requests import request_erasure
 
-    stopping, wake = threading.Event(), partial(_tell, before.erasure_asked)
+    stopping, wake = threading.Event(), partial(_notify, before.erasure_asked)
     process.stack.callback(stopping.set)
 
     def delete(wanted: Erasure) -> int:
@@ -110,7 +110,7 @@ def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:
 
 
 def _without_room(settings: Settings) -> str:
-    """Why an embedded series cannot delete: it rewrites parts, and needs room for that."""
+    """Why an embedded series cannot delete: it rewrites parts, which needs room; else empty."""
     if not is_embedded(settings.series.url):
         return ""
     free = room_at(settings.home).bytes

@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 _STOP = 7.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
-_TRIM_SPARED = 60.0  # seconds between two trims, at most, while the journal has plenty of room
-_PLENTY = 0.25  # part of the journal's limit below which there is plenty of room
+_TRIM_SELDOM = 60.0  # seconds between two trims, at most, while the journal has plenty of room
+_ENOUGH_ROOM = 0.25  # part of the journal's limit below which there is plenty of room
 _DAMAGE_EVERY = 1.0  # seconds between two checks of whether parts were put aside
 _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
@@ -63,7 +63,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
 
 
 def _is_needed(process: Process) -> bool:
-    """Whether a rebuild needs all that is in the journal, or will as soon as a keeper starts."""
+    """Whether a rebuild needs the whole journal, or will as soon as a keeper starts."""
     from lakebed.backup.loss import is_unfinished
 
     if is_unfinished(process.catalog):
@@ -88,7 +88,7 @@ def _start(process: Process) -> "Keeper":
 
 
 def _rebuild(process: Process) -> "Rebuilding":
-    """Rebuild a lost series beside the keeper's work, whoever detects the loss."""
+    """Rebuild a lost series beside the keeper's work, whichever process detects the loss."""
     from lakebed.backup import lineage, loss, rebuilding
 
     stores = rebuilding.Stores(
@@ -106,7 +106,7 @@ def _rebuild(process: Process) -> "Rebuilding":
 
 
 def _recording(process: Process, rebuild: "Rebuilding") -> Callable[[], None]:
-    """Return a function that has parts rebuilt which the series has put aside since the start."""
+    """Return a function that starts a rebuild of parts that the series has detached as damaged."""
     recorded = process.series.damages
 
     def record() -> None:
@@ -139,14 +139,14 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
 def trimming(
     journal: Journal, span: Micros, kept: Callable[[], bool] = lambda: False
 ) -> Callable[[], None]:
-    """Return a function that trims, but seldom while there is plenty of room, to spare the disk.
+    """Return a function that trims, but rarely while there is enough room, to spare the disk.
 
     Args:
         span: how long messages stay at least.
-        kept: whether all of the journal is needed, for a rebuild in this process or another.
+        kept: returns whether a rebuild, in this process or another, needs the whole journal.
     """
     release: Callable[[], None] | None = None
-    spared = min(_TRIM_SPARED, span / SECOND / 60)
+    spared = min(_TRIM_SELDOM, span / SECOND / 60)
     last = -inf
 
     def trim() -> None:
@@ -157,7 +157,7 @@ def trimming(
             release()
             release = None
         at, pressure = time.monotonic(), journal.pressure()
-        plenty = pressure is not None and pressure.by == "bytes" and pressure.full < _PLENTY
+        plenty = pressure is not None and pressure.by == "bytes" and pressure.full < _ENOUGH_ROOM
         if not plenty or at - last >= spared:
             last = at
             journal.trim()

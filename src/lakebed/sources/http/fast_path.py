@@ -60,8 +60,8 @@ class FastPathConnection(HttpConnection):
     def is_busy(self) -> bool:
         return self._under_way or bool(self._exchanges)
 
-    def _owes_answer(self) -> bool:
-        return self._under_way or super()._owes_answer()
+    def _has_unanswered_request(self) -> bool:
+        return self._under_way or super()._has_unanswered_request()
 
     def _has_unread_input(self) -> bool:
         return bool(self._behind or self._pieces) or super()._has_unread_input()
@@ -69,7 +69,7 @@ class FastPathConnection(HttpConnection):
     def _wait(self, data: bytes) -> None:
         self._behind.append(data)
         self._behind_size += len(data)
-        self._steer()
+        self._pause_or_resume()
 
     def _is_full(self) -> bool:
         return self._behind_size > _MOST_WAITING or super()._is_full()
@@ -145,7 +145,7 @@ class FastPathConnection(HttpConnection):
             data = b"".join(self._behind)
             self._behind.clear()
             self._behind_size = 0
-            self._steer()
+            self._pause_or_resume()
             self.data_received(data)
-        if self._heard_all and not self._owes_answer():
+        if self._heard_all and not self._has_unanswered_request():
             self.close()

@@ -154,7 +154,7 @@ class Ingest:
                     await handler(scope, receive, send)
                 else:
                     await _other_method(scope, send)
-            except bodies.Gone:
+            except bodies.ClientDisconnected:
                 return
             except Exception as error:
                 await problems.answer(send, error)

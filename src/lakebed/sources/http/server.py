@@ -18,7 +18,7 @@ from lakebed.vocabulary.errors import Fatal
 
 _BACKLOG = 4096  # connections that the kernel queues: after a restart all clients come at once
 _GRACE = 2.0  # seconds that running requests may take when the server stops,
-_FAREWELL = 1.0  # and that answers to requests which took longer may take
+_LAST_WRITES = 1.0  # and that answers to requests which took longer may take
 
 
 class Application(Protocol):
@@ -79,7 +79,7 @@ class HttpServer:
         await wait_until(lambda: not (shared.connections or shared.tasks), _GRACE)
         for task in list(shared.tasks):
             task.cancel()
-        await wait_until(lambda: not (shared.connections or shared.tasks), _FAREWELL)
+        await wait_until(lambda: not (shared.connections or shared.tasks), _LAST_WRITES)
         for connection in list(shared.connections):
             connection.abort()
 

@@ -1,4 +1,4 @@
-"""The health of a store that may hang: one that does not answer is not well."""
+"""Reports a store that hangs as unhealthy."""
 
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as Late
@@ -9,8 +9,8 @@ from lakebed.system.probing import Probe
 _TIMEOUT = 2.0  # seconds
 
 
-def answering(name: str, health: Callable[[], Health]) -> Callable[[], Health]:
-    """`health`, waited for no longer than two seconds. Any thread."""
+def with_timeout(name: str, health: Callable[[], Health]) -> Callable[[], Health]:
+    """Wrap a health check: without an answer in two seconds the store is unhealthy. Any thread."""
     probe = Probe(name, health)
 
     def ask() -> Health:
