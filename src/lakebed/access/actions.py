@@ -37,6 +37,12 @@ class Action(StrEnum):
     DEAD_LETTERS_RESEND = "dead_letters.resend"
     DEAD_LETTERS_DROP = "dead_letters.drop"
 
+    UNITS_READ = "units.read"
+    UNITS_WRITE = "units.write"
+    UNITS_DELETE = "units.delete"
+    UNITS_ROTATE = "units.rotate"
+    UNITS_LOG = "units.log"
+
     TOKENS_READ = "tokens.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
@@ -82,6 +88,7 @@ class Rule:
         role: the least that a grant in the owner must have.
         filters: which of the grants' filters must cover the topics.
         whole: a filter `#` counts as all topics of the owner, those with `$` too.
+        shown: what its owner shows to everybody counts, whatever the grants.
     """
 
     about: About
@@ -90,6 +97,7 @@ class Rule:
     role: Role = Role.DEVICE
     filters: tuple[Filters, ...] = ()
     whole: bool = False
+    shown: bool = False
 
 
 _READ: tuple[Filters, ...] = ("read",)
@@ -123,6 +131,12 @@ def _policy(does: str, sentence: str, filters: tuple[Filters, ...], role: Role) 
     return Rule(About.TOPICS, f"{does} policies on", sentence, role, filters, whole=True)
 
 
+def _unit(
+    does: str, sentence: str, filters: tuple[Filters, ...], role: Role, shown: bool = False
+) -> Rule:
+    return Rule(About.TOPICS, f"{does} units with", sentence, role, filters, True, shown)
+
+
 RULES: dict[Action, Rule] = {
     Action.HEALTH_READ: _public(
         "ask for health", "asks whether a process works, and for its metrics"
@@ -149,6 +163,13 @@ RULES: dict[Action, Rule] = {
         "publish to", "sends dead letters again", _BOTH, Role.EDITOR
     ),
     Action.DEAD_LETTERS_DROP: _topics("publish to", "drops dead letters", _BOTH, Role.EDITOR),
+    Action.UNITS_READ: _unit("see", "reads units and their state", _READ, Role.VIEWER, shown=True),
+    Action.UNITS_WRITE: _unit(
+        "change", "checks, writes, blocks and unblocks units", _BOTH, Role.EDITOR
+    ),
+    Action.UNITS_DELETE: _unit("delete", "deletes units", _BOTH, Role.EDITOR),
+    Action.UNITS_ROTATE: _unit("make tokens of", "gives units new tokens", _BOTH, Role.EDITOR),
+    Action.UNITS_LOG: _unit("read the log of", "reads the log of a unit", _READ, Role.VIEWER),
     Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
     Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
     Action.TOKENS_REVOKE: _admin("revoke tokens", "ends tokens"),

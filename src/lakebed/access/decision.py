@@ -26,10 +26,13 @@ class Resource:
         owner: whose name space; "" where it is about the instance.
         topics: all the topics and filters it touches; None for the name space as such, where
             each topic is asked about by itself.
+        shown_to: whom its owner shows it, `instance` (all who have credentials) or `public`;
+            "" for nobody else.
     """
 
     owner: str = ""
     topics: tuple[str, ...] | None = None
+    shown_to: str = ""
 
 
 INSTANCE = Resource()
@@ -41,6 +44,8 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     if principal.suspended and rule.about is not About.NOTHING:
         return False
     if rule.about is About.TOPICS:
+        if rule.shown and _is_shown(principal, resource):
+            return True
         opened = _opened(principal, action, resource.owner)
         if opened is None or resource.topics is None:
             return opened is not None
@@ -52,6 +57,16 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     if rule.about is About.MACHINE:
         return principal.kind is Kind.OPERATOR
     return True
+
+
+def _is_shown(principal: Principal, resource: Resource) -> bool:
+    """Whether a resource is shown to whoever has credentials here.
+
+    The name space as such may be asked about: each resource in it is asked about by itself.
+    """
+    return principal.kind is not Kind.NOBODY and (
+        resource.topics is None or resource.shown_to in ("instance", "public")
+    )
 
 
 def require(principal: Principal, action: Action, resource: Resource) -> None:

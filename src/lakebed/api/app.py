@@ -77,6 +77,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         reading,
         series,
         tap,
+        units,
     )
     from lakebed.keeper.ledger import CONSUMER
 
@@ -91,6 +92,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         reading,
         flow,
         tap,
+        units,
         administration,
         dead_letters,
         journal,

@@ -29,6 +29,7 @@ from lakebed.cli import (
     tap,
     tokens,
     topics,
+    units,
     up,
     usage,
 )
@@ -112,7 +113,8 @@ for panel, commands in _COMMANDS.items():
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")
-app.add_typer(tokens.app, name="token", rich_help_panel="More")
+app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
+app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

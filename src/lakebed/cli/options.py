@@ -27,6 +27,11 @@ class Shape(StrEnum):
 
 
 Format = Annotated[Shape, typer.Option("--format", help="For people, or for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+InOwner = Annotated[
+    str | None,
+    typer.Option("--owner", help="In whose name space. [default: yours]", show_default=False),
+]
 Limit = Annotated[
     int | None,
     typer.Option(

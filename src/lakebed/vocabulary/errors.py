@@ -8,6 +8,7 @@
     │   └── Unauthenticated  the caller is nobody we know  (HTTP 401)
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
+    │   ├── Outdated       what the caller has seen is not what is there: read again  (HTTP 412)
     │   └── Unsupported    a store of this kind cannot do this: use another way
     ├── StoreDamaged       what a store had kept is damaged: the same call fails again  (HTTP 500)
     ├── Superseded         another worker has taken over: discard the state, write nothing
@@ -90,6 +91,10 @@ class NotFound(LakebedError):
 
 class Conflict(LakebedError):
     status = 409
+
+
+class Outdated(Conflict):
+    status = 412
 
 
 class Unsupported(Conflict):

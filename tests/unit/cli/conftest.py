@@ -78,7 +78,7 @@ def server() -> Iterator[FakeServer]:
             self.end_headers()
             self.wfile.write(reply.data)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _reply  # noqa: N815  the library's names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _reply  # noqa: N815  the library's names
 
         def log_message(self, *_: Any) -> None:
             pass

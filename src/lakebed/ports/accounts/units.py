@@ -115,20 +115,20 @@ class UnitStore(Protocol):
         """Write all of them, or none; each with whether it was made.
 
         A unit whose uuid is empty is the one of its name, or a new one. What is as it was keeps
-        its revision.
+        its revision; one that is blocked stays so.
 
         Raises:
             Conflict: `create`, and the owner has a unit of such a name.
         """
         ...
 
-    def block_unit(self, uuid: str, blocked: bool) -> Unit:
+    def block_unit(self, uuid: str, blocked: bool, check: Check = anything) -> Unit:
         """Raises:
         NotFound: there is no such unit.
         """
         ...
 
-    def delete_unit(self, uuid: str) -> None:
+    def delete_unit(self, uuid: str, check: Check = anything) -> None:
         """Raises:
         NotFound: there is no such unit.
         """

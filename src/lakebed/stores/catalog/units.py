@@ -30,7 +30,7 @@ _UNITS, _REMOVED, _TOKENS = tables.units, tables.units_removed, tables.unit_toke
 _STATUSES, _LOGS = tables.unit_statuses, tables.unit_logs
 UNIT = select(*(_UNITS.c[name] for name in Unit.__slots__))
 _SLICE = 500  # names in one IN (…); older SQLite takes no more than 999 parameters
-_WRITTEN = ("publish", "read", "tags", "visibility", "limits", "blocked", "updated", "revision")
+_WRITTEN = ("publish", "read", "tags", "visibility", "limits", "updated", "revision")
 
 
 class SqlUnits(Database):
@@ -85,16 +85,20 @@ class SqlUnits(Database):
                 _write(connection, changed)
         return written
 
-    def block_unit(self, uuid: str, blocked: bool) -> Unit:
+    def block_unit(self, uuid: str, blocked: bool, check: Check = anything) -> Unit:
         with self._call() as connection:
             values = {"blocked": blocked, "revision": bump(connection), "updated": now()}
+            unit = _existing(connection, uuid)
+            check(unit)
+            if unit.blocked == blocked:
+                return unit
             connection.execute(update(_UNITS).where(_UNITS.c.uuid == uuid).values(values))
             return _existing(connection, uuid)
 
-    def delete_unit(self, uuid: str) -> None:
+    def delete_unit(self, uuid: str, check: Check = anything) -> None:
         with self._call() as connection:
             revision = bump(connection)
-            _existing(connection, uuid)
+            check(_existing(connection, uuid))
             for table in (_TOKENS, _STATUSES, _LOGS):
                 connection.execute(delete(table).where(table.c.unit == uuid))
             connection.execute(delete(_UNITS).where(_UNITS.c.uuid == uuid))
@@ -235,7 +239,7 @@ def _next(wanted: Unit, before: Unit | None, revision: int, moment: Micros) -> U
         uuid = wanted.uuid or str(uuids.uuid4())
         made = replace(wanted, uuid=uuid, created=moment)
     else:
-        made = replace(wanted, uuid=before.uuid, created=before.created)
+        made = replace(wanted, uuid=before.uuid, created=before.created, blocked=before.blocked)
         same = replace(made, updated=before.updated, revision=before.revision)
         if same == before:
             return before

@@ -1,0 +1,1 @@
+"""The documents of units and shares: what they may say."""
