@@ -15,7 +15,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class ClientDisconnected(Exception):
-    """The client left before its request was complete: there is nobody to answer."""
+    """The client disconnected before its request was complete, so there is nobody to answer."""
 
 
 async def read(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
@@ -23,7 +23,7 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> 
 
     Raises:
         TooLarge, UnknownEncoding, BadRequest: the body cannot be taken.
-        ClientDisconnected: the client left.
+        ClientDisconnected: the client disconnected.
     """
     claimed = headers.get(b"content-length")
     if claimed is not None and claimed.isdigit() and int(claimed) > limit:
@@ -101,7 +101,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
 
 
 def _check_complete(decompressor: zstandard.ZstdDecompressor, body: bytes) -> None:
-    """The reader says nothing of a frame cut off. What it would hold is bounded by now."""
+    """Raise if a frame is cut off, which the reader does not report."""
     while body:
         frame = decompressor.decompressobj()
         frame.decompress(body)

@@ -43,7 +43,7 @@ class Shared:
 
 
 class HttpConnection(asyncio.Protocol):
-    """Serves one client until it goes, or `finish` is called. Event loop only."""
+    """Serves one client until it disconnects, or `finish` is called. Event loop only."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -61,7 +61,7 @@ class HttpConnection(asyncio.Protocol):
         self._unparsed = 0  # bytes of a body that the parser does not tell from what follows
         self._refusal: bytes | None = None  # to be sent last: the bytes are no HTTP
         self._leaving = False
-        self._heard_all = False  # the client has closed its side
+        self._input_ended = False  # the client has closed its side
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
@@ -111,8 +111,8 @@ class HttpConnection(asyncio.Protocol):
         self._pause_or_resume()
 
     def eof_received(self) -> bool:
-        """A client that says no more may still read; with TLS there is no half-close."""
-        self._heard_all = True
+        """Keep the connection of a client that may still read; TLS has no half-close."""
+        self._input_ended = True
         for exchange in self._exchanges:
             exchange.input_ended()
         return self._has_unanswered_request() and self._base["scheme"] == "http"
@@ -133,7 +133,7 @@ class HttpConnection(asyncio.Protocol):
             exchange.disconnect()
 
     def finish(self) -> None:
-        """Answer what is under way, then close."""
+        """Answer the requests that have begun, then close."""
         self._leaving = True
         if not self.is_busy:
             self.close()
@@ -149,7 +149,7 @@ class HttpConnection(asyncio.Protocol):
         return not (self._exchanges or self._in_message or self._refusal)
 
     def close(self) -> None:
-        """Close; a client that still sends shall read its answer first (section 9.6)."""
+        """Close; a client that still sends can read its answer before (section 9.6)."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -247,7 +247,7 @@ class HttpConnection(asyncio.Protocol):
         task.add_done_callback(self._shared.tasks.discard)
 
     def answered(self, exchange: Exchange) -> None:
-        """The response of the first exchange has been written, or never will be."""
+        """Continue after the first exchange: its response is complete, or was given up."""
         if self._transport is None:
             self._exchanges.clear()
             return
@@ -259,14 +259,14 @@ class HttpConnection(asyncio.Protocol):
         elif self._refusal is not None:
             self.write(self._refusal)
             self.close()
-        elif self._heard_all:
+        elif self._input_ended:
             self.close()
         else:
             self._wait_for_request(KEEP_ALIVE)
         self._pause_or_resume()
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer bytes that are no request, after all requests before them."""
+        """Answer invalid bytes with an error, after all requests before them."""
         close = [(b"connection", b"close")]
         self._refusal = problems.whole(status, problems.document(status, text), close)
         if self._unfinished is not None:
@@ -287,11 +287,11 @@ class HttpConnection(asyncio.Protocol):
         await self._writable.wait()
 
     def body_taken(self) -> None:
-        """The application has asked for more of a body."""
+        """Note that the application has read from a body."""
         self._pause_or_resume()
 
     def _pause_or_resume(self) -> None:
-        """Pause or resume reading, by what waits to be answered."""
+        """Pause reading while too much waits to be answered, else resume it."""
         if self._transport is None:
             return
         reading = not self._is_full()
@@ -308,20 +308,20 @@ class HttpConnection(asyncio.Protocol):
     # --- silence ----------------------------------------------------------------------------------
 
     def _wait_for_request(self, seconds: float) -> None:
-        """Close if no request comes. One timer per connection looks how long it is silent."""
+        """Close if no request comes in time. A connection has one timer, which is re-armed."""
         self._silent_since = self._loop.time()
         self._may_be_silent = seconds
         if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._look_for_silence)
+            self._timer = self._loop.call_later(seconds, self._check_silence)
 
-    def _look_for_silence(self) -> None:
+    def _check_silence(self) -> None:
         self._timer = None
         if self.is_busy:
             return  # its answer restarts the timer
         may_be_silent = FIRST_REQUEST if self._in_message else self._may_be_silent
         left = self._silent_since + may_be_silent - self._loop.time()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look_for_silence)
+            self._timer = self._loop.call_later(left, self._check_silence)
         else:
             self.close()
 

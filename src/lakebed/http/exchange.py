@@ -34,7 +34,7 @@ class Exchange:
 
     __slots__ = (
         "_body", "_chunked", "_complete", "_connection", "_continue", "_ended", "_gone",
-        "_heard_all", "_left", "_news", "_read_all", "_scope", "_started",
+        "_input_ended", "_left", "_news", "_read_all", "_scope", "_started",
         "chunked", "length", "stays", "unread",
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ class Exchange:
         self.unread = 0
         self._ended = False  # the body is there to its end,
         self._read_all = False  # and the application has it
-        self._heard_all = False  # the client says no more,
+        self._input_ended = False  # the client says no more,
         self._gone = False  # and nobody reads a response
         self._news = asyncio.Event()
         self._started = self._complete = False  # the response
@@ -71,7 +71,7 @@ class Exchange:
     # --- the request ------------------------------------------------------------------------------
 
     def take(self, body: bytes) -> None:
-        """More of the body; what nobody will read is let go of."""
+        """Add to the body; drop the data if the response is complete."""
         if not self._complete:
             self._body.append(body)
             self.unread += len(body)
@@ -83,12 +83,12 @@ class Exchange:
         self._news.set()
 
     def input_ended(self) -> None:
-        """The client says no more. It may have gone, and it may wait for the response."""
-        self._heard_all = True
+        """Note that the client sends no more. It may have gone, or wait for the response."""
+        self._input_ended = True
         self._news.set()
 
     def disconnect(self) -> None:
-        """The client has gone."""
+        """Note that the client has disconnected."""
         self._gone = True
         self._news.set()
 
@@ -96,7 +96,7 @@ class Exchange:
         if self._continue:
             self._continue = False
             self._connection.write(_CONTINUE)
-        over = self._gone or self._complete or (self._read_all and self._heard_all)
+        over = self._gone or self._complete or (self._read_all and self._input_ended)
         if not over:
             await self._news.wait()
             self._news.clear()
@@ -112,12 +112,12 @@ class Exchange:
     # --- the response -----------------------------------------------------------------------------
 
     async def run(self, app: App) -> None:
-        """Have the application answer; where it does not, say so."""
+        """Run the application; answer with an error if it fails."""
         try:
             await app(self._scope, self.receive, self.send)
             if not (self._complete or self._gone):
                 raise RuntimeError("the application ended without a whole response")
-        except asyncio.CancelledError:  # the server stops: the sender is to ask elsewhere, or again
+        except asyncio.CancelledError:  # the server stops: the sender should retry elsewhere
             await self._fail(Unavailable("the process is stopping"))
         except Exception as error:
             await self._fail(error)
@@ -141,18 +141,18 @@ class Exchange:
         elif not self._complete:
             self._send_body(message.get("body", b""), message.get("more_body", False))
         else:
-            raise RuntimeError("the response is complete: nothing may be sent behind it")
+            raise RuntimeError("the response is complete: nothing may be sent after it")
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Section 6: how long the body is, or that it comes in chunks."""
-        if self._continue:  # whether the client still sends its body is open now
+        """Encode the head, with the length of the body or chunked framing (section 6)."""
+        if self._continue:  # it is unknown whether the client still sends its body
             self._continue = self.stays = False
         without = status in _WITHOUT_BODY or self._scope["method"] == "HEAD"
         framed = closes = False
         head = [_STATUS[status]]
         for name, value in headers:
             if b"\n" in value or b"\r" in value or b"\0" in value:
-                raise RuntimeError(f"a value that is none in the header {name!r}")
+                raise RuntimeError(f"the header {name!r} has an invalid value")
             name = name.lower()
             if name == b"content-length":
                 framed, self._left = True, 0 if without else int(value)
@@ -168,7 +168,7 @@ class Exchange:
         return b"".join([*head, b"\r\n"])
 
     def _frame_by_chunks(self, head: list[bytes]) -> None:
-        """HTTP/1.0 knows no chunks: the end of the connection is the end of the body."""
+        """Use chunks; without them, in HTTP/1.0, the connection's end is the end of the body."""
         if self._scope["http_version"] == "1.1":
             self._chunked = True
             head.append(b"transfer-encoding: chunked\r\n")

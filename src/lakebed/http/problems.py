@@ -22,7 +22,7 @@ from lakebed.vocabulary.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = b"2"
-"""Seconds after which a sender that was put off should try again."""
+"""Seconds after which a sender that was refused should try again."""
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def of_error(error: Exception) -> tuple[int, dict[str, Any], Headers]:
-    """Status, document and extra headers. What was not raised on purpose says nothing of itself."""
+    """Status, document and extra headers of an error; details of unexpected errors are hidden."""
     if not isinstance(error, LakebedError) or isinstance(error, Fatal):
         log.error("a request failed: %s", error, exc_info=error)
         return 500, document(500, "the server failed; its log says why"), []

@@ -1,4 +1,4 @@
-"""Readings of the machine Lakebed runs on: a source that every machine has.
+"""A source of readings of the machine that Lakebed runs on.
 
     psutil (in a thread, a few ms) ──> [(topic, payload)] ──> Intake, like any other message
 
@@ -112,8 +112,7 @@ def _temperatures() -> Iterator[tuple[str, float]]:
 
 
 async def run(machine: Machine, sink: Sink, owner: str, every: float = 1.0) -> None:
-    """Take readings every so many seconds, until cancelled. What cannot be taken in is passed
-    over: the next reading is as good."""
+    """Offer readings every `every` seconds, until cancelled; those that are refused are dropped."""
     channels: dict[str, Channel] = {}
     while True:
         await asyncio.sleep(every - time.time() % every)

@@ -147,5 +147,5 @@ class FastPathConnection(HttpConnection):
             self._behind_size = 0
             self._pause_or_resume()
             self.data_received(data)
-        if self._heard_all and not self._has_unanswered_request():
+        if self._input_ended and not self._has_unanswered_request():
             self.close()

@@ -174,7 +174,7 @@ class InboundPublishes:
             raise self._too_many()
 
     def _take_only_run(self, run: Run[Channel], received: Micros) -> None:
-        fits = self._arrive(run)
+        fits = self._count_in_flight(run)
         count = len(run.payloads)
         self._stats.publishes[run.qos] += count
         if run.qos:
@@ -248,8 +248,8 @@ class InboundPublishes:
         if not self.pending:
             self._finished()
 
-    def _arrive(self, run: Run[Channel]) -> bool:
-        """Cut a run to what may be in flight; return whether all of it may."""
+    def _count_in_flight(self, run: Run[Channel]) -> bool:
+        """Cut a run to the messages that may be in flight; return whether all of them may."""
         if not run.qos:
             return True
         count, room = len(run.payloads), self._maximum - self.in_flight
@@ -265,7 +265,7 @@ class InboundPublishes:
         )
 
     def _take_run(self, offer: _Offer, run: Run[Channel]) -> None:
-        fits = self._arrive(run)
+        fits = self._count_in_flight(run)
         self._stats.publishes[run.qos] += len(run)
         self._add_run(offer, run)
         if not fits:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lakebed.sources.mqtt.client import identity
-from lakebed.sources.mqtt.client.rivalry import Rivalry
+from lakebed.sources.mqtt.client.takeover import TakeoverDetector
 
 
 def test_a_home_gives_the_same_identity_again_and_two_processes_different_ones(tmp_path):
@@ -53,16 +53,16 @@ def test_a_home_that_cannot_be_written_has_an_identity_all_the_same(tmp_path):
     ],
 )
 def test_to_be_thrown_out_several_times_within_a_minute_is_told(ends, told):
-    rivalry = Rivalry()
+    detector = TakeoverDetector()
     for at, taken_over in ends:
-        rivalry.ended(at, 1.0, taken_over=taken_over, closed=not taken_over)
-    assert bool(rivalry.text(ends[-1][0])) is told
-    assert not rivalry.text(ends[-1][0] + 200), "it is over"
+        detector.ended(at, 1.0, taken_over=taken_over, closed=not taken_over)
+    assert bool(detector.text(ends[-1][0])) is told
+    assert not detector.text(ends[-1][0] + 200), "it is over"
 
 
 def test_connections_that_lasted_or_that_we_ended_count_for_nothing():
-    rivalry = Rivalry()
+    detector = TakeoverDetector()
     for at in range(5):
-        rivalry.ended(at, 100.0, taken_over=False, closed=True)
-        rivalry.ended(at, 1.0, taken_over=False, closed=False)
-    assert not rivalry.text(5)
+        detector.ended(at, 100.0, taken_over=False, closed=True)
+        detector.ended(at, 1.0, taken_over=False, closed=False)
+    assert not detector.text(5)

@@ -96,7 +96,7 @@ class BrokerConnection(MqttConnection):
         lost: done when the connection has ended, with the reason.
         accepted: when the broker accepted us, on the loop's clock; None before.
         taken_over: the broker ended it because another client has the same identifier.
-        closed: the broker closed it without a word.
+        closed: the broker closed it without a reason.
     """
 
     def __init__(
@@ -222,14 +222,14 @@ class BrokerConnection(MqttConnection):
 
     def _control(self, packet: Control) -> None:
         if isinstance(packet, ConnAck):
-            self._answered(packet)
+            self._handle_connack(packet)
         elif isinstance(packet, SubAck):
-            self._subscribed(packet)
+            self._handle_suback(packet)
         elif isinstance(packet, Disconnect):
             self.taken_over = packet.reason == Reason.SESSION_TAKEN_OVER
             self._finish(f"the broker ended it: {reason_name(packet.reason)}", peer_finished=True)
 
-    def _answered(self, packet: ConnAck) -> None:
+    def _handle_connack(self, packet: ConnAck) -> None:
         if self.accepted is not None:
             raise violation("a second CONNACK")
         if packet.reason:
@@ -239,21 +239,21 @@ class BrokerConnection(MqttConnection):
             return
         self.accepted = self._loop.time()
         self._keep_alive = packet.properties.get("server_keep_alive", self._keep_alive)
-        subscribe = self._join(clean=not packet.session_present)
+        subscribe = self._subscribe_again(clean=not packet.session_present)
         self._subscribing = self._loop.create_task(subscribe, name="mqtt-subscribe")
 
-    async def _join(self, clean: bool) -> None:
-        """Subscribe, whether the broker has our session or not.
+    async def _subscribe_again(self, clean: bool) -> None:
+        """Subscribe, even if the broker has our session.
 
-        A broker without it may reuse packet ids, so ours are released first. One with it need not
-        have all of it: Mosquitto that was restarted has no shared subscriptions any more.
+        A broker without the session may reuse packet ids, so ours are released first. One that has
+        it may lack parts of it: a restarted Mosquitto has no shared subscriptions any more.
         """
         if clean:
             await self._release()
         self.subscribe()
 
     def subscribe(self) -> None:
-        """Ask for the subscriptions, be they there or not."""
+        """Send the subscriptions, whether the broker has them or not."""
         source = self._session.source
         requests = tuple(
             SubscriptionRequest(
@@ -263,7 +263,7 @@ class BrokerConnection(MqttConnection):
         )
         self.write(Subscribe(_SUBSCRIBE_ID, requests).encode(self._session.version))
 
-    def _subscribed(self, packet: SubAck) -> None:
+    def _handle_suback(self, packet: SubAck) -> None:
         topics = self._session.source.topics
         if len(packet.reasons) != len(topics):
             raise malformed("a SUBACK that does not fit its SUBSCRIBE")

@@ -2,7 +2,7 @@
 
     connect ──> subscribe ──> receive ──> lost ──> wait (longer each time) ──┐
        ^────────────────────────────────────────────────────────────────────┘
-    rivalry.py   another client with our identifier        silence.py   nothing comes at all
+    takeover.py   another client has our identifier         silence.py   no message arrives
 
 The broker keeps the session (fixed client identifier, no clean start) and delivers later what
 arrives while we are away. A message is acknowledged only when the journal has it. Acks still due
@@ -27,8 +27,8 @@ from lakebed.ingest.keys import packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
-from lakebed.sources.mqtt.client.rivalry import Rivalry
 from lakebed.sources.mqtt.client.silence import Silence, read_counter
+from lakebed.sources.mqtt.client.takeover import TakeoverDetector
 from lakebed.sources.mqtt.codec.handshake import Connect
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import PauseReason
@@ -47,8 +47,9 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the next attempt: doubled each time, less a random part of up to half."""
 _LONGEST_SHARED = 1.0
-"""With shared subscriptions: a broker that has begun again may answer for messages of a group
-that is not there yet, and keep them for nobody."""
+"""With shared subscriptions: a restarted broker may acknowledge messages for a group that has no
+member yet, and drop them.
+"""
 
 _TIMEOUT = 15.0  # seconds for the connection, CONNACK and SUBACK
 _STABLE = 5.0  # seconds that a connection must last for the delay to start again from the first
@@ -100,7 +101,7 @@ class MqttClient:
             refused={},
             stats=self.stats,
         )
-        self._rivalry = Rivalry()
+        self._takeovers = TakeoverDetector()
         self._silence = Silence(source.silence, self._ask_counter)
         shared = any(topic.startswith("$share/") for topic in source.topics)
         self._longest = _LONGEST_SHARED if shared else LONGEST_DELAY
@@ -116,7 +117,7 @@ class MqttClient:
         self._unwatch = self._intake.watch(self._gate)
         self._tasks = [asyncio.create_task(self._run(), name=f"mqtt-source-{self.name}")]
         if self._session.source.silence:
-            listen = self._listen_for_silence()
+            listen = self._watch_for_silence()
             self._tasks.append(asyncio.create_task(listen, name=f"mqtt-silence-{self.name}"))
 
     async def stop(self, grace: float = 3.0) -> None:
@@ -142,14 +143,14 @@ class MqttClient:
 
     def health(self) -> Health:
         refused, received = self._session.refused, sum(self.stats.publishes)
-        rivalry = self._rivalry.text(time.monotonic())
+        conflict = self._takeovers.text(time.monotonic())
         silence = self._silence.text(received) if self._connected else ""
-        message = rivalry or silence or self._state
+        message = conflict or silence or self._state
         if self._connected and refused:
             # health is public, topics are not
             reasons = ", ".join(sorted(set(refused.values())))
             message = f"{len(refused)} subscriptions refused ({reasons}): the log names them"
-        joined = self._connected and not refused and not rivalry
+        joined = self._connected and not refused and not conflict
         detail = {
             "broker": f"{self._host}:{self._port}",
             "joined": joined,
@@ -201,7 +202,7 @@ class MqttClient:
             self._connected = True
             self._state = "connected"
             log.info("joined a broker", source=self.name, host=self._host, port=self._port)
-        self._silence.again()
+        self._silence.reset()
         reason = await connection.lost
         self._note_end(connection)
         return reason
@@ -210,20 +211,20 @@ class MqttClient:
         if connection.accepted is None or self._stopping.is_set():
             return
         at = time.monotonic()
-        before = self._rivalry.text(at)
-        self._rivalry.ended(
+        before = self._takeovers.text(at)
+        self._takeovers.ended(
             at,
             asyncio.get_running_loop().time() - connection.accepted,
             taken_over=connection.taken_over,
             closed=connection.closed,
         )
-        if (text := self._rivalry.text(at)) and not before:
+        if (text := self._takeovers.text(at)) and not before:
             client_id = self._session.client_id
-            log.error("thrown out by another client", source=self.name, client_id=client_id,
+            log.error("another client took over the session", source=self.name, client_id=client_id,
                       reason=text)  # fmt: skip
 
-    async def _listen_for_silence(self) -> None:
-        """Ask now and then whether the broker has messages that do not come here."""
+    async def _watch_for_silence(self) -> None:
+        """Check regularly whether the broker has messages that do not arrive here."""
         while True:
             await asyncio.sleep(self._session.source.silence / SECOND)
             connection = self._connection

@@ -3,8 +3,8 @@
     HOME/source-0.id   locked by the first process on the home     office-1c9f02
     HOME/source-1.id   by the second, and so on                    office-77ab3e
 
-A broker keeps a session for each identifier. Two processes with the same one throw each other out;
-a process that comes back with another one leaves its session, and what waits there, behind.
+A broker keeps a session for each identifier. Two processes with the same one disconnect each other.
+A process that restarts with another one leaves its session behind, with the messages in it.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ _USED = "lineage.json"
 
 
 def claim(home: Path) -> tuple[str, int | None]:
-    """Returns what tells this process apart, and the descriptor that holds it until it is closed.
+    """Claim an identity; return it, and a descriptor that holds it until it is closed.
 
-    It is empty for a home that was used before there were identities: its sessions have none. Where
-    nothing can be written to the home, it is made of the host's name and the home's path, and two
-    processes on that home have the same.
+    The identity is empty for a home of an earlier version, whose sessions have none. If the home is
+    not writable, it is made of the host's name and the home's path, so two processes on that home
+    have the same.
     """
     for number in count():
         path = home / f"source-{number}.id"
@@ -45,7 +45,7 @@ def claim(home: Path) -> tuple[str, int | None]:
 
 
 def _written(path: Path, descriptor: int, number: int) -> str:
-    """The identity in a file, made at its first use. A line end shows that it is whole."""
+    """Read the identity in a file, or write it at the first use. A line end marks it complete."""
     text = os.pread(descriptor, 256, 0).decode(errors="replace")
     if text.endswith("\n"):
         return text.strip()
@@ -58,7 +58,7 @@ def _written(path: Path, descriptor: int, number: int) -> str:
 
 
 def _made(home: Path, number: int) -> str:
-    """The same again for the same host, home and number, though the home was emptied."""
+    """Make an identity of host, home and number: the same even if the home was emptied."""
     host = socket.gethostname()
     digest = hashlib.sha256(f"{host}\0{home.absolute()}\0{number}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9-]', '-', host)}-{digest[:_DIGITS]}"

@@ -148,13 +148,13 @@ class Publisher(asyncio.Protocol):
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, Answer):
-            self._answered(event)
+            self._handle_ack(event)
         elif isinstance(event, ConnAck):
-            self._admitted(event)
+            self._handle_connack(event)
         elif isinstance(event, Disconnect):
             self._end(Unavailable(f"the server ended the session: {reason_name(event.reason)}"))
 
-    def _admitted(self, answer: ConnAck) -> None:
+    def _handle_connack(self, answer: ConnAck) -> None:
         if self._opened.done():
             return
         if answer.reason:
@@ -163,7 +163,7 @@ class Publisher(asyncio.Protocol):
         self._window = min(int(answer.properties.get("receive_maximum", _IDS)), 1000)
         self._opened.set_result(None)
 
-    def _answered(self, answer: Answer) -> None:
+    def _handle_ack(self, answer: Answer) -> None:
         if answer.kind == PUBREC and answer.reason < 0x80:
             assert self._transport is not None
             self._transport.write(Answer(PUBREL, answer.packet_id).encode(V5))

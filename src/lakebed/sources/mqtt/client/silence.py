@@ -1,10 +1,10 @@
-"""Notices that a source receives nothing while its broker goes on taking messages in.
+"""Detects that a source receives nothing while its broker accepts messages.
 
-    nothing received ──> ask the broker's counter ── a while later, still nothing ──> ask again
-                                                          grown: it is told
+    nothing received ──> ask the broker's counter ── a while later, still nothing ──> ask reset
+                                                          grown: it is reported
 
-The counter is read by a connection of its own, for a moment: a broker that ends the connection of a
-client that asks for what it may not read must not end that of the source.
+The counter is read by a short connection of its own: a broker may end the connection of a client
+that subscribes to a topic it may not read, and must not end that of the source.
 """
 
 import asyncio
@@ -20,25 +20,27 @@ from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequ
 from lakebed.vocabulary.times import Micros, format_duration
 
 COUNTER = "$SYS/broker/publish/messages/received"
-"""Messages that the broker took in, retained by Mosquitto."""
+"""The topic of the number of messages that the broker accepted; Mosquitto retains it."""
 _TIMEOUT = 10.0  # seconds for the whole question
 _ROOM = 65536  # bytes of a packet
 
 
 class Silence:
-    """Args:
-    after: how long nothing must have come. Asked about as often.
-    count: asks the broker; None where its counter cannot be read.
+    """Compares the source's messages with the broker's counter.
+
+    Args:
+        after: the time without a message that is a silence; also the interval of checks.
+        count: reads the broker's counter; None if it cannot be read.
     """
 
     def __init__(self, after: Micros, count: Callable[[], Awaitable[int | None]]) -> None:
         self._after, self._count = after, count
-        self._received = -1  # by the source, when the broker was asked
-        self._before: int | None = None  # what the broker said then
+        self._received = -1  # messages of the source when the counter was read
+        self._before: int | None = None  # the counter then
         self.missed = 0
 
     async def look(self, received: int) -> bool:
-        """Ask, where nothing has come since the last time; whether a silence has begun.
+        """Check whether a silence has begun, if nothing has come since the last check.
 
         Args:
             received: messages of the source so far.
@@ -48,19 +50,19 @@ class Silence:
             self._before = await self._count()
             return False
         now = await self._count()
-        if now is None or self._before is None or now < self._before:  # it began to count anew
+        if now is None or self._before is None or now < self._before:  # the counter was reset
             self._before = now
             return False
         begins = not self.missed and now > self._before
         self.missed = now - self._before
         return begins
 
-    def again(self) -> None:
-        """The connection is another one: what was found is of the last."""
+    def reset(self) -> None:
+        """Discard the findings, because they are about the former connection."""
         self._received, self.missed = -1, 0
 
     def text(self, received: int) -> str:
-        """What is the matter; empty where something came."""
+        """The problem; empty if a message has come."""
         if not self.missed or received != self._received:
             return ""
         return (
@@ -71,7 +73,7 @@ class Silence:
 
 
 class CounterReader(asyncio.Protocol):
-    """Connects, subscribes to the counter, takes the retained message, and goes."""
+    """Connects, subscribes to the counter, reads the retained message, and disconnects."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
@@ -122,7 +124,7 @@ class CounterReader(asyncio.Protocol):
 async def read_counter(
     host: str, port: int, context: ssl.SSLContext | None, connect: Connect
 ) -> int | None:
-    """How many messages a broker took in; None where it does not tell, or not in time."""
+    """Read the number of messages that a broker accepted; None without an answer in time."""
     reader = CounterReader(connect)
     try:
         async with asyncio.timeout(_TIMEOUT):

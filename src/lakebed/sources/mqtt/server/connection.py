@@ -213,7 +213,7 @@ class Connection(MqttConnection):
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
             key = self._principal.owner, connect.client_id or assigned
             async with shared.sessions.lock(key):
-                await self._join(connect, key, assigned)
+                await self._open_session(connect, key, assigned)
         except Refuse as refuse:
             properties = {"reason_string": refuse.text} if connect.version == V5 else {}
             answer = ConnAck(False, refuse.reason, properties).encode(connect.version)
@@ -224,7 +224,7 @@ class Connection(MqttConnection):
             if not self._ended:
                 self._abort_counted("error")
 
-    async def _join(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
+    async def _open_session(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._principal is not None
         shared, mqtt = self._shared, self._shared.settings.mqtt
         session, present = await shared.sessions.begin(key, connect.clean_start)
@@ -393,5 +393,5 @@ class Connection(MqttConnection):
 
 
 def _not_single(_: bytes) -> int:
-    """Leave each read to the decoder: its messages have attributes, which single ones cannot."""
+    """Leave each read to the decoder: single messages cannot have attributes."""
     return 0

@@ -55,7 +55,7 @@ class Session:
     Attributes:
         expiry: seconds that it outlives its connection.
         subscriptions: filter -> the request and its subscription identifier (0 for none).
-        principal: label of who has it now, or had it last.
+        principal: label of the principal that uses it, or used it last.
         will: due later (Will Delay Interval), with its timer.
         timer: ends the session; set while no client is connected.
     """
@@ -92,7 +92,7 @@ class Sessions:
         self._kept_maximum = kept_maximum
         self._sessions: dict[Key, Session] = {}
         self._waiting: dict[Key, Session] = {}
-        self._settling: dict[Key, asyncio.Future[None]] = {}
+        self._releasing: dict[Key, asyncio.Future[None]] = {}
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -119,8 +119,8 @@ class Sessions:
                 self._resume(session)
                 return session, True
             self._discard(session)
-        if key in self._settling:
-            await self._settling[key]
+        if key in self._releasing:
+            await self._releasing[key]
         keys = await self._known(packet_prefix(*key))
         if keys and clean:
             await self._release(keys)
@@ -200,8 +200,8 @@ class Sessions:
         self._publish_will(session)
         if session.unreleased.used:
             settled = self._release(release)
-            self._settling[session.key] = settled
-            settled.add_done_callback(lambda _: self._settling.pop(session.key, None))
+            self._releasing[session.key] = settled
+            settled.add_done_callback(lambda _: self._releasing.pop(session.key, None))
         if session.timer is not None:
             session.timer.cancel()
         self._waiting.pop(session.key, None)
@@ -221,7 +221,7 @@ class Sessions:
 
 
 def _nothing() -> None:
-    """Nobody waits for a will's acknowledgement."""
+    """Do nothing: no client waits for the acknowledgement of a will."""
 
 
 def _lost(reason: Unavailable) -> None:

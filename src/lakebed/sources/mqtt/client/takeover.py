@@ -1,21 +1,21 @@
-"""Notices that another client uses our client identifier: each throws the other out.
+"""Detects that another client uses our client identifier, so that each takes over the session.
 
-MQTT 5 says so (DISCONNECT with 0x8E, section 3.1.4.3); with 3.1.1 a broker closes the connection
-soon after it accepted it, again and again.
+An MQTT 5 broker says so (DISCONNECT with 0x8E, section 3.1.4.3). A 3.1.1 broker closes the
+connection soon after it accepted it, again and again.
 """
 
 from collections import deque
 
-_WITHIN = 60.0  # seconds in which it happened several times
-_SOON = 20.0  # seconds after which a connection that ends did not end soon
-_TOLD, _CLOSED = 2, 3  # times
+_WITHIN = 60.0  # seconds in which several ends mean a conflict
+_SOON = 20.0  # seconds within which a connection was closed soon
+_TAKEOVERS, _CLOSED = 2, 3  # ends of each sort that mean a conflict
 
 
-class Rivalry:
-    """Times are seconds of a monotonic clock."""
+class TakeoverDetector:
+    """Counts ends of connections; times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._told: deque[float] = deque(maxlen=_TOLD)
+        self._taken_over: deque[float] = deque(maxlen=_TAKEOVERS)
         self._closed: deque[float] = deque(maxlen=_CLOSED)
 
     def ended(self, at: float, lived: float, *, taken_over: bool, closed: bool) -> None:
@@ -23,17 +23,17 @@ class Rivalry:
 
         Args:
             lived: seconds from the broker's CONNACK to the end.
-            taken_over: the broker said so.
-            closed: the broker closed it without a word.
+            taken_over: the broker has sent this reason.
+            closed: the broker closed it without a reason.
         """
         if taken_over:
-            self._told.append(at)
+            self._taken_over.append(at)
         elif closed and lived < _SOON:
             self._closed.append(at)
 
     def text(self, at: float) -> str:
-        """What is the matter and what to do; empty where nothing is."""
-        if _often(self._told, at):
+        """The problem and what to do; empty if there is none."""
+        if _often(self._taken_over, at):
             happened = "another client with the same client identifier takes over the session"
         elif _often(self._closed, at):
             happened = (
