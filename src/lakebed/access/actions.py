@@ -17,6 +17,13 @@ class Action(StrEnum):
     HEALTH_READ = "health.read"
     API_DESCRIBE = "api.describe"
 
+    ME_READ = "me.read"
+    SESSION_BEGIN = "session.begin"
+    SESSION_END = "session.end"
+
+    USERS_READ = "users.read"
+    USERS_CHANGE = "users.change"
+
     CONNECTION_OPEN = "connection.open"
     MESSAGES_PUBLISH = "messages.publish"
     MESSAGES_FOLLOW = "messages.follow"
@@ -74,6 +81,8 @@ class About(Enum):
     NOTHING = "anyone may"
     INSTANCE = "the instance"
     MACHINE = "the stores of this machine"
+    SELF = "whoever asks"
+    USER = "a user"
     OWNER = "an owner"
     TOPICS = "topics of an owner"
 
@@ -117,6 +126,14 @@ def _local(does: str, sentence: str) -> Rule:
     return Rule(About.MACHINE, does, sentence)
 
 
+def _self(does: str, sentence: str) -> Rule:
+    return Rule(About.SELF, does, sentence)
+
+
+def _user(does: str, sentence: str) -> Rule:
+    return Rule(About.USER, does, sentence)
+
+
 def _owner(does: str, sentence: str) -> Rule:
     return Rule(About.OWNER, does, sentence)
 
@@ -142,6 +159,13 @@ RULES: dict[Action, Rule] = {
         "ask for health", "asks whether a process works, and for its metrics"
     ),
     Action.API_DESCRIBE: _public("read the reference", "reads the description of the routes"),
+    Action.ME_READ: _self("ask who it is", "asks who it is, and what it may"),
+    Action.SESSION_BEGIN: _public("sign in", "signs in"),
+    Action.SESSION_END: _self("sign out", "signs out"),
+    Action.USERS_READ: _user("look at users", "reads users and their sessions"),
+    Action.USERS_CHANGE: _user(
+        "change users", "changes a user's title, password and second factors, ends their sessions"
+    ),
     Action.CONNECTION_OPEN: _owner("connect", "opens an MQTT connection and its session"),
     Action.MESSAGES_PUBLISH: _topics("publish to", "sends messages, wills too", _PUBLISH),
     Action.MESSAGES_FOLLOW: _topics("read", "follows messages as they become durable", _READ),

@@ -28,11 +28,13 @@ class Resource:
             each topic is asked about by itself.
         shown_to: whom its owner shows it, `instance` (all who have credentials) or `public`;
             "" for nobody else.
+        user: the name of the user whom it is about.
     """
 
     owner: str = ""
     topics: tuple[str, ...] | None = None
     shown_to: str = ""
+    user: str = ""
 
 
 INSTANCE = Resource()
@@ -54,6 +56,10 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
         return _opened(principal, action, resource.owner) is not None
     if rule.about is About.INSTANCE:
         return principal.admin
+    if rule.about is About.USER:
+        return principal.admin or (principal.kind is Kind.USER and principal.name == resource.user)
+    if rule.about is About.SELF:
+        return principal.kind not in (Kind.NOBODY, Kind.OPERATOR)
     if rule.about is About.MACHINE:
         return principal.kind is Kind.OPERATOR
     return True
@@ -140,6 +146,10 @@ def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
         return f"this {principal.kind} is blocked, or its owner is: ask an admin"
     if rule.about is About.INSTANCE:
         return "this is for admins"
+    if rule.about is About.USER:
+        return "this is for the user and for admins"
+    if rule.about is About.SELF:
+        return "this is for who has signed in"
     if rule.about is About.MACHINE:
         return f"only a command on the machine itself may {rule.does}"
     if _opened(principal, Action.CONNECTION_OPEN, resource.owner) is None:

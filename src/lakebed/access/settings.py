@@ -1,8 +1,29 @@
 """The section `[auth]`: how people, units and programs prove who they are."""
 
-from pydantic import Field
+from ipaddress import ip_network
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from lakebed.section import Section
+from pydantic import AfterValidator, Field
+
+from lakebed.section import Duration, Section
+from lakebed.vocabulary.times import DAY
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("write an address without a path, such as https://lake.example.com")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _network(value: str) -> str:
+    ip_network(value, strict=False)
+    return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class AuthSection(Section):
@@ -14,3 +35,13 @@ class AuthSection(Section):
         description="encrypts what is stored of second factors and signing keys; all processes of"
         " one instance need the same. Without it the first start writes one to HOME/secret.key",
     )
+    url: Origin | None = Field(
+        None,
+        description="the address that people type, where a proxy stands in front: of links and"
+        " cookies",
+    )
+    proxies: tuple[Network, ...] = Field(
+        (), description="proxies whose X-Forwarded-For is believed: addresses or networks"
+    )
+    session_idle: Duration = Field(7 * DAY, description="a session that is not used ends")
+    session_longest: Duration = Field(30 * DAY, description="every session ends, used or not")

@@ -1,1 +1,1 @@
-"""The documents of units and shares: what they may say."""
+"""What people do with accounts, units and shares: documents, passwords, signing in."""

@@ -76,6 +76,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         policies,
         reading,
         series,
+        sessions,
         tap,
         units,
     )
@@ -97,6 +98,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         dead_letters,
         journal,
         series,
+        sessions,
         openapi,
     ):
         app.include_router(part.router)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.access.identification import Identification
+from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
 from lakebed.ports.accounts.accounts import Accounts
@@ -120,6 +121,7 @@ class Services(Common):
         policies_changed: called when policies were written or deleted; any thread.
         sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
             key that all its processes share.
+        sign_in: makes sessions of names and passwords.
         backups: None in a process that takes none.
     """
 
@@ -128,6 +130,7 @@ class Services(Common):
     catalog: ApiCatalog
     accounts: Accounts
     sealer: "Callable[[], Sealer]"
+    sign_in: SignIn
     feed: Feed
     resending: Intake
     losses: Losses

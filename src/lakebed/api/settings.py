@@ -4,6 +4,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from lakebed.access.settings import AuthSection
 from lakebed.keeper.settings import KeeperSection
 from lakebed.section import Section
 from lakebed.sources.http.settings import HttpSettings
@@ -25,6 +26,9 @@ class ApiSettings(HttpSettings, Protocol):
 
     @property
     def sources(self) -> tuple[MqttSource, ...]: ...
+
+    @property
+    def auth(self) -> AuthSection: ...
 
     @property
     def keeper(self) -> KeeperSection: ...

@@ -16,6 +16,7 @@ from lakebed.vocabulary.errors import (
     Invalid,
     LakebedError,
     Problem,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -76,6 +77,8 @@ def _headers(error: LakebedError) -> Headers:
         return [(b"www-authenticate", b'Bearer realm="lakebed"')]
     if isinstance(error, Unavailable):
         return [(b"retry-after", RETRY_AFTER)]
+    if isinstance(error, TooMany):
+        return [(b"retry-after", b"%d" % error.seconds)]
     if isinstance(error, UnknownEncoding):
         return [(b"accept-encoding", b"gzip, zstd")]
     if isinstance(error, TooLarge):

@@ -10,6 +10,7 @@
     ├── Conflict           it clashes with what is there  (HTTP 409)
     │   ├── Outdated       what the caller has seen is not what is there: read again  (HTTP 412)
     │   └── Unsupported    a store of this kind cannot do this: use another way
+    ├── TooMany            more than is allowed in this time: come back after `wait`  (HTTP 429)
     ├── StoreDamaged       what a store had kept is damaged: the same call fails again  (HTTP 500)
     ├── Superseded         another worker has taken over: discard the state, write nothing
     ├── Unavailable        right now it cannot be done: try again later  (HTTP 503)
@@ -99,6 +100,23 @@ class Outdated(Conflict):
 
 class Unsupported(Conflict):
     pass
+
+
+class TooMany(LakebedError):
+    """Attributes:
+    wait: microseconds after which it may be tried again.
+    """
+
+    status = 429
+
+    def __init__(self, what: str, wait: int) -> None:
+        self.wait = wait
+        super().__init__(f"{what}: try again in {self.seconds} s")
+
+    @property
+    def seconds(self) -> int:
+        """The wait in whole seconds, rounded up."""
+        return max(1, -(-self.wait // 1_000_000))
 
 
 class StoreDamaged(LakebedError):

@@ -68,6 +68,8 @@ def resource(action: Action, owner: str, *topics: str) -> Resource:
     about = RULES[action].about
     if about is About.TOPICS:
         return Resource(owner, topics)
+    if about in (About.USER, About.SELF):
+        return Resource(user=owner)
     return Resource(owner) if about is About.OWNER else INSTANCE
 
 
@@ -86,10 +88,13 @@ def test_each_may_do_what_the_matrix_says(
 ) -> None:
     assert may in ("–", "own", "all")
     principal = principals(topics)[column]
-    for owner, allowed in (("ann", may != "–"), ("eve", may == "all")):
+    others = may != "–" if RULES[action].about is About.SELF else may == "all"
+    for owner, allowed in (("ann", may != "–"), ("eve", others)):
         asked = resource(action, owner, "room/1", "room/+/x")
         assert allow(principal, action, asked) is allowed, asked
         # the name space as such is open to whoever may do it to some topic, and closed to others
+        if RULES[action].about is About.USER:
+            continue
         if allowed or (RULES[action].shown and column != "nobody"):
             assert allow(principal, action, Resource(owner))
         elif owner == "eve" or column == "nobody":

@@ -9,8 +9,11 @@ from typing import Any, Protocol
 import httpx
 import pytest
 import uvloop
+from argon2 import PasswordHasher
 
 from lakebed.access.identification import Identification
+from lakebed.accounts.passwords import Passwords
+from lakebed.accounts.signing_in import SignIn
 from lakebed.api.app import Application, create_app
 from lakebed.api.services import Services
 from lakebed.backup.loss_report import Losses
@@ -31,6 +34,7 @@ from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
 
 SETTINGS = Settings(http=HttpSection(max_body=100_000), limits=LimitsSection(payload=1_000))
+PASSWORDS = Passwords(PasswordHasher(1, 8, 1), workers=1)  # as weak as they can be: fast
 ANN, EVE, ADMIN, ROOMS = "ann-token", "eve-token", "admin-token", "rooms-token"
 
 
@@ -66,6 +70,7 @@ class Api:
             series=self._series,
             catalog=self.catalog,
             accounts=self.catalog,
+            sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth),
             sealer=lambda: Sealer("k" * 32),
             identification=Identification(self.catalog, ttl=self._ttl),
             feed=self.feed,

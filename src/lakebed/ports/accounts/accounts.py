@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from lakebed.ports.accounts.attempts import AttemptStore
 from lakebed.ports.accounts.audit import AuditLog
 from lakebed.ports.accounts.credentials import CredentialStore
 from lakebed.ports.accounts.owners import OwnerStore
@@ -20,6 +21,7 @@ class Accounts(
     ShareStore,
     TokenStore,
     CredentialStore,
+    AttemptStore,
     AuditLog,
     Protocol,
 ):

@@ -101,6 +101,10 @@ class UserStore(Protocol):
         """None for a user without a password, and where there is no such user."""
         ...
 
+    def replace_hash(self, name: str, before: str, hash: str) -> None:
+        """Write another hash of the same password, unless the password has changed meanwhile."""
+        ...
+
     def set_password(self, name: str, hash: str, *, keep_session: str | None = None) -> None:
         """Write a password's hash and end all sessions of the user but one.
 
@@ -123,12 +127,16 @@ class SessionStore(Protocol):
         """The session with this secret, unless it has expired."""
         ...
 
-    def touch_session(self, id: str, used: Micros, expires: Micros) -> None:
-        """Note that a session is in use."""
+    def extend_session(self, id: str, used: Micros, idle: Micros, longest: Micros) -> None:
+        """Note that a session is in use: it expires `idle` later, and `longest` after its begin."""
         ...
 
     def end_session(self, user: str, id: str) -> None:
         """Raises:
         NotFound: the user has no such session.
         """
+        ...
+
+    def end_sessions(self, user: str, *, keep: str | None = None) -> int:
+        """End all sessions of a user but one; how many."""
         ...

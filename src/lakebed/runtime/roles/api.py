@@ -44,9 +44,13 @@ async def _open(process: Process, before: Contribution) -> Contribution:
 
 
 def _services(process: Process, before: Contribution) -> "Services":
+    from lakebed.accounts.passwords import Passwords
+    from lakebed.accounts.signing_in import SignIn
     from lakebed.api.services import Services
     from lakebed.backup.loss_report import Losses
 
+    passwords = Passwords()
+    process.stack.callback(passwords.close)
     return Services(
         settings=process.settings,
         identification=process.identification,
@@ -57,6 +61,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         catalog=process.catalog,
         accounts=process.accounts,
         sealer=partial(_sealer, process),
+        sign_in=SignIn(process.accounts, passwords, process.settings.auth),
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),

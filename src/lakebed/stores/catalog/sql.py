@@ -3,7 +3,7 @@
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlContent, SqlNotes,
                  │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
-                 │        SqlCredentials, SqlAudit
+                 │        SqlCredentials, SqlAttempts, SqlAudit
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from lakebed.ports.health import Health
+from lakebed.stores.catalog.attempts import SqlAttempts
 from lakebed.stores.catalog.audit import SqlAudit
 from lakebed.stores.catalog.content import SqlContent
 from lakebed.stores.catalog.credentials import SqlCredentials
@@ -61,6 +62,7 @@ class SqlCatalog(
     SqlShares,
     SqlTokens,
     SqlCredentials,
+    SqlAttempts,
     SqlAudit,
 ):
     """Implements `ports.catalog.catalog.Catalog` and `ports.accounts.accounts.Accounts`.

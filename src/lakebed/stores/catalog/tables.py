@@ -157,6 +157,15 @@ sessions = Table(
     UniqueConstraint("digest", name="sessions_digest"),
 )
 
+attempts = Table(
+    "attempts",  # to sign in, by account and address
+    metadata,
+    Column("key", LargeBinary, primary_key=True),  # SHA-256
+    Column("count", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),  # no attempt before
+    Column("last", BigInteger, nullable=False, index=True),
+)
+
 tokens = Table(
     "tokens",
     metadata,

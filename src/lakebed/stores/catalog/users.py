@@ -99,6 +99,11 @@ class SqlUsers(Database):
             one = select(_USERS.c.password).where(_USERS.c.name == name)
             return connection.execute(one).scalar_one_or_none()
 
+    def replace_hash(self, name: str, before: str, hash: str) -> None:
+        with self._call() as connection:
+            same = (_USERS.c.name == name) & (_USERS.c.password == before)
+            connection.execute(update(_USERS).where(same).values(password=hash))
+
     def set_password(self, name: str, hash: str, *, keep_session: str | None = None) -> None:
         with self._call() as connection:
             bump(connection)
@@ -129,9 +134,11 @@ class SqlUsers(Database):
         with self._read() as connection:
             return find_session(connection, digest(secret))
 
-    def touch_session(self, id: str, used: Micros, expires: Micros) -> None:
+    def extend_session(self, id: str, used: Micros, idle: Micros, longest: Micros) -> None:
         with self._call() as connection:
-            one = update(_SESSIONS).where(_SESSIONS.c.id == id)
+            sooner = func.min if connection.dialect.name == "sqlite" else func.least
+            expires = sooner(used + idle, _SESSIONS.c.created + longest)
+            one = update(_SESSIONS).where(_SESSIONS.c.id == id, _SESSIONS.c.used < used)
             connection.execute(one.values(used=used, expires=expires))
 
     def end_session(self, user: str, id: str) -> None:
@@ -140,6 +147,12 @@ class SqlUsers(Database):
             one = (_SESSIONS.c.user == user) & (_SESSIONS.c.id == id)
             if not connection.execute(delete(_SESSIONS).where(one)).rowcount:
                 raise NotFound(f"{user!r} has no session {id!r}")
+
+    def end_sessions(self, user: str, *, keep: str | None = None) -> int:
+        with self._call() as connection:
+            bump(connection)
+            some = (_SESSIONS.c.user == user) & (_SESSIONS.c.id != (keep or ""))
+            return connection.execute(delete(_SESSIONS).where(some)).rowcount
 
 
 def find_user(connection: Connection, name: str) -> User | None:

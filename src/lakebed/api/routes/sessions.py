@@ -1,0 +1,136 @@
+"""Routes of signing in: the session of a browser, whose it is, and those of a user."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from lakebed.access.actions import Action
+from lakebed.access.principals import Kind, Principal
+from lakebed.api import cookies, origins
+from lakebed.api.callers import Caller, OfCaller, OfUser, Public, identification_of
+from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.ports.accounts.users import Session
+from lakebed.vocabulary.errors import NotFound, Unauthenticated
+from lakebed.vocabulary.times import to_rfc3339
+
+router = APIRouter(prefix="/api/v1", tags=["people"])
+
+_SIGN_IN: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"user": "ann", "password": "a few words of hers"},
+            }
+        },
+    }
+}
+
+
+class SignInDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """Who signs in.
+
+    Attributes:
+        code: of the second factor, where the user has one.
+    """
+
+    user: str
+    password: str
+    code: str | None = None
+
+
+_decode = msgspec.json.Decoder(SignInDocument).decode
+
+
+@router.post("/session", openapi_extra=_SIGN_IN, dependencies=[Public(Action.SESSION_BEGIN)])
+async def sign_in(
+    request: Request, response: Response, services: ServicesDep, body: Body
+) -> dict[str, Any]:
+    """Sign in: set the cookie of a session, and tell whose it is."""
+    origins.check(request, needed=False)
+    wanted: SignInDocument = document_in(body, _decode)
+    address, agent = origins.address_of(request), request.headers.get("user-agent", "")
+    session, secret = await services.sign_in.passwords.run(
+        partial(services.sign_in.begin, wanted.user, wanted.password, address, agent)
+    )
+    longest = session.created + services.settings.auth.session_longest
+    cookies.give(response, request, secret, longest)
+    principal = await identification_of(request).identify(secret)
+    if principal is None:
+        raise Unauthenticated("the session has ended: sign in again")
+    return show_caller(principal)
+
+
+@router.delete("/session", status_code=204)
+def sign_out(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    caller: Annotated[Caller, OfCaller(Action.SESSION_END)],
+) -> None:
+    """Sign out: end the session of the cookie."""
+    if not caller.principal.session:
+        raise NotFound("a token has no session: revoke it instead")
+    services.accounts.end_session(caller.principal.name, caller.principal.session)
+    cookies.take_back(response, request)
+
+
+@router.get("/me")
+def me(caller: Annotated[Caller, OfCaller(Action.ME_READ)]) -> dict[str, Any]:
+    """Tell who asks: a user, a unit or a token, and what it may."""
+    return show_caller(caller.principal)
+
+
+@router.get("/users/{name}/sessions")
+def list_sessions(
+    services: ServicesDep, caller: Annotated[Caller, OfUser(Action.USERS_READ)], name: str
+) -> dict[str, Any]:
+    """List the sessions of a user, the newest first; `current` is the one that asks."""
+    if services.accounts.user(name) is None:
+        raise NotFound(f"there is no user {name!r}")
+    current = caller.principal.session
+    return {"sessions": [_show(found, current) for found in services.accounts.sessions(name)]}
+
+
+@router.delete(
+    "/users/{name}/sessions/{id}", status_code=204, dependencies=[OfUser(Action.USERS_CHANGE)]
+)
+def end_session(services: ServicesDep, name: str, id: str) -> None:
+    """End a session; within two seconds nobody gets in with it."""
+    services.accounts.end_session(name, id)
+
+
+@router.delete("/users/{name}/sessions")
+def end_sessions(
+    services: ServicesDep, caller: Annotated[Caller, OfUser(Action.USERS_CHANGE)], name: str
+) -> dict[str, Any]:
+    """End all sessions of a user but the one that asks."""
+    keep = caller.principal.session or None
+    return {"ended": services.accounts.end_sessions(name, keep=keep)}
+
+
+def show_caller(principal: Principal) -> dict[str, Any]:
+    """The principal as `/me` answers it."""
+    return {
+        "user": principal.name if principal.kind is Kind.USER else None,
+        "unit": principal.name if principal.kind is Kind.UNIT else None,
+        "token": principal.name if principal.kind is Kind.TOKEN else None,
+        "owner": principal.owner,
+        "roles": {grant.owner: grant.role.word for grant in principal.grants},
+        "admin": principal.admin,
+    }
+
+
+def _show(session: Session, current: str) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "created": to_rfc3339(session.created),
+        "used": to_rfc3339(session.used),
+        "expires": to_rfc3339(session.expires),
+        "address": session.address,
+        "agent": session.agent,
+        "current": session.id == current,
+    }
