@@ -16,8 +16,8 @@ up: install            ## everything embedded, with a demo on real readings of t
 test: install          ## all tests, quick and slow
 	$(RUN)/pytest -q -n auto
 
-quick: install         ## what a change most often breaks, in two minutes
-	$(RUN)/pytest -q -n 2 -m "not slow and not server" -k "not (one_by_one or cut_anywhere or long_pauses)" \
+quick: install         ## what a change most often breaks, in a minute
+	$(RUN)/pytest -q -n auto -m "not slow and not server" -k "not (one_by_one or cut_anywhere or long_pauses)" \
 	    tests/unit tests/contract tests/test_cases.py tests/acceptance/test_main_way.py \
 	    --ignore=tests/contract/series --ignore=tests/contract/test_objects.py
 

@@ -19,6 +19,7 @@ from xdist.workermanage import WorkerController
 from tests.servers import host
 
 _SLOW, _QUICK = 10.0, 0.1  # seconds of a test that says no more than `slow`, or nothing
+_SERVED = 1.5  # of one that says nothing and asks a server in a process of its own
 _LONG = 3.0  # seconds
 
 
@@ -57,7 +58,7 @@ def _shared(item: pytest.Item) -> Iterable[bool]:
 def _seconds(item: pytest.Item) -> float:
     mark = item.get_closest_marker("slow")
     if mark is None:
-        return _QUICK
+        return _SERVED if "acceptance" in item.path.parts else _QUICK
     return float(mark.args[0]) if mark.args else _SLOW
 
 
