@@ -62,6 +62,8 @@ class Action(StrEnum):
     SERIES_READ = "series.read"
     SERIES_ACKNOWLEDGE = "series.acknowledge"
 
+    SOURCES_READ = "sources.read"
+
     BACKUPS_READ = "backups.read"
     BACKUPS_TAKE = "backups.take"
     BACKUPS_RESTORE = "backups.restore"
@@ -210,6 +212,9 @@ RULES: dict[Action, Rule] = {
     Action.SERIES_READ: _admin("look at the series", "reads what of the series is lost"),
     Action.SERIES_ACKNOWLEDGE: _admin(
         "acknowledge a loss", "says that what the series lost for ever was seen"
+    ),
+    Action.SOURCES_READ: _admin(
+        "look at sources", "reads which messages of sources are not stored"
     ),
     Action.BACKUPS_READ: _admin("look at backups", "reads how backups stand"),
     Action.BACKUPS_TAKE: _admin("take backups", "takes backups"),

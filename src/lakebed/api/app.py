@@ -77,6 +77,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         reading,
         series,
         sessions,
+        sources,
         tap,
         units,
     )
@@ -99,6 +100,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         journal,
         series,
         sessions,
+        sources,
         openapi,
     ):
         app.include_router(part.router)

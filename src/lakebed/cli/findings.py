@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakebed.cli import findings_clock, findings_journal, output
+from lakebed.cli import findings_clock, findings_journal, findings_sources, output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
@@ -107,6 +107,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
             for name, part in parts.items():
                 yield from _part(name, part, schemes.get(name, ""))
             yield from _journal(server)
+            yield from findings_sources.not_stored(server)
             yield from findings_clock.future(server, settings)
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")

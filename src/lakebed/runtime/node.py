@@ -163,6 +163,7 @@ class Node:
 
     async def _open_stores(self) -> None:
         from lakebed.access.identification import Identification
+        from lakebed.access.unit_directory import UnitDirectory
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
@@ -179,6 +180,8 @@ class Node:
         self._stack.callback(journal.close)
         feed = LiveFeed(journal)
         self._stack.push_async_callback(feed.close)
+        units = UnitDirectory(catalog)
+        self._stack.push_async_callback(units.close)
         self.process = Process(
             settings=self.settings,
             alone=self._alone,
@@ -189,6 +192,7 @@ class Node:
             accounts=catalog,
             journal=journal,
             identification=Identification(catalog),
+            units=units,
             feed=feed,
             descriptors=Descriptors(),
             opened_series=series,

@@ -16,6 +16,7 @@ from lakebed.system.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
+    from lakebed.access.unit_directory import UnitDirectory
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -28,6 +29,7 @@ class Process:
         alone: whether this process has locked its home, and no other process uses its stores.
         fail: stops the process with an error; a part cannot keep its guarantees. Thread-safe.
         ready: returns the health of all parts by name. Thread-safe.
+        units: all units in memory, for those who `follow` them.
         descriptors: decides whether a new connection may take one.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
@@ -42,6 +44,7 @@ class Process:
     accounts: Accounts
     journal: Journal
     identification: "Identification"
+    units: "UnitDirectory"
     feed: "LiveFeed"
     descriptors: Descriptors
     opened_series: Series | None = None

@@ -10,7 +10,15 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from lakebed.cli import findings, findings_clock, findings_disk, findings_journal, home, running
+from lakebed.cli import (
+    findings,
+    findings_clock,
+    findings_disk,
+    findings_journal,
+    findings_sources,
+    home,
+    running,
+)
 from lakebed.cli.client import Server
 from lakebed.cli.finding import Finding, ok
 from lakebed.cli.findings_settings import contradictions
@@ -364,3 +372,22 @@ def test_a_home_of_somebody_else_is_told_and_not_guessed_about(
     assert finding.state == "bad"
     assert "belongs to another user" in finding.text
     assert "as that user" in finding.advice
+
+
+class Strangers:
+    """A server whose source did not store some messages."""
+
+    def get(self, path: str, **_: Any) -> Any:
+        assert path == "/api/v1/sources"
+        examples = [{"topic": f"t/{n}", "reason": "unknown"} for n in range(9)]
+        counts = {"blocked": 2, "unknown": 30}
+        return {"sources": [{"name": "site", "not_stored": counts, "examples": examples}]}
+
+
+def test_messages_of_units_that_nobody_knows_are_told_with_examples() -> None:
+    found = list(findings_sources.not_stored(cast(Server, Strangers())))
+    blocked, unknown = said(found, "note")
+    assert blocked.startswith("source site 2 messages")
+    assert "30 messages" in unknown
+    assert "t/0, t/1" in unknown
+    assert "t/5" not in unknown  # a line stays a line

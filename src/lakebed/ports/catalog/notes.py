@@ -9,3 +9,8 @@ class NoteStore(Protocol):
     def write_note(self, name: str, text: str | None) -> None:
         """Replace a note; None removes it. What reads it first does both in one transaction."""
         ...
+
+
+def note_of_source(name: str) -> str:
+    """The name of the note in which gateways say what a source did not store, as JSON."""
+    return f"source {name}"

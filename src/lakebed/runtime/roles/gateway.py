@@ -5,6 +5,8 @@ brokers ──MQTT──┼──> intake ──> journal
 apps ────HTTP───┘
 """
 
+import asyncio
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,19 +15,25 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from lakebed.ports.catalog.catalog import Catalog
+from lakebed.ports.catalog.notes import note_of_source
 from lakebed.ports.health import Health
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
 from lakebed.system.descriptors import Descriptors, too_few
+from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
     from lakebed.sources.mqtt.client.client import MqttClient
+    from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
 
 log = structlog.get_logger(__name__)
+
+_REPORT_EVERY = 5.0  # seconds between two looks at what sources did not store
 
 
 def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
@@ -36,6 +44,7 @@ def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
 
 async def _open(process: Process, _: Contribution) -> Contribution:
     from lakebed.sources.mqtt.client.client import MqttClient
+    from lakebed.sources.mqtt.client.unit_senders import metrics
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
     settings, intake, known = process.settings, process.intake, process.known
@@ -50,10 +59,16 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     identity = _identity(process) if needed else ""
     clients = [
         MqttClient(
-            source, intake, known, payload_maximum=settings.limits.payload, identity=identity
+            source,
+            intake,
+            known,
+            payload_maximum=settings.limits.payload,
+            identity=identity,
+            units=process.units,
         )
         for source in settings.sources
     ]
+    senders = [client.senders for client in clients if client.senders is not None]
     return Contribution(
         intake=intake,
         doors=(endpoint, *clients),
@@ -62,7 +77,8 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},
         },
-        metrics=(endpoint.stats.metrics,),
+        metrics=(endpoint.stats.metrics, *((partial(metrics, senders),) if senders else ())),
+        tasks={"source reports": partial(_report, process.catalog, senders)} if senders else {},
     )
 
 
@@ -75,6 +91,21 @@ def _connections(endpoint: "MqttEndpoint", descriptors: Descriptors, settings: S
         "files": descriptors.most,
     }
     return Health(True, message, detail)
+
+
+async def _report(catalog: Catalog, senders: "Sequence[UnitSenders]") -> None:
+    """Write down, for whoever asks any process, which messages are not stored."""
+    written: dict[str, str] = {}
+    while True:
+        await asyncio.sleep(_REPORT_EVERY)
+        for one in senders:
+            text = json.dumps(one.report())
+            if one.left_out and written.get(one.name) != text:
+                try:
+                    await asyncio.to_thread(catalog.write_note, note_of_source(one.name), text)
+                except Unavailable:
+                    continue
+                written[one.name] = text
 
 
 def _identity(process: Process) -> str:

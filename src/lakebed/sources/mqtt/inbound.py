@@ -9,10 +9,10 @@ kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B).
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from lakebed.ingest.keys import id_key, packet_key
 from lakebed.ingest.offers import Columns
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 
 _PUBACK = answers(PUBACK, [b""])
 Event: TypeAlias = Run[Channel] | Refused | Control
+
+
+class Senders(Protocol):
+    """Finds the sender of each message, where a connection brings those of many."""
+
+    def sort(self, run: Run[Any]) -> Run[Channel]:
+        """The messages to be stored, with their channels and attributes; others are left out."""
+        ...
+
+    def strangers(self, run: Run[Any]) -> Sequence[bytes]:
+        """The packet identifiers of messages that `sort` leaves out."""
+        ...
 
 
 class Unreleased:
@@ -92,6 +104,7 @@ class InboundPublishes:
             otherwise a broker would send them again for ever.
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
         attributes: recorded with each message that has none of its own.
+        senders: find the channel of each message; None where the decoder did.
     """
 
     timeout = inf
@@ -110,6 +123,7 @@ class InboundPublishes:
         acknowledge_refused: bool = False,
         urgent: bool = True,
         attributes: Attributes | None = None,
+        senders: Senders | None = None,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -122,6 +136,7 @@ class InboundPublishes:
         self._acknowledge_refused = acknowledge_refused
         self._urgent = urgent
         self._attributes = attributes
+        self._senders = senders
         self._open = True
         self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
@@ -181,6 +196,8 @@ class InboundPublishes:
             durable = partial(self._durable, answers(PUBACK, run.packet_ids), count)
         else:
             durable = partial(self._durable, b"", 0)
+        if self._senders is not None:
+            run = self._senders.sort(run)
         self.pending += 1
         columns = Columns(run.targets, run.payloads, received, self._sparse(run))
         self._intake.offer(columns, durable, self._refused, urgent=self._urgent)
@@ -279,6 +296,8 @@ class InboundPublishes:
         if run.qos:
             offer.acks.append(answers(PUBACK, run.packet_ids))
             offer.settled += len(run)
+        if self._senders is not None:
+            run = self._senders.sort(run)
         start = len(offer.payloads)
         offer.channels += run.targets
         offer.payloads += run.payloads
@@ -296,7 +315,7 @@ class InboundPublishes:
         if event is None or ids is None:
             return NOTHING if attributes is None else Sparse(attributes=attributes)
         timed = event if event.count(UNSET) < len(event) else None
-        return Sparse(timed, ids, [self._id_key(i) for i in ids], attributes=attributes)
+        return Sparse(timed, ids, self._id_keys(run), attributes=attributes)
 
     def _take_qos2(self, offer: _Offer, run: Run[Channel]) -> None:
         """Store QoS 2 messages whose packet id is new; the others are only answered.
@@ -305,6 +324,11 @@ class InboundPublishes:
         """
         unreleased = self._unreleased
         unreleased.used = True
+        if self._senders is not None:
+            unreleased.ids.update(
+                int.from_bytes(raw, "big") for raw in self._senders.strangers(run)
+            )
+            run = self._senders.sort(run)
         whole = self._sparse(run)
         for i, raw in enumerate(run.packet_ids):
             packet_id = int.from_bytes(raw, "big")
@@ -321,8 +345,13 @@ class InboundPublishes:
             key = (one.keys and one.keys[0]) or unreleased.key(packet_id)
             offer.sparse.add(start, one._replace(keys=(key,)))
 
-    def _id_key(self, identifier: str) -> bytes:
-        return id_key(self._owner, identifier) if identifier else b""
+    def _id_keys(self, run: Run[Channel]) -> list[bytes]:
+        """The key of each message that has an id: ids are unique in the name space of an owner."""
+        ids = run.ids or ()
+        if self._senders is None:
+            return [id_key(self._owner, id) if id else b"" for id in ids]
+        pairs = zip(run.targets, ids, strict=True)
+        return [id_key(channel.owner, id) if id else b"" for channel, id in pairs]
 
     def _release(self, offer: _Offer, pubrel: Answer) -> None:
         """Release an identifier in the journal; PUBCOMP follows when that is durable."""

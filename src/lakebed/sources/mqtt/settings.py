@@ -2,14 +2,16 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Duration, Section
 from lakebed.vocabulary.owners import check_known
 from lakebed.vocabulary.times import parse_duration
+from lakebed.vocabulary.topics import overlaps
+from lakebed.vocabulary.unit_topics import UnitPattern, parse_unit_pattern
 
 
 class MqttSection(Section):
@@ -37,6 +39,21 @@ def _hosted(value: str) -> str:
     return value.replace("{host}", socket.gethostname())
 
 
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        parse_unit_pattern(text)
+    return value
+
+
+def _without_share(topic: str) -> str:
+    """The filter of a shared subscription."""
+    return topic.split("/", 2)[-1] if topic.startswith("$share/") else topic
+
+
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
@@ -46,7 +63,12 @@ class MqttSource(Section):
         min_length=1, description="subscriptions; `$share/GROUP/FILTER` spreads over gateways"
     )
     owner: Annotated[str, AfterValidator(check_known)] = Field(
-        "admin", description="owner of what comes in"
+        "admin", description="owner of what comes in; with `topic`, of the units known by name"
+    )
+    topic: Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_patterns)] = Field(
+        (),
+        description="topics that name a unit, such as `example.com/{unit}/pepeunit`: a message is"
+        " stored under the owner of its unit; one pattern or a list",
     )
     client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
         None,
@@ -65,6 +87,21 @@ class MqttSource(Section):
         description="nothing came for so long, while the broker takes messages in: told; 0s: never",
     )
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
+
+    @model_validator(mode="after")
+    def _check_reached(self) -> Self:
+        filters = [_without_share(topic) for topic in self.topics]
+        for pattern in self.unit_patterns():
+            if not any(overlaps(filter, pattern.filter) for filter in filters):
+                raise ValueError(
+                    f"{pattern.text!r} never comes: subscribe to it by `topics`, for example"
+                    f" {pattern.filter!r}"
+                )
+        return self
+
+    def unit_patterns(self) -> list[UnitPattern]:
+        """The patterns of `topic`."""
+        return [parse_unit_pattern(text) for text in self.topic]
 
 
 class MqttSettings(Protocol):

@@ -111,6 +111,7 @@ class _Packed(msgspec.Struct, omit_defaults=True):
     u: Pairs = ()
 
 
+_new = tuple.__new__
 _table = msgspec.msgpack.Decoder(list[_Packed])
 
 
@@ -204,7 +205,8 @@ class Section:
         codes = self.ints(n)
         if n and not 0 <= int(codes.min()) <= int(codes.max()) < len(packed):
             raise Damaged("an attribute is missing")
-        table = tuple(Attributes(one.t, one.p, one.d, one.u) for one in packed)
+        # what Attributes() does, without its call in Python: a block may have thousands
+        table = tuple([_new(Attributes, (one.t, one.p, one.d, one.u)) for one in packed])
         return Coded(codes.astype(np.int32), table)
 
     def moments(self, received: Ints) -> Ints:

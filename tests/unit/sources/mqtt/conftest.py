@@ -40,6 +40,7 @@ class MemoryIntake:
     def __init__(self):
         self.messages = []  # (topic, payload, event, id) as they became durable, without duplicates
         self.owners = Counter()
+        self.owned = []  # (owner, topic)
         self.keys = {}
         self.noted = []  # keys told by `known` though their messages came to nothing
         self.waiting = []
@@ -77,6 +78,7 @@ class MemoryIntake:
                 if key:
                     self.keys[key] = None
                 self.owners[channel.owner] += 1
+                self.owned.append((channel.owner, channel.topic))
                 self.messages.append(
                     (
                         channel.topic,
@@ -341,13 +343,15 @@ def broker(request):
 class Joined:
     """A client source at a broker, over an intake in memory."""
 
-    def __init__(self, port, intake=None, **rest):
+    def __init__(self, port, intake=None, units=None, **rest):
         source = MqttSource.model_validate(
             {"name": "test", "url": f"mqtt://127.0.0.1:{port}", "topics": ["t/#"], "owner": "ada"}
             | rest
         )
         self.intake = intake or MemoryIntake()
-        self.client = MqttClient(source, self.intake, self.intake.known, payload_maximum=2**18)
+        self.client = MqttClient(
+            source, self.intake, self.intake.known, payload_maximum=2**18, units=units
+        )
 
     async def start(self):
         await self.client.start()

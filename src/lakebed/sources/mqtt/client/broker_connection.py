@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from lakebed.sources.mqtt.attributes import describer
+from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.answers import PINGREQ
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
@@ -47,6 +48,7 @@ class ClientSession:
 
     Attributes:
         refused: filters that the broker did not grant, with the reason.
+        senders: whose messages come in; None where all belong to the source's owner.
     """
 
     source: MqttSource
@@ -57,6 +59,7 @@ class ClientSession:
     unreleased: Unreleased
     refused: dict[str, str]
     stats: Stats
+    senders: UnitSenders | None = None
 
     @property
     def version(self) -> int:
@@ -120,10 +123,12 @@ class BrokerConnection(MqttConnection):
         self._subscribing: asyncio.Task[None] | None = None
         self.accepted: float | None = None
         self.taken_over = self.closed = False
-        self._decoder: Decoder[Channel] = Decoder(
+        senders = session.senders
+        self._decoder: Decoder[Any] = Decoder(
             session.version,
             AT_CLIENT,
-            lambda topic: Channel(session.source.owner, topic),
+            self._channel if senders is None else senders.resolve,
+            topics=None if senders is None else senders.topics,
             payload_maximum=session.payload_maximum,
             packet_maximum=session.packet_maximum,
             alias_maximum=65535 if session.version == V5 else 0,
@@ -140,7 +145,11 @@ class BrokerConnection(MqttConnection):
             acknowledge_refused=True,
             urgent=False,
             attributes=intake.recorder.record(f"source:{session.source.name}"),
+            senders=senders,
         )
+
+    def _channel(self, topic: str) -> Channel:
+        return Channel(self._session.source.owner, topic)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._attach(transport)

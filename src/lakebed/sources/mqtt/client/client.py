@@ -23,12 +23,14 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from lakebed.access.unit_directory import UnitDirectory
 from lakebed.ingest.keys import packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.client.silence import Silence, read_counter
 from lakebed.sources.mqtt.client.takeover import TakeoverDetector
+from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.handshake import Connect
 from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import PauseReason
@@ -63,6 +65,7 @@ class MqttClient:
         payload_maximum: bytes of one payload (`limits.payload`).
         home: the folder that a relative `ca_file` is relative to.
         identity: tells this process apart from others that have the same settings.
+        units: where senders are found, for a source with `topic`.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -77,6 +80,7 @@ class MqttClient:
         payload_maximum: int,
         home: Path = Path(),
         identity: str = "",
+        units: UnitDirectory | None = None,
     ) -> None:
         self.stats = Stats()
         self.name = source.name
@@ -91,6 +95,10 @@ class MqttClient:
         session = "" if client_id == usual else f" as {client_id}"
         self._key = source.owner, f"mqtt source {source.name}{session}"
         url = urlsplit(source.url)
+        self.senders = None
+        if source.topic:
+            assert units is not None
+            self.senders = UnitSenders(source, units)
         self._session = ClientSession(
             source,
             client_id,
@@ -100,6 +108,7 @@ class MqttClient:
             Unreleased(*self._key),
             refused={},
             stats=self.stats,
+            senders=self.senders,
         )
         self._takeovers = TakeoverDetector()
         self._silence = Silence(source.silence, self._ask_counter)
@@ -140,6 +149,8 @@ class MqttClient:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+        if self.senders is not None:
+            self.senders.stop()
 
     def health(self) -> Health:
         refused, received = self._session.refused, sum(self.stats.publishes)
@@ -158,9 +169,14 @@ class MqttClient:
             "received": received,
             "silent": bool(silence),
         }
+        if self.senders is not None:
+            detail["not_stored"] = sum(self.senders.left_out.values())
         return Health(joined and not silence, message, detail)
 
     async def _run(self) -> None:
+        if self.senders is not None:
+            self._state = "waiting for the catalog, which knows the units"
+            await self.senders.start()
         ids = await self._known(packet_prefix(*self._key))
         self._session.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
         delay = FIRST_DELAY

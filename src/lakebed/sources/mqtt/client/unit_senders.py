@@ -1,0 +1,187 @@
+"""Finds out whose a broker's messages are, by the unit that their topics name.
+
+    topic ──resolve, once──> UnitTopic: channel of the unit's owner, attributes with its principal
+    run of messages ──sort──> those of known units;  all others are counted, and not offered
+
+A message costs one look-up in the decoder's dict, as without units. When units change, the topics
+that name them are resolved again. Event loop only.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from lakebed.access.principals import Kind
+from lakebed.access.unit_directory import UnitDirectory
+from lakebed.ports.accounts.units import Unit
+from lakebed.sources.mqtt.codec.publish import Run
+from lakebed.sources.mqtt.settings import MqttSource
+from lakebed.sources.mqtt.topics import Topics
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
+from lakebed.vocabulary.messages import Channel
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+log = structlog.get_logger(__name__)
+
+UNKNOWN, BLOCKED, NO_UNIT = "unknown", "blocked", "no_unit"
+"""Why a message is not stored: there is no such unit; it or its owner is blocked; the topic is of
+no pattern."""
+
+_EXAMPLES = 20
+"""Topics of strangers that are kept as examples, the latest."""
+
+
+@dataclass(slots=True, eq=False)
+class UnitTopic:
+    """What a topic was resolved to.
+
+    Attributes:
+        channel: in the name space of the unit's owner; None where messages are not stored.
+        attributes: recorded with each message.
+        unit: its uuid; "" where there is none.
+        reason: why messages are not stored.
+    """
+
+    channel: Channel | None
+    attributes: Attributes = NO_ATTRIBUTES
+    unit: str = ""
+    reason: str = ""
+
+
+class UnitSenders:
+    """Of one source, over all of its connections.
+
+    Attributes:
+        name: of the source.
+        topics: what is resolved so far; a decoder's cache.
+        left_out: messages that were acknowledged and not stored, by reason.
+        examples: the latest topics of such messages, with the reason, the oldest first.
+    """
+
+    def __init__(self, source: MqttSource, units: UnitDirectory) -> None:
+        self.name = source.name
+        self._source = source
+        self._units = units
+        self._patterns = source.unit_patterns()
+        self.topics: Topics[UnitTopic] = Topics()
+        self.left_out: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self._strangers = False  # whether some resolved topic has no channel
+        self._forget: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Return when the units are known: before, each message would be a stranger's."""
+        self._units.follow()
+        self._forget = self._units.watch(self._changed)
+        await self._units.loaded()
+
+    def stop(self) -> None:
+        if self._forget is not None:
+            self._forget()
+            self._forget = None
+
+    # --- topics -----------------------------------------------------------------------------------
+
+    def resolve(self, topic: str) -> UnitTopic:
+        """Whose messages to this topic are."""
+        for pattern in self._patterns:
+            key = pattern.find(topic)
+            if key is not None:
+                return self._of_unit(topic, self._units.find(key, self._source.owner))
+        return self._stranger(topic, NO_UNIT)
+
+    def _of_unit(self, topic: str, unit: Unit | None) -> UnitTopic:
+        if unit is None:
+            return self._stranger(topic, UNKNOWN)
+        if self._units.is_blocked(unit):
+            return self._stranger(topic, BLOCKED, unit.uuid)
+        attributes = Attributes(principal=f"{Kind.UNIT}:{unit.uuid}")
+        return UnitTopic(Channel(unit.owner, topic), attributes, unit.uuid)
+
+    def _stranger(self, topic: str, reason: str, unit: str = "") -> UnitTopic:
+        self._strangers = True
+        if topic not in self.examples and len(self.examples) < _EXAMPLES:
+            log.warning("messages are not stored", source=self._source.name, topic=topic,
+                        reason=reason)  # fmt: skip
+        self.examples.pop(topic, None)
+        self.examples[topic] = reason
+        while len(self.examples) > _EXAMPLES:
+            del self.examples[next(iter(self.examples))]
+        return UnitTopic(None, unit=unit, reason=reason)
+
+    def _changed(self, uuids: Collection[str] | None) -> None:
+        """Forget what was resolved for these units, and for strangers, who may be new units."""
+        known = self.topics.known
+        if uuids is None:
+            known.clear()
+        else:
+            for name in [n for n, t in known.items() if t.channel is None or t.unit in uuids]:
+                del known[name]
+        self._strangers = False
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def sort(self, run: Run[Any]) -> Run[Channel]:
+        """The messages of known units, with their attributes; the others are counted."""
+        targets: list[UnitTopic] = run.targets
+        if self._strangers:
+            kept = [i for i, target in enumerate(targets) if target.channel is not None]
+            if len(kept) < len(targets):
+                self.left_out.update(t.reason for t in targets if t.channel is None)
+                run = _taken(run, kept)
+                targets = run.targets
+        attributes: list[Attributes | None] = [target.attributes for target in targets]
+        if run.attributes is not None:
+            with_own = zip(attributes, run.attributes, strict=True)
+            attributes = [_joined(mine, own) for mine, own in with_own]
+        channels: list[Any] = [target.channel for target in targets]
+        return Run(
+            run.qos, channels, run.payloads, run.packet_ids, run.event, run.ids, attributes
+        )  # fmt: skip
+
+    def report(self) -> dict[str, Any]:
+        """What was not stored since the start, for admins: with topics."""
+        examples = [{"topic": topic, "reason": why} for topic, why in self.examples.items()]
+        return {"not_stored": dict(sorted(self.left_out.items())), "examples": examples[::-1]}
+
+    def strangers(self, run: Run[Any]) -> list[bytes]:
+        """The packet identifiers of messages that `sort` leaves out."""
+        pairs = zip(run.targets, run.packet_ids, strict=True)
+        return [packet_id for target, packet_id in pairs if target.channel is None]
+
+
+def metrics(senders: Iterable[UnitSenders]) -> "Iterator[Metric]":
+    """The metric families for /metrics."""
+    from prometheus_client.core import CounterMetricFamily
+
+    family = CounterMetricFamily(
+        "lakebed_source_not_stored",
+        "Messages of sources that were acknowledged and not stored: their unit is not known.",
+        labels=["source", "reason"],
+    )
+    for one in senders:
+        for reason in (UNKNOWN, BLOCKED, NO_UNIT):
+            family.add_metric([one.name, reason], one.left_out[reason])
+    yield family
+
+
+def _taken(run: Run[Any], index: list[int]) -> Run[Any]:
+    def some(column: list[Any] | None) -> Any:
+        return None if column is None else [column[i] for i in index]
+
+    return Run(
+        run.qos, some(run.targets), some(run.payloads), some(run.packet_ids) if run.qos else [],
+        some(run.event), some(run.ids), some(run.attributes),
+    )  # fmt: skip
+
+
+def _joined(mine: Attributes | None, own: Attributes | None) -> Attributes | None:
+    """What a message said of itself, by the principal that it is of."""
+    if own is None or mine is None:
+        return mine
+    return own._replace(principal=mine.principal, decisions=(*mine.decisions, *own.decisions))
