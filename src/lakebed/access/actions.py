@@ -54,6 +54,10 @@ class Action(StrEnum):
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
 
+    OPENID_SIGN_IN = "openid.sign_in"
+    OPENID_CLIENTS_READ = "openid_clients.read"
+    OPENID_CLIENTS_WRITE = "openid_clients.write"
+
     JOURNAL_READ = "journal.read"
     JOURNAL_ACKNOWLEDGE = "journal.acknowledge"
     JOURNAL_DROP_CONSUMER = "journal.drop_consumer"
@@ -199,6 +203,13 @@ RULES: dict[Action, Rule] = {
     Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
     Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
     Action.TOKENS_REVOKE: _admin("revoke tokens", "ends tokens"),
+    Action.OPENID_SIGN_IN: _public(
+        "sign in by OpenID", "signs in to another program with the account here"
+    ),
+    Action.OPENID_CLIENTS_READ: _admin("list clients", "lists clients of the OpenID provider"),
+    Action.OPENID_CLIENTS_WRITE: _admin(
+        "change clients", "registers, changes and removes clients of the OpenID provider"
+    ),
     Action.JOURNAL_READ: _admin("look at the journal", "reads what the journal holds and lost"),
     Action.JOURNAL_ACKNOWLEDGE: _admin(
         "acknowledge damage", "says that damage of the journal was seen"

@@ -73,6 +73,8 @@ def routes_of(services: Services, app: FastAPI) -> None:
         dead_letters,
         flow,
         journal,
+        openid,
+        openid_clients,
         policies,
         reading,
         series,
@@ -101,6 +103,8 @@ def routes_of(services: Services, app: FastAPI) -> None:
         series,
         sessions,
         sources,
+        openid_clients,
+        openid,
         openapi,
     ):
         app.include_router(part.router)

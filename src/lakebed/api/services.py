@@ -25,6 +25,7 @@ from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
+    from lakebed.api.openid.provider import Provider
     from lakebed.keeper.journal_adoption import Plan
     from lakebed.system.sealing import Sealer
 
@@ -125,6 +126,7 @@ class Services(Common):
             key that all its processes share.
         sign_in: makes sessions of names and passwords.
         backups: None in a process that takes none.
+        openid: None where the settings name no address of the instance.
     """
 
     journal: ApiJournal
@@ -141,3 +143,4 @@ class Services(Common):
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None
     backups: Backups | None = None
+    openid: "Provider | None" = None

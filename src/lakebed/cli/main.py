@@ -20,6 +20,7 @@ from lakebed.cli import (
     journal,
     last,
     migrate,
+    oidc,
     policies,
     query,
     send,
@@ -112,6 +113,7 @@ for panel, commands in _COMMANDS.items():
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
+app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from lakebed.access.settings import AuthSection
+from lakebed.api.openid.settings import OidcSection
 from lakebed.api.settings import ApiSection
 from lakebed.backup.settings import BackupSection
 from lakebed.ingest.settings import IngestSection, LimitsSection
@@ -35,6 +36,7 @@ class Settings(Section):
     http: HttpSection = HttpSection()
     api: ApiSection = ApiSection()
     auth: AuthSection = AuthSection()
+    oidc: OidcSection = OidcSection()
     mqtt: MqttSection = MqttSection()
     journal: JournalSection = JournalSection()
     series: SeriesSection = SeriesSection()

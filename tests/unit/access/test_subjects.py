@@ -42,7 +42,7 @@ def test_a_member_may_what_its_role_says_in_each_owner() -> None:
     assert not may(ann, Action.RECORDS_READ, "eve", "a")
 
 
-def test_a_blocked_user_unit_or_owner_may_nothing_but_ask_for_health() -> None:
+def test_a_blocked_user_unit_or_owner_may_no_more_than_nobody() -> None:
     for blocked in (
         found(user(Member("ann", "ann", Role.MANAGER), admin=True, blocked=True)),
         found(UnitSubject(LAMP, blocked=True)),

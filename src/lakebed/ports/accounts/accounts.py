@@ -6,6 +6,7 @@ from typing import Protocol
 from lakebed.ports.accounts.attempts import AttemptStore
 from lakebed.ports.accounts.audit import AuditLog
 from lakebed.ports.accounts.credentials import CredentialStore
+from lakebed.ports.accounts.openid import OpenIdStore
 from lakebed.ports.accounts.owners import OwnerStore
 from lakebed.ports.accounts.shares import ShareStore
 from lakebed.ports.accounts.tokens import TokenStore
@@ -23,6 +24,7 @@ class Accounts(
     CredentialStore,
     AttemptStore,
     AuditLog,
+    OpenIdStore,
     Protocol,
 ):
     """A part of the SQL store: the catalog's transactions are theirs, too."""

@@ -22,6 +22,7 @@ from lakebed.vocabulary.errors import Unsupported
 from lakebed.vocabulary.policy import Policy
 
 if TYPE_CHECKING:
+    from lakebed.api.openid.provider import Provider
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
     from lakebed.keeper.journal_adoption import Plan
@@ -70,6 +71,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         adopt=partial(_adopt, process),
         policies_changed=partial(_notify, before.policies_changed),
         backups=_backups(process, before),
+        openid=_openid(process),
     )
 
 
@@ -142,6 +144,19 @@ def _sealer(process: Process) -> "Sealer":
             " in all of them"
         )
     return sealer_of(settings.home, settings.auth.secret_key)
+
+
+def _openid(process: Process) -> "Provider | None":
+    from lakebed.api.openid.settings import issuer_at
+
+    section, issuer = process.settings.oidc, issuer_at(process.settings.auth.url)
+    if issuer is None:
+        return None
+    from lakebed.api.openid.keys import SigningKeys
+    from lakebed.api.openid.provider import Provider
+
+    keys = SigningKeys(process.accounts, partial(_sealer, process), section.key_lifetime)
+    return Provider(process.accounts, keys, section, issuer)
 
 
 # --- backups --------------------------------------------------------------------------------------

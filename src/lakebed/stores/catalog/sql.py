@@ -3,7 +3,7 @@
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlContent, SqlNotes,
                  │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
-                 │        SqlCredentials, SqlAttempts, SqlAudit
+                 │        SqlCredentials, SqlAttempts, SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -27,6 +27,7 @@ from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
+from lakebed.stores.catalog.openid import SqlOpenId
 from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.shares import SqlShares
@@ -64,6 +65,7 @@ class SqlCatalog(
     SqlCredentials,
     SqlAttempts,
     SqlAudit,
+    SqlOpenId,
 ):
     """Implements `ports.catalog.catalog.Catalog` and `ports.accounts.accounts.Accounts`.
 

@@ -253,6 +253,53 @@ shares = Table(
     ForeignKeyConstraint(["owner"], ["owners.name"], name="shares_owner"),
 )
 
+openid_clients = Table(
+    "openid_clients",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("title", Utf8, nullable=False),
+    Column("redirects", Text, nullable=False),  # JSON list
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of its secret
+    Column("created", BigInteger, nullable=False),
+)
+
+openid_codes = Table(
+    "openid_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("client", Name, nullable=False),
+    Column("user", Name, nullable=False),
+    Column("session", Name, nullable=False),
+    Column("redirect", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("nonce", Utf8, nullable=False),
+    Column("challenge", Text, nullable=False),
+    Column("signed_in", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used", Boolean, nullable=False),
+)
+
+openid_tokens = Table(
+    "openid_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("code", LargeBinary, nullable=False),  # digest of the code that it came of
+    Column("client", Name, nullable=False),
+    Column("user", Name, nullable=False),
+    Column("session", Name, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+
+openid_keys = Table(
+    "openid_keys",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("public", Text, nullable=False),  # a JSON Web Key
+    Column("created", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,
