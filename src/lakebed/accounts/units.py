@@ -15,6 +15,7 @@ from lakebed.accounts import fields
 from lakebed.documents.sections import DocumentSection, path_text
 from lakebed.documents.source import Path
 from lakebed.ports.accounts.units import Unit, Visibility
+from lakebed.vocabulary import limits
 from lakebed.vocabulary.errors import Invalid, Problem, show
 
 KEYS = ("name", "publish", "read", "tags", "visibility", "limits")
@@ -103,5 +104,9 @@ def _visibility(document: Mapping[Any, Any]) -> fields.Problems:
 
 
 def _limits(document: Mapping[Any, Any]) -> fields.Problems:
-    if not isinstance(document.get("limits", {}), Mapping):
-        yield ("limits",), "limits are a mapping"
+    try:
+        limits.parse(document.get("limits", {}), unit=True)
+    except Invalid as wrong:
+        for problem in wrong.problems:
+            where, _, field = problem.where.partition(".")
+            yield ((where, field) if field else (where,)), problem.what

@@ -33,6 +33,7 @@ from lakebed.ingest.gates import Gate, Gates, check_room, watch_room
 from lakebed.ingest.offers import Columns, Durable, Offer, Refused
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.settings import IngestSection
+from lakebed.limits.book import LimitBook
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import Appender
 from lakebed.vocabulary.errors import JournalFull, Unavailable
@@ -58,6 +59,7 @@ class Intake:
 
     Attributes:
         recorder: decides which attributes sources record with messages.
+        limits: what senders may send; asked by the sources.
         singles, single_added: the short form of `offer`; see `Singles`.
         accepted: messages that became durable.
         duplicates: messages that were durable already.
@@ -74,9 +76,11 @@ class Intake:
         timeout: float = 3.0,
         delay: float = 0.0,
         recorder: AttributeRecorder | None = None,
+        limits: LimitBook | None = None,
     ) -> None:
         self._journal = journal
         self.recorder = recorder or AttributeRecorder(IngestSection())
+        self.limits = limits or LimitBook()
         self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room
@@ -283,6 +287,8 @@ class Intake:
         if new is None:
             self._give_up(append)
             return False
+        if len(batch):
+            self.limits.load.count(batch)
         self.accepted += new
         self.duplicates += len(batch) - new
         self.appended_batches += 1

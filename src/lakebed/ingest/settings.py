@@ -1,11 +1,37 @@
 """The sections `[limits]` and `[ingest]`: limits of messages, and what is recorded with them."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from lakebed.section import Duration, Section, Size
+from lakebed.vocabulary.limits import parse
 from lakebed.vocabulary.times import parse_duration
+
+
+def _document(value: object) -> object:
+    """A table, or its JSON as an environment variable has it."""
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('write a table, or JSON such as {"messages": "30/1s"}') from None
+    return value
+
+
+def _of_owner(value: object) -> object:
+    parse(value, "limits.owner")
+    return value
+
+
+def _of_unit(value: object) -> object:
+    parse(value, "limits.unit", unit=True)
+    return value
+
+
+OwnerLimits = Annotated[dict[str, Any], BeforeValidator(_of_owner), BeforeValidator(_document)]
+UnitLimits = Annotated[dict[str, Any], BeforeValidator(_of_unit), BeforeValidator(_document)]
 
 
 class LimitsSection(Section):
@@ -18,6 +44,8 @@ class LimitsSection(Section):
     disk_free: Size = Field(
         256 * 2**20, description="free bytes on the home's disk below which sources are held back"
     )
+    owner: OwnerLimits = Field({}, description="limits of an owner that has no own")
+    unit: UnitLimits = Field({}, description="limits of a unit that has no own")
 
 
 def _names(value: object) -> object:

@@ -80,6 +80,11 @@ class Ledger:
         np.minimum.at(self._first, channel, received)
         np.maximum.at(self._last, channel, received)
 
+    def release(self, channel: Codes, sizes: Ints) -> None:
+        """Count n messages no longer as over quota: their copies have been counted as new ones."""
+        np.subtract.at(self._column(Outcome.OVER_QUOTA), channel, 1)
+        np.subtract.at(self._bytes, channel, sizes)
+
     def count_policy(self, policy: tuple[str, str], outcomes: NDArray[np.uint8]) -> None:
         """Count what became of n messages under one policy."""
         row = self.policies.setdefault(policy, np.zeros(CODES, np.int64))

@@ -32,6 +32,7 @@ from lakebed.keeper.versions import PolicyVersions, is_version_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Rows
 from lakebed.kinds.tables import CUT
+from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.policies import PolicyVersionReader
 from lakebed.ports.journal.reading import JournalReader
@@ -202,7 +203,11 @@ class Rebuild:
         Args:
             here: the number that the journal still has.
         """
-        counted, before = (state.ledger.messages for state in (now, base))
+        # what is parked is not among the messages read again, and its released copies are
+        counted, before = (
+            state.ledger.messages - state.ledger.totals.get(Outcome.OVER_QUOTA, 0)
+            for state in (now, base)
+        )
         missing = counted - before - here
         if missing <= 0:
             return

@@ -1,6 +1,6 @@
 """Passes messages from the journal to policy tasks, wherever tasks absorb messages.
 
-entries ──> Deduplicator ──> Chunk ──> Routes ──> (task, its messages)
+entries ──> Deduplicator ──> Chunk ──> not parked ──> Routes ──> (task, its messages)
 
 shard              what a poll brought, judged for the first time or again
 poison isolation   what one task absorbed since its checkpoint
@@ -8,12 +8,14 @@ rebuild, preview   the journal's past, with a ledger and a deduplicator of their
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.chunk import Chunk, join
 from lakebed.keeper.ledger import Ledger
+from lakebed.vocabulary.limits import PARKED
 from lakebed.vocabulary.messages import Entry
 
 Read = Callable[[int, int], Sequence[Entry]]
@@ -23,20 +25,53 @@ Deduplicate = Callable[[Sequence[Entry]], NDArray[np.bool_] | None]
 """bool[n], which messages of some entries count; None where all do."""
 
 
+class Divided(NamedTuple):
+    """What becomes of the messages of entries.
+
+    Attributes:
+        counted: those that policies see. It may be empty; its `end` says how far it reaches.
+        duplicates: those that were there before.
+        parked: those that were over a limit when they were received; each once.
+    """
+
+    counted: Chunk
+    duplicates: Chunk | None = None
+    parked: Chunk | None = None
+
+
 def to_chunk(entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate) -> Chunk:
-    """The messages of entries that count. It may be empty; its `end` says how far it reaches."""
-    return divide(entries, ledger, deduplicate)[0]
+    """The messages of entries that policies see."""
+    return divide(entries, ledger, deduplicate).counted
 
 
-def divide(
-    entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate
-) -> tuple[Chunk, Sequence[Chunk]]:
-    """The messages of entries that count, and those that are duplicates."""
+def divide(entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate) -> Divided:
+    """Divide the messages of entries by what becomes of them."""
     chunk = join(entries, ledger)
     counts = deduplicate(entries)
-    if counts is None or counts.all():
-        return chunk, ()
-    return chunk.take(np.flatnonzero(counts)), (chunk.take(np.flatnonzero(~counts)),)
+    duplicates = parked = None
+    if counts is not None and not counts.all():
+        duplicates = chunk.take(np.flatnonzero(~counts))
+        chunk = chunk.take(np.flatnonzero(counts))
+    held = decided(chunk, PARKED)
+    if held is not None:
+        parked = chunk.take(np.flatnonzero(held))
+        chunk = chunk.take(np.flatnonzero(~held))
+    return Divided(chunk, duplicates, parked)
+
+
+def decided(chunk: Chunk, name: str) -> NDArray[np.bool_] | None:
+    """bool[n], for which messages this decision was made when they were received; None: for none.
+
+    Messages with equal attributes share them, so this costs a look at each distinct value.
+    """
+    attributes = chunk.sparse.attributes
+    if attributes is None:
+        return None
+    table = [any(name == known for known, _ in one.decisions) for one in attributes.table]
+    if not any(table):
+        return None
+    found: NDArray[np.bool_] = np.array(table, np.bool_)[attributes.codes]
+    return found if found.any() else None
 
 
 def replay(

@@ -28,8 +28,10 @@ from lakebed.keeper.erasure_requests import concerns, erased_range
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.examples import Examples
 from lakebed.keeper.ledger import Ledger
+from lakebed.keeper.parking import CONSUMER as PARKED_STRETCHES
+from lakebed.keeper.parking import Parking
 from lakebed.keeper.poison import Poison
-from lakebed.keeper.replay import divide
+from lakebed.keeper.replay import decided, divide
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
@@ -43,6 +45,7 @@ from lakebed.ports.erasure import Erasure
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import LakebedError
+from lakebed.vocabulary.limits import RELEASED
 from lakebed.vocabulary.messages import Entry
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -94,6 +97,7 @@ class Shard:
         self._tasks: dict[str, PolicyTask] = {}
         self._routes = Routes([])
         self._examples = Examples(partition, monotonic)
+        self.parking = Parking(partition)
         self._use_state(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = CheckpointInterval(settings.keeper.checkpoint / 1e6)
@@ -125,6 +129,7 @@ class Shard:
         if state.begun:
             self.begun = True
             self._examples.restore(self._checkpoints.load(EXAMPLES))
+            self.parking.restore(self._checkpoints.load(PARKED_STRETCHES))
         else:
             self.replay_end = 0  # no run before this one: nothing was written
         for part in state.tasks.values():
@@ -159,13 +164,16 @@ class Shard:
         """Work through the next entries of the partition."""
         if not self.begun:
             return
-        chunk, duplicates = divide(entries, self.ledger, self._state.deduplicator.judge)
-        for again in duplicates:
-            outcomes = np.full(len(again), Outcome.DUPLICATES, np.uint8)
-            self._count(again, outcomes, again.offset >= self._state.counted)
+        divided = divide(entries, self.ledger, self._state.deduplicator.judge)
+        chunk = divided.counted
+        if divided.duplicates is not None:
+            self._count_all(divided.duplicates, Outcome.DUPLICATES)
+        if divided.parked is not None:
+            fresh = self._count_all(divided.parked, Outcome.OVER_QUOTA)
+            self.parking.note(divided.parked.take(np.flatnonzero(fresh)), self.ledger.channels)
         if len(chunk):
             self._absorb_all(chunk)
-        self._uncounted += len(chunk) + sum(map(len, duplicates))
+        self._uncounted += sum(len(piece) for piece in divided if piece is not None)
         self.offset = chunk.end
         self._state.counted = max(self._state.counted, chunk.end)
         for task in self._tasks.values():
@@ -182,6 +190,10 @@ class Shard:
             self.ledger.count_policy(key, became[new])
             self._examples.note(key, became[new], chunk, index[new], self.ledger.channels)
         self._count(chunk, outcomes, fresh)
+        released = decided(chunk, RELEASED)
+        if released is not None:
+            copies = released & fresh
+            self.ledger.release(chunk.channel[copies], chunk.size[copies])
         skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
         self._examples.note_skipped(skipped, chunk, self.ledger.channels)
 
@@ -196,6 +208,12 @@ class Shard:
         self._tasks[task.part] = restored
         self._routes = Routes(list(self._tasks.values()))
         return outcomes
+
+    def _count_all(self, chunk: Chunk, outcome: Outcome) -> NDArray[np.bool_]:
+        """Count messages that no policy sees; returns which were not counted before."""
+        fresh: NDArray[np.bool_] = chunk.offset >= self._state.counted
+        self._count(chunk, np.full(len(chunk), outcome, np.uint8), fresh)
+        return fresh
 
     def _count(self, chunk: Chunk, outcomes: NDArray[np.uint8], fresh: NDArray[np.bool_]) -> None:
         if fresh.all():
@@ -311,7 +329,16 @@ class Shard:
         started = self._monotonic()
         if self.begun and (final or not self._unwritten(started)):
             self._checkpoint(now, started, final)
-        return min([self._saved, *(task.saved for task in self._tasks.values())])
+        parked = [] if (oldest := self.parking.oldest) is None else [oldest]
+        return min([self._saved, *(task.saved for task in self._tasks.values()), *parked])
+
+    def let_go(self, owner: str, first: int, last: int, messages: int, size: int,
+               state: str | None) -> bool:  # fmt: skip
+        """See `Parking.let_go`; saved when it returns."""
+        found = self.parking.let_go(owner, first, last, messages, size, state)
+        if found:
+            self._save([])
+        return found
 
     def _unwritten(self, at: float) -> bool:
         """Whether a checkpoint waits a moment for a policy that is about to write.
@@ -359,7 +386,11 @@ class Shard:
         """
         floor = min([self._saved, *(task.saved for task in self._tasks.values())])
         saved, outlived = self._state.encode(parts, floor)
-        beside = {EXAMPLES: self._examples.take_changed(self._state.counted)}
+        counted = self._state.counted
+        beside = {
+            EXAMPLES: self._examples.take_changed(counted),
+            PARKED_STRETCHES: self.parking.take_changed(counted),
+        }
         self._checkpoints.save(saved, [*drop, *outlived], beside)
         self._state.deduplicator.saved()
         at = self._monotonic()

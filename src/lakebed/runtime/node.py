@@ -243,16 +243,26 @@ class Node:
     async def _open_intake(self) -> None:
         from lakebed.ingest.intake import Intake
         from lakebed.ingest.recording import AttributeRecorder
+        from lakebed.limits.book import LimitBook
+        from lakebed.limits.metrics import metrics
+        from lakebed.limits.stored import StoredLimits
 
         embedded = opening.is_embedded(self.settings.journal.url)
+        section = self.settings.limits
+        stored = StoredLimits(self.process.accounts, self.process.catalog)
+        limits = LimitBook(section.owner, section.unit, stored)
+        await limits.start()
         intake = Intake(
             self.process.journal,
             on_fatal=self.fail,
             room=partial(_has_room, self.settings) if embedded else None,
             delay=self.settings.journal.commit_delay / SECOND,
             recorder=AttributeRecorder(self.settings.ingest),
+            limits=limits,
         )
         await intake.start()
+        self._run("limits", limits.run)
+        self.contributed += Contribution(metrics=(partial(metrics, limits),))
         self._stack.push_async_callback(intake.stop)
         self.process = replace(self.process, opened_intake=intake)
         self.contributed += Contribution(health={"intake": intake.health})

@@ -50,6 +50,8 @@ def test_a_name_is_enough() -> None:
         ({"visibility": "all"}, "visibility"),
         ({"visibility": ["public"]}, "visibility"),
         ({"limits": 5}, "limits"),
+        ({"limits": {"messages": "30"}}, "limits.messages"),
+        ({"limits": {"units": 3}}, "limits.units"),
         ({"publsh": []}, "publsh"),
         ({"uuid": "x"}, "uuid"),  # it is given, never chosen
         ({"blocked": True}, "blocked"),

@@ -14,9 +14,16 @@ from lakebed.http import problems
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
-from lakebed.sources.http.ingest import ACCEPTED, TIMEOUT, Ingest, response, with_attributes
+from lakebed.sources.http.ingest import (
+    ACCEPTED,
+    TIMEOUT,
+    Ingest,
+    apply_limits,
+    response,
+    with_attributes,
+)
 from lakebed.sources.http.request_heads import CachedHead
-from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.errors import TooMany, Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import now
 
@@ -99,7 +106,10 @@ class FastPathConnection(HttpConnection):
         return True
 
     def _offer_one(self, intake: Intake, head: CachedHead, channel: Channel, body: bytes) -> None:
-        if intake.is_open and head.attributes is None:
+        allowance = head.allowance
+        if intake.is_open and head.attributes is None and not allowance.limited:
+            if allowance.unit is not None:
+                allowance.unit.note_sent(1, len(body))
             singles = intake.singles
             singles.channels.append(channel)
             singles.payloads.append(body)
@@ -109,7 +119,7 @@ class FastPathConnection(HttpConnection):
             intake.single_added(len(singles.marks))
         else:
             columns = with_attributes(Columns([channel], [body], now()), head.attributes)
-            self._offer(intake, columns, _ACCEPTED)
+            self._offer(intake, head, columns, _ACCEPTED)
 
     def _offer_many(self, intake: Intake, head: CachedHead, body: bytes) -> None:
         received = now()
@@ -117,11 +127,16 @@ class FastPathConnection(HttpConnection):
         answer = problems.whole(*response(found))
         if found.payloads:
             columns = found.columns(head.principal.owner, received)
-            self._offer(intake, with_attributes(columns, head.attributes), answer)
+            self._offer(intake, head, with_attributes(columns, head.attributes), answer)
         else:
             self._loop.call_soon(self._answer, answer)
 
-    def _offer(self, intake: Intake, columns: Columns, answer: bytes) -> None:
+    def _offer(self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes) -> None:
+        try:
+            apply_limits(head.allowance, columns, head.attributes)
+        except TooMany as over:
+            self._loop.call_soon(self._answer, problems.whole(*problems.of_error(over)))
+            return
         refused = partial(self.refused_one, answer)
         intake.offer(columns, partial(self._answer, answer), refused, timeout=self.timeout)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+import numpy as np
+
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, require
 from lakebed.access.identification import MISSING
@@ -20,19 +22,22 @@ from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import id_key
 from lakebed.ingest.offers import Columns
+from lakebed.limits.allowance import Allowance
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
-from lakebed.vocabulary.attributes import Attributes, Coded
+from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import (
     BadRequest,
     LakebedError,
     NotFound,
     Problem,
+    TooMany,
 )
+from lakebed.vocabulary.limits import Over
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
-from lakebed.vocabulary.times import EVENT_TIMES, now, parse_time
+from lakebed.vocabulary.times import DAY, EVENT_TIMES, SECOND, now, parse_time
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
@@ -120,16 +125,17 @@ class Ingest:
             return None
         token = bearer(head.authorization)
         principal = self._identification.identify_cached(token)
-        if not isinstance(principal, Principal):
+        if self.intake is None or not isinstance(principal, Principal):
             return None
+        allowance = self.intake.limits.of(principal)
         if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
             channel = self._channel(principal, head.query)
             attributes = self._attributes(principal, head.content_type)
-            return CachedHead(token, principal, channel, head.length, attributes)
+            return CachedHead(token, principal, channel, head.length, attributes, allowance)
         small = head.length <= min(_INLINE, self._largest_body)
         if head.path == BATCH.encode() and not head.query and small:
             attributes = self._attributes(principal)
-            return CachedHead(token, principal, None, head.length, attributes)
+            return CachedHead(token, principal, None, head.length, attributes, allowance)
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
@@ -168,9 +174,8 @@ class Ingest:
         sparse = _sparse(headers, principal.owner)
         attributes = self._attributes(principal, headers.get(b"content-type", b""))
         payload = await bodies.read(receive, headers, self._largest_payload)
-        await self._append(
-            with_attributes(Columns([channel], [payload], now(), sparse), attributes)
-        )
+        columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
+        await self._append(principal, columns, attributes)
         await send(_START)
         await send(_END)
 
@@ -197,8 +202,9 @@ class Ingest:
         else:
             found = await asyncio.to_thread(decode, body, sender)
         if found.payloads:
-            columns = found.columns(principal.owner, received)
-            await self._append(with_attributes(columns, self._attributes(principal)))
+            attributes = self._attributes(principal)
+            columns = with_attributes(found.columns(principal.owner, received), attributes)
+            await self._append(principal, columns, attributes)
         await problems.answer_json(send, *response(found))
 
     def _sender(self, principal: Principal) -> ndjson.Sender:
@@ -239,9 +245,12 @@ class Ingest:
             return None
         return self.intake.recorder.record(principal.label, content_type.decode("latin-1"))
 
-    async def _append(self, columns: Columns) -> None:
+    async def _append(
+        self, principal: Principal, columns: Columns, attributes: Attributes | None
+    ) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
+        apply_limits(self.intake.limits.of(principal), columns, attributes)
         await self.intake.append(columns, TIMEOUT)
 
 
@@ -251,6 +260,32 @@ def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:
         shared = Coded.constant(attributes, len(columns.payloads))
         columns.sparse = columns.sparse._replace(attributes=shared)
     return columns
+
+
+def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes | None) -> None:
+    """Decide whether the messages of a request are within the limits.
+
+    Those to be parked get that decision in their attributes.
+
+    Args:
+        attributes: those that all of them have.
+
+    Raises:
+        TooMany: none of them is taken.
+    """
+    payloads = columns.payloads
+    if allowance.limited:
+        sizes = list(map(len, payloads))
+        verdict = allowance.decide(sizes, whole=True)
+        if verdict is not None:
+            if verdict.over is not Over.PARK:
+                wait = min(round(verdict.wait * SECOND), DAY)
+                raise TooMany(f"{verdict.why} is reached, and nothing was accepted", wait)
+            shared = (attributes or NO_ATTRIBUTES, allowance.parked(attributes))
+            codes = (np.arange(len(payloads)) >= verdict.passed).astype(np.int32)
+            columns.sparse = columns.sparse._replace(attributes=Coded(codes, shared))
+    if allowance.unit is not None:
+        allowance.unit.note_sent(len(payloads), sum(map(len, payloads)))
 
 
 def _topic(query: bytes) -> str:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from lakebed.access.principals import Principal
+from lakebed.limits.allowance import Allowance
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.messages import Channel
 
@@ -44,6 +45,7 @@ class CachedHead:
         channel: the channel of a single message; None for a batch.
         length: bytes of the body.
         attributes: recorded with its messages.
+        allowance: what the principal may send.
     """
 
     token: str
@@ -51,6 +53,7 @@ class CachedHead:
     channel: Channel | None
     length: int
     attributes: Attributes | None
+    allowance: Allowance
 
 
 def read_head(head: bytes) -> Head | None:

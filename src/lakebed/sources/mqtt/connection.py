@@ -7,6 +7,7 @@ read ──> Decoder ──> InboundPublishes ──> Intake
 import asyncio
 from typing import cast
 
+from lakebed.limits.allowance import Allowance
 from lakebed.sources.mqtt.codec.decoder import Control, Decoder
 from lakebed.sources.mqtt.codec.reasons import ProtocolError
 from lakebed.sources.mqtt.graceful_close import GracefulClose
@@ -55,6 +56,20 @@ class MqttConnection(asyncio.Protocol):
     def resume_reading(self, reason: PauseReason) -> None:
         if self._read_pause is not None:
             self._read_pause.resume(reason)
+
+    def hold_back(self, allowance: Allowance, seconds: float) -> None:
+        """Read nothing for so long, and then until the sender is within its limits again."""
+        self.pause_reading(PauseReason.LIMIT)
+        asyncio.get_running_loop().call_later(seconds, self._read_within_limits, allowance)
+
+    def _read_within_limits(self, allowance: Allowance) -> None:
+        if self._transport is None:
+            return
+        wait = allowance.wait()
+        if wait > 0:
+            self.hold_back(allowance, wait)
+        else:
+            self.resume_reading(PauseReason.LIMIT)
 
     def _attach(self, transport: asyncio.BaseTransport) -> asyncio.Transport:
         self._transport = cast(asyncio.Transport, transport)

@@ -9,10 +9,10 @@ kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B).
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.ingest.keys import id_key, packet_key
 from lakebed.ingest.offers import Columns
@@ -21,6 +21,7 @@ from lakebed.sources.mqtt.codec.decoder import Control
 from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_name
 from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.sources.mqtt.limiting import Event, Limiter
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import Unavailable
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
 
 _PUBACK = answers(PUBACK, [b""])
-Event: TypeAlias = Run[Channel] | Refused | Control
 
 
 class Senders(Protocol):
@@ -40,10 +40,6 @@ class Senders(Protocol):
 
     def sort(self, run: Run[Any]) -> Run[Channel]:
         """The messages to be stored, with their channels and attributes; others are left out."""
-        ...
-
-    def strangers(self, run: Run[Any]) -> Sequence[bytes]:
-        """The packet identifiers of messages that `sort` leaves out."""
         ...
 
 
@@ -105,6 +101,8 @@ class InboundPublishes:
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
         attributes: recorded with each message that has none of its own.
         senders: find the channel of each message; None where the decoder did.
+        limiter: decides what is over a limit.
+        hold: called with the seconds in which nothing more should be read.
     """
 
     timeout = inf
@@ -124,6 +122,8 @@ class InboundPublishes:
         urgent: bool = True,
         attributes: Attributes | None = None,
         senders: Senders | None = None,
+        limiter: Limiter | None = None,
+        hold: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -137,6 +137,9 @@ class InboundPublishes:
         self._urgent = urgent
         self._attributes = attributes
         self._senders = senders
+        self._limiter = limiter
+        self._unit = None if limiter is None else limiter.allowance.unit
+        self._hold = hold
         self._open = True
         self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
@@ -162,6 +165,8 @@ class InboundPublishes:
             ProtocolError: a message is refused and no ack can say so, or more are in flight than
                 was agreed. Messages before it are offered.
         """
+        if self._limiter is not None and self._limiter.allowance.limited:
+            return self._take_limited(self._limiter, events, received)
         if len(events) == 1:
             run = events[0]
             if type(run) is Run and run.qos < 2:
@@ -182,6 +187,8 @@ class InboundPublishes:
         singles.received.append(received)
         singles.senders.append(self)
         self._stats.publishes[1] += 1
+        if self._unit is not None:
+            self._unit.note_sent(1, len(singles.payloads[-1]))
         self.pending += 1
         self._intake.single_added(count)
         self.in_flight += 1
@@ -192,6 +199,8 @@ class InboundPublishes:
         fits = self._count_in_flight(run)
         count = len(run.payloads)
         self._stats.publishes[run.qos] += count
+        if self._unit is not None:
+            self._unit.note_sent(count, sum(map(len, run.payloads)))
         if run.qos:
             durable = partial(self._durable, answers(PUBACK, run.packet_ids), count)
         else:
@@ -203,6 +212,19 @@ class InboundPublishes:
         self._intake.offer(columns, durable, self._refused, urgent=self._urgent)
         if not fits:
             raise self._too_many()
+
+    def _take_limited(
+        self, limiter: Limiter, events: list[Event], received: Micros
+    ) -> list[Control]:
+        """As `take`, where limits are in force."""
+        unreleased = self._unreleased
+        limited = limiter.limit(events, unreleased.ids - unreleased.unconfirmed)
+        if limited.wait:
+            self._hold(limited.wait)
+        controls = self._take_mixed(limited.events, received)
+        if limited.cut:
+            raise ProtocolError(Reason.QUOTA_EXCEEDED, limited.cut)
+        return controls
 
     def _take_mixed(self, events: list[Event], received: Micros) -> list[Control]:
         offer = _Offer()
@@ -284,6 +306,8 @@ class InboundPublishes:
     def _take_run(self, offer: _Offer, run: Run[Channel]) -> None:
         fits = self._count_in_flight(run)
         self._stats.publishes[run.qos] += len(run)
+        if self._unit is not None:
+            self._unit.note_sent(len(run), sum(map(len, run.payloads)))
         self._add_run(offer, run)
         if not fits:
             raise self._too_many()
@@ -325,10 +349,10 @@ class InboundPublishes:
         unreleased = self._unreleased
         unreleased.used = True
         if self._senders is not None:
-            unreleased.ids.update(
-                int.from_bytes(raw, "big") for raw in self._senders.strangers(run)
-            )
+            all_ids = run.packet_ids
             run = self._senders.sort(run)
+            left_out = set(all_ids).difference(run.packet_ids)
+            unreleased.ids.update(int.from_bytes(raw, "big") for raw in left_out)
         whole = self._sparse(run)
         for i, raw in enumerate(run.packet_ids):
             packet_id = int.from_bytes(raw, "big")

@@ -12,6 +12,7 @@ class PauseReason(Flag):
     INTAKE = auto()  # the intake's gate is shut
     WRITING = auto()  # the peer does not read our acks
     UNANSWERED = auto()  # a broker ignores the agreed Receive Maximum
+    LIMIT = auto()  # more was sent than a limit allows
 
 
 class ReadPause:

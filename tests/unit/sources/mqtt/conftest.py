@@ -17,9 +17,11 @@ from tests.ports import free_port
 from tests.principals import of_token
 from tests.servers import unavailable
 
+from lakebed.access.principals import Grant, Kind, Principal
 from lakebed.ingest.offers import Columns, Singles
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.settings import IngestSection
+from lakebed.limits.book import LimitBook
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
@@ -30,6 +32,7 @@ from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import UNSET
 from lakebed.vocabulary.topics import matches
 
@@ -49,6 +52,7 @@ class MemoryIntake:
         self.is_open = True
         self.singles = Singles()
         self.recorder = AttributeRecorder(IngestSection())
+        self.limits = LimitBook()
         self.attributes = []  # of the messages, where they are recorded
 
     def offer(self, columns, durable, refused, *, timeout=inf, urgent=True):
@@ -125,6 +129,9 @@ class Tokens:
     async def identify(self, token):
         if token in self.revoked:
             return None
+        if token == "unit":
+            grant = Grant("ada", Role.DEVICE, ("#",), ("#",))
+            return Principal(Kind.UNIT, "ada", "shed", (grant,), unit="uuid-1")
         found = {
             "good": StoredToken("ada", "good"),
             "narrow": StoredToken("ada", "narrow", ("own/#",), ("own/#",)),

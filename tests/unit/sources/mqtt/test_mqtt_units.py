@@ -1,13 +1,18 @@
 """A source whose topics name units: whose its messages are, and what is not stored."""
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 from tests.units import Units
 
 from lakebed.access.unit_directory import UnitDirectory
+from lakebed.limits.book import LimitBook
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
+from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.settings import MqttSource
+from lakebed.vocabulary.limits import PARKED
 
 PATTERN = "t/{unit}/pepeunit"
 
@@ -106,3 +111,34 @@ def test_a_shared_subscription_brings_what_its_filter_does():
 def test_one_pattern_may_be_written_as_a_text(tmp_path):
     source = {"name": "s", "url": "mqtt://h", "topics": ["t/#"], "topic": PATTERN}
     assert Settings.model_validate({"sources": [source]}).sources[0].topic == (PATTERN,)
+
+
+def test_a_unit_over_its_limit_is_parked_or_left_out_and_the_others_go_on() -> None:
+    units = Units()
+    for name in ("lamp", "pump", "fan"):
+        units.put(name)
+    directory = UnitDirectory(units)
+    asyncio.run(directory.refresh())
+    limits = LimitBook()
+    limits.put(
+        {
+            ("ann", "uuid-lamp"): {"messages": "1/1h", "over": "slow"},
+            ("ann", "uuid-pump"): {"messages": "1/1h", "over": "refuse"},
+        }
+    )
+    source = MqttSource(name="s", url="mqtt://h", topics=("#",), topic=PATTERN, owner="ann")
+    senders = UnitSenders(source, directory, limits)
+    names = ["lamp", "pump", "fan"] * 3
+    targets = [senders.resolve(f"t/{name}/pepeunit") for name in names]
+    ids = [bytes([0, n]) for n in range(9)]
+    found = senders.sort(Run(1, targets, [b"1"] * 9, ids))
+    assert [raw[1] for raw in found.packet_ids] == [0, 1, 2, 3, 5, 6, 8]
+    assert found.attributes is not None
+    parked = [a.decisions for a in found.attributes if a is not None]
+    assert [bool(decisions) for decisions in parked] == [
+        False, False, False, True, False, True, False,
+    ]  # fmt: skip
+    assert parked[3] == ((PARKED, "uuid-lamp"),)
+    assert senders.left_out["over_limit"] == 2
+    limits.tick()
+    assert limits.load.units.loads(limits._clock() + 1, "1m")["ann", "uuid-fan"].messages_peak == 3

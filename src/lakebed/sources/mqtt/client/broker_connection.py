@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -24,6 +25,7 @@ from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, Subscrip
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
 from lakebed.sources.mqtt.connection import MqttConnection
 from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
+from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
@@ -135,6 +137,8 @@ class BrokerConnection(MqttConnection):
             accept=self._accept,
             describe=describer(intake.recorder, f"source:{session.source.name}"),
         )
+        allowance = intake.limits.of_owner(session.source.owner)
+        attributes = intake.recorder.record(f"source:{session.source.name}")
         self._inbound = InboundPublishes(
             intake,
             session.source.owner,
@@ -144,8 +148,10 @@ class BrokerConnection(MqttConnection):
             session.stats,
             acknowledge_refused=True,
             urgent=False,
-            attributes=intake.recorder.record(f"source:{session.source.name}"),
+            attributes=attributes,
             senders=senders,
+            limiter=Limiter(allowance, session.stats, attributes) if senders is None else None,
+            hold=partial(self.hold_back, allowance),
         )
 
     def _channel(self, topic: str) -> Channel:
@@ -296,7 +302,7 @@ class BrokerConnection(MqttConnection):
             return
         ours = (
             self._read_pause is not None
-            and PauseReason.INTAKE | PauseReason.UNANSWERED in self._read_pause
+            and PauseReason.INTAKE | PauseReason.UNANSWERED | PauseReason.LIMIT in self._read_pause
         )
         if not ours and self._loop.time() - self._heard > 1.5 * self._keep_alive:
             self._reason = f"nothing heard for {1.5 * self._keep_alive:g} s"

@@ -98,7 +98,7 @@ class MqttClient:
         self.senders = None
         if source.topic:
             assert units is not None
-            self.senders = UnitSenders(source, units)
+            self.senders = UnitSenders(source, units, intake.limits)
         self._session = ClientSession(
             source,
             client_id,

@@ -16,11 +16,14 @@ import structlog
 
 from lakebed.access.principals import Kind
 from lakebed.access.unit_directory import UnitDirectory
+from lakebed.limits.allowance import Allowance
+from lakebed.limits.book import LimitBook
 from lakebed.ports.accounts.units import Unit
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.topics import Topics
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
+from lakebed.vocabulary.limits import Over
 from lakebed.vocabulary.messages import Channel
 
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-UNKNOWN, BLOCKED, NO_UNIT = "unknown", "blocked", "no_unit"
+UNKNOWN, BLOCKED, NO_UNIT, OVER_LIMIT = "unknown", "blocked", "no_unit", "over_limit"
 """Why a message is not stored: there is no such unit; it or its owner is blocked; the topic is of
-no pattern."""
+no pattern; it is over a limit that refuses."""
 
 _EXAMPLES = 20
 """Topics of strangers that are kept as examples, the latest."""
@@ -45,12 +48,14 @@ class UnitTopic:
         attributes: recorded with each message.
         unit: its uuid; "" where there is none.
         reason: why messages are not stored.
+        allowance: what the unit may send.
     """
 
     channel: Channel | None
     attributes: Attributes = NO_ATTRIBUTES
     unit: str = ""
     reason: str = ""
+    allowance: Allowance | None = None
 
 
 class UnitSenders:
@@ -63,10 +68,13 @@ class UnitSenders:
         examples: the latest topics of such messages, with the reason, the oldest first.
     """
 
-    def __init__(self, source: MqttSource, units: UnitDirectory) -> None:
+    def __init__(
+        self, source: MqttSource, units: UnitDirectory, limits: LimitBook | None = None
+    ) -> None:
         self.name = source.name
         self._source = source
         self._units = units
+        self._limits = limits or LimitBook()
         self._patterns = source.unit_patterns()
         self.topics: Topics[UnitTopic] = Topics()
         self.left_out: Counter[str] = Counter()
@@ -101,7 +109,8 @@ class UnitSenders:
         if self._units.is_blocked(unit):
             return self._stranger(topic, BLOCKED, unit.uuid)
         attributes = Attributes(principal=f"{Kind.UNIT}:{unit.uuid}")
-        return UnitTopic(Channel(unit.owner, topic), attributes, unit.uuid)
+        allowance = self._limits.of_unit(unit.owner, unit.uuid, unit.name)
+        return UnitTopic(Channel(unit.owner, topic), attributes, unit.uuid, allowance=allowance)
 
     def _stranger(self, topic: str, reason: str, unit: str = "") -> UnitTopic:
         self._strangers = True
@@ -129,30 +138,68 @@ class UnitSenders:
     def sort(self, run: Run[Any]) -> Run[Channel]:
         """The messages of known units, with their attributes; the others are counted."""
         targets: list[UnitTopic] = run.targets
+        parked: dict[int, Allowance] = {}
+        if self._limits.limiting:
+            parked, dropped = self._limit(run)
+            if dropped:
+                kept = [i for i in range(len(run)) if i not in dropped]
+                parked = {place: parked[i] for place, i in enumerate(kept) if i in parked}
+                run = _taken(run, kept)
+                targets = run.targets
+        self._note_sent(run)
         if self._strangers:
             kept = [i for i, target in enumerate(targets) if target.channel is not None]
             if len(kept) < len(targets):
                 self.left_out.update(t.reason for t in targets if t.channel is None)
+                parked = {place: parked[i] for place, i in enumerate(kept) if i in parked}
                 run = _taken(run, kept)
                 targets = run.targets
         attributes: list[Attributes | None] = [target.attributes for target in targets]
         if run.attributes is not None:
             with_own = zip(attributes, run.attributes, strict=True)
             attributes = [_joined(mine, own) for mine, own in with_own]
+        for i, allowance in parked.items():
+            attributes[i] = allowance.parked(attributes[i])
         channels: list[Any] = [target.channel for target in targets]
         return Run(
             run.qos, channels, run.payloads, run.packet_ids, run.event, run.ids, attributes
         )  # fmt: skip
 
+    def _limit(self, run: Run[Any]) -> tuple[dict[int, Allowance], set[int]]:
+        """The messages to be parked, and those to be left out, which are counted.
+
+        The connection is that of all units, so it is not slowed down for one: that is parked.
+        """
+        found: dict[Allowance, list[int]] = {}
+        for i, target in enumerate(run.targets):
+            if target.allowance is not None and target.allowance.limited:
+                found.setdefault(target.allowance, []).append(i)
+        parked: dict[int, Allowance] = {}
+        dropped: set[int] = set()
+        for allowance, index in found.items():
+            verdict = allowance.decide([len(run.payloads[i]) for i in index], shared=True)
+            if verdict is None:
+                continue
+            over = index[verdict.passed :]
+            if verdict.over is Over.PARK:
+                parked.update(dict.fromkeys(over, allowance))
+            else:
+                dropped.update(over)
+        self.left_out[OVER_LIMIT] += len(dropped)
+        return parked, dropped
+
+    def _note_sent(self, run: Run[Any]) -> None:
+        """Count the load of units; their bytes are those of an average message of the run."""
+        size = sum(map(len, run.payloads)) / max(1, len(run))
+        for target, count in Counter(run.targets).items():
+            allowance = target.allowance
+            if allowance is not None and allowance.unit is not None:
+                allowance.unit.note_sent(count, round(count * size))
+
     def report(self) -> dict[str, Any]:
         """What was not stored since the start, for admins: with topics."""
         examples = [{"topic": topic, "reason": why} for topic, why in self.examples.items()]
         return {"not_stored": dict(sorted(self.left_out.items())), "examples": examples[::-1]}
-
-    def strangers(self, run: Run[Any]) -> list[bytes]:
-        """The packet identifiers of messages that `sort` leaves out."""
-        pairs = zip(run.targets, run.packet_ids, strict=True)
-        return [packet_id for target, packet_id in pairs if target.channel is None]
 
 
 def metrics(senders: Iterable[UnitSenders]) -> "Iterator[Metric]":
@@ -165,7 +212,7 @@ def metrics(senders: Iterable[UnitSenders]) -> "Iterator[Metric]":
         labels=["source", "reason"],
     )
     for one in senders:
-        for reason in (UNKNOWN, BLOCKED, NO_UNIT):
+        for reason in (UNKNOWN, BLOCKED, NO_UNIT, OVER_LIMIT):
             family.add_metric([one.name, reason], one.left_out[reason])
     yield family
 

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from lakebed.access.principals import Principal
+from lakebed.limits.allowance import Allowance
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
@@ -38,6 +39,7 @@ from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3, V5
 from lakebed.sources.mqtt.connection import MqttConnection
 from lakebed.sources.mqtt.inbound import InboundPublishes
+from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.server.admission import (
     authenticate,
@@ -73,6 +75,7 @@ class Connection(MqttConnection):
         self._decoder: Decoder[Channel] | None = None
         self._single: Callable[[bytes], int]  # with the decoder
         self._inbound: InboundPublishes | None = None
+        self._allowance: Allowance | None = None  # with the decoder
         self._principal: Principal | None = None
         self._session: Session | None = None
         self._subscriptions: Subscriptions | None = None
@@ -111,13 +114,13 @@ class Connection(MqttConnection):
 
     def data_received(self, data: bytes) -> None:
         self.heard = self._shared.clock
-        decoder, inbound = self._decoder, self._inbound
-        if decoder is None or inbound is None:
+        decoder, inbound, allowance = self._decoder, self._inbound, self._allowance
+        if decoder is None or inbound is None or allowance is None:
             self._read_connect(data)
             return
         error: ProtocolError | None
         try:
-            if not decoder.have and (count := self._single(data)):
+            if not (decoder.have or allowance.limited) and (count := self._single(data)):
                 inbound.take_single(count, times.now())
                 return
         except ProtocolError as broken:
@@ -159,7 +162,8 @@ class Connection(MqttConnection):
         silent = clock - self.heard
         if not self._read_timeout or silent <= self._read_timeout:
             return
-        if self._read_pause is not None and PauseReason.INTAKE in self._read_pause:
+        ours = PauseReason.INTAKE | PauseReason.LIMIT
+        if self._read_pause is not None and ours in self._read_pause:
             return
         if self._ended:
             return
@@ -241,6 +245,7 @@ class Connection(MqttConnection):
         recorder = shared.intake.recorder
         session.principal = self._principal.label
         attributes = recorder.record(session.principal)
+        self._allowance = allowance = shared.intake.limits.of(self._principal)
         self._inbound = InboundPublishes(
             shared.intake,
             key[0],
@@ -251,6 +256,8 @@ class Connection(MqttConnection):
             in_flight_maximum=mqtt.receive_maximum,
             explain=bool(connect.properties.get("request_problem_information", 1)),
             attributes=attributes,
+            limiter=Limiter(allowance, shared.stats, attributes),
+            hold=partial(self.hold_back, allowance),
         )
         self._decoder = Decoder(
             connect.version,
@@ -272,6 +279,8 @@ class Connection(MqttConnection):
         behind_connect, self._connect_buffer = bytes(self._connect_buffer), bytearray()
         if behind_connect:
             self.data_received(behind_connect)
+        if wait := allowance.wait():
+            self.hold_back(allowance, wait)
         self.resume_reading(PauseReason.CONNECTING)
 
     def _open_subscriptions(self, connect: Connect) -> None:

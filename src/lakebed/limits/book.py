@@ -1,0 +1,264 @@
+"""The limits of all owners and units of an instance, as far as this process needs them.
+
+    settings: defaults ──┐
+    catalog: documents ──┴─merge──> Subject (owner, unit) ──> Allowance of a principal
+         ^                               │
+         └── asked every two seconds     └── load, warnings, cut-offs: once a second
+
+An allowance lives as long as a sender uses it; of those not in use the newest are kept, so that
+reconnecting does not fill a bucket. So memory is bounded by what sends now.
+"""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakSet, WeakValueDictionary
+
+import structlog
+
+from lakebed.access.principals import Principal
+from lakebed.limits.allowance import Allowance
+from lakebed.limits.load import LoadMeter
+from lakebed.limits.subjects import Subject
+from lakebed.vocabulary.errors import Invalid, StoreUnavailable
+from lakebed.vocabulary.limits import Limits, Over, Rate, merge, parse
+from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import now as wall_clock
+
+log = structlog.get_logger(__name__)
+
+KEPT = 20_000
+"""Allowances kept that no sender uses."""
+
+NEAR = 0.8
+"""The used part of a limit from which on a warning is given."""
+
+_READ_EVERY = 2.0  # seconds between two looks at the documents
+_IDENTIFIED = 4.0  # seconds until every identification knows who is blocked
+_WARNED_EVERY = 3600.0  # seconds between two warnings about one owner or unit in the log
+
+Documents = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Documents by owner and uuid of the unit, which is "" for the owner's own."""
+
+
+class LimitStore(Protocol):
+    """What the catalog knows of limits. Calls block; one at a time."""
+
+    def changed_documents(self) -> Documents | None:
+        """The documents of all owners and units that have one; None where none has changed."""
+        ...
+
+    def cut_off(self, unit: str, until: Micros | None) -> None:
+        """Block a unit until then; None: until somebody unblocks it."""
+        ...
+
+    def end_cut_offs(self, now: Micros) -> list[str]:
+        """Unblock the units whose time is over; returns their uuids."""
+        ...
+
+
+class LimitBook:
+    """Used on the event loop, but for what says otherwise.
+
+    Args:
+        owner, unit: default documents of the instance.
+        store: None where there are only defaults.
+        clock: seconds, monotonic.
+
+    Attributes:
+        load: what was taken in.
+        over: messages over a limit, by kind of its subject and what happened to them.
+        limiting: whether there is any limit on messages or bytes.
+        warned: owners and units that were near a limit when it was last looked.
+    """
+
+    def __init__(
+        self,
+        owner: Mapping[str, Any] | None = None,
+        unit: Mapping[str, Any] | None = None,
+        store: LimitStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._defaults = {
+            "owner": parse(owner or {}, "limits.owner"),
+            "unit": parse(unit or {}, "limits.unit", unit=True),
+        }
+        self._store = store
+        self._clock = clock
+        self._documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self._subjects: WeakValueDictionary[tuple[str, str], Subject] = WeakValueDictionary()
+        self._recent: OrderedDict[tuple[str, str], Allowance] = OrderedDict()
+        self._allowances: WeakSet[Allowance] = WeakSet()
+        self._sent: list[Subject] = []
+        self._cut: list[Subject] = []
+        self.load = LoadMeter(clock)
+        self.over: Counter[tuple[str, Over]] = Counter()
+        self.limiting = False
+        self._look_for_limits()
+        self.warned: list[tuple[Subject, str, float]] = []
+
+    # --- senders ----------------------------------------------------------------------------------
+
+    def of(self, principal: Principal) -> Allowance:
+        """The allowance of a principal in its own name space."""
+        return self._allowance(principal.owner, principal.unit, principal.name)
+
+    def of_unit(self, owner: str, unit: str, name: str) -> Allowance:
+        """The allowance of a unit that sends through a broker."""
+        return self._allowance(owner, unit, name)
+
+    def of_owner(self, owner: str) -> Allowance:
+        """The allowance of a source, whose messages are not of one unit."""
+        return self._allowance(owner, "", "")
+
+    def _allowance(self, owner: str, unit: str, name: str) -> Allowance:
+        key = owner, unit
+        found = self._recent.get(key)
+        if found is None:
+            whose = self._subject(owner, "", "")
+            sender = self._subject(owner, unit, name) if unit else None
+            found = Allowance(whose, sender, self._clock, self._cut.append)
+            self._recent[key] = found
+            self._allowances.add(found)
+            if len(self._recent) > KEPT:
+                self._recent.popitem(last=False)
+        else:
+            self._recent.move_to_end(key)
+        return found
+
+    def _subject(self, owner: str, unit: str, name: str) -> Subject:
+        found = self._subjects.get((owner, unit))
+        if found is None:
+            found = Subject(owner, unit, name, self._sent.append, self.over)
+            found.set(self.limits(owner, unit), self._clock())
+            self._subjects[owner, unit] = found
+        return found
+
+    def limits(self, owner: str, unit: str = "") -> Limits:
+        """The limits in force for an owner, or for one of its units."""
+        default = self._defaults["unit" if unit else "owner"]
+        return merge(default, self._documents.get((owner, unit), {}))
+
+    def active(self) -> list[Subject]:
+        """The owners and units that have sent of late. Any thread."""
+        while True:
+            with suppress(RuntimeError):  # the dictionary grew meanwhile
+                return list(self._subjects.values())
+
+    # --- from time to time ------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read the documents for the first time."""
+        await self._read()
+
+    async def run(self) -> None:
+        """Follow the documents, and count what units sent, until cancelled."""
+        read_at = self._clock() + _READ_EVERY
+        while True:
+            await asyncio.sleep(1.0)
+            self.tick()
+            await self._tell_cut()
+            if self._clock() >= read_at:
+                read_at = self._clock() + _READ_EVERY
+                await self._read()
+
+    def tick(self) -> None:
+        """Count what units sent since the last call, and look who is near a limit."""
+        sent, self._sent[:] = list(self._sent), []
+        if sent:
+            counts = [unit.take_sent() for unit in sent]
+            units = [(unit.owner, unit.unit) for unit in sent]
+            self.load.count_units(units, [n for n, _ in counts], [size for _, size in counts])
+        self.warned = [found for found in map(self._near, self.active()) if found is not None]
+
+    def _near(self, subject: Subject) -> tuple[Subject, str, float] | None:
+        """The limit of messages or bytes that a subject uses most, from 80 % on."""
+        if not subject.limits.rated:
+            return None
+        name, used = self.used(subject)
+        if used < NEAR:
+            return None
+        at = self._clock()
+        if at - subject.warned_at >= _WARNED_EVERY:
+            subject.warned_at = at
+            log.warning(
+                "a limit is nearly reached", kind=subject.kind, owner=subject.owner,
+                name=subject.name, limit=name, used=f"{used:.0%}",
+                do="raise the limit, or have it send less: lakebed limits, lakebed load",
+            )  # fmt: skip
+        return subject, name, used
+
+    def used(self, subject: Subject) -> tuple[str, float]:
+        """The limit that a subject uses most, and its used part. Any thread."""
+        with self.load.lock:
+            found = [
+                (f"{name} {rate}", self._used(subject, rate, name == "bytes"))
+                for name in ("messages", "bytes")
+                for rate in getattr(subject.limits, name) or ()
+            ]
+        return max(found, key=lambda pair: pair[1], default=("", 0.0))
+
+    def _used(self, subject: Subject, rate: Rate, of_bytes: bool) -> float:
+        at, seconds = self._clock(), rate.interval / SECOND
+        if subject.unit:
+            sent = self.load.units.sent_in((subject.owner, subject.unit), seconds, at)
+        else:
+            sent = self.load.owners.sent_in(subject.owner, seconds, at)
+        # of an interval below a second, its part of the last second
+        return sent[of_bytes] * min(1.0, seconds) / rate.amount
+
+    async def _read(self) -> None:
+        if self._store is None:
+            return
+        try:
+            found = await asyncio.to_thread(self._store.changed_documents)
+            ended = await asyncio.to_thread(self._store.end_cut_offs, wall_clock())
+        except StoreUnavailable as error:
+            log.warning("the limits are as they were read last", error=str(error))
+            return
+        for unit in ended:
+            log.info("a unit is no longer cut off", unit=unit)
+        if found is not None:
+            self.put(found)
+
+    def put(self, documents: Documents) -> None:
+        """Put other documents in force."""
+        self._documents = {}
+        for (owner, unit), document in documents.items():
+            try:
+                self._documents[owner, unit] = parse(document, unit=bool(unit))
+            except Invalid as error:
+                log.error("stored limits are not in force", owner=owner, unit=unit,
+                          error=str(error))  # fmt: skip
+        self._look_for_limits()
+        at = self._clock()
+        for subject in self.active():
+            limits = self.limits(subject.owner, subject.unit)
+            if limits != subject.limits:
+                subject.set(limits, at)
+        for allowance in list(self._allowances):
+            allowance.refresh()
+
+    def _look_for_limits(self) -> None:
+        documents = (*self._defaults.values(), *self._documents.values())
+        self.limiting = any(d.get("messages") or d.get("bytes") for d in documents)
+
+    async def _tell_cut(self) -> None:
+        """Write down which units were cut off, so that every process keeps them out."""
+        while self._cut:
+            unit = self._cut[0]
+            log.warning("a unit is cut off", owner=unit.owner, unit=unit.name,
+                        do="unblock it when it is mended")  # fmt: skip
+            if self._store is not None:
+                until = None if unit.cut_for is None else wall_clock() + unit.cut_for
+                try:
+                    await asyncio.to_thread(self._store.cut_off, unit.unit, until)
+                except StoreUnavailable as error:
+                    log.warning("a cut-off is not written down yet", error=str(error))
+                    return
+                # from here on the identification keeps it out, until somebody unblocks it
+                unit.blocked_until = self._clock() + _IDENTIFIED
+            self._cut.pop(0)

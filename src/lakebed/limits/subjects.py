@@ -1,0 +1,139 @@
+"""Who limits hold for: an owner, or a unit, with the buckets of its limits."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from lakebed.limits.buckets import TokenBuckets
+from lakebed.vocabulary.limits import NO_LIMITS, Limits, Over, Rate
+from lakebed.vocabulary.times import Micros
+
+
+class Subject:
+    """One owner or unit. Its limits may change while it is used. Event loop only.
+
+    Args:
+        sent: called when it has sent something since `take_sent`.
+        totals: messages over a limit by kind, of all subjects together.
+
+    Attributes:
+        kind: "owner" or "unit".
+        owner: the owner, or the owner of the unit.
+        unit: the unit's uuid; "" of an owner.
+        limits: in force.
+        over: messages that were over a limit, by what happened to them.
+        cut_for: for how long it was last cut off; None until it is unblocked.
+        blocked_until: seconds of the clock until which it is cut off here; 0 while it is not.
+    """
+
+    __slots__ = (
+        "__weakref__", "_bytes", "_messages", "_sent", "_sent_bytes", "_sent_messages", "_totals",
+        "blocked_until", "cut_for", "kind", "limits", "name", "over", "owner", "unit", "warned_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: str,
+        unit: str = "",
+        name: str = "",
+        sent: Callable[["Subject"], None] = lambda subject: None,
+        totals: Counter[tuple[str, Over]] | None = None,
+    ) -> None:
+        self.kind = "unit" if unit else "owner"
+        self.owner, self.unit, self.name = owner, unit, name or unit or owner
+        self.limits = NO_LIMITS
+        self.over: Counter[Over] = Counter()
+        self.cut_for: Micros | None = None
+        self.blocked_until = 0.0
+        self.warned_at = float("-inf")
+        self._messages: TokenBuckets | None = None
+        self._bytes: TokenBuckets | None = None
+        self._sent, self._totals = sent, totals
+        self._sent_messages = self._sent_bytes = 0
+
+    @property
+    def limited(self) -> bool:
+        return self._messages is not None or self._bytes is not None or self.blocked_until > 0
+
+    def set(self, limits: Limits, at: float) -> None:
+        """Put limits in force; buckets of the same intervals keep their levels."""
+        self.limits = limits
+        self._messages = _buckets(self._messages, limits.messages, at)
+        self._bytes = _buckets(self._bytes, limits.bytes, at)
+
+    def fits(self, sizes: Sequence[int], at: float) -> int:
+        """How many of these messages, from the first on, are within the limits.
+
+        A message is within a limit of bytes if anything is left of it, so that one which is larger
+        than the whole limit passes at times. Nothing is taken.
+        """
+        count = len(sizes)
+        if self._messages is not None:
+            count = min(count, max(0, int(self._messages.level(at) + 1e-6)))
+        if self._bytes is not None:
+            left = self._bytes.level(at)
+            if left >= sum(sizes[:count]):
+                return count
+            for i, size in enumerate(sizes[:count]):
+                if left < 1:
+                    return i
+                left -= size
+        return count
+
+    def take(self, count: int, size: int) -> None:
+        """Take messages and their bytes from the buckets."""
+        if self._messages is not None:
+            self._messages.take(count)
+        if self._bytes is not None:
+            self._bytes.take(size)
+
+    def note_over(self, over: Over, count: int) -> None:
+        """Count messages that were over a limit."""
+        self.over[over] += count
+        if self._totals is not None:
+            self._totals[self.kind, over] += count
+
+    def note_sent(self, messages: int, size: int) -> None:
+        """Count messages for the load."""
+        if not self._sent_messages:
+            self._sent(self)
+        self._sent_messages += messages
+        self._sent_bytes += size
+
+    def take_sent(self) -> tuple[int, int]:
+        """Messages and bytes since the last call."""
+        found = self._sent_messages, self._sent_bytes
+        self._sent_messages = self._sent_bytes = 0
+        return found
+
+    def wait(self, at: float) -> float:
+        """Seconds until a message is within the limits."""
+        wait = 0.0 if self._messages is None else self._messages.wait(at, 1)
+        return wait if self._bytes is None else max(wait, self._bytes.wait(at, 1))
+
+    def used(self, at: float) -> float:
+        """The used part of the limit that is used most, from 0 to 1; above 1 it is a debt."""
+        found = [b.used(at) for b in (self._messages, self._bytes) if b is not None]
+        return max(found, default=0.0)
+
+    def reached(self, at: float) -> str:
+        """The limit that is reached, for errors: `messages 30/1s,600/1m of unit shed`."""
+        waits = {
+            name: buckets.wait(at, 1)
+            for name, buckets in (("messages", self._messages), ("bytes", self._bytes))
+            if buckets is not None
+        }
+        if not waits:
+            return f"{self.kind} {self.name!r}"
+        name = max(waits, key=lambda name: waits[name])
+        rates = ",".join(map(str, getattr(self.limits, name) or ()))
+        return f"the limit `{name}` ({rates}) of {self.kind} {self.name!r}"
+
+
+def _buckets(
+    former: TokenBuckets | None, rates: tuple[Rate, ...] | None, at: float
+) -> TokenBuckets | None:
+    if rates is None:
+        return None
+    if former is not None and former.rates == rates:
+        return former
+    return TokenBuckets(rates, at)

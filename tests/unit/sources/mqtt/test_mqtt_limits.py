@@ -1,0 +1,135 @@
+"""Limits at the endpoint, packet by packet, over a real socket."""
+
+import time
+
+import pytest
+
+from lakebed.sources.mqtt.codec.answers import PUBACK, PUBREC, PUBREL, Answer, Ping
+from lakebed.sources.mqtt.codec.handshake import Disconnect
+from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.codec.wire import V3, V5
+from lakebed.vocabulary.limits import PARKED
+
+PING = b"\xc0\x00"
+
+
+def limit(bench, **document):
+    bench.intake.limits.put({("ada", ""): document})
+
+
+@pytest.mark.parametrize("version", [V3, V5])
+def test_slow_takes_all_and_stops_reading_for_as_long_as_the_debt_lasts(run, serving, version):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(version=version)
+            limit(bench, messages="20/1s")
+            began = time.monotonic()
+            for number in range(1, 31):
+                wire.publish("t", b"x", 1, number)
+            acks = [await wire.next() for _ in range(30)]
+            assert [ack.packet_id for ack in acks] == list(range(1, 31))
+            wire.send(PING)
+            assert isinstance(await wire.next(), Ping)
+            assert time.monotonic() - began >= 0.5  # thirty, of which twenty were there
+            assert len(bench.intake.seen) == 30
+
+    run(story())
+
+
+def test_refuse_answers_what_is_over_the_limit_with_0x97_in_the_order_of_arrival(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            limit(bench, messages="3/1h", over="refuse")
+            for number in range(1, 6):
+                wire.publish("t", b"%d" % number, 1 + number % 2, number)
+            wire.publish("t", b"6")
+            wire.send(PING)
+            answers = [await wire.next() for _ in range(6)]
+            answers = [answer for answer in answers if not isinstance(answer, Ping)]
+            over = Reason.QUOTA_EXCEEDED
+            assert [(a.kind, a.packet_id, a.reason) for a in answers] == [
+                (PUBREC, 1, 0), (PUBACK, 2, 0), (PUBREC, 3, 0), (PUBACK, 4, over), (PUBREC, 5, over)
+            ]  # fmt: skip
+            assert "`messages` (3/1h) of owner 'ada'" in answers[3].properties["reason_string"]
+            assert [payload for _, payload in bench.intake.seen] == [b"1", b"2", b"3"]
+            assert bench.stats.refused["quota_exceeded"] == 3
+
+    run(story())
+
+
+def test_a_qos_2_message_that_is_stored_is_answered_and_not_refused_when_sent_again(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            limit(bench, messages="1/1h", over="refuse")
+            wire.publish("t", b"1", 2, 1)
+            assert await wire.next() == Answer(PUBREC, 1)
+            wire.publish("t", b"1", 2, 1, duplicate=True)
+            assert await wire.next() == Answer(PUBREC, 1)
+            wire.send(Answer(PUBREL, 1))
+            assert (await wire.next()).reason == 0
+            assert len(bench.intake.seen) == 1
+
+    run(story())
+
+
+def test_refuse_ends_a_connection_of_3_1_1_which_has_no_other_no(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(version=V3)
+            limit(bench, messages="1/1h", over="refuse")
+            wire.publish("t", b"1", 1, 1)
+            assert await wire.next() == Answer(PUBACK, 1)
+            wire.publish("t", b"2", 1, 2)
+            assert await wire.next() is None
+            assert len(bench.intake.seen) == 1
+
+    run(story())
+
+
+def test_park_takes_all_and_records_which_are_over_the_limit(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            limit(bench, messages="3/1h", over="park")
+            for number in range(1, 6):
+                wire.publish("t", b"%d" % number, 1, number)
+            assert [await wire.next() for _ in range(5)] == [Answer(PUBACK, n) for n in range(1, 6)]
+            assert len(bench.intake.seen) == 5
+            parked = [a for a in bench.intake.attributes if a.decisions == ((PARKED, ""),)]
+            assert len(parked) == 2
+
+    run(story())
+
+
+def test_limits_that_are_taken_away_hold_no_longer_on_an_open_connection(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join()
+            limit(bench, messages="1/1h", over="refuse")
+            wire.publish("t", b"1", 1, 1)
+            wire.publish("t", b"2", 1, 2)
+            assert [(await wire.next()).reason for _ in range(2)] == [0, Reason.QUOTA_EXCEEDED]
+            bench.intake.limits.put({})
+            wire.publish("t", b"3", 1, 3)
+            assert (await wire.next()).reason == 0
+
+    run(story())
+
+
+def test_a_unit_that_is_cut_off_is_disconnected_with_the_reason(run, serving):
+    async def story():
+        async with serving() as bench:
+            bench.intake.limits.put({("ada", "uuid-1"): {"messages": "2/1h", "over": "cut"}})
+            wire = await bench.join(token="unit")
+            for number in range(1, 5):
+                wire.publish("t", b"x", 1, number)
+            assert [await wire.next() for _ in range(2)] == [Answer(PUBACK, 1), Answer(PUBACK, 2)]
+            end = await wire.next()
+            assert isinstance(end, Disconnect)
+            assert end.reason == Reason.QUOTA_EXCEEDED
+            assert "cut off" in end.properties["reason_string"]
+            assert len(bench.intake.seen) == 2
+
+    run(story())
