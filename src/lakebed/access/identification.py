@@ -1,7 +1,7 @@
 """Identification: looks up the principal of a token, through a short cache.
 
     identify_cached(token) ── known? ──> Principal | None, without waiting (raw HTTP path)
-    await identify(token)  ── else ────> one lookup in a thread, shared by all who ask meanwhile
+    await identify(token)  ── else ────> one lookup in a thread, together with all who ask meanwhile
 
     catalog.grants_version() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
 
@@ -12,18 +12,26 @@ age of a version counts from the start of its query.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Literal
 
 from lakebed.access.principals import NOBODY, NOTHING_SHARED, Principal
 from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of
-from lakebed.ports.accounts.credentials import CredentialStore
+from lakebed.ports.accounts.credentials import (
+    CommonName,
+    Credential,
+    CredentialStore,
+    Subject,
+    TokenSubject,
+    UnitSubject,
+)
 from lakebed.ports.accounts.shares import Share
 from lakebed.vocabulary.credentials import digest, is_mistyped
 from lakebed.vocabulary.errors import StoreUnavailable
-from lakebed.vocabulary.times import SECOND, now
+from lakebed.vocabulary.times import SECOND, Micros, now
 
 LONGEST_TOKEN = 1024
 """Characters; a longer token is refused without hashing it."""
@@ -38,6 +46,12 @@ _PATIENCE = 4.0
 _LOOKUPS = 4
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
 
+_BATCH = 400
+"""Credentials in one lookup: a fleet that connects at once costs a few queries."""
+
+_MOST_USED = 50_000
+"""Credentials whose use is noted between two calls of `take_used`."""
+
 
 class Missing(Enum):
     """The type of `MISSING`: the cache has no answer, the token must be looked up."""
@@ -48,7 +62,24 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
+_Asked = tuple[int | None, bytes]
+"""The version for which it was asked, and the key of what was shown."""
+
 Known = Principal | None | Literal[Missing.MISSING]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """When credentials were last used: units by uuid, tokens by owner and name."""
+
+    units: dict[str, Micros] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], Micros] = field(default_factory=dict)
+
+    def note(self, subject: Subject) -> None:
+        if isinstance(subject, UnitSubject) and len(self.units) < _MOST_USED:
+            self.units[subject.unit.uuid] = now()
+        elif isinstance(subject, TokenSubject) and len(self.tokens) < _MOST_USED:
+            self.tokens[subject.token.owner, subject.token.name] = now()
 
 
 class Identification:
@@ -62,7 +93,7 @@ class Identification:
         self,
         credentials: CredentialStore,
         ttl: float = 2.0,
-        capacity: int = 10_000,
+        capacity: int = 50_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Cache up to `capacity` answers of either kind, known tokens and unknown ones."""
@@ -72,8 +103,10 @@ class Identification:
         # Apart, so that a flood of wrong tokens cannot push out the good ones.
         self._known = _Answers(capacity)
         self._unknown = _Answers(capacity)
-        self._lookups: dict[tuple[int | None, bytes], asyncio.Task[Principal | None]] = {}
-        self._slots = asyncio.Semaphore(_LOOKUPS)
+        self._lookups: dict[_Asked, asyncio.Future[Principal | None]] = {}
+        self._waiting: deque[tuple[_Asked, Credential]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._used = Used()
         self._version: int | None = None
         self._shares = SharesByAudience(())
         self._version_until = float("-inf")
@@ -101,22 +134,39 @@ class Identification:
         Raises:
             StoreUnavailable: the catalog does not answer.
         """
-        if _absurd(token):
+        return None if _absurd(token) else await self._identify_in_time(digest(token), token)
+
+    async def identify_certificate(self, name: str) -> Principal | None:
+        """The unit that the common name of a verified client certificate names, or None.
+
+        Raises:
+            StoreUnavailable: the catalog does not answer.
+        """
+        if not 0 < len(name) <= LONGEST_TOKEN:
             return None
+        # longer than the digest of any token
+        return await self._identify_in_time(b"CN " + digest(name), CommonName(name))
+
+    def take_used(self) -> Used:
+        """Who was looked up since the last call, and when; those in steady use once a minute."""
+        used, self._used = self._used, Used()
+        return used
+
+    async def _identify_in_time(self, key: bytes, credential: Credential) -> Principal | None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await self._identify(digest(token), token)
+                return await self._identify(key, credential)
         except TimeoutError:
             raise StoreUnavailable("the catalog does not answer: try again later") from None
 
-    async def _identify(self, key: bytes, token: str) -> Principal | None:
+    async def _identify(self, key: bytes, credential: Credential) -> Principal | None:
         # One who gives up must not take the others' answer along.
         if self._version_until <= self._clock():
             await asyncio.shield(self._begin_refresh())
         answer = self._cached(key, self._clock())
         if answer is not MISSING:
             return answer
-        return await asyncio.shield(self._begin_lookup(key, token))
+        return await asyncio.shield(self._begin_lookup(key, credential))
 
     def nobody(self) -> Principal:
         """Who has not signed in: with what is shared with the public, as far as it is known."""
@@ -154,35 +204,64 @@ class Identification:
 
     # --- tokens -----------------------------------------------------------------------------------
 
-    def _begin_lookup(self, key: bytes, token: str) -> asyncio.Task[Principal | None]:
-        """Start the lookup of a token, or join the one that is running for this version."""
+    def _begin_lookup(self, key: bytes, credential: Credential) -> asyncio.Future[Principal | None]:
+        """Put a credential into the next lookup, or join the one that is under way for this
+        version."""
         asked = self._version, key
-        lookup = self._lookups.get(asked)
-        if lookup is None:
-            lookup = asyncio.create_task(self._look_up(key, token), name="token lookup")
-            self._lookups[asked] = lookup
-            lookup.add_done_callback(lambda done: self._looked_up(asked, done))
-        return lookup
+        answer = self._lookups.get(asked)
+        if answer is None:
+            answer = self._lookups[asked] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(lambda done: self._looked_up(asked, done))
+            self._waiting.append((asked, credential))
+            if len(self._workers) < _LOOKUPS:
+                worker = asyncio.create_task(self._look_up_all(), name="token lookup")
+                self._workers.add(worker)
+                worker.add_done_callback(self._workers.discard)
+        return answer
 
-    async def _look_up(self, key: bytes, token: str) -> Principal | None:
-        version, shares = self._version, self._shares
-        until = self._clock() + LONGEST_KEPT
-        async with self._slots:
-            found = await asyncio.to_thread(self._credentials.find_subject, token)
+    async def _look_up_all(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            try:
+                await self._look_up([credential for _, credential in batch], batch)
+            except Exception as error:
+                for asked, _ in batch:
+                    if not (answer := self._lookups[asked]).done():
+                        answer.set_exception(error)
+
+    async def _look_up(
+        self, credentials: list[Credential], batch: list[tuple["_Asked", Credential]]
+    ) -> None:
+        version, shares, began = self._version, self._shares, self._clock()
+        subjects = await asyncio.to_thread(self._credentials.find_subjects, credentials)
+        for (asked, _), subject in zip(batch, subjects, strict=True):
+            principal = self._remember(asked[1], subject, version, shares, began)
+            if not (answer := self._lookups[asked]).done():
+                answer.set_result(principal)
+
+    def _remember(
+        self,
+        key: bytes,
+        found: Subject | None,
+        version: int | None,
+        shares: SharesByAudience,
+        began: float,
+    ) -> Principal | None:
+        until = began + LONGEST_KEPT
         principal = None if found is None else principal_of(found, shares)
         if found is not None and found.expires is not None:
             until = min(until, self._clock() + (found.expires - now()) / SECOND)
-        if principal is None:
+        if found is None or principal is None:
             self._known.drop(key)
-        elif principal == (before := self._known.last(key)):
-            principal = before  # the same object: what others have found out by it stays good
+        else:
+            if principal == (before := self._known.last(key)):
+                principal = before  # the same object: what others found out by it stays good
+            self._used.note(found)
         if version == self._version:  # else it may be older than what the version tells of
             (self._unknown if principal is None else self._known).put(key, principal, until)
         return principal
 
-    def _looked_up(
-        self, asked: tuple[int | None, bytes], lookup: asyncio.Task[Principal | None]
-    ) -> None:
+    def _looked_up(self, asked: "_Asked", lookup: asyncio.Future[Principal | None]) -> None:
         del self._lookups[asked]
         if not lookup.cancelled():
             lookup.exception()  # seen, even where everybody who asked has gone

@@ -6,11 +6,15 @@ from pathlib import Path
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 
-def server_context(certificate: Path, key: Path | None, setting: str) -> ssl.SSLContext:
+def server_context(
+    certificate: Path, key: Path | None, setting: str, clients: Path | None = None
+) -> ssl.SSLContext:
     """TLS 1.2 or newer with the given PEM files.
 
     Args:
         setting: the one that names the certificate, for the error.
+        clients: PEM of the authorities whose client certificates are accepted. A client may come
+            without one; one that does not verify ends the handshake.
 
     Raises:
         SettingsError: a file is missing, unreadable, or not what it should be.
@@ -21,4 +25,10 @@ def server_context(certificate: Path, key: Path | None, setting: str) -> ssl.SSL
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(Problem(setting, f"{certificate} and {key}: {error}")) from error
+    if clients is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(clients)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(Problem("mqtt.tls_client_ca", f"{clients}: {error}")) from error
     return context

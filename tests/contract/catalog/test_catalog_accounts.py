@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lakebed.ports.accounts.audit import AuditEntry
-from lakebed.ports.accounts.credentials import TokenSubject, UnitSubject, UserSubject
+from lakebed.ports.accounts.credentials import CommonName, TokenSubject, UnitSubject, UserSubject
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
@@ -127,6 +127,30 @@ def test_a_token_tells_what_its_maker_may(catalog: SqlCatalog, ann: User) -> Non
     gone = catalog.add_token(StoredToken("bob", "old", expires=now() - 1))
     assert catalog.find_subject(gone) is None
     assert catalog.find_token(gone) is not None
+
+
+def test_a_common_name_is_the_uuid_or_the_owner_and_name_of_a_unit(catalog: SqlCatalog) -> None:
+    ((unit, _),) = catalog.put_units([LAMP])
+    names = (unit.uuid, unit.uuid.upper(), f"ann/{LAMP.name}", LAMP.name, "eve/x", "a/b/c", "")
+    found = catalog.find_subjects([CommonName(name) for name in names])
+    assert [one is not None for one in found] == [True, True, True, False, False, False, False]
+    catalog.block_unit(unit.uuid, True)
+    (blocked,) = catalog.find_subjects([CommonName(unit.uuid)])
+    assert isinstance(blocked, UnitSubject)
+    assert blocked.blocked
+
+
+def test_many_credentials_are_found_in_one_call(catalog: SqlCatalog, ann: User) -> None:
+    units = [Unit("", "ann", f"u{place}") for place in range(900)]
+    for unit, _ in catalog.put_units(units)[::300]:
+        catalog.add_unit_token(unit.uuid, f"of {unit.name}")
+    token = catalog.add_token(StoredToken("ann", "phone"))
+    begin(catalog, "one", "of ann")
+    guesses = [f"guess {place}" for place in range(900)]
+    asked = ["of u0", *guesses, token, "of ann", CommonName("ann/u899"), "of u600"]
+    found = catalog.find_subjects(asked)
+    kinds = [UnitSubject, TokenSubject, UserSubject, UnitSubject, UnitSubject]
+    assert [type(one) for one in found if one is not None] == kinds
 
 
 def test_a_blocked_owner_blocks_its_units_and_tokens(catalog: SqlCatalog, ann: User) -> None:

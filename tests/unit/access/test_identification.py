@@ -1,7 +1,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.principals import of_token
@@ -13,7 +13,7 @@ from lakebed.access.identification import (
     Identification,
 )
 from lakebed.access.principals import Grant, Kind, Principal
-from lakebed.ports.accounts.credentials import TokenSubject
+from lakebed.ports.accounts.credentials import Credential, Subject, TokenSubject
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -30,6 +30,7 @@ class Tokens:
         self.held = tokens
         self.version = 1
         self.asked: Counter[str] = Counter()
+        self.calls = 0
         self.before: Callable[[], object] = lambda: None
 
     def change(self, **tokens: StoredToken) -> None:
@@ -45,11 +46,12 @@ class Tokens:
     def shares(self) -> list[Share]:
         return []
 
-    def find_subject(self, secret: str) -> TokenSubject | None:
-        self.asked[secret] += 1
-        found = self.held.get(secret)
+    def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]:
+        self.asked.update(map(str, credentials))
+        self.calls += 1
+        held = [self.held.get(str(credential)) for credential in credentials]
         self.before()
-        return None if found is None else TokenSubject(found)
+        return [None if found is None else TokenSubject(found) for found in held]
 
 
 class Clock:
@@ -316,5 +318,30 @@ def test_a_token_in_steady_use_never_waits_for_the_version() -> None:
         await settled()
         assert identification.identify_cached("good") is MISSING
         assert await identification.identify("good") is None
+
+    asyncio.run(run())
+
+
+def test_a_fleet_that_connects_is_looked_up_in_a_few_calls() -> None:
+    async def run() -> None:
+        fleet = {f"secret-{place}": StoredToken("ann", f"t{place}") for place in range(1_000)}
+        tokens = Tokens(**fleet)
+        identification = Identification(tokens, clock=Clock())
+        found = await asyncio.gather(*map(identification.identify, [*fleet, "bad"]))
+        assert [one and one.name for one in found] == [*(f"t{n}" for n in range(1_000)), None]
+        assert tokens.calls <= 6
+        assert len(identification.take_used().tokens) == 1_000
+        assert not identification.take_used().tokens
+
+    asyncio.run(run())
+
+
+def test_a_common_name_is_no_token() -> None:
+    async def run() -> None:
+        tokens = Tokens(lamp=PHONE)
+        identification = Identification(tokens, clock=Clock())
+        assert await identification.identify_certificate("lamp") is None
+        assert await identification.identify("lamp") == ANN
+        assert await identification.identify_certificate("x" * (LONGEST_TOKEN + 1)) is None
 
     asyncio.run(run())

@@ -1,5 +1,6 @@
-"""Looks up what a secret proves, in one call."""
+"""Looks up what secrets and certificates prove, many in one call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -61,6 +62,17 @@ class TokenSubject:
 Subject: TypeAlias = UserSubject | UnitSubject | TokenSubject
 
 
+@dataclass(frozen=True, slots=True)
+class CommonName:
+    """A unit's name in a client certificate that was verified: its uuid, or `OWNER/NAME`."""
+
+    text: str
+
+
+Credential: TypeAlias = str | CommonName
+"""What a client shows: a secret, or a certificate."""
+
+
 class CredentialStore(Protocol):
     """Calls block and are thread-safe.
 
@@ -75,6 +87,6 @@ class CredentialStore(Protocol):
         """All shares of owners that are not blocked."""
         ...
 
-    def find_subject(self, secret: str) -> Subject | None:
-        """Who has this secret; None for a secret that is unknown or has expired."""
+    def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]:
+        """Who has each of these; None for one that is unknown or has expired."""
         ...

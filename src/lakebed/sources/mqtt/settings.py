@@ -21,6 +21,11 @@ class MqttSection(Section):
     tls_listen: Address | None = Field(None, description="a second port that speaks TLS")
     tls_certificate: Path | None = Field(None, description="PEM chain for `tls_listen`")
     tls_key: Path | None = Field(None, description="PEM private key for `tls_listen`")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM of the authorities of client certificates: their common name is a unit's"
+        " uuid, or `OWNER/NAME`",
+    )
     receive_maximum: int = Field(
         65535, ge=1, le=65535, description="QoS 1 and 2 messages one client may have unacknowledged"
     )

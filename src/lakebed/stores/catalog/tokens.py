@@ -1,7 +1,7 @@
 """Tokens of programs, kept only as their SHA-256."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -27,7 +27,7 @@ class SqlTokens(Database):
 
     def find_token(self, secret: str) -> StoredToken | None:
         with self._read() as connection:
-            return find_token(connection, digest(secret))
+            return find_tokens(connection, [digest(secret)]).get(digest(secret))
 
     def add_token(self, token: StoredToken, secret: str | None = None) -> str:
         if secret is None:
@@ -80,10 +80,10 @@ class SqlTokens(Database):
                 )
 
 
-def find_token(connection: Connection, key: bytes) -> StoredToken | None:
-    """The token with this digest."""
-    row = connection.execute(_TOKEN.where(_TABLE.c.digest == key)).one_or_none()
-    return None if row is None else _stored(row)
+def find_tokens(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, StoredToken]:
+    """Tokens by their digests."""
+    query = _TOKEN.add_columns(_TABLE.c.digest).where(_TABLE.c.digest.in_(keys))
+    return {row.digest: _stored(row) for row in connection.execute(query)}
 
 
 def _named(owner: str, name: str) -> Any:
@@ -106,7 +106,7 @@ def _row(token: StoredToken, secret: str) -> dict[str, Any]:
 
 
 def _stored(row: Row[Any]) -> StoredToken:
-    values = row._asdict()
+    values = dict(zip(StoredToken.__slots__, row, strict=False))
     for name in ("publish", "read"):
         values[name] = tuple(json.loads(values[name]))
     return StoredToken(**values | {"role": Role(values["role"])})

@@ -2,7 +2,7 @@
 
 import json
 import uuid as uuids
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import ensure
+from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound
@@ -29,7 +30,6 @@ from lakebed.vocabulary.times import Micros, now
 _UNITS, _REMOVED, _TOKENS = tables.units, tables.units_removed, tables.unit_tokens
 _STATUSES, _LOGS = tables.unit_statuses, tables.unit_logs
 UNIT = select(*(_UNITS.c[name] for name in Unit.__slots__))
-_SLICE = 500  # names in one IN (…); older SQLite takes no more than 999 parameters
 _WRITTEN = ("publish", "read", "tags", "visibility", "limits", "updated", "revision")
 
 
@@ -171,7 +171,7 @@ class SqlUnits(Database):
         with self._read() as connection:
             return {
                 row.unit: UnitStatus(*row)
-                for some in _slices(uuids)
+                for some in slices(uuids)
                 for row in connection.execute(query.where(_STATUSES.c.unit.in_(some)))
             }
 
@@ -227,7 +227,7 @@ def _current(connection: Connection, units: Sequence[Unit]) -> dict[tuple[str, s
     return {
         (owner, found.name): found
         for owner, all_names in names.items()
-        for some in _slices(all_names)
+        for some in slices(all_names)
         for row in connection.execute(UNIT.where(_UNITS.c.owner == owner, _UNITS.c.name.in_(some)))
         if (found := unit_of(row))
     }
@@ -271,8 +271,3 @@ def _existing(connection: Connection, uuid: str) -> Unit:
     if row is None:
         raise NotFound(f"there is no unit {uuid!r}")
     return unit_of(row)
-
-
-def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _SLICE):
-        yield names[start : start + _SLICE]

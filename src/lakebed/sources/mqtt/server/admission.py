@@ -5,18 +5,22 @@ CONNECT ──> authenticate ──> principal, or Refuse with the reason for CO
 PUBLISH ──> publishable  ──> channel, or Refuse with the reason for PUBACK
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
+from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Will
 from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
+from lakebed.sources.mqtt.server.certificates import ClientCertificate
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.times import SECOND
+from lakebed.vocabulary.times import SECOND, now
 from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
@@ -26,9 +30,12 @@ _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.
 
 
 async def authenticate(
-    identification: "Identification", settings: MqttSettings, connect: Connect
-) -> tuple[Principal, str]:
-    """Return the principal of a valid CONNECT, and its token.
+    identification: "Identification",
+    settings: MqttSettings,
+    connect: Connect,
+    certificate: ClientCertificate | None = None,
+) -> tuple[Principal, Credential]:
+    """Return the principal of a valid CONNECT, and by what it is known.
 
     Raises:
         Refuse: with the reason for CONNACK.
@@ -37,21 +44,52 @@ async def authenticate(
         raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
     if connect.version == V3 and not connect.client_id and not connect.clean_start:
         raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
-    principal, token = None, ""
-    try:
-        token = (connect.password or b"").decode()
-        principal = await identification.identify(token) if token else None
-    except UnicodeDecodeError:
-        pass
-    except Unavailable as error:
-        raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
-    if principal is None:
-        raise Refuse(Reason.BAD_USER_NAME_OR_PASSWORD, "the password is not a valid token")
+    for shown in _shown(connect, certificate):
+        try:
+            principal = await identify(identification, shown)
+        except Unavailable as error:
+            raise Refuse(Reason.SERVER_UNAVAILABLE, str(error)) from error
+        if principal is not None:
+            break
+    else:
+        raise Refuse(
+            Reason.BAD_USER_NAME_OR_PASSWORD,
+            "the password is not a valid token"
+            if connect.password
+            else "send a token as password, or as user name without a password",
+        )
     if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
         raise Refuse(Reason.NOT_AUTHORIZED, "you may not connect")
     if connect.will is not None:
         _check_will(principal, settings, connect.will)
-    return principal, token
+    return principal, shown
+
+
+async def identify(identification: "Identification", shown: Credential) -> Principal | None:
+    """The principal of what a client shows.
+
+    Raises:
+        Unavailable: the catalog does not answer.
+    """
+    if isinstance(shown, CommonName):
+        return await identification.identify_certificate(shown.text)
+    return await identification.identify(shown)
+
+
+def _shown(connect: Connect, certificate: ClientCertificate | None) -> Iterator[Credential]:
+    """What may prove who a client is, in the order in which it is tried.
+
+    With a password nothing else counts. Without one a user name may be a token, or no more than the
+    name by which the holder of a certificate is known.
+    """
+    if connect.password:
+        with suppress(UnicodeDecodeError):
+            yield connect.password.decode()
+        return
+    if certificate is not None and certificate.expires > now():
+        yield CommonName(certificate.name)
+    if connect.username:
+        yield connect.username
 
 
 def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
@@ -75,6 +113,14 @@ def publishable(principal: Principal, topic: str) -> Channel:
     if not allow(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,))):
         raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
     return Channel(principal.owner, topic)
+
+
+def session_key(principal: Principal, client_id: str) -> tuple[str, str]:
+    """By what a session is known: its owner, and an identifier that is unique in it.
+
+    Client identifiers of a unit are its own: no other unit takes over its session.
+    """
+    return principal.owner, f"{principal.unit}/{client_id}" if principal.unit else client_id
 
 
 def session_expiry(settings: MqttSettings, connect: Connect) -> float:

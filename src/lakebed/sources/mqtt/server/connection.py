@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import structlog
 
 from lakebed.access.principals import Principal
 from lakebed.limits.allowance import Allowance
+from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
@@ -44,9 +46,12 @@ from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.server.admission import (
     authenticate,
     connack,
+    identify,
     publishable,
     session_expiry,
+    session_key,
 )
+from lakebed.sources.mqtt.server.certificates import ClientCertificate, certificate_of
 from lakebed.sources.mqtt.server.sessions import Session
 from lakebed.sources.mqtt.server.shared import Shared
 from lakebed.sources.mqtt.server.subscriptions import Subscriptions
@@ -60,8 +65,9 @@ log = structlog.get_logger(__name__)
 WRITE_BUFFER = 2**18
 """Unsent bytes at which a peer counts as a slow reader."""
 
-RECHECK = 30.0
-"""Seconds between two checks of a connection's token: a revoked one ends its connections."""
+RECHECK = 25.0
+"""Seconds between two checks of a connection's token: a revoked one ends its connections within
+30 s, the age of what is known of the grants included."""
 
 
 class Connection(MqttConnection):
@@ -81,7 +87,8 @@ class Connection(MqttConnection):
         self._subscriptions: Subscriptions | None = None
         self._will: Will | None = None
         self._ended = False
-        self._token = ""
+        self._shown: Credential = ""
+        self._certificate: ClientCertificate | None = None
         self._recheck_at = float("inf")
         self._read_timeout = shared.settings.mqtt.connect_timeout / SECOND
         self.heard = shared.clock
@@ -94,6 +101,7 @@ class Connection(MqttConnection):
         if not shared.open or not shared.admit_one_more():
             self._abort_counted("too_many_connections" if shared.open else "stopping")
             return
+        self._certificate = certificate_of(transport)
         raw = transport.get_extra_info("socket")
         if raw is not None and shared.descriptors.refuses(raw.fileno(), "mqtt"):
             self._abort_counted("too_many_files")
@@ -175,12 +183,19 @@ class Connection(MqttConnection):
     async def _recheck(self) -> None:
         """End the connection if its token was revoked or its grants changed."""
         try:
-            principal = await self._shared.identification.identify(self._token)
+            principal = await identify(self._shared.identification, self._shown)
         except Unavailable:
             return  # a catalog that is away ends no connection
-        if principal != self._principal and not self._ended:
+        certificate = self._certificate
+        expired = (
+            isinstance(self._shown, CommonName)
+            and certificate is not None
+            and certificate.expires <= times.now()
+        )
+        if (expired or not _may_the_same(principal, self._principal)) and not self._ended:
             self._will = None
-            self.end(Reason.NOT_AUTHORIZED, "the token was revoked or changed")
+            what = "certificate has expired" if expired else "token was revoked or changed"
+            self.end(Reason.NOT_AUTHORIZED, f"the {what}")
 
     # --- CONNECT ---------------------------------------------------------------------------------
 
@@ -211,11 +226,11 @@ class Connection(MqttConnection):
     async def _admit(self, connect: Connect) -> None:
         shared = self._shared
         try:
-            self._principal, self._token = await authenticate(
-                shared.identification, shared.settings, connect
+            self._principal, self._shown = await authenticate(
+                shared.identification, shared.settings, connect, self._certificate
             )
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
-            key = self._principal.owner, connect.client_id or assigned
+            key = session_key(self._principal, connect.client_id or assigned)
             async with shared.sessions.lock(key):
                 await self._open_session(connect, key, assigned)
         except Refuse as refuse:
@@ -399,6 +414,13 @@ class Connection(MqttConnection):
             session, self._session = self._session, None
             will, self._will = self._will, None
             self._shared.sessions.leave(session, will)
+
+
+def _may_the_same(now: Principal | None, before: Principal | None) -> bool:
+    """Whether two principals have the same grants of their own; what others share may differ."""
+    if now is None or before is None:
+        return now is before
+    return now == before or replace(now, shared=before.shared) == before
 
 
 def _not_single(_: bytes) -> int:

@@ -145,7 +145,8 @@ class MqttEndpoint:
         if mqtt.tls_certificate is None:
             raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
         key = None if mqtt.tls_key is None else home / mqtt.tls_key
-        return server_context(home / mqtt.tls_certificate, key, "mqtt.tls_certificate")
+        clients = None if mqtt.tls_client_ca is None else home / mqtt.tls_client_ca
+        return server_context(home / mqtt.tls_certificate, key, "mqtt.tls_certificate", clients)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
