@@ -1,4 +1,4 @@
-"""What a section of the settings is made of.
+"""The base and the types of sections of the settings.
 
 Each feature has its section in a `settings.py` beside it, light to import; `runtime/settings.py`
 puts them together and reads them. A part that needs several sections says so by a `Protocol`,

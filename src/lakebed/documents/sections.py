@@ -1,4 +1,4 @@
-"""A document has sections, and a section has entries, each checked by its feature.
+"""Reads documents: sections with entries, each checked by its feature.
 
     text ──read_source──> {section: entries} ──DocumentSection.check──> all problems, with lines
 

@@ -44,7 +44,7 @@ _PLAIN: dict[str, tuple[re.Pattern[str], str, Callable[[str], Any]]] = {
 
 
 class _Loader(yaml.CSafeLoader):
-    """libyaml's reader with the core schema. It is never asked to construct anything."""
+    """libyaml's reader with the core schema. It composes nodes, and constructs no objects."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
@@ -59,7 +59,7 @@ for _name, (_pattern, _first, _) in _PLAIN.items():
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a text holds.
+    """The content of a text.
 
     Attributes:
         value: dicts with text keys, lists, text, numbers, booleans, None.
@@ -70,7 +70,7 @@ class Source:
     lines: dict[Path, int]
 
     def line(self, path: Path) -> int:
-        """The line of a value or, if it is missing, of what should hold it."""
+        """The line of a value; if it is missing, of the nearest value around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
@@ -101,7 +101,7 @@ def read_source(text: str) -> Source:
 
 
 def _check_bounds(text: str) -> None:
-    """Nested brackets cost the composer stack, and nodes memory; events cost neither."""
+    """Limit depth and size, by events, before nodes are composed: these take stack and memory."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if count > _MOST:

@@ -1,4 +1,4 @@
-"""`archive`: every record at full resolution, for ever or for a long time."""
+"""`archive`: every record at full resolution, without an end or for a long time."""
 
 from lakebed.kinds.kind import DocumentKey, Kind
 from lakebed.kinds.records import RecordsState

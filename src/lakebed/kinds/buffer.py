@@ -85,7 +85,7 @@ class BufferedState(ABC):
 
 
 def join(chunks: list[Values]) -> Values:
-    """One after the other. Numbers or texts must be there in all chunks or in none."""
+    """Concatenate chunks, of which all or none must have numbers, and all or none texts."""
     numbers = [c.numbers for c in chunks if c.numbers is not None]
     texts = [c.texts for c in chunks if c.texts is not None]
     ids = None

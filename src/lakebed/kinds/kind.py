@@ -142,11 +142,11 @@ class State(Protocol):
         ...
 
     def cut(self, now: Micros) -> None:
-        """No other state goes on with this one: what has not ended by `now` will get no more."""
+        """Mark what has not ended by `now` as cut: no other state continues this one."""
         ...
 
     def rewrite(self) -> None:
-        """The series was lost: let everything in memory that was written wait again."""
+        """Mark everything in memory to be written again, because the series was lost."""
         ...
 
     def snapshot(self) -> bytes: ...

@@ -32,7 +32,7 @@ class LastNState(BufferedState):
         self._rings: dict[int, tuple[int, int]] = {}  # channel -> (ring, records so far)
 
     def _rows(self, values: Values) -> pa.Table:
-        rings, numbers, ends = self._place(values)
+        rings, numbers, ends = self._assign_slots(values)
         columns = record_columns(self._site, values) | {
             "received": times(values.received),
             "ring": plain(rings),
@@ -41,7 +41,7 @@ class LastNState(BufferedState):
         stays = pa.array(numbers >= ends - self._size)  # the rest has left the ring already
         return pa.table(columns).filter(stays)
 
-    def _place(self, values: Values) -> tuple[Ints, Ints, Ints]:
+    def _assign_slots(self, values: Values) -> tuple[Ints, Ints, Ints]:
         """For each value its ring, its number in the ring from 0, and the ring's new length."""
         rings, numbers, ends = (np.empty(len(values), np.int64) for _ in range(3))
         order = np.argsort(values.channel, kind="stable")

@@ -1,4 +1,4 @@
-"""`last_value`: what does the sensor say now, written at most once per `every` and topic.
+"""`last_value`: the newest value of each topic, written at most once per `every`.
 
 A topic's first value is written at once, then its newest one whenever `every` has passed since
 its last write. Newest is by event time, ties by position.

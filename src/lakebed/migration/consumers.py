@@ -1,8 +1,8 @@
-"""Which consumers' state moves with a home, and which keeps it from being moved.
+"""Checks which consumers' state moves with a home, and which prevents a move.
 
     keeper           its state is split by channel (`keeper/splitting.py`)
     examples, mark   belong to no partition, and move as they are
-    any other        must have been dropped: its unread messages and its offsets cannot be moved
+    any other        must be dropped before: its unread messages and its offsets cannot be moved
 
 Offsets of one partition mean nothing in the partitions of the new journal, and a state is opaque
 except to its consumer.
@@ -24,7 +24,7 @@ def check(positions: Iterable[ConsumerPosition]) -> None:
     """Check that every consumer of the journal can be moved.
 
     Raises:
-        Conflict: one cannot; it would lose what it has not read, without a word.
+        Conflict: one cannot; its unread messages would be lost.
     """
     for position in positions:
         if position.name not in _SPLIT:

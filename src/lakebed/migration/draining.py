@@ -1,7 +1,7 @@
 """Runs the keeper of a home until it has read and written everything.
 
-All tasks then have their state at one offset. That state can be split and moved, which messages in
-flight could not.
+All tasks then have their state at one offset, so that it can be split and moved. Messages in flight
+could not be moved.
 """
 
 import time
@@ -29,10 +29,10 @@ def drain(
     catalog: KeeperCatalog,
     step: Callable[[int], None],
 ) -> list[Checkpoint]:
-    """Run the keeper to the journal's end; return the checkpoints of the only partition, all there.
+    """Run the keeper to the journal's end; return all checkpoints of the only partition.
 
     Args:
-        step: called now and then with the messages that are left.
+        step: called regularly with the number of messages that are left.
 
     Raises:
         StoreUnavailable: a store refuses; nothing is lost, and it can be tried again.

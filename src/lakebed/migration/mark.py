@@ -4,7 +4,7 @@
              everything else of the catalog, in one transaction
     home     moved.json, just before that: no server starts on it any more
 
-So at most one of the two is served at any moment, and no server starts on half of a home.
+So at most one of the two is served at any moment, and no server starts on an incomplete copy.
 """
 
 from pathlib import Path

@@ -93,7 +93,7 @@ class JsonReader:
 
 
 def _not_utf8(payloads: Sequence[bytes]) -> list[int]:
-    """Rows whose text is invalid: the narrow decoder does not check the parts that it skips."""
+    """Rows whose text is invalid UTF-8: the narrow decoder does not check what it skips."""
     try:
         # the line feed keeps the end of one apart from the beginning of the next
         b"\n".join(payloads).decode()

@@ -1,4 +1,4 @@
-"""Which policy answers a question that names none, and which version of the one it names."""
+"""Chooses the policy that answers a question, and its version."""
 
 from lakebed.kinds import KINDS
 from lakebed.policies.document import parse

@@ -1,4 +1,4 @@
-"""Every kind of policy can be read, from the series or from the catalog."""
+"""Answers questions about every kind of policy, from the series or from the catalog."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from lakebed.queries import last_values, widths
 
 
 class KeptCatalog(LastValueReader, PolicyHistory, Protocol):
-    """What a question needs of the catalog."""
+    """The part of the catalog that questions need."""
 
 
 def read(series: SeriesReader, catalog: KeptCatalog, question: Question) -> Page:

@@ -1,4 +1,4 @@
-"""Says of each window which version of a changed policy made it.
+"""Labels each window with the alignment of the policy version that made it.
 
 A policy whose `every` or `timezone` was changed has windows of several alignments under one name.
 They overlap where the change fell, and late messages go to those of the version in force.
@@ -24,8 +24,8 @@ _UTC = "UTC"
 def label(page: Page, versions: Sequence[StoredPolicy]) -> Page:
     """Add the columns `every` and `timezone`, where versions of the policy differ in them.
 
-    Windows of another alignment than the policy's that are not complete never will be: they are
-    marked as `cut`, those too that were written before there was a mark.
+    Incomplete windows of another alignment than the policy's will never be complete. They are
+    marked as `cut`, also those of versions that wrote no mark.
 
     Args:
         versions: all of the policy's name.

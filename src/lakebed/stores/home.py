@@ -1,4 +1,4 @@
-"""The home: the folder of the embedded stores, its lock, and who may read it.
+"""The home: the folder of the embedded stores, its lock, and its permissions.
 
 A process that opens an embedded store locks its home. Where all stores are servers, nothing in the
 home needs a lock, and several processes may share it.
@@ -22,7 +22,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def keep_new_files_private() -> None:
-    """All files that this process makes from here on are its user's alone, whatever the umask."""
+    """Make all files that this process creates from now on private to its user."""
     os.umask(_OTHERS)
 
 
@@ -34,10 +34,10 @@ def readable_by_others(home: Path) -> bool:
 
 
 def make_private(home: Path) -> None:
-    """Take the home, and all below it, from other users: earlier versions left it open.
+    """Make the home and all files in it unreadable for other users; earlier versions did not.
 
-    The home itself is last: as long as it is open, an interrupted run is repeated. What belongs to
-    another user (a mounted volume, a file that is mounted into it) stays as it is.
+    The home itself is last: an interrupted run is repeated as long as the home is readable. Files
+    of another user (a mounted volume, a file that is mounted into it) stay as they are.
     """
     if not readable_by_others(home):
         return

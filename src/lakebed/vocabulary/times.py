@@ -99,7 +99,7 @@ class Bounds(NamedTuple):
     Attributes:
         first, last: both allowed.
         days: whether 20260921, which reads as a day, may count seconds and lie in 1970.
-        what: the sentence "… is not" goes on with it.
+        what: completes the sentence "… is not".
     """
 
     first: Micros
@@ -135,7 +135,7 @@ def deletable(clock: Micros, future: Micros) -> Bounds:
 
 
 class Implausible(ValueError):
-    """It is a time, but none that can be meant here."""
+    """A valid time that is probably not what was meant."""
 
 
 def parse_time(value: object, allowed: Bounds = YEARS) -> Micros:
@@ -218,7 +218,7 @@ def _from_match(match: "re.Match[str]") -> Micros:
     return micros
 
 
-# --- what was probably meant ----------------------------------------------------------------------
+# --- suggestions in errors ------------------------------------------------------------------------
 
 _COUNTED_IN = (("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 _DAYS = (1970_00_00 * SECOND, 2100_00_00 * SECOND)
@@ -269,7 +269,7 @@ def parse_duration(value: object, bare: Micros | None = None) -> Micros:
     """`250ms`, `10s`, `15m`, `1.5h`, `7d`, `2w`.
 
     Args:
-        bare: what a number without a unit counts; None refuses such a number.
+        bare: the unit of a number without one; None refuses such a number.
 
     Raises:
         ValueError: not a number with one of these units, or beyond int64.
@@ -300,7 +300,7 @@ def format_duration(micros: Micros) -> str:
 
 
 def check_clock(micros: Micros) -> None:
-    """Refuse to start on an absurd clock: before this program existed, or after 2100.
+    """Refuse to start with an implausible clock: before this program existed, or after 2100.
 
     Raises:
         Invalid: says what the clock shows.

@@ -14,7 +14,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class AggregateState(ABC):
-    """Implements `State` but for the values of a window, which a subclass folds and writes.
+    """Implements `State`, except for the values of windows, which a subclass folds and writes.
 
     Args:
         table: the table that it writes to.
@@ -31,7 +31,7 @@ class AggregateState(ABC):
 
     @abstractmethod
     def _columns(self, slots: Ints) -> dict[str, Any]:
-        """The columns of the table that tell the values of these slots."""
+        """The columns of the table with the values of these slots."""
 
     @abstractmethod
     def _to_state(self, slots: Ints) -> Any:
@@ -81,13 +81,13 @@ class AggregateState(ABC):
             self._from_state(*restored)
 
     def release(self, now: Micros) -> bool:
-        return self._free(self._windows.leaving(now))
+        return self._free(self._windows.evictable(now))
 
     def erase(self, gone: ErasedRange) -> None:
-        self._free(self._windows.begun(gone))
+        self._free(self._windows.begun_in(gone))
 
     def renumber(self, codes: Codes) -> None:
-        self._free(self._windows.elsewhere(codes))
+        self._free(self._windows.moved_away(codes))
         self._windows.renumber(codes)
 
     def _free(self, slots: set[int]) -> bool:

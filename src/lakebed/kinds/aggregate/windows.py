@@ -84,7 +84,7 @@ class Groups:
 
 
 class Windows:
-    """Open windows of one policy in one partition, and their life."""
+    """Open windows of one policy in one partition."""
 
     def __init__(self, site: Site, fields: dict[str, Any]) -> None:
         policy = site.policy
@@ -223,25 +223,25 @@ class Windows:
         columns["expires"] = expiry(table["end"][slots], self.site.policy.span)
         return columns
 
-    def leaving(self, now: Micros) -> set[int]:
+    def evictable(self, now: Micros) -> set[int]:
         """Slots that are complete, written and quiet."""
         used, table = self.slots.used(), self.slots
         rest = table["complete"][used] & ~table["waits"][used]
         quiet = table["touched"][used] < now - QUIET
         return set(used[rest & quiet].tolist())
 
-    def begun(self, gone: ErasedRange) -> set[int]:
+    def begun_in(self, gone: ErasedRange) -> set[int]:
         """Slots of windows that began in the range."""
         used, table = self.slots.used(), self.slots
         return set(used[gone.covers(table["channel"][used], table["start"][used])].tolist())
 
-    def elsewhere(self, codes: Codes) -> set[int]:
+    def moved_away(self, codes: Codes) -> set[int]:
         """Slots of channels that belong to another partition now."""
         used = self.slots.used()
         return set(used[codes[self.slots["channel"][used]] < 0].tolist())
 
     def renumber(self, codes: Codes) -> None:
-        """Change the numbers of channels; call it after the slots of `elsewhere` are freed."""
+        """Change the numbers of channels; call it after the slots of `moved_away` are freed."""
         used = self.slots.used()
         channel = self.slots["channel"][used] = codes[self.slots["channel"][used]]
         self.slots.rename(keys_of(channel, self.slots["start"][used]))

@@ -17,7 +17,7 @@ _CHUNK = 500
 
 
 FORMAT = 1
-"""Of the states that this version writes. It reads all up to it."""
+"""The format of the states that this version writes; it reads all formats up to it."""
 
 TERM = "term"
 """The part that counts the claims of a partition, in its column `offset`."""

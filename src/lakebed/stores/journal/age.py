@@ -1,8 +1,8 @@
-"""The time by which a journal lets go of what is old, so that a wrong wall clock harms nothing.
+"""The time from which a journal computes ages, so that a wrong wall clock deletes nothing.
 
-A clock that is ahead makes everything look old. So the journal's own times decide, and what time
-has passed since; the clock of the moment counts where they agree with it. Where it is behind, more
-is kept for a while.
+With a clock that is ahead, everything looks old. So ages are computed from the journal's own times
+and the time that has passed since; the wall clock counts if they agree with it. While it is behind,
+more is kept.
 """
 
 import time
@@ -14,21 +14,21 @@ _STEP: Micros = 1_000_000  # a clock that differs by so much more than before wa
 
 
 def uptime() -> Micros:
-    """Microseconds that have passed since some moment, also while the machine slept."""
+    """A monotonic clock that also counts while the machine is suspended, microseconds."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime_ns(clock) // 1000
 
 
 class WriterTime:
-    """The time of a journal with one writer, whose wall clock is also that of what it writes.
+    """The time of a journal with one writer, which stamps entries by its own wall clock.
 
-    At the start and where the clock is set forward, nobody knows whether it was wrong before or is
-    now. Until `span` has passed, time goes on from where it was; then everything written before is
-    older than `span` anyway, and the clock is right by definition.
+    At the start, and when the clock is set forward, it is unknown whether it was wrong before or is
+    wrong now. Until `span` has passed, time continues from where it was. Then everything written
+    before is older than `span` in any case, and the clock is right by definition.
 
     Args:
-        span: the age at which something is let go of.
-        newest: when the newest of what there is was written; None where there is nothing.
+        span: the age at which something is deleted.
+        newest: when the newest entry was written; None if there is none.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class WriterTime:
         return wall
 
     def oldest(self) -> Micros:
-        """What was written before it is older than the span."""
+        """The time before which everything is older than the span."""
         return self.now() - self._span
 
 
 class SharedTime:
-    """The time of a journal that many write: the newest that was seen in it, and what has passed.
+    """The time of a journal with many writers: its newest time seen, plus the time since then.
 
     Args:
-        clock: of this process; it counts where it shows less.
+        clock: the wall clock of this process; it counts if it shows less.
     """
 
     def __init__(self, clock: Callable[[], Micros], passed: Callable[[], Micros] = uptime) -> None:
@@ -71,13 +71,13 @@ class SharedTime:
         self._offset: Micros | None = None
 
     def saw(self, newest: Micros) -> None:
-        """Something was written then."""
+        """Note that an entry was written at this time."""
         offset = newest - self._passed()
         if self._offset is None or offset > self._offset:
             self._offset = offset
 
     def reached(self) -> Micros:
-        """The journal's time by those who write to it; 0 while nothing was seen."""
+        """The journal's time by its writers' clocks; 0 while nothing was seen."""
         return 0 if self._offset is None else self._passed() + self._offset
 
     def now(self) -> Micros:

@@ -1,4 +1,4 @@
-"""What the embedded journals have in common: nobody makes another one in their place."""
+"""The common part of the embedded journals: they cannot be replaced by another topic."""
 
 from lakebed.ports.journal.adoption import JournalChange
 
