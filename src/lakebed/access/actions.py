@@ -24,6 +24,9 @@ class Action(StrEnum):
     USERS_READ = "users.read"
     USERS_CHANGE = "users.change"
 
+    EMQX_AUTHN = "emqx.authn"
+    EMQX_AUTHZ = "emqx.authz"
+
     CONNECTION_OPEN = "connection.open"
     MESSAGES_PUBLISH = "messages.publish"
     MESSAGES_FOLLOW = "messages.follow"
@@ -87,6 +90,7 @@ class About(Enum):
     NOTHING = "anyone may"
     INSTANCE = "the instance"
     MACHINE = "the stores of this machine"
+    BROKER = "clients of a broker"
     SELF = "whoever asks"
     USER = "a user"
     OWNER = "an owner"
@@ -140,6 +144,10 @@ def _user(does: str, sentence: str) -> Rule:
     return Rule(About.USER, does, sentence)
 
 
+def _broker(does: str, sentence: str) -> Rule:
+    return Rule(About.BROKER, does, sentence)
+
+
 def _owner(does: str, sentence: str) -> Rule:
     return Rule(About.OWNER, does, sentence)
 
@@ -172,6 +180,8 @@ RULES: dict[Action, Rule] = {
     Action.USERS_CHANGE: _user(
         "change users", "changes a user's title, password and second factors, ends their sessions"
     ),
+    Action.EMQX_AUTHN: _broker("ask who clients are", "asks who a client of the broker is"),
+    Action.EMQX_AUTHZ: _broker("ask what clients may", "asks what a client of the broker may"),
     Action.CONNECTION_OPEN: _owner("connect", "opens an MQTT connection and its session"),
     Action.MESSAGES_PUBLISH: _topics("publish to", "sends messages, wills too", _PUBLISH),
     Action.MESSAGES_FOLLOW: _topics("read", "follows messages as they become durable", _READ),

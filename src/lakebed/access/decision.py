@@ -62,6 +62,8 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
         return principal.kind not in (Kind.NOBODY, Kind.OPERATOR)
     if rule.about is About.MACHINE:
         return principal.kind is Kind.OPERATOR
+    if rule.about is About.BROKER:
+        return principal.kind is Kind.BROKER
     return True
 
 
@@ -150,6 +152,8 @@ def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
         return "this is for the user and for admins"
     if rule.about is About.SELF:
         return "this is for who has signed in"
+    if rule.about is About.BROKER:
+        return "only a broker that has auth.emqx_secret may ask this"
     if rule.about is About.MACHINE:
         return f"only a command on the machine itself may {rule.does}"
     if _opened(principal, Action.CONNECTION_OPEN, resource.owner) is None:

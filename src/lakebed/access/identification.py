@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from lakebed.access.principals import NOBODY, NOTHING_SHARED, Principal
-from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of
+from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of, unit_principal
 from lakebed.ports.accounts.credentials import (
     CommonName,
     Credential,
@@ -29,6 +29,7 @@ from lakebed.ports.accounts.credentials import (
     UnitSubject,
 )
 from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.units import Unit
 from lakebed.vocabulary.credentials import digest, is_mistyped
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import SECOND, Micros, now
@@ -168,6 +169,18 @@ class Identification:
             return answer
         return await asyncio.shield(self._begin_lookup(key, credential))
 
+    async def unit(self, unit: Unit, blocked: bool) -> Principal:
+        """The principal of a unit whose credential was seen elsewhere.
+
+        Raises:
+            StoreUnavailable: the catalog does not answer.
+        """
+        if self._version_until <= self._clock():
+            await self._refreshed_in_time()
+        elif self._version_until - self._clock() < self._ttl / 2:
+            self._begin_refresh()
+        return unit_principal(UnitSubject(unit, blocked), self._shares)
+
     def nobody(self) -> Principal:
         """Who has not signed in: with what is shared with the public, as far as it is known."""
         shared = self._shares.open_to({PUBLIC})
@@ -201,6 +214,13 @@ class Identification:
         self._refresh = None
         if not refresh.cancelled():
             refresh.exception()  # seen, even where everybody who asked has gone
+
+    async def _refreshed_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(self._begin_refresh())
+        except TimeoutError:
+            raise StoreUnavailable("the catalog does not answer: try again later") from None
 
     # --- tokens -----------------------------------------------------------------------------------
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import Micros
 
 
 class Kind(StrEnum):
     """The kinds of principals."""
 
     NOBODY = "nobody"
+    BROKER = "broker"
     UNIT = "unit"
     TOKEN = "token"  # noqa: S105  (a kind, no secret)
     USER = "user"
@@ -81,6 +83,7 @@ class Principal:
         suspended: it, or its owner, is blocked: it may do nothing.
         shared: what others have opened to it.
         session: the session of a user who has signed in.
+        expires: when its credential ends; None for never.
     """
 
     kind: Kind
@@ -92,6 +95,7 @@ class Principal:
     suspended: bool = False
     shared: SharedTopics = field(default=NOTHING_SHARED, repr=False)
     session: str = ""
+    expires: Micros | None = None
 
     @property
     def label(self) -> str:
@@ -105,6 +109,9 @@ class Principal:
 
 NOBODY = Principal(Kind.NOBODY)
 """A client that sends no token."""
+
+BROKER = Principal(Kind.BROKER, name="emqx")
+"""A broker that has the secret of the settings, and asks about its clients."""
 
 OPERATOR = Principal(Kind.OPERATOR, name="operator", admin=True)
 """A person who runs a command on the stores themselves, and so has their files or addresses."""

@@ -45,3 +45,9 @@ class AuthSection(Section):
     )
     session_idle: Duration = Field(7 * DAY, description="a session that is not used ends")
     session_longest: Duration = Field(30 * DAY, description="every session ends, used or not")
+    emqx_secret: str | None = Field(
+        None,
+        min_length=16,
+        description="what EMQX sends as `Authorization: Bearer` when it asks about its clients;"
+        " without it nothing is answered",
+    )

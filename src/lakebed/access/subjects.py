@@ -51,7 +51,7 @@ def principal_of(subject: Subject, shares: SharesByAudience) -> Principal | None
     if isinstance(subject, UserSubject):
         return _of_user(subject, shares)
     if isinstance(subject, UnitSubject):
-        return _of_unit(subject, shares)
+        return unit_principal(subject, shares)
     return _of_token(subject, shares)
 
 
@@ -83,6 +83,7 @@ def _of_user(subject: UserSubject, shares: SharesByAudience) -> Principal:
         suspended=user.blocked,
         shared=shares.open_to([PUBLIC, INSTANCE, f"user:{user.name}", *owners]),
         session=subject.session,
+        expires=subject.expires,
     )
 
 
@@ -91,7 +92,8 @@ def _membership(member: Member) -> Grant:
     return Grant(member.owner, member.role, publish, _ALL)
 
 
-def _of_unit(subject: UnitSubject, shares: SharesByAudience) -> Principal:
+def unit_principal(subject: UnitSubject, shares: SharesByAudience) -> Principal:
+    """The principal of a unit."""
     unit = subject.unit
     publish, read = topics_of(unit, unit.publish), topics_of(unit, unit.read)
     return Principal(
@@ -102,6 +104,7 @@ def _of_unit(subject: UnitSubject, shares: SharesByAudience) -> Principal:
         unit=unit.uuid,
         suspended=subject.blocked,
         shared=shares.open_to([PUBLIC, INSTANCE, f"owner:{unit.owner}"]),
+        expires=subject.expires,
     )
 
 
@@ -127,4 +130,5 @@ def _of_token(subject: TokenSubject, shares: SharesByAudience) -> Principal | No
         admin,
         suspended=subject.blocked or (maker is not None and maker.blocked),
         shared=shares.open_to(audiences),
+        expires=token.expires,
     )

@@ -1,6 +1,7 @@
 """The HTTP application: ingest in front, everything else behind it in FastAPI.
 
 HttpServer ─> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
+                            ├── path of EMQX ────> EmqxAuth        the same
                             └── all others ──────> FastAPI         handlers in the thread pool
 
 A process without the API has ingest and health only, and does not import the rest.
@@ -23,7 +24,7 @@ from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
 from lakebed.api.watch import StoreWatch
 from lakebed.http import bodies, problems
-from lakebed.http.asgi import Receive, Scope, Send
+from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.sources.http.ingest import Ingest
 from lakebed.vocabulary.errors import LakebedError, Problem
 
@@ -31,15 +32,21 @@ _DESCRIPTION = "Send messages, say what is to be kept of them, and read it back.
 
 
 class Application:
-    """The whole as one ASGI application."""
+    """The whole as one ASGI application.
+
+    Attributes:
+        front: what answers a path before FastAPI, besides ingest.
+    """
 
     def __init__(self, ingest: Ingest, control: FastAPI) -> None:
         self.control = control
+        self.front: dict[str, App] = control.state.front
         self.ingest = ingest
         self._watched = StoreWatch(control, control.state.probes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self.ingest.route(scope["path"])
+        path = scope["path"]
+        handler = self.ingest.route(path) or self.front.get(path)
         await (handler or self._call_control)(scope, receive, send)
 
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,6 +74,7 @@ def metrics_of(services: Services) -> list[Callable[[], Iterable[Metric]]]:
 
 def routes_of(services: Services, app: FastAPI) -> None:
     """Add the routes of the API to an application."""
+    from lakebed.api.emqx.endpoint import EmqxAuth
     from lakebed.api.routes import (
         administration,
         apply,
@@ -86,6 +94,9 @@ def routes_of(services: Services, app: FastAPI) -> None:
     from lakebed.keeper.ledger import CONSUMER
 
     app.state.services = services
+    emqx = EmqxAuth(services)
+    app.state.front = emqx.paths
+    app.state.metrics = (*app.state.metrics, emqx.metrics)
     app.state.probes = {
         "the journal": lambda: services.journal.readers(CONSUMER),
         "the catalog": lambda: services.catalog.revision(),
@@ -128,6 +139,7 @@ def assemble(
     control.state.services = common
     control.state.metrics = metrics
     control.state.probes = {}
+    control.state.front = {}
     for add in (*routes, _common_routes):
         add(control)
     openapi.install(control)

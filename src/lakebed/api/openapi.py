@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Public
+from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
 from lakebed.sources.http import ingest, ndjson
 
@@ -127,6 +128,38 @@ _PATHS: dict[str, Any] = {
 }
 
 
+_EMQX_BODY = "JSON or a form; the fields are those of EMQX's configuration, see the reference."
+_EMQX_PATHS: dict[str, Any] = {
+    path: {
+        "post": {
+            "operationId": name,
+            "tags": ["emqx"],
+            "summary": summary,
+            "security": _SECURITY,
+            "requestBody": _body(_EMQX_BODY, **{"application/json": {"example": example}}),
+            "responses": {
+                "200": {"description": "`result` is `allow`, `deny` or `ignore`"},
+                "401": {"description": "no secret, or another one", "content": _REFUSED},
+            },
+        }
+    }
+    for path, name, summary, example in (
+        (
+            emqx.AUTHN,
+            "emqx_authn",
+            "Answer EMQX who a client is, with rules for its topics",
+            {"clientid": "lamp-7", "username": "", "password": "lb_…"},
+        ),
+        (
+            emqx.AUTHZ,
+            "emqx_authz",
+            "Answer EMQX whether a client may publish or subscribe",
+            {"principal": "unit:7f0c…", "action": "publish", "topic": "example.com/7f0c…/pepeunit"},
+        ),
+    )
+}
+
+
 def install(app: FastAPI) -> None:
     """Make `app.openapi()` tell of every route."""
 
@@ -141,6 +174,8 @@ def install(app: FastAPI) -> None:
             for operations in document["paths"].values():
                 for operation in operations.values():
                     _describe_refusals(operation)
+            if app.state.front:
+                document["paths"] = _EMQX_PATHS | document["paths"]
             document["paths"] = _PATHS | document["paths"]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):

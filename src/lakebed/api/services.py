@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.access.identification import Identification
+from lakebed.access.unit_directory import UnitDirectory
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
@@ -116,6 +117,7 @@ class Services(Common):
     """The services of a process with the API.
 
     Attributes:
+        units: all of them, in memory.
         losses: what of the series is lost.
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
@@ -133,6 +135,7 @@ class Services(Common):
     series: SeriesReader
     catalog: ApiCatalog
     accounts: Accounts
+    units: UnitDirectory
     sealer: "Callable[[], Sealer]"
     sign_in: SignIn
     feed: Feed

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from lakebed.access.actions import Action
 from lakebed.api.app import Application, create_app, create_front
 from lakebed.api.callers import Acting
+from lakebed.api.emqx import endpoint as emqx
 from lakebed.cli.main import LOCAL, app
 from lakebed.sources.http import ingest
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER
@@ -63,6 +64,7 @@ def test_every_path_that_is_answered_before_the_routes_names_an_action(
     application: Application,
 ) -> None:
     assert set(application.ingest.paths) == set(ingest.ACTIONS)
+    assert set(application.front) <= set(emqx.ACTIONS)
 
 
 def test_every_packet_of_a_client_names_an_action_or_none() -> None:
@@ -91,7 +93,7 @@ def test_every_command_on_the_stores_themselves_names_an_action() -> None:
 
 
 def test_every_action_is_that_of_some_way_in() -> None:
-    named = {*ingest.ACTIONS.values(), *PACKETS.values(), *LOCAL.values()}
+    named = {*ingest.ACTIONS.values(), *emqx.ACTIONS.values(), *PACKETS.values(), *LOCAL.values()}
     for application in APPLICATIONS:
         for route in routes_of(application.control):
             assert isinstance(route, APIRoute)

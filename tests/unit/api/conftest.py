@@ -12,6 +12,7 @@ import uvloop
 from argon2 import PasswordHasher
 
 from lakebed.access.identification import Identification
+from lakebed.access.unit_directory import UnitDirectory
 from lakebed.accounts.passwords import Passwords
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.app import Application, create_app
@@ -46,7 +47,13 @@ class Api:
         ready: what /readyz is told.
     """
 
-    def __init__(self, catalog: SqlCatalog, series: Series, ttl: float = 0.0) -> None:
+    def __init__(
+        self,
+        catalog: SqlCatalog,
+        series: Series,
+        ttl: float = 0.0,
+        settings: Settings = SETTINGS,
+    ) -> None:
         self.catalog = catalog
         self.journal = MemoryJournal()
         self.fatal: list[BaseException] = []
@@ -55,6 +62,7 @@ class Api:
         self.adopted: list[Plan] = []
         self._series = series
         self._ttl = ttl
+        self._settings = settings
         self._loop = uvloop.new_event_loop()  # as the product runs
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -64,12 +72,14 @@ class Api:
         self.intake = Intake(self.journal, on_fatal=self.fatal.append, timeout=0.05)
         await self.intake.start()
         self.feed = LiveFeed(self.journal)
+        self.units = UnitDirectory(self.catalog)
         self.services = Services(
-            settings=SETTINGS,
+            settings=self._settings,
             journal=self.journal,
             series=self._series,
             catalog=self.catalog,
             accounts=self.catalog,
+            units=self.units,
             sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth),
             sealer=lambda: Sealer("k" * 32),
             identification=Identification(self.catalog, ttl=self._ttl),
@@ -93,6 +103,7 @@ class Api:
         self.changes += 1
 
     def close(self) -> None:
+        self.run(self.units.close())
         self.run(self.feed.close())
         self.run(self.intake.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -61,6 +61,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         series=process.series,
         catalog=process.catalog,
         accounts=process.accounts,
+        units=process.units,
         sealer=partial(_sealer, process),
         sign_in=SignIn(process.accounts, passwords, process.settings.auth),
         feed=process.feed,

@@ -95,14 +95,17 @@ class MqttSource(Section):
 
     @model_validator(mode="after")
     def _check_reached(self) -> Self:
-        filters = [_without_share(topic) for topic in self.topics]
         for pattern in self.unit_patterns():
-            if not any(overlaps(filter, pattern.filter) for filter in filters):
+            if not any(overlaps(filter, pattern.filter) for filter in self.filters()):
                 raise ValueError(
                     f"{pattern.text!r} never comes: subscribe to it by `topics`, for example"
                     f" {pattern.filter!r}"
                 )
         return self
+
+    def filters(self) -> tuple[str, ...]:
+        """The filters of `topics`, without `$share/GROUP/`."""
+        return tuple(_without_share(topic) for topic in self.topics)
 
     def unit_patterns(self) -> list[UnitPattern]:
         """The patterns of `topic`."""

@@ -1,0 +1,228 @@
+"""Answers EMQX before the routes: plain ASGI, on the event loop, mostly from caches.
+
+    secret ──> body ──> token, user name or certificate ──> principal ──> answer
+      401       400                  none of ours: ignore      suspended: deny
+
+The secret is compared first, in constant time: without it nothing is looked up. What EMQX asks of
+a client that nobody here knows is answered `ignore`, so that it asks its other authenticators.
+"""
+
+import hmac
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lakebed.access.actions import Action
+from lakebed.access.decision import INSTANCE, Resource, allow, require
+from lakebed.access.identification import MISSING
+from lakebed.access.principals import BROKER, Kind, Principal
+from lakebed.access.topic_owners import BrokerTopics, TopicOwners
+from lakebed.api.emqx.requests import Asked, read
+from lakebed.api.emqx.rules import rules
+from lakebed.http import bodies, problems
+from lakebed.http.asgi import App, Receive, Scope, Send
+from lakebed.http.tokens import bearer
+from lakebed.ports.accounts.units import Unit
+from lakebed.vocabulary.credentials import PREFIX
+from lakebed.vocabulary.errors import BadRequest, Unauthenticated
+from lakebed.vocabulary.times import SECOND
+from lakebed.vocabulary.topics import covers
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from lakebed.api.services import Services
+
+AUTHN = "/api/v1/auth/emqx/authn"
+AUTHZ = "/api/v1/auth/emqx/authz"
+ACTIONS = {AUTHN: Action.EMQX_AUTHN, AUTHZ: Action.EMQX_AUTHZ}
+"""The action of each path."""
+
+_LARGEST = 64 * 2**10  # bytes of a request: topics are up to 64 KiB, but nobody has such
+_REMEMBERED = 10_000  # principals whose answer is cached
+_WANTED = {"publish": Action.MESSAGES_PUBLISH, "subscribe": Action.MESSAGES_FOLLOW}
+_HEADERS = [(b"content-type", b"application/json")]
+_IGNORE, _DENY, _ALLOW = (b'{"result":"%b"}' % word for word in (b"ignore", b"deny", b"allow"))
+
+
+class EmqxAuth:
+    """The two routes. Event loop only.
+
+    Attributes:
+        answers: how many of each, by route and result.
+    """
+
+    def __init__(self, services: "Services") -> None:
+        self._services = services
+        self._signed_in: dict[Principal, bytes] = {}
+        self.answers: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def paths(self) -> dict[str, App]:
+        return {AUTHN: self._guarded(AUTHN), AUTHZ: self._guarded(AUTHZ)}
+
+    @cached_property
+    def _owners(self) -> TopicOwners:
+        sources = self._services.settings.sources
+        topics = [
+            BrokerTopics(one.owner, one.filters(), tuple(one.unit_patterns())) for one in sources
+        ]
+        self._services.units.follow()
+        self._services.units.watch(lambda _: self._signed_in.clear())
+        return TopicOwners(topics, self._services.units)
+
+    def _guarded(self, path: str) -> App:
+        answering = self._authn if path == AUTHN else self._authz
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                if scope["method"] != "POST":
+                    raise BadRequest("method", "EMQX asks by POST")
+                headers: dict[bytes, bytes] = dict(scope["headers"])
+                require(self._caller(headers), ACTIONS[path], INSTANCE)
+                body = await bodies.read(receive, headers, _LARGEST)
+                owners = self._owners
+                await self._services.units.loaded()
+                answer = await answering(read(body, headers.get(b"content-type", b"")), owners)
+            except bodies.ClientDisconnected:
+                return
+            except Exception as error:
+                self.answers[path, "error"] += 1
+                await problems.answer(send, error)
+                return
+            self.answers[path, _result(answer)] += 1
+            length = (b"content-length", b"%d" % len(answer))
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]}
+            )
+            await send({"type": "http.response.body", "body": answer})
+
+        return guarded
+
+    def _caller(self, headers: dict[bytes, bytes]) -> Principal:
+        """The broker, by its secret.
+
+        Raises:
+            Unauthenticated: no secret, or another one.
+        """
+        secret = self._services.settings.auth.emqx_secret
+        given = bearer(headers.get(b"authorization", b""))
+        if secret is None:
+            raise Unauthenticated("no broker is answered here: set auth.emqx_secret")
+        if not hmac.compare_digest(given.encode("latin-1"), secret.encode()):
+            raise Unauthenticated("the secret is not auth.emqx_secret")
+        return BROKER
+
+    # --- authn ------------------------------------------------------------------------------------
+
+    async def _authn(self, asked: Asked, owners: TopicOwners) -> bytes:
+        principal = await self._client(asked)
+        if principal is None:
+            ours = (asked.password or asked.username or "").startswith(PREFIX)
+            return _DENY if ours else _IGNORE
+        if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
+            return _DENY
+        answer = self._signed_in.get(principal)
+        if answer is None:
+            answer = msgspec.json.encode(_answer(principal, owners))
+            if len(self._signed_in) >= _REMEMBERED:
+                self._signed_in.clear()
+            self._signed_in[principal] = answer
+        return answer
+
+    async def _client(self, asked: Asked) -> Principal | None:
+        """Who a client is: by password, user name or certificate, whichever it has first."""
+        token = asked.password or asked.username
+        principal = None if token is None else await self._identify(token)
+        if principal is None and asked.password is None and asked.cert is not None:
+            return await self._unit(self._certified(asked.cert))
+        return principal
+
+    def _certified(self, name: str) -> Unit | None:
+        """The unit of a certificate: its common name is a uuid, or OWNER/NAME."""
+        owner, _, key = name.rpartition("/")
+        return self._services.units.find(key, owner) if owner else self._by_uuid(name)
+
+    def _by_uuid(self, uuid: str) -> Unit | None:
+        return self._services.units.by_uuid(uuid)
+
+    async def _identify(self, token: str) -> Principal | None:
+        found = self._services.identification.identify_cached(token)
+        return await self._services.identification.identify(token) if found is MISSING else found
+
+    async def _unit(self, unit: Unit | None) -> Principal | None:
+        if unit is None:
+            return None
+        blocked = self._services.units.is_blocked(unit)
+        return await self._services.identification.unit(unit, blocked)
+
+    # --- authz ------------------------------------------------------------------------------------
+
+    async def _authz(self, asked: Asked, owners: TopicOwners) -> bytes:
+        if asked.topic is None:
+            raise BadRequest("topic", "name the topic: ${topic}")
+        if asked.token is not None:
+            return await self._older(asked.token, asked.topic, owners)
+        action = _WANTED.get(asked.action or "")
+        if action is None:
+            raise BadRequest("action", "it is publish or subscribe: ${action}")
+        principal = await self._asked_about(asked)
+        if principal is None:
+            return _IGNORE
+        return _ALLOW if _may(principal, action, asked.topic, owners) else _DENY
+
+    async def _asked_about(self, asked: Asked) -> Principal | None:
+        """Who a signed in client is: what we told of it, or a token as its user name."""
+        kind, _, uuid = (asked.principal or "").partition(":")
+        if kind == Kind.UNIT:
+            return await self._unit(self._by_uuid(uuid))
+        return None if asked.username is None else await self._identify(asked.username)
+
+    async def _older(self, token: str, topic: str, owners: TopicOwners) -> bytes:
+        """The form that tells no action: allowed is what may be read or published."""
+        principal = await self._identify(token)
+        may = principal is not None and any(
+            _may(principal, action, topic, owners) for action in _WANTED.values()
+        )
+        return _ALLOW if may else _DENY
+
+    def metrics(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(
+            "lakebed_emqx_answers", "Answers to EMQX.", labels=["route", "result"]
+        )
+        for (path, result), count in sorted(self.answers.items()):
+            family.add_metric([path.rpartition("/")[2], result], count)
+        yield family
+
+
+def _may(principal: Principal, action: Action, asked: str, owners: TopicOwners) -> bool:
+    topic = asked.split("/", 2)[-1] if asked.startswith("$share/") else asked
+    owner = owners.owner(topic, principal)
+    return owner is not None and allow(principal, action, Resource(owner, (topic,)))
+
+
+def _answer(principal: Principal, owners: TopicOwners) -> dict[str, Any]:
+    """The answer of authn for a client that may connect (EMQX 5.8)."""
+    answer: dict[str, Any] = {"result": "allow", "is_superuser": _is_superuser(principal)}
+    if principal.expires is not None:
+        answer["expire_at"] = principal.expires // SECOND
+    answer["client_attrs"] = {"owner": principal.owner, "principal": principal.label}
+    answer["acl"] = rules(principal, owners)
+    return answer
+
+
+def _is_superuser(principal: Principal) -> bool:
+    """Whether EMQX asks nothing more about it: an admin whose filters are all topics."""
+    grants = principal.grants
+    publish = [filter for grant in grants for filter in grant.publish]
+    read_filters = [filter for grant in grants for filter in grant.read]
+    return principal.admin and covers(publish, "#") and covers(read_filters, "#")
+
+
+def _result(answer: bytes) -> str:
+    return answer[11:].partition(b'"')[0].decode()
