@@ -183,9 +183,9 @@ RULES: dict[Action, Rule] = {
     Action.EMQX_AUTHN: _broker("ask who clients are", "asks who a client of the broker is"),
     Action.EMQX_AUTHZ: _broker("ask what clients may", "asks what a client of the broker may"),
     Action.CONNECTION_OPEN: _owner("connect", "opens an MQTT connection and its session"),
-    Action.MESSAGES_PUBLISH: _topics("publish to", "sends messages, wills too", _PUBLISH),
+    Action.MESSAGES_PUBLISH: _topics("publish to", "sends messages, including wills", _PUBLISH),
     Action.MESSAGES_FOLLOW: _topics("read", "follows messages as they become durable", _READ),
-    Action.RECORDS_READ: _topics("read", "reads what policies kept, last values too", _READ),
+    Action.RECORDS_READ: _topics("read", "reads what policies kept, including last values", _READ),
     Action.RECORDS_DELETE: _admin("delete records", "deletes what policies kept"),
     Action.POLICIES_READ: _policy("read", "reads policies", _READ, Role.VIEWER),
     Action.POLICIES_PREVIEW: _policy(
@@ -195,8 +195,8 @@ RULES: dict[Action, Rule] = {
         "change", "checks, writes and replaces policies", _BOTH, Role.EDITOR
     ),
     Action.POLICIES_DELETE: _policy("change", "deletes policies", _BOTH, Role.EDITOR),
-    Action.FLOW_READ: _topics("read", "reads what became of messages", _READ, Role.VIEWER),
-    Action.TOPICS_READ: _topics("read", "reads which topics there are", _READ, Role.VIEWER),
+    Action.FLOW_READ: _topics("read", "reads counts of messages by outcome", _READ, Role.VIEWER),
+    Action.TOPICS_READ: _topics("read", "lists topics", _READ, Role.VIEWER),
     Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),
     Action.DEAD_LETTERS_READ: _topics("read", "looks at dead letters", _READ, Role.VIEWER),
     Action.DEAD_LETTERS_RESEND: _topics(
@@ -212,7 +212,7 @@ RULES: dict[Action, Rule] = {
     Action.UNITS_LOG: _unit("read the log of", "reads the log of a unit", _READ, Role.VIEWER),
     Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
     Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
-    Action.TOKENS_REVOKE: _admin("revoke tokens", "ends tokens"),
+    Action.TOKENS_REVOKE: _admin("revoke tokens", "revokes tokens"),
     Action.OPENID_SIGN_IN: _public(
         "sign in by OpenID", "signs in to another program with the account here"
     ),
@@ -220,26 +220,26 @@ RULES: dict[Action, Rule] = {
     Action.OPENID_CLIENTS_WRITE: _admin(
         "change clients", "registers, changes and removes clients of the OpenID provider"
     ),
-    Action.JOURNAL_READ: _admin("look at the journal", "reads what the journal holds and lost"),
-    Action.JOURNAL_ACKNOWLEDGE: _admin(
-        "acknowledge damage", "says that damage of the journal was seen"
+    Action.JOURNAL_READ: _admin(
+        "look at the journal", "reads what the journal holds, and what it lost"
     ),
+    Action.JOURNAL_ACKNOWLEDGE: _admin("acknowledge damage", "acknowledges damage of the journal"),
     Action.JOURNAL_DROP_CONSUMER: _admin(
-        "drop consumers", "lets the journal keep nothing more for a consumer that is gone"
+        "drop consumers", "drops a consumer that is gone, so that the journal keeps nothing for it"
     ),
     Action.JOURNAL_ADOPT: _admin(
-        "adopt a journal", "goes on with a journal that was made anew or has grown"
+        "adopt a journal", "adopts a topic that was created again or has grown as the journal"
     ),
-    Action.SERIES_READ: _admin("look at the series", "reads what of the series is lost"),
+    Action.SERIES_READ: _admin("look at the series", "reads what is lost of the series"),
     Action.SERIES_ACKNOWLEDGE: _admin(
-        "acknowledge a loss", "says that what the series lost for ever was seen"
+        "acknowledge a loss", "acknowledges a permanent loss of the series"
     ),
     Action.SOURCES_READ: _admin(
         "look at sources", "reads which messages of sources are not stored"
     ),
-    Action.BACKUPS_READ: _admin("look at backups", "reads how backups stand"),
+    Action.BACKUPS_READ: _admin("look at backups", "reads the state of backups"),
     Action.BACKUPS_TAKE: _admin("take backups", "takes backups"),
-    Action.BACKUPS_RESTORE: _local("restore", "makes a home what it was in a backup"),
+    Action.BACKUPS_RESTORE: _local("restore", "restores a home from a backup"),
     Action.INSTANCE_RUN: _local("run", "starts a process on these stores"),
     Action.INSTANCE_EXAMINE: _local("examine", "examines settings, home and stores"),
     Action.INSTANCE_MIGRATE: _local("migrate", "moves a home to other stores"),

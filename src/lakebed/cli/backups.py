@@ -138,12 +138,12 @@ def restore(
     """Make a home what it was in a backup. No server may run on it."""
     from lakebed.backup import offline
 
-    found, aside = offline.restore(_settings(home, config), _absolute(place), name, replace)
+    found, former = offline.restore(_settings(home, config), _absolute(place), name, replace)
     typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
     output.note(
         "it is a home of its own now: back it up to another place, or once with --take-over"
     )
-    for path in aside:
+    for path in former:
         output.note(f"what was there is now {path}")
 
 

@@ -145,7 +145,7 @@ def _journal(server: "Server") -> Iterator[Finding]:
     try:
         found = server.get("/api/v1/journal")
     except Denied:
-        yield note("journal", "who reads it is told to admins", "give an admin's --token")
+        yield note("journal", "only admins see its consumers", "give an admin's --token")
         return
     yield from findings_journal.change(found)
     yield from findings_journal.damage(found)

@@ -100,8 +100,8 @@ def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -
     newest = max(map(parse_time, times.values()))
     listed = ", ".join(sorted(times)[:_MOST_NAMED])
     more = f" and {len(times) - _MOST_NAMED} more" if len(times) > _MOST_NAMED else ""
-    told = bad if newest > at + allowed else note
-    return told(
+    finding = bad if newest > at + allowed else note
+    return finding(
         "clock",
         f"{len(times)} topics of {owner} have records of the future, up to {to_rfc3339(newest)}; "
         f"until then no message replaces their last values: {listed}{more}",

@@ -42,7 +42,7 @@ def _consumer(consumer: dict[str, Any], used: float) -> Finding:
         return ok(part, text if behind else "has read everything")
     held = consumer["held_by"]
     if held is None:
-        return bad(part, f"stands still: {text}", "see the log of what reads there")
+        return bad(part, f"does not advance: {text}", "see the log of the process that reads there")
     return (bad if used > _CROWDED else note)(
         part,
         f"{text}, held by {held}",

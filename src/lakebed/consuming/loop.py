@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5  # seconds until a journal that does not answer is asked again
 _SUSPENDED = 5.0  # seconds of one turn after which others may have taken over what was ours
-_DRAIN = 5.0  # seconds a stopping consumer goes on reading what is still there
+_DRAIN = 5.0  # seconds for which a stopping consumer continues to read
 _QUIESCE = 60.0  # seconds in which a consumer at work comes to rest
 _ABANDON = 2.0  # seconds for a thread that was told to give up
 

@@ -33,9 +33,23 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_complete", "_connection", "_continue", "_ended", "_gone",
-        "_input_ended", "_left", "_news", "_read_all", "_scope", "_started",
-        "chunked", "length", "stays", "unread",
+        "_body",
+        "_changed",
+        "_chunked",
+        "_complete",
+        "_connection",
+        "_continue",
+        "_ended",
+        "_gone",
+        "_input_ended",
+        "_left",
+        "_read_all",
+        "_scope",
+        "_started",
+        "chunked",
+        "length",
+        "stays",
+        "unread",
     )  # fmt: skip
 
     def __init__(self, connection: "HttpConnection", scope: Scope, stays: bool) -> None:
@@ -58,7 +72,7 @@ class Exchange:
         self._read_all = False  # and the application has it
         self._input_ended = False  # the client says no more,
         self._gone = False  # and nobody reads a response
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._started = self._complete = False  # the response
         self._chunked = False
         self._left = 0  # bytes that the response still owes
@@ -75,22 +89,22 @@ class Exchange:
         if not self._complete:
             self._body.append(body)
             self.unread += len(body)
-            self._news.set()
+            self._changed.set()
 
     def end(self) -> None:
         self._ended = True
         self._continue = False
-        self._news.set()
+        self._changed.set()
 
     def input_ended(self) -> None:
         """Note that the client sends no more. It may have gone, or wait for the response."""
         self._input_ended = True
-        self._news.set()
+        self._changed.set()
 
     def disconnect(self) -> None:
         """Note that the client has disconnected."""
         self._gone = True
-        self._news.set()
+        self._changed.set()
 
     async def receive(self) -> Message:
         if self._continue:
@@ -98,8 +112,8 @@ class Exchange:
             self._connection.write(_CONTINUE)
         over = self._gone or self._complete or (self._read_all and self._input_ended)
         if not over:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
         if self._gone or self._complete or self._read_all:
             return {"type": "http.disconnect"}
         self._read_all = self._ended

@@ -166,7 +166,10 @@ def _divide(
 ) -> None:
     number = change.former.partitions
     for partition, parts in sorted(catalog.checkpoints(CONSUMER).items()):
-        starts = {heir: change.starts[heir] for heir in range(partition, found.partitions, number)}
+        starts = {
+            successor: change.starts[successor]
+            for successor in range(partition, found.partitions, number)
+        }
         made = splitting.split(
             [part for part in parts if not deduplication.is_part(part.part)],
             catalog,
@@ -185,7 +188,7 @@ def _replace(
     parts: list[Checkpoint],
     made: Mapping[int, list[Checkpoint]],
 ) -> None:
-    for heir, own in made.items():
+    for successor, own in made.items():
         names = {part.part for part in own}
-        gone = [part.part for part in parts if heir == partition and part.part not in names]
-        catalog.save_checkpoints(CONSUMER, heir, own, gone)
+        gone = [part.part for part in parts if successor == partition and part.part not in names]
+        catalog.save_checkpoints(CONSUMER, successor, own, gone)

@@ -83,10 +83,10 @@ class LastValueState:
         return first + self._every if first != _NEVER else 0
 
     def drain(self, now: Micros, offset: int, final: bool) -> list[Effect]:
-        ripe = self._waits & ((self._written == _NEVER) | (self._written <= now - self._every))
+        due_now = self._waits & ((self._written == _NEVER) | (self._written <= now - self._every))
         # a clock that stepped back must not hold values up
-        ripe |= self._waits & (self._written > now)
-        codes = np.flatnonzero(self._waits if final else ripe)
+        due_now |= self._waits & (self._written > now)
+        codes = np.flatnonzero(self._waits if final else due_now)
         self._waits[codes] = False
         self._written[codes] = now
         np.minimum(self._written, now, out=self._written)  # nothing was written later than now

@@ -115,7 +115,7 @@ class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnaps
 
     Attributes:
         damages: the number of damaged parts that calls have found since it was opened; those of an
-            embedded store are put aside, and are `missing`.
+            embedded store are detached, and are `missing`.
     """
 
     damages: int
@@ -147,7 +147,7 @@ class Missing:
 
     Attributes:
         everything: whether there was no table: the store is new, or all of it is lost.
-        broken: damaged parts that the store has put aside, as "table/name".
+        broken: damaged parts that the store has detached, as "table/name".
         covered: further damaged parts; no row is lost with them, because their sources exist.
         tables: those that do not exist, by their names in `kinds.TABLES`.
     """

@@ -59,7 +59,7 @@ class Machine:
         self._before = (moment, counters)
         seconds = moment - before
         for name, count in counters.items():
-            # a counter that went back belongs to a device that came anew
+            # a counter that went back belongs to a device that was attached again
             if name in earlier and count >= earlier[name] and seconds > 0:
                 yield f"{name}_per_second", (count - earlier[name]) / seconds
 

@@ -245,7 +245,7 @@ WHOLE = {"messages": 0, "salvaged": False}
         ({"age": 7200.0}, 0.1, "note", "ann/slow@3"),  # a long buffer, and plenty of room
         ({"age": 7200.0}, 0.8, "bad", "ann/slow@3"),
         ({"age": 90.0}, 0.8, "bad", "ann/slow@3"),
-        ({"name": "relay", "age": 7200.0, "held_by": None}, 0, "bad", "stands still"),
+        ({"name": "relay", "age": 7200.0, "held_by": None}, 0, "bad", "does not advance"),
         ({"name": "relay", "live": False, "held_by": None}, 0, "note", "nobody reads"),
         ({"name": "relay", "live": False, "age": 7200.0, "held_by": None}, 0, "bad", "nobody"),
         ({"name": "relay", "live": False, "behind": 0, "age": None}, 0, "ok", "nothing waits"),

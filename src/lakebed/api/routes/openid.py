@@ -90,16 +90,16 @@ def exchange_code(provider: ProviderDep, form: Form, request: Request) -> Respon
 @router.get("/userinfo", dependencies=_PUBLIC)
 def tell_user(provider: ProviderDep, request: Request) -> JSONResponse:
     """What the client of an access token may know of its user."""
-    return _told(provider, request)
+    return _discovery(provider, request)
 
 
 @router.post("/userinfo", dependencies=_PUBLIC)
 def tell_user_by_post(provider: ProviderDep, request: Request) -> JSONResponse:
     """As by GET; the standard asks for both."""
-    return _told(provider, request)
+    return _discovery(provider, request)
 
 
-def _told(provider: Provider, request: Request) -> JSONResponse:
+def _discovery(provider: Provider, request: Request) -> JSONResponse:
     token = bearer(request.headers.get("authorization", "").encode("latin-1"))
     claims = provider.userinfo(token)
     if claims is None:

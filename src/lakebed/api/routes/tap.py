@@ -58,7 +58,7 @@ async def lines(
     """The stream, until the reader disconnects or is not allowed any more."""
     waiting = _Queue()
     subscription = feed.subscribe(owner, filters, waiting.deliver)
-    told = 0
+    reported = 0
     loop = asyncio.get_running_loop()
     recheck_at = loop.time() + RECHECK
     try:
@@ -70,9 +70,9 @@ async def lines(
                     return
                 recheck_at = loop.time() + RECHECK
             dropped = waiting.dropped + subscription.dropped
-            if dropped > told:
-                yield encode({"dropped": dropped - told}) + b"\n"
-                told = dropped
+            if dropped > reported:
+                yield encode({"dropped": dropped - reported}) + b"\n"
+                reported = dropped
             yield b"".join(map(_line, found)) or b"\n"
     finally:
         subscription.close()

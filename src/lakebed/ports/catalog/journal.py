@@ -132,7 +132,7 @@ class JournalRecord(Protocol):
 
     def losing(self, consumer: str, begins: Mapping[int, int]) -> list[JournalLoss]:
         """What is lost because partitions begin behind what a consumer has counted, and is not
-        noted yet. Only what writers have noted is told.
+        noted yet. Only ranges that writers have noted are returned.
 
         Args:
             begins: for each partition the first offset that can be read.

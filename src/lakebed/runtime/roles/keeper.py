@@ -34,7 +34,7 @@ _STOP = 7.0  # seconds; the whole stop takes at most 10
 _TRIM_EVERY = 5.0  # seconds
 _TRIM_SELDOM = 60.0  # seconds between two trims, at most, while the journal has plenty of room
 _ENOUGH_ROOM = 0.25  # part of the journal's limit below which there is plenty of room
-_DAMAGE_EVERY = 1.0  # seconds between two checks of whether parts were put aside
+_DAMAGE_EVERY = 1.0  # seconds between two checks for detached parts
 _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
 

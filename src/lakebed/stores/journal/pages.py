@@ -48,10 +48,10 @@ def page_size(path: Path) -> int:
 
 def scan(path: Path) -> "PageScan":
     """Scan pages of the size in the header, or of another size if that finds nothing."""
-    told = page_size(path)
-    found = PageScan(path, told)
+    size_in_header = page_size(path)
+    found = PageScan(path, size_in_header)
     for size in PAGES:
-        if size != told and not found.positions():
+        if size != size_in_header and not found.positions():
             found.close()
             found = PageScan(path, size)
     return found

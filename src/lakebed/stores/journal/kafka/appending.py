@@ -210,18 +210,18 @@ async def _settled(sending: Sending, away: str) -> None:
         JournalFailed: see the port.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[None] = loop.create_future()
+    settled: asyncio.Future[None] = loop.create_future()
 
     def settle() -> None:
-        if not told.done():
-            told.set_result(None)
+        if not settled.done():
+            settled.set_result(None)
 
-    def tell(_: object) -> None:
+    def resolve(_: object) -> None:
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(settle)
 
-    sending.done.add_done_callback(tell)
-    await asyncio.wait([told], timeout=_TIMEOUT)
+    sending.done.add_done_callback(resolve)
+    await asyncio.wait([settled], timeout=_TIMEOUT)
     if not sending.done.done():
         raise JournalFull(f"Kafka has not confirmed what was sent{f': {away}' if away else ''}")
     failure = sending.done.exception()

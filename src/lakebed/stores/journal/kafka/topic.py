@@ -137,7 +137,7 @@ class Topic:
         """
         return configuration.read(self._cluster, self.name)
 
-    def lately(self) -> Facts:
+    def facts_retried(self) -> Facts:
         """As `facts`, but retries, and translates errors.
 
         Raises:

@@ -109,7 +109,7 @@ class TopicWatch:
             self._compare_now(self._record, thoroughly)
         if thoroughly and not self.status.unreadable:
             self._facts_at = at
-            self._changed(self._topic.lately())
+            self._changed(self._topic.facts_retried())
 
     def verify(self) -> None:
         """Check that records just read belong to this journal, before they are used.

@@ -241,7 +241,7 @@ class ClickHouseSeries:
             raise
 
     def missing(self) -> Missing:
-        """What is missing. Damaged parts are put aside by the store itself when it opens."""
+        """What is missing. The store detaches damaged parts by itself when it opens."""
         there = self._tables()
         gone = tuple(name for name in TABLES if not there.get(self._layout.local(name)))
         everything = len(gone) == len(TABLES)
@@ -294,7 +294,7 @@ class ClickHouseSeries:
         if gone:
             troubles.append(
                 f"{self.name}: tables are missing ({', '.join(gone)}): restart a keeper, which"
-                " creates them anew and fills them from the journal"
+                " creates them again and fills them from the journal"
             )
         if damaged:
             troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._remedy}")

@@ -1,4 +1,4 @@
-"""Decides which of the parts that the store has put aside as damaged mean a loss of rows.
+"""Decides which of the parts that the store has detached as damaged mean a loss of rows.
 
 A merge is not fsynced, so a power loss may leave its result broken. ClickHouse therefore keeps the
 source parts for some minutes, and uses them again when it opens. An insert is fsynced before its

@@ -1,8 +1,8 @@
 """chDB in this process. The parts that it writes are checked, see `part_files.py`.
 
-When a part is incomplete, its table is closed and opened. The engine then puts the part aside, and
+When a part is incomplete, its table is closed and opened. The engine then detaches the part, and
 uses the sources of a broken merge again, which it keeps for `old_parts_lifetime` (8 minutes). A
-part that a read finds damaged later is put aside in the same way.
+part that a read finds damaged later is detached in the same way.
 """
 
 import os
@@ -38,7 +38,7 @@ WHERE database = {database:String} AND name = {table:String}
 """
 """The folder of a table. The links in `data` are not used, because a power loss may remove them."""
 _DETACHED_PREFIX = "broken-on-start_"
-"""The prefix of parts that the engine has put aside, by which it tells them when it opens."""
+"""The prefix of parts that the engine has detached as damaged; it reports them when it opens."""
 _DROP = {"allow_drop_detached": 1}
 
 
@@ -62,7 +62,7 @@ class EmbeddedSeries(ClickHouseSeries):
         memory: bytes that the engine may use; None for most of the machine's memory.
     """
 
-    _remedy = "they are put aside, and filled again from backup and journal"
+    _remedy = "they are detached, and filled again from backup and journal"
 
     def __init__(self, path: Path, memory: int | None = None) -> None:
         self._path = path.resolve()
@@ -145,7 +145,7 @@ class EmbeddedSeries(ClickHouseSeries):
         return {name: int(figures[name]) for name in ("memory", "caches")}
 
     def repair(self) -> None:
-        """Put incomplete parts aside that merges have written since the last check."""
+        """Detach incomplete parts that merges have written since the last check."""
         for table in TABLES:
             self._repair_table(table)
 
@@ -169,7 +169,7 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def _require_whole(self, table: str, before: int) -> None:
         self._repair_table(table)
-        # Another thread's check may have put aside the parts that this call wrote.
+        # Another thread's check may have detached the parts that this call wrote.
         if self._repairs != before:
             what = f"not all that was written to {table} reached the disk; is it full or failing?"
             raise StoreUnavailable(f"{self.name}: {what}")
@@ -177,7 +177,7 @@ class EmbeddedSeries(ClickHouseSeries):
             self._parts_of(table).sync_names()
 
     def _repair_table(self, table: str, damaged: Sequence[str] = ()) -> None:
-        """Put aside new parts that are not whole, and those that are known to be damaged."""
+        """Detach new parts that are incomplete, and those that are known to be damaged."""
         with self._repair_lock:
             with self._os_errors_translated():
                 broken = self._parts_of(table).broken()
@@ -197,7 +197,7 @@ class EmbeddedSeries(ClickHouseSeries):
                 self._drop_detached(table, broken)
 
     def _drop_detached(self, table: str, broken: list[str]) -> None:
-        """Delete the parts put aside, which have empty files of inserts that were refused."""
+        """Delete detached parts, which have empty files of inserts that were refused."""
         aside = self._parts_of(table).folder / "detached"
         drops = [
             f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PART '{_DETACHED_PREFIX}{part}'"
