@@ -68,9 +68,13 @@ class Coded(Generic[T]):
 
     @classmethod
     def of(cls, values: Iterable[T]) -> "Coded[T]":
-        index: dict[T, int] = {}
-        codes = [index.setdefault(value, len(index)) for value in values]
-        return cls(np.array(codes, np.int32), tuple(index))
+        column = list(values)
+        distinct = tuple(dict.fromkeys(column))
+        if len(distinct) == len(column):  # as where many units send one message each
+            return cls(np.arange(len(column), dtype=np.int32), distinct)
+        index = dict(zip(distinct, range(len(distinct)), strict=True))
+        codes = np.fromiter(map(index.__getitem__, column), np.int32, len(column))
+        return cls(codes, distinct)
 
     @classmethod
     def constant(cls, value: T, n: int) -> "Coded[T]":
@@ -82,6 +86,9 @@ class Coded(Generic[T]):
 
     def compact(self) -> "Coded[T]":
         """The same without unused values."""
-        used, codes = np.unique(self.codes, return_inverse=True)
-        table = tuple(self.table[code] for code in used.tolist())
-        return Coded(codes.astype(np.int32), table)
+        used = np.bincount(self.codes, minlength=len(self.table)) > 0
+        if used.all():
+            return self
+        table = tuple(self.table[code] for code in np.flatnonzero(used).tolist())
+        renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        return Coded(renumbered[self.codes], table)

@@ -111,15 +111,48 @@ class _Packed(msgspec.Struct, omit_defaults=True):
     u: Pairs = ()
 
 
-_new = tuple.__new__
-_table = msgspec.msgpack.Decoder(list[_Packed])
+_table = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_one = msgspec.msgpack.Decoder(_Packed)
+_values: dict[bytes, Attributes] = {}
+"""Attributes by their encoding: those of a fleet come again in every block."""
+
+_encodings: dict[Attributes, bytes] = {}
+
+_MOST_VALUES = 20_000
+_LONGEST_VALUE = 256  # bytes; longer ones have user properties, which differ
 
 
 def attributes(values: Coded[Attributes]) -> Iterable[bytes]:
     """Encode each distinct value once, and its code for each message."""
     used = values.compact()
-    packed = msgspec.msgpack.encode([_Packed(*value) for value in used.table])
+    count = len(used.table)
+    head = b"\xdd" + count.to_bytes(4, "big")  # an array of msgpack, with the longest head
+    packed = b"".join((head, *map(_encoded, used.table)))
     return *binary(packed), *ints(used.codes.astype(np.int64))
+
+
+def _encoded(value: Attributes) -> bytes:
+    packed = _encodings.get(value)
+    if packed is None:
+        packed = msgspec.msgpack.encode(_Packed(*value))
+        if len(packed) <= _LONGEST_VALUE:
+            if len(_encodings) >= _MOST_VALUES:
+                _encodings.clear()
+            _encodings[value] = packed
+    return packed
+
+
+def _attributes(packed: msgspec.Raw) -> Attributes:
+    key = bytes(packed)
+    value = _values.get(key)
+    if value is None:
+        one = _one.decode(key)
+        value = Attributes(one.t, one.p, one.d, one.u)
+        if len(key) <= _LONGEST_VALUE:
+            if len(_values) >= _MOST_VALUES:
+                _values.clear()
+            _values[key] = value
+    return value
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -199,14 +232,12 @@ class Section:
 
     def attributes(self, n: int) -> Coded[Attributes]:
         try:
-            packed = _table.decode(self.binary())
+            table = tuple(map(_attributes, _table.decode(self.binary())))
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Damaged(str(error)) from None
         codes = self.ints(n)
-        if n and not 0 <= int(codes.min()) <= int(codes.max()) < len(packed):
+        if n and not 0 <= int(codes.min()) <= int(codes.max()) < len(table):
             raise Damaged("an attribute is missing")
-        # what Attributes() does, without its call in Python: a block may have thousands
-        table = tuple([_new(Attributes, (one.t, one.p, one.d, one.u)) for one in packed])
         return Coded(codes.astype(np.int32), table)
 
     def moments(self, received: Ints) -> Ints:
