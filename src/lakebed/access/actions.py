@@ -23,6 +23,10 @@ class Action(StrEnum):
 
     USERS_READ = "users.read"
     USERS_CHANGE = "users.change"
+    USERS_ADMINISTER = "users.administer"
+    USERS_RECOVER = "users.recover"
+
+    AUDIT_READ = "audit.read"
 
     EMQX_AUTHN = "emqx.authn"
     EMQX_AUTHZ = "emqx.authz"
@@ -148,8 +152,8 @@ def _broker(does: str, sentence: str) -> Rule:
     return Rule(About.BROKER, does, sentence)
 
 
-def _owner(does: str, sentence: str) -> Rule:
-    return Rule(About.OWNER, does, sentence)
+def _owner(does: str, sentence: str, role: Role = Role.DEVICE) -> Rule:
+    return Rule(About.OWNER, does, sentence, role)
 
 
 def _topics(
@@ -180,6 +184,11 @@ RULES: dict[Action, Rule] = {
     Action.USERS_CHANGE: _user(
         "change users", "changes a user's title, password and second factors, ends their sessions"
     ),
+    Action.USERS_ADMINISTER: _admin(
+        "administer users", "makes, blocks and deletes users, and makes them admins"
+    ),
+    Action.USERS_RECOVER: _public("use a link", "sets a password by a one-time link"),
+    Action.AUDIT_READ: _owner("read the audit log", "reads who did what", Role.MANAGER),
     Action.EMQX_AUTHN: _broker("ask who clients are", "asks who a client of the broker is"),
     Action.EMQX_AUTHZ: _broker("ask what clients may", "asks what a client of the broker may"),
     Action.CONNECTION_OPEN: _owner("connect", "opens an MQTT connection and its session"),

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from lakebed.access.actions import RULES, About, Action
 from lakebed.access.principals import Kind, Principal
 from lakebed.vocabulary.errors import Denied
+from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.topics import covers, overlaps
 
 
@@ -53,6 +54,8 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
             return opened is not None
         return bool(resource.topics) and _refused(opened, resource.topics) is None
     if rule.about is About.OWNER:
+        if principal.admin and rule.role > Role.DEVICE:
+            return True
         return _opened(principal, action, resource.owner) is not None
     if rule.about is About.INSTANCE:
         return principal.admin

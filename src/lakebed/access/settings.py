@@ -51,3 +51,6 @@ class AuthSection(Section):
         description="what EMQX sends as `Authorization: Bearer` when it asks about its clients;"
         " without it nothing is answered",
     )
+    link_for: Duration = Field(DAY, description="how long a link that sets a password works")
+    invitation_for: Duration = Field(7 * DAY, description="how long an invitation works")
+    audit_for: Duration = Field(365 * DAY, description="how long the audit log is kept")

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from lakebed import __version__
 from lakebed.api import openapi
+from lakebed.api.auditing import Audited
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
 from lakebed.api.watch import StoreWatch
@@ -42,7 +43,10 @@ class Application:
         self.control = control
         self.front: dict[str, App] = control.state.front
         self.ingest = ingest
-        self._watched = StoreWatch(control, control.state.probes)
+        services, app = control.state.services, StoreWatch(control, control.state.probes)
+        self._watched: App = app
+        if isinstance(services, Services):
+            self._watched = Audited(app, services.audit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -78,9 +82,11 @@ def routes_of(services: Services, app: FastAPI) -> None:
     from lakebed.api.routes import (
         administration,
         apply,
+        audit,
         dead_letters,
         flow,
         journal,
+        links,
         openid,
         openid_clients,
         policies,
@@ -90,6 +96,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         sources,
         tap,
         units,
+        users,
     )
     from lakebed.keeper.ledger import CONSUMER
 
@@ -113,6 +120,9 @@ def routes_of(services: Services, app: FastAPI) -> None:
         journal,
         series,
         sessions,
+        users,
+        links,
+        audit,
         sources,
         openid_clients,
         openid,

@@ -10,7 +10,7 @@ checked by the route: `require` refuses the request, `may` filters an answer.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Query, Request
@@ -28,6 +28,7 @@ from lakebed.access.decision import (
 from lakebed.access.identification import Identification
 from lakebed.access.principals import NOBODY, Kind, Principal
 from lakebed.api import cookies, origins
+from lakebed.api.auditing import Noted, note
 from lakebed.http.tokens import bearer, missing, unknown
 from lakebed.vocabulary.errors import Unauthenticated, Unavailable
 
@@ -39,6 +40,15 @@ class Caller:
     principal: Principal
     action: Action
     owner: str
+    noted: Noted = field(default_factory=Noted, repr=False, compare=False)
+
+    def note(self, resource: str) -> None:
+        """Name for the audit log what the request is about, where its path does not say it."""
+        self.noted.resource = resource
+
+    def changes_nothing(self) -> None:
+        """Keep the request out of the audit log, unless it is refused."""
+        self.noted.unwritten = True
 
     def may(self, *topics: str) -> bool:
         """Whether the action is allowed on all of these topics and filters."""
@@ -72,11 +82,22 @@ class Acting:
     def __init__(self, action: Action) -> None:
         self.action = action
 
+    async def principal_of(self, request: Request) -> Principal:
+        """As `principal_of`; the audit log knows of a token that is unknown."""
+        note(request, self.action, NOBODY)
+        return await principal_of(request)
+
+    def admit(self, request: Request, principal: Principal, resource: Resource) -> Caller:
+        """The caller, if the principal may; either way the audit log knows who has asked."""
+        owner = resource.owner or principal.owner
+        noted = note(request, self.action, principal, resource.owner)
+        _require(principal, self.action, resource)
+        return Caller(principal, self.action, owner, noted)
+
 
 class _Public(Acting):
-    async def __call__(self) -> Caller:
-        _require(NOBODY, self.action, INSTANCE)
-        return Caller(NOBODY, self.action, "")
+    async def __call__(self, request: Request) -> Caller:
+        return self.admit(request, NOBODY, INSTANCE)
 
 
 _scheme = HTTPBearer(auto_error=False, description="A token; a first start writes one for admin.")
@@ -85,9 +106,7 @@ _Scheme = Annotated[Any, Depends(_scheme)]
 
 class _OnInstance(Acting):
     async def __call__(self, request: Request, _: _Scheme) -> Caller:
-        principal = await principal_of(request)
-        _require(principal, self.action, INSTANCE)
-        return Caller(principal, self.action, principal.owner)
+        return self.admit(request, await self.principal_of(request), INSTANCE)
 
 
 class _InOwner(Acting):
@@ -97,17 +116,28 @@ class _InOwner(Acting):
         _: _Scheme,
         owner: Annotated[str | None, Query(description="another owner; for admins only")] = None,
     ) -> Caller:
-        principal = await principal_of(request)
+        principal = await self.principal_of(request)
         owner = principal.owner if owner is None else owner
-        _require(principal, self.action, Resource(owner))
-        return Caller(principal, self.action, owner)
+        return self.admit(request, principal, Resource(owner))
+
+
+class _InOwnerOrAll(Acting):
+    async def __call__(
+        self,
+        request: Request,
+        _: _Scheme,
+        owner: Annotated[str | None, Query(description="whose; of admins, else of all")] = None,
+    ) -> Caller:
+        principal = await self.principal_of(request)
+        asked = principal.owner if owner is None else owner
+        caller = self.admit(request, principal, Resource(asked))
+        return replace(caller, owner="") if owner is None and principal.admin else caller
 
 
 class _OfCaller(Acting):
     async def __call__(self, request: Request, _: _Scheme) -> Caller:
-        principal = await principal_of(request)
-        _require(principal, self.action, Resource(user=principal.name))
-        return Caller(principal, self.action, principal.owner)
+        principal = await self.principal_of(request)
+        return self.admit(request, principal, Resource(user=principal.name))
 
 
 class _OfUser(Acting):
@@ -117,9 +147,7 @@ class _OfUser(Acting):
         _: _Scheme,
         name: Annotated[str, Path(description="of the user")],
     ) -> Caller:
-        principal = await principal_of(request)
-        _require(principal, self.action, Resource(user=name))
-        return Caller(principal, self.action, principal.owner)
+        return self.admit(request, await self.principal_of(request), Resource(user=name))
 
 
 def Public(action: Action) -> Any:  # noqa: N802  (reads as FastAPI's own `Depends`)
@@ -135,6 +163,11 @@ def OnInstance(action: Action) -> Any:  # noqa: N802
 def InOwner(action: Action) -> Any:  # noqa: N802
     """The caller of a route about an owner: the caller's own, or the one in the query string."""
     return Depends(_InOwner(action))
+
+
+def InOwnerOrAll(action: Action) -> Any:  # noqa: N802
+    """As `InOwner`; without an owner, an admin's is "" and means all."""
+    return Depends(_InOwnerOrAll(action))
 
 
 def OfCaller(action: Action) -> Any:  # noqa: N802

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.access.identification import Identification
 from lakebed.access.unit_directory import UnitDirectory
+from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
@@ -127,6 +128,7 @@ class Services(Common):
         sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
             key that all its processes share.
         sign_in: makes sessions of names and passwords.
+        audit: writes the audit log.
         backups: None in a process that takes none.
         openid: None where the settings name no address of the instance.
     """
@@ -138,6 +140,7 @@ class Services(Common):
     units: UnitDirectory
     sealer: "Callable[[], Sealer]"
     sign_in: SignIn
+    audit: AuditTrail
     feed: Feed
     resending: Intake
     losses: Losses

@@ -132,6 +132,7 @@ _KINDS: dict[int, type[LakebedError]] = {
     403: Denied,
     404: NotFound,
     409: Conflict,
+    429: Unavailable,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,

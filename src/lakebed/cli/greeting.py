@@ -68,8 +68,8 @@ def reachable(host: str) -> str:
     return _EVERY_INTERFACE.get(host, host)
 
 
-def first_steps(address: ServerAddress) -> str:
-    """The first commands to try: keep, send, read."""
+def first_steps(address: ServerAddress, link: str | None = None) -> str:
+    """The first commands to try: keep, send, read; and a link that sets the first password."""
     host, port = address.mqtt
     return "\n".join(
         (
@@ -82,6 +82,7 @@ def first_steps(address: ServerAddress) -> str:
             f"  {address.curl('/api/v1/messages?topic=plant/1/temperature', '22')}",
             f"  {address.command('query', 'plant/1/temperature')}",
             "",
+            *([f"Choose a password for admin, once: {link}", ""] if link else ()),
             "Ctrl-C stops it.",
         )
     )

@@ -10,6 +10,7 @@ from lakebed.access.decision import INSTANCE, require
 from lakebed.access.principals import OPERATOR
 from lakebed.cli import (
     apply,
+    audit,
     backups,
     check,
     dead_letters,
@@ -33,6 +34,7 @@ from lakebed.cli import (
     units,
     up,
     usage,
+    users,
 )
 from lakebed.cli.exits import Exit, exit_code, lines
 from lakebed.stores.home import keep_new_files_private
@@ -97,6 +99,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "forget": forget.forget,
     },
     "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
+    "Who may come in": {"audit": audit.audit},
     "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
     "Keep it safe": {
         "backup": backups.backup,
@@ -115,6 +118,7 @@ app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look aroun
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")
+app.add_typer(users.app, name="users", rich_help_panel="Who may come in")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
 

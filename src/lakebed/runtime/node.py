@@ -164,6 +164,7 @@ class Node:
     async def _open_stores(self) -> None:
         from lakebed.access.identification import Identification
         from lakebed.access.unit_directory import UnitDirectory
+        from lakebed.accounts.audit_trail import AuditTrail, keep
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
@@ -182,6 +183,9 @@ class Node:
         self._stack.push_async_callback(feed.close)
         units = UnitDirectory(catalog)
         self._stack.push_async_callback(units.close)
+        audit = AuditTrail(catalog)
+        self._stack.push_async_callback(asyncio.to_thread, audit.flush)
+        self._run("audit log", partial(keep, audit, catalog, self.settings.auth.audit_for))
         self.process = Process(
             settings=self.settings,
             alone=self._alone,
@@ -192,6 +196,7 @@ class Node:
             accounts=catalog,
             journal=journal,
             identification=Identification(catalog),
+            audit=audit,
             units=units,
             feed=feed,
             descriptors=Descriptors(),

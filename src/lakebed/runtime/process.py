@@ -17,6 +17,7 @@ from lakebed.system.descriptors import Descriptors
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.access.unit_directory import UnitDirectory
+    from lakebed.accounts.audit_trail import AuditTrail
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -30,6 +31,7 @@ class Process:
         fail: stops the process with an error; a part cannot keep its guarantees. Thread-safe.
         ready: returns the health of all parts by name. Thread-safe.
         units: all units in memory, for those who `follow` them.
+        audit: writes the audit log.
         descriptors: decides whether a new connection may take one.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
@@ -45,6 +47,7 @@ class Process:
     journal: Journal
     identification: "Identification"
     units: "UnitDirectory"
+    audit: "AuditTrail"
     feed: "LiveFeed"
     descriptors: Descriptors
     opened_series: Series | None = None

@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 
 from lakebed.access.identification import Identification
 from lakebed.access.unit_directory import UnitDirectory
+from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.accounts.passwords import Passwords
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.app import Application, create_app
@@ -80,6 +81,7 @@ class Api:
             catalog=self.catalog,
             accounts=self.catalog,
             units=self.units,
+            audit=AuditTrail(self.catalog),
             sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth),
             sealer=lambda: Sealer("k" * 32),
             identification=Identification(self.catalog, ttl=self._ttl),

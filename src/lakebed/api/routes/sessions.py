@@ -1,5 +1,6 @@
 """Routes of signing in: the session of a browser, whose it is, and those of a user."""
 
+import asyncio
 from functools import partial
 from typing import Annotated, Any
 
@@ -45,17 +46,24 @@ class SignInDocument(msgspec.Struct, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(SignInDocument).decode
 
 
-@router.post("/session", openapi_extra=_SIGN_IN, dependencies=[Public(Action.SESSION_BEGIN)])
+@router.post("/session", openapi_extra=_SIGN_IN)
 async def sign_in(
-    request: Request, response: Response, services: ServicesDep, body: Body
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    caller: Annotated[Caller, Public(Action.SESSION_BEGIN)],
+    body: Body,
 ) -> dict[str, Any]:
     """Sign in: set the cookie of a session, and tell whose it is."""
     origins.check(request, needed=False)
     wanted: SignInDocument = document_in(body, _decode)
     address, agent = origins.address_of(request), request.headers.get("user-agent", "")
+    if await asyncio.to_thread(services.accounts.user, wanted.user) is not None:
+        caller.note(f"users/{wanted.user}")  # others may have typed their password there
     session, secret = await services.sign_in.passwords.run(
         partial(services.sign_in.begin, wanted.user, wanted.password, address, agent)
     )
+    caller.noted.actor = f"user:{session.user}"
     longest = session.created + services.settings.auth.session_longest
     cookies.give(response, request, secret, longest)
     principal = await identification_of(request).identify(secret)

@@ -9,6 +9,7 @@ from lakebed.ports.accounts.credentials import CredentialStore
 from lakebed.ports.accounts.openid import OpenIdStore
 from lakebed.ports.accounts.owners import OwnerStore
 from lakebed.ports.accounts.shares import ShareStore
+from lakebed.ports.accounts.tickets import TicketStore
 from lakebed.ports.accounts.tokens import TokenStore
 from lakebed.ports.accounts.units import UnitStore
 from lakebed.ports.accounts.users import SessionStore, UserStore
@@ -23,6 +24,7 @@ class Accounts(
     TokenStore,
     CredentialStore,
     AttemptStore,
+    TicketStore,
     AuditLog,
     OpenIdStore,
     Protocol,

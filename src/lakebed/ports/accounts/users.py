@@ -106,7 +106,7 @@ class UserStore(Protocol):
         ...
 
     def set_password(self, name: str, hash: str, *, keep_session: str | None = None) -> None:
-        """Write a password's hash and end all sessions of the user but one.
+        """Write a password's hash; end all sessions of the user but one, and links for a password.
 
         Raises:
             NotFound: there is no such user.

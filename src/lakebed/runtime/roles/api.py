@@ -63,6 +63,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         accounts=process.accounts,
         units=process.units,
         sealer=partial(_sealer, process),
+        audit=process.audit,
         sign_in=SignIn(process.accounts, passwords, process.settings.auth),
         feed=process.feed,
         resending=process.intake,

@@ -10,6 +10,7 @@ from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.roles import Role
@@ -90,6 +91,7 @@ class SqlOwners(Database):
             )
             for table in (tables.unit_tokens, tables.unit_statuses, tables.unit_logs):
                 connection.execute(delete(table).where(table.c.unit.in_(of_owner)))
+            delete_tickets(connection, owner=name)
             for table in (_MEMBERS, tables.tokens, tables.units, tables.shares):
                 connection.execute(delete(table).where(table.c.owner == name))
 

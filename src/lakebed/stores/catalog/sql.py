@@ -31,6 +31,7 @@ from lakebed.stores.catalog.openid import SqlOpenId
 from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.shares import SqlShares
+from lakebed.stores.catalog.tickets import SqlTickets
 from lakebed.stores.catalog.tokens import SqlTokens
 from lakebed.stores.catalog.units import SqlUnits
 from lakebed.stores.catalog.users import SqlUsers
@@ -64,6 +65,7 @@ class SqlCatalog(
     SqlTokens,
     SqlCredentials,
     SqlAttempts,
+    SqlTickets,
     SqlAudit,
     SqlOpenId,
 ):

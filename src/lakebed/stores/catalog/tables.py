@@ -166,6 +166,22 @@ attempts = Table(
     Column("last", BigInteger, nullable=False, index=True),
 )
 
+tickets = Table(
+    "tickets",  # secrets that work once
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
+    Column("purpose", Name, nullable=False),
+    Column("user", Name, nullable=False),
+    Column("owner", Name, nullable=False),
+    Column("role", BigInteger),
+    Column("account", Boolean, nullable=False),
+    Column("maker", Name, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    UniqueConstraint("digest", name="tickets_digest"),
+)
+
 tokens = Table(
     "tokens",
     metadata,

@@ -7,11 +7,13 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lakebed.ports.accounts.owners import Owner
+from lakebed.ports.accounts.tickets import Purpose
 from lakebed.ports.accounts.users import Session, User
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import check_managed, check_user, ensure, make_owner, members_of
+from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.roles import Role
@@ -86,6 +88,7 @@ class SqlUsers(Database):
             owners = [member.owner for member in members_of(connection, user=name)]
             for table in (_SESSIONS, _MEMBERS):
                 connection.execute(delete(table).where(table.c.user == name))
+            delete_tickets(connection, user=name)
             made = tables.tokens.c.maker == name
             connection.execute(delete(tables.tokens).where(made))
             for owner in owners:
@@ -109,6 +112,8 @@ class SqlUsers(Database):
             bump(connection)
             check_user(connection, name)
             connection.execute(update(_USERS).where(_USERS.c.name == name).values(password=hash))
+            links = (tables.tickets.c.user == name) & (tables.tickets.c.purpose == Purpose.PASSWORD)
+            connection.execute(delete(tables.tickets).where(links))
             others = delete(_SESSIONS).where(_SESSIONS.c.user == name)
             if keep_session is not None:
                 others = others.where(_SESSIONS.c.id != keep_session)

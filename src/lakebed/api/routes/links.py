@@ -1,0 +1,89 @@
+"""The one-time link that sets a password: a route for programs, and a page for people."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from lakebed.access.actions import Action
+from lakebed.api import origins, pages
+from lakebed.api.callers import Caller, Public
+from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.api.routes.users import hash_of
+from lakebed.api.services import Services
+from lakebed.ports.accounts.tickets import Purpose
+from lakebed.vocabulary.errors import Invalid, NotFound
+
+router = APIRouter(tags=["people"])
+
+Holder = Annotated[Caller, Public(Action.USERS_RECOVER)]
+_FIELDS = {"password": ("New password", "password", "new-password")}
+_EXAMPLE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": {"password": "…"}}
+        },
+    }
+}
+
+
+class NewPassword(msgspec.Struct, forbid_unknown_fields=True):
+    """The password to be set."""
+
+    password: str
+
+
+_decode = msgspec.json.Decoder(NewPassword).decode
+
+
+@router.post("/api/v1/password/{code}", status_code=204, openapi_extra=_EXAMPLE)
+async def use_link(
+    request: Request, services: ServicesDep, caller: Holder, code: str, body: Body
+) -> None:
+    """Set the password of the user whom a one-time link is for; it works once."""
+    origins.check(request, needed=False)
+    wanted: NewPassword = document_in(body, _decode)
+    await services.sign_in.passwords.run(partial(_set, services, caller, code, wanted.password))
+
+
+@router.get("/password/{code}", include_in_schema=False)
+def show_form(services: ServicesDep, caller: Holder, code: str) -> Response:
+    """The form of the link; looking at it does not use it up."""
+    caller.changes_nothing()
+    try:
+        user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
+    except NotFound as error:
+        return pages.say(str(error), 404)
+    return pages.form(_asks(user), _FIELDS)
+
+
+@router.post("/password/{code}", include_in_schema=False)
+async def send_form(
+    request: Request, services: ServicesDep, caller: Holder, code: str, body: Body
+) -> Response:
+    """What the form sends."""
+    origins.check(request, needed=False)
+    password = pages.fields_of(body).get("password", "")
+    try:
+        await services.sign_in.passwords.run(partial(_set, services, caller, code, password))
+    except NotFound as error:
+        return pages.say(str(error), 404)
+    except Invalid as error:
+        user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
+        return pages.form(_asks(user), _FIELDS, "; ".join(p.what for p in error.problems), 422)
+    return pages.say("The password is set. Sign in with it.")
+
+
+def _set(services: Services, caller: Caller, code: str, password: str) -> None:
+    user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
+    caller.note(f"users/{user}")
+    hash = hash_of(services, user, password)
+    with services.accounts.transaction():
+        services.accounts.use_ticket(code, Purpose.PASSWORD)
+        services.accounts.set_password(user, hash)
+
+
+def _asks(user: str) -> str:
+    return f"Choose a password for {user}: 8 characters at least, a few words are best."

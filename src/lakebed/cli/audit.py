@@ -1,0 +1,43 @@
+"""`lakebed audit`: who did what."""
+
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
+
+_PATH = "/api/v1/audit"
+_PAGE = 1_000
+
+
+def audit(
+    start: Annotated[str | None, typer.Option("--from", help="Not before this time.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Such as user:ann.")] = None,
+    action: Annotated[str | None, typer.Option(help="Such as policies.write.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many.")] = 100,
+    owner: InOwner = None,
+    as_json: Json = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Show who did what, the newest first: changes, and what was refused."""
+    from lakebed.cli.client import Server
+
+    asked = {"from": start, "to": end, "actor": actor, "action": action, "owner": owner}
+    entries: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    with Server(url, token, home) as server:
+        while cursor is not None and len(entries) < limit:
+            size = min(_PAGE, limit - len(entries))
+            page = server.get(_PATH, **asked, limit=size, cursor=cursor)
+            entries += page["entries"]
+            cursor = page["next_cursor"]
+    if as_json:
+        output.document(entries)
+    elif entries:
+        output.table(entries)
+    else:
+        output.note("nothing yet")
