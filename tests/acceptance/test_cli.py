@@ -25,13 +25,6 @@ def lakebed(
     return processes.lakebed(*arguments, folder=cwd, environment=environment)
 
 
-def started(
-    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """One whose start is what matters: nothing is done for it before."""
-    return processes.lakebed(*arguments, folder=cwd, environment=environment, fork=False)
-
-
 class Running:
     """`up` or `demo` in a process of its own, in the folder `cwd`, all of it the real thing."""
 
@@ -108,7 +101,7 @@ def test_what_up_prints_works_as_it_stands(up: Running) -> None:
 
 
 def test_a_home_that_is_held_is_one_line_and_exit_3(up: Running) -> None:
-    ended = started("up", *ANY_PORTS, cwd=up.cwd)
+    ended = processes.lakebed("up", *ANY_PORTS, folder=up.cwd, fork=False)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == (
         "lakebed: another process holds the home lakebed-data: stop it or choose --home\n"
@@ -120,7 +113,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_3(tmp_path: Path, door: str) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         doors = {"--http": "127.0.0.1:0", "--mqtt": "127.0.0.1:0", door: address}
-        ended = started("up", *(part for pair in doors.items() for part in pair), cwd=tmp_path)
+        ended = lakebed("up", *(part for pair in doors.items() for part in pair), cwd=tmp_path)
     assert ended.returncode == 3
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("lakebed: cannot ")
@@ -143,7 +136,7 @@ def test_wrong_settings_are_one_line_and_exit_2(
     tmp_path: Path, arguments: Sequence[str], environment: dict[str, str], said: str
 ) -> None:
     (tmp_path / "bad.toml").write_text("x = [")
-    ended = started("up", *arguments, cwd=tmp_path, environment=environment)
+    ended = lakebed("up", *arguments, cwd=tmp_path, environment=environment)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"lakebed: {said}")
     assert ended.stderr.count("\n") == 1
@@ -151,7 +144,7 @@ def test_wrong_settings_are_one_line_and_exit_2(
 
 def test_a_home_that_cannot_be_made_is_one_line_and_exit_3(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ended = started("up", "--home", "file/home", cwd=tmp_path)
+    ended = lakebed("up", "--home", "file/home", cwd=tmp_path)
     assert ended.returncode == 3
     assert ended.stderr.count("\n") == 1
 
