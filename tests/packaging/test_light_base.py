@@ -1,5 +1,6 @@
 """`pip install lakebed` gives what an edge needs and nothing heavy; the rest says how to get it."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tools" / "bin" / "uv"
-EDGE = Path(__file__).with_name("edge.py")
+EDGE, COMMANDS = (Path(__file__).with_name(name) for name in ("edge.py", "commands.py"))
 LARGEST = 150  # MB of packages; numpy is half of it
 
 BASE = {
@@ -140,13 +141,14 @@ def test_what_needs_more_says_what_to_install(bare: Bare, command: str) -> None:
 
 
 @pytest.mark.slow(2)
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_commands_that_ask_a_server_work(bare: Bare) -> None:
+    asking = (
         "last plant/1", "query plant/1", "send plant/1 5", "topics", "flow", "usage", "policies",
         "tap plant/#", "token list", "journal show", "dead-letters list", "forget plant/1 --yes",
-    ],
-)  # fmt: skip
-def test_commands_that_ask_a_server_work(bare: Bare, command: str) -> None:
-    done = bare.run("lakebed", *command.split(), "--url", "http://127.0.0.1:9", "--token", "x" * 32)
-    assert done.returncode == 4, done.stderr  # nobody answers there
+    )  # fmt: skip
+    where = f"--url http://127.0.0.1:9 --token {'x' * 32}"  # nobody answers there
+    done = bare.run("python", COMMANDS, *(f"{command} {where}" for command in asking))
+    assert done.returncode == 0, done.stderr
+    ended = json.loads(done.stdout)
+    assert len(ended) == len(asking)
+    assert set(ended.values()) == {4}, (ended, done.stderr)
