@@ -13,8 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE  # what pytest compiles costs each worker secon
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
 
-test: install          ## all tests, quick and slow
-	$(RUN)/pytest -q -n auto
+test: install          ## all tests, quick and slow; tells what they cost
+	$(RUN)/pytest -q -n auto --cpu
 
 quick: install         ## what a change most often breaks, in a minute
 	$(RUN)/pytest -q -n auto -m "not slow and not server" -k "not (one_by_one or cut_anywhere or long_pauses)" \

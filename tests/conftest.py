@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests import scheduling
+from tests import cpu, scheduling
 from tests.servers.host import Host
 
 # a shared machine may pause anybody for longer than any deadline; where a change is decided on, the
@@ -22,8 +22,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 gc.disable()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cpu", action="store_true", help="print what the tests cost: see tests/cpu.py"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The process that all others come from has what they share."""
+    if config.getvalue("cpu"):
+        config.pluginmanager.register(cpu.Worker(config))
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(cpu.Table())
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
         stack.enter_context(Host())

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import IO, Any
 
 Output = int | IO[Any]
+SPENT: list[float] = []
+"""CPU seconds of each that has ended."""
 
 
 class Forked:
@@ -64,16 +66,18 @@ class Forked:
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name=f"watches {self.pid}", daemon=True).start()
 
-    def _answer(self) -> dict[str, int]:
+    def _answer(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
             raise RuntimeError("the fork server has ended")
-        answer: dict[str, int] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def _watch(self) -> None:
         with self._connection, self._answers:
-            self.returncode = self._answer()["code"]
+            answer = self._answer()
+        SPENT.append(answer["cpu"])
+        self.returncode = answer["code"]
         self._ended.set()
 
     def poll(self) -> int | None:

@@ -4,7 +4,7 @@
 
     a connection ──{"module", "arguments", "environment", "folder"}, stdin, stdout, stderr──> fork
                  <──{"pid"}── at once
-                 <──{"code"}── when the command has ended
+                 <──{"code", "cpu"}── when the command has ended
                  closed by the client ──> the command is killed: none outlives who asked for it
 
 A child is what `python -m MODULE ARGUMENTS` is once its imports are done. Importing chDB starts
@@ -112,12 +112,13 @@ class Server:
     def _ended(self, handle: int) -> None:
         child = next(pid for pid, (_, pidfd) in self._children.items() if pidfd == handle)
         connection, _ = self._children.pop(child)
-        _, status = os.waitpid(child, 0)
+        _, status, usage = os.wait4(child, 0)
         self._selector.unregister(handle)
         os.close(handle)
         if connection in self._selector.get_map():
             self._selector.unregister(connection)
-        _send(connection, code=os.waitstatus_to_exitcode(status))
+        code, cpu = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+        _send(connection, code=code, cpu=cpu)
         connection.close()
 
     def _left(self, connection: socket.socket) -> None:
@@ -131,7 +132,7 @@ class Server:
         os._exit(0)
 
 
-def _send(connection: socket.socket, **message: int) -> None:
+def _send(connection: socket.socket, **message: float) -> None:
     with suppress(OSError):  # whoever asked has gone
         connection.sendall(json.dumps(message).encode() + b"\n")
 
