@@ -57,6 +57,10 @@ class Action(StrEnum):
     UNITS_ROTATE = "units.rotate"
     UNITS_LOG = "units.log"
 
+    SHARES_READ = "shares.read"
+    SHARES_WRITE = "shares.write"
+    SHARES_DELETE = "shares.delete"
+
     TOKENS_READ = "tokens.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
@@ -172,6 +176,10 @@ def _unit(
     return Rule(About.TOPICS, f"{does} units with", sentence, role, filters, True, shown)
 
 
+def _share(does: str, sentence: str, filters: tuple[Filters, ...], role: Role) -> Rule:
+    return Rule(About.TOPICS, f"{does} shares of", sentence, role, filters, True)
+
+
 RULES: dict[Action, Rule] = {
     Action.HEALTH_READ: _public(
         "ask for health", "asks whether a process works, and for its metrics"
@@ -219,6 +227,9 @@ RULES: dict[Action, Rule] = {
     Action.UNITS_DELETE: _unit("delete", "deletes units", _BOTH, Role.EDITOR),
     Action.UNITS_ROTATE: _unit("make tokens of", "gives units new tokens", _BOTH, Role.EDITOR),
     Action.UNITS_LOG: _unit("read the log of", "reads the log of a unit", _READ, Role.VIEWER),
+    Action.SHARES_READ: _share("see", "reads shares", _READ, Role.VIEWER),
+    Action.SHARES_WRITE: _share("open", "checks, writes and replaces shares", _BOTH, Role.MANAGER),
+    Action.SHARES_DELETE: _share("close", "ends shares", _BOTH, Role.MANAGER),
     Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
     Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
     Action.TOKENS_REVOKE: _admin("revoke tokens", "revokes tokens"),

@@ -118,7 +118,7 @@ Opened: TypeAlias = tuple[tuple[str, ...] | None, ...]
 def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     """The filters of a principal's grants for an action, or None where no grant applies.
 
-    An admin's grants in its own name space apply in every other one.
+    An admin's grants in its own name space apply in every other one, and have every role.
     """
     if principal.suspended:
         return None
@@ -127,7 +127,8 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     grants = [
         grant
         for grant in (*principal.grants, *principal.shared.of(owner))
-        if (grant.owner in counts) and grant.role >= rule.role
+        if grant.owner in counts
+        and (grant.role >= rule.role or (principal.admin and grant.owner == principal.owner))
     ]
     if not grants:
         return None

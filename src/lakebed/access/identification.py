@@ -181,6 +181,16 @@ class Identification:
             self._begin_refresh()
         return unit_principal(UnitSubject(unit, blocked), self._shares)
 
+    async def identify_nobody(self) -> Principal:
+        """Who has not signed in, with what is shared with the public now.
+
+        Raises:
+            StoreUnavailable: the catalog does not answer.
+        """
+        if self._version_until <= self._clock():
+            await self._refreshed_in_time()
+        return self.nobody()
+
     def nobody(self) -> Principal:
         """Who has not signed in: with what is shared with the public, as far as it is known."""
         shared = self._shares.open_to({PUBLIC})

@@ -53,6 +53,10 @@ class SharedTopics:
         """The grants in the name space of an owner."""
         return self._by_owner.get(owner, ())
 
+    def writable(self) -> frozenset[Grant]:
+        """The grants that open topics to be published to."""
+        return frozenset(g for grants in self._by_owner.values() for g in grants if g.publish)
+
     def owners(self) -> list[str]:
         """Those who share something, by name."""
         return sorted(self._by_owner)

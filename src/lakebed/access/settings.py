@@ -43,6 +43,12 @@ class AuthSection(Section):
     proxies: tuple[Network, ...] = Field(
         (), description="proxies whose X-Forwarded-For is believed: addresses or networks"
     )
+    public: bool = Field(
+        False, description="whether what is shared with `public` is read without signing in"
+    )
+    public_rate: float = Field(
+        10.0, gt=0, le=100_000, description="such reads a second of one address"
+    )
     session_idle: Duration = Field(7 * DAY, description="a session that is not used ends")
     session_longest: Duration = Field(30 * DAY, description="every session ends, used or not")
     emqx_secret: str | None = Field(

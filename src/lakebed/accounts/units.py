@@ -106,7 +106,6 @@ def _visibility(document: Mapping[Any, Any]) -> fields.Problems:
 def _limits(document: Mapping[Any, Any]) -> fields.Problems:
     try:
         limits.parse(document.get("limits", {}), unit=True)
-    except Invalid as wrong:
-        for problem in wrong.problems:
-            where, _, field = problem.where.partition(".")
-            yield ((where, field) if field else (where,)), problem.what
+    except Invalid as error:
+        for problem in error.problems:
+            yield tuple(problem.where.split(".", 1)), problem.what

@@ -23,6 +23,7 @@ from lakebed.api import openapi
 from lakebed.api.auditing import Audited
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
+from lakebed.api.strangers import Strangers
 from lakebed.api.watch import StoreWatch
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
@@ -93,6 +94,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         reading,
         series,
         sessions,
+        shares,
         sources,
         tap,
         units,
@@ -104,6 +106,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
     emqx = EmqxAuth(services)
     app.state.front = emqx.paths
     app.state.metrics = (*app.state.metrics, emqx.metrics)
+    app.state.strangers = Strangers(services.settings.auth.public_rate)
     app.state.probes = {
         "the journal": lambda: services.journal.readers(CONSUMER),
         "the catalog": lambda: services.catalog.revision(),
@@ -115,6 +118,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         flow,
         tap,
         units,
+        shares,
         administration,
         dead_letters,
         journal,

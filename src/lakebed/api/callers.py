@@ -104,6 +104,11 @@ _scheme = HTTPBearer(auto_error=False, description="A token; a first start write
 _Scheme = Annotated[Any, Depends(_scheme)]
 
 
+PUBLIC = frozenset({Action.RECORDS_READ})
+"""What is done without signing in to topics that are shared with the public, where the instance
+allows it."""
+
+
 class _OnInstance(Acting):
     async def __call__(self, request: Request, _: _Scheme) -> Caller:
         return self.admit(request, await self.principal_of(request), INSTANCE)
@@ -117,6 +122,8 @@ class _InOwner(Acting):
         owner: Annotated[str | None, Query(description="another owner; for admins only")] = None,
     ) -> Caller:
         principal = await self.principal_of(request)
+        if principal is NOBODY and owner is not None and self.action in PUBLIC:
+            principal = await _stranger(request)
         owner = principal.owner if owner is None else owner
         return self.admit(request, principal, Resource(owner))
 
@@ -205,6 +212,21 @@ async def principal_of(request: Request) -> Principal:
     found = await identification_of(request).identify(token)
     if found is None:
         raise unknown(token)
+    return found
+
+
+async def _stranger(request: Request) -> Principal:
+    """Who has not signed in, with what is shared with the public.
+
+    Raises:
+        TooMany: too many requests came from this address.
+    """
+    services = request.app.state.services
+    if not services.settings.auth.public:
+        return NOBODY
+    found = await identification_of(request).identify_nobody()
+    if found is not NOBODY:
+        request.app.state.strangers.admit(origins.address_of(request))
     return found
 
 

@@ -40,11 +40,11 @@ def require_each(entries: list[Entry], require: Callable[[Entry], None]) -> None
         try:
             require(entry)
         except Denied as error:
-            denied.append(placed(entry, str(error)))
+            denied.append(located(entry, str(error)))
     if denied:
         more = f"; and {len(denied) - _TOLD} more" if len(denied) > _TOLD else ""
         raise Denied("; ".join(denied[:_TOLD]) + more)
 
 
-def placed(entry: Entry, what: str) -> str:
+def located(entry: Entry, what: str) -> str:
     return str(Problem(entry.where, what, entry.line))

@@ -8,7 +8,7 @@ from lakebed.vocabulary.errors import Denied, Invalid, Unauthenticated
 
 
 def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
-    """Write the policies of a file: created, changed or unchanged. Others stay as they are."""
+    """Write all of a file: created, changed or unchanged. What is not in it stays as it is."""
     from lakebed.cli.client import Server
 
     found = documents.read(file)

@@ -26,9 +26,10 @@ class Document(NamedTuple):
 
 def sections() -> tuple["DocumentSection", ...]:
     """All that a document may have, in the order in which they are applied."""
+    from lakebed.accounts import shares, units
     from lakebed.policies.document import section as policies
 
-    return (policies("admin"),)
+    return (policies("admin"), units.section(), shares.section())
 
 
 def read(file: Path) -> Document:

@@ -16,6 +16,7 @@ from lakebed.cli import (
     dead_letters,
     demo,
     doctor,
+    export,
     flow,
     forget,
     journal,
@@ -27,6 +28,7 @@ from lakebed.cli import (
     send,
     series,
     serve,
+    shares,
     simulate,
     tap,
     tokens,
@@ -95,6 +97,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Choose what is kept": {
         "check": check.check,
         "apply": apply.apply,
+        "export": export.export,
         "policies": policies.policies,
         "forget": forget.forget,
     },
@@ -119,6 +122,7 @@ app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")
 app.add_typer(users.app, name="users", rich_help_panel="Who may come in")
+app.add_typer(shares.app, name="shares", rich_help_panel="Who may come in")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
 

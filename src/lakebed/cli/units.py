@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 
 from lakebed.cli import output
+from lakebed.cli.export import units_of
 from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
 from lakebed.vocabulary.errors import BadRequest
 
@@ -16,7 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PATH = "/api/v1/units"
-_PAGE = 5_000
 _COLUMNS = ("name", "publish", "read", "tags", "visibility", "blocked", "last_seen")
 
 Unit = Annotated[str, typer.Argument(help="Name or uuid of a unit.")]
@@ -41,13 +41,8 @@ def list_(
     """List the units by name."""
     from lakebed.cli.client import Server
 
-    units: list[dict[str, Any]] = []
     with Server(url, token, home) as server:
-        cursor: str | None = ""
-        while cursor is not None:
-            page = server.get(_PATH, owner=owner, tag=tag, cursor=cursor, limit=_PAGE)
-            units += page["units"]
-            cursor = page["next_cursor"]
+        units = units_of(server, owner, tag)
     if as_json:
         output.document(units)
     elif units:

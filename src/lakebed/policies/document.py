@@ -259,10 +259,10 @@ def _size(size: int | None) -> str | int | None:
 
 def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:
     """Policies in a document: `policies:` with a list."""
-    return _section([], owner, default_timezone)
+    return collecting([], owner, default_timezone)
 
 
-def _section(found: list[Policy], owner: str, default_timezone: str) -> DocumentSection:
+def collecting(found: list[Policy], owner: str, default_timezone: str) -> DocumentSection:
     """The section; its check adds each valid policy to `found`."""
 
     def check(document: object) -> list[tuple[Path, str]]:
@@ -282,5 +282,5 @@ def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFil
         Invalid: it has the problems of all policies, with their lines.
     """
     policies: list[Policy] = []
-    entries = read_entries(text, [_section(policies, owner, default_timezone)])["policies"]
+    entries = read_entries(text, [collecting(policies, owner, default_timezone)])["policies"]
     return PolicyFile(entries, policies)

@@ -50,6 +50,8 @@ def test_a_name_is_enough() -> None:
         ({"visibility": "all"}, "visibility"),
         ({"visibility": ["public"]}, "visibility"),
         ({"limits": 5}, "limits"),
+        ({"limits": {"messages": "30 apples"}}, "limits.messages"),
+        ({"limits": {"units": 5}}, "limits.units"),  # of owners alone
         ({"limits": {"messages": "30"}}, "limits.messages"),
         ({"limits": {"units": 3}}, "limits.units"),
         ({"publsh": []}, "publsh"),

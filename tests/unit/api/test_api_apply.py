@@ -72,3 +72,54 @@ def test_a_body_that_is_no_document_is_refused(api: Api) -> None:
     problem(api.post(APPLY, content=b"\xff"), 400, "body")
     for body in (b"", b"null", b"7", b"[" * 100_000, b"{"):
         assert api.post(APPLY, content=body).status_code == 422
+
+
+BOTH = (
+    "units:\n"
+    "  - {name: lamp, publish: ['room/{unit}']}\n"
+    "  - {name: desk, tags: [x]}\n"
+    "policies:\n"
+    "  - {name: all-sections, topics: [room/1], type: number, keep: archive}\n"
+)
+
+
+def test_all_sections_of_a_document_are_written_together(api: Api) -> None:
+    answer = api.post(f"{APPLY}?owner=ann", content=BOTH, token=ADMIN)
+    assert answer.json() == {
+        "units": [{"name": "lamp", "change": "created"}, {"name": "desk", "change": "created"}],
+        "policies": [{"name": "all-sections", "change": "created"}],
+    }
+    again = api.post(APPLY, content=BOTH.replace("[x]", "[y]")).json()["units"]
+    assert [one["change"] for one in again] == ["unchanged", "changed"]
+    shares = "shares:\n  - {name: s, topics: [room/1], with: [public], may: [read]}\n"
+    answer = api.post(f"{APPLY}?owner=ann", content=shares, token=ADMIN)
+    assert answer.json() == {"shares": [{"name": "s", "change": "created"}]}
+
+
+def test_one_mistake_in_any_section_changes_nothing(api: Api) -> None:
+    before = api.catalog.grants_version()
+    wrong = BOTH.replace("lamp", "other") + "shares:\n  - {name: s, topics: [$x], may: [read]}\n"
+    answer = problem(api.post(APPLY, content=wrong), 422)
+    assert {(found["where"], found["line"]) for found in answer["problems"]} == {
+        ("shares[0].topics[0]", 7), ("shares[0].with", 7)
+    }  # fmt: skip
+    twice = BOTH.replace("desk", "lamp")
+    problem(api.post(APPLY, content=twice), 422, "units[1].name")
+    assert api.catalog.grants_version() == before
+
+
+def test_access_is_asked_for_each_entry_of_each_section(api: Api) -> None:
+    units = "units:\n  - {name: in, read: [room/1]}\n  - {name: out, read: [hall/1]}\n"
+    answer = problem(api.post(APPLY, content=units, token=ROOMS), 403)
+    assert answer["detail"].startswith("line 3: units[1]: ")
+    # an editor shares nothing, and the unit beside it is not made either
+    both = units + "shares:\n  - {name: t, topics: [room/1], with: [instance], may: [read]}\n"
+    answer = problem(api.post(APPLY, content=both), 403)
+    assert answer["detail"].startswith("line 5: shares[0]: ")
+    problem(api.get("/api/v1/units/in"), 404)
+    # what is there and not the caller's is not replaced
+    api.post("/api/v1/units", json={"name": "hidden", "read": ["hall/1"]})
+    answer = problem(
+        api.post(APPLY, content="units:\n  - {name: hidden, read: [room/1]}\n", token=ROOMS), 403
+    )
+    assert answer["detail"].startswith("line 2: units[0]: ")

@@ -309,7 +309,7 @@ def test_a_tap_shows_messages_as_they_become_durable(api: Api) -> None:
     from lakebed.api.routes import tap
 
     async def look() -> list[dict[str, Any]]:
-        stream = tap.lines(api.feed, "ann", ["live/#"], always)
+        stream = tap.lines(api.feed, {("ann", ""): ["live/#"]}, always)
         seen: list[dict[str, Any]] = []
         try:
             assert await anext(stream) == b"\n"
@@ -355,7 +355,7 @@ def test_a_tap_that_is_not_read_counts_what_it_dropped(
 
     async def look() -> tuple[list[bytes], bool]:
         feed = Feed()
-        stream = tap.lines(feed, "ann", ["#"], always)
+        stream = tap.lines(feed, {("ann", ""): ["#"]}, always)
         await anext(stream)
         feed.deliver([("t", b"%d" % i, 0, 0) for i in range(5)])
         seen = [await anext(stream), await anext(stream)]
@@ -374,7 +374,7 @@ def test_a_silent_tap_sends_blank_lines(api: Api, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tap, "HEARTBEAT", 0.01)
 
     async def look() -> list[bytes]:
-        stream = tap.lines(api.feed, "ann", ["silence"], always)
+        stream = tap.lines(api.feed, {("ann", ""): ["silence"]}, always)
         seen = [await anext(stream) for _ in range(3)]
         await stream.aclose()
         return seen

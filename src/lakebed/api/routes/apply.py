@@ -1,20 +1,32 @@
-"""The route that writes a whole document: all of it in one transaction, or nothing."""
+"""The route that writes a whole document: all of it in one transaction, or nothing.
 
+text ──read_entries──> entries of each section ──may the caller?──> one transaction
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 
 from lakebed.access.actions import Action
+from lakebed.accounts import shares as share_documents
+from lakebed.accounts import units as unit_documents
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import Body, ServicesDep, fault_of_owner, text_in
-from lakebed.documents.sections import Entry
-from lakebed.policies.document import PolicyFile, read_file, to_document
+from lakebed.api.sections import located, require_each
+from lakebed.api.services import Services
+from lakebed.documents.sections import Entry, read_entries
+from lakebed.policies.document import collecting, to_document
+from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.units import Unit
 from lakebed.ports.catalog.policies import StoredPolicy
-from lakebed.vocabulary.errors import BadRequest, Denied, Problem
+from lakebed.vocabulary.errors import BadRequest, Denied
+from lakebed.vocabulary.policy import Policy
 
 router = APIRouter(prefix="/api/v1", tags=["policies"])
 
 Writer = Annotated[Caller, InOwner(Action.POLICIES_WRITE)]
+Changes = list[dict[str, str]]
 
 _DOCUMENT: dict[str, Any] = {
     "requestBody": {
@@ -26,60 +38,112 @@ _DOCUMENT: dict[str, Any] = {
         },
     }
 }
-_MOST_NAMED = 10  # entries that the caller may not write, named in one answer
 
 
 @router.post("/apply", openapi_extra=_DOCUMENT)
 def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
     """Check a document and write all its entries, or none. Entries not in it stay as they are."""
-    zone = services.settings.keeper.timezone
-    file = read_file(text_in(body), caller.owner, zone)
+    policies: list[Policy] = []
+    known = [
+        collecting(policies, caller.owner, services.settings.keeper.timezone),
+        unit_documents.section(),
+        share_documents.section(),
+    ]
+    found = read_entries(text_in(body), known)
     if (fault := fault_of_owner(services, caller.owner)) is not None:
         raise BadRequest("owner", fault)
-    _require_topics(caller, file)
-    by_name = {entry.value["name"]: entry for entry in file.entries}
+    steps: list[tuple[str, Callable[[], Changes]]] = []
+    if "policies" in found:
+        write = _policies(services, caller, found["policies"], policies)
+        steps.append(("policies", write))
+    if "units" in found:
+        steps.append(("units", _units(services, caller, found["units"])))
+    if "shares" in found:
+        steps.append(("shares", _shares(services, caller, found["shares"])))
+    with services.accounts.transaction():
+        services.accounts.ensure_owner(caller.owner)
+        answer = {section: write() for section, write in steps}
+    if "policies" in answer:
+        services.policies_changed()
+    return answer
+
+
+def _policies(
+    services: Services, caller: Caller, entries: list[Entry], policies: Sequence[Policy]
+) -> Callable[[], Changes]:
+    """Check what the caller may write; return what writes it."""
+    topics = {policy.name: policy.topics for policy in policies}
+    require_each(entries, lambda entry: caller.require(*topics[entry.value["name"]]))
+    by_name = _by_name(entries)
     versions: dict[str, int] = {}
 
     def check(current: StoredPolicy) -> None:
         versions[current.name] = current.version
         if not caller.may(*current.document["topics"]):
             what = f"the policy {current.name!r} in force is about topics that are not yours"
-            raise Denied(_located(by_name[current.name], what))
+            raise Denied(located(by_name[current.name], what))
 
-    services.accounts.ensure_owner(caller.owner)
-    documents = [to_document(policy) for policy in file.policies]
-    written = services.catalog.put_policies(caller.owner, documents, check=check)
-    services.policies_changed()
-    return {
-        "policies": [
-            {"name": policy.name, "change": _change(policy, created, versions)}
-            for policy, created in written
+    def write() -> Changes:
+        documents = [to_document(policy) for policy in policies]
+        written = services.catalog.put_policies(caller.owner, documents, check=check)
+        return [
+            _change(policy.name, created, policy.version, versions) for policy, created in written
         ]
+
+    return write
+
+
+def _units(services: Services, caller: Caller, entries: list[Entry]) -> Callable[[], Changes]:
+    writer = caller.to(Action.UNITS_WRITE)
+    units = {
+        entry.value["name"]: unit_documents.unit_of(entry.value, caller.owner) for entry in entries
     }
+    require_each(entries, lambda entry: writer.require(*_topics(units[entry.value["name"]])))
+    by_name = _by_name(entries)
+    revisions: dict[str, int] = {}
+
+    def check(current: Unit) -> None:
+        revisions[current.name] = current.revision
+        if not writer.may(*_topics(current)):
+            what = f"the unit {current.name!r} that is there has topics that are not yours"
+            raise Denied(located(by_name[current.name], what))
+
+    def write() -> Changes:
+        written = services.accounts.put_units(list(units.values()), check=check)
+        return [_change(unit.name, made, unit.revision, revisions) for unit, made in written]
+
+    return write
 
 
-def _require_topics(caller: Caller, file: PolicyFile) -> None:
-    """Raise unless the caller may write all policies of a file.
-
-    Raises:
-        Denied: names the first entries that it may not.
-    """
-    denied: list[str] = []
-    for entry, policy in zip(file.entries, file.policies, strict=True):
-        try:
-            caller.require(*policy.topics)
-        except Denied as error:
-            denied.append(_located(entry, str(error)))
-    if denied:
-        more = f"; and {len(denied) - _MOST_NAMED} more" if len(denied) > _MOST_NAMED else ""
-        raise Denied("; ".join(denied[:_MOST_NAMED]) + more)
+def _topics(unit: Unit) -> tuple[str, ...]:
+    return unit_documents.all_topics(unit) or ("#",)
 
 
-def _located(entry: Entry, what: str) -> str:
-    return str(Problem(entry.where, what, entry.line))
+def _shares(services: Services, caller: Caller, entries: list[Entry]) -> Callable[[], Changes]:
+    writer = caller.to(Action.SHARES_WRITE)
+    shares = [share_documents.share_of(entry.value, caller.owner) for entry in entries]
+    require_each(entries, lambda entry: writer.require(*entry.value["topics"]))
+    by_name = _by_name(entries)
+    versions: dict[str, int] = {}
+
+    def check(current: Share) -> None:
+        versions[current.name] = current.version
+        if not writer.may(*current.topics):
+            what = f"the share {current.name!r} that is there opens topics that are not yours"
+            raise Denied(located(by_name[current.name], what))
+
+    def write() -> Changes:
+        written = services.accounts.put_shares(shares, check=check)
+        return [_change(share.name, made, share.version, versions) for share, made in written]
+
+    return write
 
 
-def _change(policy: StoredPolicy, created: bool, versions: dict[str, int]) -> str:
+def _by_name(entries: list[Entry]) -> dict[str, Entry]:
+    return {entry.value["name"]: entry for entry in entries}
+
+
+def _change(name: str, created: bool, version: int, before: Mapping[str, int]) -> dict[str, str]:
     if created:
-        return "created"
-    return "unchanged" if policy.version == versions[policy.name] else "changed"
+        return {"name": name, "change": "created"}
+    return {"name": name, "change": "unchanged" if version == before[name] else "changed"}

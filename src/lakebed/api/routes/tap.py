@@ -5,7 +5,8 @@ A slow reader delays nothing: messages are skipped for it, and the stream says h
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from lakebed.api.callers import Caller, InOwner, is_still_allowed
 from lakebed.api.formats import MEDIA_TYPES, encode
 from lakebed.api.requests import ServicesDep, check_filter_in
 from lakebed.api.services import Delivery, Feed
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.times import UNSET, Micros, to_rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
@@ -43,21 +46,46 @@ async def tap(
     The lines can be sent again as a batch. `{"dropped": n}` says that n messages were skipped
     because the reader was slow; ignore blank lines.
     """
+    asked: dict[tuple[str, str], list[str]] = {}
     for one in filter:
-        check_filter_in("filter", one)
-    caller.require(*filter)
-    stream = lines(
-        services.feed, caller.owner, filter, partial(is_still_allowed, request, caller, *filter)
-    )
+        owner, topics, prefix = _split(one, caller.owner)
+        check_filter_in("filter", topics)
+        asked.setdefault((owner, prefix), []).append(topics)
+    for (owner, _), topics_asked in asked.items():
+        replace(caller, owner=owner).require(*topics_asked)
+
+    async def is_allowed() -> bool:
+        for (owner, _), topics_asked in asked.items():
+            if not await is_still_allowed(request, replace(caller, owner=owner), *topics_asked):
+                return False
+        return True
+
+    stream = lines(services.feed, asked, is_allowed)
     return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"])
 
 
+def _split(filter: str, owner: str) -> tuple[str, str, str]:
+    try:
+        return split_owner(filter, owner)
+    except ValueError as error:
+        raise BadRequest("filter", str(error)) from None
+
+
 async def lines(
-    feed: Feed, owner: str, filters: list[str], still_allowed: Callable[[], Awaitable[bool]]
+    feed: Feed,
+    asked: Mapping[tuple[str, str], list[str]],
+    still_allowed: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """The stream, until the reader disconnects or is not allowed any more."""
+    """The stream, until the reader disconnects or is not allowed any more.
+
+    Args:
+        asked: filters by their owner, and what is put in front of their topics.
+    """
     waiting = _Queue()
-    subscription = feed.subscribe(owner, filters, waiting.deliver)
+    subscriptions = [
+        feed.subscribe(owner, filters, partial(waiting.deliver, prefix))
+        for (owner, prefix), filters in asked.items()
+    ]
     reported = 0
     loop = asyncio.get_running_loop()
     recheck_at = loop.time() + RECHECK
@@ -69,13 +97,14 @@ async def lines(
                 if not await still_allowed():
                     return
                 recheck_at = loop.time() + RECHECK
-            dropped = waiting.dropped + subscription.dropped
+            dropped = waiting.dropped + sum(one.dropped for one in subscriptions)
             if dropped > reported:
                 yield encode({"dropped": dropped - reported}) + b"\n"
                 reported = dropped
             yield b"".join(map(_line, found)) or b"\n"
     finally:
-        subscription.close()
+        for one in subscriptions:
+            one.close()
 
 
 class _Queue:
@@ -86,7 +115,9 @@ class _Queue:
         self._messages: Delivery = []
         self._some = asyncio.Event()
 
-    def deliver(self, messages: Delivery) -> None:
+    def deliver(self, prefix: str, messages: Delivery) -> None:
+        if prefix:
+            messages = [(prefix + topic, *rest) for topic, *rest in messages]  # type: ignore[misc]
         room = max(0, MOST_WAITING - len(self._messages))
         self.dropped += max(0, len(messages) - room)
         self._messages += messages[:room]

@@ -1,6 +1,6 @@
 """Shares: topics of an owner that are open to others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,14 @@ class Share:
     version: int = 0
 
 
+ShareCheck = Callable[[Share], None]
+"""Called with the share that is there; it may refuse the change by raising."""
+
+
+def any_share(current: Share) -> None:
+    """Allow every change."""
+
+
 class ShareStore(Protocol):
     """Calls block, are thread-safe, and are one transaction each.
 
@@ -36,7 +44,7 @@ class ShareStore(Protocol):
         ...
 
     def put_shares(
-        self, shares: Sequence[Share], *, create: bool = False
+        self, shares: Sequence[Share], *, create: bool = False, check: ShareCheck = any_share
     ) -> list[tuple[Share, bool]]:
         """Write all of them, or none; each with whether it was made.
 
@@ -45,7 +53,7 @@ class ShareStore(Protocol):
         """
         ...
 
-    def delete_share(self, owner: str, name: str) -> None:
+    def delete_share(self, owner: str, name: str, check: ShareCheck = any_share) -> None:
         """Raises:
         NotFound: the owner has none of this name.
         """

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select
 
-from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.shares import Share, ShareCheck, any_share
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
@@ -33,7 +33,7 @@ class SqlShares(Database):
             return [_share(row) for row in rows]
 
     def put_shares(
-        self, shares: Sequence[Share], *, create: bool = False
+        self, shares: Sequence[Share], *, create: bool = False, check: ShareCheck = any_share
     ) -> list[tuple[Share, bool]]:
         with self._call() as connection:
             bump(connection)
@@ -45,6 +45,8 @@ class SqlShares(Database):
                 before = None if row is None else _share(row)
                 if before is not None and create:
                     raise Conflict(f"a share named {share.name!r} exists already")
+                if before is not None:
+                    check(before)
                 if before is not None and _same(before, share):
                     written.append((before, False))
                     continue
@@ -66,12 +68,15 @@ class SqlShares(Database):
                 written.append((_share(connection.execute(one).one()), before is None))
         return written
 
-    def delete_share(self, owner: str, name: str) -> None:
+    def delete_share(self, owner: str, name: str, check: ShareCheck = any_share) -> None:
         with self._call() as connection:
             bump(connection)
             one = (_SHARES.c.owner == owner) & (_SHARES.c.name == name)
-            if not connection.execute(delete(_SHARES).where(one)).rowcount:
+            row = connection.execute(SHARE.where(one)).one_or_none()
+            if row is None:
                 raise NotFound(f"there is no share {name!r}")
+            check(_share(row))
+            connection.execute(delete(_SHARES).where(one))
 
 
 def _same(before: Share, wanted: Share) -> bool:

@@ -1,13 +1,17 @@
 """By what a client may show who it is, and when that ends."""
 
 import ssl
+from dataclasses import replace
 
 import pytest
 from tests.certificates import of_client
 
+from lakebed.access.principals import Grant, SharedTopics
 from lakebed.sources.mqtt.codec.handshake import Connect
 from lakebed.sources.mqtt.codec.reasons import Reason
+from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import V5
+from lakebed.vocabulary.roles import Role
 
 RECHECK = "lakebed.sources.mqtt.server.connection.RECHECK"
 
@@ -128,5 +132,74 @@ def test_a_unit_takes_over_no_session_but_its_own(run, serving):
             await shown(bench, "lamp", client_id="same")
             assert (await lamp.next()).reason == Reason.SESSION_TAKEN_OVER
             assert await desk.silent()
+
+    run(story())
+
+
+# --- what others share ----------------------------------------------------------------------------
+
+
+def opened(bench, publish=(), read=("roof/#",)):
+    """Bob opens topics to the lamp."""
+    grant = Grant("bob", Role.DEVICE, publish, read)
+    shared = SharedTopics({"bob": (grant,)})
+    bench.tokens.units["lamp"] = replace(bench.tokens.units["lamp"], shared=shared)
+
+
+async def subscribe(wire, *filters):
+    wire.send(Subscribe(1, tuple(map(SubscriptionRequest, filters))))
+    return (await wire.next()).reasons
+
+
+def test_shared_topics_are_subscribed_and_delivered_under_their_owner(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire, _ = await shown(bench, "lamp")
+            assert await subscribe(wire, "$owner/bob/roof/+") == (Reason.NOT_AUTHORIZED,)
+            opened(bench)  # while it is connected
+            asked = ("$owner/bob/roof/+", "$owner/bob/cellar", "$owner/bob", "$owner/+/roof/1")
+            assert await subscribe(wire, *asked) == (
+                0, Reason.NOT_AUTHORIZED, Reason.TOPIC_FILTER_INVALID, Reason.TOPIC_FILTER_INVALID
+            )  # fmt: skip
+            bench.feed.push("ada", ("roof/1", b"own"))
+            bench.feed.push("bob", ("roof/1", b"1"), ("cellar", b"2"))
+            assert await wire.next() == ("$owner/bob/roof/1", b"1")
+            assert await wire.silent()
+
+    run(story())
+
+
+def test_a_share_that_is_closed_ends_the_subscription_and_not_the_connection(run, serving):
+    async def story():
+        async with serving() as bench:
+            opened(bench)
+            wire, _ = await shown(bench, "lamp")
+            assert await subscribe(wire, "$owner/bob/roof/+", "lamp/#") == (0, 0)
+            for connection in bench.endpoint._shared.connections:
+                connection._recheck_at = 0.0
+            opened(bench, read=())
+            await bench.until(lambda: len(bench.feed.subscriptions) == 1)
+            bench.feed.push("bob", ("roof/1", b"1"))
+            bench.feed.push("ada", ("lamp/1", b"2"))
+            assert await wire.next() == ("lamp/1", b"2")
+
+    run(story())
+
+
+def test_topics_that_are_shared_for_it_are_published_to_until_they_are_not(run, serving):
+    async def story():
+        async with serving() as bench:
+            opened(bench, publish=("roof/#",))
+            wire, _ = await shown(bench, "lamp")
+            wire.publish("$owner/bob/roof/1", b"1", 1, 1)
+            assert (await wire.next()).reason == 0
+            wire.publish("$owner/bob/cellar", b"1", 1, 2)
+            assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
+            assert bench.intake.owners == {"bob": 1}
+            assert bench.intake.seen == [("roof/1", b"1")]
+            opened(bench)
+            for connection in bench.endpoint._shared.connections:
+                connection._recheck_at = 0.0
+            assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
 
     run(story())

@@ -20,6 +20,7 @@ from lakebed.sources.mqtt.server.certificates import ClientCertificate
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.times import SECOND, now
 from lakebed.vocabulary.topics import check_topic
 
@@ -107,12 +108,13 @@ def publishable(principal: Principal, topic: str) -> Channel:
         Refuse: with the reason for PUBACK.
     """
     try:
-        check_topic(topic)
+        owner, name, _ = split_owner(topic, principal.owner)
+        check_topic(name)
     except ValueError as error:
         raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
-    if not allow(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,))):
+    if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
         raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
-    return Channel(principal.owner, topic)
+    return Channel(owner, name)
 
 
 def session_key(principal: Principal, client_id: str) -> tuple[str, str]:

@@ -58,6 +58,7 @@ from lakebed.sources.mqtt.server.subscriptions import Subscriptions
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.owner_topics import OF_OTHERS
 from lakebed.vocabulary.times import SECOND
 
 log = structlog.get_logger(__name__)
@@ -196,6 +197,14 @@ class Connection(MqttConnection):
             self._will = None
             what = "certificate has expired" if expired else "token was revoked or changed"
             self.end(Reason.NOT_AUTHORIZED, f"the {what}")
+        elif principal is not None and not self._ended:
+            self._adopt(principal)
+
+    def _adopt(self, principal: Principal) -> None:
+        """Go on with what others share with the client now."""
+        self._principal = principal
+        if self._subscriptions is not None:
+            self._subscriptions.adopt(principal)
 
     # --- CONNECT ---------------------------------------------------------------------------------
 
@@ -322,8 +331,10 @@ class Connection(MqttConnection):
         if isinstance(packet, Ping):
             self.write(PINGRESP)
         elif isinstance(packet, Subscribe):
-            reasons = subscriptions.subscribe(packet)
-            self.write(SubAck(packet.packet_id, reasons).encode(subscriptions.version))
+            if any(request.filter.startswith(OF_OTHERS) for request in packet.requests):
+                self._shared.spawn(self._subscribe_to_others(packet))
+            else:
+                self._subscribe(packet)
         elif isinstance(packet, Unsubscribe):
             reasons = subscriptions.unsubscribe(packet.filters)
             self.write(UnsubAck(packet.packet_id, reasons).encode(subscriptions.version))
@@ -331,6 +342,17 @@ class Connection(MqttConnection):
             self._handle_disconnect(packet)
         else:
             raise violation("extended authentication was not agreed")
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        if self._subscriptions is not None:
+            reasons = self._subscriptions.subscribe(packet)
+            self.write(SubAck(packet.packet_id, reasons).encode(self._subscriptions.version))
+
+    async def _subscribe_to_others(self, packet: Subscribe) -> None:
+        """Subscribe by what others share now, not when the client connected."""
+        await self._recheck()
+        if not self._ended:
+            self._subscribe(packet)
 
     def _handle_disconnect(self, packet: Disconnect) -> None:
         """End the connection; only reason 0 discards the will (section 3.14)."""
@@ -417,10 +439,13 @@ class Connection(MqttConnection):
 
 
 def _may_the_same(now: Principal | None, before: Principal | None) -> bool:
-    """Whether two principals have the same grants of their own; what others share may differ."""
+    """Whether two principals may publish and follow the same, but for what others let them read."""
     if now is None or before is None:
         return now is before
-    return now == before or replace(now, shared=before.shared) == before
+    return now == before or (
+        replace(now, shared=before.shared) == before
+        and now.shared.writable() == before.shared.writable()
+    )
 
 
 def _not_single(_: bytes) -> int:

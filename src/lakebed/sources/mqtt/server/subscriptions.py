@@ -17,6 +17,7 @@ from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.topics import check_filter
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ class Subscriptions:
             for filter in filters
         )
 
+    def adopt(self, principal: Principal) -> None:
+        """Go on with what a principal may now; subscriptions that it may not have end."""
+        self._principal = principal
+        for filter in list(self._open):
+            if not self._may_follow(filter):
+                self._stop(filter)
+
     def close(self) -> None:
         for subscription in self._open.values():
             subscription.close()
@@ -87,7 +95,7 @@ class Subscriptions:
             # The journal does not know a message's sender; a loop would be worse than a refusal.
             return Reason.IMPLEMENTATION_SPECIFIC_ERROR
         try:
-            check_filter(request.filter)
+            check_filter(split_owner(request.filter, self._principal.owner)[1])
         except ValueError:
             return Reason.TOPIC_FILTER_INVALID
         if not self._may_follow(request.filter):
@@ -102,12 +110,13 @@ class Subscriptions:
         return 0  # granted QoS 0
 
     def _may_follow(self, filter: str) -> bool:
-        resource = Resource(self._principal.owner, (filter,))
-        return allow(self._principal, Action.MESSAGES_FOLLOW, resource)
+        owner, topics, _ = split_owner(filter, self._principal.owner)
+        return allow(self._principal, Action.MESSAGES_FOLLOW, Resource(owner, (topics,)))
 
     def _start(self, filter: str, identifier: int) -> None:
-        deliver = partial(self._deliver, identifier)
-        self._open[filter] = self._feed.subscribe(self._principal.owner, [filter], deliver)
+        owner, topics, prefix = split_owner(filter, self._principal.owner)
+        deliver = partial(self._deliver, identifier, prefix)
+        self._open[filter] = self._feed.subscribe(owner, [topics], deliver)
 
     def _stop(self, filter: str) -> bool:
         self._requests.pop(filter, None)
@@ -117,15 +126,18 @@ class Subscriptions:
         subscription.close()
         return True
 
-    def _deliver(self, identifier: int, messages: Sequence[Any]) -> None:
-        """Send messages that are durable: the feed calls with (topic, payload, ...)."""
+    def _deliver(self, identifier: int, prefix: str, messages: Sequence[Any]) -> None:
+        """Send messages that are durable: the feed calls with (topic, payload, ...).
+
+        Topics of another owner are delivered under the name by which they were subscribed.
+        """
         properties = {"subscription_identifier": [identifier]} if identifier else None
         transport = self._transport
         out = bytearray()
         for index, (topic, payload, *_) in enumerate(messages):
             if transport.is_closing():
                 return
-            packet = publish(topic, payload, version=self.version, properties=properties)
+            packet = publish(prefix + topic, payload, version=self.version, properties=properties)
             if len(packet) > self._packet_maximum:
                 self._stats.dropped += 1
                 continue

@@ -1,0 +1,55 @@
+"""`lakebed export`: print what there is of an owner as the document that `apply` takes."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
+
+_PAGE = 5_000  # units
+
+
+def export(
+    owner: InOwner = None,
+    as_json: Json = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Print policies, units and shares as one document; `lakebed apply` writes it elsewhere."""
+    from lakebed.accounts import units
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found: dict[str, list[dict[str, Any]]] = {
+            "policies": server.get("/api/v1/policies", owner=owner)["policies"],
+            "units": [
+                {key: unit[key] for key in units.KEYS if key in unit}
+                for unit in units_of(server, owner)
+            ],
+            "shares": server.get("/api/v1/shares", owner=owner)["shares"],
+        }
+    document = {section: entries for section, entries in found.items() if entries}
+    if as_json:
+        output.document(document)
+    elif document:
+        import yaml
+
+        typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        output.note("nothing there yet")
+
+
+def units_of(server: "Server", owner: str | None, tag: str | None = None) -> list[dict[str, Any]]:
+    """All units of an owner, page by page."""
+    units: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.get("/api/v1/units", owner=owner, tag=tag, cursor=cursor or None, limit=_PAGE)
+        units += page["units"]
+        cursor = page["next_cursor"]
+    return units
