@@ -310,8 +310,8 @@ def test_what_is_sent_again_is_counted_with_its_channel_and_size(bench: Bench) -
     for partition, (offset, _) in journal.extent().items():
         ledger = Ledger()
         if entries := journal.entries(partition, offset, 100):
-            _, duplicates = divide(entries, ledger, Deduplicator(DAY).judge)
-            for chunk in duplicates:
+            chunk = divide(entries, ledger, Deduplicator(DAY).judge).duplicates
+            if chunk is not None:
                 channels = [ledger.channels[code] for code in chunk.channel.tolist()]
                 found.update(zip(channels, chunk.size.tolist(), strict=True))
     assert found == {(A, 1): 1, (A, 3): 1, (B, 2): 1}

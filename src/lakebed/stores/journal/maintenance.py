@@ -55,12 +55,13 @@ def damage(connection: sqlite3.Connection, path: Path) -> Damage:
 
 def damaged(connection: sqlite3.Connection) -> int:
     """Messages known to be damaged or missing since the last acknowledgement."""
-    (aside,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
+    (quarantined,) = connection.execute("SELECT coalesce(sum(count), 0) FROM damaged").fetchone()
     notes = dict(connection.execute("SELECT key, value FROM meta"))
-    return int(aside) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
+    return int(quarantined) + int(notes.get("lost", 0) + notes.get("salvaged", 0))
 
 
-def move_aside(offset: int, connection: sqlite3.Connection) -> int:
+def quarantine(offset: int, connection: sqlite3.Connection) -> int:
+    """Move a damaged block to the table `damaged`; return how many messages it had."""
     moved = connection.execute(
         "INSERT OR IGNORE INTO damaged SELECT offset, count, at, block FROM batches"
         " WHERE offset = ? RETURNING count",
@@ -71,7 +72,7 @@ def move_aside(offset: int, connection: sqlite3.Connection) -> int:
 
 
 def acknowledge_damage(seen: Damage, path: Path, connection: sqlite3.Connection) -> None:
-    """Raises `Conflict` where another number of messages is damaged by now."""
+    """Delete the recorded damage; raise `Conflict` if another number of messages is damaged."""
     found = damage(connection, path).messages
     if found != seen.messages:
         raise Conflict(f"{found} messages are lost, not {seen.messages}: look again")

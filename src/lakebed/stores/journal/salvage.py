@@ -180,16 +180,16 @@ def _salvage(path: Path, now: Micros) -> None:
 
 def _take_place(path: Path, now: Micros) -> None:
     """Do the last steps, when the salvaged file is complete. Can be repeated from any of them."""
-    aside = path.with_name(f"{path.name}.damaged-{now}")
+    renamed = path.with_name(f"{path.name}.damaged-{now}")
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
-            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+            os.replace(f"{path}{suffix}", f"{renamed}{suffix}")
     Path(f"{path}-shm").unlink(missing_ok=True)
     sync(path.parent)
     _mark(path).unlink(missing_ok=True)
     os.replace(_salvaged(path), path)
     sync(path.parent)
-    log.error("the damaged journal was put aside", old_file=str(aside))
+    log.error("the damaged journal was renamed", old_file=str(renamed))
 
 
 def _salvaged(path: Path) -> Path:

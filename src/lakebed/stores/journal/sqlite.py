@@ -31,6 +31,7 @@ from lakebed.stores.journal.pins import RetentionPins
 from lakebed.stores.journal.reading import Blocks
 from lakebed.stores.journal.recent import Recent, count_channels, count_new, stored_once
 from lakebed.stores.journal.settings import JournalSection
+from lakebed.stores.journal.space import SpaceLimit
 from lakebed.stores.journal.tail import TailConsumer
 from lakebed.stores.journal.writer import Writer, is_malformed
 from lakebed.system.processes import process_name
@@ -40,7 +41,6 @@ from lakebed.vocabulary.messages import Batch, Channel, Entry, Ints
 from lakebed.vocabulary.times import SECOND, Micros
 
 _TRIM_KEYS = 5_000
-_COUNT_EVERY = 2**20  # bytes that may be written between two counts of the pages
 _INSERT = "INSERT INTO batches (offset, count, at, size, block) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -54,8 +54,8 @@ class SqliteJournal(EmbeddedJournal):
         path: the database file; a missing folder is made.
         begin: the lowest offset to append at; a consumer may have saved lower ones.
         cache: bytes of memory for the newest entries.
-        clock: wall clock; it is not trusted about what is old (see `age.py`).
-        passed: microseconds that have passed since some moment.
+        clock: wall clock; ages are not computed from it alone (see `age.py`).
+        passed: a monotonic clock, microseconds.
 
     Raises:
         Fatal: another process has it open, or the file is not a journal.
@@ -75,7 +75,7 @@ class SqliteJournal(EmbeddedJournal):
         self._options = options or JournalSection()
         self._clock, self._passed = clock, passed
         self._recent = Recent(cache)
-        self._used = self._count_at = 0  # bytes; see `_count`
+        self._space = SpaceLimit(self._options.limit)
         self._lock_descriptor = database.lock(path)
         try:
             self._open(begin)
@@ -91,7 +91,7 @@ class SqliteJournal(EmbeddedJournal):
     def _open(self, begin: int, again: bool = True) -> None:
         path = self._path
         connection = salvage.open_or_salvage(path, self._clock())
-        self._blocks = Blocks(path, self._set_aside, self._suspect)
+        self._blocks = Blocks(path, self._quarantine, self._suspect)
         try:
             self._look(connection, begin)
             self._writer = Writer(connection, self._suspect)
@@ -115,7 +115,7 @@ class SqliteJournal(EmbeddedJournal):
             WriterTime(span, newest, self._clock, self._passed)
             for span in (self._options.span, self._options.id_horizon)
         )
-        self._count(connection)
+        self._space.count(connection)
         self._fsync = database.fsync_mode(connection)
 
     # --- append -----------------------------------------------------------------------------------
@@ -144,36 +144,16 @@ class SqliteJournal(EmbeddedJournal):
                 keys = [keys[i] for i in fresh]
             identities.remember(connection, keys, now)
             batch = stored_once(batch, fresh)
-            self._count_at = 0  # keys take space too
+            self._space.count_soon()  # keys take space too
         if release:
             identities.release(connection, release)
         if len(batch):
             block = blocks.encode(batch)
-            self._require_room(connection, len(block))
+            self._space.take(connection, len(block))
             size = sum(map(len, batch.payloads))
             connection.execute(_INSERT, (self.end, len(batch), now, size, block))
             self._writer.wrote(len(block))
         return Entry(0, self.end, batch)
-
-    def _require_room(self, connection: sqlite3.Connection, size: int) -> None:
-        """Check the limit. Between two counts of the pages, writes are summed up, rather too high.
-
-        Raises:
-            JournalFull: a block of this size would pass the limit.
-        """
-        limit = self._options.limit
-        guessed = self._used + database.room_for(size)
-        if guessed > min(limit, self._count_at):
-            self._count(connection)
-            if self._used + size > limit:
-                raise JournalFull(f"the journal holds {self._used} bytes, its limit is {limit}")
-            guessed = self._used + database.room_for(size)
-        self._used = guessed
-
-    def _count(self, connection: sqlite3.Connection) -> None:
-        """Count the bytes in use, and set at how many to count again."""
-        self._used = database.used(connection)
-        self._count_at = self._used + _COUNT_EVERY
 
     def _publish(self, entry: Entry) -> None:
         if len(entry.batch):
@@ -242,7 +222,7 @@ class SqliteJournal(EmbeddedJournal):
             return self._positions.get(name)
 
     def commit(self, name: str, offset: int) -> None:
-        """Note a position, written later. After a crash it may be old, which replay tolerates."""
+        """Set a position, which is written later. After a crash replay tolerates an old one."""
         with self.changed:
             if offset > self._positions.get(name, 0):
                 self._positions[name] = offset
@@ -292,7 +272,7 @@ class SqliteJournal(EmbeddedJournal):
     def _trim(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Delete some batches; return how many messages they had, and the first offset left."""
         youngest = self._span.oldest()
-        if database.used(connection) > self._options.limit * 3 // 4:
+        if self._space.is_scarce(connection):
             youngest = times.LATEST
         with self.changed:
             floor = min([*self._positions.values(), *self._pins.offsets()], default=self.end)
@@ -300,7 +280,7 @@ class SqliteJournal(EmbeddedJournal):
         messages, rows, first = maintenance.trim(connection, floor, youngest, first, end)
         if messages:
             self._writer.wrote(database.PAGE * rows)
-        self._count(connection)
+        self._space.count(connection)
         return messages, first
 
     def _trimmed(self, result: tuple[int, int]) -> None:
@@ -328,28 +308,27 @@ class SqliteJournal(EmbeddedJournal):
 
     # --- damage -----------------------------------------------------------------------------------
 
-    def _set_aside(self, offset: int) -> None:
+    def _quarantine(self, offset: int) -> None:
         """Move an unreadable block to the table `damaged`, for the operator."""
-        self._writer.submit(partial(maintenance.move_aside, offset), self._counted)
+        self._writer.submit(partial(maintenance.quarantine, offset), self._counted)
 
     def _counted(self, messages: int) -> None:
         self._damaged += messages
 
     def _suspect(self) -> None:
-        """Have the next start salvage the file, which SQLite finds malformed."""
+        """Mark the file, which SQLite finds malformed, so that the next start salvages it."""
         salvage.suspect(self._path)
 
     # --- state ------------------------------------------------------------------------------------
 
     def health(self) -> Health:
         first, end = self.extent()[0]
-        limit = self._options.limit
         with self.changed:
             positions = dict(self._positions)
         detail = {
             "bytes": database.file_size(self._path),
-            "used": self._used,
-            "limit": limit,
+            "used": self._space.used,
+            "limit": self._space.limit,
             "pressure": self.pressure().full,
             "messages": end - first,
             "oldest": self._oldest_age(),
@@ -376,7 +355,7 @@ class SqliteJournal(EmbeddedJournal):
         return None if at is None else max(0.0, (self._clock() - at) / SECOND)
 
     def pressure(self) -> Pressure:
-        return Pressure(min(self._used / max(1, self._options.limit), 1.0), "bytes")
+        return self._space.pressure()
 
     def time(self) -> Micros:
         return self._span.now()

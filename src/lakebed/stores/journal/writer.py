@@ -2,7 +2,7 @@
 
 append  ──┐                    BEGIN, work, positions of consumers, COMMIT (fsync)
 trim    ──┼──> queue ──> thread ──> after the commit: publish, resolve the future
-aside   ──┘                    now and then: checkpoint
+damage  ──┘                    now and then: checkpoint
 """
 
 import queue
