@@ -5,9 +5,11 @@
 Two servers at a time, each with devices of its own: one as it comes, one set up as
 docs/howto/small-machines.md says. The first minute is not measured. Bytes to the disk are those of
 /proc/PID/io, blocks that the process had written; a file system's own journal is not among them.
+Inodes are counted each second.
 """
 
 import argparse
+import os
 import re
 import tempfile
 import threading
@@ -16,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from tests.server import Server
@@ -117,7 +120,10 @@ def _measure(setup: Setup, minutes: float) -> Figures:
             sender.start()
             time.sleep(_WARM)
             first, counters = _memory(server), Counters(server)
-            time.sleep(max(0, began + seconds - time.monotonic()))
+            inodes = []
+            while (left := began + seconds - time.monotonic()) > 0:
+                inodes.append(count_inodes(home))
+                time.sleep(min(1, left))
             figures = counters.figures()
             last = _memory(server)
             sender.join()
@@ -126,6 +132,8 @@ def _measure(setup: Setup, minutes: float) -> Figures:
         verify(home, expected(load), _TABLES, without="")
     return {
         **figures,
+        "inodes of the home, mean": mean(inodes),
+        "inodes of the home, most": max(inodes),
         "RSS after a minute MiB": first["RSS"],
         "RSS at the end MiB": last["RSS"],
         "of it code and files MiB": last["code"],
@@ -143,6 +151,11 @@ def _memory(server: Server) -> Figures:
         "engine": engine["memory"] / _MIB,
         "caches": engine["caches"] / _MIB,
     }
+
+
+def count_inodes(folder: Path) -> int:
+    """Files and folders below, and itself; those that vanish meanwhile are left out."""
+    return 1 + sum(len(folders) + len(files) for _, folders, files in os.walk(folder))
 
 
 def _appended(server: Server) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The lights go out: what was not fsynced is gone, or there in part, torn and out of order."""
 
+import os
 import random
 import shutil
 import time
@@ -10,7 +11,7 @@ import pytest
 from tests.crash.oracle import SEED, times
 from tests.crash.power import Recorded
 from tests.crash.world import World
-from tests.server import Server
+from tests.server import Server, eventually
 
 LOSSES = times(8, 200)
 FIRST = times(4, 50)
@@ -78,3 +79,27 @@ def test_a_first_start_that_loses_its_power_is_followed_by_one_that_works(tmp_pa
         server.put_policy(name="all", topics=["#"], type="number", keep="archive")
         server.send("x", "1")
         server.settle(lambda flow: flow["kept"] == 1)
+
+
+@pytest.mark.slow(25)
+def test_rows_outlive_the_power_when_the_parts_that_were_merged_are_removed(tmp_path: Path) -> None:
+    """Here the journal has not let go of the messages yet, so damage is looked for too."""
+    server = Server(tmp_path / "home")
+    recorded = Recorded(server, tmp_path)
+    with server:
+        server.put_policy(name="all", topics=["#"], type="number", keep="archive", buffer="0s")
+        server.wait_in_force()
+        for number in range(24):
+            server.send("x", str(number))
+            eventually(lambda number=number: len(server.records("x", "all")) > number)
+        eventually(lambda: _parts(server.home) < 12, 90)
+        server.kill()
+        recorded.lose_power(random.Random(SEED))
+        server.start()
+        assert [row["value"] for row in server.records("x", "all")] == list(range(24))
+        assert list((server.home / "series").rglob("detached/*")) == []
+        assert server.get("/api/v1/series") == {"loss": None}
+
+
+def _parts(home: Path) -> int:
+    return sum("data.bin" in files for _, _, files in os.walk(home))

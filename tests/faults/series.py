@@ -42,13 +42,19 @@ def main(home: Path) -> None:
         return _attempt(lambda: series.write("archive", rows))
 
     told["before"] = [insert(first) for first in range(0, 100, 20)]
-    states = {"failing": FAILING, "full": FULL, "no sync": NO_SYNC, "no names": NO_NAMES}
+    states = {
+        "failing": FAILING,
+        "again": FAILING,
+        "full": FULL,
+        "no sync": NO_SYNC,
+        "no names": NO_NAMES,
+    }
     for name, state in states.items():
         turn_disk(weather, state)
         told[name] = insert(100)
         turn_disk(weather, WELL)
         told[f"{name}, kept"] = count(series, "archive", OWNER)
-    told["again"] = insert(100)
+    told["well"] = insert(100)
     turn_disk(weather, FAILING)
     with suppress(ClickHouseError):  # merged already, with the same end
         direct.command("OPTIMIZE TABLE lakebed.archive FINAL")

@@ -1,8 +1,8 @@
 """chDB in this process. The parts that it writes are checked, see `part_files.py`.
 
 When a part is incomplete, its table is closed and opened. The engine then detaches the part, and
-uses the sources of a broken merge again, which it keeps for `old_parts_lifetime` (8 minutes). A
-part that a read finds damaged later is detached in the same way.
+uses the sources of a broken merge again, which it keeps for a while (`schema.EMBEDDED`). A part
+that a read finds damaged later is detached in the same way.
 """
 
 import os
@@ -18,7 +18,9 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from lakebed.kinds import TABLES
+from lakebed.stores.series.clickhouse import schema
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
+from lakebed.stores.series.clickhouse.layout import OneServer
 from lakebed.stores.series.clickhouse.part_files import PartFiles
 from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.system.threads import name_this_thread
@@ -30,8 +32,14 @@ _ROOM = 64 << 20
 """Bytes that must be free on the disk before a write."""
 _MEMORY_FILES = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 """Whether files in memory can be used, as on Linux."""
-_LOOK_EVERY = 60.0
-"""Seconds between checks of merged parts; their sources are kept for 8 minutes."""
+_LOOK_EVERY = 5.0
+"""Seconds between checks of merged parts; their sources are kept for three times as long."""
+_OTHERS = f"""
+SELECT name FROM system.tables
+WHERE database = {{database:String}} AND engine LIKE '%MergeTree'
+      AND position(engine_full, '{schema.EMBEDDED}') = 0
+"""
+"""Tables that an earlier version made."""
 _FOLDER = """
 SELECT data_paths[1] AS folder FROM system.tables
 WHERE database = {database:String} AND name = {table:String}
@@ -81,10 +89,14 @@ class EmbeddedSeries(ClickHouseSeries):
                 dsn=f"chdb://{self._path}", chdb_options=options, settings=settings
             ),
             f"chDB in {path}",
+            layout=OneServer(schema.EMBEDDED),
         )
 
     def migrate(self) -> None:
         super().migrate()
+        others = self.query(_OTHERS, {"database": DATABASE})["name"].to_pylist()
+        change = f"MODIFY SETTING {schema.EMBEDDED}"
+        self._command("set up tables", *(f"ALTER TABLE {DATABASE}.{t} {change}" for t in others))
         self.repair()  # from now on new parts are checked
         threading.Thread(target=self._check_merges, name="series parts", daemon=True).start()
 
@@ -173,14 +185,20 @@ class EmbeddedSeries(ClickHouseSeries):
         if self._repairs != before:
             what = f"not all that was written to {table} reached the disk; is it full or failing?"
             raise StoreUnavailable(f"{self.name}: {what}")
-        with self._os_errors_translated():
-            self._parts_of(table).sync_names()
 
     def _repair_table(self, table: str, damaged: Sequence[str] = ()) -> None:
-        """Detach new parts that are incomplete, and those that are known to be damaged."""
+        """Detach new parts that are incomplete, and those that are known to be damaged.
+
+        The names of the others are durable afterwards.
+        """
         with self._repair_lock:
             with self._os_errors_translated():
                 broken = self._parts_of(table).broken()
+                try:
+                    self._parts_of(table).sync_names()
+                except OSError:
+                    self._repairs += 1  # whichever write they are of is refused
+                    raise
             if broken:
                 log.warning("parts did not reach the disk", table=table, parts=broken)
             if broken or damaged:
@@ -193,6 +211,7 @@ class EmbeddedSeries(ClickHouseSeries):
             if table in self._left_closed:
                 self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
                 self._left_closed.remove(table)
+            self._parts_of(table).forget([*broken, *damaged])
             if broken:
                 self._drop_detached(table, broken)
 

@@ -53,7 +53,13 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OneServer:
-    """Implements `Layout`."""
+    """Implements `Layout`.
+
+    Attributes:
+        more: settings that tables have besides those of `schema.py`.
+    """
+
+    more: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -64,7 +70,7 @@ class OneServer:
         return None
 
     def statements(self, database: str, tables: list[Table]) -> list[str]:
-        made = [create(table, f"{database}.{table.name}") for table in tables]
+        made = [create(table, f"{database}.{table.name}", more=self.more) for table in tables]
         return [f"CREATE DATABASE IF NOT EXISTS {database}", *made]
 
     def names(self, tables: list[Table]) -> list[str]:

@@ -9,6 +9,7 @@ failed fsync of a file, but not of a folder, so folders are synced here.
 import os
 import re
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,13 +41,19 @@ class PartFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._seen = self._there()
+        self._synced = True
 
     def broken(self) -> list[str]:
         """The names of parts written since the last call that are incomplete."""
         there = self._there()
         new = there - self._seen
         self._seen = there
+        self._synced = self._synced and not new
         return sorted(name for name in new if not _is_whole(self.folder / name))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget parts that were detached: the engine may give their names to new ones."""
+        self._seen -= set(names)
 
     def detach(self, name: str, prefix: str) -> None:
         """Move a part of a closed table to where the engine does not read it; durably.
@@ -59,12 +66,14 @@ class PartFiles:
             sync(self.folder)
 
     def sync_names(self) -> None:
-        """Make the names of the parts durable.
+        """Make the names of parts written since the last call durable.
 
         Raises:
             OSError: they may not be durable.
         """
-        sync(self.folder)
+        if not self._synced:
+            sync(self.folder)
+            self._synced = True
 
     def _there(self) -> set[str]:
         return {name for name in os.listdir(self.folder) if _PART.fullmatch(name)}
