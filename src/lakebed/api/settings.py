@@ -17,7 +17,7 @@ class ApiSection(Section):
     admin_token: str | None = Field(
         None,
         min_length=32,
-        description="what the admin's token shall be; without it the first start makes one",
+        description="the admin's token; without it the first start creates one",
     )
 
 

@@ -18,14 +18,14 @@ class KeeperSection(Section):
     checkpoint: Duration = Field(
         parse_duration("1s"), description="shortest distance between two checkpoints"
     )
-    timezone: Zone = Field("UTC", description="zone of days for policies that name none")
+    timezone: Zone = Field("UTC", description="time zone of windows, for policies without one")
 
 
 class DeadLettersSection(Section):
     """How many dead letters are kept."""
 
     count: int = Field(10_000, ge=1, description="dead letters kept of one owner, the newest")
-    age: Duration = Field(parse_duration("30d"), description="how long one is kept")
+    age: Duration = Field(parse_duration("30d"), description="how long a dead letter is kept")
 
 
 class _OfJournal(Protocol):

@@ -11,7 +11,7 @@ class LogSection(Section):
     """Level and format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="the least that is logged"
+        "info", description="lowest level that is logged"
     )
     format: Literal["console", "json"] = Field(
         "console", description="`console` for people, `json` for machines"

@@ -85,11 +85,13 @@ class MqttSource(Section):
     session_expiry: Duration = Field(
         parse_duration("1d"), description="how long the broker keeps the session (MQTT 5)"
     )
-    receive_maximum: int = Field(65535, ge=1, le=65535, description="asked of the broker (MQTT 5)")
+    receive_maximum: int = Field(
+        65535, ge=1, le=65535, description="Receive Maximum sent to the broker (MQTT 5)"
+    )
     keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
     silence: Duration = Field(
         parse_duration("5m"),
-        description="nothing came for so long, while the broker takes messages in: told; 0s: never",
+        description="a silence so long, while the broker accepts messages, is reported; 0s: never",
     )
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
 

@@ -13,7 +13,7 @@ class JournalSection(Section):
         "sqlite:journal.db", description="`sqlite:PATH`, `kafka://HOST:PORT/TOPIC` or `memory:`"
     )
     limit: Size = Field(10 * 2**30, description="bytes on disk at which sources are held back")
-    span: Duration = Field(parse_duration("1h"), description="messages stay at least this long")
+    span: Duration = Field(parse_duration("1h"), description="messages are kept at least this long")
     id_horizon: Duration = Field(parse_duration("1d"), description="how long an `id` is remembered")
     commit_delay: Duration = Field(
         0,

@@ -20,7 +20,7 @@ class SeriesSection(Section):
     timeout: Duration = Field(
         parse_duration("1m"),
         ge=parse_duration("15s"),
-        description="how long a server may be silent before a call has failed and is made again",
+        description="silence of a server after which a call has failed and is repeated",
     )
     memory: Size | None = Field(
         None,
