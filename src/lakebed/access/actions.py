@@ -26,6 +26,15 @@ class Action(StrEnum):
     USERS_ADMINISTER = "users.administer"
     USERS_RECOVER = "users.recover"
 
+    OWNERS_READ = "owners.read"
+    OWNERS_CHANGE = "owners.change"
+    OWNERS_DELETE = "owners.delete"
+    OWNERS_ADMINISTER = "owners.administer"
+    MEMBERS_WRITE = "members.write"
+    INVITATIONS_READ = "invitations.read"
+    INVITATIONS_WRITE = "invitations.write"
+    INVITATIONS_ACCEPT = "invitations.accept"
+
     AUDIT_READ = "audit.read"
 
     EMQX_AUTHN = "emqx.authn"
@@ -196,6 +205,20 @@ RULES: dict[Action, Rule] = {
         "administer users", "makes, blocks and deletes users, and makes them admins"
     ),
     Action.USERS_RECOVER: _public("use a link", "sets a password by a one-time link"),
+    Action.OWNERS_READ: _owner("look at owners", "reads an owner and its members", Role.VIEWER),
+    Action.OWNERS_CHANGE: _owner("change owners", "changes an owner's title", Role.MANAGER),
+    Action.OWNERS_DELETE: _owner("delete owners", "deletes an owner", Role.MANAGER),
+    Action.OWNERS_ADMINISTER: _admin("administer owners", "makes owners, and blocks them"),
+    Action.MEMBERS_WRITE: _owner(
+        "change members", "adds and removes members, and changes their roles", Role.MANAGER
+    ),
+    Action.INVITATIONS_READ: _owner(
+        "list invitations", "lists invitations, never their codes", Role.MANAGER
+    ),
+    Action.INVITATIONS_WRITE: _owner(
+        "invite people", "makes invitations, and takes them back", Role.MANAGER
+    ),
+    Action.INVITATIONS_ACCEPT: _public("accept invitations", "accepts an invitation"),
     Action.AUDIT_READ: _owner("read the audit log", "reads who did what", Role.MANAGER),
     Action.EMQX_AUTHN: _broker("ask who clients are", "asks who a client of the broker is"),
     Action.EMQX_AUTHZ: _broker("ask what clients may", "asks what a client of the broker may"),

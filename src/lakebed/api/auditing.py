@@ -38,6 +38,8 @@ UNAUDITED = frozenset(
         Action.JOURNAL_READ,
         Action.SERIES_READ,
         Action.BACKUPS_READ,
+        Action.OWNERS_READ,
+        Action.INVITATIONS_READ,
         Action.AUDIT_READ,
         Action.EMQX_AUTHN,
         Action.EMQX_AUTHZ,

@@ -128,6 +128,21 @@ class _InOwner(Acting):
         return self.admit(request, principal, Resource(owner))
 
 
+class _OfOwner(Acting):
+    async def __call__(
+        self, request: Request, _: _Scheme, owner: Annotated[str, Path(description="its name")]
+    ) -> Caller:
+        return self.admit(request, await self.principal_of(request), Resource(owner))
+
+
+class _SignedIn(Acting):
+    async def __call__(self, request: Request, _: _Scheme) -> Caller:
+        principal = await self.principal_of(request)
+        _require(principal, Action.ME_READ, INSTANCE)
+        noted = note(request, self.action, principal)
+        return Caller(principal, self.action, principal.owner, noted)
+
+
 class _InOwnerOrAll(Acting):
     async def __call__(
         self,
@@ -175,6 +190,16 @@ def InOwner(action: Action) -> Any:  # noqa: N802
 def InOwnerOrAll(action: Action) -> Any:  # noqa: N802
     """As `InOwner`; without an owner, an admin's is "" and means all."""
     return Depends(_InOwnerOrAll(action))
+
+
+def OfOwner(action: Action) -> Any:  # noqa: N802
+    """The caller of a route about the owner `{owner}`."""
+    return Depends(_OfOwner(action))
+
+
+def SignedIn(action: Action) -> Any:  # noqa: N802
+    """The caller of a route that asks about each resource by itself, by its own action."""
+    return Depends(_SignedIn(action))
 
 
 def OfCaller(action: Action) -> Any:  # noqa: N802

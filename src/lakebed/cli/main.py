@@ -19,10 +19,12 @@ from lakebed.cli import (
     export,
     flow,
     forget,
+    invitations,
     journal,
     last,
     migrate,
     oidc,
+    owners,
     policies,
     query,
     send,
@@ -123,6 +125,8 @@ app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")
 app.add_typer(users.app, name="users", rich_help_panel="Who may come in")
 app.add_typer(shares.app, name="shares", rich_help_panel="Who may come in")
+app.add_typer(owners.app, name="owners", rich_help_panel="Who may come in")
+app.add_typer(invitations.app, name="invitations", rich_help_panel="Who may come in")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
 

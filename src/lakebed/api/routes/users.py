@@ -89,17 +89,23 @@ def make_user(services: Services, wanted: UserDocument) -> dict[str, Any]:
         Invalid: names what is wrong.
         Conflict: there is or was a user or an owner of this name.
     """
-    problems = [] if is_slug(wanted.user) else [Problem("user", NO_SLUG)]
-    hash = None
-    if wanted.password is not None:
-        if (fault := fault_of_password(wanted.password, [wanted.user])) is not None:
-            problems.append(Problem("password", fault))
-        elif not problems:
-            hash = services.sign_in.passwords.hash(wanted.password)
+    user = checked_user(User(wanted.user, wanted.title, wanted.admin), wanted.password)
+    hash = None if wanted.password is None else hash_of(services, user.name, wanted.password)
+    return _show(services.accounts.add_user(user, hash))
+
+
+def checked_user(user: User, password: str | None) -> User:
+    """A user who may be made with this password.
+
+    Raises:
+        Invalid: names what is wrong.
+    """
+    problems = [] if is_slug(user.name) else [Problem("user", NO_SLUG)]
+    if password is not None and (fault := fault_of_password(password, [user.name])) is not None:
+        problems.append(Problem("password", fault))
     if problems:
         raise Invalid(*problems)
-    user = User(wanted.user, wanted.title, wanted.admin)
-    return _show(services.accounts.add_user(user, hash))
+    return user
 
 
 @router.get("/{name}", dependencies=[OfUser(Action.USERS_READ)])

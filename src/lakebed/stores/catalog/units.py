@@ -46,6 +46,11 @@ class SqlUnits(Database):
         with self._read() as connection:
             return [unit_of(row) for row in connection.execute(query)]
 
+    def count_units(self, owner: str) -> int:
+        with self._read() as connection:
+            count = select(func.count()).where(_UNITS.c.owner == owner)
+            return connection.execute(count).scalar_one()
+
     def unit(self, owner: str, key: str) -> Unit | None:
         one = UNIT.where(
             _UNITS.c.owner == owner, (_UNITS.c.name == key) | (_UNITS.c.uuid == key.lower())

@@ -1,0 +1,215 @@
+"""Routes of invitations: links that let somebody make an account, join an owner, or both."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from lakebed.access.actions import Action
+from lakebed.access.decision import INSTANCE, Resource, require
+from lakebed.access.principals import Kind, Principal
+from lakebed.accounts.tickets import hand_out, link
+from lakebed.api import cookies, origins
+from lakebed.api.callers import Caller, InOwnerOrAll, Public, SignedIn, user_of
+from lakebed.api.requests import Body, ServicesDep, document_in
+from lakebed.api.routes.owners import role_of
+from lakebed.api.routes.users import checked_user, hash_of
+from lakebed.api.services import Services
+from lakebed.ports.accounts.owners import Member
+from lakebed.ports.accounts.tickets import Purpose, Ticket
+from lakebed.ports.accounts.users import User
+from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, Problem
+from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import DAY, Micros, parse_duration, to_rfc3339
+
+router = APIRouter(prefix="/api/v1/invitations", tags=["people"])
+
+_MOST = 100  # open invitations of one owner
+_LONGEST: Micros = 90 * DAY
+
+
+def _example(example: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
+class InvitationDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """An invitation to be made; without an owner it is to make an account.
+
+    Attributes:
+        account: whether who has none may make one.
+        expires_in: a duration, `auth.invitation_for` by default.
+    """
+
+    owner: str | None = None
+    role: str = "viewer"
+    account: bool = True
+    expires_in: str | None = None
+
+
+class Acceptance(msgspec.Struct, forbid_unknown_fields=True):
+    """The account to be made; nothing for a user who has signed in."""
+
+    user: str | None = None
+    password: str | None = None
+    title: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+_decode = msgspec.json.Decoder(InvitationDocument).decode
+_decode_acceptance = msgspec.json.Decoder(Acceptance).decode
+
+
+@router.post("", status_code=201, openapi_extra=_example({"owner": "club", "role": "viewer"}))
+def create_invitation(
+    request: Request,
+    services: ServicesDep,
+    caller: Annotated[Caller, SignedIn(Action.INVITATIONS_WRITE)],
+    body: Body,
+) -> dict[str, Any]:
+    """Make an invitation. This answer is the only time that its code can be seen."""
+    wanted: InvitationDocument = document_in(body, _decode)
+    owner, principal = wanted.owner or "", caller.principal
+    _require(caller, owner)
+    role = role_of(wanted.role) if owner else None
+    if owner and services.accounts.owner(owner) is None:
+        raise Invalid(Problem("owner", f"there is no owner {owner!r}"))
+    if len(services.accounts.tickets(Purpose.INVITATION, owner)) >= _MOST:
+        raise Conflict(f"{_MOST} invitations are open already: delete some")
+    maker = principal.name if principal.kind is Kind.USER else ""
+    ticket = Ticket("", Purpose.INVITATION, "", owner, role, wanted.account, maker)
+    made, code = hand_out(services.accounts, ticket, _lasts(services, wanted))
+    caller.note(f"invitations/{made.id}")
+    address = link(origins.own(request), Purpose.INVITATION, code)
+    return {"code": code, "link": address, **_show(made)}
+
+
+@router.get("")
+def list_invitations(
+    services: ServicesDep, caller: Annotated[Caller, InOwnerOrAll(Action.INVITATIONS_READ)]
+) -> dict[str, Any]:
+    """List the open invitations of an owner, never their codes; all of them for admins."""
+    found = services.accounts.tickets(Purpose.INVITATION, caller.owner or None)
+    return {"invitations": [_show(ticket) for ticket in found]}
+
+
+@router.delete("/{id}", status_code=204)
+def delete_invitation(
+    services: ServicesDep, caller: Annotated[Caller, SignedIn(Action.INVITATIONS_WRITE)], id: str
+) -> None:
+    """Take an invitation back."""
+    open_ones = services.accounts.tickets(Purpose.INVITATION)
+    owner = next((ticket.owner for ticket in open_ones if ticket.id == id), "")
+    _require(caller, owner)
+    services.accounts.delete_ticket(id, Purpose.INVITATION, owner)
+
+
+@router.get("/{code}")
+def read_invitation(
+    services: ServicesDep, caller: Annotated[Caller, Public(Action.INVITATIONS_ACCEPT)], code: str
+) -> dict[str, Any]:
+    """Show to what an invitation leads, to whoever has its code."""
+    caller.changes_nothing()
+    return _show(services.accounts.find_ticket(code, Purpose.INVITATION))
+
+
+@router.post("/{code}", openapi_extra=_example({"user": "bob", "password": "a few words of his"}))
+async def accept_invitation(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    caller: Annotated[Caller, Public(Action.INVITATIONS_ACCEPT)],
+    code: str,
+    body: Body,
+) -> dict[str, Any]:
+    """Join as the user who has signed in, or make an account, which is then signed in."""
+    origins.check(request, needed=False)
+    wanted: Acceptance = document_in(body, _decode_acceptance) if body.strip() else Acceptance()
+    user = None if wanted.user is not None else await user_of(request)
+    run = services.sign_in.passwords.run
+    if user is not None:
+        return await run(partial(_join, services, caller, code, user))
+    made = await run(partial(_make, services, caller, code, wanted))
+    address, agent = origins.address_of(request), request.headers.get("user-agent", "")
+    session, secret = await run(partial(services.sign_in.open, made, address, agent))
+    longest = session.created + services.settings.auth.session_longest
+    cookies.give(response, request, secret, longest)
+    return await run(partial(_accepted, services, made.name))
+
+
+def _join(services: Services, caller: Caller, code: str, user: Principal) -> dict[str, Any]:
+    caller.noted.actor = user.label
+    require(user, Action.SESSION_END, INSTANCE)  # a blocked user joins nothing
+    with services.accounts.transaction():
+        ticket = services.accounts.use_ticket(code, Purpose.INVITATION)
+        if not ticket.owner:
+            raise Conflict("this invitation is to make an account, and you have one")
+        caller.note(f"invitations/{ticket.id}")
+        caller.noted.owner = ticket.owner
+        _add(services, ticket, user.name)
+    return _accepted(services, user.name)
+
+
+def _make(services: Services, caller: Caller, code: str, wanted: Acceptance) -> User:
+    ticket = services.accounts.find_ticket(code, Purpose.INVITATION)
+    caller.note(f"invitations/{ticket.id}")
+    caller.noted.owner = ticket.owner
+    if not ticket.account:
+        raise Conflict("this invitation is for users: sign in first")
+    if wanted.user is None or wanted.password is None:
+        raise BadRequest("user" if wanted.user is None else "password", "it is needed")
+    user = checked_user(User(wanted.user, wanted.title), wanted.password)
+    hash = hash_of(services, user.name, wanted.password)
+    with services.accounts.transaction():
+        ticket = services.accounts.use_ticket(code, Purpose.INVITATION)
+        made = services.accounts.add_user(user, hash)
+        _add(services, ticket, user.name)
+    return made
+
+
+def _add(services: Services, ticket: Ticket, user: str) -> None:
+    """Make a user a member; nobody's role becomes less by an invitation."""
+    if not ticket.owner or ticket.role is None:
+        return
+    there = services.accounts.members(ticket.owner, user)
+    if not there or there[0].role < ticket.role:
+        services.accounts.put_member(Member(ticket.owner, user, ticket.role))
+
+
+def _accepted(services: Services, user: str) -> dict[str, Any]:
+    roles = {m.owner: m.role.word for m in services.accounts.members(user=user)}
+    return {"user": user, "roles": roles}
+
+
+def _require(caller: Caller, owner: str) -> None:
+    """Managers invite to their owner, admins to anything."""
+    if not owner:
+        require(caller.principal, Action.USERS_ADMINISTER, INSTANCE)
+    else:
+        caller.noted.owner = owner
+        require(caller.principal, caller.action, Resource(owner))
+
+
+def _lasts(services: Services, wanted: InvitationDocument) -> Micros:
+    if wanted.expires_in is None:
+        return services.settings.auth.invitation_for
+    try:
+        lasts = parse_duration(wanted.expires_in)
+    except ValueError as error:
+        raise Invalid(Problem("expires_in", str(error))) from None
+    if not 0 < lasts <= _LONGEST:
+        raise Invalid(Problem("expires_in", "it is more than nothing, and at most 90d"))
+    return lasts
+
+
+def _show(ticket: Ticket) -> dict[str, Any]:
+    role: Role | None = ticket.role
+    return {
+        "id": ticket.id,
+        "owner": ticket.owner or None,
+        "role": None if role is None else role.word,
+        "account": ticket.account,
+        "maker": ticket.maker or None,
+        "created": to_rfc3339(ticket.created),
+        "expires": to_rfc3339(ticket.expires),
+    }
