@@ -122,6 +122,8 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
         yield (bad if part.get("refused") else note)(name, text, _MORE_FILES)
     elif name == "disk" and part.get("message"):
         yield (note if well else bad)(name, text, "see how many files there are: df -i")
+    elif well and part.get("reports_refused"):
+        yield note(name, text, "the log names the units and says why; see lakebed units")
     elif part.get("silent"):
         yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:

@@ -7,9 +7,9 @@
 The loop is every consumer's (`consuming/loop.py`); a shard is the keeper's worker for a partition.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.loop import ConsumerLoop
@@ -114,10 +114,17 @@ class Keeper:
         """About how many messages of each partition of this keeper are not absorbed yet."""
         return self._loop.lag()
 
+    @property
+    def refused_reports(self) -> Mapping[tuple[str, str], int]:
+        """Reports of units that could not be kept, by kind and reason."""
+        return dict(self._stores.refused)
+
     def health(self) -> Health:
         running = self._loop.running
         failing = self._loop.halted or self._loop.retry.failing
         message = failing or ("" if running else "not running")
         behind = {str(partition): count for partition, count in self.lag().items()}
-        detail = {"behind": behind, "rows_written": self._stores.rows}
+        detail: dict[str, Any] = {"behind": behind, "rows_written": self._stores.rows}
+        if self._stores.refused:
+            detail["reports_refused"] = sum(self._stores.refused.values())
         return Health(not message, message, detail)

@@ -67,7 +67,10 @@ def decided(chunk: Chunk, name: str) -> NDArray[np.bool_] | None:
     attributes = chunk.sparse.attributes
     if attributes is None:
         return None
-    table = [any(name == known for known, _ in one.decisions) for one in attributes.table]
+    table = [
+        bool(one.decisions) and any(name == known for known, _ in one.decisions)
+        for one in attributes.table
+    ]
     if not any(table):
         return None
     found: NDArray[np.bool_] = np.array(table, np.bool_)[attributes.codes]

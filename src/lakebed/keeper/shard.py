@@ -37,6 +37,7 @@ from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
+from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
 from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
@@ -98,6 +99,7 @@ class Shard:
         self._routes = Routes([])
         self._examples = Examples(partition, monotonic)
         self.parking = Parking(partition)
+        self._reports = stores.unit_reports(partition, settings)
         self._use_state(PartitionState.decode((), settings.journal.id_horizon))
         self._saved_at: dict[str, float] = {}  # part -> monotonic seconds
         self._interval = CheckpointInterval(settings.keeper.checkpoint / 1e6)
@@ -130,6 +132,7 @@ class Shard:
             self.begun = True
             self._examples.restore(self._checkpoints.load(EXAMPLES))
             self.parking.restore(self._checkpoints.load(PARKED_STRETCHES))
+            self._reports.restore(self._checkpoints.load(UNIT_REPORTS))
         else:
             self.replay_end = 0  # no run before this one: nothing was written
         for part in state.tasks.values():
@@ -190,6 +193,7 @@ class Shard:
             self.ledger.count_policy(key, became[new])
             self._examples.note(key, became[new], chunk, index[new], self.ledger.channels)
         self._count(chunk, outcomes, fresh)
+        self._reports.absorb(chunk.take(np.flatnonzero(fresh)), self.ledger.channels)
         released = decided(chunk, RELEASED)
         if released is not None:
             copies = released & fresh
@@ -284,8 +288,8 @@ class Shard:
 
     def due(self) -> Micros | None:
         """The latest time at which a task has to write."""
-        return min((due for task in self._tasks.values() if (due := task.due()) is not None),
-                   default=None)  # fmt: skip
+        found = [self._reports.due(), *(task.due() for task in self._tasks.values())]
+        return min((due for due in found if due is not None), default=None)
 
     def flush(self, now: Micros, final: bool = False) -> None:
         """Write what is due, what has grown too large, or with `final` everything pending."""
@@ -299,6 +303,7 @@ class Shard:
             elif due is not None and due <= now:
                 writes.append(task.drain(now))
         self._stores.write(writes)
+        self._reports.flush(now, final)
 
     def write_below(self, below: int, now: Micros) -> None:
         """Write and save the tasks for which the journal keeps messages below an offset."""
@@ -384,12 +389,14 @@ class Shard:
         Raises:
             Superseded: the partition is another worker's.
         """
+        self._reports.flush_logs()
         floor = min([self._saved, *(task.saved for task in self._tasks.values())])
         saved, outlived = self._state.encode(parts, floor)
         counted = self._state.counted
         beside = {
             EXAMPLES: self._examples.take_changed(counted),
             PARKED_STRETCHES: self.parking.take_changed(counted),
+            UNIT_REPORTS: self._reports.take_changed(counted),
         }
         self._checkpoints.save(saved, [*drop, *outlived], beside)
         self._state.deduplicator.saved()

@@ -1,5 +1,6 @@
 """Writes what policies keep, with retries: rows to the series, values to the catalog."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
@@ -10,8 +11,10 @@ import structlog
 
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.ledger import CONSUMER
-from lakebed.keeper.settings import DeadLettersSection
+from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
+from lakebed.keeper.unit_reports import UnitReports
 from lakebed.kinds.kind import Effect, LastValues, Rows
+from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.last_values import LastValueWriter
 from lakebed.ports.series import SeriesWriter
@@ -20,7 +23,7 @@ from lakebed.vocabulary.times import Micros
 log = structlog.get_logger(__name__)
 
 
-class KeptValues(LastValueWriter, DeadLetterSink, Protocol):
+class KeptValues(LastValueWriter, DeadLetterSink, UnitReportStore, Protocol):
     """The part of the catalog that is written beside checkpoints."""
 
 
@@ -28,11 +31,13 @@ class Stores:
     """Attributes:
     retry: asks a store until it answers.
     rows: rows written so far.
+    refused: reports of units that could not be kept, by kind and reason.
     """
 
     def __init__(self, series: SeriesWriter, catalog: KeptValues, retry: Retry) -> None:
         self._series, self._catalog, self.retry = series, catalog, retry
         self.rows = 0
+        self.refused: Counter[tuple[str, str]] = Counter()
 
     def write(self, groups: Iterable[Iterable[Effect]]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
@@ -45,6 +50,18 @@ class Stores:
         if last:
             self.retry.until_available(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
+
+    def unit_reports(self, partition: int, settings: KeeperSettings) -> UnitReports:
+        """What units of a partition report."""
+        return UnitReports(
+            partition,
+            self._catalog,
+            self.retry,
+            [*settings.units.state, *chain.from_iterable(s.state for s in settings.sources)],
+            [*settings.units.log, *chain.from_iterable(s.log for s in settings.sources)],
+            settings.units.state_every,
+            self.refused,
+        )
 
     def add_dead_letters(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry.until_available(lambda: self._catalog.add_dead_letters(letters))

@@ -17,7 +17,7 @@ from lakebed.api.openid.settings import OidcSection
 from lakebed.api.settings import ApiSection
 from lakebed.backup.settings import BackupSection
 from lakebed.ingest.settings import IngestSection, LimitsSection
-from lakebed.keeper.settings import DeadLettersSection, KeeperSection
+from lakebed.keeper.settings import DeadLettersSection, KeeperSection, UnitsSection
 from lakebed.section import WRITTEN, Section
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
@@ -45,6 +45,7 @@ class Settings(Section):
     ingest: IngestSection = IngestSection()
     keeper: KeeperSection = KeeperSection()
     dead_letters: DeadLettersSection = DeadLettersSection()
+    units: UnitsSection = UnitsSection()
     backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
     sources: tuple[MqttSource, ...] = ()

@@ -20,8 +20,9 @@ def list_sources(services: ServicesDep) -> dict[str, Any]:
     """Sources that look for units in topics, and the latest topics that they do not store."""
     found = []
     for source in services.settings.sources:
-        if source.topic:
+        patterns = [pattern.text for pattern in source.unit_patterns()]
+        if patterns:
             note = services.catalog.note(note_of_source(source.name))
             told = _NOTHING if note is None else msgspec.json.decode(note)
-            found.append({"name": source.name, "topic": list(source.topic), **told})
+            found.append({"name": source.name, "topic": patterns, **told})
     return {"sources": found}

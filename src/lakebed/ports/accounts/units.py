@@ -91,7 +91,26 @@ def anything(current: Unit) -> None:
     """Allow every change."""
 
 
-class UnitStore(Protocol):
+class UnitReportStore(Protocol):
+    """Where what units report is written to. Calls are as those of `UnitStore`."""
+
+    def unit(self, owner: str, key: str) -> Unit | None:
+        """The unit with this name or uuid."""
+        ...
+
+    def put_unit_statuses(self, statuses: Sequence[UnitStatus]) -> None:
+        """Write what is not None, where it is newer than what is there."""
+        ...
+
+    def add_unit_logs(self, entries: Sequence[tuple[int, int, int, UnitLog]]) -> None:
+        """Add entries, each with its partition, offset and place in the message.
+
+        An entry that is there already is left as it is: replay changes nothing.
+        """
+        ...
+
+
+class UnitStore(UnitReportStore, Protocol):
     """Calls block, are thread-safe, and are one transaction each.
 
     Every method raises `StoreUnavailable` where the database does not answer.
@@ -150,18 +169,7 @@ class UnitStore(Protocol):
 
     # --- what units tell --------------------------------------------------------------------------
 
-    def put_unit_statuses(self, statuses: Sequence[UnitStatus]) -> None:
-        """Write what is not None, where it is newer than what is there."""
-        ...
-
     def unit_statuses(self, uuids: Sequence[str]) -> dict[str, UnitStatus]: ...
-
-    def add_unit_logs(self, entries: Sequence[tuple[int, int, int, UnitLog]]) -> None:
-        """Add entries, each with its partition, offset and place in the message.
-
-        An entry that is there already is left as it is: replay changes nothing.
-        """
-        ...
 
     def unit_logs(
         self, unit: str, start: Micros | None, end: Micros | None, limit: int

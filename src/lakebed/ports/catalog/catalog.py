@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
@@ -38,6 +39,7 @@ class Catalog(
     ErasureOrders,
     ContentStore,
     NoteStore,
+    UnitReportStore,
     Copyable,
     Protocol,
 ):

@@ -20,7 +20,7 @@ from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreUnavailable
-from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import SECOND, Micros, now
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -124,7 +124,7 @@ def _recording(process: Process, rebuild: "Rebuilding") -> Callable[[], None]:
 
 
 def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     lag = GaugeMetricFamily(
         "lakebed_keeper_lag_messages",
@@ -134,6 +134,14 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
     for partition, behind in sorted(keeper.lag().items()):
         lag.add_metric([str(partition)], behind)
     yield lag
+    refused = CounterMetricFamily(
+        "lakebed_unit_reports_refused",
+        "Reports of units, or entries of them, that could not be kept.",
+        labels=["kind", "reason"],
+    )
+    for (kind, reason), count in sorted(keeper.refused_reports.items()):
+        refused.add_metric([kind, reason], count)
+    yield refused
 
 
 def trimming(
@@ -168,7 +176,9 @@ def trimming(
 def _expire(process: Process) -> int:
     from lakebed.keeper.stores import expire_letters
 
-    return expire_letters(process.catalog, process.settings.dead_letters, process.journal.time())
+    settings = process.settings
+    process.accounts.expire_unit_logs(now() - settings.units.log_for)
+    return expire_letters(process.catalog, settings.dead_letters, process.journal.time())
 
 
 async def _repeat(seconds: float, failure: str, work: Callable[[], object]) -> None:

@@ -54,6 +54,9 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_patterns)]
+
+
 def _without_share(topic: str) -> str:
     """The filter of a shared subscription."""
     return topic.split("/", 2)[-1] if topic.startswith("$share/") else topic
@@ -70,11 +73,15 @@ class MqttSource(Section):
     owner: Annotated[str, AfterValidator(check_known)] = Field(
         "admin", description="owner of what comes in; with `topic`, of the units known by name"
     )
-    topic: Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_patterns)] = Field(
+    topic: Patterns = Field(
         (),
         description="topics that name a unit, such as `example.com/{unit}/pepeunit`: a message is"
         " stored under the owner of its unit; one pattern or a list",
     )
+    state: Patterns = Field(
+        (), description="patterns as `topic`, on which units report their state (`[units]`)"
+    )
+    log: Patterns = Field((), description="patterns on which they report entries of their log")
     client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
         None,
         description="default: one for each process, the same after a restart; `{host}` is the"
@@ -110,8 +117,8 @@ class MqttSource(Section):
         return tuple(_without_share(topic) for topic in self.topics)
 
     def unit_patterns(self) -> list[UnitPattern]:
-        """The patterns of `topic`."""
-        return [parse_unit_pattern(text) for text in self.topic]
+        """All patterns that find units; with one, messages of other topics are nobody's."""
+        return [parse_unit_pattern(text) for text in (*self.topic, *self.state, *self.log)]
 
 
 class MqttSettings(Protocol):

@@ -65,7 +65,7 @@ class MqttClient:
         payload_maximum: bytes of one payload (`limits.payload`).
         home: the folder that a relative `ca_file` is relative to.
         identity: tells this process apart from others that have the same settings.
-        units: where senders are found, for a source with `topic`.
+        units: where senders are found, for a source whose topics name them.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -96,7 +96,7 @@ class MqttClient:
         self._key = source.owner, f"mqtt source {source.name}{session}"
         url = urlsplit(source.url)
         self.senders = None
-        if source.topic:
+        if source.unit_patterns():
             assert units is not None
             self.senders = UnitSenders(source, units, intake.limits)
         self._session = ClientSession(
