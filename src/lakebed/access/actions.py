@@ -74,6 +74,7 @@ class Action(StrEnum):
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
 
+    OPENID_READ = "openid.read"
     OPENID_SIGN_IN = "openid.sign_in"
     OPENID_CLIENTS_READ = "openid_clients.read"
     OPENID_CLIENTS_WRITE = "openid_clients.write"
@@ -256,6 +257,9 @@ RULES: dict[Action, Rule] = {
     Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
     Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
     Action.TOKENS_REVOKE: _admin("revoke tokens", "revokes tokens"),
+    Action.OPENID_READ: _public(
+        "ask the OpenID provider", "reads what the OpenID provider publishes, and who signed in"
+    ),
     Action.OPENID_SIGN_IN: _public(
         "sign in by OpenID", "signs in to another program with the account here"
     ),

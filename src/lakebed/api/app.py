@@ -91,6 +91,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         links,
         openid,
         openid_clients,
+        openid_sign_in,
         owners,
         policies,
         reading,
@@ -134,6 +135,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         sources,
         openid_clients,
         openid,
+        openid_sign_in,
         openapi,
     ):
         app.include_router(part.router)

@@ -43,6 +43,7 @@ UNAUDITED = frozenset(
         Action.AUDIT_READ,
         Action.EMQX_AUTHN,
         Action.EMQX_AUTHZ,
+        Action.OPENID_READ,
         Action.OPENID_CLIENTS_READ,
     }
 )

@@ -16,9 +16,12 @@ _STYLE = (
     "margin:.3rem 0 1rem}:root{color-scheme:light dark}"
 )
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'; base-uri 'none';"
+    " form-action 'self'"
+)
 _HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action"
-    " 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "same-origin",  # the address has a secret in it
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -36,13 +39,19 @@ def say(text: str, status: int = 200) -> HTMLResponse:
 
 
 def form(
-    says: str, fields: Mapping[str, tuple[str, str, str]], wrong: str = "", status: int = 200
+    says: str,
+    fields: Mapping[str, tuple[str, str, str]],
+    wrong: str = "",
+    status: int = 200,
+    *,
+    leads_to: str = "",
 ) -> HTMLResponse:
     """A form that is sent to its own address.
 
     Args:
         fields: by name the label, the type, and what password stores know it by.
         wrong: what was wrong with it last time.
+        leads_to: an origin that the answer redirects to: browsers ask the page's policy there, too.
     """
     inputs = "".join(
         f'<label>{html.escape(label)}<input name="{name}" type="{type}" autocomplete="{known}"'
@@ -50,10 +59,13 @@ def form(
         for name, (label, type, known) in fields.items()
     )
     told = f'<p role="alert"><strong>{html.escape(wrong)}</strong></p>' if wrong else ""
-    return _page(
+    page = _page(
         f'<p>{html.escape(says)}</p>{told}<form method="post">{inputs}<button>OK</button></form>',
         status,
     )
+    if leads_to:
+        page.headers["Content-Security-Policy"] = f"{_POLICY} {leads_to}"
+    return page
 
 
 def fields_of(body: bytes) -> dict[str, str]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from lakebed.access.actions import Action
-from lakebed.api.callers import Public
+from lakebed.api.callers import Caller, Public
 from lakebed.api.openid.provider import Answer, Provider
 from lakebed.api.requests import ServicesDep
 from lakebed.http import bodies
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/oidc", tags=["sign-in"])
 
 _LARGEST = 64 * 1024  # bytes of a form
 _MOST = 50  # fields
-_PUBLIC = [Public(Action.OPENID_SIGN_IN)]
+_PUBLIC = [Public(Action.OPENID_READ)]
 _NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -80,9 +80,15 @@ def list_keys(provider: ProviderDep) -> JSONResponse:
     return JSONResponse(provider.keys(), headers={"Cache-Control": "public, max-age=300"})
 
 
-@router.post("/token", dependencies=_PUBLIC)
-def exchange_code(provider: ProviderDep, form: Form, request: Request) -> Response:
+@router.post("/token")
+def exchange_code(
+    provider: ProviderDep,
+    caller: Annotated[Caller, Public(Action.OPENID_SIGN_IN)],
+    form: Form,
+    request: Request,
+) -> Response:
     """Exchange a code for an ID token and an access token (RFC 6749, section 4.1.3)."""
+    caller.note("oidc/token")
     headers = {name.title(): value for name, value in request.headers.items()}
     return response_to(provider.exchange(form, headers))
 

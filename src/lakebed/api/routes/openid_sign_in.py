@@ -1,0 +1,149 @@
+"""The door of the OpenID provider for browsers: who has signed in goes on, others see a form.
+
+GET  /oidc/authorize?…   signed in ──> back to the client with a code
+                         not yet ────> a form, which is sent to the same address
+POST /oidc/authorize?…   name and password ──> a session, and back to the client with a code
+POST /oidc/authorize     the request itself as a form (OpenID Connect Core, section 3.1.2.1)
+"""
+
+from asyncio import to_thread
+from functools import partial
+from typing import Annotated
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from lakebed.access.actions import Action
+from lakebed.access.principals import Principal
+from lakebed.api import cookies, origins, pages
+from lakebed.api.callers import Caller, Public, user_of
+from lakebed.api.openid.provider import Provider, SignedIn
+from lakebed.api.requests import ServicesDep
+from lakebed.api.routes.openid import Form, ProviderDep, fields_of, response_to
+from lakebed.api.services import Services
+from lakebed.ports.accounts.users import Session
+from lakebed.vocabulary.errors import BadRequest, Denied, TooMany, Unauthenticated
+from lakebed.vocabulary.times import SECOND, now
+
+router = APIRouter(prefix="/oidc", tags=["sign-in"])
+
+_FIELDS = {
+    "user": ("Name", "text", "username"),
+    "password": ("Password", "password", "current-password"),
+}
+Browser = Annotated[Caller, Public(Action.OPENID_SIGN_IN)]
+Parameters = dict[str, list[str]]
+
+
+@router.get("/authorize")
+async def begin(
+    request: Request, services: ServicesDep, provider: ProviderDep, caller: Browser
+) -> Response:
+    """Send a browser back to the client with a code; ask for name and password before."""
+    asked = fields_of(request.url.query)
+    caller.note(f"oidc/clients/{_one(asked, 'client_id')}")
+    try:
+        principal = await user_of(request)
+    except (Unauthenticated, Denied):  # an old cookie: the form gives a new one
+        principal = None
+    if principal is None:
+        caller.changes_nothing()
+    else:
+        caller.noted.actor = principal.label
+    return await to_thread(_go_on, services, provider, asked, principal)
+
+
+@router.post("/authorize")
+async def sign_in(
+    request: Request,
+    services: ServicesDep,
+    provider: ProviderDep,
+    caller: Browser,
+    form: Form,
+) -> Response:
+    """Take what the form sends, or a request to sign in that comes as a form itself."""
+    if not request.url.query:
+        caller.changes_nothing()
+        address = f"{provider.issuer}/authorize?{urlencode(form, doseq=True)}"
+        return RedirectResponse(address, 303)
+    origins.check(request)
+    begun = partial(
+        services.sign_in.begin,
+        _one(form, "user"),
+        _one(form, "password"),
+        origins.address_of(request),
+        request.headers.get("user-agent", ""),
+    )
+    asked = fields_of(request.url.query)
+    caller.note(f"oidc/clients/{_one(asked, 'client_id')}")
+    if (wrong := await to_thread(provider.check, asked)) is not None:
+        caller.changes_nothing()
+        return response_to(wrong)
+    try:
+        session, secret = await services.sign_in.passwords.run(begun)
+    except (Unauthenticated, TooMany) as error:
+        return await to_thread(_form, services, asked, str(error), error.status)
+    caller.noted.actor = f"user:{session.user}"
+    response = await to_thread(_follow, services, provider, asked, session)
+    longest = session.created + services.settings.auth.session_longest
+    cookies.give(response, request, secret, longest)
+    return response
+
+
+def _go_on(
+    services: Services, provider: Provider, asked: Parameters, principal: Principal | None
+) -> Response:
+    """The answer to who has signed in already, or not yet."""
+    if (wrong := provider.check(asked)) is not None:
+        return response_to(wrong)
+    who = None if principal is None else _signed_in(services, principal)
+    prompt = set(_one(asked, "prompt").split())
+    if who is not None and _is_fresh(who, asked) and not {"login", "select_account"} & prompt:
+        return response_to(provider.authorize(asked, who))
+    if "none" in prompt:
+        return response_to(provider.authorize(asked, None))
+    return _form(services, asked)
+
+
+def _follow(
+    services: Services, provider: Provider, asked: Parameters, session: Session
+) -> Response:
+    """Back to the client, with a session that has just begun."""
+    user = services.accounts.user(session.user)
+    who = None if user is None else SignedIn(user, session)
+    return response_to(provider.authorize(asked, who, "access_denied"))
+
+
+def _signed_in(services: Services, principal: Principal) -> SignedIn | None:
+    """The user of a principal and the session by which they have signed in."""
+    user = services.accounts.user(principal.name)
+    if user is None or principal.suspended:
+        return None
+    sessions = services.accounts.sessions(principal.name)
+    found = (session for session in sessions if session.id == principal.session)
+    return next((SignedIn(user, session) for session in found), None)
+
+
+def _is_fresh(who: SignedIn, asked: Parameters) -> bool:
+    """Whether somebody has signed in as lately as the client wants."""
+    age = _one(asked, "max_age")
+    if not age:
+        return True
+    if not age.isdigit() or len(age) > 9:
+        raise BadRequest("max_age", "it is a number of seconds")
+    return now() - who.session.created <= int(age) * SECOND
+
+
+def _form(services: Services, asked: Parameters, wrong: str = "", status: int = 200) -> Response:
+    client = services.accounts.openid_client(_one(asked, "client_id"))
+    title = "" if client is None else client.title or client.id
+    back = urlsplit(_one(asked, "redirect_uri"))
+    leads_to = "" if client is None else f"{back.scheme}://{back.netloc}"
+    says = f"Sign in with your account here to go on to {title}."
+    return pages.form(says, _FIELDS, wrong, status, leads_to=leads_to)
+
+
+def _one(fields: Parameters, name: str) -> str:
+    values = fields.get(name, [""])
+    return values[0]
