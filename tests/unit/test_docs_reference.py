@@ -85,7 +85,8 @@ def commands() -> dict[str, click.Command]:
 
     def walk(name: str, command: Any) -> None:
         for below, sub in getattr(command, "commands", {}).items():
-            walk(f"{name} {below}", sub)
+            if not sub.hidden:  # another name of one that is told
+                walk(f"{name} {below}", sub)
         if not hasattr(command, "commands"):
             found[name] = command
 

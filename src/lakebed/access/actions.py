@@ -126,6 +126,7 @@ class Rule:
         filters: which of the grants' filters must cover the topics.
         whole: a filter `#` counts as all topics of the owner, those with `$` too.
         shown: what its owner shows to everybody counts, whatever the grants.
+        programs: the least role of those who are no users, where that is greater.
     """
 
     about: About
@@ -135,6 +136,7 @@ class Rule:
     filters: tuple[Filters, ...] = ()
     whole: bool = False
     shown: bool = False
+    programs: Role = Role.DEVICE
 
 
 _READ: tuple[Filters, ...] = ("read",)
@@ -188,6 +190,10 @@ def _unit(
 
 def _share(does: str, sentence: str, filters: tuple[Filters, ...], role: Role) -> Rule:
     return Rule(About.TOPICS, f"{does} shares of", sentence, role, filters, True)
+
+
+def _own_tokens(does: str, sentence: str) -> Rule:
+    return Rule(About.OWNER, does, sentence, Role.VIEWER, programs=Role.MANAGER)
 
 
 RULES: dict[Action, Rule] = {
@@ -254,9 +260,13 @@ RULES: dict[Action, Rule] = {
     Action.SHARES_READ: _share("see", "reads shares", _READ, Role.VIEWER),
     Action.SHARES_WRITE: _share("open", "checks, writes and replaces shares", _BOTH, Role.MANAGER),
     Action.SHARES_DELETE: _share("close", "ends shares", _BOTH, Role.MANAGER),
-    Action.TOKENS_READ: _admin("list tokens", "lists tokens, never their secrets"),
-    Action.TOKENS_CREATE: _admin("make tokens", "makes tokens"),
-    Action.TOKENS_REVOKE: _admin("revoke tokens", "revokes tokens"),
+    Action.TOKENS_READ: _own_tokens(
+        "list tokens", "lists tokens, never their secrets: those it made, or all as a manager"
+    ),
+    Action.TOKENS_CREATE: _own_tokens("make tokens", "makes tokens that may no more than itself"),
+    Action.TOKENS_REVOKE: _own_tokens(
+        "revoke tokens", "revokes tokens: those it made, or all as a manager"
+    ),
     Action.OPENID_READ: _public(
         "ask the OpenID provider", "reads what the OpenID provider publishes, and who signed in"
     ),

@@ -123,12 +123,13 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     if principal.suspended:
         return None
     rule = RULES[action]
+    least = rule.role if principal.kind is Kind.USER else max(rule.role, rule.programs)
     counts = {owner, principal.owner} if principal.admin else {owner}
     grants = [
         grant
         for grant in (*principal.grants, *principal.shared.of(owner))
         if grant.owner in counts
-        and (grant.role >= rule.role or (principal.admin and grant.owner == principal.owner))
+        and (grant.role >= least or (principal.admin and grant.owner == principal.owner))
     ]
     if not grants:
         return None

@@ -100,6 +100,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         shares,
         sources,
         tap,
+        tokens,
         units,
         users,
     )
@@ -122,6 +123,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         tap,
         units,
         shares,
+        tokens,
         administration,
         dead_letters,
         journal,

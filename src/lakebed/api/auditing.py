@@ -34,6 +34,7 @@ UNAUDITED = frozenset(
         Action.DEAD_LETTERS_READ,
         Action.UNITS_READ,
         Action.UNITS_LOG,
+        Action.SHARES_READ,
         Action.TOKENS_READ,
         Action.JOURNAL_READ,
         Action.SERIES_READ,

@@ -71,6 +71,15 @@ class Caller:
         """
         _require(self.principal, self.action, Resource(self.owner, topics))
 
+    def require_owner(self) -> None:
+        """Raise unless the action is allowed in the name space of the owner.
+
+        Raises:
+            Unauthenticated: the request has no token.
+            Denied: it is not.
+        """
+        _require(self.principal, self.action, Resource(self.owner))
+
     def to(self, action: Action) -> "Caller":
         """The same caller with another action."""
         return replace(self, action=action)

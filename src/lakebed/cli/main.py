@@ -129,6 +129,7 @@ app.add_typer(owners.app, name="owners", rich_help_panel="Who may come in")
 app.add_typer(invitations.app, name="invitations", rich_help_panel="Who may come in")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
+app.add_typer(tokens.app, name="tokens", hidden=True)  # as `users`, `units`, `shares`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

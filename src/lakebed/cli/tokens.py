@@ -1,11 +1,11 @@
-"""`lakebed token`: make, list and revoke tokens. For admins."""
+"""`lakebed token`, or `lakebed tokens`: make, list and revoke tokens."""
 
 from typing import Annotated
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, Json, Shape, Token, Url
 from lakebed.vocabulary.errors import Conflict
 
 app = typer.Typer(
@@ -25,6 +25,13 @@ def add(
     publish: Filters = None,
     read: Filters = None,
     admin: Annotated[bool, typer.Option("--admin", help="May make tokens itself.")] = False,
+    role: Annotated[
+        str | None, typer.Option(help="device, viewer, editor or manager; at most yours.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends: a time, or a duration such as 90d.")
+    ] = None,
+    as_json: Json = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -38,22 +45,29 @@ def add(
         "publish": publish or ["#"],
         "read": read or ["#"],
         "admin": admin,
-    }
+    } | {key: value for key, value in (("role", role), ("expires", expires)) if value is not None}
     with Server(url, token, home) as server:
         made = server.request("POST", _PATH, json=wanted).json()
-    typer.echo(made["token"])
+    if as_json:
+        output.document(made)
+    else:
+        typer.echo(made["token"])
 
 
 @app.command("list")
 def list_(
-    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    as_json: Json = False,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
 ) -> None:
     """List the tokens, never their secrets."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)
-    output.listing(found, "tokens", form)
+    output.listing(found, "tokens", Shape.JSON if as_json else form)
 
 
 @app.command()

@@ -190,7 +190,7 @@ def test_all_and_some_of_the_topics_of_an_owner() -> None:
             Resource("eve"),
             "only an admin may ask for what belongs to others",
         ),
-        (principals(ALL)["token"], Action.TOKENS_CREATE, INSTANCE, "this is for admins"),
+        (principals(ALL)["token"], Action.BACKUPS_TAKE, INSTANCE, "this is for admins"),
         (
             principals(ALL)["admin"],
             Action.BACKUPS_RESTORE,

@@ -157,7 +157,7 @@ def test_the_last_token_of_an_admin_is_not_ended_without_force(api: Api) -> None
     assert api.get("/api/v1/tokens", token=ADMIN).json()["tokens"].count(admins[0]) == 1
 
 
-def test_only_admins_handle_tokens(api: Api) -> None:
+def test_a_token_of_an_editor_handles_no_tokens(api: Api) -> None:
     problem(api.get("/api/v1/tokens"), 403)
     problem(api.post("/api/v1/tokens", json={"owner": "ann", "name": "x"}), 403)
     problem(api.ask("DELETE", "/api/v1/tokens", params={"owner": "ann", "name": "all"}), 403)

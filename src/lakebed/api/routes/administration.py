@@ -1,7 +1,5 @@
-"""Routes of administration: tokens and backups."""
+"""Routes of administration: backups."""
 
-import re
-from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -10,31 +8,12 @@ from fastapi import APIRouter
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
-from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
+from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Backups, Services
-from lakebed.ports.accounts.tokens import StoredToken
-from lakebed.vocabulary.errors import BadRequest, Invalid, NotFound, Problem
-from lakebed.vocabulary.topics import check_filter
+from lakebed.vocabulary.errors import BadRequest, NotFound
 
 router = APIRouter(prefix="/api/v1", tags=["administration"])
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_TOKEN: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object"},
-                "example": {
-                    "owner": "plant",
-                    "name": "gateway-7",
-                    "publish": ["plant/#"],
-                    "read": ["plant/#"],
-                },
-            }
-        },
-    }
-}
 _BACKUP: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -46,16 +25,6 @@ _BACKUP: dict[str, Any] = {
         },
     }
 }
-
-
-class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """A token to be made; without filters it may publish and read everything of its owner."""
-
-    owner: str
-    name: str
-    publish: tuple[str, ...] = ("#",)
-    read: tuple[str, ...] = ("#",)
-    admin: bool = False
 
 
 class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,34 +41,6 @@ class BackupDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_backup = msgspec.json.Decoder(BackupDocument).decode
-_decode = msgspec.json.Decoder(TokenDocument).decode
-
-
-@router.post(
-    "/tokens",
-    status_code=201,
-    openapi_extra=_TOKEN,
-    dependencies=[OnInstance(Action.TOKENS_CREATE)],
-)
-def create_token(services: ServicesDep, body: Body) -> dict[str, Any]:
-    """Make a token. This answer is the only time it can be seen."""
-    wanted: TokenDocument = document_in(body, _decode)
-    if problems := list(_problems(services, wanted)):
-        raise Invalid(*problems)
-    token = StoredToken(wanted.owner, wanted.name, wanted.publish, wanted.read, wanted.admin)
-    return {"token": services.accounts.add_token(token), **_show(token)}
-
-
-@router.get("/tokens", dependencies=[OnInstance(Action.TOKENS_READ)])
-def list_tokens(services: ServicesDep) -> dict[str, Any]:
-    """All tokens by owner and name, never their secrets."""
-    return {"tokens": [_show(token) for token in services.accounts.tokens()]}
-
-
-@router.delete("/tokens", status_code=204, dependencies=[OnInstance(Action.TOKENS_REVOKE)])
-def revoke_token(services: ServicesDep, owner: str, name: str, force: bool = False) -> None:
-    """End a token; within two seconds nobody gets in with it. An admin's last needs `force`."""
-    services.accounts.revoke_token(owner, name, keep_admin=not force)
 
 
 @router.post(
@@ -130,26 +71,3 @@ def _backups(services: Services) -> Backups:
             " (lakebed up); servers have tools of their own"
         )
     return services.backups
-
-
-def _problems(services: Services, wanted: TokenDocument) -> Iterator[Problem]:
-    if (fault := fault_of_owner(services, wanted.owner)) is not None:
-        yield Problem("owner", fault)
-    if not _NAME.fullmatch(wanted.name):
-        yield Problem("name", "it is 1 to 64 letters, digits, and . _ - @ behind the first")
-    for where, filters in (("publish", wanted.publish), ("read", wanted.read)):
-        for place, filter in enumerate(filters):
-            try:
-                check_filter(filter)
-            except ValueError as error:
-                yield Problem(f"{where}[{place}]", str(error))
-
-
-def _show(token: StoredToken) -> dict[str, Any]:
-    return {
-        "owner": token.owner,
-        "name": token.name,
-        "publish": list(token.publish),
-        "read": list(token.read),
-        "admin": token.admin,
-    }
