@@ -50,7 +50,7 @@ _decode_backup = msgspec.json.Decoder(BackupDocument).decode
     dependencies=[OnInstance(Action.BACKUPS_TAKE)],
 )
 def begin_backup(services: ServicesDep, body: Body) -> dict[str, Any]:
-    """Begin a backup of everything to a folder of the server's machine or an object store."""
+    """Start a backup of all stores to a folder of the server's machine or an object store."""
     wanted: BackupDocument = document_in(body, _decode_backup)
     if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
         raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
@@ -60,7 +60,7 @@ def begin_backup(services: ServicesDep, body: Body) -> dict[str, Any]:
 
 @router.get("/backups", dependencies=[OnInstance(Action.BACKUPS_READ)])
 def show_backups(services: ServicesDep) -> dict[str, Any]:
-    """The backup that runs, and how the last one ended."""
+    """Show the running backup, and the result of the last one."""
     return _backups(services).state()
 
 

@@ -27,7 +27,7 @@ def read_audit(
     limit: Annotated[int, Query(ge=1, le=10_000, description="entries to a page")] = 100,
     cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "",
 ) -> dict[str, Any]:
-    """List who did what, the newest first; for managers of an owner, and admins for all."""
+    """List the audit log, the newest entry first; for managers of an owner, or for admins."""
     if cursor and not (cursor.isascii() and cursor.isdigit() and int(cursor[:20]) < 2**63):
         raise BadRequest("cursor", "it is the `next_cursor` of the page before")
     services.audit.flush()

@@ -1,4 +1,4 @@
-"""Routes of invitations: links that let somebody make an account, join an owner, or both."""
+"""Routes of invitations: links to create an account, to join an owner, or both."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -67,7 +67,7 @@ def create_invitation(
     caller: Annotated[Caller, SignedIn(Action.INVITATIONS_WRITE)],
     body: Body,
 ) -> dict[str, Any]:
-    """Make an invitation. This answer is the only time that its code can be seen."""
+    """Create an invitation. Only this answer shows its code."""
     wanted: InvitationDocument = document_in(body, _decode)
     owner, principal = wanted.owner or "", caller.principal
     _require(caller, owner)
@@ -88,7 +88,7 @@ def create_invitation(
 def list_invitations(
     services: ServicesDep, caller: Annotated[Caller, InOwnerOrAll(Action.INVITATIONS_READ)]
 ) -> dict[str, Any]:
-    """List the open invitations of an owner, never their codes; all of them for admins."""
+    """List the open invitations of an owner, without their codes; for admins of all owners."""
     found = services.accounts.tickets(Purpose.INVITATION, caller.owner or None)
     return {"invitations": [_show(ticket) for ticket in found]}
 
@@ -97,7 +97,7 @@ def list_invitations(
 def delete_invitation(
     services: ServicesDep, caller: Annotated[Caller, SignedIn(Action.INVITATIONS_WRITE)], id: str
 ) -> None:
-    """Take an invitation back."""
+    """Withdraw an invitation."""
     open_ones = services.accounts.tickets(Purpose.INVITATION)
     owner = next((ticket.owner for ticket in open_ones if ticket.id == id), "")
     _require(caller, owner)
@@ -108,7 +108,7 @@ def delete_invitation(
 def read_invitation(
     services: ServicesDep, caller: Annotated[Caller, Public(Action.INVITATIONS_ACCEPT)], code: str
 ) -> dict[str, Any]:
-    """Show to what an invitation leads, to whoever has its code."""
+    """Show the content of an invitation to a caller with its code."""
     caller.changes_nothing()
     return _show(services.accounts.find_ticket(code, Purpose.INVITATION))
 
@@ -122,7 +122,7 @@ async def accept_invitation(
     code: str,
     body: Body,
 ) -> dict[str, Any]:
-    """Join as the user who has signed in, or make an account, which is then signed in."""
+    """Join as the signed-in user, or create an account and sign in."""
     origins.check(request, needed=False)
     wanted: Acceptance = document_in(body, _decode_acceptance) if body.strip() else Acceptance()
     user = None if wanted.user is not None else await user_of(request)

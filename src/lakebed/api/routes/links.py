@@ -42,7 +42,7 @@ _decode = msgspec.json.Decoder(NewPassword).decode
 async def use_link(
     request: Request, services: ServicesDep, caller: Holder, code: str, body: Body
 ) -> None:
-    """Set the password of the user whom a one-time link is for; it works once."""
+    """Set a password by a one-time link, which works once."""
     origins.check(request, needed=False)
     wanted: NewPassword = document_in(body, _decode)
     await services.sign_in.passwords.run(partial(_set, services, caller, code, wanted.password))
@@ -50,7 +50,7 @@ async def use_link(
 
 @router.get("/password/{code}", include_in_schema=False)
 def show_form(services: ServicesDep, caller: Holder, code: str) -> Response:
-    """The form of the link; looking at it does not use it up."""
+    """Show the form of a link; this does not use the link up."""
     caller.changes_nothing()
     try:
         user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
@@ -63,7 +63,7 @@ def show_form(services: ServicesDep, caller: Holder, code: str) -> Response:
 async def send_form(
     request: Request, services: ServicesDep, caller: Holder, code: str, body: Body
 ) -> Response:
-    """What the form sends."""
+    """Set a password by the form of a link."""
     origins.check(request, needed=False)
     password = pages.fields_of(body).get("password", "")
     try:

@@ -70,13 +70,13 @@ Form = Annotated[dict[str, list[str]], Depends(form_of)]
 
 @router.get("/.well-known/openid-configuration", dependencies=_PUBLIC)
 def describe_provider(provider: ProviderDep) -> dict[str, Any]:
-    """What the provider can do, and where (OpenID Connect Discovery 1.0)."""
+    """Describe the provider and its addresses (OpenID Connect Discovery 1.0)."""
     return provider.configuration()
 
 
 @router.get("/jwks", dependencies=_PUBLIC)
 def list_keys(provider: ProviderDep) -> JSONResponse:
-    """The keys that its signatures are checked with."""
+    """List the public keys for checking signatures of the provider."""
     return JSONResponse(provider.keys(), headers={"Cache-Control": "public, max-age=300"})
 
 
@@ -95,13 +95,13 @@ def exchange_code(
 
 @router.get("/userinfo", dependencies=_PUBLIC)
 def tell_user(provider: ProviderDep, request: Request) -> JSONResponse:
-    """What the client of an access token may know of its user."""
+    """Show the claims about a user to the client of an access token."""
     return _discovery(provider, request)
 
 
 @router.post("/userinfo", dependencies=_PUBLIC)
 def tell_user_by_post(provider: ProviderDep, request: Request) -> JSONResponse:
-    """As by GET; the standard asks for both."""
+    """The same as by GET; the standard requires both."""
     return _discovery(provider, request)
 
 

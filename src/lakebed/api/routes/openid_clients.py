@@ -60,7 +60,7 @@ _decode_change = msgspec.json.Decoder(ClientChange).decode
 
 @router.get("", dependencies=[OnInstance(Action.OPENID_CLIENTS_READ)])
 def list_clients(services: ServicesDep) -> dict[str, Any]:
-    """All clients, never their secrets."""
+    """List the clients, without their secrets."""
     return {"clients": [_show(client) for client in services.accounts.openid_clients()]}
 
 
@@ -71,7 +71,7 @@ def list_clients(services: ServicesDep) -> dict[str, Any]:
     dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)],
 )
 def register_client(services: ServicesDep, body: Body) -> dict[str, Any]:
-    """Register a client. This answer is the only time its secret can be seen."""
+    """Register a client. Only this answer shows its secret."""
     wanted: ClientDocument = document_in(body, _decode)
     problems = list(_problems(wanted.redirects, wanted.title))
     if not _ID.fullmatch(wanted.id):
@@ -88,7 +88,7 @@ def register_client(services: ServicesDep, body: Body) -> dict[str, Any]:
 
 @router.get("/{id}", dependencies=[OnInstance(Action.OPENID_CLIENTS_READ)])
 def read_client(services: ServicesDep, id: str) -> dict[str, Any]:
-    """One client."""
+    """Show one client."""
     found = services.accounts.openid_client(id)
     if found is None:
         raise NotFound(f"there is no client {id!r}")
@@ -97,7 +97,7 @@ def read_client(services: ServicesDep, id: str) -> dict[str, Any]:
 
 @router.patch("/{id}", openapi_extra=_BODY, dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])
 def change_client(services: ServicesDep, id: str, body: Body) -> dict[str, Any]:
-    """Change its title or its addresses. Codes and access tokens of before end."""
+    """Change a client's title or addresses. Its codes and access tokens become invalid."""
     wanted: ClientChange = document_in(body, _decode_change)
     if problems := list(_problems(wanted.redirects, wanted.title or "")):
         raise Invalid(*problems)
@@ -109,13 +109,13 @@ def change_client(services: ServicesDep, id: str, body: Body) -> dict[str, Any]:
 
 @router.delete("/{id}", status_code=204, dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])
 def remove_client(services: ServicesDep, id: str) -> None:
-    """Nobody signs in there with an account here any more."""
+    """Delete a client: users cannot sign in there with their accounts any more."""
     services.accounts.delete_openid_client(id)
 
 
 @router.post("/{id}/secret", dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])
 def replace_secret(services: ServicesDep, id: str) -> dict[str, Any]:
-    """Make a new secret; the one of before works no more. It can be seen this once."""
+    """Replace the secret of a client. Only this answer shows the new one."""
     secret = new_secret()
     changed = services.accounts.change_openid_client(id, secret=secret)
     return {"client_secret": secret, **_show(changed)}

@@ -40,7 +40,7 @@ Parameters = dict[str, list[str]]
 async def begin(
     request: Request, services: ServicesDep, provider: ProviderDep, caller: Browser
 ) -> Response:
-    """Send a browser back to the client with a code; ask for name and password before."""
+    """Redirect a browser to the client with a code; first show a form if it has no session."""
     asked = fields_of(request.url.query)
     caller.note(f"oidc/clients/{_one(asked, 'client_id')}")
     try:
@@ -62,7 +62,7 @@ async def sign_in(
     caller: Browser,
     form: Form,
 ) -> Response:
-    """Take what the form sends, or a request to sign in that comes as a form itself."""
+    """Sign in by the form, or accept an authorization request that is sent as a form."""
     if not request.url.query:
         caller.changes_nothing()
         address = f"{provider.issuer}/authorize?{urlencode(form, doseq=True)}"

@@ -61,7 +61,7 @@ _decode_member = msgspec.json.Decoder(MemberDocument).decode
 def list_owners(
     services: ServicesDep, caller: Annotated[Caller, SignedIn(Action.OWNERS_READ)]
 ) -> dict[str, Any]:
-    """List the owners that the caller belongs to, by name; all of them for admins."""
+    """List the owners of the caller by name; for admins all owners."""
 
     def seen(owner: Owner) -> bool:
         return allow(caller.principal, Action.OWNERS_READ, Resource(owner.name))
@@ -75,7 +75,7 @@ def create_owner(
     caller: Annotated[Caller, OnInstance(Action.OWNERS_ADMINISTER)],
     body: Body,
 ) -> dict[str, Any]:
-    """Make an owner that people share, with a first manager; for admins."""
+    """Create an owner with a first manager; for admins."""
     wanted: OwnerDocument = document_in(body, _decode)
     caller.note(f"owners/{wanted.owner}")
     if not is_slug(wanted.owner):
@@ -100,7 +100,7 @@ def change_owner(
     owner: str,
     body: Body,
 ) -> dict[str, Any]:
-    """Change what is given. `blocked` is for admins: a blocked owner is closed to everybody."""
+    """Change the given fields. `blocked` is for admins: nobody can use a blocked owner."""
     changes: OwnerChanges = document_in(body, _decode_changes)
     if changes.blocked is not None:
         require(caller.principal, Action.OWNERS_ADMINISTER, INSTANCE)
@@ -114,7 +114,7 @@ def delete_owner(
     owner: str,
     confirm: Annotated[str, Query(description="the owner's name, once more")] = "",
 ) -> None:
-    """End an owner: members, tokens, units, shares and policies are gone; its records stay."""
+    """Delete an owner with its members, tokens, units, shares and policies. Records stay."""
     _found(services, owner)
     if services.accounts.user(owner) is not None:
         raise Conflict(f"it is the own name space of the user {owner!r}: delete the user first")
@@ -145,7 +145,7 @@ def put_member(services: ServicesDep, owner: str, user: str, body: Body) -> dict
     "/{owner}/members/{user}", status_code=204, dependencies=[OfOwner(Action.MEMBERS_WRITE)]
 )
 def remove_member(services: ServicesDep, owner: str, user: str) -> None:
-    """Take a user out of an owner; the last manager stays."""
+    """Remove a user from an owner; the last manager cannot be removed."""
     services.accounts.remove_member(owner, user)
 
 

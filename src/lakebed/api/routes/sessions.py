@@ -1,4 +1,4 @@
-"""Routes of signing in: the session of a browser, whose it is, and those of a user."""
+"""Routes of sessions: sign in and out, show the caller, list and end a user's sessions."""
 
 import asyncio
 from functools import partial
@@ -54,7 +54,7 @@ async def sign_in(
     caller: Annotated[Caller, Public(Action.SESSION_BEGIN)],
     body: Body,
 ) -> dict[str, Any]:
-    """Sign in: set the cookie of a session, and tell whose it is."""
+    """Sign in: set the cookie of a session, and answer its user."""
     origins.check(request, needed=False)
     wanted: SignInDocument = document_in(body, _decode)
     address, agent = origins.address_of(request), request.headers.get("user-agent", "")
@@ -88,7 +88,7 @@ def sign_out(
 
 @router.get("/me")
 def me(caller: Annotated[Caller, OfCaller(Action.ME_READ)]) -> dict[str, Any]:
-    """Tell who asks: a user, a unit or a token, and what it may."""
+    """Show the caller (a user, a unit or a token) and its permissions."""
     return show_caller(caller.principal)
 
 
@@ -96,7 +96,7 @@ def me(caller: Annotated[Caller, OfCaller(Action.ME_READ)]) -> dict[str, Any]:
 def list_sessions(
     services: ServicesDep, caller: Annotated[Caller, OfUser(Action.USERS_READ)], name: str
 ) -> dict[str, Any]:
-    """List the sessions of a user, the newest first; `current` is the one that asks."""
+    """List the sessions of a user, the newest first; `current` marks the one of this request."""
     if services.accounts.user(name) is None:
         raise NotFound(f"there is no user {name!r}")
     current = caller.principal.session
@@ -107,7 +107,7 @@ def list_sessions(
     "/users/{name}/sessions/{id}", status_code=204, dependencies=[OfUser(Action.USERS_CHANGE)]
 )
 def end_session(services: ServicesDep, name: str, id: str) -> None:
-    """End a session; within two seconds nobody gets in with it."""
+    """End a session within two seconds."""
     services.accounts.end_session(name, id)
 
 
@@ -115,7 +115,7 @@ def end_session(services: ServicesDep, name: str, id: str) -> None:
 def end_sessions(
     services: ServicesDep, caller: Annotated[Caller, OfUser(Action.USERS_CHANGE)], name: str
 ) -> dict[str, Any]:
-    """End all sessions of a user but the one that asks."""
+    """End all sessions of a user except the one of this request."""
     keep = caller.principal.session or None
     return {"ended": services.accounts.end_sessions(name, keep=keep)}
 

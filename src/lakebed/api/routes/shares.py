@@ -43,7 +43,7 @@ _DOCUMENT: dict[str, Any] = {
 
 @router.get("")
 def list_shares(services: ServicesDep, caller: Reader) -> dict[str, Any]:
-    """List the shares of an owner by name, in the shape of the file that `lakebed apply` takes."""
+    """List the shares of an owner by name, in the format that `lakebed apply` accepts."""
     found = services.accounts.shares(caller.owner)
     return {"shares": [documents.to_document(one) for one in found if caller.may(*one.topics)]}
 
@@ -52,7 +52,7 @@ def list_shares(services: ServicesDep, caller: Reader) -> dict[str, Any]:
 def create_share(
     services: ServicesDep, caller: Writer, body: Body, response: Response
 ) -> dict[str, Any]:
-    """Open topics to others; 409 if the name is taken. It takes effect within two seconds."""
+    """Create a share; 409 if its name is taken. It takes effect within two seconds."""
     share = _posted(services, caller, document_in(body))
     ((made, _),) = services.accounts.put_shares([share], create=True)
     response.headers["Location"] = f"/api/v1/shares/{made.name}"
@@ -73,7 +73,7 @@ def check_shares(caller: Writer, body: Body) -> Response:
 def read_share(
     services: ServicesDep, caller: Reader, name: Name, response: Response
 ) -> dict[str, Any]:
-    """Read one share as its document; its version is the ETag."""
+    """Show one share as its document; its version is the ETag."""
     for share in services.accounts.shares(caller.owner):
         if share.name == name and caller.may(*share.topics):
             return _show(share, response)
@@ -89,7 +89,7 @@ def put_share(
     response: Response,
     expected: ExpectedDep,
 ) -> dict[str, Any]:
-    """Make or replace a share. What it opened before, and does not any more, is closed."""
+    """Create or replace a share. Topics that are not in it any more are closed."""
     document = document_in(body)
     if isinstance(document, dict):
         document = {"name": name} | document
@@ -112,7 +112,7 @@ def put_share(
 
 @router.delete("/{name}", status_code=204)
 def delete_share(services: ServicesDep, caller: Deleter, name: Name, expected: ExpectedDep) -> None:
-    """Close what it opened, within two seconds."""
+    """Delete a share; its topics are closed within two seconds."""
 
     def check(current: Share) -> None:
         if not caller.to(Action.SHARES_READ).may(*current.topics):

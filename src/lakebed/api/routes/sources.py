@@ -17,7 +17,7 @@ _NOTHING: dict[str, Any] = {"not_stored": {}, "examples": []}
 
 @router.get("", dependencies=[OnInstance(Action.SOURCES_READ)])
 def list_sources(services: ServicesDep) -> dict[str, Any]:
-    """Sources that look for units in topics, and the latest topics that they do not store."""
+    """List sources that find units in topics, with the latest topics that they do not store."""
     found = []
     for source in services.settings.sources:
         patterns = [pattern.text for pattern in source.unit_patterns()]

@@ -68,7 +68,7 @@ def list_units(
     limit: Annotated[int, Query(ge=1, le=10_000, description="units to a page")] = 1_000,
     cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "",
 ) -> dict[str, Any]:
-    """The units of an owner by name, with what is known of them now."""
+    """List the units of an owner by name, with their latest state."""
     found: list[Unit] = []
     for unit in _behind(services, caller.owner, cursor):
         if (tag is None or tag in unit.tags) and _sees(caller, unit):
@@ -84,7 +84,7 @@ def list_units(
 def create_unit(
     services: ServicesDep, caller: Writer, body: Body, response: Response
 ) -> dict[str, Any]:
-    """Make a unit; 409 if its name is taken. It has no token yet: `POST …/token` makes one."""
+    """Create a unit; 409 if its name is taken. `POST …/token` then creates its token."""
     unit = _posted(services, caller, document_in(body))
     ((made, _),) = services.accounts.put_units([unit], create=True)
     response.headers["Location"] = f"/api/v1/units/{made.name}"
@@ -105,7 +105,7 @@ def check_units(caller: Writer, body: Body) -> Response:
 def read_unit(
     services: ServicesDep, caller: Reader, unit: str, response: Response
 ) -> dict[str, Any]:
-    """One unit, by name or uuid; its revision is the ETag."""
+    """Show one unit, by name or uuid; its revision is the ETag."""
     return _show(services, caller, _found(services, caller, unit), response)
 
 
@@ -118,7 +118,7 @@ def put_unit(
     response: Response,
     expected: ExpectedDep,
 ) -> dict[str, Any]:
-    """Make or replace a unit. Its uuid, its tokens and whether it is blocked stay."""
+    """Create or replace a unit. Its uuid, its tokens and `blocked` stay."""
     document = document_in(body)
     there = services.accounts.unit(caller.owner, unit)
     name = unit if there is None else there.name
@@ -138,7 +138,7 @@ def change_unit(
     response: Response,
     expected: ExpectedDep,
 ) -> dict[str, Any]:
-    """Change what is given, also `blocked`: a blocked unit may do nothing until it is unblocked."""
+    """Change the given fields, also `blocked`: a blocked unit is refused until it is unblocked."""
     there = _found(services, caller, unit)
     changes = document_in(body)
     if not isinstance(changes, dict):
@@ -165,7 +165,7 @@ def change_unit(
 
 @router.delete("/{unit}", status_code=204)
 def delete_unit(services: ServicesDep, caller: Deleter, unit: str, expected: ExpectedDep) -> None:
-    """End a unit, its tokens and its log. What it sent stays."""
+    """Delete a unit with its tokens and its log. Messages that it sent stay."""
     there = _found(services, caller, unit)
 
     def check(current: Unit) -> None:
@@ -177,7 +177,7 @@ def delete_unit(services: ServicesDep, caller: Deleter, unit: str, expected: Exp
 
 @router.post("/{unit}/token", status_code=201)
 def rotate_token(services: ServicesDep, caller: Rotator, unit: str, body: Body) -> dict[str, Any]:
-    """Give a unit a new token. This answer is the only time it can be seen."""
+    """Create a new token of a unit. Only this answer shows it."""
     there = _found(services, caller, unit)
     _require(caller, there)
     grace = _grace(document_in(body, _decode_wanted) if body.strip() else TokenWanted())
@@ -196,7 +196,7 @@ def read_log(
     level: Annotated[str | None, Query(description="only entries of this level")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="entries at most")] = 100,
 ) -> dict[str, Any]:
-    """What a unit has logged, the newest first."""
+    """Show the log of a unit, the newest entry first."""
     there = _found(services, caller, unit)
     entries = services.accounts.unit_logs(
         there.uuid, moment("from", start), moment("to", end), 10_000 if level else limit

@@ -76,7 +76,7 @@ async def create_user(
     caller: Annotated[Caller, OnInstance(Action.USERS_ADMINISTER)],
     body: Body,
 ) -> dict[str, Any]:
-    """Make a user, and the owner of the same name with them as its manager; for admins."""
+    """Create a user, and an owner of the same name that they manage; for admins."""
     wanted: UserDocument = document_in(body, _decode)
     caller.note(f"users/{wanted.user}")
     return await services.sign_in.passwords.run(partial(make_user, services, wanted))
@@ -118,7 +118,7 @@ def read_user(services: ServicesDep, name: str) -> dict[str, Any]:
 
 @router.patch("/{name}", openapi_extra=_example({"blocked": True}))
 def change_user(services: ServicesDep, caller: Changer, name: str, body: Body) -> dict[str, Any]:
-    """Change what is given. `blocked` and `admin` are for admins."""
+    """Change the given fields. `blocked` and `admin` are for admins."""
     changes: UserChanges = document_in(body, _decode_changes)
     if changes.blocked is not None or changes.admin is not None:
         require(caller.principal, Action.USERS_ADMINISTER, INSTANCE)
@@ -130,7 +130,7 @@ def change_user(services: ServicesDep, caller: Changer, name: str, body: Body) -
 
 @router.delete("/{name}", status_code=204, dependencies=[OnInstance(Action.USERS_ADMINISTER)])
 def delete_user(services: ServicesDep, name: str) -> None:
-    """End a user, their sessions, memberships and the tokens they made. Their owner stays."""
+    """Delete a user with their sessions, memberships and created tokens. Their owner stays."""
     services.accounts.delete_user(name)
 
 
@@ -140,7 +140,7 @@ def delete_user(services: ServicesDep, name: str) -> None:
 async def set_password(
     request: Request, services: ServicesDep, caller: Changer, name: str, body: Body
 ) -> None:
-    """Set a password, and end all other sessions of the user. One's own needs the old one."""
+    """Set a password, and end all other sessions of the user. Users need their old password."""
     wanted: PasswordDocument = document_in(body, _decode_password)
     own = caller.principal.kind is Kind.USER and caller.principal.name == name
     if own and wanted.old is None:
@@ -172,7 +172,7 @@ def hash_of(services: Services, name: str, password: str) -> str:
 
 @router.post("/{name}/link", status_code=201, dependencies=[OnInstance(Action.USERS_ADMINISTER)])
 def make_link(request: Request, services: ServicesDep, name: str) -> dict[str, Any]:
-    """Make a link by which its holder sets the password of a user, once; for admins."""
+    """Create a one-time link to set the password of a user; for admins."""
     _found(services, name)
     lasts = services.settings.auth.link_for
     ticket, link = password_link(services.accounts, name, origins.own(request), lasts)
