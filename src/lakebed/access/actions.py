@@ -79,6 +79,11 @@ class Action(StrEnum):
     OPENID_CLIENTS_READ = "openid_clients.read"
     OPENID_CLIENTS_WRITE = "openid_clients.write"
 
+    LIMITS_READ = "limits.read"
+    LOAD_READ = "load.read"
+    PARKED_READ = "parked.read"
+    PARKED_SETTLE = "parked.settle"
+
     JOURNAL_READ = "journal.read"
     JOURNAL_ACKNOWLEDGE = "journal.acknowledge"
     JOURNAL_DROP_CONSUMER = "journal.drop_consumer"
@@ -276,6 +281,14 @@ RULES: dict[Action, Rule] = {
     Action.OPENID_CLIENTS_READ: _admin("list clients", "lists clients of the OpenID provider"),
     Action.OPENID_CLIENTS_WRITE: _admin(
         "change clients", "registers, changes and removes clients of the OpenID provider"
+    ),
+    Action.LIMITS_READ: _topics(
+        "read", "reads limits, and how much of them is used", _READ, Role.VIEWER
+    ),
+    Action.LOAD_READ: _topics("read", "reads the load now and of late", _READ, Role.VIEWER),
+    Action.PARKED_READ: _topics("read", "looks at parked messages", _READ, Role.VIEWER),
+    Action.PARKED_SETTLE: _topics(
+        "settle", "releases and drops parked messages", _BOTH, Role.EDITOR
     ),
     Action.JOURNAL_READ: _admin(
         "look at the journal", "reads what the journal holds, and what it lost"

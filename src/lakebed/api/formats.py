@@ -5,7 +5,7 @@ The text formats are written piece by piece, so that a large page never stands i
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
@@ -57,9 +57,13 @@ def choose(wanted: str | None, accept: str) -> str:
     return "json"
 
 
-def write(page: Page, form: str) -> Iterator[bytes]:
-    """The page in one of the formats, in pieces."""
-    return _WRITERS[form](page)
+def write(page: Page, form: str, gaps: Sequence[Mapping[str, str]] = ()) -> Iterator[bytes]:
+    """The page in one of the formats, in pieces.
+
+    Args:
+        gaps: times in which records may be missing; only JSON has a place for them.
+    """
+    return _json(page, gaps) if form == "json" else _WRITERS[form](page)
 
 
 def tidy(number: float) -> float | int:
@@ -174,7 +178,7 @@ def _row_of(names: tuple[str, ...]) -> type[msgspec.Struct]:
 # --- the formats ----------------------------------------------------------------------------------
 
 
-def _json(page: Page) -> Iterator[bytes]:
+def _json(page: Page, gaps: Sequence[Mapping[str, str]] = ()) -> Iterator[bytes]:
     policy = page.question.policy
     head = {"policy": policy.name, "keep": policy.keep}
     yield encode(head)[:-1] + b',"records":['
@@ -182,7 +186,8 @@ def _json(page: Page) -> Iterator[bytes]:
     for piece in _pieces(rows(page)):
         yield separator + encode(piece)[1:-1]
         separator = b","
-    yield b'],"next_cursor":' + encode(page.next_cursor) + b"}"
+    rest = {"next_cursor": page.next_cursor} | ({"gaps": gaps} if gaps else {})
+    yield b"]," + encode(rest)[1:]
 
 
 def _ndjson(page: Page) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from lakebed.ports.catalog.dead_letters import DeadLetterBox
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
 from lakebed.ports.catalog.notes import NoteStore
+from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
@@ -92,6 +93,7 @@ class ApiCatalog(
     JournalAdoption,
     LastValueReader,
     DeadLetterBox,
+    ParkedOrders,
     NoteStore,
     Protocol,
 ):

@@ -22,9 +22,11 @@ from lakebed.cli import (
     invitations,
     journal,
     last,
+    load,
     migrate,
     oidc,
     owners,
+    parked,
     policies,
     query,
     send,
@@ -105,7 +107,13 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Every day": {"send": send.send, "last": last.last, "query": query.query, "tap": tap.tap},
     "Who may come in": {"audit": audit.audit},
-    "Look around": {"topics": topics.topics, "flow": flow.flow, "usage": usage.usage},
+    "Look around": {
+        "topics": topics.topics,
+        "flow": flow.flow,
+        "usage": usage.usage,
+        "load": load.load,
+        "limits": load.limits,
+    },
     "Keep it safe": {
         "backup": backups.backup,
         "backups": backups.backups,
@@ -119,6 +127,7 @@ for panel, commands in _COMMANDS.items():
         # `send T -5`: a negative number is a payload, not an option
         loose = {"ignore_unknown_options": True} if name == "send" else None
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
+app.add_typer(parked.app, name="parked", rich_help_panel="Look around")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")

@@ -24,3 +24,9 @@ def packet_key(owner: str, client_id: str, packet_id: int) -> bytes:
 def letter_key(owner: str, policy: str, partition: int, offset: int) -> bytes:
     """A dead letter that is sent again: the policy, and the position of its message."""
     return b"d\0%b\0%b\0%d:%d" % (owner.encode(), policy.encode(), partition, offset)
+
+
+def parked_key(owner: str, partition: int, offset: int, id: str = "") -> bytes:
+    """A parked message that is released: its id, or its position. No id of a sender has a NUL."""
+    what = f"i{id}" if id else f"p{partition}:{offset}"
+    return id_key(owner, f"\0{what}")

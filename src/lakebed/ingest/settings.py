@@ -46,6 +46,9 @@ class LimitsSection(Section):
     )
     owner: OwnerLimits = Field({}, description="limits of an owner that has no own")
     unit: UnitLimits = Field({}, description="limits of a unit that has no own")
+    parked_for: Duration = Field(
+        parse_duration("7d"), description="how long parked messages can be released"
+    )
 
 
 def _names(value: object) -> object:

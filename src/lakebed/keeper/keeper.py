@@ -17,23 +17,25 @@ from lakebed.keeper.early_flush import EarlyFlush
 from lakebed.keeper.erasures import ErasureCatalog, Erasures
 from lakebed.keeper.final_flush import FinalFlush
 from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.parked_orders import ParkedStretches
 from lakebed.keeper.policy_adoption import PolicyAdoption
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import KeptValues, Stores
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
+from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyReader, PolicyVersionReader
 from lakebed.ports.health import Health
 from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.consuming import Consumable
-from lakebed.ports.journal.operating import Pressured
+from lakebed.ports.journal.operating import Pressured, Timed
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
 
 
-class KeeperJournal(Consumable, JournalReader, Pressured, Adoptable, Protocol):
+class KeeperJournal(Consumable, JournalReader, Pressured, Timed, Adoptable, Protocol):
     """What a keeper needs of the journal."""
 
 
@@ -43,6 +45,7 @@ class KeeperCatalog(
     PolicyVersionReader,
     KeptValues,
     ErasureCatalog,
+    ParkedOrders,
     Protocol,
 ):
     """What a keeper needs of the catalog."""
@@ -79,7 +82,11 @@ class Keeper:
             EarlyFlush(journal, assignment),
             FinalFlush(journal, assignment),
             self._erasures,
-        )
+            ParkedStretches(
+                catalog, journal, assignment, retry,
+                settings.journal.span, settings.limits.parked_for,
+            ),
+        )  # fmt: skip
 
     def _shard(self, partition: int, end: int, checkpoints: PartitionCheckpoints) -> Shard:
         self._policies.look_now()  # it has no policies yet

@@ -8,7 +8,7 @@ They are saved with the ledger, those of one owner in one checkpoint part, so a 
 nothing. Their number is bounded: `MOST` an owner and partition; then stretches grow longer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import msgspec
@@ -161,15 +161,12 @@ def decode(part: Checkpoint) -> list[Stretch]:
     return msgspec.msgpack.decode(part.state, type=list[Stretch])
 
 
-def load(
-    store: CheckpointReader, wanted: Callable[[str], bool] = lambda owner: True
-) -> list[Stretch]:
-    """The stretches of owners over all partitions, as last saved, the oldest first."""
+def load(store: CheckpointReader, owner: str | None = None) -> list[Stretch]:
+    """The stretches of an owner, or of all, over all partitions, as last saved, oldest first."""
     found = [
         stretch
-        for parts in store.checkpoints(CONSUMER).values()
+        for parts in store.checkpoints(CONSUMER, part=owner).values()
         for part in parts
-        if wanted(part.part)
         for stretch in decode(part)
     ]
     return sorted(found, key=lambda stretch: (stretch.since, stretch.partition, stretch.first))

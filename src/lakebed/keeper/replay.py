@@ -8,6 +8,7 @@ rebuild, preview   the journal's past, with a ledger and a deduplicator of their
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from lakebed.keeper.chunk import Chunk, join
 from lakebed.keeper.ledger import Ledger
-from lakebed.vocabulary.limits import PARKED
+from lakebed.vocabulary.attributes import Pairs
+from lakebed.vocabulary.limits import PARKED, RELEASED
 from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.times import UNSET, Micros
 
 Read = Callable[[int, int], Sequence[Entry]]
 """Entries of one partition from an offset on, until about so many messages."""
@@ -56,7 +59,24 @@ def divide(entries: Sequence[Entry], ledger: Ledger, deduplicate: Deduplicate) -
     if held is not None:
         parked = chunk.take(np.flatnonzero(held))
         chunk = chunk.take(np.flatnonzero(~held))
-    return Divided(chunk, duplicates, parked)
+    return Divided(_as_if_in_time(chunk), duplicates, parked)
+
+
+def _as_if_in_time(chunk: Chunk) -> Chunk:
+    """The chunk with the receive times that released messages had when they were parked."""
+    released = decided(chunk, RELEASED)
+    attributes = chunk.sparse.attributes
+    if released is None or attributes is None:
+        return chunk
+    moments = np.array([_parked_at(one.decisions) for one in attributes.table], np.int64)
+    received = np.where(released, moments[attributes.codes], chunk.received)
+    event = chunk.sparse.event
+    without = released if event is None else released & np.equal(event, UNSET)
+    return replace(chunk, received=received, times=np.where(without, received, chunk.times))
+
+
+def _parked_at(decisions: Pairs) -> Micros:
+    return next((int(v.rpartition(":")[2]) for name, v in decisions if name == RELEASED), 0)
 
 
 def decided(chunk: Chunk, name: str) -> NDArray[np.bool_] | None:

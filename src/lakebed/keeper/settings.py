@@ -72,6 +72,9 @@ class _OfJournal(Protocol):
     @property
     def commit_delay(self) -> Micros: ...
 
+    @property
+    def span(self) -> Micros: ...
+
 
 class KeeperSettings(Protocol):
     """The settings that a keeper reads."""

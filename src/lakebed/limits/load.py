@@ -200,12 +200,23 @@ class LoadMeter:
     def __init__(self, clock: Callable[[], float]) -> None:
         at = clock()
         self._clock = clock
+        self._began = at
         self._credit, self._credited_at = float(EXACT), at
         self._left_out = 0  # messages since the last batch that was counted
         self.lock = threading.Lock()
         self.topics: LoadTable[Channel] = LoadTable(TOPICS, at)
         self.owners: LoadTable[str] = LoadTable(OWNERS, at)
         self.units: LoadTable[tuple[str, str]] = LoadTable(UNITS, at)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began to count."""
+        return self._clock() - self._began
+
+    def loads(self, table: LoadTable[K], of: str) -> dict[K, Load]:
+        """The load of each key of a table. Any thread."""
+        with self.lock:
+            return table.loads(self._clock(), of)
 
     def count(self, batch: Batch) -> None:
         """Count the messages of a batch by topic and owner. Event loop only."""

@@ -10,8 +10,9 @@ except to its consumer.
 
 from collections.abc import Iterable
 
-from lakebed.keeper import examples, ledger
+from lakebed.keeper import examples, ledger, parking
 from lakebed.migration import mark
+from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.content import Rows
 from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.vocabulary.errors import Conflict
@@ -33,6 +34,20 @@ def check(positions: Iterable[ConsumerPosition]) -> None:
                 " offset cannot be moved: let it finish on a server started on this home, then"
                 f" lakebed journal drop-consumer {position.name}"
             )
+
+
+def check_parked(catalog: CheckpointReader) -> None:
+    """Check that nothing is parked: it lies in the journal, which stays behind.
+
+    Raises:
+        Conflict: something is.
+    """
+    waiting = sum(s.messages for s in parking.load(catalog) if s.state == "parked")
+    if waiting:
+        raise Conflict(
+            f"{waiting} messages are parked in the journal, which is not moved: release or drop"
+            " them on a server started on this home, by lakebed parked release --all --owner OWNER"
+        )
 
 
 def movable(rows: Rows) -> Rows:

@@ -151,6 +151,7 @@ def _move(source: _Stores, target: _Stores, step: Step) -> MigrationResult:
             source, target, source.series.contents(times.now() + rows.MARGIN), already=True
         )
     consumers.check(source.journal.positions())
+    consumers.check_parked(source.catalog)
     if begun is not None and begun.is_of(now):
         now = begun
     else:

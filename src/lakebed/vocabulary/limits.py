@@ -78,7 +78,7 @@ uuid of the unit that sent it, or "" where no unit did."""
 
 RELEASED = "released"
 """The decision recorded with the copy of a parked message that is to be kept after all. Its value
-is the position of the stretch: `PARTITION:OFFSET`."""
+says where and when it was parked: `PARTITION:OFFSET:RECEIVED`, of its stretch, in microseconds."""
 
 OF_OWNERS = frozenset(("stored", "units", "policies", "topics"))
 """Fields that only the document of an owner has."""

@@ -13,6 +13,7 @@ from lakebed.access.actions import Action
 from lakebed.api import formats
 from lakebed.api.callers import Caller, InOwner, OnInstance
 from lakebed.api.requests import ServicesDep, check_filter_in, moment
+from lakebed.api.routes.parked import gaps
 from lakebed.api.services import Services
 from lakebed.kinds.tables import TYPES
 from lakebed.ports.catalog.last_values import LastValue
@@ -88,7 +89,10 @@ def records(
     headers = {"X-Policy": policy.name}
     if page.next_cursor is not None:
         headers["X-Next-Cursor"] = page.next_cursor
-    return _send(formats.write(page, form), formats.MEDIA_TYPES[form], headers)
+    missing = gaps(services, caller.owner, query.topic, question.start, question.end)
+    if missing:
+        headers["X-Gaps"] = str(len(missing))
+    return _send(formats.write(page, form, missing), formats.MEDIA_TYPES[form], headers)
 
 
 def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:

@@ -11,6 +11,7 @@ from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
 from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
 from lakebed.ports.catalog.notes import NoteStore
+from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.health import Health
 
@@ -37,6 +38,7 @@ class Catalog(
     DeadLetterBox,
     ErasureRequests,
     ErasureOrders,
+    ParkedOrders,
     ContentStore,
     NoteStore,
     UnitReportStore,

@@ -35,13 +35,19 @@ _ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
 
 async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.app import metrics_of, routes_of
+    from lakebed.ingest.releasing import Releasing
 
     settings = process.settings
     ensure_admin(process.accounts, settings.home, settings.api.admin_token, ours=process.alone)
     for owner in sorted({source.owner for source in settings.sources}):
         process.accounts.ensure_owner(owner)
     services = _services(process, before)
-    return Contribution(routes=(partial(routes_of, services),), metrics=tuple(metrics_of(services)))
+    releasing = Releasing(process.catalog, process.journal, process.intake)
+    return Contribution(
+        routes=(partial(routes_of, services),),
+        metrics=tuple(metrics_of(services)),
+        tasks={"release": releasing.run},
+    )
 
 
 def _services(process: Process, before: Contribution) -> "Services":

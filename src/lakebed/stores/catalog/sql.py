@@ -1,7 +1,7 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
-                 │        SqlErasures, SqlContent, SqlNotes,
+                 │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes,
                  │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
                  │        SqlCredentials, SqlAttempts, SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
@@ -29,6 +29,7 @@ from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
 from lakebed.stores.catalog.openid import SqlOpenId
 from lakebed.stores.catalog.owners import SqlOwners
+from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tickets import SqlTickets
@@ -56,6 +57,7 @@ class SqlCatalog(
     SqlLastValues,
     SqlDeadLetters,
     SqlErasures,
+    SqlParkedOrders,
     SqlContent,
     SqlNotes,
     SqlOwners,

@@ -329,6 +329,22 @@ audit = Table(
     Column("result", Name, nullable=False),
 )
 
+parked_orders = Table(
+    "parked_orders",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("wish", Name, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("claimed", BigInteger, nullable=False),  # until when a process has it
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,

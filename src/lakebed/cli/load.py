@@ -1,0 +1,79 @@
+"""`lakebed load` and `lakebed limits`: how much is sent, and how much may be."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import output
+from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
+
+Owner = Annotated[str | None, typer.Option(help="Whose. [default: your own]", show_default=False)]
+
+
+class By(StrEnum):
+    UNIT = "unit"
+    TOPIC = "topic"
+    OWNER = "owner"
+
+
+class Of(StrEnum):
+    MINUTE = "1m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+def load(
+    by: Annotated[By, typer.Option(help="One row for each.")] = By.TOPIC,
+    of: Annotated[Of, typer.Option(help="Of this last time.")] = Of.MINUTE,
+    limit: Limit = None,
+    owner: Owner = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """Messages and bytes per second: now, on average, and in the busiest second."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get("/api/v1/load", by=by.value, of=of.value, limit=limit, owner=owner)
+    if form is Shape.TABLE:
+        found = {"load": [_flat(row) for row in found["load"]]}
+    output.listing(found, "load", form)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """One column for each figure."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{name} {figure}": number for figure, number in value.items()}
+        elif name != "uuid":
+            flat[name] = value
+    return flat
+
+
+def limits(
+    owner: Owner = None,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+    form: Format = Shape.TABLE,
+) -> None:
+    """The limits in force, and how much of them is used."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get("/api/v1/limits", owner=owner)
+    if form is Shape.JSON:
+        output.document(found)
+        return
+    rows = [{"of": f"owner {found['owner']}", **_limits(found)}]
+    rows += [{"of": f"unit {unit['unit']}", **_limits(unit)} for unit in found["units"]]
+    output.table(rows)
+
+
+def _limits(found: dict[str, Any]) -> dict[str, Any]:
+    document = ", ".join(f"{name} {value}" for name, value in found["limits"].items())
+    return {"limits": document, "used": f"{found['used']:.0%}", "near": found["near"] or ""}
