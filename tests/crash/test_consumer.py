@@ -24,8 +24,6 @@ ROUNDS = times(2, 30)
 _AWAY = 8.0  # seconds that one is gone: shorter or longer than its session, which ends after 3
 _STOP = 60.0  # seconds on a busy machine; ten are promised
 
-pytestmark = pytest.mark.slow
-
 
 def check_counts(attack: Attack, file: Path) -> None:
     """All that is stored is counted, once."""
@@ -43,6 +41,7 @@ def check_counts(attack: Attack, file: Path) -> None:
     print(f"{stored.total()} messages on {len(stored)} topics counted")
 
 
+@pytest.mark.slow(20)
 @pytest.mark.timeout(200 + 10 * KILLS)
 def test_kills_over_the_embedded_journal(tmp_path: Path) -> None:
     file = tmp_path / "counts.db"
@@ -69,6 +68,7 @@ def test_kills_over_the_embedded_journal(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.slow(70)
 @pytest.mark.timeout(400 + 60 * ROUNDS)
 @pytest.mark.server("kafka")
 @pytest.mark.server("postgres")
