@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX = 208  # bytes of struct timex on 64 bits, or more
 _CLOCK_SKEW = 2.0  # seconds by which a file system's clock may differ
-_MOST_POLICIES = 100  # policies whose records are looked at, of each owner
+_SECONDS = 20.0  # in which all policies of all owners are asked for records of the future
+_PAGE = 1000  # records
 _MOST_NAMED = 5  # topics named in one finding
 _TOLERANCE = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
@@ -74,26 +75,45 @@ def future(server: "Server", settings: "Settings") -> Iterator[Finding]:
         owners = {token["owner"] for token in server.get("/api/v1/tokens")["tokens"]}
     except Denied:
         return  # the journal's finding says that a token of an admin is missing
-    at = now()
+    at, deadline = now(), time.monotonic() + _SECONDS
     start = to_rfc3339(at + TOLERANCE)
+    left_out = 0
     for owner in sorted(owners | {source.owner for source in settings.sources}):
         found = server.get("/api/v1/last", owner=owner, filter="#", **{"from": start})
         times = {value["topic"]: value["time"] for value in found["records"]}
-        for topic, when in _records(server, owner, start):
-            times[topic] = max(when, times.get(topic, ""))
+        policies = server.get("/api/v1/policies", owner=owner)["policies"]
+        names = [policy["name"] for policy in policies if policy["keep"] != "last_value"]
+        for number, name in enumerate(names):
+            if time.monotonic() > deadline:
+                left_out += len(names) - number
+                break
+            for topic, when in _records(server, owner, name, start, deadline):
+                times[topic] = max(when, times.get(topic, ""))
         if times:
             yield _future(owner, times, at, settings.limits.future)
+    if left_out:
+        yield note(
+            "clock",
+            f"{left_out} policies were not asked for records of the future: it took {_SECONDS:.0f} "
+            "s already",
+            "run doctor again when the server has less to do, or ask for single ones: "
+            "lakebed query TOPIC --policy NAME --from now",
+        )
 
 
-def _records(server: "Server", owner: str, start: str) -> Iterator[tuple[str, str]]:
-    """Topic and time of the newest records, or windows, of each policy from a time on."""
-    policies = server.get("/api/v1/policies", owner=owner)["policies"]
-    others = [policy["name"] for policy in policies if policy["keep"] != "last_value"]
-    asked = {"owner": owner, "topic": "#", "from": start, "order": "desc", "limit": 1000}
-    for name in others[:_MOST_POLICIES]:
-        with suppress(LakebedError):  # the series has a finding of its own
-            for record in server.get("/api/v1/records", policy=name, **asked)["records"]:
+def _records(
+    server: "Server", owner: str, policy: str, start: str, deadline: float
+) -> Iterator[tuple[str, str]]:
+    """Topic and time of a policy's records, or windows, from a time on, the newest first."""
+    asked = {"owner": owner, "policy": policy, "topic": "#", "from": start, "order": "desc"}
+    with suppress(LakebedError):  # the series has a finding of its own
+        while time.monotonic() <= deadline:
+            page = server.get("/api/v1/records", limit=_PAGE, **asked)
+            for record in page["records"]:
                 yield record["topic"], record.get("time") or record["start"]
+            if page["next_cursor"] is None:
+                return
+            asked["cursor"] = page["next_cursor"]
 
 
 def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -> Finding:

@@ -219,6 +219,38 @@ def test_last_values_of_the_future_are_told_with_what_to_do(ahead: int, state: s
         assert "lakebed forget TOPIC --from now --owner plant" in finding.advice
 
 
+class ManyPolicies(Answers):
+    """Each of 250 policies has two pages of records of the future, each of one topic."""
+
+    asked: int = 0
+
+    def get(self, path: str, **asked: Any) -> Any:
+        if path == "/api/v1/policies":
+            names = [f"p{i}" for i in range(250)] if asked["owner"] == "plant" else []
+            return {"policies": [{"name": name, "keep": "archive"} for name in names]}
+        if path != "/api/v1/records":
+            return super().get(path, **asked)
+        self.asked += 1
+        page = asked.get("cursor", "1")
+        record = {"topic": f"{asked['policy']}/{page}", "time": self._time}
+        return {"records": [record], "next_cursor": "2" if page == "1" else None}
+
+
+def test_records_of_the_future_are_looked_for_in_all_policies_and_pages() -> None:
+    server = ManyPolicies(2 * DAY)
+    (finding,) = findings_clock.future(cast(Server, server), Settings())
+    assert "501 topics of plant" in finding.text  # and the last value
+    assert server.asked == 500
+
+
+def test_policies_that_there_was_no_time_for_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ManyPolicies(2 * DAY)
+    monkeypatch.setattr(findings_clock.time, "monotonic", lambda: float(server.asked))
+    *_, finding = findings_clock.future(cast(Server, server), Settings())
+    assert finding.state == "note"
+    assert "239 policies were not asked" in finding.text
+
+
 def test_messages_from_the_future_tell_that_the_clock_went_back() -> None:
     (text,) = said(list(findings._durability("journal", {"ahead": 3600.0, "fsync": "FULL"})))
     assert "3600 s in the future" in text
