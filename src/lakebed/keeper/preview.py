@@ -33,7 +33,8 @@ class Preview:
     outcomes: int64[CODES] of them.
     rows, bytes: what would be in the stores, and its size as usage counts it.
     since, until: receive times of the first and last message looked at, or None.
-    complete: False where the journal holds more than was looked at.
+    complete: False where the journal holds more than was looked at: more messages than the limit,
+        or some from before its partitions grew.
     """
 
     matched: int = 0
@@ -75,7 +76,7 @@ def preview(
         limit: messages of a partition after which it stops.
         horizon: how long a key is remembered, microseconds.
     """
-    result = Preview()
+    result = Preview(complete=not journal.holds_older())
     for partition, (start, end) in journal.extent().items():
         ledger = Ledger()
         task = TaskFactory(partition, ledger.topics, future).fresh(policy, start)

@@ -44,8 +44,10 @@ def split(
             so that names and versions made of offsets go on growing.
         keys: of messages stored in the former journal, in chunks, with the time of each.
         seen: the parts of the former one's deduplicator, instead of `keys`.
-        former: the number of the former one, where rows of it stay as they are: a window's row
-            names its partition, so that of another one cannot replace it.
+        former: the number of the former one, where it goes on as one of the new ones and its rows
+            stay as they are. A window's row names its partition, so that of another one cannot
+            replace it: windows that are open end in the former one, whatever channel they are of,
+            and what comes of them elsewhere are fragments.
     """
     horizon = settings.journal.id_horizon
     whole = PartitionState.decode(parts, horizon)
@@ -63,9 +65,16 @@ def split(
             ledger.policies = whole.ledger.policies
         numbers = np.full(len(partitions), -1, np.int32)
         numbers[codes] = np.arange(len(codes))
+        windows = numbers
+        if partition == former:
+            others = np.flatnonzero(numbers < 0)
+            windows = numbers.copy()
+            windows[others] = ledger.identify([whole.ledger.channels[i] for i in others.tolist()])
+        elif former is not None:
+            windows = np.full_like(numbers, -1)
         factory = TaskFactory(partition, ledger.topics, settings.limits.future)
         tasks = [
-            _moved(factory, policy, whole.tasks[part], start, numbers, former in (None, partition))
+            _moved(factory, policy, whole.tasks[part], start, numbers, windows)
             for part, policy in policies.items()
             if policy is not None
         ]
@@ -80,10 +89,8 @@ def _moved(
     part: Checkpoint,
     start: int,
     numbers: Codes,
-    keep_windows: bool,
+    windows: Codes,
 ) -> Checkpoint:
     task = factory.restored(policy, replace(part, offset=start))
-    task.renumber(numbers)
-    if not keep_windows:
-        task.forget_windows()
+    task.renumber(numbers, windows)
     return task.checkpoint()

@@ -103,17 +103,16 @@ class PolicyTask:
         self._state.erase(gone)
         self.changed = True
 
-    def forget_windows(self) -> None:
-        """Make later values of a window that is written a fragment of its own."""
-        if any("fragment" in table.key for table in KINDS[self.policy.keep].tables.values()):
-            everything = frozenset(range(len(self._topics)))
-            self._state.erase(ErasedRange(everything, -(2**62), 2**62))
-            self.changed = True
+    def renumber(self, codes: Codes, windows: Codes) -> None:
+        """Change the numbers of channels; -1 for those of other partitions.
 
-    def renumber(self, codes: Codes) -> None:
-        """Change the numbers of channels; -1 for those of other partitions."""
+        Args:
+            windows: the same, for windows that are open.
+        """
+        tables = KINDS[self.policy.keep].tables.values()
+        has_windows = any("fragment" in table.key for table in tables)
         self._pipeline.renumber(codes)
-        self._state.renumber(codes)
+        self._state.renumber(windows if has_windows else codes)
         self.changed = True
 
     def checkpoint(self) -> Checkpoint:

@@ -19,6 +19,7 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.state import PartitionState
 from lakebed.kinds.kind import Site, Values
 from lakebed.kinds.last_value import LastValueState
+from lakebed.kinds.tables import COMPLETE
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import CODES
 from lakebed.ports.health import Health
@@ -170,6 +171,69 @@ def test_every_policy_goes_on_as_if_there_had_always_been_one_partition(
     assert many.last() == one.last()
     assert _counts(many) == _counts(one)
     assert many.series.seen() == one.series.seen()
+
+
+class PartitionedRows(Rows):
+    """A series after its partition has grown: rows of one partition never replace another's."""
+
+    def write(self, table: str, rows: pa.Table) -> None:
+        for row in rows.to_pylist():
+            if "version" in row:
+                names = ("policy", "topic", "start", "partition", "fragment")
+                self.found[(table, *(row[name] for name in names))] = row
+
+    def windows(self) -> dict[tuple[str, str, int], tuple[int, bool]]:
+        """The count of each window, and whether it is complete, as readers merge fragments."""
+        found: dict[tuple[str, str, int], tuple[int, bool]] = {}
+        for row in self.found.values():
+            key = (row["policy"], row["topic"], row["start"])
+            count, whole = found.get(key, (0, True))
+            found[key] = count + row["count"], whole and bool(row["complete"] & COMPLETE)
+        return found
+
+
+def grow(world: World, before: int, after: int, start: int) -> None:
+    """What the adoption of a topic with more partitions does, without the rest of it."""
+    for former in range(before):
+        starts = dict.fromkeys(range(former, after, before), start)
+        made = splitting.split(
+            world.catalog.checkpoints("keeper", former)[former], world.catalog, Settings(),
+            lambda channel: _hash(channel) % after, starts, former=former,
+        )  # fmt: skip
+        for partition, own in made.items():
+            world.catalog.save_checkpoints("keeper", partition, own)
+
+
+def _hash(channel: Channel) -> int:
+    return zlib.crc32(channel.topic.encode())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_that_are_open_when_partitions_grow_count_once_and_become_complete(
+    worlds: tuple[World, World], seed: int
+) -> None:
+    one, many = worlds
+    one.series, many.series = PartitionedRows(), PartitionedRows()
+    whole, partitions = one.shard(0), 1
+    for number in range(3):
+        batch, start = messages(3 * seed + number, 200), (number + 1) * START
+        whole.absorb([Entry(0, number * 200, batch)])
+        one.finish(whole, NOW if number < 2 else END)
+        if number:
+            grow(many, partitions, 2 * partitions, start)
+            partitions *= 2
+        place = np.array([_hash(channel) % partitions for channel in batch.channels])
+        for partition in range(partitions):
+            shard = many.shard(partition)
+            mine = batch.take(np.flatnonzero(place[batch.channel] == partition))
+            shard.absorb([Entry(partition, start, mine)])
+            many.finish(shard, NOW if number < 2 else END)
+        assert {key: count for key, (count, _) in many.series.windows().items()} == {
+            key: count for key, (count, _) in one.series.windows().items()
+        }
+    assert all(complete for _, complete in one.series.windows().values())
+    assert all(complete for _, complete in many.series.windows().values())
+    assert _counts(many) == _counts(one)
 
 
 def _counts(world: World) -> tuple[Any, ...]:

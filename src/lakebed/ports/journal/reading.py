@@ -30,6 +30,15 @@ class JournalReader(Extents, Protocol):
         """
         ...
 
+    def holds_older(self) -> bool:
+        """Whether messages are held below `extent` that cannot be read: those from before the
+        partitions grew.
+
+        Raises:
+            StoreUnavailable: the journal does not answer.
+        """
+        ...
+
 
 class Backlog(Extents, Protocol):
     def pending(self, since: Mapping[int, int]) -> Counter[Channel]:

@@ -199,6 +199,9 @@ class KafkaJournal:
         if unreadable := self._watch.status.unreadable:
             raise StoreUnavailable(unreadable)
 
+    def holds_older(self) -> bool:
+        return self._topic.holds_older()
+
     def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
         self._check_readable()
         found: list[Entry] = []

@@ -155,6 +155,14 @@ class Topic:
         end = self._offsets(self.name, wanted, OffsetSpec.latest())
         return {p: (max(base + first[p], begin.get(p, 0)), base + end[p]) for p in wanted}
 
+    def holds_older(self) -> bool:
+        """Whether there are records below those at which the journal begins."""
+        base, begin = self._base, self._begin
+        if not begin:
+            return False
+        first = self._offsets(self.name, list(begin), OffsetSpec.earliest())
+        return any(base + first[partition] < begin[partition] for partition in begin)
+
     def end(self, topic: str) -> int:
         """The record behind the last one of a topic with one partition."""
         return self._offsets(topic, [0], OffsetSpec.latest())[0]
