@@ -2,7 +2,7 @@
 
 structlog ─────────────────────────────────────┐
 logging of libraries, warnings ──> a Formatter ─┼──> one line for machines, or text for people
-errors that nobody caught ───────> hooks ───────┘
+uncaught errors ──────────────> hooks ───────┘
 """
 
 import logging
@@ -114,12 +114,12 @@ def _log() -> structlog.typing.FilteringBoundLogger:
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
-    _log().critical("an error that nobody caught ended the process", exc_info=error)
+    _log().critical("an uncaught error ended the process", exc_info=error)
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread is not None else "?"
-    _log().error("an error that nobody caught ended a thread", thread=name, exc_info=args.exc_value)
+    _log().error("an uncaught error ended a thread", thread=name, exc_info=args.exc_value)
 
 
 def _log_unraisable(args: "UnraisableHookArgs") -> None:

@@ -89,7 +89,7 @@ def _fatal_errors() -> Iterator[None]:
     except KeyboardInterrupt:  # the second Ctrl-C
         raise Fatal("interrupted while it was stopping") from None
     except Exception as error:
-        log.exception("an error that nobody caught ended the server")
+        log.exception("an uncaught error ended the server")
         raise Fatal(f"{type(error).__name__}: {error}") from None
 
 

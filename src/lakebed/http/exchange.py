@@ -71,7 +71,7 @@ class Exchange:
         self._ended = False  # the body is there to its end,
         self._read_all = False  # and the application has it
         self._input_ended = False  # the client says no more,
-        self._gone = False  # and nobody reads a response
+        self._gone = False  # the client has disconnected
         self._changed = asyncio.Event()
         self._started = self._complete = False  # the response
         self._chunked = False

@@ -48,7 +48,7 @@ def make_private(home: Path) -> None:
 
 
 def _close_to_others(path: Path) -> None:
-    with suppress(OSError):  # it belongs to somebody else, or is gone meanwhile
+    with suppress(OSError):  # it belongs to another user, or was removed meanwhile
         mode = path.lstat().st_mode
         if mode & _OTHERS and not stat.S_ISLNK(mode):
             path.chmod(stat.S_IMODE(mode) & ~_OTHERS)

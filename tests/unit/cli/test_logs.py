@@ -80,8 +80,8 @@ def test_with_json_every_line_is_json_whoever_says_it(capsys: pytest.CaptureFixt
     assert "a secret" not in told  # what a variable held when it went wrong
     said = [json.loads(line) for line in told.splitlines()]
     assert [line["event"].split(":")[0] for line in said[2:]] == [
-        "an error that nobody caught ended a thread",
-        "an error that nobody caught ended the process", "home", "http",
+        "an uncaught error ended a thread",
+        "an uncaught error ended the process", "home", "http",
     ]  # fmt: skip
     assert [line["level"] for line in said[:2]] == ["error", "warning"]
 

@@ -54,7 +54,7 @@ _TOKEN: dict[str, Any] = {
 
 
 class TokenDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """A token to be made. What is left out is that of who makes it."""
+    """The fields of a new token; missing ones are those of its creator."""
 
     name: str
     owner: str | None = None
@@ -70,7 +70,7 @@ _decode = msgspec.json.Decoder(TokenDocument).decode
 
 @router.post("", status_code=201, openapi_extra=_TOKEN)
 def create_token(services: ServicesDep, caller: Maker, body: Body) -> dict[str, Any]:
-    """Make a token that may at most what you may. This answer is the only time it can be seen."""
+    """Create a token with at most the caller's permissions. Only this answer shows it."""
     document: TokenDocument = document_in(body, _decode)
     owner = caller.owner if document.owner is None else document.owner
     caller = replace(caller, owner=owner)
@@ -89,8 +89,9 @@ def create_token(services: ServicesDep, caller: Maker, body: Body) -> dict[str, 
 
 @router.get("")
 def list_tokens(services: ServicesDep, caller: Reader) -> dict[str, Any]:
-    """List tokens by owner and name, never their secrets: all where you manage the owner, or your
-    own."""
+    """List tokens by owner and name, without their secrets: all of owners that the caller manages,
+    else the caller's own.
+    """
     found = services.accounts.tokens()
     return {
         "tokens": [
@@ -108,7 +109,7 @@ def revoke_token(
     name: Annotated[str, Query(description="of the token")],
     force: Annotated[bool, Query(description="the last token of an admin too")] = False,
 ) -> None:
-    """End a token; within two seconds nobody gets in with it. An admin's last needs `force`."""
+    """Revoke a token within two seconds. The last token of an admin needs `force`."""
     named = [t for t in services.accounts.tokens() if (t.owner, t.name) == (caller.owner, name)]
     if not named or not _handles(caller, named[0]):
         raise NotFound(f"{caller.owner} has no token named {name!r}")

@@ -97,7 +97,7 @@ class Windows:
         self._next_end: Micros | None = None  # earliest end of a window that still runs
         self._drained: Micros = 0
         self._since = site.since
-        self._ended = False  # nobody goes on with the windows in memory
+        self._ended = False  # no other state continues the windows in memory
 
     @property
     def waiting(self) -> int:

@@ -73,7 +73,7 @@ def _is_needed(process: Process) -> bool:
     try:
         return bool(process.series.missing().tables)
     except StoreUnavailable:
-        return True  # nobody can tell
+        return True  # it is unknown
 
 
 def _start(process: Process) -> "Keeper":

@@ -1,7 +1,7 @@
 """Describes a topic that is not the journal in use, for an operator who adopts it.
 
 An adopted topic goes on behind the former one: its offsets are greater than all that are known of
-the journal so far, so no offset that anybody has saved means another message afterwards.
+the journal so far, so no saved offset means another message afterwards.
 """
 
 from lakebed.ports.catalog.journal import JournalIdentity, JournalRecord
