@@ -8,19 +8,27 @@ that come at once, in any processes, none gets around the wait. A name that nobo
 one that somebody has, in time and in words.
 """
 
+import re
 import secrets
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from lakebed.access.settings import AuthSection
+from lakebed.accounts import totp
 from lakebed.accounts.passwords import Passwords
 from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.accounts.attempts import Pace
+from lakebed.ports.accounts.factors import Factor, FactorKind
 from lakebed.ports.accounts.users import Session, User
 from lakebed.vocabulary.credentials import new_secret
-from lakebed.vocabulary.errors import TooMany, Unauthenticated
+from lakebed.vocabulary.errors import FactorNeeded, TooMany, Unauthenticated, Unsupported
 from lakebed.vocabulary.times import HOUR, MINUTE, Micros, now
 
+if TYPE_CHECKING:
+    from lakebed.system.sealing import Sealer
+
+_WRONG = "the user, the password or the code is wrong"
 _OF_ACCOUNT = Pace(free=5, longest=5 * MINUTE, forget=12 * HOUR)
 _OF_ADDRESS = Pace(free=20, longest=15 * MINUTE, forget=HOUR)
 _AGENT = 200  # characters that are kept of a User-Agent
@@ -35,48 +43,86 @@ class SignIn:
         accounts: Accounts,
         passwords: Passwords,
         settings: AuthSection,
+        sealer: "Callable[[], Sealer]",
         clock: Callable[[], Micros] = now,
     ) -> None:
         self._accounts = accounts
         self._settings = settings
+        self._sealer = sealer
         self._clock = clock
         self._touched: dict[str, Micros] = {}
         self.passwords = passwords
 
     def begin(
-        self, name: str, password: str, address: str = "", agent: str = ""
+        self,
+        name: str,
+        password: str,
+        code: str | None = None,
+        address: str = "",
+        agent: str = "",
     ) -> tuple[Session, str]:
         """Begin a session; with the secret of its cookie.
 
         Raises:
             TooMany: this account or address has failed too often.
-            Unauthenticated: the user or the password is wrong.
+            FactorNeeded: the user has a second factor, and there is no code.
+            Unauthenticated: the user, the password or the code is wrong.
         """
-        user = self.prove(name, password, address)
+        user = self._attempt(name, address, lambda: self._check(name, password, code))
         return self.open(user, address, agent)
 
     def prove(self, name: str, password: str, address: str = "") -> User:
-        """The user of this name and password.
+        """The user of this name and password, who has a session already.
 
         Raises:
             TooMany: this account or address has failed too often.
             Unauthenticated: the user or the password is wrong, or the user is blocked.
         """
+        return self._attempt(name, address, lambda: self._user_of(name, password))
+
+    def _attempt(self, name: str, address: str, check: Callable[[], User]) -> User:
         keys = _keys(name, address)
         wait = self._accounts.begin_attempt(keys)
         if wait > 0:
             raise TooMany("too many failed attempts to sign in", wait)
+        account, *addresses = (key for key, _ in keys)
+        try:
+            user = check()
+        except FactorNeeded:  # did not fail, and has not shown enough to begin anew
+            self._accounts.undo_attempt([account, *addresses])
+            raise
+        self._accounts.forget_attempts([account])
+        self._accounts.undo_attempt(addresses)
+        return user
+
+    def _check(self, name: str, password: str, code: str | None) -> User:
+        user = self._user_of(name, password)
+        if user.second_factor:
+            if not code:
+                raise FactorNeeded("the user has a second factor: send its code too")
+            if not self._is_code(user.name, re.sub(r"\s", "", code.lower())):
+                raise Unauthenticated(_WRONG)
+        return user
+
+    def _user_of(self, name: str, password: str) -> User:
         hash = self._accounts.password_hash(name)
         right = self.passwords.verify(hash, password)
         user = self._accounts.user(name)
         if not right or hash is None or user is None or user.blocked:
-            raise Unauthenticated("the user or the password is wrong")
-        (account, _), *addresses = keys
-        self._accounts.forget_attempts([account])
-        self._accounts.undo_attempt([key for key, _ in addresses])
+            raise Unauthenticated(_WRONG)
         if self.passwords.is_outdated(hash):
             self._accounts.replace_hash(name, hash, self.passwords.hash(password))
         return user
+
+    def _is_code(self, user: str, code: str) -> bool:
+        """Whether it is a code of the user's application, or a recovery code; it is used up."""
+        for factor in self._accounts.factors(user):
+            if factor.kind is FactorKind.TOTP:
+                secret = unsealed(self._sealer(), factor)
+                step = totp.step_of(secret, code, self._clock())
+                if step is not None:
+                    return self._accounts.use_factor(factor.id, step, self._clock())
+        return self._accounts.use_recovery_code(user, code)
 
     def open(self, user: User, address: str = "", agent: str = "") -> tuple[Session, str]:
         """Begin a session of a user who has proven who they are; with the secret of its cookie."""
@@ -110,6 +156,25 @@ class SignIn:
         self._accounts.extend_session(
             session, self._clock(), section.session_idle, section.session_longest
         )
+
+
+def sealed(sealer: "Sealer", user: str, secret: str) -> bytes:
+    """The secret of TOTP, as it is stored."""
+    return sealer.seal(secret.encode(), FactorKind.TOTP, user)
+
+
+def unsealed(sealer: "Sealer", factor: Factor) -> str:
+    """The secret of TOTP.
+
+    Raises:
+        Unsupported: it was encrypted by another key.
+    """
+    from lakebed.system.sealing import Unsealable
+
+    try:
+        return sealer.open(factor.secret, FactorKind.TOTP, factor.user).decode()
+    except Unsealable as error:
+        raise Unsupported(str(error)) from None
 
 
 def _keys(name: str, address: str) -> list[tuple[str, Pace]]:

@@ -12,6 +12,7 @@ import msgspec
 from lakebed.http.asgi import Headers, Send
 from lakebed.vocabulary.errors import (
     BadRequest,
+    FactorNeeded,
     Fatal,
     Invalid,
     LakebedError,
@@ -68,7 +69,7 @@ def of_error(error: Exception) -> tuple[int, dict[str, Any], Headers]:
     if not isinstance(error, LakebedError) or isinstance(error, Fatal):
         log.error("a request failed: %s", error, exc_info=error)
         return 500, document(500, "the server failed; its log says why"), []
-    problems = error.problems if isinstance(error, Invalid) else ()
+    problems = error.problems if isinstance(error, (Invalid, FactorNeeded)) else ()
     return error.status, document(error.status, str(error), problems), _headers(error)
 
 

@@ -6,6 +6,7 @@
     │   └── SettingsError  the settings are wrong: do not start  (exit 2)
     ├── Denied             the caller may not do this  (HTTP 403)
     │   └── Unauthenticated  the caller is nobody we know  (HTTP 401)
+    │       └── FactorNeeded   the password is right, and a second factor is needed  (HTTP 401)
     ├── NotFound           there is no such thing  (HTTP 404)
     ├── Conflict           it clashes with what is there  (HTTP 409)
     │   ├── Outdated       what the caller has seen is not what is there: read again  (HTTP 412)
@@ -84,6 +85,12 @@ class Denied(LakebedError):
 
 class Unauthenticated(Denied):
     status = 401
+
+
+class FactorNeeded(Unauthenticated):
+    """The password is right, and a second factor is needed as well."""
+
+    problems = (Problem("code", "a code of the second factor is needed, or a passkey"),)
 
 
 class NotFound(LakebedError):

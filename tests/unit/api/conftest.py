@@ -82,7 +82,7 @@ class Api:
             accounts=self.catalog,
             units=self.units,
             audit=AuditTrail(self.catalog),
-            sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth),
+            sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth, lambda: Sealer("k" * 32)),
             sealer=lambda: Sealer("k" * 32),
             identification=Identification(self.catalog, ttl=self._ttl),
             feed=self.feed,

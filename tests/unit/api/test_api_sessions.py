@@ -1,6 +1,7 @@
 """Signing in and out, the session's cookie, and who asks."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -86,7 +87,7 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
     people: Api, user: str, password: str
 ) -> None:
     found = problem(sign_in(people, user, password), 401)
-    assert found["detail"] == "the user or the password is wrong"
+    assert found["detail"] == "the user, the password or the code is wrong"
     people.catalog.forget_attempts([f"account {user}"])
 
 
@@ -245,7 +246,7 @@ def test_a_role_that_changes_counts_in_sessions_that_are_open(people: Api) -> No
 def test_a_session_that_is_used_lives_on_to_its_longest(people: Api) -> None:
     section = AuthSection(session_idle=DAY, session_longest=2 * DAY)
     moment = begun = now()
-    service = SignIn(people.catalog, PASSWORDS, section, lambda: moment)
+    service = SignIn(people.catalog, PASSWORDS, section, Mock(), lambda: moment)
     session, secret = service.begin("bob", WORDS)
     assert session.expires == begun + DAY
     assert service.is_due(session.id)

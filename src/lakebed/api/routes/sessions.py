@@ -61,7 +61,7 @@ async def sign_in(
     if await asyncio.to_thread(services.accounts.user, wanted.user) is not None:
         caller.note(f"users/{wanted.user}")  # others may have typed their password there
     session, secret = await services.sign_in.passwords.run(
-        partial(services.sign_in.begin, wanted.user, wanted.password, address, agent)
+        partial(services.sign_in.begin, wanted.user, wanted.password, wanted.code, address, agent)
     )
     caller.noted.actor = f"user:{session.user}"
     longest = session.created + services.settings.auth.session_longest

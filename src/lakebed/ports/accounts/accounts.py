@@ -6,6 +6,7 @@ from typing import Protocol
 from lakebed.ports.accounts.attempts import AttemptStore
 from lakebed.ports.accounts.audit import AuditLog
 from lakebed.ports.accounts.credentials import CredentialStore
+from lakebed.ports.accounts.factors import FactorStore
 from lakebed.ports.accounts.openid import OpenIdStore
 from lakebed.ports.accounts.owners import OwnerStore
 from lakebed.ports.accounts.shares import ShareStore
@@ -24,6 +25,7 @@ class Accounts(
     TokenStore,
     CredentialStore,
     AttemptStore,
+    FactorStore,
     TicketStore,
     AuditLog,
     OpenIdStore,

@@ -70,7 +70,9 @@ def _services(process: Process, before: Contribution) -> "Services":
         units=process.units,
         sealer=partial(_sealer, process),
         audit=process.audit,
-        sign_in=SignIn(process.accounts, passwords, process.settings.auth),
+        sign_in=SignIn(
+            process.accounts, passwords, process.settings.auth, partial(_sealer, process)
+        ),
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),

@@ -3,7 +3,7 @@
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes,
                  │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
-                 │        SqlCredentials, SqlAttempts, SqlAudit, SqlOpenId
+                 │        SqlCredentials, SqlAttempts, SqlFactors, SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -23,6 +23,7 @@ from lakebed.stores.catalog.database import translated
 from lakebed.stores.catalog.dead_letters import SqlDeadLetters
 from lakebed.stores.catalog.engine import engine_for, hold
 from lakebed.stores.catalog.erasures import SqlErasures
+from lakebed.stores.catalog.factors import SqlFactors
 from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.migrate import migrate
@@ -67,6 +68,7 @@ class SqlCatalog(
     SqlTokens,
     SqlCredentials,
     SqlAttempts,
+    SqlFactors,
     SqlTickets,
     SqlAudit,
     SqlOpenId,

@@ -166,6 +166,29 @@ attempts = Table(
     Column("last", BigInteger, nullable=False, index=True),
 )
 
+factors = Table(
+    "factors",  # second factors
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("user", Name, nullable=False, index=True),
+    Column("kind", Name, nullable=False),
+    Column("name", Utf8, nullable=False),
+    Column("secret", LargeBinary, nullable=False),  # encrypted; of passkeys the public key
+    Column("credential", LargeBinary, nullable=False, index=True),  # id of a passkey
+    Column("counter", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    ForeignKeyConstraint(["user"], ["users.name"], name="factors_user"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user", Name, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    ForeignKeyConstraint(["user"], ["users.name"], name="recovery_codes_user"),
+)
+
 tickets = Table(
     "tickets",  # secrets that work once
     metadata,

@@ -11,6 +11,7 @@ from lakebed.ports.accounts.tickets import Purpose
 from lakebed.ports.accounts.users import Session, User
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
+from lakebed.stores.catalog.factors import delete_factors
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import check_managed, check_user, ensure, make_owner, members_of
 from lakebed.stores.catalog.tickets import delete_tickets
@@ -89,6 +90,7 @@ class SqlUsers(Database):
             for table in (_SESSIONS, _MEMBERS):
                 connection.execute(delete(table).where(table.c.user == name))
             delete_tickets(connection, user=name)
+            delete_factors(connection, name)
             made = tables.tokens.c.maker == name
             connection.execute(delete(tables.tokens).where(made))
             for owner in owners:
