@@ -136,6 +136,27 @@ def test_an_invitation_makes_an_account_that_joins_and_is_signed_in(
     assert club.catalog.user("thief") is None
 
 
+def test_the_link_of_an_invitation_opens_a_form(
+    club: Api, mia: httpx.Response, vic: httpx.Response
+) -> None:
+    path = invite(club, mia)["link"].removeprefix("http://lakebed")
+    form = club.get(path, token=None)
+    assert 'name="password"' in form.text
+    assert "default-src 'none'" in form.headers["content-security-policy"]
+    assert "Join club (viewer) as vic?" in ask(club, "GET", path, vic).text
+    taken = club.post(path, token=None, data={"user": "mia", "password": WORDS})
+    assert taken.status_code == 409
+    weak = club.post(path, token=None, data={"user": "<i>", "password": "x"})
+    assert (weak.status_code, "<i>" in weak.text) == (422, False)
+    made = club.post(path, token=None, data={"user": "pia", "password": WORDS})
+    assert made.status_code == 200, made.text
+    assert ask(club, "GET", "/api/v1/me", made).json()["roles"]["club"] == "viewer"
+    assert club.get(path, token=None).status_code == 404
+    other = invite(club, mia, account=False)["link"].removeprefix("http://lakebed")
+    assert "sign in" in club.get(other, token=None).text
+    assert ask(club, "POST", other, vic).status_code == 200
+
+
 def test_a_user_joins_by_an_invitation_once_and_keeps_a_greater_role(
     club: Api, mia: httpx.Response, vic: httpx.Response
 ) -> None:

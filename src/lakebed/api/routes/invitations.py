@@ -18,7 +18,7 @@ from lakebed.api.routes.users import checked_user, hash_of
 from lakebed.api.services import Services
 from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.tickets import Purpose, Ticket
-from lakebed.ports.accounts.users import User
+from lakebed.ports.accounts.users import Session, User
 from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, Problem
 from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import DAY, Micros, parse_duration, to_rfc3339
@@ -128,16 +128,22 @@ async def accept_invitation(
     user = None if wanted.user is not None else await user_of(request)
     run = services.sign_in.passwords.run
     if user is not None:
-        return await run(partial(_join, services, caller, code, user))
-    made = await run(partial(_make, services, caller, code, wanted))
-    address, agent = origins.address_of(request), request.headers.get("user-agent", "")
-    session, secret = await run(partial(services.sign_in.open, made, address, agent))
+        return await run(partial(join, services, caller, code, user))
+    made = await run(partial(make_account, services, caller, code, wanted))
+    session, secret = await run(partial(begin_session, services, request, made))
     longest = session.created + services.settings.auth.session_longest
     cookies.give(response, request, secret, longest)
     return await run(partial(_accepted, services, made.name))
 
 
-def _join(services: Services, caller: Caller, code: str, user: Principal) -> dict[str, Any]:
+def begin_session(services: Services, request: Request, user: User) -> tuple[Session, str]:
+    """Begin a session of a user who has just been made; with the secret of its cookie."""
+    agent = request.headers.get("user-agent", "")
+    return services.sign_in.open(user, origins.address_of(request), agent)
+
+
+def join(services: Services, caller: Caller, code: str, user: Principal) -> dict[str, Any]:
+    """Let a user who has signed in join the owner of an invitation, which is used up."""
     caller.noted.actor = user.label
     require(user, Action.SESSION_END, INSTANCE)  # a blocked user joins nothing
     with services.accounts.transaction():
@@ -150,7 +156,8 @@ def _join(services: Services, caller: Caller, code: str, user: Principal) -> dic
     return _accepted(services, user.name)
 
 
-def _make(services: Services, caller: Caller, code: str, wanted: Acceptance) -> User:
+def make_account(services: Services, caller: Caller, code: str, wanted: Acceptance) -> User:
+    """Make the account of an invitation, which is used up. Hashes the password, so it blocks."""
     ticket = services.accounts.find_ticket(code, Purpose.INVITATION)
     caller.note(f"invitations/{ticket.id}")
     caller.noted.owner = ticket.owner
