@@ -61,6 +61,8 @@ def main(home: Path) -> None:
     turn_disk(weather, WELL)
     series.repair()
     told["merged"] = count(series, "archive", OWNER)
+    # as earlier versions of Lakebed made it
+    direct.command("ALTER TABLE lakebed.archive RESET SETTING old_parts_lifetime")
     series.close()
     print(json.dumps(told))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lakebed.stores.series.clickhouse import schema
 from lakebed.stores.series.clickhouse.embedded import EmbeddedSeries
 from tests.contract.series.test_series import count
 from tests.crash.surroundings import weather
@@ -48,5 +49,7 @@ def test_what_did_not_reach_the_disk_is_refused_and_merges_lose_nothing(tmp_path
     series = EmbeddedSeries(home)
     series.migrate()
     assert not series.missing().broken
+    (made,) = series.query("SHOW CREATE TABLE lakebed.archive", {})["statement"].to_pylist()
+    assert all(setting in made for setting in schema.EMBEDDED)
     assert count(series, "archive", OWNER) == 120
     series.close()

@@ -34,10 +34,10 @@ _MEMORY_FILES = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 """Whether files in memory can be used, as on Linux."""
 _LOOK_EVERY = 5.0
 """Seconds between checks of merged parts; their sources are kept for three times as long."""
-_OTHERS = f"""
+_OTHERS = """
 SELECT name FROM system.tables
-WHERE database = {{database:String}} AND engine LIKE '%MergeTree'
-      AND position(engine_full, '{schema.EMBEDDED}') = 0
+WHERE database = {database:String} AND engine LIKE '%MergeTree'
+      AND arrayExists(setting -> position(engine_full, setting) = 0, {settings:Array(String)})
 """
 """Tables that an earlier version made."""
 _FOLDER = """
@@ -94,8 +94,9 @@ class EmbeddedSeries(ClickHouseSeries):
 
     def migrate(self) -> None:
         super().migrate()
-        others = self.query(_OTHERS, {"database": DATABASE})["name"].to_pylist()
-        change = f"MODIFY SETTING {schema.EMBEDDED}"
+        asked = {"database": DATABASE, "settings": list(schema.EMBEDDED)}
+        others = self.query(_OTHERS, asked)["name"].to_pylist()
+        change = f"MODIFY SETTING {', '.join(schema.EMBEDDED)}"
         self._command("set up tables", *(f"ALTER TABLE {DATABASE}.{t} {change}" for t in others))
         self.repair()  # from now on new parts are checked
         threading.Thread(target=self._check_merges, name="series parts", daemon=True).start()

@@ -59,7 +59,7 @@ class OneServer:
         more: settings that tables have besides those of `schema.py`.
     """
 
-    more: str = ""
+    more: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -4,6 +4,8 @@ The engine is ReplacingMergeTree, so a row written again replaces itself. Reader
 not depend on merges. FINAL works within a partition.
 """
 
+from collections.abc import Sequence
+
 from lakebed.kinds.tables import Column, Table
 
 DATABASE = "lakebed"
@@ -28,19 +30,16 @@ _CODECS = {
 _PERIODS = {"day": "toDate", "month": "toYYYYMM"}
 _WIDE = 256 * 2**20
 _TOGETHER = 10
-EMBEDDED = ", ".join(
-    f"{name} = {value}"
-    for name, value in (
-        # chDB removes the parts that a merge replaced within a minute, at no certain time, unless
-        # it is told for how long to keep them. Merges are fsynced before they replace anything.
-        ("min_rows_to_fsync_after_merge", 1),
-        ("old_parts_lifetime", 15),  # seconds; three checks of merged parts
-        ("cleanup_delay_period", 5),
-        ("cleanup_delay_period_random_add", 0),
-        ("max_cleanup_delay_period", 5),
-        # one file less in each part: marks within a column, which no query needs
-        ("write_marks_for_substreams_in_compact_parts", 0),
-    )
+EMBEDDED = (
+    # chDB removes the parts that a merge replaced within a minute, at no certain time, unless it is
+    # told for how long to keep them. Merges are fsynced before they replace anything.
+    "min_rows_to_fsync_after_merge = 1",
+    "old_parts_lifetime = 15",  # seconds; three checks of merged parts
+    "cleanup_delay_period = 5",
+    "cleanup_delay_period_random_add = 0",
+    "max_cleanup_delay_period = 5",
+    # one file less in each part: marks within a column, which no query needs
+    "write_marks_for_substreams_in_compact_parts = 0",
 )
 """Settings that tables of chDB have besides, as ClickHouse shows them."""
 _FOREVER = "2106-02-07"  # DateTime's last day: rows without a retention
@@ -61,7 +60,7 @@ def _partition(table: Table) -> str:
     return parts[0] if len(parts) == 1 else f"({', '.join(parts)})" if parts else "tuple()"
 
 
-def create(table: Table, name: str, path: str | None = None, more: str = "") -> str:
+def create(table: Table, name: str, path: str | None = None, more: Sequence[str] = ()) -> str:
     """The CREATE TABLE statement.
 
     Args:
@@ -87,9 +86,12 @@ def create(table: Table, name: str, path: str | None = None, more: str = "") -> 
     # fsync merges, because it keeps their sources for 8 minutes; for chDB see `EMBEDDED`.
     # Parts below `_WIDE` bytes are one file: a page costs half as much as with a file per column.
     # Merges wait until `_TOGETHER` parts can be merged, so each row is rewritten half as often.
-    lines.append(
-        "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,"
-        f" min_bytes_for_wide_part = {_WIDE}, merge_selector_base = {_TOGETHER}"
-        + (f", {more}" if more else "")
+    settings = (
+        "fsync_after_insert = 1",
+        "fsync_part_directory = 1",
+        f"min_bytes_for_wide_part = {_WIDE}",
+        f"merge_selector_base = {_TOGETHER}",
+        *more,
     )
+    lines.append(f"SETTINGS {', '.join(settings)}")
     return "\n".join(lines)
