@@ -10,7 +10,7 @@ from lakebed.ports.accounts.units import Unit, UnitStatus
 from lakebed.vocabulary.times import Micros, to_rfc3339
 
 
-def seen_by_others(unit: Unit, status: UnitStatus) -> dict[str, Any]:
+def seen_by_others(unit: Unit, status: UnitStatus, online: bool) -> dict[str, Any]:
     """What those see to whom its owner shows a unit."""
     return {
         "uuid": unit.uuid,
@@ -18,13 +18,14 @@ def seen_by_others(unit: Unit, status: UnitStatus) -> dict[str, Any]:
         "name": unit.name,
         "tags": list(unit.tags),
         "visibility": unit.visibility.value,
+        "online": online,
         "last_seen": _time(status.seen),
         "last_state": None if status.state is None else _state(status.state),
         "last_state_at": _time(status.state_at),
     }
 
 
-def seen_by_members(unit: Unit, status: UnitStatus) -> dict[str, Any]:
+def seen_by_members(unit: Unit, status: UnitStatus, online: bool) -> dict[str, Any]:
     """All that there is of a unit."""
     return {
         "uuid": unit.uuid,
@@ -33,7 +34,7 @@ def seen_by_members(unit: Unit, status: UnitStatus) -> dict[str, Any]:
         "blocked": unit.blocked,
         "created": to_rfc3339(unit.created),
         "updated": to_rfc3339(unit.updated),
-        **seen_by_others(unit, status),
+        **seen_by_others(unit, status, online),
         "last_log": _time(status.log_at),
     }
 

@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PATH = "/api/v1/units"
-_COLUMNS = ("name", "publish", "read", "tags", "visibility", "blocked", "last_seen")
+_COLUMNS = ("name", "publish", "read", "tags", "visibility", "blocked", "online", "last_seen")
 
 Unit = Annotated[str, typer.Argument(help="Name or uuid of a unit.")]
 Filters = Annotated[

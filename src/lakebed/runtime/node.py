@@ -165,6 +165,8 @@ class Node:
         from lakebed.access.identification import Identification
         from lakebed.access.unit_directory import UnitDirectory
         from lakebed.accounts.audit_trail import AuditTrail, keep
+        from lakebed.accounts.presence import Presence
+        from lakebed.accounts.presence import keep as keep_presence
         from lakebed.consuming.feed import LiveFeed
 
         if self._alone:
@@ -186,6 +188,9 @@ class Node:
         audit = AuditTrail(catalog)
         self._stack.push_async_callback(asyncio.to_thread, audit.flush)
         self._run("audit log", partial(keep, audit, catalog, self.settings.auth.audit_for))
+        identification, presence = Identification(catalog), Presence()
+        self._stack.push_async_callback(presence.leave, catalog, identification)
+        self._run("presence", partial(keep_presence, presence, catalog, identification))
         self.process = Process(
             settings=self.settings,
             alone=self._alone,
@@ -195,8 +200,9 @@ class Node:
             catalog=catalog,
             accounts=catalog,
             journal=journal,
-            identification=Identification(catalog),
+            identification=identification,
             audit=audit,
+            presence=presence,
             units=units,
             feed=feed,
             descriptors=Descriptors(),

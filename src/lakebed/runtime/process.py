@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.access.unit_directory import UnitDirectory
     from lakebed.accounts.audit_trail import AuditTrail
+    from lakebed.accounts.presence import Presence
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
 
@@ -32,6 +33,7 @@ class Process:
         ready: returns the health of all parts by name. Thread-safe.
         units: all units in memory, for those who `follow` them.
         audit: writes the audit log.
+        presence: notes which units are connected to this process.
         descriptors: decides whether a new connection may take one.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
@@ -48,6 +50,7 @@ class Process:
     identification: "Identification"
     units: "UnitDirectory"
     audit: "AuditTrail"
+    presence: "Presence"
     feed: "LiveFeed"
     descriptors: Descriptors
     opened_series: Series | None = None

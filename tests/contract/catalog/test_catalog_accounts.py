@@ -242,6 +242,21 @@ def test_the_log_of_a_unit_is_added_once_and_expires(catalog: SqlCatalog) -> Non
 # --- shares and audit -----------------------------------------------------------------------------
 
 
+def test_units_are_online_while_a_process_that_has_them_renews_its_lease(
+    catalog: SqlCatalog,
+) -> None:
+    soon, past = now() + HOUR, now() - 1
+    catalog.renew_presence("a", soon, ["u1", "u2"], [])
+    catalog.renew_presence("b", soon, ["u2", "u3"], [])
+    assert catalog.online_units(["u1", "u2", "u3", "u4"]) == {"u1", "u2", "u3"}
+    catalog.renew_presence("a", soon, ["u1"], ["u2"])
+    assert catalog.online_units(["u1", "u2"]) == {"u1", "u2"}  # u2 is still at b
+    catalog.renew_presence("b", past, [], [])
+    assert catalog.online_units(["u1", "u2", "u3"]) == {"u1"}
+    catalog.renew_presence("b", soon, [], [])  # one that comes back says anew who is there
+    assert catalog.online_units(["u1", "u2", "u3"]) == {"u1"}
+
+
 def test_shares_of_owners_that_are_not_blocked(catalog: SqlCatalog, ann: User) -> None:
     roof = Share("ann", "roof", ("roof/#",), ("public",), ("read",))
     ((share, made),) = catalog.put_shares([roof])

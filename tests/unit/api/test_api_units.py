@@ -134,7 +134,11 @@ def test_a_token_is_shown_once_and_the_old_one_works_for_its_grace(api: Api) -> 
     assert first["token"].startswith("lb_")
     assert first["token"] not in api.get(f"{UNITS}/lamp").text
     second = api.post(f"{UNITS}/lamp/token", json={"grace": "1h"}).json()["token"]
-    assert who(api, first["token"]) == who(api, second) is not None
+    old, new = who(api, first["token"]), who(api, second)
+    assert old is not None
+    assert new is not None
+    assert (old.unit, old.grants, new.expires) == (new.unit, new.grants, None)
+    assert old.expires is not None
     third = api.post(f"{UNITS}/lamp/token", json={"grace": 0}).json()["token"]
     assert who(api, second) is None
     assert who(api, third) is not None

@@ -250,11 +250,13 @@ def _found(services: Services, caller: Caller, key: str) -> Unit:
 
 
 def _show_all(services: Services, caller: Caller, units: Sequence[Unit]) -> list[dict[str, Any]]:
-    told = services.accounts.unit_statuses([unit.uuid for unit in units])
+    uuids = [unit.uuid for unit in units]
+    told = services.accounts.unit_statuses(uuids)
+    online = services.accounts.online_units(uuids)
     reader = caller.to(Action.UNITS_READ)
     return [
         (seen_by_members if _is_members(reader, unit) else seen_by_others)(
-            unit, told.get(unit.uuid, UnitStatus(unit.uuid))
+            unit, told.get(unit.uuid, UnitStatus(unit.uuid)), unit.uuid in online
         )
         for unit in units
     ]

@@ -9,6 +9,7 @@ from lakebed.ports.accounts.credentials import CredentialStore
 from lakebed.ports.accounts.factors import FactorStore
 from lakebed.ports.accounts.openid import OpenIdStore
 from lakebed.ports.accounts.owners import OwnerStore
+from lakebed.ports.accounts.presence import PresenceStore
 from lakebed.ports.accounts.shares import ShareStore
 from lakebed.ports.accounts.tickets import TicketStore
 from lakebed.ports.accounts.tokens import TokenStore
@@ -21,6 +22,7 @@ class Accounts(
     UserStore,
     SessionStore,
     UnitStore,
+    PresenceStore,
     ShareStore,
     TokenStore,
     CredentialStore,

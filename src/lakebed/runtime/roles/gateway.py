@@ -52,8 +52,9 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     if few := too_few(descriptors.most, settings.mqtt.max_connections):
         log.warning(few, do="raise the limit of open files (ulimit -n, LimitNOFILE=)")
     endpoint = MqttEndpoint(
-        settings, intake, process.identification, process.feed, known, descriptors
-    )
+        settings, intake, process.identification, process.feed, known, descriptors,
+        process.presence,
+    )  # fmt: skip
     # that of a home is made at its first start: one without is of an earlier version
     needed = process.alone or not all(source.client_id for source in settings.sources)
     identity = _identity(process) if needed else ""

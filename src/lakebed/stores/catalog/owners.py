@@ -89,7 +89,9 @@ class SqlOwners(Database):
             connection.execute(
                 tables.units_removed.insert().from_select(["uuid", "revision"], removed)
             )
-            for table in (tables.unit_tokens, tables.unit_statuses, tables.unit_logs):
+            for table in (
+                tables.unit_tokens, tables.unit_statuses, tables.unit_logs, tables.unit_presence,
+            ):  # fmt: skip
                 connection.execute(delete(table).where(table.c.unit.in_(of_owner)))
             delete_tickets(connection, owner=name)
             for table in (_MEMBERS, tables.tokens, tables.units, tables.shares):

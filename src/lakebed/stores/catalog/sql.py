@@ -2,7 +2,7 @@
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes,
-                 │        SqlOwners, SqlUsers, SqlUnits, SqlShares, SqlTokens,
+                 │        SqlOwners, SqlUsers, SqlUnits, SqlPresence, SqlShares, SqlTokens,
                  │        SqlCredentials, SqlAttempts, SqlFactors, SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
@@ -32,6 +32,7 @@ from lakebed.stores.catalog.openid import SqlOpenId
 from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
+from lakebed.stores.catalog.presence import SqlPresence
 from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tickets import SqlTickets
 from lakebed.stores.catalog.tokens import SqlTokens
@@ -64,6 +65,7 @@ class SqlCatalog(
     SqlOwners,
     SqlUsers,
     SqlUnits,
+    SqlPresence,
     SqlShares,
     SqlTokens,
     SqlCredentials,

@@ -266,6 +266,20 @@ unit_statuses = Table(
     Column("log_at", BigInteger),
 )
 
+presence_leases = Table(
+    "presence_leases",
+    metadata,
+    Column("process", Name, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+)
+
+unit_presence = Table(
+    "unit_presence",
+    metadata,
+    Column("unit", Name, primary_key=True),
+    Column("process", Name, primary_key=True),
+)
+
 unit_logs = Table(
     "unit_logs",
     metadata,

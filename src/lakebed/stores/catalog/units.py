@@ -104,7 +104,7 @@ class SqlUnits(Database):
         with self._call() as connection:
             revision = bump(connection)
             check(_existing(connection, uuid))
-            for table in (_TOKENS, _STATUSES, _LOGS):
+            for table in (_TOKENS, _STATUSES, _LOGS, tables.unit_presence):
                 connection.execute(delete(table).where(table.c.unit == uuid))
             connection.execute(delete(_UNITS).where(_UNITS.c.uuid == uuid))
             connection.execute(_REMOVED.insert().values(uuid=uuid, revision=revision))

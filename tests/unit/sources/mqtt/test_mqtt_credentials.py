@@ -12,6 +12,7 @@ from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import now
 
 RECHECK = "lakebed.sources.mqtt.server.connection.RECHECK"
 
@@ -123,6 +124,22 @@ def test_a_blocked_unit_is_put_out_and_not_let_in(run, serving, monkeypatch):
     run(story())
 
 
+def test_a_token_that_was_replaced_keeps_its_connections_for_its_grace(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire, _ = await shown(bench, "lamp")
+            ends = now() + 3_600_000_000
+            bench.tokens.units["lamp"] = replace(bench.tokens.units["lamp"], expires=ends)
+            (connection,) = bench.endpoint._shared.connections
+            await connection._recheck()
+            assert await wire.silent()
+            bench.tokens.revoked.add("lamp")
+            await connection._recheck()
+            assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
+
+    run(story())
+
+
 def test_a_unit_takes_over_no_session_but_its_own(run, serving):
     async def story():
         async with serving() as bench:
@@ -201,5 +218,21 @@ def test_topics_that_are_shared_for_it_are_published_to_until_they_are_not(run, 
             for connection in bench.endpoint._shared.connections:
                 connection._recheck_at = 0.0
             assert (await wire.next()).reason == Reason.NOT_AUTHORIZED
+
+    run(story())
+
+
+def test_the_connections_of_units_are_counted(run, serving):
+    async def story():
+        async with serving() as bench:
+            there = bench.endpoint._shared.presence._connections
+            first, _ = await shown(bench, "lamp", client_id="1")
+            await shown(bench, "lamp", client_id="2")
+            await shown(bench, "good", client_id="3")  # a token is no unit
+            assert there == {"u-1": 2}
+            await first.close()
+            await bench.until(lambda: there == {"u-1": 1})
+            await shown(bench, "lamp", client_id="2")  # takes over
+            await bench.until(lambda: there == {"u-1": 1})
 
     run(story())

@@ -87,6 +87,7 @@ class Connection(MqttConnection):
         self._session: Session | None = None
         self._subscriptions: Subscriptions | None = None
         self._will: Will | None = None
+        self._present = ""  # the uuid of the unit that is noted as connected
         self._ended = False
         self._shown: Credential = ""
         self._certificate: ClientCertificate | None = None
@@ -262,6 +263,9 @@ class Connection(MqttConnection):
             return
         self._session = session
         session.connection = self
+        self._present = self._principal.unit
+        if self._present:
+            shared.presence.connected(self._present)
         self._will = connect.will
         self._read_timeout = 1.5 * connect.keep_alive
         self._recheck_at = shared.clock + RECHECK
@@ -432,6 +436,9 @@ class Connection(MqttConnection):
         if self._subscriptions is not None:
             self._subscriptions.close()
             self._subscriptions = None
+        if self._present:
+            self._shared.presence.disconnected(self._present)
+            self._present = ""
         if self._session is not None:
             session, self._session = self._session, None
             will, self._will = self._will, None
@@ -439,11 +446,14 @@ class Connection(MqttConnection):
 
 
 def _may_the_same(now: Principal | None, before: Principal | None) -> bool:
-    """Whether two principals may publish and follow the same, but for what others let them read."""
+    """Whether two principals may publish and follow the same, but for what others let them read.
+
+    One that expires is asked about again: a token that was replaced works for its grace.
+    """
     if now is None or before is None:
         return now is before
     return now == before or (
-        replace(now, shared=before.shared) == before
+        replace(now, shared=before.shared, expires=before.expires) == before
         and now.shared.writable() == before.shared.writable()
     )
 

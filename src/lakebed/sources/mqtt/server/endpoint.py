@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from lakebed.accounts.presence import Presence
 from lakebed.section import split_address
 from lakebed.sources.mqtt.codec.compiled import is_compiled
 from lakebed.sources.mqtt.codec.reasons import Reason
@@ -55,6 +56,7 @@ class MqttEndpoint:
         feed: "LiveFeed",
         known: Callable[[bytes], Awaitable[list[bytes]]],
         descriptors: Descriptors | None = None,
+        presence: Presence | None = None,
     ) -> None:
         self.stats = Stats()
         self._settings = settings
@@ -65,7 +67,7 @@ class MqttEndpoint:
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
         self._shared = Shared(
             settings, intake, identification, feed, sessions, self.stats, self._spawn,
-            descriptors or Descriptors(),
+            descriptors or Descriptors(), presence or Presence(),
         )  # fmt: skip
 
     @property

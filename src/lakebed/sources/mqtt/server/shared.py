@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from lakebed.access.principals import Principal
+from lakebed.accounts.presence import Presence
 from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
@@ -40,6 +41,7 @@ class Shared:
     stats: Stats
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     descriptors: Descriptors
+    presence: Presence
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)

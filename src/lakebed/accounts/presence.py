@@ -1,0 +1,113 @@
+"""Writes down which units are connected to this process, and when credentials were last used.
+
+    connections ──> connected, disconnected ──┐
+    Identification ──> Used ──────────────────┴──> every few seconds one batch ──> catalog
+
+Nothing is written while nothing happens and no unit is connected. Memory is bounded by the number
+of connections. A batch that the catalog refuses is written with the next one.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from lakebed.access.identification import Identification
+from lakebed.ports.accounts.presence import PresenceStore
+from lakebed.ports.accounts.tokens import TokenStore
+from lakebed.ports.accounts.units import UnitStatus, UnitStore
+from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.times import SECOND, Micros, now
+
+FLUSH = 5.0
+"""Seconds between two batches."""
+
+LEASE: Micros = 60 * SECOND
+"""How long units of a process that has died count as connected."""
+
+_RENEW = LEASE // 3
+_SLICE = 2_000  # rows of one transaction, so that other writers do not wait for long
+
+
+class Store(PresenceStore, UnitStore, TokenStore, Protocol):
+    """The part of the accounts that is written to."""
+
+
+class Presence:
+    """`connected` and `disconnected` on the event loop; `flush` in a thread."""
+
+    def __init__(self, clock: Callable[[], Micros] = now) -> None:
+        self.process = secrets.token_hex(8)
+        self._clock = clock
+        self._connections: dict[str, int] = {}
+        self._changed: set[str] = set()
+        self._seen: dict[str, Micros] = {}
+        self._renewed = 0
+
+    def connected(self, unit: str) -> None:
+        """Count a connection of a unit."""
+        self._connections[unit] = self._connections.get(unit, 0) + 1
+        self._touch(unit)
+
+    def disconnected(self, unit: str) -> None:
+        """Count the end of a connection."""
+        left = self._connections.pop(unit, 1) - 1
+        if left:
+            self._connections[unit] = left
+        self._touch(unit)
+
+    def _touch(self, unit: str) -> None:
+        self._changed.add(unit)
+        self._seen[unit] = self._clock()
+
+    async def flush(self, store: Store, identification: Identification) -> None:
+        """Write what has happened since the last call.
+
+        Raises:
+            StoreUnavailable: the catalog does not answer; the next call writes the rest.
+        """
+        used = identification.take_used()
+        for unit, at in used.units.items():
+            self._seen[unit] = max(at, self._seen.get(unit, 0))
+        if used.tokens:
+            await asyncio.to_thread(store.touch_tokens, used.tokens)
+        changed, seen = list(self._changed), sorted(self._seen.items())
+        online = [unit for unit in changed if unit in self._connections]
+        offline = [unit for unit in changed if unit not in self._connections]
+        due = bool(self._connections) and self._clock() >= self._renewed + _RENEW
+        if changed or due:
+            until = self._clock() + LEASE
+            await asyncio.to_thread(store.renew_presence, self.process, until, online, offline)
+            self._renewed = until - LEASE
+            self._done(online, offline)
+        for start in range(0, len(seen), _SLICE):
+            part = seen[start : start + _SLICE]
+            statuses = [UnitStatus(unit, seen=at) for unit, at in part]
+            await asyncio.to_thread(store.put_unit_statuses, statuses)
+            for unit, at in part:
+                if self._seen.get(unit) == at:
+                    del self._seen[unit]
+
+    def _done(self, online: list[str], offline: list[str]) -> None:
+        """Forget what was written, where it did not change meanwhile."""
+        self._changed -= {unit for unit in online if unit in self._connections}
+        self._changed -= {unit for unit in offline if unit not in self._connections}
+
+    async def leave(self, store: Store, identification: Identification) -> None:
+        """Write that nothing is connected any more: the process stops."""
+        self._changed |= set(self._connections)
+        self._connections.clear()
+        try:
+            await self.flush(store, identification)
+        except Unavailable:
+            return  # the lease runs out
+
+
+async def keep(presence: Presence, store: Store, identification: Identification) -> None:
+    """Write a batch every few seconds, for as long as the process runs."""
+    while True:
+        await asyncio.sleep(FLUSH)
+        try:
+            await presence.flush(store, identification)
+        except Unavailable:
+            continue  # written with the next batch

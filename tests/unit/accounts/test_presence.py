@@ -1,0 +1,111 @@
+"""Which units count as connected, and what is written of them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+
+from lakebed.access.identification import Identification, Used
+from lakebed.accounts.presence import LEASE, Presence
+from lakebed.ports.accounts.units import UnitStatus
+from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import SECOND, Micros
+
+
+class Store:
+    def __init__(self) -> None:
+        self.online: set[str] = set()
+        self.until = 0
+        self.seen: dict[str, Micros | None] = {}
+        self.tokens: dict[tuple[str, str], Micros] = {}
+        self.writes = 0
+        self.away = False
+
+    def renew_presence(
+        self, process: str, until: Micros, online: Sequence[str], offline: Sequence[str]
+    ) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.writes += 1
+        self.until = until
+        self.online = (self.online | set(online)) - set(offline)
+
+    def put_unit_statuses(self, statuses: Sequence[UnitStatus]) -> None:
+        self.seen |= {status.unit: status.seen for status in statuses}
+
+    def touch_tokens(self, used: Mapping[tuple[str, str], Micros]) -> None:
+        self.tokens |= used
+
+
+class Story:
+    def __init__(self) -> None:
+        self.clock = 100 * SECOND
+        self.store = Store()
+        self.used = Used()
+        self.presence = Presence(lambda: self.clock)
+
+    def take_used(self) -> Used:
+        used, self.used = self.used, Used()
+        return used
+
+    def flush(self) -> None:
+        asyncio.run(self.presence.flush(cast(Any, self.store), cast(Identification, self)))
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_a_unit_is_online_while_any_of_its_connections_is_open(story: Story) -> None:
+    story.presence.connected("u1")
+    story.presence.connected("u1")
+    story.presence.connected("u2")
+    story.presence.disconnected("u2")  # between two batches
+    story.flush()
+    assert story.store.online == {"u1"}
+    assert story.store.seen == {"u1": story.clock, "u2": story.clock}
+    story.presence.disconnected("u1")
+    story.flush()
+    assert story.store.online == {"u1"}
+    story.presence.disconnected("u1")
+    story.flush()
+    assert story.store.online == set()
+
+
+def test_nothing_is_written_where_nothing_happens(story: Story) -> None:
+    story.flush()
+    assert story.store.writes == 0
+    story.presence.connected("u1")
+    story.flush()
+    story.flush()
+    assert story.store.writes == 1
+    story.clock += LEASE // 3
+    story.flush()
+    assert (story.store.writes, story.store.until) == (2, story.clock + LEASE)
+
+
+def test_what_the_catalog_refuses_is_written_later(story: Story) -> None:
+    story.presence.connected("u1")
+    story.store.away = True
+    with pytest.raises(StoreUnavailable):
+        story.flush()
+    story.store.away = False
+    story.flush()
+    assert story.store.online == {"u1"}
+    assert "u1" in story.store.seen
+
+
+def test_credentials_in_use_are_noted(story: Story) -> None:
+    story.used = Used({"u1": 7}, {("ann", "phone"): 8})
+    story.flush()
+    assert (story.store.seen, story.store.tokens) == ({"u1": 7}, {("ann", "phone"): 8})
+    assert story.store.writes == 0
+
+
+def test_a_process_that_stops_leaves_nobody_online(story: Story) -> None:
+    story.presence.connected("u1")
+    story.flush()
+    asyncio.run(story.presence.leave(cast(Any, story.store), cast(Identification, story)))
+    assert story.store.online == set()
