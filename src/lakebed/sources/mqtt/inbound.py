@@ -9,12 +9,12 @@ kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B).
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lakebed.ingest.keys import id_key, packet_key
+from lakebed.ingest.keys import id_key
 from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
 from lakebed.sources.mqtt.codec.decoder import Control
@@ -23,6 +23,7 @@ from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_nam
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.limiting import Event, Limiter
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
@@ -41,37 +42,6 @@ class Senders(Protocol):
     def sort(self, run: Run[Any]) -> Run[Channel]:
         """The messages to be stored, with their channels and attributes; others are left out."""
         ...
-
-
-class Unreleased:
-    """The packet identifiers of one session's QoS 2 messages that wait for PUBREL.
-
-    Attributes:
-        unconfirmed: those known from the journal only. Another gateway received them and may have
-            died before their messages were durable.
-        used: whether there ever was one; only then can the journal have keys of this session
-            that `ids` no longer has.
-    """
-
-    __slots__ = ("_client_id", "_owner", "ids", "unconfirmed", "used")
-
-    def __init__(self, owner: str, client_id: str, ids: Iterable[int] = ()) -> None:
-        self._owner = owner
-        self._client_id = client_id
-        self.ids = set(ids)
-        self.unconfirmed = set(self.ids)
-        self.used = bool(self.ids)
-
-    def recall(self, ids: Iterable[int]) -> None:
-        """Add the identifiers that the journal has."""
-        self.ids.update(ids)
-        self.unconfirmed.update(self.ids)
-
-    def key(self, packet_id: int) -> bytes:
-        return packet_key(self._owner, self._client_id, packet_id)
-
-    def keys(self) -> list[bytes]:
-        return [self.key(packet_id) for packet_id in self.ids]
 
 
 class _Offer:

@@ -24,11 +24,12 @@ from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
 from lakebed.sources.mqtt.connection import MqttConnection
-from lakebed.sources.mqtt.inbound import InboundPublishes, Unreleased
+from lakebed.sources.mqtt.inbound import InboundPublishes
 from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary import times
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros

@@ -32,10 +32,10 @@ from lakebed.sources.mqtt.client.silence import Silence, read_counter
 from lakebed.sources.mqtt.client.takeover import TakeoverDetector
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.handshake import Connect
-from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import Problem, SettingsError
 from lakebed.vocabulary.times import SECOND

@@ -22,8 +22,8 @@ from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
 from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
-from lakebed.sources.mqtt.inbound import Unreleased
 from lakebed.sources.mqtt.stats import Stats
+from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary import times
 from lakebed.vocabulary.attributes import Coded
 from lakebed.vocabulary.errors import Unavailable
