@@ -57,6 +57,13 @@ class AuthSection(Section):
         description="what EMQX sends as `Authorization: Bearer` when it asks about its clients;"
         " without it nothing is answered",
     )
+    emqx_api: Origin | None = Field(
+        None,
+        description="EMQX's REST interface, such as http://emqx:18083: connections of who may no"
+        " more are ended there",
+    )
+    emqx_api_key: str | None = Field(None, description="an API key of EMQX")
+    emqx_api_secret: str | None = Field(None, description="its secret")
     link_for: Duration = Field(DAY, description="how long a link that sets a password works")
     invitation_for: Duration = Field(7 * DAY, description="how long an invitation works")
     audit_for: Duration = Field(365 * DAY, description="how long the audit log is kept")

@@ -28,6 +28,7 @@ from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
+    from lakebed.api.emqx.revocation import Revocation
     from lakebed.api.openid.provider import Provider
     from lakebed.keeper.journal_adoption import Plan
     from lakebed.system.sealing import Sealer
@@ -121,6 +122,7 @@ class Services(Common):
 
     Attributes:
         units: all of them, in memory.
+        revocation: ends connections at EMQX; None without its address.
         losses: what of the series is lost.
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
@@ -150,5 +152,6 @@ class Services(Common):
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None
+    revocation: "Revocation | None" = None
     backups: Backups | None = None
     openid: "Provider | None" = None

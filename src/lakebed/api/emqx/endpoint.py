@@ -25,6 +25,7 @@ from lakebed.api.emqx.rules import rules
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import bearer
+from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.ports.accounts.units import Unit
 from lakebed.vocabulary.credentials import PREFIX
 from lakebed.vocabulary.errors import BadRequest, Unauthenticated
@@ -119,12 +120,15 @@ class EmqxAuth:
     # --- authn ------------------------------------------------------------------------------------
 
     async def _authn(self, asked: Asked, owners: TopicOwners) -> bytes:
-        principal = await self._client(asked)
+        principal, credential = await self._client(asked)
         if principal is None:
             ours = (asked.password or asked.username or "").startswith(PREFIX)
             return _DENY if ours else _IGNORE
         if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
             return _DENY
+        revocation = self._services.revocation
+        if revocation is not None and asked.clientid is not None:
+            revocation.remember(asked.clientid, credential, principal)
         answer = self._signed_in.get(principal)
         if answer is None:
             answer = msgspec.json.encode(_answer(principal, owners))
@@ -133,21 +137,14 @@ class EmqxAuth:
             self._signed_in[principal] = answer
         return answer
 
-    async def _client(self, asked: Asked) -> Principal | None:
+    async def _client(self, asked: Asked) -> tuple[Principal | None, Credential]:
         """Who a client is: by password, user name or certificate, whichever it has first."""
         token = asked.password or asked.username
         principal = None if token is None else await self._identify(token)
         if principal is None and asked.password is None and asked.cert is not None:
-            return await self._unit(self._certified(asked.cert))
-        return principal
-
-    def _certified(self, name: str) -> Unit | None:
-        """The unit of a certificate: its common name is a uuid, or OWNER/NAME."""
-        owner, _, key = name.rpartition("/")
-        return self._services.units.find(key, owner) if owner else self._by_uuid(name)
-
-    def _by_uuid(self, uuid: str) -> Unit | None:
-        return self._services.units.by_uuid(uuid)
+            name = CommonName(asked.cert)
+            return await self._services.identification.identify_certificate(asked.cert), name
+        return principal, token or ""
 
     async def _identify(self, token: str) -> Principal | None:
         found = self._services.identification.identify_cached(token)
@@ -178,7 +175,7 @@ class EmqxAuth:
         """Who a signed in client is: what we told of it, or a token as its user name."""
         kind, _, uuid = (asked.principal or "").partition(":")
         if kind == Kind.UNIT:
-            return await self._unit(self._by_uuid(uuid))
+            return await self._unit(self._services.units.by_uuid(uuid))
         return None if asked.username is None else await self._identify(asked.username)
 
     async def _older(self, token: str, topic: str, owners: TopicOwners) -> bytes:

@@ -124,10 +124,6 @@ class UnitStore(UnitReportStore, Protocol):
 
     def count_units(self, owner: str) -> int: ...
 
-    def unit(self, owner: str, key: str) -> Unit | None:
-        """The unit with this name or uuid."""
-        ...
-
     def unit_by_uuid(self, uuid: str) -> Unit | None: ...
 
     def put_units(

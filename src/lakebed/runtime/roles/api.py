@@ -22,6 +22,7 @@ from lakebed.vocabulary.errors import Unsupported
 from lakebed.vocabulary.policy import Policy
 
 if TYPE_CHECKING:
+    from lakebed.api.emqx.revocation import Revocation
     from lakebed.api.openid.provider import Provider
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
@@ -43,10 +44,30 @@ async def _open(process: Process, before: Contribution) -> Contribution:
         process.accounts.ensure_owner(owner)
     services = _services(process, before)
     releasing = Releasing(process.catalog, process.journal, process.intake)
-    return Contribution(
+    own = Contribution(
         routes=(partial(routes_of, services),),
         metrics=tuple(metrics_of(services)),
         tasks={"release": releasing.run},
+    )
+    revocation = services.revocation
+    if revocation is None:
+        return own
+    return own + Contribution(
+        health={"emqx": revocation.health},
+        metrics=(revocation.metrics,),
+        tasks={"emqx revocation": revocation.run},
+    )
+
+
+def _revocation(process: Process) -> "Revocation | None":
+    from lakebed.api.emqx.revocation import Revocation, rest
+
+    auth = process.settings.auth
+    if auth.emqx_api is None:
+        return None
+    return Revocation(
+        process.accounts,
+        rest(auth.emqx_api, auth.emqx_api_key or "", auth.emqx_api_secret or ""),
     )
 
 
@@ -68,6 +89,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         catalog=process.catalog,
         accounts=process.accounts,
         units=process.units,
+        revocation=_revocation(process),
         sealer=partial(_sealer, process),
         audit=process.audit,
         sign_in=SignIn(

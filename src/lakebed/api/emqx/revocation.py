@@ -1,0 +1,183 @@
+"""Ends connections at EMQX whose credential is not good any more, by its REST interface.
+
+    authn allowed ──remember──> client ids, the latest 100,000
+    version of the grants changed ──> look all of them up at once ──> gone, blocked, other filters
+                                                                          │
+    EMQX <── DELETE …/clients/ID/authorization/cache, …/clients/ID <── until EMQX has answered
+
+EMQX keeps the rules of a sign-in as long as the connection lasts, so a connection whose rights have
+changed ends too: its client connects again. This process knows the clients that it has let in; one
+that signs in again with what is good is not ended any more.
+"""
+
+import asyncio
+import base64
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+
+import structlog
+
+from lakebed.access.principals import Grant, Principal
+from lakebed.access.subjects import SharesByAudience, principal_of
+from lakebed.ports.accounts.credentials import Credential, Subject
+from lakebed.ports.health import Health
+from lakebed.vocabulary.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+log = structlog.get_logger(__name__)
+
+EVERY = 1.0
+"""Seconds between two looks at the version of the grants, and between attempts at EMQX."""
+
+_MOST = 100_000  # clients that are remembered
+_LONGEST_PAUSE = 30.0  # seconds between attempts while EMQX does not answer
+_PATIENCE = 5.0  # seconds for one answer of EMQX
+_TOGETHER = 4  # requests at one time
+_GONE = 404
+
+
+class Credentials(Protocol):
+    """The part of the accounts that is looked at."""
+
+    def grants_version(self) -> int: ...
+
+    def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedIn:
+    credential: Credential
+    grants: tuple[Grant, ...]
+
+
+Call = Callable[[str], int]
+"""Sends a DELETE to a path of EMQX's REST interface; the status. Blocks; raises OSError."""
+
+
+class Revocation:
+    """Event loop only.
+
+    Attributes:
+        outcomes: how many connections were ended, and attempts that failed.
+    """
+
+    def __init__(self, credentials: Credentials, delete: Call) -> None:
+        self._credentials = credentials
+        self._delete = delete
+        self._clients: dict[str, _SignedIn] = {}
+        self._ending: dict[str, None] = {}
+        self._version: int | None = None
+        self._failing = ""
+        self.outcomes: Counter[str] = Counter()
+
+    def remember(self, client_id: str, credential: Credential, principal: Principal) -> None:
+        """A client was let in."""
+        self._ending.pop(client_id, None)
+        self._clients.pop(client_id, None)
+        while len(self._clients) >= _MOST:
+            del self._clients[next(iter(self._clients))]
+        self._clients[client_id] = _SignedIn(credential, principal.grants)
+
+    async def run(self) -> None:
+        """Look and end, until cancelled."""
+        pause = EVERY
+        while True:
+            await self.look()
+            await self.end()
+            pause = min(2 * pause, _LONGEST_PAUSE) if self._failing else EVERY
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Find clients whose credential is not what it was, if any grants have changed."""
+        try:
+            version = await asyncio.to_thread(self._credentials.grants_version)
+            if version == self._version:
+                return
+            clients = list(self._clients.items())
+            asked = [client.credential for _, client in clients]
+            found = await asyncio.to_thread(self._credentials.find_subjects, asked)
+        except StoreUnavailable:
+            return  # whoever signs in meanwhile is asked about, too
+        for (client_id, client), subject in zip(clients, found, strict=True):
+            # it may have signed in again while the catalog was asked
+            if self._clients.get(client_id) is client and not _is_good(client, subject):
+                del self._clients[client_id]
+                self._ending[client_id] = None
+        self._version = version
+
+    async def end(self) -> None:
+        """End connections at EMQX; those it does not answer for stay."""
+        waiting = list(self._ending)
+        for start in range(0, len(waiting), _TOGETHER):
+            some = waiting[start : start + _TOGETHER]
+            done = await asyncio.gather(*(asyncio.to_thread(self._end, one) for one in some))
+            for client_id, error in zip(some, done, strict=True):
+                if not error:
+                    self._ending.pop(client_id, None)
+                    self.outcomes["ended"] += 1
+            if error := next(filter(None, done), ""):
+                self.outcomes["failed"] += 1
+                if not self._failing:
+                    log.warning("EMQX does not end connections, trying again", error=error)
+                self._failing = error
+                return
+        self._failing = ""
+
+    def _end(self, client_id: str) -> str:
+        """Clear the cache of a client, and end its connection; why EMQX did not, or "". Blocks."""
+        client = f"/api/v5/clients/{quote(client_id, safe='')}"
+        try:
+            for path in (f"{client}/authorization/cache", client):
+                status = self._delete(path)
+                if status >= 300 and status != _GONE:  # no connection is as good as an ended one
+                    return f"DELETE {path.replace(client, '/api/v5/clients/…')}: {status}"
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def health(self) -> Health:
+        """Ready in any case: nobody new gets in."""
+        message = f"EMQX does not end connections: {self._failing}" if self._failing else ""
+        return Health(True, message, {"waiting": len(self._ending), "known": len(self._clients)})
+
+    def metrics(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(
+            "lakebed_emqx_revocations", "Connections ended at EMQX.", labels=["outcome"]
+        )
+        for outcome in ("ended", "failed"):
+            family.add_metric([outcome], self.outcomes[outcome])
+        yield family
+
+
+def _is_good(client: _SignedIn, subject: Subject | None) -> bool:
+    """Whether a credential is known, not blocked, and opens what it did."""
+    principal = None if subject is None else principal_of(subject, SharesByAudience(()))
+    return principal is not None and not principal.suspended and principal.grants == client.grants
+
+
+def rest(url: str, key: str, secret: str) -> Call:
+    """Calls of EMQX's REST interface at an address such as http://emqx:18083, by an API key."""
+    basic = base64.b64encode(f"{key}:{secret}".encode()).decode()
+
+    def delete(path: str) -> int:
+        request = urllib.request.Request(  # noqa: S310  (the settings allow http and https alone)
+            url + path, method="DELETE", headers={"Authorization": f"Basic {basic}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+        except URLError as error:
+            raise OSError(str(error.reason)) from error
+
+    return delete
