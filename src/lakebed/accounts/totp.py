@@ -49,9 +49,9 @@ def step_of(secret: str, code: str, moment: Micros) -> int | None:
 
 
 def new_recovery_codes() -> list[str]:
-    """Codes that each work once where the second factor is lost; of 79 random bits."""
-    return ["-".join(_word() for _ in range(4)) for _ in range(RECOVERY_CODES)]
+    """Codes that each work once where the second factor is lost; of 123 random bits."""
+    return ["-".join(_word() for _ in range(5)) for _ in range(RECOVERY_CODES)]
 
 
 def _word() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    return "".join(secrets.choice(_ALPHABET) for _ in range(5))

@@ -92,7 +92,7 @@ def _flag(connection: Connection, user: str) -> bool:
 
 
 def _digest(user: str, code: str) -> bytes:
-    """Of 80 random bits, whose plain hash nobody turns back."""
+    """Of 123 random bits, whose plain hash nobody turns back."""
     return digest(f"{user} {code}")
 
 

@@ -23,6 +23,7 @@ from lakebed.ingest.offers import Columns, Singles
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.settings import IngestSection
 from lakebed.limits.book import LimitBook
+from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.client import MqttClient
@@ -285,9 +286,11 @@ async def _serving(**sections) -> AsyncIterator[Bench]:
     mqtt = {"listen": "127.0.0.1:0"} | sections.pop("mqtt", {})
     settings = Settings.model_validate({"mqtt": mqtt, **sections})
     intake, feed, tokens = MemoryIntake(), MemoryFeed(), Tokens()
-    endpoint = MqttEndpoint(settings, intake, tokens, feed, intake.known)
+    audited: list[AuditEntry] = []
+    endpoint = MqttEndpoint(settings, intake, tokens, feed, intake.known, audit=audited.append)
     await endpoint.start()
     bench = Bench(endpoint, intake, feed, tokens)
+    bench.audited = audited
     try:
         yield bench
     finally:

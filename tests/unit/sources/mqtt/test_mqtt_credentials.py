@@ -43,6 +43,8 @@ def test_a_token_is_the_password_or_a_user_name_without_one(
         async with serving() as bench:
             _, answer = await shown(bench, username, password)
             assert answer == reason
+            refused = [(entry.action, entry.address, entry.result) for entry in bench.audited]
+            assert refused == ([("connection.open", "127.0.0.1", "denied")] if reason else [])
 
     run(story())
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import structlog
 
-from lakebed.access.principals import Principal
+from lakebed.access.actions import Action
+from lakebed.access.principals import NOBODY, Principal
 from lakebed.limits.allowance import Allowance
+from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
@@ -69,6 +71,8 @@ WRITE_BUFFER = 2**18
 RECHECK = 25.0
 """Seconds between two checks of a connection's token: a revoked one ends its connections within
 30 s, the age of what is known of the grants included."""
+
+_DENIED = (Reason.BAD_USER_NAME_OR_PASSWORD, Reason.NOT_AUTHORIZED)
 
 
 class Connection(MqttConnection):
@@ -247,11 +251,19 @@ class Connection(MqttConnection):
             properties = {"reason_string": refuse.text} if connect.version == V5 else {}
             answer = ConnAck(False, refuse.reason, properties).encode(connect.version)
             shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
+            if refuse.reason in _DENIED:
+                self._audit_refusal()
             self._finish(reason_name(refuse.reason), answer)
         except Exception:
             log.exception("mqtt connect failed", client=connect.client_id)
             if not self._ended:
                 self._abort_counted("error")
+
+    def _audit_refusal(self) -> None:
+        peer = self._transport and self._transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        nobody, action = NOBODY.label, Action.CONNECTION_OPEN
+        self._shared.audit(AuditEntry(times.now(), "", nobody, action, "mqtt", address, "denied"))
 
     async def _open_session(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._principal is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from lakebed.accounts.presence import Presence
+from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.section import split_address
 from lakebed.sources.mqtt.codec.compiled import is_compiled
 from lakebed.sources.mqtt.codec.reasons import Reason
@@ -57,6 +58,7 @@ class MqttEndpoint:
         known: Callable[[bytes], Awaitable[list[bytes]]],
         descriptors: Descriptors | None = None,
         presence: Presence | None = None,
+        audit: Callable[[AuditEntry], None] = lambda _: None,
     ) -> None:
         self.stats = Stats()
         self._settings = settings
@@ -67,7 +69,7 @@ class MqttEndpoint:
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
         self._shared = Shared(
             settings, intake, identification, feed, sessions, self.stats, self._spawn,
-            descriptors or Descriptors(), presence or Presence(),
+            descriptors or Descriptors(), presence or Presence(), audit,
         )  # fmt: skip
 
     @property

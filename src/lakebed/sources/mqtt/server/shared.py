@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from lakebed.access.principals import Principal
 from lakebed.accounts.presence import Presence
+from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.sources.mqtt.stats import Stats
@@ -26,6 +27,7 @@ class Shared:
     """Services, counters and connections of one endpoint.
 
     Attributes:
+        audit: takes entries about refused connections, as many as there are; returns at once.
         spawn: runs a coroutine of a connection as a task.
         clock: set by the endpoint's sweep.
         open: whether new connections are accepted.
@@ -42,6 +44,7 @@ class Shared:
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     descriptors: Descriptors
     presence: Presence
+    audit: Callable[[AuditEntry], None] = lambda _: None
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
