@@ -25,8 +25,8 @@ class Resource:
 
     Attributes:
         owner: whose name space; "" where it is about the instance.
-        topics: all the topics and filters it touches; None for the name space as such, where
-            each topic is asked about by itself.
+        topics: all topics and filters that it touches; None for the name space as such, whose
+            topics are then checked one by one.
         shown_to: whom its owner shows it, `instance` (all who have credentials) or `public`;
             "" for nobody else.
         user: the name of the user whom it is about.
@@ -71,9 +71,9 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
 
 
 def _is_shown(principal: Principal, resource: Resource) -> bool:
-    """Whether a resource is shown to whoever has credentials here.
+    """Whether the owner shows a resource to all who have credentials here.
 
-    The name space as such may be asked about: each resource in it is asked about by itself.
+    For the name space as such the answer is yes: its resources are then checked one by one.
     """
     return principal.kind is not Kind.NOBODY and (
         resource.topics is None or resource.shown_to in ("instance", "public")

@@ -42,7 +42,7 @@ LONGEST_KEPT = 60.0
 changed the database by hand."""
 
 _PATIENCE = 4.0
-"""Seconds that a catalog which hangs is waited for."""
+"""Seconds that a lookup waits for a catalog that hangs."""
 
 _LOOKUPS = 4
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
@@ -101,7 +101,7 @@ class Identification:
         self._credentials = credentials
         self._ttl = ttl
         self._clock = clock
-        # Apart, so that a flood of wrong tokens cannot push out the good ones.
+        # Cached separately, so that a flood of unknown tokens cannot evict the known ones.
         self._known = _Answers(capacity)
         self._unknown = _Answers(capacity)
         self._lookups: dict[_Asked, asyncio.Future[Principal | None]] = {}
@@ -149,7 +149,7 @@ class Identification:
         return await self._identify_in_time(b"CN " + digest(name), CommonName(name))
 
     def take_used(self) -> Used:
-        """Who was looked up since the last call, and when; those in steady use once a minute."""
+        """Credentials looked up since the last call, and when; in steady use once a minute."""
         used, self._used = self._used, Used()
         return used
 
@@ -161,7 +161,7 @@ class Identification:
             raise StoreUnavailable("the catalog does not answer: try again later") from None
 
     async def _identify(self, key: bytes, credential: Credential) -> Principal | None:
-        # One who gives up must not take the others' answer along.
+        # A caller that is cancelled must not cancel the lookup of the others.
         if self._version_until <= self._clock():
             await asyncio.shield(self._begin_refresh())
         answer = self._cached(key, self._clock())

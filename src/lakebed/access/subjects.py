@@ -1,4 +1,4 @@
-"""Makes principals of what the catalog knows about who has a secret.
+"""Converts the catalog's entry for a credential to a principal.
 
 Subject ──principal_of──> Principal
 shares  ──SharesByAudience──┘ what others have opened to it
@@ -14,7 +14,7 @@ from lakebed.ports.accounts.units import Unit
 from lakebed.vocabulary.roles import Role
 
 PUBLIC = "public"
-"""The audience of everybody, also of who has not signed in."""
+"""The audience of everybody, also without credentials."""
 
 INSTANCE = "instance"
 """The audience of all who have credentials here."""
@@ -47,7 +47,7 @@ class SharesByAudience:
 
 
 def principal_of(subject: Subject, shares: SharesByAudience) -> Principal | None:
-    """The principal of a subject; None for a token whose maker may nothing any more."""
+    """The principal of a subject; None for a token whose maker has no permissions any more."""
     if isinstance(subject, UserSubject):
         return _of_user(subject, shares)
     if isinstance(subject, UnitSubject):
@@ -56,7 +56,7 @@ def principal_of(subject: Subject, shares: SharesByAudience) -> Principal | None
 
 
 def topics_of(unit: Unit, filters: tuple[str, ...]) -> tuple[str, ...]:
-    """Filters of a unit, with its uuid and name put in for `{unit}` and `{name}`."""
+    """Filters of a unit, with its uuid and name in place of `{unit}` and `{name}`."""
     return tuple(
         filter.replace("{unit}", unit.uuid).replace("{name}", unit.name) for filter in filters
     )

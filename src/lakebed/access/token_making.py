@@ -1,6 +1,6 @@
-"""What a token may be that somebody makes: never more than they may themselves.
+"""Limits a new token to the permissions of its maker.
 
-`subjects` takes care of it later on: a token ends with its maker, and loses what they lose.
+`subjects` enforces this later on: a token ends with its maker, and loses what the maker loses.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def own_filters(principal: Principal, owner: str, kind: str) -> tuple[str, ...]:
 
 
 def excess(principal: Principal, wanted: StoredToken, mine: StoredToken | None) -> Iterator[str]:
-    """What a token would have that its maker has not.
+    """The permissions that a token would have and its maker does not have.
 
     Args:
         mine: the maker, where it is a token.

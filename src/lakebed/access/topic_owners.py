@@ -1,11 +1,11 @@
-"""Whose the topics of a broker are, which knows no owners.
+"""Finds the owners of topics at a broker, which has no notion of owners.
 
     topic of the broker ──patterns of sources──> unit ──> owner      example.com/{unit}/pepeunit
                         ──topics of sources────> owner of the source plant/#
     owner, topic ──> allow(principal, action, Resource(owner, (topic,)))
 
-In a broker the topics of all owners lie side by side. A filter of a unit says something about the
-name space of its owner alone, so it counts there as far as the sources say that it is this owner's.
+At a broker the topics of all owners are in one name space. A filter of a unit is about the name
+space of its owner, so at the broker it covers only topics that sources assign to this owner.
 """
 
 from collections.abc import Iterator, Sequence

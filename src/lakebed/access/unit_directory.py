@@ -1,11 +1,11 @@
-"""The units of the instance in memory, as the catalog has them.
+"""Caches all units of the instance in memory.
 
     catalog.grants_version() ── twice a second ──> another: unit_changes(since) ──> two dicts
     find(key, owner) ── one or two look-ups, no waiting ──> Unit | None
 
 One entry for each unit, about 0.6 KB. A unit that is made, blocked or removed counts within a
-second. While the catalog does not answer, what was last read goes on to count: a message of a unit
-that is known must not be taken for one of a stranger.
+second. While the catalog does not answer, the cached units stay valid: a known unit must not be
+refused as unknown.
 """
 
 import asyncio

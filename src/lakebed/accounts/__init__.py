@@ -1,1 +1,1 @@
-"""What people do with accounts, units and shares: documents, passwords, signing in."""
+"""Accounts, units and shares: their documents, passwords, second factors and signing in."""

@@ -3,8 +3,8 @@
     changes ──> record ──> catalog       before they are answered
     refusals ─> refused ─> queue ─> catalog       few of a kind in a minute, never in the way
 
-Whoever is refused chooses how often; so refusals are bounded, in rate and in memory, and what is
-left out is counted.
+A client decides how often it is refused. So entries about refusals are bounded, in rate and in
+memory, and those left out are counted.
 """
 
 import asyncio

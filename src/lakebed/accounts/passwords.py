@@ -1,7 +1,7 @@
-"""Passwords: which are good enough, and their hashes.
+"""Checks and hashes passwords.
 
-A hash takes tens of milliseconds of CPU and megabytes of memory on purpose. So they are worked out
-by few threads of low priority, and few callers wait for them: who signs in, or tries to, cannot
+A hash takes tens of milliseconds of CPU and megabytes of memory on purpose. So hashes are
+computed by few threads of low priority, and few callers wait for them: attempts to sign in cannot
 starve ingest.
 """
 

@@ -1,4 +1,4 @@
-"""Writes down which units are connected to this process, and when credentials were last used.
+"""Saves which units are connected to this process, and when credentials were last used.
 
     connections ──> connected, disconnected ──┐
     Identification ──> Used ──────────────────┴──> every few seconds one batch ──> catalog

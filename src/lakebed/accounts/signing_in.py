@@ -3,9 +3,9 @@
     attempt counted ──> too many? ──> password ──> session
        account, address    429         401
 
-An attempt is counted before the password is looked at, and taken back if it was right: of so many
-that come at once, in any processes, none gets around the wait. A name that nobody has is treated as
-one that somebody has, in time and in words.
+An attempt is counted before the password is checked, and the count is undone if it was right: so
+parallel attempts, in any processes, cannot avoid the wait. An unknown name gets the same answer as
+a known one, after the same time.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Lets go of parked stretches: dropped by request, released, or too old for the journal.
+"""Ends parked stretches that are dropped by request, released, or too old for the journal.
 
 drop, or release that is done ──> Shard.let_go ──> the order is removed
 older than `limits.parked_for`, or beyond half of the journal ──> "expired", and said so

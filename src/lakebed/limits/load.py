@@ -168,7 +168,7 @@ class LoadTable(Generic[K]):
                 ring[:have] = old
 
     def _evict(self, many: int) -> None:
-        """Let go of the rows with the least load of the last day, recent load counting more."""
+        """Evict the rows with the least load of the last day; recent load counts more."""
         count = len(self._keys)
         many = min(many, count)
         self.evicted = True

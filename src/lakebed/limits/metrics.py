@@ -1,4 +1,4 @@
-"""What limits tell the metrics."""
+"""Metrics about limits."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""People, programs and devices: who they are, what they belong to, and how they prove it."""
+"""Users, programs and units: their memberships, permissions and credentials."""

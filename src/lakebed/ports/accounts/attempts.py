@@ -1,4 +1,4 @@
-"""Failed attempts to prove who one is, counted so that guessing is slow."""
+"""Counts failed attempts to authenticate, so that guessing is slow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Pace:
     Attributes:
         free: attempts that are not slowed.
         longest: the longest wait; it doubles from a second with each attempt beyond the free ones.
-        forget: a key that has not tried for so long begins anew.
+        forget: after this time without an attempt, the count of a key begins at 0 again.
     """
 
     free: int
@@ -26,19 +26,19 @@ class AttemptStore(Protocol):
     """Calls block, are thread-safe, and are one transaction each."""
 
     def begin_attempt(self, keys: Sequence[tuple[str, Pace]]) -> Micros:
-        """Count an attempt for each key, before it is known how it ends.
+        """Count an attempt for each key, before its result is known.
 
-        So many that come at once, in any processes, are counted as well.
+        Parallel attempts, in any processes, are all counted.
 
         Returns:
-            How long to wait; then none is counted. 0 where it may be tried.
+            how long to wait; then nothing was counted. 0 if the attempt is allowed.
         """
         ...
 
     def undo_attempt(self, keys: Sequence[str]) -> None:
-        """Take back what `begin_attempt` has counted: it did not fail."""
+        """Undo the count of `begin_attempt`, because the attempt succeeded."""
         ...
 
     def forget_attempts(self, keys: Sequence[str]) -> None:
-        """Begin anew with these keys."""
+        """Set the counts of these keys to 0."""
         ...

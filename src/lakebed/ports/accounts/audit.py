@@ -1,4 +1,4 @@
-"""The audit log: who did what to what, from where, and how it ended. Append-only."""
+"""The audit log: actor, action, resource, address and result. Append-only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

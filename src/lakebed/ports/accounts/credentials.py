@@ -1,4 +1,4 @@
-"""Looks up what secrets and certificates prove, many in one call."""
+"""Looks up the subjects of secrets and certificates, many in one call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class CommonName:
 
 
 Credential: TypeAlias = str | CommonName
-"""What a client shows: a secret, or a certificate."""
+"""The credential of a client: a secret, or a certificate."""
 
 
 class CredentialStore(Protocol):
@@ -80,7 +80,7 @@ class CredentialStore(Protocol):
     """
 
     def grants_version(self) -> int:
-        """A number that grows with every change of what anybody may do; cheap to ask."""
+        """A number that grows with every change of any permission; cheap to ask."""
         ...
 
     def shares(self) -> list[Share]:
@@ -88,5 +88,5 @@ class CredentialStore(Protocol):
         ...
 
     def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]:
-        """Who has each of these; None for one that is unknown or has expired."""
+        """The subject of each credential; None for one that is unknown or has expired."""
         ...

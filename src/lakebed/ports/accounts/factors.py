@@ -9,7 +9,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class FactorKind(StrEnum):
-    """What proves that one has something, beside knowing a password."""
+    """The kinds of second factors."""
 
     TOTP = "totp"
     """Codes of an application, one for each half minute (RFC 6238)."""

@@ -27,7 +27,7 @@ class OpenIdCode:
     """A code that a client exchanges for tokens, once.
 
     Attributes:
-        session: of the user; with it everything ends that came of it.
+        session: of the user; codes and tokens end with it.
         challenge: SHA-256 of the client's verifier (RFC 7636, S256), in base64.
         signed_in: when the session was begun.
     """
@@ -122,7 +122,7 @@ class OpenIdStore(Protocol):
     def take_openid_code(self, secret: str, client: str) -> OpenIdCode | None:
         """Use a code; None for one that is unknown, has expired, or is another client's.
 
-        A code that comes a second time is replayed: the tokens that came of it end at once.
+        A code that is sent a second time was replayed: its tokens end at once.
         """
         ...
 

@@ -11,7 +11,7 @@ from lakebed.vocabulary.times import Micros
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Attributes:
-    title: what people read; the name is shown where it is empty.
+    title: a name for people; if it is empty, `name` is shown.
     limits: the document of its limits; empty for those of the instance.
     blocked: suspended: nobody sends or reads anything of it, and nothing is deleted.
     """
@@ -75,7 +75,7 @@ class OwnerStore(Protocol):
         ...
 
     def delete_owner(self, name: str) -> None:
-        """End an owner: its members, tokens, units and shares are gone at once.
+        """Delete an owner with its members, tokens, units and shares.
 
         What it kept stays until it is erased. Its name is never given again.
 

@@ -10,7 +10,7 @@ from lakebed.vocabulary.times import Micros
 
 
 class Purpose(StrEnum):
-    """What a ticket is good for."""
+    """The purposes of tickets."""
 
     PASSWORD = "password"  # noqa: S105  (a word, no secret)
     """Sets the password of `user`."""
@@ -24,7 +24,7 @@ class Ticket:
 
     Attributes:
         id: names it in lists; no secret.
-        user: whom it is for; "" for whoever has it.
+        user: the user who may use it; "" for everybody who has it.
         owner, role: what it joins; "" and None for nothing.
         account: whether it makes an account.
         maker: the user who made it, and with whom it ends; "" for one that no user made.
@@ -54,7 +54,7 @@ class TicketStore(Protocol):
         ...
 
     def find_ticket(self, secret: str, purpose: Purpose) -> Ticket:
-        """A ticket, which stays good.
+        """Find a ticket, which stays valid.
 
         Raises:
             NotFound: there is none, or it has been used or has expired.

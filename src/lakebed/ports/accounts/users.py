@@ -15,7 +15,7 @@ class User:
         name: a slug; the owner of the same name is theirs.
         admin: administers the instance.
         blocked: none of their sessions and tokens works.
-        password: whether one is set; without one nobody signs in.
+        password: whether one is set; without one the user cannot sign in.
         second_factor: whether signing in needs a code or a passkey as well.
     """
 
@@ -87,7 +87,7 @@ class UserStore(Protocol):
         ...
 
     def delete_user(self, name: str) -> None:
-        """End a user: memberships, sessions and the tokens they made are gone at once.
+        """Delete a user with their memberships, sessions and the tokens that they made.
 
         The owner of the same name stays, for its other members and admins.
 
