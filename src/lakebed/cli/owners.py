@@ -1,5 +1,6 @@
 """`lakebed owners`: name spaces that people share, and their members."""
 
+import json
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -73,6 +74,9 @@ def change(
         bool | None,
         typer.Option("--block/--unblock", help="A blocked owner is closed to everybody."),
     ] = None,
+    limits: Annotated[
+        str | None, typer.Option(help="The document of its limits, as JSON.", show_default=False)
+    ] = None,
     as_json: Json = False,
     url: Url = URL,
     token: Token = None,
@@ -81,7 +85,7 @@ def change(
     """Change what is given of an owner."""
     from lakebed.cli.client import Server
 
-    changes = _given(title=title, blocked=blocked)
+    changes = _given(title=title, blocked=blocked, limits=None if limits is None else _json(limits))
     if not changes:
         raise BadRequest("change", "say what to change, such as --title")
     with Server(url, token, home) as server:
@@ -151,3 +155,10 @@ def _print(owner: dict[str, Any], as_json: bool) -> None:
         output.document(owner)
     else:
         output.table([{"": key, "value": value} for key, value in owner.items()])
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadRequest("--limits", f"it is no JSON: {error}") from None

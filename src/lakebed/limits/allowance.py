@@ -14,6 +14,7 @@ from lakebed.vocabulary.limits import PARKED, Over
 from lakebed.vocabulary.times import SECOND
 
 _AGAIN = 0.001  # seconds; the shortest wait
+_WEIGHED = 60.0  # seconds; what is stored is weighed as often
 _FOREVER = 1e9  # seconds; until it is unblocked
 
 
@@ -97,6 +98,8 @@ class Allowance:
             return Verdict(passed, Over.SLOW, max(slow, _AGAIN), waiting.reached(at))
         over = self._over(stopped, shared)
         stopped.note_over(over, len(sizes) - passed)
+        if stopped.full:
+            slow = _WEIGHED
         if over is Over.CUT:
             self._cut_off(stopped, at)
             slow = max(0.0, stopped.blocked_until - at)
@@ -117,6 +120,8 @@ class Allowance:
     def _over(self, subject: Subject, shared: bool = False) -> Over:
         """What happens over the limits of a subject. Only units can be cut off."""
         over = subject.limits.over
+        if subject.full:  # waiting does not help, and no unit is to blame
+            return Over.PARK if over is Over.PARK else Over.REFUSE
         if shared and over is Over.SLOW:
             return Over.PARK
         return Over.REFUSE if over is Over.CUT and self.unit is None else over
@@ -126,6 +131,8 @@ class Allowance:
     ) -> int:
         if not subject.limited:
             return len(sizes)
+        if subject.full:
+            return 0
         if subject.blocked_until:
             if at < subject.blocked_until:
                 return 0

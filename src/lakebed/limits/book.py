@@ -23,6 +23,7 @@ from lakebed.access.principals import Principal
 from lakebed.limits.allowance import Allowance
 from lakebed.limits.load import LoadMeter
 from lakebed.limits.subjects import Subject
+from lakebed.limits.topics import Read, TopicCounts
 from lakebed.vocabulary.errors import Invalid, StoreUnavailable
 from lakebed.vocabulary.limits import Limits, Over, Rate, merge, parse
 from lakebed.vocabulary.times import SECOND, Micros
@@ -36,6 +37,10 @@ KEPT = 20_000
 NEAR = 0.8
 """The used part of a limit from which on a warning is given."""
 
+STORED_NOTE = "stored"
+"""The note with the bytes that owners keep which have a limit on them, as JSON."""
+
+_TOPICS_EVERY = 60.0  # seconds between two looks at the topics of the ledger
 _READ_EVERY = 2.0  # seconds between two looks at the documents
 _IDENTIFIED = 4.0  # seconds until every identification knows who is blocked
 _WARNED_EVERY = 3600.0  # seconds between two warnings about one owner or unit in the log
@@ -49,6 +54,10 @@ class LimitStore(Protocol):
 
     def changed_documents(self) -> Documents | None:
         """The documents of all owners and units that have one; None where none has changed."""
+        ...
+
+    def stored(self) -> Mapping[str, int]:
+        """Bytes kept by owners that have a limit on them, as weighed last."""
         ...
 
     def cut_off(self, unit: str, until: Micros | None) -> None:
@@ -66,6 +75,7 @@ class LimitBook:
     Args:
         owner, unit: default documents of the instance.
         store: None where there are only defaults.
+        read_topics: reads the topics of owners; for limits on their number.
         clock: seconds, monotonic.
 
     Attributes:
@@ -81,7 +91,10 @@ class LimitBook:
         unit: Mapping[str, Any] | None = None,
         store: LimitStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        read_topics: Read | None = None,
     ) -> None:
+        self._topics, self._read_topics = TopicCounts(), read_topics
+        self._topics_read_at = float("-inf")
         self._defaults = {
             "owner": parse(owner or {}, "limits.owner"),
             "unit": parse(unit or {}, "limits.unit", unit=True),
@@ -141,6 +154,19 @@ class LimitBook:
         """The limits in force for an owner, or for one of its units."""
         default = self._defaults["unit" if unit else "owner"]
         return merge(default, self._documents.get((owner, unit), {}))
+
+    def owners_limited(self, field: str) -> list[str]:
+        """The owners that have this limit: those with a document, and those that sent of late."""
+        owners = {owner for owner, unit in list(self._documents) if not unit}
+        owners.update(subject.owner for subject in self.active() if not subject.unit)
+        return [o for o in sorted(owners) if getattr(self.limits(o), field) is not None]
+
+    def check_topic(self, owner: str, topic: str) -> str | None:
+        """Why an owner may not have this topic; None where it may. Asked once for each topic."""
+        limit = self.limits(owner).topics
+        if limit is None or self._topics.admits(owner, topic, limit):
+            return None
+        return f"the limit `topics` ({limit}) of owner {owner!r} is reached: {topic[:200]!r} is new"
 
     def active(self) -> list[Subject]:
         """The owners and units that have sent of late. Any thread."""
@@ -216,6 +242,7 @@ class LimitBook:
         try:
             found = await asyncio.to_thread(self._store.changed_documents)
             ended = await asyncio.to_thread(self._store.end_cut_offs, wall_clock())
+            stored = await asyncio.to_thread(self._store.stored)
         except StoreUnavailable as error:
             log.warning("the limits are as they were read last", error=str(error))
             return
@@ -223,6 +250,32 @@ class LimitBook:
             log.info("a unit is no longer cut off", unit=unit)
         if found is not None:
             self.put(found)
+        self._put_stored(stored)
+        await self._count_topics()
+
+    def _put_stored(self, stored: Mapping[str, int]) -> None:
+        for subject in self.active():
+            limit = None if subject.unit else subject.limits.stored
+            full = limit is not None and stored.get(subject.owner, 0) >= limit
+            if full and not subject.full:
+                log.warning("an owner keeps as much as it may", owner=subject.owner, limit=limit,
+                            do="delete records, shorten policies, or raise `stored`")  # fmt: skip
+            subject.full = full
+        self._refresh()
+
+    async def _count_topics(self) -> None:
+        """Read the topics there are, of owners whose number of topics is limited."""
+        at, owners = self._clock(), self.owners_limited("topics")
+        if not owners or self._read_topics is None:
+            return
+        if at - self._topics_read_at >= _TOPICS_EVERY or not self._topics.knows(owners):
+            self._topics_read_at = at
+            try:
+                found = await asyncio.to_thread(self._read_topics, owners)
+            except StoreUnavailable as error:
+                log.warning("topics are not counted", error=str(error))
+            else:
+                self._topics.put(found, owners)
 
     def put(self, documents: Documents) -> None:
         """Put other documents in force."""
@@ -239,6 +292,9 @@ class LimitBook:
             limits = self.limits(subject.owner, subject.unit)
             if limits != subject.limits:
                 subject.set(limits, at)
+        self._refresh()
+
+    def _refresh(self) -> None:
         for allowance in list(self._allowances):
             allowance.refresh()
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lakebed.limits.book import Documents
+from lakebed.limits.book import STORED_NOTE, Documents
 from lakebed.ports.accounts.credentials import CredentialStore
 from lakebed.ports.accounts.owners import OwnerStore
 from lakebed.ports.accounts.units import UnitStore
@@ -57,6 +57,10 @@ class StoredLimits:
             if changes.revision == self._revision:
                 return
             self._revision = changes.revision
+
+    def stored(self) -> Mapping[str, int]:
+        found: dict[str, int] = json.loads(self._notes.note(STORED_NOTE) or "{}")
+        return found
 
     def cut_off(self, unit: str, until: Micros | None) -> None:
         try:

@@ -22,12 +22,14 @@ class Subject:
         limits: in force.
         over: messages that were over a limit, by what happened to them.
         cut_for: for how long it was last cut off; None until it is unblocked.
+        full: whether it keeps as much as its limit `stored` allows.
         blocked_until: seconds of the clock until which it is cut off here; 0 while it is not.
     """
 
     __slots__ = (
         "__weakref__", "_bytes", "_messages", "_sent", "_sent_bytes", "_sent_messages", "_totals",
-        "blocked_until", "cut_for", "kind", "limits", "name", "over", "owner", "unit", "warned_at",
+        "blocked_until", "cut_for", "full", "kind", "limits", "name", "over", "owner", "unit",
+        "warned_at",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +46,7 @@ class Subject:
         self.over: Counter[Over] = Counter()
         self.cut_for: Micros | None = None
         self.blocked_until = 0.0
+        self.full = False
         self.warned_at = float("-inf")
         self._messages: TokenBuckets | None = None
         self._bytes: TokenBuckets | None = None
@@ -52,7 +55,12 @@ class Subject:
 
     @property
     def limited(self) -> bool:
-        return self._messages is not None or self._bytes is not None or self.blocked_until > 0
+        return (
+            self._messages is not None
+            or self._bytes is not None
+            or self.blocked_until > 0
+            or self.full
+        )
 
     def set(self, limits: Limits, at: float) -> None:
         """Put limits in force; buckets of the same intervals keep their levels."""
@@ -117,6 +125,8 @@ class Subject:
 
     def reached(self, at: float) -> str:
         """The limit that is reached, for errors: `messages 30/1s,600/1m of unit shed`."""
+        if self.full:
+            return f"the limit `stored` ({self.limits.stored} bytes) of {self.kind} {self.name!r}"
         waits = {
             name: buckets.wait(at, 1)
             for name, buckets in (("messages", self._messages), ("bytes", self._bytes))

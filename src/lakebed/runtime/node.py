@@ -261,7 +261,9 @@ class Node:
         embedded = opening.is_embedded(self.settings.journal.url)
         section = self.settings.limits
         stored = StoredLimits(self.process.accounts, self.process.catalog)
-        limits = LimitBook(section.owner, section.unit, stored)
+        limits = LimitBook(
+            section.owner, section.unit, stored, read_topics=partial(_topics, self.process.catalog)
+        )
         await limits.start()
         intake = Intake(
             self.process.journal,
@@ -324,6 +326,17 @@ def _series_health(catalog: Catalog, series: Series) -> Health:
     from lakebed.backup.loss_report import health
 
     return health(catalog, series.health())
+
+
+def _topics(catalog: Catalog, owners: Collection[str]) -> dict[str, list[str]]:
+    """The topics of these owners that the ledger knows."""
+    from lakebed.keeper.ledger import load
+
+    found: dict[str, list[str]] = {owner: [] for owner in owners}
+    for channel in load(catalog).channels:
+        if channel.owner in found:
+            found[channel.owner].append(channel.topic)
+    return found
 
 
 def _has_room(settings: Settings) -> bool:

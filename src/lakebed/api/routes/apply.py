@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from lakebed.access.actions import Action
 from lakebed.accounts import shares as share_documents
 from lakebed.accounts import units as unit_documents
+from lakebed.api import stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import Body, ServicesDep, fault_of_owner, text_in
 from lakebed.api.sections import located, require_each
@@ -86,6 +87,8 @@ def _policies(
     def write() -> Changes:
         documents = [to_document(policy) for policy in policies]
         written = services.catalog.put_policies(caller.owner, documents, check=check)
+        if any(created for _, created in written):
+            stock.check_policies(services, caller.owner)
         return [
             _change(policy.name, created, policy.version, versions) for policy, created in written
         ]
@@ -110,6 +113,8 @@ def _units(services: Services, caller: Caller, entries: list[Entry]) -> Callable
 
     def write() -> Changes:
         written = services.accounts.put_units(list(units.values()), check=check)
+        if any(made for _, made in written):
+            stock.check_units(services, caller.owner)
         return [_change(unit.name, made, unit.revision, revisions) for unit, made in written]
 
     return write

@@ -13,6 +13,7 @@ from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Services
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
+from lakebed.vocabulary.limits import parse
 from lakebed.vocabulary.owners import NO_SLUG, is_slug
 from lakebed.vocabulary.roles import MEMBERS, Role
 from lakebed.vocabulary.times import to_rfc3339
@@ -40,10 +41,11 @@ class OwnerDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OwnerChanges(msgspec.Struct, forbid_unknown_fields=True):
-    """What to change; `blocked` is for admins."""
+    """What to change; `blocked` and `limits` are for admins."""
 
     title: Title | None = None
     blocked: bool | None = None
+    limits: dict[str, Any] | None = None
 
 
 class MemberDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,11 +102,15 @@ def change_owner(
     owner: str,
     body: Body,
 ) -> dict[str, Any]:
-    """Change the given fields. `blocked` is for admins: nobody can use a blocked owner."""
+    """Change the given fields. `blocked` and `limits` are for admins."""
     changes: OwnerChanges = document_in(body, _decode_changes)
-    if changes.blocked is not None:
+    if changes.limits is not None:
+        parse(changes.limits)
+    if changes.blocked is not None or changes.limits is not None:
         require(caller.principal, Action.OWNERS_ADMINISTER, INSTANCE)
-    changed = services.accounts.change_owner(owner, title=changes.title, blocked=changes.blocked)
+    changed = services.accounts.change_owner(
+        owner, title=changes.title, blocked=changes.blocked, limits=changes.limits
+    )
     return _show_whole(services, changed)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
+from lakebed.api import stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
 from lakebed.api.services import Services
@@ -57,7 +58,9 @@ def create_policy(
 ) -> dict[str, Any]:
     """Create a policy; 409 if its name is taken. It takes effect within two seconds."""
     document = _posted(services, caller, document_in(body))
-    ((stored, _),) = services.catalog.put_policies(caller.owner, [document], create=True)
+    with services.accounts.transaction():
+        ((stored, _),) = services.catalog.put_policies(caller.owner, [document], create=True)
+        stock.check_policies(services, caller.owner)
     services.policies_changed()
     response.headers["Location"] = f"/api/v1/policies/{stored.name}"
     return _show(stored, response)
@@ -124,7 +127,10 @@ def put_policy(
         if not caller.may(*topics_of(current)):
             raise Denied(f"the policy {name!r} that is in force is about topics that are not yours")
 
-    ((stored, created),) = services.catalog.put_policies(caller.owner, [document], check=check)
+    with services.accounts.transaction():
+        ((stored, created),) = services.catalog.put_policies(caller.owner, [document], check=check)
+        if created:
+            stock.check_policies(services, caller.owner)
     services.policies_changed()
     if created:
         response.status_code = 201

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.accounts import units as documents
-from lakebed.api import sections
+from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.preconditions import ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, moment
@@ -86,7 +86,9 @@ def create_unit(
 ) -> dict[str, Any]:
     """Create a unit; 409 if its name is taken. `POST …/token` then creates its token."""
     unit = _posted(services, caller, document_in(body))
-    ((made, _),) = services.accounts.put_units([unit], create=True)
+    with services.accounts.transaction():
+        ((made, _),) = services.accounts.put_units([unit], create=True)
+        stock.check_units(services, caller.owner)
     response.headers["Location"] = f"/api/v1/units/{made.name}"
     return _show(services, caller, made, response)
 
@@ -301,6 +303,7 @@ def _put(
         ((written, created),) = services.accounts.put_units([unit], check=check)
         if created:
             expected.check(None)
+            stock.check_units(services, caller.owner)
     if created:
         response.status_code = 201
     return _show(services, caller, written, response)

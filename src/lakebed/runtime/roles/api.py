@@ -36,6 +36,7 @@ _ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
 
 async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.app import metrics_of, routes_of
+    from lakebed.api.stored import weigh
     from lakebed.ingest.releasing import Releasing
 
     settings = process.settings
@@ -44,10 +45,13 @@ async def _open(process: Process, before: Contribution) -> Contribution:
         process.accounts.ensure_owner(owner)
     services = _services(process, before)
     releasing = Releasing(process.catalog, process.journal, process.intake)
+    weighing = partial(
+        weigh, process.intake.limits, process.series, process.catalog, process.catalog
+    )
     own = Contribution(
         routes=(partial(routes_of, services),),
         metrics=tuple(metrics_of(services)),
-        tasks={"release": releasing.run},
+        tasks={"release": releasing.run, "stored": weighing},
     )
     revocation = services.revocation
     if revocation is None:

@@ -29,6 +29,7 @@ from lakebed.sources.http.settings import HttpSettings
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import (
     BadRequest,
+    Denied,
     LakebedError,
     NotFound,
     Problem,
@@ -213,7 +214,7 @@ class Ingest:
         if sender is None:
             if len(self._senders) >= _SENDERS:
                 self._senders.clear()
-            sender = ndjson.Sender(principal, self._largest_payload)
+            sender = ndjson.Sender(principal, self._largest_payload, self._over_topics)
             self._senders[principal] = sender
         return sender
 
@@ -233,11 +234,16 @@ class Ingest:
             return known[1]
         topic = _topic(query)
         require(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,)))
+        if (why := self._over_topics(principal.owner, topic)) is not None:
+            raise Denied(why)
         if len(self._channels) >= _REMEMBERED:
             self._channels.clear()
         channel = Channel(principal.owner, topic)
         self._channels[query] = (principal, channel)
         return channel
+
+    def _over_topics(self, owner: str, topic: str) -> str | None:
+        return None if self.intake is None else self.intake.limits.check_topic(owner, topic)
 
     def _attributes(self, principal: Principal, content_type: bytes = b"") -> Attributes | None:
         """The attributes to record. The content type of a batch is not that of its messages."""

@@ -100,9 +100,19 @@ class Decoded:
 
 
 class Sender:
-    """Finds the channels of a principal's topics, and caches them. Thread-safe."""
+    """Finds the channels of a principal's topics, and caches them. Thread-safe.
 
-    def __init__(self, principal: Principal, limit: int) -> None:
+    Args:
+        over: says why an owner may not have one more topic.
+    """
+
+    def __init__(
+        self,
+        principal: Principal,
+        limit: int,
+        over: Callable[[str, str], str | None] = lambda owner, topic: None,
+    ) -> None:
+        self._over = over
         self.principal = principal
         self.limit = limit
         self.known: dict[str, Channel] = {}
@@ -114,6 +124,8 @@ class Sender:
             check_topic(topic)
             owner = self.principal.owner
             require(self.principal, Action.MESSAGES_PUBLISH, Resource(owner, (topic,)))
+            if (why := self._over(owner, topic)) is not None:
+                raise Denied(why)
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
             known = self.known[topic] = Channel(owner, topic)

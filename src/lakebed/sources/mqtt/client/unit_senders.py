@@ -108,6 +108,8 @@ class UnitSenders:
             return self._stranger(topic, UNKNOWN)
         if self._units.is_blocked(unit):
             return self._stranger(topic, BLOCKED, unit.uuid)
+        if self._limits.check_topic(unit.owner, topic) is not None:
+            return self._stranger(topic, OVER_LIMIT, unit.uuid)
         attributes = Attributes(principal=f"{Kind.UNIT}:{unit.uuid}")
         allowance = self._limits.of_unit(unit.owner, unit.uuid, unit.name)
         return UnitTopic(Channel(unit.owner, topic), attributes, unit.uuid, allowance=allowance)

@@ -26,6 +26,7 @@ from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
+    from lakebed.limits.book import LimitBook
 
 _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
 
@@ -101,7 +102,7 @@ def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> Non
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
 
 
-def publishable(principal: Principal, topic: str) -> Channel:
+def publishable(principal: Principal, limits: "LimitBook", topic: str) -> Channel:
     """Check and authorize a topic; called once for each distinct topic of a principal.
 
     Raises:
@@ -114,6 +115,8 @@ def publishable(principal: Principal, topic: str) -> Channel:
         raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
     if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
         raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
+    if (why := limits.check_topic(owner, name)) is not None:
+        raise Refuse(Reason.QUOTA_EXCEEDED, why)
     return Channel(owner, name)
 
 

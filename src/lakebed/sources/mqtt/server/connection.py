@@ -302,7 +302,7 @@ class Connection(MqttConnection):
         self._decoder = Decoder(
             connect.version,
             AT_SERVER,
-            partial(publishable, self._principal),
+            partial(publishable, self._principal, shared.intake.limits),
             payload_maximum=shared.settings.limits.payload,
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,

@@ -1,0 +1,28 @@
+"""Checks limits on the number of things of an owner, in the transaction that makes them."""
+
+from lakebed.api.services import Services
+from lakebed.vocabulary.errors import Invalid, Problem
+
+
+def check_policies(services: Services, owner: str) -> None:
+    """Called after policies were written and before they are committed.
+
+    Raises:
+        Invalid: the owner has more than its limit allows.
+    """
+    limit = services.resending.limits.limits(owner).policies
+    if limit is not None:
+        _check("policies", owner, len(services.catalog.policies(owner)), limit)
+
+
+def check_units(services: Services, owner: str) -> None:
+    """The same for units."""
+    limit = services.resending.limits.limits(owner).units
+    if limit is not None:
+        _check("units", owner, len(services.accounts.units(owner, limit=limit + 1)), limit)
+
+
+def _check(what: str, owner: str, count: int, limit: int) -> None:
+    if count > limit:
+        text = f"the limit `{what}` ({limit}) of owner {owner!r} is reached: nothing was written"
+        raise Invalid(Problem(what, text))
