@@ -10,6 +10,7 @@ from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
 from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
 from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
+from lakebed.ports.catalog.ledger import LedgerStore
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
@@ -42,6 +43,7 @@ class Catalog(
     ContentStore,
     NoteStore,
     UnitReportStore,
+    LedgerStore,
     Copyable,
     Protocol,
 ):

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from lakebed.vocabulary.errors import Problem, SettingsError
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest step in `migrations/versions`. With it, a catalog that is up to date opens without
 importing Alembic."""
 

@@ -1,7 +1,7 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
-                 │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes,
+                 │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
                  │        SqlOwners, SqlUsers, SqlUnits, SqlPresence, SqlShares, SqlTokens,
                  │        SqlCredentials, SqlAttempts, SqlFactors, SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
@@ -26,6 +26,7 @@ from lakebed.stores.catalog.erasures import SqlErasures
 from lakebed.stores.catalog.factors import SqlFactors
 from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
+from lakebed.stores.catalog.ledger import SqlLedger
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
 from lakebed.stores.catalog.openid import SqlOpenId
@@ -62,6 +63,7 @@ class SqlCatalog(
     SqlParkedOrders,
     SqlContent,
     SqlNotes,
+    SqlLedger,
     SqlOwners,
     SqlUsers,
     SqlUnits,

@@ -471,3 +471,15 @@ journal_losses = Table(
     Column("at", BigInteger, nullable=False),
     Column("seen", Boolean, nullable=False),
 )
+
+ledger_segments = Table(
+    "ledger_segments",  # of the byte ledger; each is of all owners
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("measure", Name, primary_key=True),
+    Column("writer", Name, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("format", BigInteger, nullable=False),  # of `state`
+)
