@@ -21,9 +21,14 @@ from hypothesis import strategies as st
 from lakebed.ingest.building import BatchBuilder
 from lakebed.keeper.ledger import CONSUMER, PART, Ledger
 from lakebed.keeper.settings import KeeperSection
+from lakebed.policies.outcomes import Outcome
+from lakebed.ports.catalog.ledger import LedgerSegment
+from lakebed.queries.ledger import Groups, LedgerQuestion, Sums
+from lakebed.queries.ledger import read as read_ledger
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import HOUR, SECOND, UNSET
@@ -90,7 +95,9 @@ class Run:
         for topic, payload, pause, age in messages:
             self.last += pause * SECOND
             event = UNSET if age is None else self.last - age * SECOND
-            builder.extend([Channel("ann", topic)], [payload], self.last, Sparse(event=[event]))
+            unit = Coded.constant(Attributes(principal=f"unit:{len(payload)}"), 1)
+            sparse = Sparse(event=[event], attributes=unit)
+            builder.extend([Channel("ann", topic)], [payload], self.last, sparse)
         asyncio.run(self.journal.append(builder.build()))
 
     def take_over(self) -> None:
@@ -161,7 +168,32 @@ class Run:
             "flow": {str(outcome): n for outcome, n in ledger.totals.items() if n},
             "by policy": {key: row.tolist() for key, row in sorted(ledger.policies.items())},
             "bytes": int(ledger.sizes.sum()),
+            "hours": self.hours(ledger),
         }
+
+    def hours(self, ledger: Ledger) -> dict[tuple[str, ...], Sums]:
+        """The byte ledger by topic, unit and policy, once its sums are those of the flow."""
+
+        def ask(*by: str) -> Groups:
+            everything = LedgerQuestion(
+                BEGIN, self.last + HOUR, None, by, lambda _: True, lambda *_: True
+            )
+            return read_ledger(self.catalog, everything)
+
+        total = ask("owner").total
+        assert (total.in_messages, total.in_bytes) == (ledger.messages, int(ledger.sizes.sum()))
+        assert total.kept_messages == ledger.totals[Outcome.KEPT]
+        topics = {names[0]: sums for (_, names), sums in ask("topic").rows()}
+        for code, channel in enumerate(ledger.channels):
+            found = topics[channel.topic]
+            assert found.in_bytes == ledger.sizes[code]
+            assert found.kept_messages == ledger.by_channel(Outcome.KEPT)[code]
+        policies = {names[0]: sums for (_, names), sums in ask("policy").rows() if names[0]}
+        for (_, name), row in ledger.policies.items():
+            if row.any():
+                found = policies[name]
+                assert (found.in_messages, found.kept_messages) == (row.sum(), row[Outcome.KEPT])
+        return {names: sums for (_, names), sums in ask("topic", "unit", "policy").rows()}
 
 
 def merged(rows: Iterator[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
@@ -224,11 +256,21 @@ def catalog() -> Iterator[SqlCatalog]:
 
 
 class Apart:
-    """The catalog as one run sees it: last values of its own."""
+    """The catalog as one run sees it: last values and a byte ledger of its own."""
 
     def __init__(self, catalog: SqlCatalog) -> None:
         self._catalog = catalog
         self.last: dict[tuple[str, str], Any] = {}
+        self.segments: dict[tuple[int, int], LedgerSegment] = {}
+
+    def save_ledger(self, segments: list[LedgerSegment]) -> None:
+        self.segments |= {(segment.hour, segment.first): segment for segment in segments}
+
+    def ledger(self, start: int, end: int) -> list[LedgerSegment]:
+        return [segment for (hour, _), segment in self.segments.items() if start <= hour < end]
+
+    def ledger_rows(self, start: int, end: int) -> int:
+        return 0
 
     def upsert_last(self, values: list[Any]) -> None:
         for value in values:

@@ -53,6 +53,8 @@ def _default(field: FieldInfo) -> str:
     for marker, written in _SCALARS:
         if marker in field.metadata:
             return f"`{written(field.default)}`"
+    if isinstance(field.default, bool):  # as TOML writes it
+        return f"`{field.default}`".lower()
     return f"`{field.default}`"
 
 

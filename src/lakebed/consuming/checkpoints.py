@@ -7,7 +7,7 @@ late. So the catalog decides: each claim gives a higher term, and a save under a
 refused in the same transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -56,11 +56,14 @@ class PartitionCheckpoints:
         parts: Sequence[Checkpoint],
         drop: Sequence[str] = (),
         beside: Mapping[str, Sequence[Checkpoint]] = _NOTHING,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         """Write some parts and remove others; those that are not named stay as they are.
 
         Args:
             beside: further parts, under names other than the consumer's, in the same transaction.
+            also: writes to the same store in that transaction; it is called again where the store
+                did not answer.
 
         Raises:
             Superseded: another has claimed the partition; nothing was written.
@@ -74,5 +77,6 @@ class PartitionCheckpoints:
                 for name, others in beside.items():
                     if others:
                         self._store.save_checkpoints(name, self._partition, others)
+                also()
 
         self._retry.until_available(save)

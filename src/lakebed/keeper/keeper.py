@@ -126,6 +126,16 @@ class Keeper:
         """Reports of units that could not be kept, by kind and reason."""
         return dict(self._stores.refused)
 
+    @property
+    def meter_rows(self) -> int:
+        """Rows of the byte ledger in memory."""
+        return sum(shard.meter.rows for shard in list(self._loop.assignment.workers.values()))
+
+    @property
+    def meter_rest(self) -> int:
+        """Messages counted without their topics, in the partitions that this keeper has."""
+        return sum(shard.meter.rest for shard in list(self._loop.assignment.workers.values()))
+
     def health(self) -> Health:
         running = self._loop.running
         failing = self._loop.halted or self._loop.retry.failing

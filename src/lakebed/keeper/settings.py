@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from lakebed.ingest.settings import LimitsSection
+from lakebed.metering.settings import LedgerSection
 from lakebed.section import Duration, Section, Size, Zone
 from lakebed.vocabulary.times import Micros, parse_duration
 from lakebed.vocabulary.unit_topics import parse_unit_pattern
@@ -96,3 +97,6 @@ class KeeperSettings(Protocol):
 
     @property
     def journal(self) -> _OfJournal: ...
+
+    @property
+    def ledger(self) -> LedgerSection: ...

@@ -4,7 +4,8 @@
                                                        │
               adopt (policies) ────────────────────────┤
               flush ── drain ──> stores ───────────────┤
-              checkpoint ── state of tasks, ledger and deduplicator, one transaction ──> catalog
+              checkpoint ── state of tasks, ledger and deduplicator, ─┬─ one transaction ──> catalog
+                            segments of the byte ledger ──────────────┘
 
 Why a replay changes nothing: rows written between two checkpoints have keys made of the data, and a
 restart replays from the checkpoint with the policies that were in force then. So policies are
@@ -39,6 +40,7 @@ from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
 from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
+from lakebed.metering.partition import PartitionMeter
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
@@ -47,7 +49,7 @@ from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary import times
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.limits import RELEASED
-from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.messages import Codes, Entry
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
@@ -72,6 +74,7 @@ class Shard:
         offset: everything below it has been absorbed.
         replay_end: what lies below may have been written by an earlier run.
         revision: of the policies in force.
+        meter: of the byte ledger.
         begun: whether policies were ever adopted in this partition. Before, nothing is absorbed or
             saved: a checkpoint without tasks would let the next run pass over these messages.
     """
@@ -111,6 +114,9 @@ class Shard:
         self._state = state
         self._factory = TaskFactory(
             self.partition, state.ledger.topics, self._settings.limits.future
+        )
+        self.meter = PartitionMeter(
+            self.partition, state.ledger.channels, self._settings.ledger.rows
         )
         self._poison = Poison(
             self.partition, self._journal, self._checkpoints, self._stores,
@@ -185,19 +191,25 @@ class Shard:
     def _absorb_all(self, chunk: Chunk) -> None:
         outcomes = np.full(len(chunk), Outcome.SKIPPED, np.uint8)
         fresh = chunk.offset >= self._state.counted
+        policies = self.meter.start(len(chunk))
         for task, index, piece in self._routes.deliver(chunk, self.ledger.channels):
             became = self._absorb(task, piece)
             outcomes[index] = np.minimum(outcomes[index], became)
+            self.meter.deliver(policies, index, task.policy.name, became)
             key = (task.policy.owner, task.policy.name)
             new = fresh[index]
             self.ledger.count_policy(key, became[new])
             self._examples.note(key, became[new], chunk, index[new], self.ledger.channels)
-        self._count(chunk, outcomes, fresh)
+        self._count(chunk, outcomes, fresh, policies)
         self._reports.absorb(chunk.take(np.flatnonzero(fresh)), self.ledger.channels)
         released = decided(chunk, RELEASED)
         if released is not None:
-            copies = released & fresh
-            self.ledger.release(chunk.channel[copies], chunk.size[copies])
+            copies = chunk.take(np.flatnonzero(released & fresh))
+            self.ledger.release(copies.channel, copies.size)
+            self.meter.release(
+                self._state.counted, copies.channel, copies.size, copies.received,
+                copies.sparse.attributes,
+            )  # fmt: skip
         skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
         self._examples.note_skipped(skipped, chunk, self.ledger.channels)
 
@@ -216,19 +228,22 @@ class Shard:
     def _count_all(self, chunk: Chunk, outcome: Outcome) -> NDArray[np.bool_]:
         """Count messages that no policy sees; returns which were not counted before."""
         fresh: NDArray[np.bool_] = chunk.offset >= self._state.counted
-        self._count(chunk, np.full(len(chunk), outcome, np.uint8), fresh)
+        outcomes = np.full(len(chunk), outcome, np.uint8)
+        self._count(chunk, outcomes, fresh, self.meter.start(len(chunk)))
         return fresh
 
-    def _count(self, chunk: Chunk, outcomes: NDArray[np.uint8], fresh: NDArray[np.bool_]) -> None:
-        if fresh.all():
+    def _count(
+        self, chunk: Chunk, outcomes: NDArray[np.uint8], fresh: NDArray[np.bool_], policies: Codes
+    ) -> None:
+        if not fresh.all():
+            new = np.flatnonzero(fresh)
+            chunk, outcomes, policies = chunk.take(new), outcomes[new], policies[new]
+        if len(chunk):
             self.ledger.count(chunk.channel, outcomes, chunk.size, chunk.received)
-        elif fresh.any():
-            self.ledger.count(
-                chunk.channel[fresh],
-                outcomes[fresh],
-                chunk.size[fresh],
-                chunk.received[fresh],
-            )
+            self.meter.count(
+                self._state.counted, chunk.channel, policies, chunk.size, chunk.received,
+                chunk.sparse.attributes,
+            )  # fmt: skip
 
     # --- policies --------------------------------------------------------------------------------
 
@@ -398,8 +413,10 @@ class Shard:
             PARKED_STRETCHES: self.parking.take_changed(counted),
             UNIT_REPORTS: self._reports.take_changed(counted),
         }
-        self._checkpoints.save(saved, [*drop, *outlived], beside)
+        account = partial(self._stores.account, self.meter.unsaved())
+        self._checkpoints.save(saved, [*drop, *outlived], beside, account)
         self._state.deduplicator.saved()
+        self.meter.saved()
         at = self._monotonic()
         self._saved = self._state.counted
         self._uncounted = 0

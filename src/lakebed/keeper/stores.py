@@ -17,13 +17,14 @@ from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.last_values import LastValueWriter
+from lakebed.ports.catalog.ledger import LedgerSegment, LedgerWriter
 from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
 
 
-class KeptValues(LastValueWriter, DeadLetterSink, UnitReportStore, Protocol):
+class KeptValues(LastValueWriter, DeadLetterSink, LedgerWriter, UnitReportStore, Protocol):
     """The part of the catalog that is written beside checkpoints."""
 
 
@@ -62,6 +63,10 @@ class Stores:
             settings.units.state_every,
             self.refused,
         )
+
+    def account(self, segments: Sequence[LedgerSegment]) -> None:
+        """Write segments of the byte ledger, within the transaction that is open."""
+        self._catalog.save_ledger(segments)
 
     def add_dead_letters(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry.until_available(lambda: self._catalog.add_dead_letters(letters))

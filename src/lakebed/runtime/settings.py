@@ -18,6 +18,7 @@ from lakebed.api.settings import ApiSection
 from lakebed.backup.settings import BackupSection
 from lakebed.ingest.settings import IngestSection, LimitsSection
 from lakebed.keeper.settings import DeadLettersSection, KeeperSection, UnitsSection
+from lakebed.metering.settings import LedgerSection
 from lakebed.section import WRITTEN, Section
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
@@ -46,6 +47,7 @@ class Settings(Section):
     keeper: KeeperSection = KeeperSection()
     dead_letters: DeadLettersSection = DeadLettersSection()
     units: UnitsSection = UnitsSection()
+    ledger: LedgerSection = LedgerSection()
     backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
     sources: tuple[MqttSource, ...] = ()

@@ -1,0 +1,85 @@
+"""What readers were sent: written whole, so that a flush that is repeated changes nothing."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from lakebed.metering.outgoing import OutgoingMeter
+from lakebed.metering.segment import Segment
+from lakebed.ports.catalog.ledger import LedgerSegment
+from lakebed.vocabulary.errors import StoreUnavailable
+from lakebed.vocabulary.times import HOUR
+
+NOON = 1_790_000_000_000_000 // HOUR * HOUR
+
+
+class Store:
+    """A catalog that may lose its answer, before or after the commit."""
+
+    def __init__(self) -> None:
+        self.segments: dict[tuple[int, str, str, int], LedgerSegment] = {}
+        self.fails = ""
+        self.now = NOON
+
+    def save_ledger(self, segments: Sequence[LedgerSegment]) -> None:
+        if self.fails == "before":
+            raise StoreUnavailable("away")
+        self.segments |= {(s.hour, s.measure, s.writer, s.first): s for s in segments}
+        if self.fails == "after":
+            raise StoreUnavailable("away")
+
+    def sums(self) -> dict[int, tuple[int, int]]:
+        found: dict[int, tuple[int, int]] = {}
+        for stored in self.segments.values():
+            segment = Segment(stored)
+            n, size = found.get(segment.hour, (0, 0))
+            found[segment.hour] = n + int(segment.count.sum()), size + int(segment.size.sum())
+        return found
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def meter(store: Store, most: int = 100) -> OutgoingMeter:
+    return OutgoingMeter(store, most=most, clock=lambda: store.now)
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+def test_a_flush_that_is_repeated_counts_once(store: Store, fails: str) -> None:
+    sent = meter(store)
+    sent.add("api", "ann", "token:x", "t", "p", 3, 300)
+    store.fails = fails
+    with pytest.raises(StoreUnavailable):
+        sent.flush()
+    sent.add("mqtt", "ann", "token:x", "t", "", 1, 50)
+    store.fails = ""
+    sent.flush()
+    sent.flush()
+    assert store.sums() == {NOON: (4, 350)}
+    assert sent.bytes == {"api": 300, "mqtt": 50}
+
+
+def test_two_processes_and_a_clock_that_is_set_back_add_up(store: Store) -> None:
+    one, other = meter(store), meter(store)
+    for sent in (one, other):
+        sent.add("api", "ann", "", "t", "p", 1, 10)
+        sent.flush()
+    store.now = NOON + HOUR
+    one.flush()  # lets go of noon
+    one.add("api", "ann", "", "t", "p", 1, 10)
+    one.flush()
+    store.now = NOON
+    one.add("api", "ann", "", "t", "p", 1, 10)
+    one.flush()
+    assert store.sums() == {NOON: (3, 30), NOON + HOUR: (1, 10)}
+
+
+def test_many_readers_are_counted_together(store: Store) -> None:
+    sent = meter(store, most=3)
+    for i in range(10):
+        sent.add("api", "ann", f"token:{i}", "t", "p", 1, 10)
+    sent.close()
+    (stored,) = store.segments.values()
+    assert (stored.rows, store.sums()) == (4, {NOON: (10, 100)})
