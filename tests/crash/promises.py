@@ -88,6 +88,7 @@ def check_everything(
     by_policy = {row["policy"]: row for row in server.get("/api/v1/flow", by="policy")["policies"]}
     for counts in by_policy.values():
         assert_sum(counts)
+    _check_ledger(server, flow, by_policy)
     messages = [_message(record) for record in stored]
     for policy in POLICIES:
         # what was counted is read once the policy's buffer has been written
@@ -97,6 +98,24 @@ def check_everything(
         _check_turning(server, stored, by_policy["turning"])
     if "short" in by_policy:
         _check_short(server, stored)
+
+
+def _check_ledger(
+    server: Server, flow: Mapping[str, Any], by_policy: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """The byte ledger has each message that the flow has counted, once."""
+    span = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+    by_topic = server.get("/api/v1/ledger", by="topic", **span)
+    for name, counted in (("in", flow["received"] - flow["lost"]), ("kept", flow["kept"])):
+        total = by_topic["totals"][f"{name}_messages"]
+        assert total == counted, (by_topic["totals"], flow)
+        assert total == sum(row[f"{name}_messages"] for row in by_topic["rows"])
+    assert by_topic["totals"]["in_bytes"] == server.get("/api/v1/topics")["total"]["bytes"]
+    rows = server.get("/api/v1/ledger", by="policy", **span)["rows"]
+    found = {row["policy"]: (row["in_messages"], row["kept_messages"]) for row in rows}
+    for name, counts in by_policy.items():
+        if counts["received"]:
+            assert found[name] == (counts["received"], counts["kept"]), name
 
 
 def _everything(server: Server, kept: int) -> list[Document]:

@@ -55,6 +55,7 @@ class Action(StrEnum):
     FLOW_READ = "flow.read"
     TOPICS_READ = "topics.read"
     USAGE_READ = "usage.read"
+    LEDGER_READ = "ledger.read"
 
     DEAD_LETTERS_READ = "dead_letters.read"
     DEAD_LETTERS_RESEND = "dead_letters.resend"
@@ -250,6 +251,9 @@ RULES: dict[Action, Rule] = {
     Action.FLOW_READ: _topics("read", "reads counts of messages by outcome", _READ, Role.VIEWER),
     Action.TOPICS_READ: _topics("read", "lists topics", _READ, Role.VIEWER),
     Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),
+    Action.LEDGER_READ: _topics(
+        "read", "reads who sent, kept and read how much, by hour", _READ, Role.VIEWER
+    ),
     Action.DEAD_LETTERS_READ: _topics("read", "looks at dead letters", _READ, Role.VIEWER),
     Action.DEAD_LETTERS_RESEND: _topics(
         "publish to", "sends dead letters again", _BOTH, Role.EDITOR

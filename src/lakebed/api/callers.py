@@ -50,6 +50,11 @@ class Caller:
         """Keep the request out of the audit log, unless it is refused."""
         self.noted.unwritten = True
 
+    @property
+    def label(self) -> str:
+        """The principal's label; "" for nobody."""
+        return "" if self.principal.kind is Kind.NOBODY else self.principal.label
+
     def may(self, *topics: str) -> bool:
         """Whether the action is allowed on all of these topics and filters."""
         return allow(self.principal, self.action, Resource(self.owner, topics))

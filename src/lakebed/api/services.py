@@ -10,11 +10,13 @@ from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
+from lakebed.ports.catalog.ledger import LedgerReader
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
@@ -94,6 +96,7 @@ class ApiCatalog(
     JournalAdoption,
     LastValueReader,
     DeadLetterBox,
+    LedgerReader,
     ParkedOrders,
     NoteStore,
     Protocol,
@@ -133,6 +136,7 @@ class Services(Common):
             key that all its processes share.
         sign_in: makes sessions of names and passwords.
         audit: writes the audit log.
+        sent: counts what readers are sent.
         backups: None in a process that takes none.
         openid: None where the settings name no address of the instance.
     """
@@ -152,6 +156,7 @@ class Services(Common):
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None
+    sent: CountSent = uncounted
     revocation: "Revocation | None" = None
     backups: Backups | None = None
     openid: "Provider | None" = None

@@ -8,7 +8,7 @@ clock, addresses ──> home ──> catalog ──> series ──> journal    
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -32,10 +32,13 @@ from lakebed.stores import opening
 from lakebed.system.descriptors import Descriptors
 from lakebed.system.disk import FEW_FILES, few_files, room_at
 from lakebed.vocabulary import times
-from lakebed.vocabulary.errors import Fatal
+from lakebed.vocabulary.errors import Fatal, StoreUnavailable
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from lakebed.metering.outgoing import OutgoingMeter
     from lakebed.sources.http.server import HttpServer
 
 log = structlog.get_logger(__name__)
@@ -168,6 +171,7 @@ class Node:
         from lakebed.accounts.presence import Presence
         from lakebed.accounts.presence import keep as keep_presence
         from lakebed.consuming.feed import LiveFeed
+        from lakebed.metering.outgoing import OutgoingMeter
 
         if self._alone:
             self._lock_home()
@@ -181,6 +185,8 @@ class Node:
         series = await self._open_series(catalog)
         journal = await asyncio.to_thread(opening.open_journal, self.settings, catalog)
         self._stack.callback(journal.close)
+        outgoing = OutgoingMeter(catalog)
+        self._stack.push_async_callback(asyncio.to_thread, outgoing.close)
         feed = LiveFeed(journal)
         self._stack.push_async_callback(feed.close)
         units = UnitDirectory(catalog)
@@ -206,6 +212,7 @@ class Node:
             units=units,
             feed=feed,
             descriptors=Descriptors(),
+            outgoing=outgoing,
             opened_series=series,
         )
         health: dict[str, Callable[[], Health]] = {
@@ -215,7 +222,8 @@ class Node:
         }
         if series is not None:
             health["series"] = with_timeout("the series", partial(_series_health, catalog, series))
-        self.contributed += Contribution(health=health)
+        self.contributed += Contribution(health=health, metrics=(partial(_sent, outgoing),))
+        self._run("outgoing", partial(_flushing, outgoing))
 
     def _lock_home(self) -> None:
         """Lock the home until the stop, also while the start waits for room."""
@@ -320,6 +328,31 @@ def _disk(settings: Settings) -> Health:
     message = few_files(left, settings.home)
     detail = {"free": left.bytes} | ({} if left.files is None else {"files": left.files})
     return Health(left.files is None or left.files >= FEW_FILES, message, detail)
+
+
+async def _flushing(outgoing: "OutgoingMeter") -> None:
+    """Write what readers were sent; where the catalog is away, with the next time."""
+    from lakebed.metering.outgoing import FLUSH_EVERY
+
+    while True:
+        await asyncio.sleep(FLUSH_EVERY)
+        try:
+            await asyncio.to_thread(outgoing.flush)
+        except StoreUnavailable as error:
+            log.warning("what readers were sent is not in the byte ledger yet", error=str(error))
+
+
+def _sent(outgoing: "OutgoingMeter") -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily
+
+    messages = CounterMetricFamily(
+        "lakebed_sent_messages", "Messages and records sent to readers.", labels=["way"]
+    )
+    size = CounterMetricFamily("lakebed_sent_bytes", "Bytes sent to readers.", labels=["way"])
+    for way in sorted(outgoing.messages):
+        messages.add_metric([way], outgoing.messages[way])
+        size.add_metric([way], outgoing.bytes[way])
+    yield from (messages, size)
 
 
 def _series_health(catalog: Catalog, series: Series) -> Health:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lakebed.accounts.presence import Presence
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
+    from lakebed.metering.outgoing import OutgoingMeter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Process:
         audit: writes the audit log.
         presence: notes which units are connected to this process.
         descriptors: decides whether a new connection may take one.
+        outgoing: counts what readers are sent, for the byte ledger.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake: None where no role needs them.
     """
@@ -53,6 +55,7 @@ class Process:
     presence: "Presence"
     feed: "LiveFeed"
     descriptors: Descriptors
+    outgoing: "OutgoingMeter"
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
 

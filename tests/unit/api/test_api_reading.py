@@ -200,7 +200,8 @@ def test_no_route_takes_milliseconds_for_a_time(api: Api) -> None:
         for method, route in methods.items():
             names = {parameter["name"] for parameter in route.get("parameters", ())}
             for where in names & {"from", "to", "since", "until", "before", "after_time"}:
-                params = {"topic": "room/1", "owner": "ann", where: "1790000000000"}
+                given = {"topic": "room/1", "owner": "ann", where: "1790000000000"}
+                params = {name: value for name, value in given.items() if name in names}
                 answer = api.ask(method.upper(), path, token=ADMIN, params=params)
                 assert "looks like milliseconds" in problem(answer, 422, where)["detail"]
                 found += 1

@@ -258,6 +258,40 @@ def test_usage_shows_policies_before_topics(run: Run, server: FakeServer) -> Non
     assert server.seen[0].query == {"limit": "1"}
 
 
+SUMS = {
+    "in_messages": 3, "in_bytes": 2048, "kept_messages": 2, "kept_bytes": 9,
+    "stored_byte_hours": 0, "out_messages": 1, "out_bytes": 100,
+}  # fmt: skip
+ROW = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z", "unit": "=cmd", **SUMS}
+LEDGER = {
+    "from": ROW["start"], "to": ROW["end"], "rows": [ROW], "totals": SUMS,
+    "rest": {"in_messages": 7, "in_bytes": 70}, "sampled_hours": 0, "next_cursor": None,
+}  # fmt: skip
+
+
+def test_ledger_shows_sizes_and_what_is_counted_together(run: Run, server: FakeServer) -> None:
+    server.on("GET", "/api/v1/ledger", Reply(200, LEDGER))
+    lines = run("ledger", "--by", "unit", "--from", "2026-01-01T00:00:00Z").out.splitlines()
+    assert lines[0] == "2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z"
+    assert lines[3].split("  ")[0] == "=cmd"
+    assert "2.0 KiB" in lines[3]
+    assert lines[-1] == "topics counted together: 7 messages, 70 B in"
+    assert server.seen[0].query["by"] == "unit"
+    assert "start" not in run("ledger").out  # the totals
+
+
+def test_ledger_puts_pages_together_as_csv_and_json(run: Run, server: FakeServer) -> None:
+    def page(request: Request) -> Reply:
+        return Reply(200, LEDGER | {"next_cursor": None if "cursor" in request.query else "c"})
+
+    server.on("GET", "/api/v1/ledger", page)
+    lines = run("ledger", "--by", "unit", "--csv").out.splitlines()
+    assert lines[0].startswith("start,end,unit,in_messages,in_bytes,")
+    assert [line.split(",")[2] for line in lines[1:]] == ["'=cmd", "'=cmd"]
+    assert len(json.loads(run("ledger", "--json").out)["rows"]) == 2
+    assert len(json.loads(run("ledger", "--json", "--limit", "1").out)["rows"]) == 1
+
+
 def test_tables_of_many_rows_look_like_those_of_few(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

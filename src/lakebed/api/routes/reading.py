@@ -1,6 +1,7 @@
 """Routes that read and delete kept data: records, last values, usage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from heapq import nlargest
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -92,7 +93,10 @@ def records(
     missing = gaps(services, caller.owner, query.topic, question.start, question.end)
     if missing:
         headers["X-Gaps"] = str(len(missing))
-    return _send(formats.write(page, form, missing), formats.MEDIA_TYPES[form], headers)
+    sent = partial(
+        services.sent, "api", caller.owner, caller.label, query.topic, policy.name, len(page.rows)
+    )
+    return _send(formats.write(page, form, missing), formats.MEDIA_TYPES[form], headers, sent)
 
 
 def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:
@@ -108,14 +112,34 @@ def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> Non
         raise BadRequest("policy", f"there is no policy {name!r}")
 
 
-def _send(pieces: Iterator[bytes], media: str, headers: dict[str, str]) -> Response:
-    """Send a small answer as a whole: each streamed chunk would switch threads twice."""
+def _send(
+    pieces: Iterator[bytes], media: str, headers: dict[str, str], sent: Callable[[int], None]
+) -> Response:
+    """Send a small answer as a whole: each streamed chunk would switch threads twice.
+
+    Args:
+        sent: called with the bytes of the body.
+    """
     ready: list[bytes] = []
     for piece in pieces:
         ready.append(piece)
         if sum(map(len, ready)) > _WHOLE:
-            return StreamingResponse(chain(ready, pieces), media_type=media, headers=headers)
-    return Response(b"".join(ready), media_type=media, headers=headers)
+            whole = _measured(chain(ready, pieces), sent)
+            return StreamingResponse(whole, media_type=media, headers=headers)
+    body = b"".join(ready)
+    sent(len(body))
+    return Response(body, media_type=media, headers=headers)
+
+
+def _measured(pieces: Iterable[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
+    """Pass pieces on, and tell their bytes at the end, also where a reader leaves before it."""
+    size = 0
+    try:
+        for piece in pieces:
+            size += len(piece)
+            yield piece
+    finally:
+        sent(size)
 
 
 class EraseQuery(BaseModel):
@@ -171,6 +195,7 @@ def last(
     if since is not None:
         found = [value for value in found if value.time >= since]
     body = formats.encode({"records": [_last(value) for value in found]})
+    services.sent("api", caller.owner, caller.label, asked, policy or "", len(found), len(body))
     return Response(body, media_type="application/json")
 
 

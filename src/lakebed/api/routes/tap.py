@@ -18,6 +18,7 @@ from lakebed.api.callers import Caller, InOwner, is_still_allowed
 from lakebed.api.formats import MEDIA_TYPES, encode
 from lakebed.api.requests import ServicesDep, check_filter_in
 from lakebed.api.services import Delivery, Feed
+from lakebed.metering.outgoing import uncounted
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.times import UNSET, Micros, to_rfc3339
@@ -60,7 +61,10 @@ async def tap(
                 return False
         return True
 
-    stream = lines(services.feed, asked, is_allowed)
+    def sent(owner: str, topics: str, messages: int, size: int) -> None:
+        services.sent("tap", owner, caller.label, topics, "", messages, size)
+
+    stream = lines(services.feed, asked, is_allowed, sent)
     return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"])
 
 
@@ -75,11 +79,14 @@ async def lines(
     feed: Feed,
     asked: Mapping[tuple[str, str], list[str]],
     still_allowed: Callable[[], Awaitable[bool]],
+    sent: Callable[[str, str, int, int], None] = uncounted,
 ) -> AsyncIterator[bytes]:
     """The stream, until the reader disconnects or is not allowed any more.
 
     Args:
         asked: filters by their owner, and what is put in front of their topics.
+        sent: called with owner, filters, the number of messages that were sent, and the bytes of
+            their lines.
     """
     waiting = _Queue()
     subscriptions = [
@@ -101,10 +108,23 @@ async def lines(
             if dropped > reported:
                 yield encode({"dropped": dropped - reported}) + b"\n"
                 reported = dropped
-            yield b"".join(map(_line, found)) or b"\n"
+            encoded = list(map(_line, found))
+            yield b"".join(encoded) or b"\n"
+            for (owner, prefix), filters in asked.items():
+                mine = [
+                    len(line)
+                    for (topic, *_), line in zip(found, encoded, strict=True)
+                    if len(asked) == 1 or _prefix_of(topic, asked) == prefix
+                ]
+                if mine:
+                    sent(owner, ",".join(filters), len(mine), sum(mine))
     finally:
         for one in subscriptions:
             one.close()
+
+
+def _prefix_of(topic: str, asked: Mapping[tuple[str, str], object]) -> str:
+    return next((prefix for _, prefix in asked if prefix and topic.startswith(prefix)), "")
 
 
 class _Queue:

@@ -199,10 +199,9 @@ def read_log(
     limit: Annotated[int, Query(ge=1, le=10_000, description="entries at most")] = 100,
 ) -> dict[str, Any]:
     """Show the log of a unit, the newest entry first."""
+    since, until = moment("from", start), moment("to", end)
     there = _found(services, caller, unit)
-    entries = services.accounts.unit_logs(
-        there.uuid, moment("from", start), moment("to", end), 10_000 if level else limit
-    )
+    entries = services.accounts.unit_logs(there.uuid, since, until, 10_000 if level else limit)
     chosen = [entry for entry in entries if level is None or entry.level == level]
     return {
         "entries": [

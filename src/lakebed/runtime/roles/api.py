@@ -106,6 +106,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         erase=_eraser(process, before),
         adopt=partial(_adopt, process),
         policies_changed=partial(_notify, before.policies_changed),
+        sent=process.outgoing.add,
         backups=_backups(process, before),
         openid=_openid(process),
     )

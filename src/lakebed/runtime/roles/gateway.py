@@ -53,7 +53,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         log.warning(few, do="raise the limit of open files (ulimit -n, LimitNOFILE=)")
     endpoint = MqttEndpoint(
         settings, intake, process.identification, process.feed, known, descriptors,
-        process.presence, process.audit.refused,
+        process.presence, process.audit.refused, process.outgoing.add,
     )  # fmt: skip
     # that of a home is made at its first start: one without is of an earlier version
     needed = process.alone or not all(source.client_id for source in settings.sources)

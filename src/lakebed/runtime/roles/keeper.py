@@ -2,8 +2,8 @@
 
 journal ──partitions shared with other keepers──> policies ──> series, catalog
 
-It also maintains the stores: it trims the journal, expires dead letters, and rebuilds a series that
-is lost.
+It also maintains the stores: it trims the journal, expires dead letters and old hours of the byte
+ledger, measures what is stored, and rebuilds a series that is lost.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from lakebed.ports.journal.journal import Journal
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
-from lakebed.vocabulary.errors import StoreUnavailable
-from lakebed.vocabulary.times import SECOND, Micros, now
+from lakebed.vocabulary.errors import StoreDamaged, StoreUnavailable
+from lakebed.vocabulary.times import HOUR, SECOND, Micros, now
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -52,6 +52,9 @@ async def _open(process: Process, _: Contribution) -> Contribution:
                 _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span, kept)
             ),
             "expire": partial(_repeat, _EXPIRE_EVERY, "dead letters not looked through", expire),
+            "ledger": partial(
+                _repeat, _EXPIRE_EVERY, "byte ledger not maintained", _accounting(process)
+            ),
             "damage": partial(
                 _repeat, _DAMAGE_EVERY, "damage not recorded", _recording(process, rebuild)
             ),
@@ -142,6 +145,16 @@ def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
     for (kind, reason), count in sorted(keeper.refused_reports.items()):
         refused.add_metric([kind, reason], count)
     yield refused
+    yield GaugeMetricFamily(
+        "lakebed_ledger_rows",
+        "Rows of the byte ledger that are still counted in.",
+        keeper.meter_rows,
+    )
+    yield CounterMetricFamily(
+        "lakebed_ledger_rest_messages",
+        "Messages counted together in the byte ledger, without their topics.",
+        keeper.meter_rest,
+    )
 
 
 def trimming(
@@ -179,6 +192,37 @@ def _expire(process: Process) -> int:
     settings = process.settings
     process.accounts.expire_unit_logs(now() - settings.units.log_for)
     return expire_letters(process.catalog, settings.dead_letters, process.journal.time())
+
+
+def _accounting(process: Process) -> Callable[[], None]:
+    """Return a function that measures what is stored, once an hour, and lets old hours expire.
+
+    Not at the first call: a server that has just started has other work.
+    """
+    ledger = process.settings.ledger
+    done: int | None = None  # the hour that was measured last
+
+    def account() -> None:
+        nonlocal done
+        at = now()
+        if done is not None and done != at // HOUR:
+            if ledger.stored:
+                _measure(process, at)
+            process.catalog.expire_ledger(at - ledger.keep)
+            done = at // HOUR
+        elif done is None:
+            done = 0
+
+    return account
+
+
+def _measure(process: Process, at: Micros) -> None:
+    from lakebed.keeper.sampling import sample
+
+    try:
+        sample(process.series, process.catalog, at)
+    except StoreDamaged as error:
+        log.warning("what is stored was not measured", error=str(error))
 
 
 async def _repeat(seconds: float, failure: str, work: Callable[[], object]) -> None:

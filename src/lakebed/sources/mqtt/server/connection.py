@@ -336,6 +336,7 @@ class Connection(MqttConnection):
             self._shared.stats,
             connect.version,
             connect.properties.get("maximum_packet_size", UINT32_MAXIMUM),
+            self._shared.sent,
         )
 
     # --- packets after CONNECT -------------------------------------------------------------------

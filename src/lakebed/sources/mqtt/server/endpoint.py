@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from lakebed.accounts.presence import Presence
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.section import split_address
 from lakebed.sources.mqtt.codec.compiled import is_compiled
@@ -47,6 +48,7 @@ class MqttEndpoint:
 
     Args:
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
+        sent: counts what subscribers are sent.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class MqttEndpoint:
         descriptors: Descriptors | None = None,
         presence: Presence | None = None,
         audit: Callable[[AuditEntry], None] = lambda _: None,
+        sent: CountSent = uncounted,
     ) -> None:
         self.stats = Stats()
         self._settings = settings
@@ -69,7 +72,7 @@ class MqttEndpoint:
         sessions = Sessions(intake, known, self.stats, settings.mqtt.max_connections)
         self._shared = Shared(
             settings, intake, identification, feed, sessions, self.stats, self._spawn,
-            descriptors or Descriptors(), presence or Presence(), audit,
+            descriptors or Descriptors(), presence or Presence(), audit, sent,
         )  # fmt: skip
 
     @property

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from lakebed.access.principals import Principal
 from lakebed.accounts.presence import Presence
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.sources.mqtt.server.sessions import Sessions
 from lakebed.sources.mqtt.settings import MqttSettings
@@ -29,6 +30,7 @@ class Shared:
     Attributes:
         audit: takes entries about refused connections, as many as there are; returns at once.
         spawn: runs a coroutine of a connection as a task.
+        sent: counts what subscribers are sent.
         clock: set by the endpoint's sweep.
         open: whether new connections are accepted.
         connections: all open ones, the oldest first.
@@ -45,6 +47,7 @@ class Shared:
     descriptors: Descriptors
     presence: Presence
     audit: Callable[[AuditEntry], None] = lambda _: None
+    sent: CountSent = uncounted
     clock: float = 0.0
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)

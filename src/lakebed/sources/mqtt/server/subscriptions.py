@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import Principal
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.sources.mqtt.codec.publish import publish
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.subscriptions import Subscribe, SubscriptionRequest
@@ -38,6 +39,7 @@ class Subscriptions:
     Args:
         requests: filter -> request and subscription identifier; the session owns it.
         packet_maximum: the client's own limit: larger packets are dropped (section 3.1.2.11.4).
+        sent: counts what was sent, for the byte ledger.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Subscriptions:
         stats: Stats,
         version: int,
         packet_maximum: int,
+        sent: CountSent = uncounted,
     ) -> None:
         self.version = version
         self._feed = feed
@@ -57,6 +60,7 @@ class Subscriptions:
         self._transport = transport
         self._stats = stats
         self._packet_maximum = packet_maximum
+        self._sent = sent
         self._open: dict[str, Subscription] = {}
         for filter, (_, identifier) in list(requests.items()):
             # a kept session may come from another token
@@ -115,7 +119,7 @@ class Subscriptions:
 
     def _start(self, filter: str, identifier: int) -> None:
         owner, topics, prefix = split_owner(filter, self._principal.owner)
-        deliver = partial(self._deliver, identifier, prefix)
+        deliver = partial(self._deliver, identifier, owner, topics, prefix)
         self._open[filter] = self._feed.subscribe(owner, [topics], deliver)
 
     def _stop(self, filter: str) -> bool:
@@ -126,7 +130,9 @@ class Subscriptions:
         subscription.close()
         return True
 
-    def _deliver(self, identifier: int, prefix: str, messages: Sequence[Any]) -> None:
+    def _deliver(
+        self, identifier: int, owner: str, filter: str, prefix: str, messages: Sequence[Any]
+    ) -> None:
         """Send messages that are durable: the feed calls with (topic, payload, ...).
 
         Topics of another owner are delivered under the name by which they were subscribed.
@@ -134,9 +140,10 @@ class Subscriptions:
         properties = {"subscription_identifier": [identifier]} if identifier else None
         transport = self._transport
         out = bytearray()
+        delivered = size = 0
         for index, (topic, payload, *_) in enumerate(messages):
             if transport.is_closing():
-                return
+                break
             packet = publish(prefix + topic, payload, version=self.version, properties=properties)
             if len(packet) > self._packet_maximum:
                 self._stats.dropped += 1
@@ -145,9 +152,13 @@ class Subscriptions:
                 self._stats.dropped += len(messages) - index
                 break
             out += packet
-            self._stats.delivered += 1
+            delivered += 1
+            size += len(packet)
             if len(out) > _WRITE:
                 transport.write(bytes(out))
                 out.clear()
-        if out:
+        if out and not transport.is_closing():
             transport.write(bytes(out))
+        if delivered:
+            self._stats.delivered += delivered
+            self._sent("mqtt", owner, self._principal.label, filter, "", delivered, size)
