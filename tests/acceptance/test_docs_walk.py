@@ -42,6 +42,8 @@ def script(page: Path, server: Server) -> str:
     [
         ("README.md", "raw-day"),
         ("docs/tutorial/first-steps.md", "air-hours"),
+        ("docs/tutorial/a-club.md", "users.administer"),
+        ("docs/howto/people-and-teams.md", "invitations.write"),
         ("docs/howto/raw-day-quarters-for-ever.md", ""),
         ("docs/howto/restrict-a-token.md", "admin"),
         ("docs/howto/rotate-tokens.md", "admin-b"),
