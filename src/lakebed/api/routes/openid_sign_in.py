@@ -23,7 +23,7 @@ from lakebed.api.requests import ServicesDep
 from lakebed.api.routes.openid import Form, ProviderDep, fields_of, response_to
 from lakebed.api.services import Services
 from lakebed.ports.accounts.users import Session
-from lakebed.vocabulary.errors import BadRequest, Denied, TooMany, Unauthenticated
+from lakebed.vocabulary.errors import BadRequest, Denied, FactorNeeded, TooMany, Unauthenticated
 from lakebed.vocabulary.times import SECOND, now
 
 router = APIRouter(prefix="/oidc", tags=["sign-in"])
@@ -32,6 +32,7 @@ _FIELDS = {
     "user": ("Name", "text", "username"),
     "password": ("Password", "password", "current-password"),
 }
+_CODE = {"code": ("Code of your application", "text", "one-time-code")}
 Browser = Annotated[Caller, Public(Action.OPENID_SIGN_IN)]
 Parameters = dict[str, list[str]]
 
@@ -72,6 +73,7 @@ async def sign_in(
         services.sign_in.begin,
         _one(form, "user"),
         _one(form, "password"),
+        _one(form, "code") or None,
         origins.address_of(request),
         request.headers.get("user-agent", ""),
     )
@@ -83,7 +85,8 @@ async def sign_in(
     try:
         session, secret = await services.sign_in.passwords.run(begun)
     except (Unauthenticated, TooMany) as error:
-        return await to_thread(_form, services, asked, str(error), error.status)
+        code = isinstance(error, FactorNeeded) or "code" in form
+        return await to_thread(_form, services, asked, str(error), error.status, code)
     caller.noted.actor = f"user:{session.user}"
     response = await to_thread(_follow, services, provider, asked, session)
     longest = session.created + services.settings.auth.session_longest
@@ -135,13 +138,19 @@ def _is_fresh(who: SignedIn, asked: Parameters) -> bool:
     return now() - who.session.created <= int(age) * SECOND
 
 
-def _form(services: Services, asked: Parameters, wrong: str = "", status: int = 200) -> Response:
+def _form(
+    services: Services,
+    asked: Parameters,
+    wrong: str = "",
+    status: int = 200,
+    code: bool = False,
+) -> Response:
     client = services.accounts.openid_client(_one(asked, "client_id"))
     title = "" if client is None else client.title or client.id
     back = urlsplit(_one(asked, "redirect_uri"))
     leads_to = "" if client is None else f"{back.scheme}://{back.netloc}"
     says = f"Sign in with your account here to go on to {title}."
-    return pages.form(says, _FIELDS, wrong, status, leads_to=leads_to)
+    return pages.form(says, _FIELDS | _CODE if code else _FIELDS, wrong, status, leads_to=leads_to)
 
 
 def _one(fields: Parameters, name: str) -> str:
