@@ -24,6 +24,7 @@ SCENARIOS = {
     "queries": ["--rows", "2000000", "--seconds", "10"],
     "disk": ["--topics", "10"],
     "idle": ["--topics", "1000", "--seconds", "5"],
+    "sign-in": ["--units", "1000"],
     "trickle": ["--minutes", "0.5"],
 }
 """Each with what makes it quick: enough to see that it works, too little to judge figures by."""
