@@ -41,12 +41,18 @@ Listener = Callable[[Collection[str] | None], None]
 class UnitDirectory:
     """`find` and `by_uuid` are thread-safe; everything else is for the event loop.
 
+    Args:
+        on_failure: called when it follows the catalog no more, by an error.
+
     Attributes:
         failing: why the catalog was not read the last time; empty where it was.
     """
 
-    def __init__(self, units: UnitSource) -> None:
+    def __init__(
+        self, units: UnitSource, on_failure: Callable[[BaseException], None] | None = None
+    ) -> None:
         self._units = units
+        self._on_failure = on_failure
         self._by_uuid: dict[str, Unit] = {}
         self._uuids: dict[tuple[str, str], str] = {}
         self._blocked_owners: frozenset[str] = frozenset()
@@ -83,6 +89,7 @@ class UnitDirectory:
         """Begin to follow the catalog, unless that has begun."""
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="units")
+            self._following.add_done_callback(self._ended)
 
     async def close(self) -> None:
         if self._following is not None:
@@ -93,6 +100,13 @@ class UnitDirectory:
     async def loaded(self) -> None:
         """Return when all units have been read once."""
         await self._loaded.wait()
+
+    def _ended(self, following: asyncio.Task[None]) -> None:
+        """Units as they once were must not count for ever."""
+        if not following.cancelled() and (error := following.exception()) is not None:
+            log.error("units are not followed any more", error=str(error))
+            if self._on_failure is not None:
+                self._on_failure(error)
 
     async def _follow(self) -> None:
         while True:

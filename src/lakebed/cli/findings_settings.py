@@ -15,7 +15,7 @@ _LOCAL = {"127.0.0.1", "::1", "localhost"}
 
 
 def contradictions(settings: Settings) -> Iterator[Finding]:
-    for check in (_addresses, _tls, _sizes, _horizons, _stores, _sources):
+    for check in (_addresses, _tls, _sizes, _horizons, _stores, _sources, _emqx):
         yield from check(settings)
 
 
@@ -143,3 +143,16 @@ def _sources(settings: Settings) -> Iterator[Finding]:
                 "it joins this very server, which is no broker",
                 "name the broker, or leave the source out",
             )
+
+
+def _emqx(settings: Settings) -> Iterator[Finding]:
+    auth = settings.auth
+    if auth.emqx_secret is not None and not settings.sources:
+        yield note(
+            "settings",
+            "auth.emqx_secret: no source says whose the topics of the broker are, so filters of"
+            " units count there as they are written, whoever's they are",
+            "add a source with topic, unless the instance has one owner alone",
+        )
+    if auth.emqx_api is not None and not (auth.emqx_api_key and auth.emqx_api_secret):
+        yield _finding("auth.emqx_api_key", "EMQX wants a key and its secret", "give both")

@@ -189,7 +189,7 @@ class Node:
         self._stack.push_async_callback(asyncio.to_thread, outgoing.close)
         feed = LiveFeed(journal)
         self._stack.push_async_callback(feed.close)
-        units = UnitDirectory(catalog)
+        units = UnitDirectory(catalog, self.fail)
         self._stack.push_async_callback(units.close)
         audit = AuditTrail(catalog)
         self._stack.push_async_callback(asyncio.to_thread, audit.flush)

@@ -91,3 +91,16 @@ def test_a_catalog_that_has_lost_its_last_changes_is_read_anew(units):
     asyncio.run(directory.refresh())
     assert directory.find("fan", "ann") is None
     assert directory.find("lamp", "ann") is not None
+
+
+def test_units_that_are_not_followed_any_more_end_the_process(units):
+    async def story():
+        failed = []
+        directory = UnitDirectory(units, failed.append)
+        units.owners = None  # whatever is wrong with it
+        directory.follow()
+        await asyncio.wait([directory._following])
+        await asyncio.sleep(0)
+        assert len(failed) == 1
+
+    asyncio.run(story())

@@ -56,6 +56,7 @@ def said(found: list[Finding], state: str = "bad") -> list[str]:
         ({"sources": [{**SOURCE, "client_id": "c"}, {**SOURCE, "name": "t", "client_id": "c"}]},
          "sources: 2 join broker as c"),
         ({"sources": [{**SOURCE, "url": "mqtt://localhost:1883"}]}, "this very server"),
+        ({"auth": {"emqx_api": "http://emqx:18083"}}, "auth.emqx_api_key"),
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_are_found(given: dict[str, Any], key: str) -> None:
@@ -423,3 +424,11 @@ def test_messages_of_units_that_nobody_knows_are_told_with_examples() -> None:
     assert "30 messages" in unknown
     assert "t/0, t/1" in unknown
     assert "t/5" not in unknown  # a line stays a line
+
+
+def test_a_broker_whose_topics_are_of_no_source_is_worth_a_word() -> None:
+    given: dict[str, Any] = {"auth": {"emqx_secret": "s" * 16}}
+    (text,) = said(list(contradictions(Settings.model_validate(given))), "note")
+    assert "auth.emqx_secret" in text
+    given["sources"] = [SOURCE]
+    assert list(contradictions(Settings.model_validate(given))) == []
