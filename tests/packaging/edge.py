@@ -7,13 +7,14 @@ Prints what was read back, and where the compiled module is.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lakebed.access.identification import Identification
 from lakebed.consuming.feed import LiveFeed
 from lakebed.http import connection  # noqa: F401  what HTTP inputs stand on
 from lakebed.ingest.intake import Intake
-from lakebed.ports.accounts.credentials import TokenSubject
+from lakebed.ports.accounts.credentials import Credential, Subject, TokenSubject
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.journal.journal import Journal
@@ -38,9 +39,9 @@ class OneToken:
     def shares(self) -> list[Share]:
         return []
 
-    def find_subject(self, secret: str) -> TokenSubject | None:
-        known = secret == "a token of this test"
-        return TokenSubject(StoredToken("shed", "sensor")) if known else None
+    def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]:
+        subject = TokenSubject(StoredToken("shed", "sensor"))
+        return [subject if each == "a token of this test" else None for each in credentials]
 
 
 async def take(journal: Journal, settings: Settings) -> None:
