@@ -80,6 +80,28 @@ class SignIn:
         """
         return self._attempt(name, address, lambda: self._user_of(name, password))
 
+    def begin_by_passkey(
+        self, check: Callable[[], str], address: str = "", agent: str = ""
+    ) -> tuple[Session, str]:
+        """Begin a session of the user whose passkey has signed; with the secret of its cookie.
+
+        Args:
+            check: returns the name of the user.
+
+        Raises:
+            TooMany: this address has failed too often.
+            Unauthenticated: the passkey is wrong, or its user is blocked.
+        """
+        keys = _keys("", address)[1:]
+        wait = self._accounts.begin_attempt(keys) if keys else 0
+        if wait > 0:
+            raise TooMany("too many failed attempts to sign in", wait)
+        user = self._accounts.user(check())
+        if user is None or user.blocked:
+            raise Unauthenticated("the passkey is wrong or not known here")
+        self._accounts.undo_attempt([key for key, _ in keys])
+        return self.open(user, address, agent)
+
     def _attempt(self, name: str, address: str, check: Callable[[], User]) -> User:
         keys = _keys(name, address)
         wait = self._accounts.begin_attempt(keys)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from lakebed.ports.accounts.tickets import Purpose, Ticket, TicketStore
 from lakebed.vocabulary.credentials import new_secret
+from lakebed.vocabulary.errors import Conflict
 from lakebed.vocabulary.times import Micros, now
 
 PAGES = {Purpose.PASSWORD: "/password/", Purpose.INVITATION: "/invitation/"}
@@ -26,6 +27,20 @@ def link(at: str, purpose: Purpose, secret: str) -> str:
         at: of the instance, such as https://lake.example.com.
     """
     return f"{at}{PAGES[purpose]}{secret}"
+
+
+def remember_used(store: TicketStore, challenge: bytes, lasts: Micros) -> None:
+    """Note that a challenge was answered; it is for once.
+
+    Raises:
+        ValueError: it was answered before.
+    """
+    moment = now()
+    ticket = Ticket(secrets.token_hex(8), Purpose.CHALLENGE, created=moment, expires=moment + lasts)
+    try:
+        store.add_ticket(ticket, challenge.hex())
+    except Conflict:
+        raise ValueError("the challenge was answered before") from None
 
 
 def password_link(store: TicketStore, user: str, at: str, lasts: Micros) -> tuple[Ticket, str]:

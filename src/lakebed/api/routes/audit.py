@@ -1,12 +1,16 @@
 """The route of the audit log."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwnerOrAll
 from lakebed.api.requests import ServicesDep, moment
+from lakebed.api.services import Services
 from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import to_rfc3339
@@ -46,6 +50,20 @@ def read_audit(
         "entries": [_show(entry) for _, entry in found],
         "next_cursor": str(found[-1][0]) if more else None,
     }
+
+
+def metrics(services: Services) -> Iterator[Metric]:
+    """What this process has written to the audit log, and what not."""
+    trail = services.audit
+    entries = CounterMetricFamily(
+        "lakebed_audit_entries",
+        "Entries of the audit log, by what became of them.",
+        labels=["outcome"],
+    )
+    entries.add_metric(["written"], trail.written)
+    entries.add_metric(["left_out"], trail.left_out)
+    entries.add_metric(["failed"], trail.failed)
+    yield entries
 
 
 def _show(entry: AuditEntry) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 from lakebed.access.actions import Action
 from lakebed.access.principals import Kind
-from lakebed.accounts import totp
+from lakebed.accounts import passkeys, totp
 from lakebed.accounts.signing_in import sealed
 from lakebed.api import origins
 from lakebed.api.callers import Caller, OfUser
@@ -37,20 +37,22 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class TotpDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """An application to be added.
+class FactorDocument(msgspec.Struct, forbid_unknown_fields=True):
+    """An application to be added, or a passkey.
 
     Attributes:
         secret: what `…/factors/totp` answered and the application has read.
         code: what it shows now.
+        passkey: what `navigator.credentials.create` has answered.
     """
 
-    secret: str
-    code: str
-    name: Annotated[str, msgspec.Meta(max_length=100)] = "application"
+    secret: str = ""
+    code: str = ""
+    passkey: dict[str, Any] | None = None
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
-_decode = msgspec.json.Decoder(TotpDocument).decode
+_decode = msgspec.json.Decoder(FactorDocument).decode
 
 
 @router.get("")
@@ -76,18 +78,41 @@ def begin_totp(
     return {"secret": secret, "uri": totp.address_of(secret, name, origins.own(request))}
 
 
-@router.post("", status_code=201, openapi_extra=_EXAMPLE)
-def add_totp(services: ServicesDep, caller: Changer, name: str, body: Body) -> dict[str, Any]:
-    """Add an application that has shown a right code. The first factor brings recovery codes."""
-    wanted: TotpDocument = document_in(body, _decode)
+@router.post("/passkey")
+def begin_passkey(
+    request: Request, services: ServicesDep, caller: Changer, name: str
+) -> dict[str, Any]:
+    """Make the options for `navigator.credentials.create`, to add a passkey."""
     require_recent(services, caller, name)
+    caller.changes_nothing()
+    user = services.accounts.user(name)
+    if user is None:
+        raise NotFound(f"there is no user {name!r}")
+    there = [f for f in services.accounts.factors(name) if f.kind is FactorKind.PASSKEY]
+    return passkeys.begin_registration(services.sealer(), user, there, origins.own(request))
+
+
+@router.post("", status_code=201, openapi_extra=_EXAMPLE)
+def add_factor(
+    request: Request, services: ServicesDep, caller: Changer, name: str, body: Body
+) -> dict[str, Any]:
+    """Add an application that shows a right code, or a passkey. The first brings recovery codes."""
+    wanted: FactorDocument = document_in(body, _decode)
+    require_recent(services, caller, name)
+    if wanted.passkey is not None:
+        at, sealer = origins.own(request), services.sealer()
+        called = wanted.name or "passkey"
+        made = passkeys.registered(sealer, services.accounts, name, called, wanted.passkey, at)
+        return add(services, made)
     if not totp.is_secret(wanted.secret):
         raise Invalid(Problem("secret", "it is what POST …/factors/totp answered"))
     step = totp.step_of(wanted.secret, wanted.code, now())
     if step is None:
         raise Invalid(Problem("code", "it is not what the application shows now"))
     secret = sealed(services.sealer(), name, wanted.secret)
-    factor = Factor(new_id(), name, FactorKind.TOTP, wanted.name, secret, counter=step)
+    factor = Factor(
+        new_id(), name, FactorKind.TOTP, wanted.name or "application", secret, counter=step
+    )
     return add(services, factor)
 
 

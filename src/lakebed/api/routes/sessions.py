@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
 from lakebed.access.principals import Kind, Principal
+from lakebed.accounts import passkeys
 from lakebed.api import cookies, origins
 from lakebed.api.callers import Caller, OfCaller, OfUser, Public, identification_of
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.ports.accounts.users import Session
-from lakebed.vocabulary.errors import NotFound, Unauthenticated
+from lakebed.vocabulary.errors import BadRequest, NotFound, Unauthenticated
 from lakebed.vocabulary.times import to_rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
@@ -32,15 +33,17 @@ _SIGN_IN: dict[str, Any] = {
 
 
 class SignInDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """Who signs in.
+    """Who signs in: by name and password, or by a passkey alone.
 
     Attributes:
         code: of the second factor, where the user has one.
+        passkey: what `navigator.credentials.get` has answered.
     """
 
-    user: str
-    password: str
+    user: str | None = None
+    password: str | None = None
     code: str | None = None
+    passkey: dict[str, Any] | None = None
 
 
 _decode = msgspec.json.Decoder(SignInDocument).decode
@@ -58,11 +61,22 @@ async def sign_in(
     origins.check(request, needed=False)
     wanted: SignInDocument = document_in(body, _decode)
     address, agent = origins.address_of(request), request.headers.get("user-agent", "")
-    if await asyncio.to_thread(services.accounts.user, wanted.user) is not None:
-        caller.note(f"users/{wanted.user}")  # others may have typed their password there
-    session, secret = await services.sign_in.passwords.run(
-        partial(services.sign_in.begin, wanted.user, wanted.password, wanted.code, address, agent)
-    )
+    if wanted.passkey is not None:
+        check = partial(
+            passkeys.signed, services.sealer(), services.accounts, services.accounts,
+            wanted.passkey, origins.own(request),
+        )  # fmt: skip
+        work = partial(services.sign_in.begin_by_passkey, check, address, agent)
+    elif wanted.user is None or wanted.password is None:
+        raise BadRequest("user" if wanted.user is None else "password", "it is needed")
+    else:
+        if await asyncio.to_thread(services.accounts.user, wanted.user) is not None:
+            caller.note(f"users/{wanted.user}")  # others may have typed their password there
+        work = partial(
+            services.sign_in.begin, wanted.user, wanted.password, wanted.code, address, agent
+        )
+    session, secret = await services.sign_in.passwords.run(work)
+    caller.note(f"users/{session.user}")
     caller.noted.actor = f"user:{session.user}"
     longest = session.created + services.settings.auth.session_longest
     cookies.give(response, request, secret, longest)
@@ -70,6 +84,18 @@ async def sign_in(
     if principal is None:
         raise Unauthenticated("the session has ended: sign in again")
     return show_caller(principal)
+
+
+@router.post("/session/passkey")
+def begin_passkey(
+    request: Request,
+    services: ServicesDep,
+    caller: Annotated[Caller, Public(Action.SESSION_BEGIN)],
+) -> dict[str, Any]:
+    """Make the options for `navigator.credentials.get`, to sign in by a passkey."""
+    origins.check(request, needed=False)
+    caller.changes_nothing()
+    return passkeys.begin_sign_in(services.sealer(), origins.own(request))
 
 
 @router.delete("/session", status_code=204)

@@ -16,6 +16,8 @@ class Purpose(StrEnum):
     """Sets the password of `user`."""
     INVITATION = "invitation"
     """Joins `owner` with `role`, or makes an account, or both."""
+    CHALLENGE = "challenge"
+    """Nothing any more: a challenge that was answered, until it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class TicketStore(Protocol):
     Every method raises `StoreUnavailable` where the database does not answer.
     """
 
-    def add_ticket(self, ticket: Ticket, secret: str) -> None: ...
+    def add_ticket(self, ticket: Ticket, secret: str) -> None:
+        """Raises:
+        Conflict: there is one with this secret.
+        """
+        ...
 
     def tickets(self, purpose: Purpose, owner: str | None = None) -> Sequence[Ticket]:
         """Those that have not expired, the newest first."""
