@@ -72,9 +72,9 @@ def create_front(common: Common) -> Application:
 
 def metrics_of(services: Services) -> list[Callable[[], Iterable[Metric]]]:
     """What a process with the API adds to /metrics, of the whole instance."""
-    from lakebed.api.routes import audit, flow, journal
+    from lakebed.api.routes import audit, flow, journal, parked
 
-    return [partial(part.metrics, services) for part in (audit, flow, journal)]
+    return [partial(part.metrics, services) for part in (audit, flow, journal, parked)]
 
 
 def routes_of(services: Services, app: FastAPI) -> None:

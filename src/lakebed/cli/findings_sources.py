@@ -14,6 +14,7 @@ _ADVICE = {
     "unknown": "make the unit (its uuid or name is in the topic), or stop the device",
     "blocked": "unblock the unit, or its owner",
     "no_unit": "add a pattern to the source's topic, or subscribe to less",
+    "over_limit": "raise the unit's limit, let it park, or have it send less",
 }
 
 

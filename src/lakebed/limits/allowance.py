@@ -136,7 +136,7 @@ class Allowance:
         if subject.blocked_until:
             if at < subject.blocked_until:
                 return 0
-            subject.blocked_until = 0.0
+            subject.end_block(at)
         if over is Over.PARK:
             return subject.fits(sizes, at)
         if over is Over.SLOW and not whole:

@@ -122,17 +122,22 @@ class LoadTable(Generic[K]):
         }
 
     def sent_in(self, key: K, seconds: float, at: float) -> tuple[float, float]:
-        """Messages and bytes of a key in the complete slots of the last so many seconds."""
+        """Messages and bytes of a key in the last so many seconds, a slot less at most."""
         self._turn(int(at))
         row = self._rows.get(key)
         if row is None:
             return 0.0, 0.0
-        ring, step = self._seconds, 1
-        if seconds > _SECONDS:
-            ring, step = (self._minutes, 60) if seconds <= SPANS["1h"] else (self._hours, 3600)
-        slots = ring.shape[1]
-        complete = range(1, min(slots - 1, max(1, int(seconds // step))) + 1)
-        total = ring[row, [(self._second // step - ago) % slots for ago in complete]].sum(0)
+        if seconds <= _SECONDS:
+            last = range(1, min(_SECONDS - 1, max(1, int(seconds))) + 1)
+            slots = [(self._second - ago) % _SECONDS for ago in last]
+            total = self._seconds[row, slots].sum(0)
+        else:
+            hourly = seconds > SPANS["1h"]
+            ring, step = (self._hours, 3600) if hourly else (self._minutes, 60)
+            last = range(min(ring.shape[1], int(seconds // step)))
+            slots = [(self._second // step - ago) % ring.shape[1] for ago in last]
+            current = self._seconds[row, self._second % _SECONDS]  # not in the ring yet
+            total = ring[row, slots, :2].sum(0) + current
         return float(total[0]), float(total[1])
 
     def _turn(self, second: int) -> None:

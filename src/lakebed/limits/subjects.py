@@ -68,6 +68,12 @@ class Subject:
         self._messages = _buckets(self._messages, limits.messages, at)
         self._bytes = _buckets(self._bytes, limits.bytes, at)
 
+    def end_block(self, at: float) -> None:
+        """Start anew, with full buckets: else the next message would cut it off again."""
+        self.blocked_until = 0.0
+        self._messages = _buckets(None, self.limits.messages, at)
+        self._bytes = _buckets(None, self.limits.bytes, at)
+
     def fits(self, sizes: Sequence[int], at: float) -> int:
         """How many of these messages, from the first on, are within the limits.
 

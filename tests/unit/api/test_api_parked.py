@@ -2,6 +2,7 @@
 
 import pytest
 
+from lakebed.api.routes import parked
 from lakebed.api.routes.parked import gaps
 from lakebed.keeper import parking
 from lakebed.keeper.parking import Stretch
@@ -64,6 +65,12 @@ def test_stretches_are_dropped_by_their_ids(holding: Api) -> None:
     problem(holding.post(PARKED, json={"action": "drop", "ids": ["9:9"]}), 400, "ids")
     problem(holding.post(PARKED, json={"action": "drop"}), 400)
     assert holding.post(PARKED, json={"action": "burn", "all": True}).status_code in (400, 422)
+
+
+def test_metrics_say_how_much_is_parked_and_was_let_go_of(holding: Api) -> None:
+    (family,) = parked.metrics(holding.services)
+    found = {sample.labels["state"]: sample.value for sample in family.samples}
+    assert found == {"parked": 4, "dropped": 2, "expired": 0}
 
 
 def test_a_token_for_some_topics_settles_nothing(holding: Api) -> None:

@@ -59,7 +59,8 @@ def test_how_much_came_in_the_interval_of_a_limit() -> None:
         table.add(["a"], [2], [10], float(second))
     assert table.sent_in("a", 1, 7200.0) == (2, 10)
     assert table.sent_in("a", 60, 7200.0) == (118, 590)  # of 59 seconds
-    assert table.sent_in("a", 600, 7200.0) == (1200, 6000)
+    assert table.sent_in("a", 600, 7200.0) == (1080, 5400)  # of nine minutes and this one
+    assert table.sent_in("a", 600, 7259.0) == (1080, 5400)
     assert table.sent_in("b", 1, 7200.0) == (0, 0)
 
 

@@ -4,10 +4,14 @@ A release appends copies, which the keeper takes as if they had come in time; it
 background, also after a restart. What is asked for is a whole stretch: ten minutes at most.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lakebed.access.actions import Action
@@ -17,7 +21,7 @@ from lakebed.api.services import Services
 from lakebed.keeper import parking
 from lakebed.keeper.parking import Stretch
 from lakebed.ports.catalog.parking import ParkedOrder, Wish
-from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.errors import BadRequest, Unavailable
 from lakebed.vocabulary.times import Micros, now, to_rfc3339
 from lakebed.vocabulary.topics import matches
 
@@ -153,3 +157,17 @@ def gaps(
         if stretch.overlaps(start, end)
         and (stretch.topics is None or any(matches(filter, topic) for topic in stretch.topics))
     ]
+
+
+def metrics(services: Services) -> Iterator[Metric]:
+    """What is parked of the whole instance; none while the catalog is away, as health reports."""
+    family = GaugeMetricFamily(
+        "lakebed_parked_messages", "Messages over a limit that are parked.", labels=["state"]
+    )
+    with suppress(Unavailable):
+        counts = Counter(dict.fromkeys(REASONS, 0))
+        for stretch in parking.load(services.catalog):
+            counts[stretch.state] += stretch.messages
+        for state, count in counts.items():
+            family.add_metric([state], count)
+        yield family

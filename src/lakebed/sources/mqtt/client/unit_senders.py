@@ -187,7 +187,8 @@ class UnitSenders:
                 parked.update(dict.fromkeys(over, allowance))
             else:
                 dropped.update(over)
-        self.left_out[OVER_LIMIT] += len(dropped)
+        if dropped:
+            self.left_out[OVER_LIMIT] += len(dropped)
         return parked, dropped
 
     def _note_sent(self, run: Run[Any]) -> None:
