@@ -13,6 +13,7 @@ from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.limits import PARKED
+from lakebed.vocabulary.messages import Channel
 
 PATTERN = "t/{unit}/pepeunit"
 
@@ -131,7 +132,13 @@ def test_a_unit_over_its_limit_is_parked_or_left_out_and_the_others_go_on() -> N
     names = ["lamp", "pump", "fan"] * 3
     targets = [senders.resolve(f"t/{name}/pepeunit") for name in names]
     ids = [bytes([0, n]) for n in range(9)]
-    found = senders.sort(Run(1, targets, [b"1"] * 9, ids))
+
+    async def story() -> Run[Channel]:
+        found = senders.sort(Run(1, targets, [b"1"] * 9, ids))
+        senders.stop()  # load is told once a second, and at the end
+        return found
+
+    found = asyncio.run(story())
     assert [raw[1] for raw in found.packet_ids] == [0, 1, 2, 3, 5, 6, 8]
     assert found.attributes is not None
     parked = [a.decisions for a in found.attributes if a is not None]
