@@ -72,6 +72,9 @@ RECHECK = 25.0
 """Seconds between two checks of a connection's token: a revoked one ends its connections within
 30 s, the age of what is known of the grants included."""
 
+RETRY = 5.0
+"""Seconds until the check is made again where the catalog did not answer."""
+
 _DENIED = (Reason.BAD_USER_NAME_OR_PASSWORD, Reason.NOT_AUTHORIZED)
 
 
@@ -190,8 +193,9 @@ class Connection(MqttConnection):
         """End the connection if its token was revoked or its grants changed."""
         try:
             principal = await identify(self._shared.identification, self._shown)
-        except Unavailable:
-            return  # a catalog that is away ends no connection
+        except Unavailable:  # a catalog that is away ends no connection
+            self._recheck_at = min(self._recheck_at, self._shared.clock + RETRY)
+            return
         certificate = self._certificate
         expired = (
             isinstance(self._shown, CommonName)
