@@ -73,7 +73,14 @@ def test_what_a_page_tells_to_type_works(
 
 
 def test_the_metrics_of_a_server_stand_in_the_reference_and_no_others(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+    home, away = tmp_path / "home", "127.0.0.1:1"  # what counts a broker's units is there with one
+    home.mkdir()
+    (home / "lakebed.toml").write_text(
+        f'[auth]\nemqx_api = "http://{away}"\nemqx_api_key = "key"\nemqx_api_secret = "secret"\n'
+        f'[[sources]]\nname = "broker"\nurl = "mqtt://{away}"\nowner = "admin"\n'
+        'topics = ["+/pepeunit"]\ntopic = "{unit}/pepeunit"\n'
+    )
+    with Server(home) as server:
         shown = re.findall(r"^# TYPE (\w+)", server.request("GET", "/metrics").text, re.MULTILINE)
     text = (ROOT / "docs/reference/metrics.md").read_text()
     named = re.findall(r"^\| `(\w+)(?:\{[\w,]+\})?` \|", text, re.MULTILINE)
