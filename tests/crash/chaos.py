@@ -118,7 +118,8 @@ class Chaos:
     struck: what has happened, `WHAT NAME` -> how often.
     ended: members that ended by themselves, because a store was away when they started.
     guests: keepers that came, worked, and left.
-    slowest_stop: seconds from SIGTERM to the end.
+    slowest_stop: seconds from SIGTERM to the end, the folder of who was stopped, and who was not
+        well then.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Chaos:
         self._errors: list[BaseException] = []
         self._over = threading.Event()
         self.guests = 0
-        self.slowest_stop = 0.0
+        self.slowest_stop: tuple[float, str, list[str]] = (0.0, "", [])
 
     def rage(self, faults: int, pace: tuple[float, float]) -> None:
         """Let so many faults happen, and each kind.
@@ -279,9 +280,11 @@ class Chaos:
 
     def _stop(self, member: Member) -> None:
         began = time.monotonic()
+        ill = [victim.name for victim in self._victims if victim.ill]
         if member.exit_code is None:
             member.stop(_STOP)
-        self.slowest_stop = max(self.slowest_stop, time.monotonic() - began)
+        took = round(time.monotonic() - began, 1)
+        self.slowest_stop = max(self.slowest_stop, (took, member.home.name, ill))
 
     def _look_after(self) -> None:
         """What a supervisor does: who has ended by itself is started again."""

@@ -188,4 +188,4 @@ class Fleet(Attack):
         print(f"{chaos.struck.total()} faults in {time.monotonic() - began:.0f} s:")
         print(dict(sorted(chaos.struck.items())))
         print(f"could not start for want of a store: {chaos.ended}")
-        print(f"{chaos.guests} guests, slowest stop {chaos.slowest_stop:.1f} s")
+        print(f"{chaos.guests} guests, slowest stop {chaos.slowest_stop}")
