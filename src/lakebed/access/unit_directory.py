@@ -60,6 +60,7 @@ class UnitDirectory:
         self._revision = 0
         self._listeners: list[Listener] = []
         self._loaded = asyncio.Event()
+        self._reading = asyncio.Lock()  # an older reading must not be applied over a newer one
         self._following: asyncio.Task[None] | None = None
         self.failing = ""
 
@@ -115,6 +116,10 @@ class UnitDirectory:
 
     async def refresh(self) -> None:
         """Read what has changed, if anything has."""
+        async with self._reading:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         try:
             found = await asyncio.to_thread(self._read)
         except StoreUnavailable as error:

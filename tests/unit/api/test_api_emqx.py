@@ -266,6 +266,13 @@ def test_a_question_without_topic_or_action_is_refused(site: Site, fields: dict[
     problem(site.ask(AUTHZ, **fields), 400)
 
 
+def test_a_unit_that_was_made_a_moment_ago_has_its_topics(site: Site) -> None:
+    assert site.authn(password=site.tokens["lamp"])["result"] == "allow"  # units are followed
+    site.unit("new", "bob", publish=("#",))
+    topics = {rule["topic"] for rule in site.authn(password=site.tokens["new"])["acl"]}
+    assert f"example.com/{site.uuids['new']}/pepeunit" in topics
+
+
 # --- revocation -----------------------------------------------------------------------------------
 
 

@@ -129,6 +129,7 @@ class EmqxAuth:
         revocation = self._services.revocation
         if revocation is not None and asked.clientid is not None:
             revocation.remember(asked.clientid, credential, principal)
+        await self._know(principal.unit)
         answer = self._signed_in.get(principal)
         if answer is None:
             answer = msgspec.json.encode(_answer(principal, owners))
@@ -149,6 +150,12 @@ class EmqxAuth:
     async def _identify(self, token: str) -> Principal | None:
         found = self._services.identification.identify_cached(token)
         return await self._services.identification.identify(token) if found is MISSING else found
+
+    async def _know(self, uuid: str) -> None:
+        """Read the units now, where this one was made a moment ago: its topics are found by it."""
+        units = self._services.units
+        if uuid and units.by_uuid(uuid) is None:
+            await units.refresh()
 
     async def _unit(self, unit: Unit | None) -> Principal | None:
         if unit is None:
@@ -175,6 +182,7 @@ class EmqxAuth:
         """Who a signed in client is: what we told of it, or a token as its user name."""
         kind, _, uuid = (asked.principal or "").partition(":")
         if kind == Kind.UNIT:
+            await self._know(uuid)
             return await self._unit(self._services.units.by_uuid(uuid))
         return None if asked.username is None else await self._identify(asked.username)
 
