@@ -1,0 +1,131 @@
+"""Who gets through which route: `routes.md`, written by hand, against real requests.
+
+Every route × everybody who may come: what the table calls `yes` is not refused, what it calls `no`
+is 401 for nobody and 403 for all others. All ask about the name space of ann; what they send goes to
+their own. A `yes` to a token for some topics means that it may ask about these: which ones is
+decided further in.
+"""
+
+import secrets
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from lakebed.ports.accounts.owners import Member, Owner
+from lakebed.ports.accounts.tokens import StoredToken
+from lakebed.ports.accounts.units import Unit
+from lakebed.ports.accounts.users import Session, User
+from lakebed.vocabulary.credentials import new_secret
+from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import HOUR, now
+
+from .conftest import Api, Open
+
+TABLE = Path(__file__).parents[1] / "access" / "routes.md"
+LINES = [
+    [cell.strip(" `") for cell in line.strip("|").split("|")]
+    for line in TABLE.read_text().splitlines()
+    if line.startswith("|")
+]
+COLUMNS = LINES[0][1:]
+ROWS = {route: dict(zip(COLUMNS, cells, strict=True)) for route, *cells in LINES[2:]}
+NAMES = {"name": "ann", "owner": "ann", "user": "ann", "unit": "lamp", "code": "x"}
+OF_ANN = ({"owner": "ann", "topic": "room/1", "policy": "raw"}, b"-")
+ASKED = {
+    "/api/v1/tap": ({"owner": "ann"}, b""),  # without a topic the answer has an end
+    "/api/v1/messages": ({"topic": "room/1"}, b"1"),
+    "/api/v1/messages/batch": ({}, b'{"topic": "room/1", "value": 1}'),
+    "/api/v1/events": ({}, b'{"name": "door"}'),
+}
+"""Parameters and body, where others would not be read."""
+OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/invitation/x")
+"""These ask for a secret or a password of their own, whoever comes."""
+MEMBERS = {"viewer": Role.VIEWER, "editor": Role.EDITOR, "manager": Role.MANAGER}
+
+
+@pytest.fixture(scope="module")
+def people(open_api: Open) -> Api:
+    """An application with one of each column."""
+    api = open_api(Mock(usage=Mock(return_value=[])))
+    catalog = api.catalog
+    catalog.add_user(User("ann"), adopt=True)
+    catalog.add_user(User("eve"), adopt=True)
+    catalog.add_user(User("root", admin=True))
+    catalog.add_owner(Owner("dark"))
+    for user, role in MEMBERS.items():
+        catalog.add_user(User(user))
+        catalog.put_member(Member("ann", user, role))
+    catalog.add_user(User("suspended"))
+    catalog.put_member(Member("ann", "suspended", Role.MANAGER))
+    catalog.change_user("suspended", blocked=True)
+    catalog.put_units([Unit("", "ann", "lamp", ("room/#",), ("room/#",))])
+    catalog.put_units([Unit("", "ann", "sensor", ("room/#",), ("room/#",))])
+    return api
+
+
+def secret_of(api: Api, column: str) -> str | None:
+    """A new secret of somebody: a request may end the one it came with."""
+    if column == "nobody":
+        return None
+    secret = new_secret()
+    if column == "unit":
+        unit = api.catalog.unit("ann", "sensor")
+        if unit is None:
+            ((unit, _),) = api.catalog.put_units([Unit("", "ann", "sensor")])
+        api.catalog.add_unit_token(unit.uuid, secret)
+    elif column in ("narrow token", "token"):
+        filters = ("room/#",) if column == "narrow token" else ("#",)
+        name = f"t-{secrets.token_hex(4)}"
+        api.catalog.add_token(StoredToken("ann", name, filters, filters), secret)
+    elif column == "admin token":
+        name = f"t-{secrets.token_hex(4)}"
+        api.catalog.add_token(StoredToken("admin", name, admin=True), secret)
+    else:
+        user = {"member of another": "eve", "admin": "root"}.get(column, column)
+        moment = now()
+        session = Session(secrets.token_hex(4), user, moment, moment, moment + HOUR)
+        api.catalog.add_session(session, secret)
+    return secret
+
+
+def routes(api: Api) -> dict[str, tuple[str, str]]:
+    """Method and path of each route, by the words of the table."""
+    found = {}
+    for context in iter_route_contexts(api.app.control.routes):
+        route = context.original_route
+        assert isinstance(route, APIRoute)
+        for method in sorted(route.methods or ()):
+            found[f"{method} {route.path}"] = (method, route.path)
+    for path in api.app.ingest.paths:
+        found[f"POST {path}"] = ("POST", path)
+    for path in api.app.front:
+        found[f"POST {path}"] = ("POST", path)
+    return found
+
+
+def test_every_route_stands_in_the_table_and_no_other(api: Api) -> None:
+    assert sorted(ROWS) == sorted(routes(api))
+
+
+def outcome(api: Api, route: str, column: str) -> str:
+    """Ask a route as one of the columns."""
+    method, path = routes(api)[route]
+    for name, value in NAMES.items():
+        path = path.replace(f"{{{name}}}", value)
+    path = path.replace("{", "").replace("}", "")
+    secret = secret_of(api, column)
+    asked, body = ASKED.get(path, OF_ANN)
+    answer = api.ask(method, path, token=secret, params=asked, content=body)
+    refused = answer.status_code in (401, 403)
+    if path in ("/api/v1/messages/batch", "/api/v1/events"):  # they refuse line by line
+        refused |= answer.status_code != 202
+    assert answer.status_code != (403 if column == "nobody" else 401) or path in OWN_PROOF
+    return "no" if refused else "yes"
+
+
+@pytest.mark.parametrize("route", list(ROWS))
+def test_each_gets_through_as_the_table_says(people: Api, route: str) -> None:
+    found = {column: outcome(people, route, column) for column in COLUMNS}
+    assert found == ROWS[route]
