@@ -112,7 +112,8 @@ def answers(server: Server, now: datetime, *, positions: bool) -> dict[str, Any]
     for by in ("topic", "policy"):
         found[f"flow by {by}"] = server.get("/api/v1/flow", by=by)
     found["policies"] = server.get("/api/v1/policies")
-    found["tokens"] = server.get("/api/v1/tokens")
+    tokens = server.get("/api/v1/tokens")["tokens"]
+    found["tokens"] = [token | {"last_used": None} for token in tokens]  # this asks with one
     found["topics"] = server.get("/api/v1/topics")
     return {name: _plain(answer, now, positions) for name, answer in found.items()}
 
