@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lakebed.access.principals import Kind
 from lakebed.ingest.settings import IngestSection
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Pairs
 
@@ -13,6 +14,9 @@ MOST_PROPERTY_BYTES = 4096
 
 LONGEST_CONTENT_TYPE = 256
 """Characters; a longer one is not recorded."""
+
+_OF_UNIT = f"{Kind.UNIT}:"
+"""Labels of units, which are recorded whatever the settings say: the ledger counts by unit."""
 
 LEFT_OUT = "properties_left_out"
 """The decision noted with a message whose properties are over a bound: how many were left out."""
@@ -44,7 +48,7 @@ class AttributeRecorder:
         recorded = self._content_type and len(content_type) <= LONGEST_CONTENT_TYPE
         found = Attributes(
             content_type if recorded else "",
-            principal if self._principal else "",
+            principal if self._principal or principal.startswith(_OF_UNIT) else "",
             decisions,
             kept,
         )

@@ -38,6 +38,10 @@ def test_what_the_setting_names_is_recorded_and_nothing_else(
     assert recorder(*names).record("token:shed", "text/plain", UNIT) == expected
 
 
+def test_the_unit_that_sent_it_is_always_recorded() -> None:
+    assert recorder().record("unit:u-1", "text/plain") == Attributes(principal="unit:u-1")
+
+
 def test_a_message_without_any_has_none() -> None:
     assert recorder("content_type", "properties").record("token:shed") is None
 
