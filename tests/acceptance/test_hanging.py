@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-import httpx
 import pytest
 
 from tests.cluster import Cluster, Member, Victims, victims
 from tests.server import eventually
+
+T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.slow(60),
@@ -21,6 +23,7 @@ pytestmark = [
 @dataclass
 class World:
     on: Victims
+    cluster: Cluster
     api: Member
 
 
@@ -32,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             gateway, api = cluster.start("gateway", "api")
             gateway.send("a", "1")
             assert api.get("/api/v1/flow")["in_flight"] == 1
-            yield World(on, api)
+            yield World(on, cluster, api)
         finally:
             cluster.close()
 
@@ -60,6 +63,23 @@ def test_who_asks_is_told_within_five_seconds_which_store_hangs(
     eventually(lambda: world.api.request("GET", "/readyz").status_code == 200, 60)
 
 
-def timed(ask: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+def timed(ask: Callable[[], T]) -> tuple[T, float]:
     began = time.monotonic()
     return ask(), time.monotonic() - began
+
+
+@pytest.mark.parametrize("store", ["journal", "catalog"])
+def test_a_process_that_is_stopped_while_it_starts_waits_for_no_store(
+    world: World, store: str
+) -> None:
+    server = {"journal": world.on.broker, "catalog": world.on.postgres}[store]
+    server.pause()
+    try:
+        starting = world.cluster.member("keeper")
+        starting.spawn()
+        time.sleep(3)  # it is past its imports, and asks the store
+        assert starting.exit_code is None, starting.output
+        code, seconds = timed(starting.stop)
+        assert (code, seconds < 12) == (0, True), (seconds, starting.output)
+    finally:
+        server.resume()

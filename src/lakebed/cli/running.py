@@ -5,9 +5,12 @@ start ──> ready ──> [ node | tasks beside it ] ──signal or failure�
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -33,6 +36,7 @@ Beside = Callable[["Node"], Coroutine[None, None, None]]
 """Runs beside the node when it is ready, such as a greeting. It may return, or is cancelled."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOPPING = 8.0  # seconds that a start which is stopped may still take
 _READY = 200  # checks, 50 ms apart; then it goes on although a part is not ready
 
 
@@ -129,6 +133,9 @@ async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | 
         await node.start()
     except OSError as error:
         raise Fatal(_os_error(error)) from None
+    except asyncio.CancelledError:
+        _end_soon()
+        raise
     try:
         await _wait_until_ready(node)
         _tune_interpreter()
@@ -140,6 +147,20 @@ async def _serve(settings: "Settings", beside: Beside, roles: Collection[str] | 
     except BaseException:
         await _stop_node(node)
         raise
+
+
+def _end_soon() -> None:
+    """End the process after a while although a thread still waits for a store.
+
+    It was told to stop while it started: nothing was accepted, and what is stored survives a kill.
+    """
+
+    def end() -> None:
+        time.sleep(_STOPPING)
+        log.warning("ended without waiting for a store that does not answer", waited=_STOPPING)
+        os._exit(0)
+
+    threading.Thread(target=end, name="ends the process", daemon=True).start()
 
 
 async def _stop_node(node: "Node") -> None:
