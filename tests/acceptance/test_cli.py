@@ -199,9 +199,12 @@ def test_send_last_query_and_flow_tell_one_story(up: Running) -> None:
     sums = json.loads(run("query", "story/a", "--policy", "story-sums", "--format", "json"))
     assert [(r["sum"], r["complete"]) for r in sums["records"]] == [(6, False)]
     assert "┤" in run("query", "story/a", "--policy", "story", "--plot")
-    rows = json.loads(run("flow", "--by", "topic", "--format", "json"))["topics"]
-    counts = [(row["received"], row["duplicates"]) for row in rows if row["topic"] == "story/a"]
-    assert counts == [(6, 3)]  # each was sent twice
+
+    def counts() -> list[tuple[int, int]]:
+        rows = json.loads(run("flow", "--by", "topic", "--format", "json"))["topics"]
+        return [(r["received"], r["duplicates"]) for r in rows if r["topic"] == "story/a"]
+
+    eventually(lambda: counts() == [(6, 3)])  # each was sent twice
 
 
 def test_a_simulated_fleet_is_acknowledged_to_the_last_message(up: Running) -> None:

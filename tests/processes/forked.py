@@ -54,7 +54,8 @@ class Forked:
         try:
             data = json.dumps(request).encode() + b"\n"
             sent = socket.send_fds(self._connection, [data], [source, out, err])
-            self._connection.sendall(data[sent:])
+            if sent < len(data):  # a command that ends at once may have ended by now
+                self._connection.sendall(data[sent:])
         finally:
             os.close(source)
             for given, file in ((stdout, out), (stderr, err)):
