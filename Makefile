@@ -16,7 +16,7 @@ up: install            ## everything embedded, with a demo on real readings of t
 test: install          ## all tests, quick and slow; tells what they cost
 	$(RUN)/pytest -q -n auto --cpu
 
-quick: install         ## what a change most often breaks, in a minute
+quick: install         ## what a change most often breaks, in two minutes
 	$(RUN)/pytest -q -n auto -m "not slow and not server" -k "not (one_by_one or cut_anywhere or long_pauses)" \
 	    tests/unit tests/contract tests/test_cases.py tests/acceptance/test_main_way.py \
 	    --ignore=tests/contract/series --ignore=tests/contract/test_objects.py

@@ -23,6 +23,8 @@ from lakebed.vocabulary.times import HOUR, now
 
 from .conftest import Api, Open
 
+pytestmark = pytest.mark.slow(20)
+
 TABLE = Path(__file__).parents[1] / "access" / "routes.md"
 LINES = [
     [cell.strip(" `") for cell in line.strip("|").split("|")]

@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet
 from lakebed.api.openid.keys import SigningKeys
 from lakebed.api.openid.provider import Answer, Provider, SignedIn
 from lakebed.api.openid.settings import OidcSection
-from lakebed.ports.accounts.openid import OpenIdClient
+from lakebed.ports.accounts.openid import OpenIdClient, SigningKey
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.ports.accounts.users import Session, User
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
@@ -72,9 +72,20 @@ def query(answer: Answer) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
+    """Made once: that takes a while."""
+    catalog = open_catalog("sqlite:catalog.db", tmp_path_factory.mktemp("key"))
+    SigningKeys(catalog, lambda: Sealer("k" * 32), 90 * DAY).signing()
+    (made,) = catalog.openid_keys()
+    catalog.close()
+    return made
+
+
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Here]:
+def here(tmp_path: Path, key: SigningKey) -> Iterator[Here]:
     catalog = open_catalog("sqlite:catalog.db", tmp_path)
+    catalog.add_openid_key(key)
     user = catalog.add_user(User("ann", "Ann", admin=True))
     catalog.add_user(User("root", admin=True))
     catalog.add_owner(Owner("works"), manager="root")
