@@ -1,9 +1,12 @@
-"""Who gets through which route: `routes.md`, written by hand, against real requests.
+"""Who gets through which route: the table in `routes.md` against real requests.
 
 Every route × everybody who may come: what the table calls `yes` is not refused, what it calls `no`
 is 401 for nobody and 403 for all others. All ask about the name space of ann; what they send goes
 to their own. A `yes` to a token for some topics means that it may ask about these: which ones is
 decided further in.
+
+The table was noted down from the answers and then read row by row beside `matrix.md`, which is
+written by hand. A new route gets its row by hand.
 """
 
 import secrets
