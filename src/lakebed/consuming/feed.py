@@ -130,9 +130,8 @@ class LiveFeed:
 
     async def _run(self, positions: dict[int, int]) -> None:
         while True:
-            subscriptions = tuple(self._subscriptions)
             try:
-                picked, more = await asyncio.to_thread(self._step, subscriptions, positions)
+                picked, more = await asyncio.to_thread(self._step, positions)
             except LakebedError as error:
                 log.warning("the live feed cannot read the journal", error=str(error))
                 picked, more = [], False
@@ -153,7 +152,7 @@ class LiveFeed:
     # --- in a thread ------------------------------------------------------------------------------
 
     def _step(
-        self, subscriptions: Sequence[Subscription], positions: dict[int, int]
+        self, positions: dict[int, int]
     ) -> tuple[list[tuple[Subscription, list[Message]]], bool]:
         """Read on in each partition; return each subscription's messages, and if there is more."""
         entries: list[Entry] = []
@@ -162,7 +161,7 @@ class LiveFeed:
             position = positions.get(partition, start)
             behind = self._journal.distance(partition, position, end)
             if behind > _BEHIND:
-                for subscription in subscriptions:
+                for subscription in tuple(self._subscriptions):
                     subscription.dropped += behind
                 position = end
             if position < end:
@@ -171,6 +170,8 @@ class LiveFeed:
                 position = found[-1].end if found else end
             positions[partition] = position
             more = more or position < end
+        # Only now: who subscribed before a message became durable is there when it has been read.
+        subscriptions = tuple(self._subscriptions)
         picked = [
             (each, [message for entry in entries for message in each.pick(entry.batch)])
             for each in subscriptions

@@ -152,3 +152,37 @@ def test_it_never_keeps_the_journal_from_letting_go() -> None:
         assert not journal._consumers
 
     story(tell)
+
+
+class Interrupted(MemoryJournal):
+    """Lets something happen between the feed's look at its end and its reading."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().extent()
+
+
+def test_who_subscribes_while_the_journal_is_read_misses_nothing() -> None:
+    async def run() -> None:
+        journal, loop = Interrupted(), asyncio.get_running_loop()
+        feed = LiveFeed(journal)
+        feed.subscribe("ann", ["other"], print)
+        seen: list[Message] = []
+
+        async def subscribe_and_publish() -> None:
+            feed.subscribe("ann", ["mine"], seen.extend)
+            await publish(journal, "mine")
+
+        def meanwhile() -> None:  # in the feed's thread
+            asyncio.run_coroutine_threadsafe(subscribe_and_publish(), loop).result(10)
+
+        journal.meanwhile = meanwhile
+        await until(lambda: bool(seen))
+        assert topics(seen) == ["mine"]
+        await feed.close()
+
+    asyncio.run(run())
