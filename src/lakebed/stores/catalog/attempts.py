@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, select, update
 
 from lakebed.ports.accounts.attempts import Pace
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.times import HOUR, SECOND, Micros, now

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog.account_tables import metadata
 from lakebed.stores.catalog.database import Database
 
 _ROWS = 1000  # at a time
@@ -17,24 +17,24 @@ class SqlContent(Database):
 
     def content(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         with self._call() as connection:
-            for table in tables.metadata.sorted_tables:
+            for table in metadata.sorted_tables:
                 found = connection.execute(select(table)).mappings()
                 for rows in found.partitions(_ROWS):
                     yield table.name, [dict(row) for row in rows]
 
     def replace(self, content: Iterable[tuple[str, list[dict[str, Any]]]]) -> None:
         with self._call() as connection:
-            for table in reversed(tables.metadata.sorted_tables):
+            for table in reversed(metadata.sorted_tables):
                 connection.execute(delete(table))
             for name, rows in content:
                 if rows:
-                    connection.execute(insert(tables.metadata.tables[name]), rows)
+                    connection.execute(insert(metadata.tables[name]), rows)
 
     def counts(self) -> dict[str, int]:
         with self._call() as connection:
             return {
                 name: connection.execute(
-                    select(func.count()).select_from(tables.metadata.tables[name])
+                    select(func.count()).select_from(metadata.tables[name])
                 ).scalar_one()
                 for name in _FOUND
             }

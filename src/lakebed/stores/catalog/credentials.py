@@ -19,7 +19,7 @@ from lakebed.ports.accounts.credentials import (
     UserSubject,
 )
 from lakebed.ports.accounts.owners import Member
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import VERSION
 from lakebed.stores.catalog.slices import slices

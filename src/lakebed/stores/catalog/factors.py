@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, or_, select, update
 
 from lakebed.ports.accounts.factors import Factor, FactorKind
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import check_user
@@ -14,7 +14,11 @@ from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.times import Micros, now
 
-_FACTORS, _CODES, _USERS = tables.factors, tables.recovery_codes, tables.users
+_FACTORS, _CODES, _USERS = (
+    tables.factors,
+    tables.recovery_codes,
+    tables.users,
+)
 _FACTOR = select(*(_FACTORS.c[name] for name in Factor.__slots__))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lakebed.ports.accounts.openid import OpenIdClient, OpenIdCode, OpenIdToken, SigningKey
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, delete, func, literal, select, update
 
 from lakebed.ports.accounts.owners import Member, Owner
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.tickets import delete_tickets
@@ -94,7 +94,12 @@ class SqlOwners(Database):
             ):  # fmt: skip
                 connection.execute(delete(table).where(table.c.unit.in_(of_owner)))
             delete_tickets(connection, owner=name)
-            for table in (_MEMBERS, tables.tokens, tables.units, tables.shares):
+            for table in (
+                _MEMBERS,
+                tables.tokens,
+                tables.units,
+                tables.shares,
+            ):
                 connection.execute(delete(table).where(table.c.owner == name))
 
     # --- members ----------------------------------------------------------------------------------

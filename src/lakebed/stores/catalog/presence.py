@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.upsert import insert

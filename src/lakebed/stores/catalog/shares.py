@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from lakebed.ports.accounts.shares import Share, ShareCheck, any_share
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import ensure

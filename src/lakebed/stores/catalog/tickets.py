@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, select
 
 from lakebed.ports.accounts.tickets import Purpose, Ticket
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import NotFound

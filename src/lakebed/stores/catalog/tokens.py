@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lakebed.ports.accounts.tokens import StoredToken
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import ensure

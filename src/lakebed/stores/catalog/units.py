@@ -17,7 +17,7 @@ from lakebed.ports.accounts.units import (
     Visibility,
     anything,
 )
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import bump
 from lakebed.stores.catalog.owners import ensure
@@ -27,7 +27,11 @@ from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.times import Micros, now
 
-_UNITS, _REMOVED, _TOKENS = tables.units, tables.units_removed, tables.unit_tokens
+_UNITS, _REMOVED, _TOKENS = (
+    tables.units,
+    tables.units_removed,
+    tables.unit_tokens,
+)
 _STATUSES, _LOGS = tables.unit_statuses, tables.unit_logs
 UNIT = select(*(_UNITS.c[name] for name in Unit.__slots__))
 _WRITTEN = ("publish", "read", "tags", "visibility", "limits", "updated", "revision")

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from lakebed.ports.accounts.owners import Owner
 from lakebed.ports.accounts.tickets import Purpose
 from lakebed.ports.accounts.users import Session, User
-from lakebed.stores.catalog import tables
+from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.factors import delete_factors
 from lakebed.stores.catalog.grants import bump

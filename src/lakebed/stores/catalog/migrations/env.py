@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from lakebed.stores.catalog.tables import metadata
+from lakebed.stores.catalog.account_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
