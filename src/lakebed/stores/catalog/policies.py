@@ -1,7 +1,7 @@
 """Policies: every version is kept, and one of them is in force."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -16,12 +16,12 @@ from sqlalchemy import (
 
 from lakebed.ports.catalog.policies import Check, StoredPolicy, anything
 from lakebed.stores.catalog.database import Database
+from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.tables import policies, policy_versions, revisions
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.times import now
 
-_SLICE = 500  # names in one IN (…); older SQLite takes no more than 999 parameters
 _COLUMNS = tuple(policy_versions.c[name] for name in StoredPolicy.__slots__)
 _OWNER: BindParameter[str] = bindparam("owner")
 _NAME: BindParameter[str] = bindparam("name")
@@ -121,7 +121,7 @@ def _in_force(connection: Connection, owner: str, names: Sequence[str]) -> dict[
     query = _IN_FORCE_OF.where(policies.c.name.in_(bindparam("names", expanding=True)))
     found = (
         _stored(row)
-        for some in _slices(names)
+        for some in slices(names)
         for row in connection.execute(query, {"owner": owner, "names": some})
     )
     return {policy.name: policy for policy in found}
@@ -139,14 +139,9 @@ def _greatest_versions(connection: Connection, owner: str, names: Sequence[str])
     )
     return {
         name: version
-        for some in _slices(names)
+        for some in slices(names)
         for name, version in connection.execute(query, {"owner": owner, "names": some})
     }
-
-
-def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _SLICE):
-        yield names[start : start + _SLICE]
 
 
 def _add_versions(connection: Connection, added: Sequence[StoredPolicy]) -> None:
