@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lakebed.vocabulary.sizes import parse_size
 from lakebed.vocabulary.times import Micros, parse_duration
+from lakebed.vocabulary.unit_topics import parse_unit_pattern
 
 WRITTEN = {"written": True}
 """Context of a validation of what people wrote, where a duration needs its unit; in code a
@@ -42,10 +43,22 @@ def _address(value: object) -> object:
     return value
 
 
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _unit_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        parse_unit_pattern(text)
+    return value
+
+
 Duration = Annotated[Micros, BeforeValidator(_duration), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
 Zone = Annotated[str, AfterValidator(_zone)]
+UnitPatterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_unit_patterns)]
+"""Patterns of topics with a `{unit}`: one, or a list."""
 
 
 def split_address(address: str) -> tuple[str, int]:

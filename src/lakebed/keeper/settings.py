@@ -1,15 +1,14 @@
 """The sections `[keeper]` and `[dead_letters]`, and what a keeper reads of the settings."""
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from lakebed.ingest.settings import LimitsSection
 from lakebed.metering.settings import LedgerSection
-from lakebed.section import Duration, Section, Size, Zone
+from lakebed.section import Duration, Section, Size, UnitPatterns, Zone
 from lakebed.vocabulary.times import Micros, parse_duration
-from lakebed.vocabulary.unit_topics import parse_unit_pattern
 
 
 class KeeperSection(Section):
@@ -31,27 +30,14 @@ class DeadLettersSection(Section):
     age: Duration = Field(parse_duration("30d"), description="how long a dead letter is kept")
 
 
-def _several(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
-    for text in value:
-        parse_unit_pattern(text)
-    return value
-
-
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_patterns)]
-
-
 class UnitsSection(Section):
     """What units report of themselves, and how much of it is kept."""
 
-    state: Patterns = Field(
+    state: UnitPatterns = Field(
         (), description="topics of every owner on which units report their state, such as"
         " `state/{unit}`; one pattern or a list"
     )  # fmt: skip
-    log: Patterns = Field((), description="topics on which they report entries of their log")
+    log: UnitPatterns = Field((), description="topics on which they report entries of their log")
     state_every: Duration = Field(
         parse_duration("1m"), description="a unit's state is kept at most once in this, less 1 s"
     )

@@ -4,10 +4,10 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lakebed.ingest.settings import LimitsSection
-from lakebed.section import Address, Duration, Section
+from lakebed.section import Address, Duration, Section, UnitPatterns
 from lakebed.vocabulary.owners import check_known
 from lakebed.vocabulary.times import parse_duration
 from lakebed.vocabulary.topics import overlaps
@@ -44,19 +44,6 @@ def _hosted(value: str) -> str:
     return value.replace("{host}", socket.gethostname())
 
 
-def _several(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
-    for text in value:
-        parse_unit_pattern(text)
-    return value
-
-
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_patterns)]
-
-
 def _without_share(topic: str) -> str:
     """The filter of a shared subscription."""
     return topic.split("/", 2)[-1] if topic.startswith("$share/") else topic
@@ -73,15 +60,15 @@ class MqttSource(Section):
     owner: Annotated[str, AfterValidator(check_known)] = Field(
         "admin", description="owner of what comes in; with `topic`, of the units known by name"
     )
-    topic: Patterns = Field(
+    topic: UnitPatterns = Field(
         (),
         description="topics that name a unit, such as `example.com/{unit}/pepeunit`: a message is"
         " stored under the owner of its unit; one pattern or a list",
     )
-    state: Patterns = Field(
+    state: UnitPatterns = Field(
         (), description="patterns as `topic`, on which units report their state (`[units]`)"
     )
-    log: Patterns = Field((), description="patterns on which they report entries of their log")
+    log: UnitPatterns = Field((), description="patterns on which they report entries of their log")
     client_id: Annotated[str, AfterValidator(_hosted)] | None = Field(
         None,
         description="default: one for each process, the same after a restart; `{host}` is the"
