@@ -29,6 +29,20 @@ def check(body: bytes, section: DocumentSection, require: Callable[[Entry], None
     return JSONResponse({"ok": True})
 
 
+def named(document: object, name: str) -> object:
+    """A document that was sent to an address: its name is the one in the address.
+
+    Raises:
+        BadRequest: it says another name.
+    """
+    if not isinstance(document, dict):
+        return document
+    document = {"name": name} | document
+    if document["name"] != name:
+        raise BadRequest("name", f"the address says {name!r}, the document another name")
+    return document
+
+
 def require_each(entries: list[Entry], require: Callable[[Entry], None]) -> None:
     """Raise unless the caller may write all of them.
 

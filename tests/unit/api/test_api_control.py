@@ -400,3 +400,20 @@ def test_a_tap_shows_only_what_its_token_may_read(api: Api) -> None:
     problem(api.get("/api/v1/tap", params={"filter": "#"}, token=ROOMS), 403)
     problem(api.get("/api/v1/tap", params={"filter": "a/#/b"}), 400, "filter")
     problem(api.get("/api/v1/tap"), 400, "filter")
+
+
+def test_a_policy_is_changed_only_as_it_was_read(api: Api) -> None:
+    tag = api.post(POLICIES, json=document("seen")).headers["etag"]
+    changed = api.ask(
+        "PUT", f"{POLICIES}/seen", json=document("seen", topics=["b"]), headers={"If-Match": tag}
+    )
+    assert changed.status_code == 200
+    for method, more in (("PUT", {"json": document("seen", topics=["c"])}), ("DELETE", {})):
+        problem(api.ask(method, f"{POLICIES}/seen", headers={"If-Match": tag}, **more), 412)
+    assert api.get(f"{POLICIES}/seen").json()["topics"] == ["b"]
+    absent = {"json": document("absent"), "headers": {"If-Match": "*"}}
+    problem(api.ask("PUT", f"{POLICIES}/absent", **absent), 412)
+    problem(api.get(f"{POLICIES}/absent"), 404)
+    newest = changed.headers["etag"]
+    gone = api.ask("DELETE", f"{POLICIES}/seen", headers={"If-Match": newest})
+    assert gone.status_code == 204

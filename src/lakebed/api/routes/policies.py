@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
-from lakebed.api import stock
+from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
+from lakebed.api.preconditions import ExpectedDep
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
 from lakebed.api.services import Services
 from lakebed.http import problems
@@ -113,23 +114,26 @@ def read_policy(
 
 @router.put("/{name}", openapi_extra=_DOCUMENT, responses={201: {"description": "Created"}})
 def put_policy(
-    services: ServicesDep, caller: Writer, name: str, body: Body, response: Response
+    services: ServicesDep,
+    caller: Writer,
+    name: str,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep,
 ) -> dict[str, Any]:
     """Create or replace a policy. What an earlier version kept stays readable."""
-    document = document_in(body)
-    if isinstance(document, dict):
-        document = {"name": name} | document
-        if document["name"] != name:
-            raise BadRequest("name", f"the address says {name!r}, the document another name")
+    document = sections.named(document_in(body), name)
     document = _posted(services, caller, document)
 
     def check(current: StoredPolicy) -> None:
         if not caller.may(*topics_of(current)):
             raise Denied(f"the policy {name!r} that is in force is about topics that are not yours")
+        expected.check(current.version)
 
     with services.accounts.transaction():
         ((stored, created),) = services.catalog.put_policies(caller.owner, [document], check=check)
         if created:
+            expected.check(None)
             stock.check_policies(services, caller.owner)
     services.policies_changed()
     if created:
@@ -138,7 +142,7 @@ def put_policy(
 
 
 @router.delete("/{name}", status_code=204)
-def delete_policy(services: ServicesDep, caller: Deleter, name: str) -> None:
+def delete_policy(services: ServicesDep, caller: Deleter, name: str, expected: ExpectedDep) -> None:
     """Delete a policy. What it kept stays readable under its name."""
 
     def check(current: StoredPolicy) -> None:
@@ -146,6 +150,7 @@ def delete_policy(services: ServicesDep, caller: Deleter, name: str) -> None:
         if not caller.to(Action.POLICIES_READ).may(*topics):
             raise _missing(name)
         caller.require(*topics)
+        expected.check(current.version)
 
     services.catalog.delete_policy(caller.owner, name, check)
     services.policies_changed()

@@ -90,11 +90,7 @@ def put_share(
     expected: ExpectedDep,
 ) -> dict[str, Any]:
     """Create or replace a share. Topics that are not in it any more are closed."""
-    document = document_in(body)
-    if isinstance(document, dict):
-        document = {"name": name} | document
-        if document["name"] != name:
-            raise BadRequest("name", f"the address says {name!r}, the document another name")
+    document = sections.named(document_in(body), name)
     share = _posted(services, caller, document)
 
     def check(current: Share) -> None:

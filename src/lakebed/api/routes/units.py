@@ -121,13 +121,8 @@ def put_unit(
     expected: ExpectedDep,
 ) -> dict[str, Any]:
     """Create or replace a unit. Its uuid, its tokens and `blocked` stay."""
-    document = document_in(body)
     there = services.accounts.unit(caller.owner, unit)
-    name = unit if there is None else there.name
-    if isinstance(document, dict):
-        document = {"name": name} | document
-        if document["name"] != name:
-            raise BadRequest("name", f"the address says {name!r}, the document another name")
+    document = sections.named(document_in(body), unit if there is None else there.name)
     return _put(services, caller, _posted(services, caller, document, there), response, expected)
 
 
