@@ -41,7 +41,7 @@ LONGEST_KEPT = 60.0
 """Seconds after which an answer expires although the version is the same: an operator may have
 changed the database by hand."""
 
-_PATIENCE = 4.0
+_TIMEOUT = 4.0
 """Seconds that a lookup waits for a catalog that hangs."""
 
 _LOOKUPS = 4
@@ -119,7 +119,7 @@ class Identification:
         Refresh-ahead: past half its TTL the version is queried in the background, so that steady
         senders never wait. Event loop only.
         """
-        if _absurd(token):
+        if _is_malformed(token):
             return None
         moment = self._clock()
         left = self._version_until - moment
@@ -135,7 +135,7 @@ class Identification:
         Raises:
             StoreUnavailable: the catalog does not answer.
         """
-        return None if _absurd(token) else await self._identify_in_time(digest(token), token)
+        return None if _is_malformed(token) else await self._identify_in_time(digest(token), token)
 
     async def identify_certificate(self, name: str) -> Principal | None:
         """The unit that the common name of a verified client certificate names, or None.
@@ -155,7 +155,7 @@ class Identification:
 
     async def _identify_in_time(self, key: bytes, credential: Credential) -> Principal | None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 return await self._identify(key, credential)
         except TimeoutError:
             raise StoreUnavailable("the catalog does not answer: try again later") from None
@@ -227,7 +227,7 @@ class Identification:
 
     async def _refreshed_in_time(self) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await asyncio.shield(self._begin_refresh())
         except TimeoutError:
             raise StoreUnavailable("the catalog does not answer: try again later") from None
@@ -331,5 +331,5 @@ class _Answers:
         self._answers[key] = (until, self._round, principal)
 
 
-def _absurd(token: str) -> bool:
+def _is_malformed(token: str) -> bool:
     return not 0 < len(token) <= LONGEST_TOKEN or is_mistyped(token)

@@ -9,7 +9,7 @@ from lakebed.documents.sections import DocumentSection, Entry, read_entries
 from lakebed.http import problems
 from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, Problem
 
-_TOLD = 10  # entries that the caller may not write, named in one answer
+_MOST_NAMED = 10  # entries that the caller may not write, named in one answer
 
 
 def check(body: bytes, section: DocumentSection, require: Callable[[Entry], None]) -> Response:
@@ -56,8 +56,8 @@ def require_each(entries: list[Entry], require: Callable[[Entry], None]) -> None
         except Denied as error:
             denied.append(located(entry, str(error)))
     if denied:
-        more = f"; and {len(denied) - _TOLD} more" if len(denied) > _TOLD else ""
-        raise Denied("; ".join(denied[:_TOLD]) + more)
+        more = f"; and {len(denied) - _MOST_NAMED} more" if len(denied) > _MOST_NAMED else ""
+        raise Denied("; ".join(denied[:_MOST_NAMED]) + more)
 
 
 def located(entry: Entry, what: str) -> str:

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 _READ = 2000  # messages read and appended at a time
 _LEASE = 60 * SECOND  # how long an order stays with a process that does not advance
 _LOOK = 1.0  # seconds between two looks for orders
-_PATIENCE = 30.0  # seconds for one append
+_TIMEOUT = 30.0  # seconds for one append
 
 
 class Reading(JournalReader, Protocol):
@@ -143,7 +143,7 @@ class Releasing:
                 break
             columns = copying.copy(entries)
             if columns.payloads:
-                await self._intake.append(columns, _PATIENCE)
+                await self._intake.append(columns, _TIMEOUT)
             copied += len(columns.payloads)
             offset = entries[-1].end
             await self._advance(order, offset, done=False)

@@ -38,7 +38,7 @@ EVERY = 1.0
 
 _MOST = 100_000  # clients that are remembered
 _LONGEST_PAUSE = 30.0  # seconds between attempts while EMQX does not answer
-_PATIENCE = 5.0  # seconds for one answer of EMQX
+_TIMEOUT = 5.0  # seconds for one answer of EMQX
 _TOGETHER = 4  # requests at one time
 _GONE = 404
 
@@ -173,7 +173,7 @@ def rest(url: str, key: str, secret: str) -> Call:
             url + path, method="DELETE", headers={"Authorization": f"Basic {basic}"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
                 return int(answer.status)
         except HTTPError as error:
             return error.code
