@@ -16,6 +16,8 @@ from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
 
+from lakebed.accounts.audit_trail import AuditTrail
+from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.checkpoints import Checkpoint
@@ -25,7 +27,13 @@ from lakebed.stores.catalog import migrate
 from lakebed.stores.catalog.engine import engine_for
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.stores.catalog.tables import metadata
-from lakebed.vocabulary.errors import Conflict, NotFound, SettingsError, StoreUnavailable
+from lakebed.vocabulary.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    SettingsError,
+    StoreUnavailable,
+)
 
 VALUE = LastValue("ann", "now", "plant/1", "number", 1_000, 21.5, 4, 0, 7)
 LETTER = DeadLetter("ann", "plant/1", "raw", 0, 7, 1_000, b"payload", "reason")
@@ -74,6 +82,18 @@ def test_a_closed_catalog_is_unavailable(catalog: SqlCatalog) -> None:
 
 
 # --- transactions ---------------------------------------------------------------------------------
+
+
+def test_a_text_that_a_database_cannot_hold_is_the_mistake_of_who_sent_it(
+    catalog: SqlCatalog,
+) -> None:
+    with contextlib.suppress(BadRequest):  # of PostgreSQL; SQLite looks for it
+        assert catalog.user("a\0") is None
+    trail = AuditTrail(catalog)
+    trail.refused(AuditEntry(1, "a\0", "nobody:", "policies.read"))
+    trail.flush()  # a failure of any other kind would end the process
+    assert trail.written + trail.failed == 1
+    assert catalog.users() == []
 
 
 def test_calls_inside_a_transaction_commit_together(catalog: SqlCatalog) -> None:

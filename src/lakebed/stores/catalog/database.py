@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import (
     DatabaseError,
+    DataError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -22,7 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lakebed.stores.catalog.engine import readers_for
-from lakebed.vocabulary.errors import Conflict, Fatal, StoreUnavailable
+from lakebed.vocabulary.errors import BadRequest, Conflict, Fatal, StoreUnavailable
 
 
 @contextmanager
@@ -31,12 +32,15 @@ def translated() -> Iterator[None]:
 
     SQLite raises a plain `DatabaseError` for a file that is damaged or no database at all.
     `InternalError` comes from a PostgreSQL that became read-only (a failover). A write or fsync
-    that failed in SQLite may be retried: it writes those WAL frames again.
+    that failed in SQLite may be retried: it writes those WAL frames again. `DataError` is a value
+    that PostgreSQL cannot hold, such as a text with U+0000.
     """
     try:
         yield
     except IntegrityError as error:
         raise Conflict(f"the catalog refuses it: {_line(error)}") from error
+    except DataError as error:
+        raise BadRequest("", f"the catalog cannot hold it: {_line(error)}") from error
     except (OperationalError, InterfaceError, InternalError) as error:
         raise StoreUnavailable(f"catalog: {_line(error)}") from error
     except PoolTimeout as error:
