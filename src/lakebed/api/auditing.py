@@ -31,7 +31,7 @@ QUIET = frozenset(
 """Actions that change nothing, beside those that are called `read`."""
 
 _REFUSED = (401, 403, 429)
-_LONGEST = 200  # characters of a resource
+_LONGEST = 200  # characters of a resource, and of an owner whom anybody may have made up
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Audited:
             return
         entry = AuditEntry(
             now(),
-            noted.owner,
+            noted.owner[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}"),
             noted.actor,
             noted.action,
             (noted.resource or _path(noted, scope))[:_LONGEST],

@@ -221,6 +221,15 @@ def test_the_log_is_read_in_pages_and_by_time_and_actor(dora: Api) -> None:
     problem(dora.get("/api/v1/audit", token=ADMIN, params={"cursor": "9" * 5000}), 400, "cursor")
 
 
+def test_a_refusal_keeps_little_of_an_owner_that_a_stranger_makes_up(api: Api) -> None:
+    start = now()
+    for owner in ("x" * 50_000, "x\0"):
+        problem(api.get("/api/v1/policies", token=None, params={"owner": owner}), 401)
+    api.services.audit.flush()
+    found = {entry.owner for _, entry in api.catalog.audit(start=start)}
+    assert found == {"x" * 200, "x\N{REPLACEMENT CHARACTER}"}  # which PostgreSQL has, too
+
+
 def test_refusals_are_bounded_in_rate_and_memory(api: Api) -> None:
     moment = 0.0
     trail = AuditTrail(api.catalog, lambda: moment)
