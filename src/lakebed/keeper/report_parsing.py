@@ -78,6 +78,6 @@ def _entry(unit: str, entry: Any, received: Micros) -> UnitLog:
         except ValueError as error:
             raise BadReport(f"the time of an entry: {error}") from None
     level = one.level.strip()
-    if not 0 < len(level) <= _LONGEST_LEVEL:
-        raise BadReport(f"a level has 1 to {_LONGEST_LEVEL} characters")
+    if not 0 < len(level) <= _LONGEST_LEVEL or not level.isprintable():
+        raise BadReport(f"a level has 1 to {_LONGEST_LEVEL} characters that can be seen")
     return UnitLog(unit, moment, level, one.text[:LONGEST_TEXT])

@@ -165,6 +165,7 @@ def test_the_time_of_an_entry_is_its_own_or_that_of_its_message(
     [
         b'{"level": "", "text": "x"}', b'{"level": 5, "text": "x"}', b'{"text": "x"}',
         b'{"level": "Info", "text": "x", "time": "soon"}', b"5", b"",
+        b'{"level": "a\\u0000b", "text": "x"}',  # PostgreSQL has no such text
     ],
 )  # fmt: skip
 def test_an_entry_needs_a_level_and_a_text(entry: bytes) -> None:
