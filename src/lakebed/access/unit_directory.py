@@ -71,9 +71,15 @@ class UnitDirectory:
         return self._by_uuid.get(uuid.lower())
 
     def find(self, key: str, owner: str) -> Unit | None:
-        """The unit with this uuid, or the one of this name in `owner`."""
-        uuid = self._uuids.get((owner, key))
-        return self._by_uuid.get(key.lower() if uuid is None else uuid)
+        """The unit with this uuid, or the one of this name in `owner`.
+
+        A name that is the uuid of another unit counts in the name space of both alone: else whoever
+        names a unit so would get what units of other owners send.
+        """
+        known, named = self._by_uuid.get(key.lower()), self._uuids.get((owner, key))
+        if named is None or (known is not None and known.owner != owner):
+            return known
+        return self._by_uuid.get(named)
 
     def is_blocked(self, unit: Unit) -> bool:
         """Whether it, or its owner, is blocked."""

@@ -31,6 +31,14 @@ def test_a_unit_that_is_named_like_the_uuid_of_another_counts_as_the_name(units)
     assert directory.find("uuid-lamp", "ann").name == "uuid-lamp"
 
 
+def test_nobody_takes_what_a_unit_of_another_owner_sends_by_its_uuid_as_a_name(units):
+    units.put("pump", owner="bob")
+    units.put("uuid-pump", owner="ann")
+    directory = UnitDirectory(units)
+    asyncio.run(directory.refresh())
+    assert directory.find("uuid-pump", "ann").owner == "bob"
+
+
 def test_changes_are_told_and_nothing_is_read_without_one(units):
     units.put("lamp", "pump")
     directory, told = UnitDirectory(units), []
