@@ -10,6 +10,7 @@ from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.tickets import Purpose, Ticket
 from lakebed.ports.accounts.users import User
 from lakebed.vocabulary.roles import Role
+from lakebed.vocabulary.times import now
 
 from .conftest import ADMIN, PASSWORDS, Api, problem
 from .test_api_sessions import ask, cookie, sign_in
@@ -226,6 +227,30 @@ def test_an_invitation_expires_and_ends_with_its_owner_and_its_maker(
     for code in (by_maker, of_owner, "x"):
         problem(accept(club, code, json=account), 404)
     assert club.catalog.user("late") is None
+
+
+@pytest.mark.parametrize("by_token", [False, True])
+def test_an_invitation_gives_nothing_that_its_maker_has_lost(
+    club: Api, vic: httpx.Response, by_token: bool
+) -> None:
+    club.catalog.put_member(Member("club", "vic", Role.MANAGER))
+    if by_token:
+        wanted = {"name": f"bot-{now()}", "owner": "club", "role": "manager"}
+        token = ask(club, "POST", "/api/v1/tokens", vic, json=wanted).json()["token"]
+        made = club.post(INVITATIONS, token=token, json={"owner": "club", "role": "manager"}).json()
+    else:
+        made = invite(club, vic, role="manager")
+    account = {"user": "friend-of-vic", "password": WORDS}
+    for lost in (Role.EDITOR, None):
+        if lost is None:
+            club.catalog.remove_member("club", "vic")
+        else:
+            club.catalog.put_member(Member("club", "vic", lost))
+        problem(ask(club, "POST", f"{INVITATIONS}/{made['code']}", vic), 404)
+        problem(accept(club, made["code"], json=account), 404)
+    assert club.catalog.user("friend-of-vic") is None
+    club.catalog.put_member(Member("club", "vic", Role.MANAGER))
+    assert accept(club, made["code"], json={**account, "user": f"f-{now()}"}).status_code == 200
 
 
 def test_the_log_of_an_owner_tells_of_members_and_invitations(

@@ -7,19 +7,23 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
-from lakebed.access.decision import INSTANCE, Resource, require
-from lakebed.access.principals import Kind, Principal
+from lakebed.access.decision import INSTANCE, Resource, allow, require
+from lakebed.access.principals import Principal
+from lakebed.access.subjects import SharesByAudience, principal_of
+from lakebed.access.token_making import maker_of
 from lakebed.accounts.tickets import hand_out, link
 from lakebed.api import cookies, origins
 from lakebed.api.callers import Caller, InOwnerOrAll, Public, SignedIn, user_of
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.routes.owners import role_of
+from lakebed.api.routes.tokens import own_token
 from lakebed.api.routes.users import checked_user, hash_of
 from lakebed.api.services import Services
+from lakebed.ports.accounts.credentials import UserSubject
 from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.tickets import Purpose, Ticket
 from lakebed.ports.accounts.users import Session, User
-from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, Problem
+from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, NotFound, Problem
 from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import DAY, Micros, parse_duration, to_rfc3339
 
@@ -69,14 +73,14 @@ def create_invitation(
 ) -> dict[str, Any]:
     """Create an invitation. Only this answer shows its code."""
     wanted: InvitationDocument = document_in(body, _decode)
-    owner, principal = wanted.owner or "", caller.principal
+    owner = wanted.owner or ""
     _require(caller, owner)
     role = role_of(wanted.role) if owner else None
     if owner and services.accounts.owner(owner) is None:
         raise Invalid(Problem("owner", f"there is no owner {owner!r}"))
     if len(services.accounts.tickets(Purpose.INVITATION, owner)) >= _MOST:
         raise Conflict(f"{_MOST} invitations are open already: delete some")
-    maker = principal.name if principal.kind is Kind.USER else ""
+    maker = maker_of(caller.principal, own_token(services, caller))
     ticket = Ticket("", Purpose.INVITATION, "", owner, role, wanted.account, maker)
     made, code = hand_out(services.accounts, ticket, _lasts(services, wanted))
     caller.note(f"invitations/{made.id}")
@@ -147,7 +151,7 @@ def join(services: Services, caller: Caller, code: str, user: Principal) -> dict
     caller.noted.actor = user.label
     require(user, Action.SESSION_END, INSTANCE)  # a blocked user joins nothing
     with services.accounts.transaction():
-        ticket = services.accounts.use_ticket(code, Purpose.INVITATION)
+        ticket = _use(services, code)
         if not ticket.owner:
             raise Conflict("this invitation is to make an account, and you have one")
         caller.note(f"invitations/{ticket.id}")
@@ -168,10 +172,32 @@ def make_account(services: Services, caller: Caller, code: str, wanted: Acceptan
     user = checked_user(User(wanted.user, wanted.title), wanted.password)
     hash = hash_of(services, user.name, wanted.password)
     with services.accounts.transaction():
-        ticket = services.accounts.use_ticket(code, Purpose.INVITATION)
+        ticket = _use(services, code)
         made = services.accounts.add_user(user, hash)
         _add(services, ticket, user.name)
     return made
+
+
+def _use(services: Services, code: str) -> Ticket:
+    """Use an invitation up.
+
+    Raises:
+        NotFound: there is none, or whoever made it may not invite any more: it would give back what
+            they have lost.
+    """
+    ticket = services.accounts.use_ticket(code, Purpose.INVITATION)
+    if ticket.maker and not _may_invite(services, ticket.maker, ticket.owner):
+        raise NotFound("who has made this invitation may not invite any more: ask for another")
+    return ticket
+
+
+def _may_invite(services: Services, user: str, owner: str) -> bool:
+    found, members = services.accounts.user(user), services.accounts.members(user=user)
+    if found is None:
+        return False
+    principal = principal_of(UserSubject(found, tuple(members), "", 0), SharesByAudience(()))
+    action = Action.INVITATIONS_WRITE if owner else Action.USERS_ADMINISTER
+    return principal is not None and allow(principal, action, Resource(owner))
 
 
 def _add(services: Services, ticket: Ticket, user: str) -> None:

@@ -78,7 +78,7 @@ def create_token(services: ServicesDep, caller: Maker, body: Body) -> dict[str, 
     expires, problems = _expiry(document)
     if problems := [*_problems(services, owner, document), *problems]:
         raise Invalid(*problems)
-    mine = _own(services, caller)
+    mine = own_token(services, caller)
     wanted = _wanted(caller, document, mine, expires)
     caller.noted.owner, caller.noted.resource = owner, f"tokens/{wanted.name}"
     if beyond := list(excess(caller.principal, wanted, mine)):
@@ -126,7 +126,7 @@ def _handles(caller: Caller, token: StoredToken) -> bool:
     return principal.kind is Kind.USER and token.maker == principal.name
 
 
-def _own(services: Services, caller: Caller) -> StoredToken | None:
+def own_token(services: Services, caller: Caller) -> StoredToken | None:
     """The token that the caller is."""
     principal = caller.principal
     if principal.kind is not Kind.TOKEN:
