@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ class Here:
     provider: Provider
     who: SignedIn
     keys: SigningKeys
+    home: Path
 
     def authorize(self, **changed: str | None) -> Answer:
         asked = {name: [value] for name, value in (ASKED | changed).items() if value is not None}
@@ -95,7 +97,7 @@ def here(tmp_path: Path, key: SigningKey) -> Iterator[Here]:
     catalog.add_openid_client(OpenIdClient("grafana", redirects=(BACK,)), SECRET)
     keys = SigningKeys(catalog, lambda: Sealer("k" * 32), 90 * DAY)
     provider = Provider(catalog, keys, OidcSection(), ISSUER)
-    yield Here(catalog, provider, SignedIn(user, session), keys)
+    yield Here(catalog, provider, SignedIn(user, session), keys, tmp_path)
     catalog.close()
 
 
@@ -224,6 +226,18 @@ def test_a_code_is_only_for_the_client_that_asked(here: Here) -> None:
     answer = here.exchange(code, "o" * 40, client_id="other")
     assert answer.body["error"] == "invalid_grant"
     assert here.exchange(code).status == 200
+
+
+def test_codes_and_tokens_that_have_ended_do_not_pile_up(here: Here) -> None:
+    here.exchange(here.code())
+    old = {"expires": now() - 2 * DAY}
+    with sqlite3.connect(here.home / "catalog.db") as file:
+        for table in ("openid_codes", "openid_tokens"):
+            file.execute(f"UPDATE {table} SET expires = :expires", old)
+    here.code()
+    with sqlite3.connect(here.home / "catalog.db") as file:
+        assert file.execute("SELECT count(*) FROM openid_codes").fetchone() == (1,)
+        assert file.execute("SELECT count(*) FROM openid_tokens").fetchone() == (0,)
 
 
 def test_a_code_expires(here: Here) -> None:

@@ -12,7 +12,7 @@ from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.vocabulary.credentials import digest
 from lakebed.vocabulary.errors import Conflict, NotFound
-from lakebed.vocabulary.times import Micros, now
+from lakebed.vocabulary.times import DAY, Micros, now
 
 _CLIENTS, _CODES = tables.openid_clients, tables.openid_codes
 _TOKENS, _KEYS = tables.openid_tokens, tables.openid_keys
@@ -90,6 +90,9 @@ class SqlOpenId(Database):
     def add_openid_code(self, code: OpenIdCode, secret: str) -> None:
         row = {name: getattr(code, name) for name in OpenIdCode.__slots__}
         with self._call() as connection:
+            # used codes stay for a while: one that comes again ends its tokens
+            connection.execute(delete(_CODES).where(_CODES.c.expires <= now() - DAY))
+            connection.execute(delete(_TOKENS).where(_TOKENS.c.expires <= now()))
             connection.execute(
                 _CODES.insert().values(row | {"digest": digest(secret), "used": False})
             )
