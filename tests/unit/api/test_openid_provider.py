@@ -16,11 +16,13 @@ from joserfc.jwk import KeySet
 from lakebed.api.openid.keys import SigningKeys
 from lakebed.api.openid.provider import Answer, Provider, SignedIn
 from lakebed.api.openid.settings import OidcSection
+from lakebed.api.routes.openid_sign_in import is_fresh
 from lakebed.ports.accounts.openid import OpenIdClient, SigningKey
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.ports.accounts.users import Session, User
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.system.sealing import Sealer
+from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, now
 
@@ -238,6 +240,14 @@ def test_codes_and_tokens_that_have_ended_do_not_pile_up(here: Here) -> None:
     with sqlite3.connect(here.home / "catalog.db") as file:
         assert file.execute("SELECT count(*) FROM openid_codes").fetchone() == (1,)
         assert file.execute("SELECT count(*) FROM openid_tokens").fetchone() == (0,)
+
+
+def test_an_age_is_a_number(here: Here) -> None:
+    assert is_fresh(here.who, {"max_age": ["90"]})
+    assert not is_fresh(here.who, {"max_age": ["9"]})
+    for age in ("²", "-1", "soon", "9" * 10):  # ² is a digit, and no number
+        with pytest.raises(BadRequest):
+            is_fresh(here.who, {"max_age": [age]})
 
 
 def test_a_code_expires(here: Here) -> None:

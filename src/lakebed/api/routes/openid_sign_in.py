@@ -102,7 +102,7 @@ def _go_on(
         return response_to(wrong)
     who = None if principal is None else _signed_in(services, principal)
     prompt = set(_one(asked, "prompt").split())
-    if who is not None and _is_fresh(who, asked) and not {"login", "select_account"} & prompt:
+    if who is not None and is_fresh(who, asked) and not {"login", "select_account"} & prompt:
         return response_to(provider.authorize(asked, who))
     if "none" in prompt:
         return response_to(provider.authorize(asked, None))
@@ -128,12 +128,16 @@ def _signed_in(services: Services, principal: Principal) -> SignedIn | None:
     return next((SignedIn(user, session) for session in found), None)
 
 
-def _is_fresh(who: SignedIn, asked: Parameters) -> bool:
-    """Whether somebody has signed in as lately as the client wants."""
+def is_fresh(who: SignedIn, asked: Parameters) -> bool:
+    """Whether somebody has signed in as lately as the client wants.
+
+    Raises:
+        BadRequest: `max_age` is no number of seconds.
+    """
     age = _one(asked, "max_age")
     if not age:
         return True
-    if not age.isdigit() or len(age) > 9:
+    if not (age.isascii() and age.isdigit()) or len(age) > 9:
         raise BadRequest("max_age", "it is a number of seconds")
     return now() - who.session.created <= int(age) * SECOND
 
