@@ -157,4 +157,4 @@ def _host(at: str) -> str:
     return urlsplit(at).hostname or ""
 
 
-_WRONG = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError)
+_WRONG = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError)

@@ -8,7 +8,7 @@ import pytest
 from lakebed.accounts import passkeys
 from lakebed.ports.accounts.users import User
 
-from .authenticator import Authenticator
+from .authenticator import Authenticator, encode
 from .conftest import PASSWORDS, Api, problem
 from .test_api_sessions import ask, sign_in
 
@@ -80,6 +80,13 @@ def test_what_is_no_passkey_of_this_instance_is_refused(api: Api, kim: httpx.Res
         problem(show(api, credential), 401)
         api.catalog.forget_attempts(["address 127.0.0.1"])
     assert show(api, key.get(options)).status_code == 200
+
+
+def test_what_lies_too_deep_is_no_passkey(api: Api, kim: httpx.Response) -> None:
+    deep = {"clientDataJSON": encode(b"[" * 100_000)}
+    credential = {"id": "aa", "rawId": "aa", "type": "public-key", "response": deep}
+    problem(show(api, credential), 401)
+    problem(ask(api, "POST", PATH, kim, json={"passkey": credential}), 400, "passkey")
 
 
 def test_a_challenge_ends(api: Api, kim: httpx.Response, monkeypatch: pytest.MonkeyPatch) -> None:
