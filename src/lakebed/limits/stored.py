@@ -1,11 +1,14 @@
 """Documents of limits in the catalog, and units that were cut off.
 
 Only what has changed is read again. How long a unit stays cut off is a note in the catalog, so that
-any process ends it; a unit that somebody has changed meanwhile is left as it is.
+any process ends it; a unit that somebody has changed meanwhile is left as it is. The note and the
+block are written in one transaction: a process that dies leaves no unit blocked for ever. To block
+is the first write there, so that processes which do so at once wait for each other.
 """
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from lakebed.limits.book import STORED_NOTE, Documents
@@ -21,6 +24,8 @@ _NOTE = "cut off"
 
 class Accounts(OwnerStore, UnitStore, CredentialStore, Protocol):
     """What limits need of the accounts."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
 
 
 class StoredLimits:
@@ -63,23 +68,23 @@ class StoredLimits:
         return found
 
     def cut_off(self, unit: str, until: Micros | None) -> None:
-        try:
+        with suppress(NotFound), self._accounts.transaction():
             blocked = self._accounts.block_unit(unit, True)
-        except NotFound:
-            return
-        if until is not None:
-            self._write({**self._cut_off(), unit: [blocked.revision, until]})
+            if until is not None:
+                self._write({**self._cut_off(), unit: [blocked.revision, until]})
 
     def end_cut_offs(self, now: Micros) -> list[str]:
         cut = self._cut_off()
         over = {unit: revision for unit, (revision, until) in cut.items() if until <= now}
+        if not over:
+            return []
         ended = []
-        for uuid, revision in over.items():
-            unit = self._accounts.unit_by_uuid(uuid)
-            if unit is not None and unit.blocked and unit.revision == revision:
-                self._accounts.block_unit(uuid, False)
-                ended.append(uuid)
-        if over:
+        with self._accounts.transaction():
+            for uuid, revision in over.items():
+                unit = self._accounts.unit_by_uuid(uuid)
+                if unit is not None and unit.blocked and unit.revision == revision:
+                    self._accounts.block_unit(uuid, False)
+                    ended.append(uuid)
             self._write({unit: kept for unit, kept in self._cut_off().items() if unit not in over})
         return ended
 

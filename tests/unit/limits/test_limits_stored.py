@@ -74,6 +74,22 @@ def test_a_unit_that_is_cut_off_is_blocked_in_the_catalog_and_comes_back(
     assert allowance.decide([1]) is None
 
 
+def test_a_unit_is_cut_off_with_the_end_of_it_or_not_at_all(
+    catalog: SqlCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = add(catalog, "shed")
+
+    def die(name: str, text: str | None) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(catalog, "write_note", die)
+    with pytest.raises(SystemExit):
+        StoredLimits(catalog, catalog).cut_off(unit.uuid, HOUR)
+    left = catalog.unit_by_uuid(unit.uuid)
+    assert left is not None
+    assert not left.blocked
+
+
 def test_what_somebody_changed_meanwhile_is_left_as_it_is(catalog: SqlCatalog) -> None:
     unit = add(catalog, "shed")
     stored = StoredLimits(catalog, catalog)
