@@ -104,3 +104,16 @@ def test_the_token_of_an_admin_is_ended_by_admins(api: Api) -> None:
 def test_a_mistake_is_named(api: Api, change: dict[str, Any], where: str) -> None:
     wanted = {"owner": "works", "name": "x"} | change
     problem(api.post(TOKENS, json=wanted, token=ADMIN), 422, where)
+
+
+@pytest.mark.parametrize("kind", ["publish", "read"])
+def test_the_filters_of_a_token_are_bounded(api: Api, kind: str) -> None:
+    bob, many = COOKIES["bob"], [f"plant/{number}/+" for number in range(101)]
+    wanted = {"owner": "works", "name": f"many-{kind}", kind: many}
+    problem(api.post(TOKENS, json=wanted, token=bob), 422, kind)
+    made(api, bob, **wanted | {kind: many[:100]})
+
+
+def test_a_token_lasts_until_the_last_year_at_most(api: Api) -> None:
+    lasts = made(api, COOKIES["bob"], name="for-ever", expires="106751990d")  # as 64 bits count
+    assert lasts["expires"].startswith("9999-12-31")

@@ -16,7 +16,7 @@ from lakebed.access.token_making import (
     manages,
     own_filters,
 )
-from lakebed.accounts.fields import NAME, NO_NAME
+from lakebed.accounts.fields import MOST_FILTERS, NAME, NO_NAME
 from lakebed.api.callers import Caller, InOwner, InOwnerOrAll
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
@@ -24,7 +24,7 @@ from lakebed.policies.fields import listed
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.roles import TOKENS, Role
-from lakebed.vocabulary.times import Micros, now, parse_duration, parse_time, to_rfc3339
+from lakebed.vocabulary.times import YEARS, Micros, now, parse_duration, parse_time, to_rfc3339
 from lakebed.vocabulary.topics import check_filter
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["administration"])
@@ -163,6 +163,10 @@ def _problems(services: Services, owner: str, wanted: TokenDocument) -> Iterator
     if wanted.role is not None and wanted.role not in TOKENS:
         yield Problem("role", f"{wanted.role!r} is no role: {listed(TOKENS)}")
     for where, filters in (("publish", wanted.publish or ()), ("read", wanted.read or ())):
+        if len(filters) > MOST_FILTERS:
+            what = f"there are at most {MOST_FILTERS} topic filters, not {len(filters)}"
+            yield Problem(where, what)
+            continue
         for place, filter in enumerate(filters):
             try:
                 check_filter(filter)
@@ -175,7 +179,7 @@ def _expiry(wanted: TokenDocument) -> tuple[Micros | None, list[Problem]]:
     if wanted.expires is None:
         return None, []
     try:
-        moment = now() + parse_duration(wanted.expires)
+        moment = min(now() + parse_duration(wanted.expires), YEARS.last)
     except ValueError:
         try:
             moment = parse_time(wanted.expires)
