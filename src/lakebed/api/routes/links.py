@@ -19,6 +19,7 @@ router = APIRouter(tags=["people"])
 
 Holder = Annotated[Caller, Public(Action.USERS_RECOVER)]
 _FIELDS = {"password": ("New password", "password", "new-password")}
+_INVALID = "This link does not work"
 _EXAMPLE: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -55,8 +56,8 @@ def show_form(services: ServicesDep, caller: Holder, code: str) -> Response:
     try:
         user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
     except NotFound as error:
-        return pages.say(str(error), 404)
-    return pages.form(_asks(user), _FIELDS)
+        return pages.say(_INVALID, str(error), 404)
+    return _form(user)
 
 
 @router.post("/password/{code}", include_in_schema=False)
@@ -69,11 +70,11 @@ async def send_form(
     try:
         await services.sign_in.passwords.run(partial(_set, services, caller, code, password))
     except NotFound as error:
-        return pages.say(str(error), 404)
+        return pages.say(_INVALID, str(error), 404)
     except Invalid as error:
         user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
-        return pages.form(_asks(user), _FIELDS, "; ".join(p.what for p in error.problems), 422)
-    return pages.say("The password is set. Sign in with it.")
+        return _form(user, "; ".join(p.what for p in error.problems), 422)
+    return pages.say("The password is set", "Sign in with it. The link is used up.")
 
 
 def _set(services: Services, caller: Caller, code: str, password: str) -> None:
@@ -85,5 +86,6 @@ def _set(services: Services, caller: Caller, code: str, password: str) -> None:
         services.accounts.set_password(user, hash)
 
 
-def _asks(user: str) -> str:
-    return f"Choose a password for {user}: 8 characters at least, a few words are best."
+def _form(user: str, wrong: str = "", status: int = 200) -> Response:
+    says = f"It is for the user {user}: 8 characters at least, a few words are best."
+    return pages.form("Choose a password", says, _FIELDS, "Set the password", wrong, status)

@@ -86,7 +86,8 @@ async def sign_in(
         session, secret = await services.sign_in.passwords.run(begun)
     except (Unauthenticated, TooMany) as error:
         code = isinstance(error, FactorNeeded) or "code" in form
-        return await to_thread(_form, services, asked, str(error), error.status, code)
+        told, name = str(error), _one(form, "user")
+        return await to_thread(_form, services, asked, told, error.status, code, name)
     caller.noted.actor = f"user:{session.user}"
     response = await to_thread(_follow, services, provider, asked, session)
     longest = session.created + services.settings.auth.session_longest
@@ -148,13 +149,22 @@ def _form(
     wrong: str = "",
     status: int = 200,
     code: bool = False,
+    name: str = "",
 ) -> Response:
     client = services.accounts.openid_client(_one(asked, "client_id"))
     title = "" if client is None else client.title or client.id
     back = urlsplit(_one(asked, "redirect_uri"))
     leads_to = "" if client is None else f"{back.scheme}://{back.netloc}"
-    says = f"Sign in with your account here to go on to {title}."
-    return pages.form(says, _FIELDS | _CODE if code else _FIELDS, wrong, status, leads_to=leads_to)
+    return pages.form(
+        f"Sign in to {title}" if title else "Sign in",
+        "Use the name and the password of your account here.",
+        _FIELDS | _CODE if code else _FIELDS,
+        "Sign in",
+        wrong,
+        status,
+        given={"user": name},
+        leads_to=leads_to,
+    )
 
 
 def _one(fields: Parameters, name: str) -> str:
