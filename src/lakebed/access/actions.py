@@ -292,7 +292,7 @@ RULES: dict[Action, Rule] = {
     Action.LOAD_READ: _topics("read", "reads the load now and of late", _READ, Role.VIEWER),
     Action.PARKED_READ: _topics("read", "looks at parked messages", _READ, Role.VIEWER),
     Action.PARKED_SETTLE: _topics(
-        "settle", "releases and drops parked messages", _BOTH, Role.EDITOR
+        "settle what is parked of", "releases and drops parked messages", _BOTH, Role.EDITOR
     ),
     Action.JOURNAL_READ: _admin(
         "look at the journal", "reads what the journal holds, and what it lost"

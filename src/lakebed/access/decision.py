@@ -8,6 +8,7 @@ Hot paths ask once for each principal and topic and cache the answer under the p
 of grants makes a new principal, for which nothing is cached (see `identification`).
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -147,6 +148,9 @@ def _refused(opened: Opened, topics: tuple[str, ...]) -> str | None:
     return None
 
 
+_WITHOUT_TOPIC = re.compile(" (on|with|of|to)$")
+
+
 def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
     rule = RULES[action]
     if principal.suspended:
@@ -166,5 +170,5 @@ def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
     opened = _opened(principal, action, resource.owner)
     whom = f"this {principal.kind}"
     if opened is None or not resource.topics:
-        return f"{whom} may not {rule.does.removesuffix(' on')}"
+        return f"{whom} may not {_WITHOUT_TOPIC.sub('', rule.does)}"
     return f"{whom} may not {rule.does} {_refused(opened, resource.topics)!r}"
