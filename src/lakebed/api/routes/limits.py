@@ -15,6 +15,7 @@ from lakebed.api.services import Services
 from lakebed.limits.book import NEAR
 from lakebed.limits.load import SPANS, Load
 from lakebed.limits.subjects import Subject
+from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.limits import to_document
 
 router = APIRouter(prefix="/api/v1", tags=["accounting"])
@@ -84,6 +85,9 @@ def _show(load: Load) -> dict[str, Any]:
 def limits(services: ServicesDep, caller: Reader) -> dict[str, Any]:
     """Show the limits in force for an owner and its units, and how much of them is used."""
     caller.require("#")
+    stored = services.accounts.owner(caller.owner)
+    if stored is None and caller.owner != caller.principal.owner:
+        raise NotFound(f"there is no owner {caller.owner!r}")
     book = services.resending.limits
     owner = caller.owner
     active = {(s.owner, s.unit): s for s in book.active() if s.owner == owner}
@@ -97,7 +101,6 @@ def limits(services: ServicesDep, caller: Reader) -> dict[str, Any]:
         for unit in services.accounts.units(owner)
         if unit.limits or (owner, unit.uuid) in active
     ]
-    stored = services.accounts.owner(owner)
     return {
         "owner": owner,
         "limits": to_document(book.limits(owner)),
