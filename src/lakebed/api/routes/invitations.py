@@ -75,7 +75,8 @@ def create_invitation(
     wanted: InvitationDocument = document_in(body, _decode)
     owner = wanted.owner or ""
     _require(caller, owner)
-    role = role_of(wanted.role) if owner else None
+    asked = role_of(wanted.role)
+    role = asked if owner else None
     if owner and services.accounts.owner(owner) is None:
         raise Invalid(Problem("owner", f"there is no owner {owner!r}"))
     if len(services.accounts.tickets(Purpose.INVITATION, owner)) >= _MOST:
