@@ -144,7 +144,7 @@ def _fault(redirect: str) -> str | None:
     if not host or parts.username is not None or "*" in redirect or parts.fragment:
         return "write the whole address, without a user, a `*` or a `#`"
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        return "it must be https://, but on this machine alone"
+        return "it must be https://; http:// is for localhost and 127.0.0.1 alone"
     return None
 
 
