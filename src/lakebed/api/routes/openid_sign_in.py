@@ -18,7 +18,7 @@ from lakebed.access.actions import Action
 from lakebed.access.principals import Principal
 from lakebed.api import cookies, origins, pages
 from lakebed.api.callers import Caller, Public, user_of
-from lakebed.api.openid.provider import Provider, SignedIn
+from lakebed.api.openid.provider import Answer, Provider, SignedIn
 from lakebed.api.requests import ServicesDep
 from lakebed.api.routes.openid import Form, ProviderDep, fields_of, response_to
 from lakebed.api.services import Services
@@ -81,7 +81,7 @@ async def sign_in(
     caller.note(f"oidc/clients/{_one(asked, 'client_id')}")
     if (wrong := await to_thread(provider.check, asked)) is not None:
         caller.changes_nothing()
-        return response_to(wrong)
+        return _refuse(wrong)
     try:
         session, secret = await services.sign_in.passwords.run(begun)
     except (Unauthenticated, TooMany) as error:
@@ -100,7 +100,7 @@ def _go_on(
 ) -> Response:
     """The answer to who has signed in already, or not yet."""
     if (wrong := provider.check(asked)) is not None:
-        return response_to(wrong)
+        return _refuse(wrong)
     who = None if principal is None else _signed_in(services, principal)
     prompt = set(_one(asked, "prompt").split())
     if who is not None and is_fresh(who, asked) and not {"login", "select_account"} & prompt:
@@ -108,6 +108,17 @@ def _go_on(
     if "none" in prompt:
         return response_to(provider.authorize(asked, None))
     return _form(services, asked)
+
+
+def _refuse(wrong: Answer) -> Response:
+    """A page where the browser cannot be sent back, as its client or address is not known."""
+    if any(name.lower() == "location" for name, _ in wrong.headers) or not isinstance(
+        wrong.body, dict
+    ):
+        return response_to(wrong)
+    reason = wrong.body.get("error_description") or wrong.body["error"]
+    advice = "Tell whoever runs the program that sent you here."
+    return pages.say("Signing in does not work", f"{reason} {advice}", wrong.status)
 
 
 def _follow(
