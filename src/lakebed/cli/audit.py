@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
+from lakebed.cli.moments import moment
 from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
 
 _PATH = "/api/v1/audit"
@@ -12,7 +13,9 @@ _PAGE = 1_000
 
 
 def audit(
-    start: Annotated[str | None, typer.Option("--from", help="Not before this time.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Not before this time, such as -24h.")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
     actor: Annotated[str | None, typer.Option(help="Such as user:ann.")] = None,
     action: Annotated[str | None, typer.Option(help="Such as policies.write.")] = None,
@@ -26,7 +29,13 @@ def audit(
     """Show who did what, the newest first: changes, and what was refused."""
     from lakebed.cli.client import Server
 
-    asked = {"from": start, "to": end, "actor": actor, "action": action, "owner": owner}
+    asked = {
+        "from": moment("--from", start),
+        "to": moment("--to", end),
+        "actor": actor,
+        "action": action,
+        "owner": owner,
+    }
     entries: list[dict[str, Any]] = []
     cursor: str | None = ""
     with Server(url, token, home) as server:
@@ -37,7 +46,12 @@ def audit(
             cursor = page["next_cursor"]
     if as_json:
         output.document(entries)
-    elif entries:
-        output.table(entries)
     else:
-        output.note("nothing yet")
+        asking = start or end or actor or action or owner
+        empty = "no entry fits what you asked for" if asking else "nothing was changed yet"
+        output.rows_of([_row(entry) for entry in entries], empty, ("address", "owner"))
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    """The resource last: it is the longest, and the one that folds."""
+    return {key: entry[key] for key in entry if key != "resource"} | {"resource": entry["resource"]}

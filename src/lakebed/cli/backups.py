@@ -121,7 +121,7 @@ def backups(
                 "lakebed": found.lakebed,
             }
         )
-    output.listing({"backups": rows}, "backups", form)
+    output.listing({"backups": rows}, "no backups yet", form)
     if wrong:
         raise Invalid(*wrong)
 

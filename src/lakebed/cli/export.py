@@ -41,7 +41,7 @@ def export(
 
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        output.note("nothing there yet")
+        output.note(f"no policies, units or shares in {owner or 'your own name space'} yet")
 
 
 def units_of(server: "Server", owner: str | None, tag: str | None = None) -> list[dict[str, Any]]:

@@ -33,16 +33,14 @@ def list_(
         found = server.get(_PATH, owner=owner)["invitations"]
     if as_json:
         output.document(found)
-    elif found:
-        output.table(found)
     else:
-        output.note("no open invitations")
+        output.rows_of(found, "no open invitations", ("created", "maker"))
 
 
 @app.command()
 def add(
     owner: Owner = None,
-    role: Annotated[str, typer.Option(help="viewer, editor or manager.")] = "viewer",
+    role: Annotated[str, typer.Option(help="viewer, editor or manager of that owner.")] = "viewer",
     account: Annotated[
         bool, typer.Option("--account/--no-account", help="Who has no account may make one.")
     ] = True,
@@ -81,7 +79,7 @@ def show(
     if as_json:
         output.document(found)
     else:
-        output.table([{"": key, "value": value} for key, value in found.items()])
+        output.record(found)
 
 
 @app.command()

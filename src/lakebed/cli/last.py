@@ -26,7 +26,7 @@ def last(
         found = server.get("/api/v1/last", **{key: topic})
     if not output.rows(found):
         raise NotFound(f"no last value of {topic}: does a policy with `keep: last_value` name it?")
-    output.listing(found, "last values", form)
+    output.listing(found, "no last values yet", form)
     _note_future(output.rows(found))
 
 

@@ -95,7 +95,9 @@ def _show(found: dict[str, Any], by: str, every: Every | None) -> None:
     typer.echo(f"{found['from']} to {found['to']}\n")
     rows = found["rows"] if by or every else [found["totals"]]
     if not found["rows"]:
-        output.note("nothing was counted in this time")
+        output.note(
+            "nothing was counted in this time; what has just been sent shows within a minute"
+        )
         return
     hidden = {"end"} if every else {"start", "end"}
     output.table([_readable(row, hidden) for row in rows])
@@ -107,7 +109,7 @@ def _show(found: dict[str, Any], by: str, every: Every | None) -> None:
 
 def _readable(row: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
     return {
-        name: output.size(value) if name in _BYTES else value
+        name: output.Figure(output.size(value)) if name in _BYTES else value
         for name, value in row.items()
         if name not in hidden
     }

@@ -40,7 +40,8 @@ def load(
         found = server.get("/api/v1/load", by=by.value, of=of.value, limit=limit, owner=owner)
     if form is Shape.TABLE:
         found = {"load": [_flat(row) for row in found["load"]]}
-    output.listing(found, "load", form)
+    whose = owner or "your own name space (--owner NAME looks into another)"
+    output.listing(found, f"no messages in the last {of.value} in {whose}", form)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -75,5 +76,9 @@ def limits(
 
 
 def _limits(found: dict[str, Any]) -> dict[str, Any]:
-    document = ", ".join(f"{name} {value}" for name, value in found["limits"].items())
-    return {"limits": document, "used": f"{found['used']:.0%}", "near": found["near"] or ""}
+    given = found["limits"]
+    if not given.keys() - {"over"}:  # what to do over a limit, and no limit
+        return {"limits": "none", "used": output.Figure("-"), "near": ""}
+    document = ", ".join(f"{name} {value}" for name, value in given.items())
+    used = output.Figure(f"{found['used']:.0%}")
+    return {"limits": document, "used": used, "near": found["near"] or ""}

@@ -39,7 +39,7 @@ def migrate(
         moved = moving.migrate(source, target, progress.step)
     finally:
         progress.end()
-    output.listing(moved.to_dict(), "rows", form)
+    output.listing(moved.to_dict(), "nothing was there to move", form)
     output.note(
         f"{'moved before' if moved.already else 'moved'}: {moved.messages} messages, "
         f"{sum(row['rows'] for row in moved.rows)} rows, the same on both sides; "

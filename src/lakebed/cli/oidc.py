@@ -6,6 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.vocabulary.errors import BadRequest
 
 app = typer.Typer(
     help="Programs in which people sign in with their account here: add, list, change, remove.",
@@ -30,7 +31,7 @@ def list_(
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)
-    output.listing(found, "clients", form)
+    output.listing(found, "no clients yet: `lakebed oidc add` registers one", form, ("created",))
 
 
 @app.command()
@@ -42,7 +43,10 @@ def show(
 
     with Server(url, token, home) as server:
         found = server.get(f"{_PATH}/{id}")
-    output.listing({"clients": [found]}, "clients", form)
+    if form is Shape.JSON:
+        output.document({"clients": [found]})
+    else:
+        output.record(found)
 
 
 @app.command()
@@ -77,6 +81,8 @@ def change(
 
     given = {"title": title, "redirects": redirect}
     wanted = {key: value for key, value in given.items() if value is not None}
+    if not wanted:
+        raise BadRequest("change", "say what to change, such as --title")
     with Server(url, token, home) as server:
         server.request("PATCH", f"{_PATH}/{id}", json=wanted)
     output.note(f"{id}: changed")

@@ -1,6 +1,7 @@
 """Prints tables for people, and JSON or bytes for programs."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from lakebed.vocabulary.errors import BadRequest
 if TYPE_CHECKING:
     from rich.console import Console
 
+_FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
+_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MANY = 2_000  # rows of a table
 _CONTROL = {c: None for c in (*range(0x20), *range(0x7F, 0xA0)) if c not in (0x09, 0x0A)}
 
@@ -50,6 +53,37 @@ def size(value: int) -> str:
     return f"{scaled / 1024:.1f} TiB"
 
 
+class Figure(str):
+    """A number with its unit, which a table aligns to the right."""
+
+    __slots__ = ()
+
+
+def seconds(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with RFC 3339 times in whole seconds: people read those, `--json` has them exact."""
+    return [{key: _in_seconds(value) for key, value in row.items()} for row in rows]
+
+
+def _in_seconds(value: Any) -> Any:
+    found = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    return f"{found[1]}Z" if found else value
+
+
+def record(fields: Mapping[str, Any]) -> None:
+    """Print one thing, a line for each field; `-` is none."""
+    (whole,) = seconds([fields])
+    names = {name: name.replace("_", " ") for name in whole}
+    width = max(map(_width, names.values()), default=0)
+    for name, value in whole.items():
+        typer.echo(f"{names[name].ljust(width)}  {_pairs(value) or '-'}")
+
+
+def _pairs(value: object) -> str:
+    if isinstance(value, dict) and not any(isinstance(v, (dict, list)) for v in value.values()):
+        return ", ".join(f"{plain(key)}: {plain(item)}" for key, item in value.items())
+    return plain(value)
+
+
 def console(stderr: bool = False) -> "Console":
     """A Rich console as wide as the terminal, or in a pipe as wide as its lines need."""
     from rich.console import Console
@@ -60,17 +94,40 @@ def console(stderr: bool = False) -> "Console":
     )
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+    spare: Sequence[str] = (),
+) -> None:
     """Print one line for each row. Without `columns` all are shown, in order of appearance.
+
+    On a terminal that is too narrow columns of `spare` are left out, the first one first.
 
     Many rows are printed as plain columns, which do not fold: Rich takes 0.1 ms for each cell, and
     holds all of them.
     """
     names = columns if columns is not None else list(dict.fromkeys(k for row in rows for k in row))
+    names = _fitting(rows, names, spare)
     if len(rows) > _MANY:
         sys.stdout.writelines(line + "\n" for line in _aligned(rows, names))
     else:
         _drawn(rows, names)
+
+
+def _fitting(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], spare: Sequence[str]
+) -> Sequence[str]:
+    if not (spare and sys.stdout.isatty()):
+        return names
+    cells = {
+        name: 2 + max(len(name), *(_width(plain(row.get(name))) for row in rows)) for name in names
+    }
+    width = console().width + 2
+    for name in spare:
+        if sum(cells.values()) <= width:
+            break
+        cells.pop(name, None)
+    return list(cells)
 
 
 def _aligned(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[str]:
@@ -108,6 +165,7 @@ def _drawn(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
             Text(name.replace("_", " ")),
             justify="right" if _numeric(values) else "left",
             overflow="fold",
+            no_wrap=_are_times(values),
         )
     for row in rows:
         grid.add_row(*(Text(plain(row.get(name))) for name in names))
@@ -120,7 +178,13 @@ def _drawn(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
 
 def _numeric(values: Iterable[Any]) -> bool:
     kinds = {type(value) for value in values} - {type(None)}
-    return bool(kinds) and kinds <= {int, float}
+    return bool(kinds) and kinds <= {int, float, Figure}
+
+
+def _are_times(values: Iterable[Any]) -> bool:
+    """Whether a column has times alone, in whole seconds: those do not fold."""
+    texts = [value for value in values if value]
+    return bool(texts) and all(isinstance(t, str) and _SECONDS.fullmatch(t) for t in texts)
 
 
 def document(value: Any) -> None:
@@ -168,11 +232,17 @@ def rows(found: Any) -> list[dict[str, Any]]:
     return next(lists, [])
 
 
-def listing(found: Any, noun: str, form: Shape) -> None:
-    """Print an answer's list as JSON or as a table; `noun` is for an empty one."""
+def listing(found: Any, empty: str, form: Shape, spare: Sequence[str] = ()) -> None:
+    """Print an answer's list as JSON or as a table; `empty` says that there is nothing, and why."""
     if form is Shape.JSON:
         document(found)
-    elif listed := rows(found):
-        table(listed)
     else:
-        note(f"no {noun} yet")
+        rows_of(rows(found), empty, spare)
+
+
+def rows_of(listed: Sequence[Mapping[str, Any]], empty: str, spare: Sequence[str] = ()) -> None:
+    """Print a table with times in whole seconds; `empty` where there are no rows."""
+    if listed:
+        table(seconds(listed), spare=spare)
+    else:
+        note(empty)

@@ -31,10 +31,8 @@ def list_(as_json: Json = False, url: Url = URL, token: Token = None, home: Home
         found = server.get(_PATH)["owners"]
     if as_json:
         output.document(found)
-    elif found:
-        output.table(found)
     else:
-        output.note("no owners yet")
+        output.rows_of(found, "no owners that you may see")
 
 
 @app.command()
@@ -154,11 +152,11 @@ def _print(owner: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.document(owner)
     else:
-        output.table([{"": key, "value": value} for key, value in owner.items()])
+        output.record(owner)
 
 
 def _json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise BadRequest("--limits", f"it is no JSON: {error}") from None
+        raise BadRequest("--limits", f"it is not JSON: {error}") from None

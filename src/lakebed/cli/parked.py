@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
+from lakebed.cli.moments import moment
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import BadRequest
 
@@ -12,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Release or drop what was over a li
 
 _PATH = "/api/v1/parked"
 Owner = Annotated[str | None, typer.Option(help="Whose. [default: your own]", show_default=False)]
-From = Annotated[str | None, typer.Option("--from", help="Received then or later.")]
+From = Annotated[str | None, typer.Option("--from", help="Received then or later, such as -1h.")]
 To = Annotated[str | None, typer.Option("--to", help="Received before.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of stretches.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All that is parked.")]
@@ -31,10 +32,10 @@ def show(
     """List parked stretches, the oldest first."""
     from lakebed.cli.client import Server
 
-    parameters = {"owner": owner, "from": start, "to": end}
+    parameters = {"owner": owner, "from": moment("--from", start), "to": moment("--to", end)}
     with Server(url, token, home) as server:
         found = server.get(_PATH, **parameters)
-    output.listing(found, "parked", form)
+    output.listing(found, "nothing is parked", form, ("owner", "state", "units"))
 
 
 @app.command()
@@ -75,11 +76,17 @@ def _settle(
 
     if not (ids or start or end or everything):
         raise BadRequest("", "say which: ids, --from and --to, or --all")
-    body: dict[str, Any] = {"action": action, "ids": ids or None, "from": start, "to": end,
-                            "all": everything}  # fmt: skip
+    body: dict[str, Any] = {
+        "action": action, "ids": ids or None, "all": everything,
+        "from": moment("--from", start), "to": moment("--to", end),
+    }  # fmt: skip
     given = {name: value for name, value in body.items() if value is not None}
     with Server(url, token, home) as server:
         answer = server.request(
             "POST", _PATH, json=given, params={} if owner is None else {"owner": owner}
         ).json()
-    typer.echo(f"{answer['messages']:,} messages in {answer['stretches']:,} stretches: {action}")
+    if not answer["stretches"]:
+        output.note("nothing that is parked fits")
+        return
+    done = {"release": "released", "drop": "dropped"}[action]
+    typer.echo(f"{done}: {answer['messages']:,} messages in {answer['stretches']:,} stretches")

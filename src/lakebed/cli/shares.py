@@ -42,10 +42,9 @@ def list_(
         shares = server.get(_PATH, owner=owner)["shares"]
     if as_json:
         output.document(shares)
-    elif shares:
-        output.table(shares)
     else:
-        output.note("no shares yet")
+        whose = owner or "your own name space (--owner NAME looks into another)"
+        output.rows_of(shares, f"nothing of {whose} is shared")
 
 
 @app.command()
@@ -153,4 +152,4 @@ def _print(share: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.document(share)
     else:
-        output.table([{"": key, "value": value} for key, value in share.items()])
+        output.record(share)

@@ -67,7 +67,8 @@ def list_(
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)
-    output.listing(found, "tokens", Shape.JSON if as_json else form)
+    shape = Shape.JSON if as_json else form
+    output.listing(found, "no tokens that you may see", shape, ("maker", "created", "admin"))
 
 
 @app.command()

@@ -37,7 +37,7 @@ def topics(
             f"{total['topics']:,} topics, {total['received']:,} messages received, "
             f"{total['kept']:,} kept, {size} of payload\n"
         )
-    output.listing(found, "topics", form)
+    output.listing(found, "no topics yet", form)
 
 
 def _read(

@@ -46,9 +46,10 @@ def list_(
     if as_json:
         output.document(units)
     elif units:
-        output.table(units, _COLUMNS)
+        output.table(output.seconds(units), _COLUMNS, ("visibility", "tags", "read"))
     else:
-        output.note("no units yet")
+        whose = owner or "your own name space (--owner NAME looks into another)"
+        output.note(f"no units in {whose}: `lakebed units add NAME` makes one")
 
 
 @app.command()
@@ -230,13 +231,11 @@ def _print(unit: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.document(unit)
     else:
-        output.table([{"": key, "value": value} for key, value in unit.items()])
+        output.record(unit)
 
 
 def _print_log(entries: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         output.document(entries)
-    elif entries:
-        output.table(entries)
     else:
-        output.note("nothing logged yet")
+        output.rows_of(entries, "it has logged nothing yet")

@@ -22,4 +22,4 @@ def usage(
         typer.echo(f"{found['rows']:,} rows, {output.size(found['bytes'])} of payload\n")
         output.table(policies)
         typer.echo()
-    output.listing(found, "kept", form)
+    output.listing(found, "nothing is kept yet", form)

@@ -33,7 +33,7 @@ def list_(as_json: Json = False, url: Url = URL, token: Token = None, home: Home
     if as_json:
         output.document(found)
     else:
-        output.table(found)
+        output.rows_of(found, "no users yet", ("second_factor", "password"))
 
 
 @app.command()
@@ -165,10 +165,12 @@ def sessions(
         found = server.get(path)["sessions"]
     if as_json:
         output.document(found)
-    elif found:
-        output.table(found)
     else:
-        output.note("no sessions")
+        output.rows_of(
+            found,
+            f"{name} has no sessions: not signed in anywhere",
+            ("agent", "address", "expires"),
+        )
 
 
 def _address(name: str) -> str:
@@ -183,4 +185,4 @@ def _print(user: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.document(user)
     else:
-        output.table([{"": key, "value": value} for key, value in user.items()])
+        output.record(user)
