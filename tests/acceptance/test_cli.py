@@ -196,8 +196,12 @@ def test_send_last_query_and_flow_tell_one_story(up: Running) -> None:
 
     eventually(kept)
     eventually(lambda: json.loads(run("last", "story/a", "--format", "json"))["records"])
-    sums = json.loads(run("query", "story/a", "--policy", "story-sums", "--format", "json"))
-    assert [(r["sum"], r["complete"]) for r in sums["records"]] == [(6, False)]
+
+    def sums() -> list[tuple[float, bool]]:
+        out = run("query", "story/a", "--policy", "story-sums", "--format", "json")
+        return [(row["sum"], row["complete"]) for row in json.loads(out)["records"]]
+
+    eventually(lambda: sums() == [(6, False)])
     assert "┤" in run("query", "story/a", "--policy", "story", "--plot")
 
     def counts() -> list[tuple[int, int]]:

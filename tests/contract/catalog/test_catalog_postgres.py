@@ -8,7 +8,9 @@ import pytest
 from catalog_place import Place
 from tests.servers.postgres import PostgresServer, running
 
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.last_values import LastValue
+from lakebed.stores.catalog.engine import POSTGRES_WAITS
 from lakebed.vocabulary.errors import SettingsError, StoreUnavailable
 
 pytestmark = pytest.mark.server("postgres")
@@ -37,6 +39,35 @@ def test_what_one_process_writes_another_reads(postgres_place: Place) -> None:
     writer.put_policies("ann", [{"name": "raw"}])
     assert reader.revision() == 1
     assert reader.policies() == writer.policies()
+
+
+def test_a_partition_is_taken_from_a_process_that_was_suspended_while_it_saved(
+    postgres_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POSTGRES_WAITS, "idle_in_transaction_session_timeout", "100ms")
+    suspended = postgres_place.open()
+    term = suspended.claim("keeper", 0)
+
+    def save_slowly() -> None:
+        with suspended.transaction():
+            suspended.save_checkpoints("keeper", 0, [Checkpoint("part", 1, b"")], [], term)
+            assert postgres_place.open().claim("keeper", 0) == term + 1
+
+    with pytest.raises(StoreUnavailable):
+        save_slowly()
+    assert suspended.checkpoints("keeper", 0) == {}
+
+
+def test_who_waits_for_a_lock_does_not_wait_for_ever(
+    postgres_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POSTGRES_WAITS, "lock_timeout", "100ms")
+    holder, waiter = postgres_place.open(), postgres_place.open()
+    with holder.transaction():
+        term = holder.claim("keeper", 0)
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            waiter.claim("keeper", 0)
+    assert waiter.claim("keeper", 0) == term + 1
 
 
 def test_bulk_writes_of_the_same_values_in_opposite_orders_do_not_block_each_other(

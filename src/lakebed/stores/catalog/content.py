@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, insert, select
 
 from lakebed.stores.catalog.account_tables import metadata
 from lakebed.stores.catalog.database import Database
+from lakebed.stores.catalog.engine import wait_for_ever
 
 _ROWS = 1000  # at a time
 _FOUND = ("policy_versions", "tokens", "checkpoints", "last_values", "dead_letters")
@@ -17,6 +18,7 @@ class SqlContent(Database):
 
     def content(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         with self._call() as connection:
+            wait_for_ever(connection)  # where the rows go may be slow
             for table in metadata.sorted_tables:
                 found = connection.execute(select(table)).mappings()
                 for rows in found.partitions(_ROWS):
@@ -24,6 +26,7 @@ class SqlContent(Database):
 
     def replace(self, content: Iterable[tuple[str, list[dict[str, Any]]]]) -> None:
         with self._call() as connection:
+            wait_for_ever(connection)
             for table in reversed(metadata.sorted_tables):
                 connection.execute(delete(table))
             for name, rows in content:

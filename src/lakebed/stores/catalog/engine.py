@@ -31,6 +31,12 @@ _POSTGRES = {
     "tcp_user_timeout": "20000",
     "application_name": "lakebed",
 }
+POSTGRES_WAITS = {
+    # A process that is suspended within a transaction keeps its locks: the server ends it.
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "15s",  # longer, so that who waits for those locks gets them
+}
+"""Settings of each connection to PostgreSQL: how long others may have to wait."""
 
 
 def engine_for(url: str, home: Path) -> Engine:
@@ -132,7 +138,7 @@ def _postgres(url: str) -> Engine:
     try:
         parsed = make_url(url)
         given = {**_POSTGRES, **parsed.query}
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg", query=given),
             pool_size=5,
             max_overflow=10,
@@ -143,3 +149,19 @@ def _postgres(url: str) -> Engine:
         raise SettingsError(_WRITE) from None
     except ModuleNotFoundError as error:
         raise needed(error, "catalog.url", "postgresql://") from error
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            for name, value in POSTGRES_WAITS.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.commit()
+
+    return engine
+
+
+def wait_for_ever(connection: Connection) -> None:
+    """Lift `POSTGRES_WAITS` for one transaction."""
+    if connection.dialect.name == "postgresql":
+        for name in POSTGRES_WAITS:
+            connection.exec_driver_sql(f"SET LOCAL {name} = 0")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from lakebed.stores.catalog.engine import wait_for_ever
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 HEAD = "0016"
@@ -24,6 +25,7 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             _check_encoding(connection)
+            wait_for_ever(connection)
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         current = _current(connection)
         if current is not None and current > HEAD:
