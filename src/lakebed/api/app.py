@@ -10,7 +10,7 @@ A process without the API has ingest and health only, and does not import the re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -172,6 +172,7 @@ def assemble(
     control.state.metrics = metrics
     control.state.probes = {}
     control.state.front = {}
+    control.state.error_page = lambda *_: None  # the web interface has one for browsers
     for add in (*routes, _common_routes):
         add(control)
     openapi.install(control)
@@ -206,6 +207,9 @@ async def _answer_router_error(request: Request, error: Exception) -> Response:
         detail = f"{request.method} is not allowed at {request.url.path}"
     else:
         detail = str(error.detail)
+    page = request.app.state.error_page(request, error.status_code, detail)
+    if page is not None:
+        return cast(Response, page)
     document = problems.document(error.status_code, detail)
     return _answer(error.status_code, document, dict(error.headers or {}))
 

@@ -1,4 +1,4 @@
-"""Who gets through which route: the table in `routes.md` against real requests.
+"""Who gets through which route: the tables in `routes.md` and `pages.md` against real requests.
 
 Every route × everybody who may come: what the table calls `yes` is not refused, what it calls `no`
 is 401 for nobody and 403 for all others. All ask about the name space of ann; what they send goes
@@ -28,14 +28,17 @@ from .conftest import Api, Open
 
 pytestmark = pytest.mark.slow(20)
 
-TABLE = Path(__file__).parents[1] / "access" / "routes.md"
+TABLES = Path(__file__).parents[1] / "access"
 LINES = [
     [cell.strip(" `") for cell in line.strip("|").split("|")]
-    for line in TABLE.read_text().splitlines()
-    if line.startswith("|")
+    for table in ("routes.md", "pages.md")
+    for line in (TABLES / table).read_text().splitlines()
+    if line.startswith("|") and "---" not in line
 ]
 COLUMNS = LINES[0][1:]
-ROWS = {route: dict(zip(COLUMNS, cells, strict=True)) for route, *cells in LINES[2:]}
+ROWS = {
+    route: dict(zip(COLUMNS, cells, strict=True)) for route, *cells in LINES if route != "route"
+}
 NAMES = {"name": "ann", "owner": "ann", "user": "ann", "unit": "lamp", "code": "x"}
 OF_ANN = ({"owner": "ann", "topic": "room/1", "policy": "raw"}, b"-")
 ASKED = {
@@ -45,7 +48,7 @@ ASKED = {
     "/api/v1/events": ({}, b'{"name": "door"}'),
 }
 """Parameters and body, where others would not be read."""
-OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/invitation/x")
+OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/invitation/x", "/sign-in")
 """These ask for a secret or a password of their own, whoever comes."""
 MEMBERS = {"viewer": Role.VIEWER, "editor": Role.EDITOR, "manager": Role.MANAGER}
 
@@ -124,6 +127,8 @@ def outcome(api: Api, route: str, column: str) -> str:
     asked, body = ASKED.get(path, OF_ANN)
     answer = api.ask(method, path, token=secret, params=asked, content=body)
     refused = answer.status_code in (401, 403)
+    if column == "nobody" and answer.headers.get("location", "").startswith("/sign-in?"):
+        refused = True  # a page, which leads to the form first
     if path in ("/api/v1/messages/batch", "/api/v1/events"):  # they refuse line by line
         refused |= answer.status_code != 202
     assert answer.status_code != (403 if column == "nobody" else 401) or path in OWN_PROOF

@@ -38,6 +38,7 @@ async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.app import metrics_of, routes_of
     from lakebed.api.stored import weigh
     from lakebed.ingest.releasing import Releasing
+    from lakebed.web import shell
 
     settings = process.settings
     ensure_admin(process.accounts, settings.home, settings.api.admin_token, ours=process.alone)
@@ -49,7 +50,7 @@ async def _open(process: Process, before: Contribution) -> Contribution:
         weigh, process.intake.limits, process.series, process.catalog, process.catalog
     )
     own = Contribution(
-        routes=(partial(routes_of, services),),
+        routes=(partial(routes_of, services), shell.install),
         metrics=tuple(metrics_of(services)),
         tasks={"release": releasing.run, "stored": weighing},
     )

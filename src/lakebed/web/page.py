@@ -1,0 +1,241 @@
+"""Pages: what a handler gets, and how it answers.
+
+    PAGE = Page("units", "/units", _("Units"), "devices", 10, Action.UNITS_READ)
+    router = Pages()
+
+    @router.get("/units")
+    def show(view: Annotated[View, Viewing(Action.UNITS_READ, PAGE)]) -> Response:
+        return view.render("units.html", units=...)
+
+A page is one file in `pages/` with such a `router`, and a template; the shell finds it by itself.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qs, quote, urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+
+from lakebed.access.actions import RULES, About, Action
+from lakebed.access.decision import INSTANCE, Resource, allow
+from lakebed.access.principals import NOBODY, Principal
+from lakebed.api.callers import Acting, Caller
+from lakebed.api.requests import Body
+from lakebed.api.services import Services
+from lakebed.vocabulary.errors import BadRequest, LakebedError, Unauthenticated
+from lakebed.web import guard, navigation, rendering
+from lakebed.web.navigation import Page
+from lakebed.web.words import language_of, translations
+
+THEME = "lakebed-theme"
+"""The cookie that chooses light or dark; without it the system's setting counts."""
+
+_SAID = "lakebed-said"
+_MOST_FIELDS = 2_000
+
+
+class Form(dict[str, list[str]]):
+    """The fields of a form that was sent; each may have several values."""
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value, without blanks around it."""
+        return self.get(name, [default])[0].strip()
+
+    def raw(self, name: str) -> str:
+        """The first value as it was typed, such as a password or a document."""
+        return self.get(name, [""])[0].replace("\r\n", "\n")
+
+    def flag(self, name: str) -> bool:
+        """Whether a box is checked."""
+        return self.text(name) not in ("", "0", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One request for a page, by a caller who may see it."""
+
+    request: Request
+    page: Page
+    caller: Caller
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.request.app.state.services
+        return services
+
+    @property
+    def principal(self) -> Principal:
+        return self.caller.principal
+
+    @property
+    def owner(self) -> str:
+        """Whose name space the page shows."""
+        return self.caller.owner
+
+    @property
+    def spaces(self) -> list[str]:
+        """Names of the owners whose topics the caller may see."""
+        own = {grant.owner for grant in self.principal.grants} | {self.principal.owner}
+        return sorted((own | set(self.principal.shared.owners())) - {""})
+
+    @property
+    def language(self) -> str:
+        return language_of(self.request)
+
+    def word(self, text: str, **values: object) -> str:
+        """A text in the language of the request."""
+        found = translations(self.language).gettext(text)
+        return found % values if values else found
+
+    def words(self, one: str, many: str, number: int) -> str:
+        """A text with a number in it, written `%(num)s`."""
+        found = translations(self.language).ngettext(one, many, number)
+        return found % {"num": number}
+
+    def may(self, action: Action, *topics: str) -> bool:
+        """Whether the caller may do something else, such as what a button would."""
+        about = RULES[action].about
+        if about is About.INSTANCE:
+            return allow(self.principal, action, INSTANCE)
+        if about is About.USER:
+            return allow(self.principal, action, Resource(user=self.principal.name))
+        return allow(self.principal, action, Resource(self.owner, topics or None))
+
+    def url(self, path: str, **query: object) -> str:
+        """An address of a page in the same name space."""
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        if self.owner and self.owner != self.principal.owner:
+            kept.setdefault("owner", self.owner)
+        return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+
+    def render(self, template: str, status: int = 200, **values: Any) -> Response:
+        """The page as HTML."""
+        said = guard.unseal(self.request, self.request.cookies.get(_SAID, ""))
+        groups = navigation.visible(self.request.app.state.pages, self.may)
+        body = rendering.render(
+            template,
+            self.language,
+            view=self,
+            request=self.request,
+            navigation=groups,
+            said=said,
+            theme=theme_of(self.request),
+            csrf_token=guard.form_token(self.request),
+            **values,
+        )
+        response = HTMLResponse(body, status, guard.HEADERS)
+        if _SAID in self.request.cookies:
+            response.delete_cookie(_SAID, path="/")
+        return response
+
+    def go(self, path: str, said: str = "", **query: object) -> Response:
+        """Go on to another page after a form; `said` is told there once."""
+        response = RedirectResponse(self.url(path, **query), 303, guard.HEADERS)
+        if said:
+            sealed = guard.seal(self.request, said[:500])
+            response.set_cookie(
+                _SAID, quote(sealed, safe=""), max_age=60, path="/", httponly=True, samesite="lax"
+            )
+        return response
+
+
+class _Viewing(Acting):
+    """A dependency: the caller of a page, refused as the caller of a route would be."""
+
+    def __init__(self, action: Action, page: Page) -> None:
+        super().__init__(action)
+        self.page = page
+
+    async def __call__(
+        self, request: Request, owner: Annotated[str | None, Query()] = None
+    ) -> View:
+        about = RULES[self.action].about
+        if about is About.NOTHING:
+            return View(request, self.page, self.admit(request, NOBODY, INSTANCE))
+        principal = await self.principal_of(request)
+        if about is About.USER:
+            resource = Resource(user=request.path_params.get("name", principal.name))
+        elif about in (About.INSTANCE, About.SELF):
+            resource = INSTANCE
+        else:
+            resource = Resource(principal.owner if owner is None else owner)
+        caller = self.admit(request, principal, resource)
+        if not resource.owner and owner:  # goes on in the name space that was looked at before
+            caller = Caller(principal, self.action, owner, caller.noted)
+        return View(request, self.page, caller)
+
+
+def Viewing(action: Action, page: Page) -> Any:  # noqa: N802  (reads as FastAPI's own `Depends`)
+    """The view of a page. The action's rule says what it is about: an owner, the instance, …"""
+    return Depends(_Viewing(action, page))
+
+
+async def _form(request: Request, body: Body) -> Form:
+    try:
+        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise BadRequest("body", "it is no form") from None
+    form = Form(found)
+    guard.check_form(request, form.text(guard.FIELD))
+    form.pop(guard.FIELD, None)
+    return form
+
+
+FormDep = Annotated[Form, Depends(_form)]
+"""The fields of a form of ours."""
+
+
+class _PageRoute(APIRoute):
+    """Answers errors as a page."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Unauthenticated as error:
+                if request.method == "GET" and "authorization" not in request.headers:
+                    return to_sign_in(request)
+                return error_page(request, error.status, str(error))
+            except LakebedError as error:
+                return error_page(request, error.status, str(error))
+            except RequestValidationError as error:
+                told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+                return error_page(request, 400, told)
+
+        return answer
+
+
+def Pages() -> APIRouter:  # noqa: N802
+    """A router of pages."""
+    return APIRouter(route_class=_PageRoute, include_in_schema=False)
+
+
+def to_sign_in(request: Request) -> Response:
+    """The way to sign in, and back."""
+    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/sign-in?{urlencode({'next': back})}", 303, guard.HEADERS)
+
+
+def error_page(request: Request, status: int, told: str) -> Response:
+    """A page that says what went wrong."""
+    body = rendering.render(
+        "error.html",
+        language_of(request),
+        request=request,
+        status=status,
+        told=told,
+        theme=theme_of(request),
+    )
+    return HTMLResponse(body, status, guard.HEADERS)
+
+
+def theme_of(request: Request) -> str:
+    """`light`, `dark`, or "" for what the system says."""
+    chosen = request.cookies.get(THEME, "")
+    return chosen if chosen in ("light", "dark") else ""

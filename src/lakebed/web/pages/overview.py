@@ -1,0 +1,41 @@
+"""The overview: is all well, what is new, what does it weigh."""
+
+from typing import Annotated, Any
+
+from fastapi import Response
+
+from lakebed.access.actions import Action
+from lakebed.api.routes import flow, limits
+from lakebed.web.navigation import Page
+from lakebed.web.page import Pages, View, Viewing
+from lakebed.web.words import mark as _
+
+PAGE = Page("overview", "/", _("Overview"), "data", 0)
+router = Pages()
+_NEWEST = 8
+
+
+@router.get("/")
+def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
+    """Health, rates, the account of messages, and topics for which nothing is kept yet."""
+    values: dict[str, Any] = {"flow": None, "rate": None, "unkept": [], "parts": []}
+    if view.may(Action.FLOW_READ):
+        caller = view.caller.to(Action.FLOW_READ)
+        values["flow"] = flow.flow(view.services, caller)
+        values["unkept"] = newest_unkept(view)
+    if view.may(Action.LOAD_READ):
+        loads = limits.load(view.services, view.caller.to(Action.LOAD_READ), "owner", "1m")["load"]
+        values["rate"] = next((row for row in loads if row["owner"] == view.owner), None)
+    if view.principal.admin:
+        values["parts"] = sorted(view.services.ready().items())
+    return view.render("overview.html", **values)
+
+
+def newest_unkept(view: View) -> list[dict[str, Any]]:
+    """The topics heard last of which no policy keeps anything."""
+    if not view.may(Action.TOPICS_READ):
+        return []
+    found = flow.topics(view.services, view.caller.to(Action.TOPICS_READ), limit=100_000)
+    rows = [row for row in found["topics"] if not row["policies"]]
+    rows.sort(key=lambda row: row["first_seen"] or "9", reverse=True)
+    return rows[:_NEWEST]

@@ -1,0 +1,86 @@
+"""Templates: one Jinja2 environment per language, and the filters that all of them use."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lakebed.vocabulary.times import Micros, to_rfc3339
+from lakebed.web import assets
+from lakebed.web.words import LANGUAGES, translations
+
+_SCRIPT = Markup('<script type="module" src="{}"></script>')
+_TIME = Markup('<time datetime="{}">{}</time>')  # both are escaped when it is formatted
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def render(template: str, language: str, **values: Any) -> str:
+    """The text of a template in a language."""
+    return _environment(language).get_template(template).render(**values)
+
+
+@cache
+def _environment(language: str) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lakebed.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        translations(language), newstyle=True
+    )
+    environment.filters |= {"number": number, "size": size, "when": when, "mark": visible}
+    environment.globals |= {
+        "script": script,
+        "asset": assets.address,
+        "languages": LANGUAGES,
+        "language": language,
+    }
+    return environment
+
+
+def script(name: str) -> Markup:
+    """The element that loads a bundle; nothing where it was not built."""
+    address = assets.address(f"{name}.js")
+    return Markup() if address is None else _SCRIPT.format(address)
+
+
+def number(value: float) -> str:
+    """A number as people read it: 1 234 567, 0.25, with thin spaces between thousands."""
+    if isinstance(value, float) and not value.is_integer():
+        shown = f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    else:
+        shown = f"{int(value):,}"
+    return shown.replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def size(value: float) -> str:
+    """Bytes: 512 B, 1.5 KiB."""
+    amount = float(value)
+    for unit in _UNITS:
+        if abs(amount) < 1024 or unit == _UNITS[-1]:
+            break
+        amount /= 1024
+    shown = f"{amount:.0f}" if unit == "B" or amount >= 100 else f"{amount:.1f}"
+    return f"{shown}\N{NO-BREAK SPACE}{unit}"
+
+
+def when(moment: Micros | str | None) -> Markup:
+    """A time, absolute in UTC; a script shows it relative to now, in the reader's own zone."""
+    if moment is None or moment == "":
+        return Markup("–")
+    exact = moment if isinstance(moment, str) else to_rfc3339(moment)
+    shown = exact[:19].replace("T", " ")
+    return _TIME.format(exact, shown)
+
+
+def visible(text: str) -> str:
+    """A text of others with its invisible characters shown, so that it cannot pose as another."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
+        for character in text
+    )
