@@ -2,12 +2,18 @@
 
 import typer
 
-from lakebed.cli import documents
-from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli import documents, output
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import Denied, Invalid, Unauthenticated
 
 
-def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
+def apply(
+    file: documents.File,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
     """Write all of a file: created, changed or unchanged. What is not in it stays as it is."""
     from lakebed.cli.client import Server
 
@@ -24,6 +30,9 @@ def apply(file: documents.File, url: Url = URL, token: Token = None, home: Home 
             raise
         except Denied as error:
             raise Denied(f"{file}: {error}") from None
+    if form is Shape.JSON:
+        output.document(answer.json())
+        return
     for section in answer.json().values():
         for entry in section:
             typer.echo(f"{entry['name']}: {entry['change']}")

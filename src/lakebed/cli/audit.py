@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
 
 _PATH = "/api/v1/audit"
 _PAGE = 1_000
@@ -21,7 +21,7 @@ def audit(
     action: Annotated[str | None, typer.Option(help="Such as policies.write.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many.")] = 100,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -44,14 +44,8 @@ def audit(
             page = server.get(_PATH, **asked, limit=size, cursor=cursor)
             entries += page["entries"]
             cursor = page["next_cursor"]
-    if as_json:
-        output.document(entries)
-    else:
-        asking = start or end or actor or action or owner
-        empty = "no entry fits what you asked for" if asking else "nothing was changed yet"
-        output.rows_of([_row(entry) for entry in entries], empty, ("address", "owner"))
-
-
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    """The resource last: it is the longest, and the one that folds."""
-    return {key: entry[key] for key in entry if key != "resource"} | {"resource": entry["resource"]}
+    asking = start or end or actor or action or owner
+    empty = "no entry fits what you asked for" if asking else "nothing was changed yet"
+    # the resource last: it is the longest, and the one that folds
+    columns = [key for key in dict.fromkeys(k for e in entries for k in e) if key != "resource"]
+    output.listing(entries, empty, form, ("address", "owner"), [*columns, "resource"])

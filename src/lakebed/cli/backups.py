@@ -41,6 +41,7 @@ def backup(
     token: Token = None,
     home: Home = HOME,
     config: Config = None,
+    form: Format = Shape.TABLE,
 ) -> None:
     """Take a backup of everything, while the server runs or of the home of one that does not."""
     place = _absolute(place)
@@ -59,6 +60,9 @@ def backup(
         from lakebed.backup import offline
 
         ended = offline.back_up(_settings(home, config), place, keep, take_over)
+    if form is Shape.JSON:
+        output.document(ended)
+        return
     typer.echo(
         f"{ended['name']}: {ended['messages']} messages, {ended['rows']} rows,"
         f" {output.size(ended['bytes'])}, of which {output.size(ended['new_bytes'])} are new"
@@ -74,7 +78,7 @@ def _back_up_running(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        state = server.request("POST", _PATH, json=wanted).json()
+        state = server.ask("POST", _PATH, json=wanted)
         while state["running"] is not None:
             time.sleep(_POLL)
             state = server.get(_PATH)
@@ -134,11 +138,17 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Rename existing stores instead of refusing.")
     ] = False,
+    form: Format = Shape.TABLE,
 ) -> None:
     """Make a home what it was in a backup. No server may run on it."""
     from lakebed.backup import offline
 
     found, former = offline.restore(_settings(home, config), _absolute(place), name, replace)
+    if form is Shape.JSON:
+        rows = sum(found.rows.values())
+        aside = [str(path) for path in former]
+        output.document({"name": found.name, "home": str(home), "rows": rows, "aside": aside})
+        return
     typer.echo(f"{found.name}: restored to {home}, {sum(found.rows.values())} rows")
     output.note(
         "it is a home of its own now: back it up to another place, or once with --take-over"

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from lakebed.cli.home import token_of
+from lakebed.cli.options import given
 from lakebed.vocabulary.errors import (
     BadRequest,
     Conflict,
@@ -52,12 +54,27 @@ class Server:
     ) -> None:
         self._http.close()
 
-    def get(self, path: str, **parameters: Any) -> Any:
-        """Get the JSON document at `path`; parameters that are None are left out."""
-        return _json(self.request("GET", path, params=_given(parameters)))
+    def get(self, path: str, *below: str, **parameters: Any) -> Any:
+        """Get the JSON document at `path`; see `ask`."""
+        return self.ask("GET", path, *below, **parameters)
 
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, *below: str, json: Any = None, **parameters: Any) -> Any:
+        """Send a request and return the document of its answer; None of one without a body.
+
+        Args:
+            below: names of things, which follow `path`; each is one level, whatever is in it.
+            json: the document to send.
+            parameters: of the query; those that are None are left out.
+        """
+        sent = {} if json is None else {"json": json}
+        answer = self.request(method, path, *below, params=parameters, **sent)
+        return _json(answer) if answer.content else None
+
+    def request(self, method: str, path: str, *below: str, **options: Any) -> httpx.Response:
         """Send a request; raise an answer of 400 and above as one of `vocabulary.errors`."""
+        path = "/".join((path, *(quote(name, safe="") for name in below)))
+        if "params" in options:
+            options["params"] = given(**options["params"])
         with self._translated():
             answer = self._http.request(method, path, **options)
         self._check(answer)
@@ -88,7 +105,7 @@ class Server:
         timeout = httpx.Timeout(None, connect=5)
         with (
             self._translated(),
-            self._http.stream("GET", path, params=_given(parameters), timeout=timeout) as answer,
+            self._http.stream("GET", path, params=given(**parameters), timeout=timeout) as answer,
         ):
             if answer.is_error:
                 answer.read()
@@ -114,10 +131,6 @@ class Server:
             raise error_of(answer, self._hint)
         if answer.is_redirect:
             raise BadRequest("--url", f"{self.url} leads on to {answer.headers.get('location')}")
-
-
-def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in parameters.items() if value is not None}
 
 
 def _json(answer: httpx.Response) -> Any:

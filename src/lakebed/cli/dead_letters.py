@@ -2,19 +2,14 @@
 
 import base64
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
 from lakebed.vocabulary.errors import BadRequest
 
-app = typer.Typer(
-    help="Messages that broke a policy's code: list, show, resend, drop.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = Commands("Messages that broke a policy's code: list, show, resend, drop.")
 _PATH = "/api/v1/dead-letters"
 _COLUMNS = ("id", "topic", "time", "size", "reason")
 
@@ -30,10 +25,10 @@ def list_(
     policy: Policy = None,
     reason: Reason = None,
     limit: Annotated[int, typer.Option(help="Show at most this many.")] = 100,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
-    form: Format = Shape.TABLE,
 ) -> None:
     """List them, the newest first, and count those that were settled."""
     from lakebed.cli.client import Server
@@ -53,16 +48,16 @@ def list_(
 @app.command()
 def show(
     id: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
-    form: Format = Shape.TABLE,
 ) -> None:
     """Show one with its payload and the error in full."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get(f"{_PATH}/{quote(id, safe='')}")
+        found = server.get(_PATH, id)
     if form is Shape.JSON:
         output.document(found)
         return
@@ -80,14 +75,15 @@ def resend(
     topic: Topic = None,
     policy: Policy = None,
     reason: Reason = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Send their messages again, to the policies they broke; twice sent they are stored once."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle_letters("POST", "/resend", ids or [], chosen, url, token, home)
-    output.note(f"{count} sent again")
+    count = _settle_letters("POST", ("resend",), ids or [], chosen, url, token, home)
+    output.done({"resent": count}, f"{count} sent again", form)
 
 
 @app.command()
@@ -96,19 +92,20 @@ def drop(
     topic: Topic = None,
     policy: Policy = None,
     reason: Reason = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Drop letters without sending them."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle_letters("DELETE", "", ids or [], chosen, url, token, home)
-    output.note(f"{count} dropped")
+    count = _settle_letters("DELETE", (), ids or [], chosen, url, token, home)
+    output.done({"dropped": count}, f"{count} dropped", form)
 
 
 def _settle_letters(
     method: str,
-    action: str,
+    action: tuple[str, ...],
     ids: list[str],
     chosen: dict[str, Any],
     url: str,
@@ -118,13 +115,13 @@ def _settle_letters(
     """Settle letters by id, or all that the options choose by one request; return their number."""
     from lakebed.cli.client import Server
 
-    given = {key: value for key, value in chosen.items() if value is not None}
-    if bool(ids) == bool(given):
+    options = given(**chosen)
+    if bool(ids) == bool(options):
         raise BadRequest("ID", "name letters, or choose by --topic, --policy or --reason")
     with Server(url, token, home) as server:
-        if given:
-            answer = server.request(method, f"{_PATH}{action}", params=given).json()
+        if options:
+            answer = server.ask(method, _PATH, *action, **options)
             return int(next(iter(answer.values())))
         for id in ids:
-            server.request(method, f"{_PATH}/{quote(id, safe='')}{action}")
+            server.ask(method, _PATH, id, *action)
     return len(ids)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -15,7 +15,7 @@ _PAGE = 5_000  # units
 
 def export(
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -34,7 +34,7 @@ def export(
             "shares": server.get("/api/v1/shares", owner=owner)["shares"],
         }
     document = {section: entries for section, entries in found.items() if entries}
-    if as_json:
+    if form is Shape.JSON:
         output.document(document)
     elif document:
         import yaml

@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url, Yes, given
 
 
 def forget(
@@ -18,8 +18,9 @@ def forget(
     until: Annotated[
         str | None, typer.Option("--to", help="Up to this time, not included.")
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="Another owner. [default: your own]")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    owner: InOwner = None,
+    yes: Yes = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -27,17 +28,11 @@ def forget(
     """Delete what was kept of a topic, for good. What arrives from now on is kept as before."""
     from lakebed.cli.client import Server
 
-    asked = {
-        "topic": topic,
-        "policy": policy,
-        "from": moment("--from", since),
-        "to": moment("--to", until),
-        "owner": owner,
-    }
-    given = {key: value for key, value in asked.items() if value is not None}
+    times = {"from": moment("--from", since), "to": moment("--to", until)}
+    asked = given(topic=topic, policy=policy, **times, owner=owner)
     if not yes:
-        what = ", ".join(f"{key} {value}" for key, value in given.items())
+        what = ", ".join(f"{key} {value}" for key, value in asked.items())
         typer.confirm(f"Delete what was kept of {what}?", abort=True, err=True)
     with Server(url, token, home) as server:
-        answer = server.request("DELETE", "/api/v1/records", params=given).json()
-    output.note(f"{answer['deleted']} rows deleted")
+        answer = server.ask("DELETE", "/api/v1/records", **asked)
+    output.done(answer, f"{answer['deleted']} rows deleted", form)

@@ -1,18 +1,13 @@
 """`lakebed invitations`: links that let people make an account or join an owner."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, Json, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
 
-app = typer.Typer(
-    help="Links that let people make an account or join an owner: list, add, show, remove.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = Commands("Links that let people make an account or join an owner: list, add, show, remove.")
 _PATH = "/api/v1/invitations"
 
 Owner = Annotated[str | None, typer.Option(help="The owner to join. [default: none]")]
@@ -21,7 +16,7 @@ Owner = Annotated[str | None, typer.Option(help="The owner to join. [default: no
 @app.command("list")
 def list_(
     owner: Annotated[str | None, typer.Option(help="Only to this owner.")] = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -31,10 +26,7 @@ def list_(
 
     with Server(url, token, home) as server:
         found = server.get(_PATH, owner=owner)["invitations"]
-    if as_json:
-        output.document(found)
-    else:
-        output.rows_of(found, "no open invitations", ("created", "maker"))
+    output.listing(found, "no open invitations", form, ("created", "maker"))
 
 
 @app.command()
@@ -45,7 +37,7 @@ def add(
         bool, typer.Option("--account/--no-account", help="Who has no account may make one.")
     ] = True,
     expires_in: Annotated[str | None, typer.Option(help="Such as 24h.")] = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -53,20 +45,15 @@ def add(
     """Make an invitation and print its link: the only time it can be seen."""
     from lakebed.cli.client import Server
 
-    wanted = {"owner": owner, "role": role, "account": account, "expires_in": expires_in}
-    given = {key: value for key, value in wanted.items() if value is not None}
+    wanted = given(owner=owner, role=role, account=account, expires_in=expires_in)
     with Server(url, token, home) as server:
-        made = server.request("POST", _PATH, json=given).json()
-    if as_json:
-        output.document(made)
-    else:
-        typer.echo(made["link"])
+        output.secret(server.ask("POST", _PATH, json=wanted), "link", form)
 
 
 @app.command()
 def show(
     code: Annotated[str, typer.Argument(help="The end of an invitation's link.")],
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -75,17 +62,13 @@ def show(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get(f"{_PATH}/{quote(code, safe='')}")
-    if as_json:
-        output.document(found)
-    else:
-        output.record(found)
+        output.one(server.get(_PATH, code), form)
 
 
 @app.command()
 def remove(
     id: Annotated[str, typer.Argument(help="As `list` shows it.")],
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -94,8 +77,5 @@ def remove(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        server.request("DELETE", f"{_PATH}/{quote(id, safe='')}")
-    if as_json:
-        output.document({"removed": id})
-    else:
-        output.note(f"{id}: taken back")
+        server.ask("DELETE", _PATH, id)
+    output.done({"removed": id}, f"{id}: taken back", form)

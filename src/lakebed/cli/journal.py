@@ -1,19 +1,14 @@
 """`lakebed journal`: its consumers, its damage, and another one in its place. For admins."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import Conflict
 
-app = typer.Typer(
-    help="The journal: show it, acknowledge damage, drop a consumer, adopt another topic.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = Commands("The journal: show it, acknowledge damage, drop a consumer, adopt another topic.")
 _PATH = "/api/v1/journal"
 _WHY = {
     "vanished": "Kafka deleted them before they were read",
@@ -25,7 +20,7 @@ _WHY = {
 
 @app.command()
 def show(
-    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
 ) -> None:
     """Show its partitions and who has them, who holds it, and what could not be read."""
     from lakebed.cli.client import Server
@@ -45,6 +40,7 @@ def show(
 @app.command()
 def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -55,20 +51,24 @@ def adopt(
     with Server(url, token, home) as server:
         change = server.get(_PATH).get("change")
         if change is None:
-            output.note("the journal is the one in use: there is nothing to adopt")
+            text = "the journal is the one in use: there is nothing to adopt"
+            output.done({"adopted": False}, text, form)
             return
-        _print_change(change)
+        if form is Shape.TABLE or not yes:
+            _print_change(change, err=form is Shape.JSON)
         if change["hindrance"]:
             raise Conflict(change["hindrance"])
         if not yes:
             typer.confirm("Go on with this topic?", abort=True, err=True)
         seen = {**change["found"], "messages": change["lost"]}
-        answer = server.request("POST", f"{_PATH}/adopt", params=seen).json()
-    output.note(f"adopted; {answer['lost']} messages are counted as lost")
+        answer = server.ask("POST", _PATH, "adopt", **seen)
+    text = f"adopted; {answer['lost']} messages are counted as lost"
+    output.done({"adopted": True} | answer, text, form)
 
 
 @app.command()
 def acknowledge(
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -78,16 +78,20 @@ def acknowledge(
 
     with Server(url, token, home) as server:
         damage = server.get(_PATH)["damage"]
-        _print_damage(damage)
-        if _is_damaged(damage):
-            seen = {"messages": damage["messages"]}
-            server.request("POST", f"{_PATH}/acknowledge-damage", params=seen)
-            output.note("acknowledged")
+        if form is Shape.TABLE:
+            _print_damage(damage)
+        if damaged := _is_damaged(damage):
+            server.ask("POST", _PATH, "acknowledge-damage", messages=damage["messages"])
+    if form is Shape.JSON:
+        output.document({"acknowledged": damaged, "damage": damage})
+    elif damaged:
+        output.note("acknowledged")
 
 
 @app.command("drop-consumer")
 def drop_consumer(
     name: Annotated[str, typer.Argument(help="As `show` lists it.")],
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -96,8 +100,8 @@ def drop_consumer(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        server.request("DELETE", f"{_PATH}/consumers/{quote(name, safe='')}")
-    output.note(f"{name}: dropped")
+        server.ask("DELETE", _PATH, "consumers", name)
+    output.done({"removed": name}, f"{name}: dropped", form)
 
 
 def _partition(part: dict[str, Any]) -> dict[str, Any]:
@@ -120,18 +124,19 @@ def _is_damaged(damage: dict[str, Any]) -> bool:
     return bool(damage["messages"] or damage["salvaged"] or damage.get("lost"))
 
 
-def _print_change(change: dict[str, Any]) -> None:
-    typer.echo(output.plain(change["message"]))
+def _print_change(change: dict[str, Any], err: bool = False) -> None:
+    typer.echo(output.plain(change["message"]), err=err)
     for which in ("used", "found"):
         topic = change[which]
         text = "none" if topic is None else f"id {topic['id']}, {topic['partitions']} partitions"
-        typer.echo(f"  {which}: {text}")
+        typer.echo(f"  {which}: {text}", err=err)
     typer.echo(
         f"  lost by going on with it: {change['lost']} messages, accepted and never read, as far as"
-        " is known"
+        " is known",
+        err=err,
     )
     if change["hindrance"]:
-        typer.echo(f"  it cannot be adopted yet: {change['hindrance']}")
+        typer.echo(f"  it cannot be adopted yet: {change['hindrance']}", err=err)
 
 
 def _print_damage(damage: dict[str, Any]) -> None:

@@ -46,8 +46,7 @@ def ledger(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="Whose; for admins only.")] = None,
     limit: Limit = None,
-    json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As --format csv.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Short for --format csv.")] = False,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -56,7 +55,7 @@ def ledger(
     ] = LedgerFormat.TABLE,
 ) -> None:
     """Messages and bytes in, kept, stored and out: what a bill is made of."""
-    form = LedgerFormat.JSON if json else LedgerFormat.CSV if as_csv else form
+    form = LedgerFormat.CSV if as_csv else form
     asked = {
         "by": by or None,
         "from": moment("--from", start),

@@ -6,9 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
-
-Owner = Annotated[str | None, typer.Option(help="Whose. [default: your own]", show_default=False)]
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Limit, Shape, Token, Url, whose
 
 
 class By(StrEnum):
@@ -27,7 +25,7 @@ def load(
     by: Annotated[By, typer.Option(help="One row for each.")] = By.TOPIC,
     of: Annotated[Of, typer.Option(help="Of this last time.")] = Of.MINUTE,
     limit: Limit = None,
-    owner: Owner = None,
+    owner: InOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -40,8 +38,7 @@ def load(
         found = server.get("/api/v1/load", by=by.value, of=of.value, limit=limit, owner=owner)
     if form is Shape.TABLE:
         found = {"load": [_flat(row) for row in found["load"]]}
-    whose = owner or "your own name space (--owner NAME looks into another)"
-    output.listing(found, f"no messages in the last {of.value} in {whose}", form)
+    output.listing(found, f"no messages in the last {of.value} in {whose(owner)}", form)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +53,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def limits(
-    owner: Owner = None,
+    owner: InOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,

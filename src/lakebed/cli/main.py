@@ -44,16 +44,15 @@ from lakebed.cli import (
     users,
 )
 from lakebed.cli.exits import Exit, exit_code, lines
+from lakebed.cli.options import Commands
 from lakebed.stores.home import keep_new_files_private
 from lakebed.system.advice import reason
 from lakebed.system.extras import missing
 from lakebed.vocabulary.errors import Fatal, LakebedError
 
-app = typer.Typer(
+app = Commands(
+    "Takes messages in, makes each durable before it says yes, keeps what policies ask for.",
     name="lakebed",
-    help="Takes messages in, makes each durable before it says yes, keeps what policies ask for.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 

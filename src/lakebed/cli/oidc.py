@@ -5,13 +5,22 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
-from lakebed.vocabulary.errors import BadRequest
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    Shape,
+    Title,
+    Token,
+    Url,
+    Yes,
+    changes,
+)
 
-app = typer.Typer(
-    help="Programs in which people sign in with their account here: add, list, change, remove.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+app = Commands(
+    "Programs in which people sign in with their account here: add, list, change, remove."
 )
 _PATH = "/api/v1/oidc/clients"
 Id = Annotated[str, typer.Argument(help="Its client_id.")]
@@ -19,12 +28,11 @@ Redirects = Annotated[
     list[str] | None,
     typer.Option("--redirect", help="Address that a browser is sent back to; repeatable."),
 ]
-Title = Annotated[str | None, typer.Option(help="What people read.")]
 
 
 @app.command("list")
 def list_(
-    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
 ) -> None:
     """List them, never their secrets."""
     from lakebed.cli.client import Server
@@ -36,13 +44,13 @@ def list_(
 
 @app.command()
 def show(
-    id: Id, url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    id: Id, form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
 ) -> None:
     """Show one."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get(f"{_PATH}/{id}")
+        found = server.get(_PATH, id)
     if form is Shape.JSON:
         output.document({"clients": [found]})
     else:
@@ -54,6 +62,7 @@ def add(
     id: Id,
     redirect: Redirects = None,
     title: Title = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -63,8 +72,7 @@ def add(
 
     wanted = {"id": id, "title": title or "", "redirects": redirect or []}
     with Server(url, token, home) as server:
-        made = server.request("POST", _PATH, json=wanted).json()
-    typer.echo(made["client_secret"])
+        output.secret(server.ask("POST", _PATH, json=wanted), "client_secret", form)
 
 
 @app.command()
@@ -72,6 +80,7 @@ def change(
     id: Id,
     redirect: Redirects = None,
     title: Title = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -79,29 +88,28 @@ def change(
     """Change its title, or all of its addresses."""
     from lakebed.cli.client import Server
 
-    given = {"title": title, "redirects": redirect}
-    wanted = {key: value for key, value in given.items() if value is not None}
-    if not wanted:
-        raise BadRequest("change", "say what to change, such as --title")
+    wanted = changes("--title", title=title, redirects=redirect)
     with Server(url, token, home) as server:
-        server.request("PATCH", f"{_PATH}/{id}", json=wanted)
-    output.note(f"{id}: changed")
+        answer = server.ask("PATCH", _PATH, id, json=wanted)
+    output.done(answer, f"{id}: changed", form)
 
 
 @app.command()
-def secret(id: Id, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
+def secret(
+    id: Id, form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
+) -> None:
     """Make a new secret and print it; the one of before works no more."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        made = server.request("POST", f"{_PATH}/{id}/secret").json()
-    typer.echo(made["client_secret"])
+        output.secret(server.ask("POST", _PATH, id, "secret"), "client_secret", form)
 
 
 @app.command()
 def remove(
     id: Id,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -112,5 +120,5 @@ def remove(
     if not yes:
         typer.confirm(f"Nobody will sign in to {id} any more. Remove it?", abort=True, err=True)
     with Server(url, token, home) as server:
-        server.request("DELETE", f"{_PATH}/{id}")
-    output.note(f"{id}: removed")
+        server.ask("DELETE", _PATH, id)
+    output.done({"removed": id}, f"{id}: removed", form)

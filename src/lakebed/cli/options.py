@@ -1,10 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the groups of commands that have them."""
 
+import inspect
+import json
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from lakebed.vocabulary.errors import BadRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 URL = "http://127.0.0.1:8080"
 HOME = Path("lakebed-data")
@@ -20,14 +28,13 @@ Home = Annotated[Path, typer.Option(envvar="LAKEBED__HOME", help="The home of th
 
 
 class Shape(StrEnum):
-    """The output format of commands that list something."""
+    """The output format of commands that print one answer."""
 
     TABLE = "table"
     JSON = "json"
 
 
 Format = Annotated[Shape, typer.Option("--format", help="For people, or for programs.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
 InOwner = Annotated[
     str | None,
     typer.Option("--owner", help="In whose name space. [default: yours]", show_default=False),
@@ -38,3 +45,82 @@ Limit = Annotated[
         min=1, max=100_000, help="Show at most this many. [default: all]", show_default=False
     ),
 ]
+Title = Annotated[str | None, typer.Option(help="What people read.")]
+Limits = Annotated[
+    str | None, typer.Option(help="A document of limits, as JSON.", show_default=False)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+class Commands(typer.Typer):
+    """A group of commands. One that has --format has --json too, which is short for it."""
+
+    def __init__(self, help: str, **options: Any) -> None:
+        super().__init__(help=help, no_args_is_help=True, pretty_exceptions_enable=False, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        register = super().command(name, **options)
+
+        def registered(command: F) -> F:
+            register(_with_json(command))
+            return command
+
+        return registered
+
+
+def _with_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with --json, where its parameter `form` knows JSON, or lines of it."""
+    signature = inspect.signature(command, eval_str=True)
+    if "form" not in signature.parameters:
+        return command
+    usual = signature.parameters["form"].default
+    forms = type(usual)
+    form = forms("json" if "json" in forms.__members__.values() else "ndjson")
+
+    @wraps(command)
+    def run(*, as_json: bool, **given: Any) -> Any:
+        if as_json and given["form"] not in (usual, form):
+            raise BadRequest("--json", f"it is short for --format {form}: leave one of them out")
+        return command(**given | ({"form": form} if as_json else {}))
+
+    option = Annotated[bool, typer.Option("--json", help=f"Short for --format {form}.")]
+    parameters = list(signature.parameters.values())
+    behind = list(signature.parameters).index("form") + 1
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters.insert(behind, inspect.Parameter("as_json", kind, default=False, annotation=option))
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "as_json": option}
+    return run
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def changes(example: str, **options: Any) -> dict[str, Any]:
+    """The options that were given to a command that changes something.
+
+    Raises:
+        BadRequest: none was; `example` says what could be.
+    """
+    if not (chosen := given(**options)):
+        raise BadRequest("change", f"say what to change, such as {example}")
+    return chosen
+
+
+def limits_of(text: str | None) -> Any:
+    """The document that --limits gives.
+
+    Raises:
+        BadRequest: it is not JSON.
+    """
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise BadRequest("--limits", f"it is not JSON: {error}") from None
+
+
+def whose(owner: str | None) -> str:
+    """The name space that --owner names, in a sentence."""
+    return owner or "your own name space (--owner NAME looks into another)"

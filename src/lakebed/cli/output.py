@@ -232,17 +232,44 @@ def rows(found: Any) -> list[dict[str, Any]]:
     return next(lists, [])
 
 
-def listing(found: Any, empty: str, form: Shape, spare: Sequence[str] = ()) -> None:
-    """Print an answer's list as JSON or as a table; `empty` says that there is nothing, and why."""
+def one(found: Mapping[str, Any], form: Shape) -> None:
+    """Print one thing, as JSON or a line for each field."""
     if form is Shape.JSON:
         document(found)
     else:
-        rows_of(rows(found), empty, spare)
+        record(found)
 
 
-def rows_of(listed: Sequence[Mapping[str, Any]], empty: str, spare: Sequence[str] = ()) -> None:
-    """Print a table with times in whole seconds; `empty` where there are no rows."""
-    if listed:
-        table(seconds(listed), spare=spare)
+def secret(made: Mapping[str, Any], name: str, form: Shape) -> None:
+    """Print what was made as JSON, or of it the one field that is shown once, alone."""
+    if form is Shape.JSON:
+        document(made)
+    else:
+        typer.echo(made[name])
+
+
+def done(answer: Mapping[str, Any], text: str, form: Shape) -> None:
+    """Print what a command did, as JSON or as a line for people."""
+    if form is Shape.JSON:
+        document(answer)
+    else:
+        note(text)
+
+
+def listing(
+    found: Any,
+    empty: str,
+    form: Shape,
+    spare: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+) -> None:
+    """Print an answer's list as JSON, or as a table with times in whole seconds.
+
+    `empty` says that there is nothing, and why; see `table` for the others.
+    """
+    if form is Shape.JSON:
+        document(found)
+    elif listed := rows(found):
+        table(seconds(listed), columns, spare)
     else:
         note(empty)

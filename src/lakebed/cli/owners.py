@@ -1,49 +1,60 @@
 """`lakebed owners`: name spaces that people share, and their members."""
 
-import json
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, Json, Token, Url
-from lakebed.vocabulary.errors import BadRequest, Conflict
-
-app = typer.Typer(
-    help="Name spaces that people share: list, add, change, members.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    Limits,
+    Shape,
+    Title,
+    Token,
+    Url,
+    Yes,
+    changes,
+    given,
+    limits_of,
 )
+from lakebed.vocabulary.errors import Conflict
+
+app = Commands("Name spaces that people share: list, add, change, members.")
 _PATH = "/api/v1/owners"
 
 Name = Annotated[str, typer.Argument(help="Name of an owner.")]
 User = Annotated[str, typer.Argument(help="Name of a user.")]
-Title = Annotated[str | None, typer.Option(help="What people read.")]
 
 
 @app.command("list")
-def list_(as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
+def list_(
+    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
+) -> None:
     """List the owners by name."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)["owners"]
-    if as_json:
-        output.document(found)
-    else:
-        output.rows_of(found, "no owners that you may see")
+    output.listing(found, "no owners that you may see", form)
 
 
 @app.command()
 def show(
-    name: Name, as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME
+    name: Name,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
 ) -> None:
     """Show an owner and its members."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        _print(server.get(_address(name)), as_json)
+        output.one(server.get(_PATH, name), form)
 
 
 @app.command()
@@ -51,7 +62,7 @@ def add(
     name: Annotated[str, typer.Argument(help="A slug that was never used before.")],
     manager: Annotated[str | None, typer.Option(help="A user, its first member.")] = None,
     title: Title = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -59,9 +70,9 @@ def add(
     """Make an owner that people share."""
     from lakebed.cli.client import Server
 
-    wanted = {"owner": name} | _given(manager=manager, title=title)
+    wanted = {"owner": name} | given(manager=manager, title=title)
     with Server(url, token, home) as server:
-        _print(server.request("POST", _PATH, json=wanted).json(), as_json)
+        output.one(server.ask("POST", _PATH, json=wanted), form)
 
 
 @app.command()
@@ -72,10 +83,8 @@ def change(
         bool | None,
         typer.Option("--block/--unblock", help="A blocked owner is closed to everybody."),
     ] = None,
-    limits: Annotated[
-        str | None, typer.Option(help="The document of its limits, as JSON.", show_default=False)
-    ] = None,
-    as_json: Json = False,
+    limits: Limits = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -83,18 +92,16 @@ def change(
     """Change what is given of an owner."""
     from lakebed.cli.client import Server
 
-    changes = _given(title=title, blocked=blocked, limits=None if limits is None else _json(limits))
-    if not changes:
-        raise BadRequest("change", "say what to change, such as --title")
+    wanted = changes("--title", title=title, blocked=blocked, limits=limits_of(limits))
     with Server(url, token, home) as server:
-        _print(server.request("PATCH", _address(name), json=changes).json(), as_json)
+        output.one(server.ask("PATCH", _PATH, name, json=wanted), form)
 
 
 @app.command()
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Json = False,
+    yes: Yes = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -105,16 +112,13 @@ def remove(
     with Server(url, token, home) as server:
         if not yes:
             try:
-                server.request("DELETE", _address(name))
+                server.ask("DELETE", _PATH, name)
             except Conflict as told:
                 if "confirm=" not in str(told):
                     raise
                 typer.confirm(f"{str(told).partition(':')[0]}. Go on?", abort=True, err=True)
-        server.request("DELETE", _address(name), params={"confirm": name})
-    if as_json:
-        output.document({"removed": name})
-    else:
-        output.note(f"{name}: removed; what it kept stays")
+        server.ask("DELETE", _PATH, name, confirm=name)
+    output.done({"removed": name}, f"{name}: removed; what it kept stays", form)
 
 
 @app.command()
@@ -123,7 +127,7 @@ def member(
     user: User,
     role: Annotated[str, typer.Option(help="viewer, editor or manager.")] = "viewer",
     remove: Annotated[bool, typer.Option("--remove", help="Take the user out.")] = False,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -131,32 +135,9 @@ def member(
     """Add a user to an owner, change their role, or take them out."""
     from lakebed.cli.client import Server
 
-    path = f"{_address(name)}/members/{quote(user, safe='')}"
     with Server(url, token, home) as server:
         if remove:
-            server.request("DELETE", path)
+            server.ask("DELETE", _PATH, name, "members", user)
         else:
-            server.request("PUT", path, json={"role": role})
-        _print(server.get(_address(name)), as_json)
-
-
-def _address(name: str) -> str:
-    return f"{_PATH}/{quote(name, safe='')}"
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _print(owner: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.document(owner)
-    else:
-        output.record(owner)
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BadRequest("--limits", f"it is not JSON: {error}") from None
+            server.ask("PUT", _PATH, name, "members", user, json={"role": role})
+        output.one(server.get(_PATH, name), form)

@@ -6,13 +6,12 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, InOwner, Shape, Token, Url, given
 from lakebed.vocabulary.errors import BadRequest
 
-app = typer.Typer(no_args_is_help=True, help="Release or drop what was over a limit.")
+app = Commands("Release or drop what was over a limit.")
 
 _PATH = "/api/v1/parked"
-Owner = Annotated[str | None, typer.Option(help="Whose. [default: your own]", show_default=False)]
 From = Annotated[str | None, typer.Option("--from", help="Received then or later, such as -1h.")]
 To = Annotated[str | None, typer.Option("--to", help="Received before.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of stretches.", show_default=False)]
@@ -21,7 +20,7 @@ All = Annotated[bool, typer.Option("--all", help="All that is parked.")]
 
 @app.command("list")
 def show(
-    owner: Owner = None,
+    owner: InOwner = None,
     start: From = None,
     end: To = None,
     url: Url = URL,
@@ -44,13 +43,14 @@ def release(
     start: From = None,
     end: To = None,
     everything: All = False,
-    owner: Owner = None,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Have policies keep parked messages as if they had come in time."""
-    _settle("release", ids, start, end, everything, owner, url, token, home)
+    _settle("release", ids, start, end, everything, owner, form, url, token, home)
 
 
 @app.command()
@@ -59,34 +59,30 @@ def drop(
     start: From = None,
     end: To = None,
     everything: All = False,
-    owner: Owner = None,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Drop parked messages for good."""
-    _settle("drop", ids, start, end, everything, owner, url, token, home)
+    _settle("drop", ids, start, end, everything, owner, form, url, token, home)
 
 
 def _settle(
-    action: str, ids: Ids, start: From, end: To, everything: bool, owner: Owner,
-    url: Url, token: Token, home: Home,
+    action: str, ids: Ids, start: From, end: To, everything: bool, owner: InOwner,
+    form: Shape, url: Url, token: Token, home: Home,
 ) -> None:  # fmt: skip
     from lakebed.cli.client import Server
 
     if not (ids or start or end or everything):
         raise BadRequest("", "say which: ids, --from and --to, or --all")
-    body: dict[str, Any] = {
-        "action": action, "ids": ids or None, "all": everything,
-        "from": moment("--from", start), "to": moment("--to", end),
-    }  # fmt: skip
-    given = {name: value for name, value in body.items() if value is not None}
+    times: dict[str, Any] = {"from": moment("--from", start), "to": moment("--to", end)}
+    wanted = given(action=action, ids=ids or None, all=everything, **times)
     with Server(url, token, home) as server:
-        answer = server.request(
-            "POST", _PATH, json=given, params={} if owner is None else {"owner": owner}
-        ).json()
-    if not answer["stretches"]:
-        output.note("nothing that is parked fits")
+        answer = server.ask("POST", _PATH, json=wanted, owner=owner)
+    if form is Shape.JSON or not answer["stretches"]:
+        output.done(answer, "nothing that is parked fits", form)
         return
     done = {"release": "released", "drop": "dropped"}[action]
     typer.echo(f"{done}: {answer['messages']:,} messages in {answer['stretches']:,} stretches")

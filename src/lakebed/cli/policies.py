@@ -1,7 +1,6 @@
 """`lakebed policies`: list the policies."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -9,6 +8,7 @@ from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import BadRequest
 
+_PATH = "/api/v1/policies"
 _COLUMNS = ("name", "keep", "type", "topics", "settings")
 _ELSEWHERE = {"name", "keep", "type", "topics"}
 
@@ -30,14 +30,15 @@ def policies(
         raise BadRequest("--delete", "name the policy to delete")
     with Server(url, token, home) as server:
         if name is not None:
-            path = f"/api/v1/policies/{quote(name, safe='')}"
             if delete:
-                server.request("DELETE", path)
-                typer.echo(f"{name}: deleted; what it kept stays readable")
+                server.ask("DELETE", _PATH, name)
+                output.done(
+                    {"removed": name}, f"{name}: deleted; what it kept stays readable", form
+                )
                 return
-            found = server.get(path)
+            found = server.get(_PATH, name)
         else:
-            found = server.get("/api/v1/policies")
+            found = server.get(_PATH)
     if form is Shape.JSON:
         output.document(found)
     elif name is not None:

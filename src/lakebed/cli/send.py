@@ -10,7 +10,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def send(
     by_line: Annotated[
         bool, typer.Option("--lines", help="Each line of stdin is a message.")
     ] = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -48,17 +49,19 @@ def send(
         raise BadRequest("PAYLOAD", "say what to send, - to read it from stdin, or use --lines")
     with Server(url, token, home) as server:
         if by_line:
-            _send_lines(server, topic, when, sys.stdin.buffer)
+            _send_lines(server, topic, when, sys.stdin.buffer, form)
         else:
             body = sys.stdin.buffer.read() if payload == "-" else _bytes(payload or "")
             headers = {"X-Message-Id": ident, "X-Event-Time": when}
-            server.request(
+            answer = server.request(
                 "POST",
                 "/api/v1/messages",
                 params={"topic": topic},
                 content=body,
                 headers={k: v.encode() for k, v in headers.items() if v is not None},
             )
+            if form is Shape.JSON:
+                output.document(answer.json())
 
 
 def _bytes(argument: str) -> bytes:
@@ -66,7 +69,9 @@ def _bytes(argument: str) -> bytes:
     return argument.encode("utf-8", "surrogateescape")
 
 
-def _send_lines(server: "Server", topic: str, when: str | None, stream: BinaryIO) -> None:
+def _send_lines(
+    server: "Server", topic: str, when: str | None, stream: BinaryIO, form: Shape
+) -> None:
     """Send lines; raise `Exit(1)` if any was rejected. The others are durable."""
     accepted = before = 0
     rejected: list[dict[str, Any]] = []
@@ -76,7 +81,8 @@ def _send_lines(server: "Server", topic: str, when: str | None, stream: BinaryIO
         accepted += answer["accepted"]
         rejected += [{**r, "line": r["line"] + before} for r in answer["rejected"]]
         before += len(chunk)
-    output.note(f"{accepted} accepted, {len(rejected)} rejected")
+    counts = f"{accepted} accepted, {len(rejected)} rejected"
+    output.done({"accepted": accepted, "rejected": rejected}, counts, form)
     for one in rejected[:20]:
         output.note(f"line {one['line']}: {one['error']}")
     if rejected:

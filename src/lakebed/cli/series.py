@@ -5,19 +5,15 @@ from typing import Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url
 
-app = typer.Typer(
-    help="The series: show what of it is lost, acknowledge it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = Commands("The series: show what of it is lost, acknowledge it.")
 _PATH = "/api/v1/series"
 
 
 @app.command()
 def show(
-    url: Url = URL, token: Token = None, home: Home = HOME, form: Format = Shape.TABLE
+    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
 ) -> None:
     """Show what is being rebuilt, and what is lost for ever."""
     from lakebed.cli.client import Server
@@ -32,6 +28,7 @@ def show(
 
 @app.command()
 def acknowledge(
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -41,11 +38,14 @@ def acknowledge(
 
     with Server(url, token, home) as server:
         loss = server.get(_PATH)["loss"]
-        _print_loss(loss)
-        if loss is not None and loss["done"]:
-            seen = {"missing": loss["missing"]}
-            server.request("POST", f"{_PATH}/acknowledge-loss", params=seen)
-            output.note("acknowledged")
+        if form is Shape.TABLE:
+            _print_loss(loss)
+        if acknowledged := loss is not None and loss["done"]:
+            server.ask("POST", _PATH, "acknowledge-loss", missing=loss["missing"])
+    if form is Shape.JSON:
+        output.document({"acknowledged": acknowledged, "loss": loss})
+    elif acknowledged:
+        output.note("acknowledged")
 
 
 def _print_loss(loss: dict[str, Any] | None) -> None:

@@ -1,19 +1,26 @@
 """`lakebed shares`: topics that are open to others."""
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
-from lakebed.vocabulary.errors import BadRequest
-
-app = typer.Typer(
-    help="Topics that are open to others: list, add, change, remove.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    InOwner,
+    Shape,
+    Token,
+    Url,
+    changes,
+    given,
+    whose,
 )
+
+app = Commands("Topics that are open to others: list, add, change, remove.")
 _PATH = "/api/v1/shares"
 
 Name = Annotated[str, typer.Argument(help="Name of a share.")]
@@ -30,7 +37,7 @@ May = Annotated[list[str] | None, typer.Option(help="read or publish; may be rep
 @app.command("list")
 def list_(
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -39,19 +46,15 @@ def list_(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        shares = server.get(_PATH, owner=owner)["shares"]
-    if as_json:
-        output.document(shares)
-    else:
-        whose = owner or "your own name space (--owner NAME looks into another)"
-        output.rows_of(shares, f"nothing of {whose} is shared")
+        found = server.get(_PATH, owner=owner)["shares"]
+    output.listing(found, f"nothing of {whose(owner)} is shared", form)
 
 
 @app.command()
 def show(
     name: Name,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -60,7 +63,7 @@ def show(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        _print(server.get(_address(name), owner=owner), as_json)
+        output.one(server.get(_PATH, name, owner=owner), form)
 
 
 @app.command()
@@ -70,7 +73,7 @@ def add(
     with_: With = None,
     may: May = None,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -78,10 +81,9 @@ def add(
     """Open topics to others, to be read where --may says nothing else."""
     from lakebed.cli.client import Server
 
-    wanted = {"name": name, "may": ["read"]} | _given(topic, with_, may)
+    wanted = {"name": name} | given(topics=topic, **{"with": with_}, may=may or ["read"])
     with Server(url, token, home) as server:
-        made = server.request("POST", _PATH, json=wanted, params=_of(owner)).json()
-    _print(made, as_json)
+        output.one(server.ask("POST", _PATH, json=wanted, owner=owner), form)
 
 
 @app.command()
@@ -91,7 +93,7 @@ def change(
     with_: With = None,
     may: May = None,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -99,25 +101,26 @@ def change(
     """Change what is given of a share; a list replaces the list that is there."""
     from lakebed.cli.client import Server
 
-    if not (changes := _given(topic, with_, may)):
-        raise BadRequest("change", "say what to change, such as --with instance")
+    wanted = changes("--with instance", topics=topic, **{"with": with_}, may=may)
+    of = {"owner": owner}
     with Server(url, token, home) as server:
-        there = server.request("GET", _address(name), params=_of(owner))
+        there = server.request("GET", _PATH, name, params=of)
         answer = server.request(
             "PUT",
-            _address(name),
-            json=there.json() | changes,
-            params=_of(owner),
+            _PATH,
+            name,
+            json=there.json() | wanted,
+            params=of,
             headers={"If-Match": there.headers["etag"]},
         )
-    _print(answer.json(), as_json)
+    output.one(answer.json(), form)
 
 
 @app.command()
 def remove(
     name: Name,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -126,30 +129,5 @@ def remove(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        server.request("DELETE", _address(name), params=_of(owner))
-    if as_json:
-        output.document({"removed": name})
-    else:
-        output.note(f"{name}: closed")
-
-
-def _address(name: str) -> str:
-    return f"{_PATH}/{quote(name, safe='')}"
-
-
-def _of(owner: str | None) -> dict[str, str]:
-    return {} if owner is None else {"owner": owner}
-
-
-def _given(
-    topics: list[str] | None, audience: list[str] | None, may: list[str] | None
-) -> dict[str, Any]:
-    given = {"topics": topics, "with": audience, "may": may}
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _print(share: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.document(share)
-    else:
-        output.record(share)
+        server.ask("DELETE", _PATH, name, owner=owner)
+    output.done({"removed": name}, f"{name}: closed", form)

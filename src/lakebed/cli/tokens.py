@@ -5,14 +5,10 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Json, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
 from lakebed.vocabulary.errors import Conflict
 
-app = typer.Typer(
-    help="Who may send and ask: add, list, revoke.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = Commands("Who may send and ask: add, list, revoke.")
 _PATH = "/api/v1/tokens"
 Owner = Annotated[str, typer.Option(help="In whose name space it works.")]
 Filters = Annotated[list[str] | None, typer.Option(help="MQTT filter; may be given repeatedly.")]
@@ -31,7 +27,7 @@ def add(
     expires: Annotated[
         str | None, typer.Option(help="When it ends: a time, or a duration such as 90d.")
     ] = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -45,30 +41,24 @@ def add(
         "publish": publish or ["#"],
         "read": read or ["#"],
         "admin": admin,
-    } | {key: value for key, value in (("role", role), ("expires", expires)) if value is not None}
+    } | given(role=role, expires=expires)
     with Server(url, token, home) as server:
-        made = server.request("POST", _PATH, json=wanted).json()
-    if as_json:
-        output.document(made)
-    else:
-        typer.echo(made["token"])
+        output.secret(server.ask("POST", _PATH, json=wanted), "token", form)
 
 
 @app.command("list")
 def list_(
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
-    form: Format = Shape.TABLE,
 ) -> None:
     """List the tokens, never their secrets."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)
-    shape = Shape.JSON if as_json else form
-    output.listing(found, "no tokens that you may see", shape, ("maker", "created", "admin"))
+    output.listing(found, "no tokens that you may see", form, ("maker", "created", "admin"))
 
 
 @app.command()
@@ -76,6 +66,7 @@ def revoke(
     name: Annotated[str, typer.Argument(help="What it was called.")],
     owner: Owner = "admin",
     yes: Annotated[bool, typer.Option("--yes", help="The last token of an admin too.")] = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -83,12 +74,11 @@ def revoke(
     """End a token: nobody gets in with it from now on. Asks before it ends the last admin's."""
     from lakebed.cli.client import Server
 
-    named = {"owner": owner, "name": name}
     with Server(url, token, home) as server:
         try:
-            server.request("DELETE", _PATH, params=named)
+            server.ask("DELETE", _PATH, owner=owner, name=name)
         except Conflict as last:
             if not yes:
                 typer.confirm(f"{last}. End it all the same?", abort=True, err=True)
-            server.request("DELETE", _PATH, params=named | {"force": "true"})
-    output.note(f"{owner}/{name}: revoked")
+            server.ask("DELETE", _PATH, owner=owner, name=name, force="true")
+    output.done({"revoked": name, "owner": owner}, f"{owner}/{name}: revoked", form)

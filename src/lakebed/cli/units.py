@@ -1,21 +1,29 @@
 """`lakebed units`: devices and programs with credentials of their own."""
 
-import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from lakebed.cli import output
 from lakebed.cli.export import units_of
-from lakebed.cli.options import HOME, URL, Home, InOwner, Json, Token, Url
-from lakebed.vocabulary.errors import BadRequest
-
-app = typer.Typer(
-    help="Devices with credentials of their own: list, add, change, tokens, block.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    InOwner,
+    Limits,
+    Shape,
+    Token,
+    Url,
+    changes,
+    given,
+    limits_of,
+    whose,
 )
+
+app = Commands("Devices with credentials of their own: list, add, change, tokens, block.")
 _PATH = "/api/v1/units"
 _COLUMNS = ("name", "publish", "read", "tags", "visibility", "blocked", "online", "last_seen")
 
@@ -26,14 +34,13 @@ Filters = Annotated[
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given repeatedly.")]
 Visibility = Annotated[str | None, typer.Option(help="private, instance or public.")]
-Limits = Annotated[str | None, typer.Option(help="A document of limits, as JSON.")]
 
 
 @app.command("list")
 def list_(
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -43,13 +50,8 @@ def list_(
 
     with Server(url, token, home) as server:
         units = units_of(server, owner, tag)
-    if as_json:
-        output.document(units)
-    elif units:
-        output.table(output.seconds(units), _COLUMNS, ("visibility", "tags", "read"))
-    else:
-        whose = owner or "your own name space (--owner NAME looks into another)"
-        output.note(f"no units in {whose}: `lakebed units add NAME` makes one")
+    empty = f"no units in {whose(owner)}: `lakebed units add NAME` makes one"
+    output.listing(units, empty, form, ("visibility", "tags", "read"), _COLUMNS)
 
 
 @app.command()
@@ -57,7 +59,7 @@ def show(
     unit: Unit,
     owner: InOwner = None,
     log: Annotated[bool, typer.Option("--log", help="What it has logged, newest first.")] = False,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -66,11 +68,11 @@ def show(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get(_address(unit) + ("/log" if log else ""), owner=owner)
-    if log:
-        _print_log(found["entries"], as_json)
-    else:
-        _print(found, as_json)
+        if log:
+            entries = server.get(_PATH, unit, "log", owner=owner)["entries"]
+            output.listing(entries, "it has logged nothing yet", form)
+        else:
+            output.one(server.get(_PATH, unit, owner=owner), form)
 
 
 @app.command()
@@ -82,7 +84,7 @@ def add(
     visibility: Visibility = None,
     limits: Limits = None,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -90,10 +92,11 @@ def add(
     """Make a unit. `lakebed units token NAME` makes its token."""
     from lakebed.cli.client import Server
 
-    wanted = {"name": name} | _given(publish, read, tag, visibility, limits)
+    wanted = {"name": name} | given(
+        publish=publish, read=read, tags=tag, visibility=visibility, limits=limits_of(limits)
+    )
     with Server(url, token, home) as server:
-        made = server.request("POST", _PATH, json=wanted, params=_of(owner)).json()
-    _print(made, as_json)
+        output.one(server.ask("POST", _PATH, json=wanted, owner=owner), form)
 
 
 @app.command()
@@ -105,42 +108,41 @@ def change(
     visibility: Visibility = None,
     limits: Limits = None,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Change what is given of a unit; a list replaces the list that is there."""
-    changes = _given(publish, read, tag, visibility, limits)
-    if not changes:
-        raise BadRequest("change", "say what to change, such as --tag north")
-    _patch(unit, changes, owner, as_json, url, token, home)
+    options: dict[str, Any] = {"publish": publish, "read": read, "tags": tag}
+    wanted = changes("--tag north", **options, visibility=visibility, limits=limits_of(limits))
+    _patch(unit, wanted, owner, form, url, token, home)
 
 
 @app.command()
 def block(
     unit: Unit,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Block a unit: it may do nothing until it is unblocked. Its tokens stay."""
-    _patch(unit, {"blocked": True}, owner, as_json, url, token, home)
+    _patch(unit, {"blocked": True}, owner, form, url, token, home)
 
 
 @app.command()
 def unblock(
     unit: Unit,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
 ) -> None:
     """Let a blocked unit do again what it may."""
-    _patch(unit, {"blocked": False}, owner, as_json, url, token, home)
+    _patch(unit, {"blocked": False}, owner, form, url, token, home)
 
 
 @app.command("token")
@@ -150,7 +152,7 @@ def token_(
         str, typer.Option(help="How long the old token works beside it, such as 1h.")
     ] = "0s",
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -159,19 +161,15 @@ def token_(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        path, wanted = f"{_address(unit)}/token", {"grace": grace}
-        made = server.request("POST", path, json=wanted, params=_of(owner)).json()
-    if as_json:
-        output.document(made)
-    else:
-        typer.echo(made["token"])
+        made = server.ask("POST", _PATH, unit, "token", json={"grace": grace}, owner=owner)
+    output.secret(made, "token", form)
 
 
 @app.command()
 def remove(
     unit: Unit,
     owner: InOwner = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -180,62 +178,15 @@ def remove(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        server.request("DELETE", _address(unit), params=_of(owner))
-    if as_json:
-        output.document({"removed": unit})
-    else:
-        output.note(f"{unit}: removed; what it sent stays")
+        server.ask("DELETE", _PATH, unit, owner=owner)
+    output.done({"removed": unit}, f"{unit}: removed; what it sent stays", form)
 
 
 def _patch(
-    unit: str, changes: dict[str, Any], owner: str | None, as_json: bool,
+    unit: str, wanted: dict[str, Any], owner: str | None, form: Shape,
     url: str, token: str | None, home: Home,
 ) -> None:  # fmt: skip
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        answer = server.request("PATCH", _address(unit), json=changes, params=_of(owner))
-    _print(answer.json(), as_json)
-
-
-def _address(unit: str) -> str:
-    return f"{_PATH}/{quote(unit, safe='')}"
-
-
-def _of(owner: str | None) -> dict[str, str]:
-    return {} if owner is None else {"owner": owner}
-
-
-def _given(
-    publish: list[str] | None, read: list[str] | None, tags: list[str] | None,
-    visibility: str | None, limits: str | None,
-) -> dict[str, Any]:  # fmt: skip
-    given = {
-        "publish": publish,
-        "read": read,
-        "tags": tags,
-        "visibility": visibility,
-        "limits": None if limits is None else _json(limits),
-    }
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BadRequest("--limits", f"it is not JSON: {error}") from None
-
-
-def _print(unit: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.document(unit)
-    else:
-        output.record(unit)
-
-
-def _print_log(entries: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        output.document(entries)
-    else:
-        output.rows_of(entries, "it has logged nothing yet")
+        output.one(server.ask("PATCH", _PATH, unit, json=wanted, owner=owner), form)

@@ -1,50 +1,58 @@
 """`lakebed users`: people who sign in."""
 
 import sys
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, Json, Token, Url
-from lakebed.vocabulary.errors import BadRequest
-
-app = typer.Typer(
-    help="People who sign in: list, add, change, passwords, sessions.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    Shape,
+    Title,
+    Token,
+    Url,
+    changes,
+    given,
 )
+
+app = Commands("People who sign in: list, add, change, passwords, sessions.")
 _PATH = "/api/v1/users"
 
 Name = Annotated[str, typer.Argument(help="Name of a user.")]
-Title = Annotated[str | None, typer.Option(help="What people read.")]
 Admin = Annotated[bool | None, typer.Option("--admin/--no-admin", help="Administers the instance.")]
 FromStdin = Annotated[bool, typer.Option("--stdin", help="Read the password from stdin.")]
 
 
 @app.command("list")
-def list_(as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME) -> None:
+def list_(
+    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
+) -> None:
     """List the users by name."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
         found = server.get(_PATH)["users"]
-    if as_json:
-        output.document(found)
-    else:
-        output.rows_of(found, "no users yet", ("second_factor", "password"))
+    output.listing(found, "no users yet", form, ("second_factor", "password"))
 
 
 @app.command()
 def show(
-    name: Name, as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME
+    name: Name,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
 ) -> None:
     """Show a user and their roles."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        _print(server.get(_address(name)), as_json)
+        output.one(server.get(_PATH, name), form)
 
 
 @app.command()
@@ -52,7 +60,7 @@ def add(
     name: Annotated[str, typer.Argument(help="A slug; the owner of this name is theirs.")],
     title: Title = None,
     admin: Admin = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -60,9 +68,9 @@ def add(
     """Make a user without a password. `lakebed users link NAME` lets them choose one."""
     from lakebed.cli.client import Server
 
-    wanted = {"user": name} | _given(title=title, admin=admin)
+    wanted = {"user": name} | given(title=title, admin=admin)
     with Server(url, token, home) as server:
-        _print(server.request("POST", _PATH, json=wanted).json(), as_json)
+        output.one(server.ask("POST", _PATH, json=wanted), form)
 
 
 @app.command()
@@ -73,7 +81,7 @@ def change(
     blocked: Annotated[
         bool | None, typer.Option("--block/--unblock", help="A blocked user may nothing.")
     ] = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -81,33 +89,32 @@ def change(
     """Change what is given of a user."""
     from lakebed.cli.client import Server
 
-    changes = _given(title=title, admin=admin, blocked=blocked)
-    if not changes:
-        raise BadRequest("change", "say what to change, such as --block")
+    wanted = changes("--block", title=title, admin=admin, blocked=blocked)
     with Server(url, token, home) as server:
-        _print(server.request("PATCH", _address(name), json=changes).json(), as_json)
+        output.one(server.ask("PATCH", _PATH, name, json=wanted), form)
 
 
 @app.command()
 def remove(
-    name: Name, as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME
+    name: Name,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
 ) -> None:
     """End a user, their sessions and the tokens they made. Their owner stays."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        server.request("DELETE", _address(name))
-    if as_json:
-        output.document({"removed": name})
-    else:
-        output.note(f"{name}: removed")
+        server.ask("DELETE", _PATH, name)
+    output.done({"removed": name}, f"{name}: removed", form)
 
 
 @app.command()
 def password(
     name: Name,
     stdin: FromStdin = False,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -120,26 +127,23 @@ def password(
     else:
         chosen = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     with Server(url, token, home) as server:
-        server.request("POST", f"{_address(name)}/password", json={"password": chosen})
-    if as_json:
-        output.document({"changed": name})
-    else:
-        output.note(f"{name}: the password is set")
+        server.ask("POST", _PATH, name, "password", json={"password": chosen})
+    output.done({"changed": name}, f"{name}: the password is set", form)
 
 
 @app.command()
 def link(
-    name: Name, as_json: Json = False, url: Url = URL, token: Token = None, home: Home = HOME
+    name: Name,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
 ) -> None:
     """Print a link by which a user chooses a password, once."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        made = server.request("POST", f"{_address(name)}/link").json()
-    if as_json:
-        output.document(made)
-    else:
-        typer.echo(made["link"])
+        output.secret(server.ask("POST", _PATH, name, "link"), "link", form)
 
 
 @app.command()
@@ -148,7 +152,7 @@ def sessions(
     end: Annotated[
         str | None, typer.Option(metavar="ID", help="End this one; `all` ends all.")
     ] = None,
-    as_json: Json = False,
+    form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -156,33 +160,9 @@ def sessions(
     """List the sessions of a user, or end them."""
     from lakebed.cli.client import Server
 
-    path = f"{_address(name)}/sessions"
     with Server(url, token, home) as server:
-        if end == "all":
-            server.request("DELETE", path)
-        elif end is not None:
-            server.request("DELETE", f"{path}/{quote(end, safe='')}")
-        found = server.get(path)["sessions"]
-    if as_json:
-        output.document(found)
-    else:
-        output.rows_of(
-            found,
-            f"{name} has no sessions: not signed in anywhere",
-            ("agent", "address", "expires"),
-        )
-
-
-def _address(name: str) -> str:
-    return f"{_PATH}/{quote(name, safe='')}"
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _print(user: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.document(user)
-    else:
-        output.record(user)
+        if end is not None:
+            server.ask("DELETE", _PATH, name, "sessions", *(() if end == "all" else (end,)))
+        found = server.get(_PATH, name, "sessions")["sessions"]
+    empty = f"{name} has no sessions: not signed in anywhere"
+    output.listing(found, empty, form, ("agent", "address", "expires"))
