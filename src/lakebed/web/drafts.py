@@ -1,0 +1,140 @@
+"""The draft of a policy: one document, shown as fields of a form and as YAML.
+
+    fields ──into──> document <──read── YAML text        the document is the truth
+      ^                  │  └──written──> YAML text
+      └──────of──────────┘
+
+What the fields do not show (filters, transforms) stays in the document as the YAML has it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from lakebed.documents.source import read_source
+from lakebed.kinds import KINDS
+from lakebed.vocabulary.errors import Invalid, Problem
+from lakebed.web.page import Form
+
+TEXTS = ("name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone")
+"""Keys of a document that are one text or number in the form."""
+
+LISTS = ("topics", "functions")
+BOUNDS = ("from", "until")  # of `active`
+FILTERS = ("min", "max", "max_rate")
+TRANSFORMS = ("scale", "offset", "round")
+_PARTS = {"active": BOUNDS, "filter": FILTERS, "transform": TRANSFORMS}
+_NEW = {"type": "number", "keep": "window", "for": "30d"}
+
+
+def begun(topic: str) -> dict[str, Any]:
+    """A draft for a topic, with what most people begin with."""
+    name = "-".join(part for part in topic.split("/") if part.strip("+#$")) or "readings"
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name)
+    return {
+        "name": name.strip(".-_")[:64] or "readings",
+        "topics": [topic] if topic else [],
+        **_NEW,
+    }
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """A document as YAML."""
+    text: str = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=88)
+    return text
+
+
+def read(text: str) -> dict[str, Any]:
+    """The document in a YAML text: one policy, also where it stands in a list or a section.
+
+    Raises:
+        Invalid: it is no YAML, or no single policy.
+    """
+    found = read_source(text).value if text.strip() else {}
+    if isinstance(found, dict) and set(found) == {"policies"}:
+        found = found["policies"]
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, dict):
+        raise Invalid(Problem("", "write one policy here: a mapping with name, topics and others"))
+    return found
+
+
+def fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fields show of a document, as texts and lists of texts."""
+    shown: dict[str, Any] = {key: _text(document.get(key)) for key in TEXTS}
+    for key in LISTS:
+        value = document.get(key)
+        shown[key] = [_text(one) for one in value] if isinstance(value, list) else []
+    for part, keys in _PARTS.items():
+        value = document.get(part)
+        inside = value if isinstance(value, dict) else {}
+        shown |= {f"{part}.{key}": _text(inside.get(key)) for key in keys}
+    return shown
+
+
+def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """The document with what the fields say."""
+    changed = dict(document)
+    for key in TEXTS:
+        if key in form:
+            _set(changed, key, _value(form.text(key), document.get(key)))
+    if "topics" in form:
+        _set(
+            changed,
+            "topics",
+            [one.strip() for one in form.raw("topics").split("\n") if one.strip()],
+        )
+    if "fields" in form:  # boxes that are not checked are not sent
+        _set(changed, "functions", form.get("functions", []))
+    for part, keys in _PARTS.items():
+        given = [key for key in keys if f"{part}.{key}" in form]
+        if not given:
+            continue
+        value = changed.get(part)
+        inside = dict(value) if isinstance(value, dict) else {}
+        for key in given:
+            _set(inside, key, _value(form.text(f"{part}.{key}"), inside.get(key)))
+        if inside or isinstance(value, dict) or value is None:
+            _set(changed, part, inside)
+    kind = KINDS.get(str(changed.get("keep")))
+    if kind is not None and "fields" in form:
+        foreign = {key for other in KINDS.values() for key in other.keys} - set(kind.keys)
+        for key in foreign:
+            changed.pop(key, None)
+    return changed
+
+
+def keys_by_kind() -> dict[str, list[str]]:
+    """For each kind the keys that it has and others have not."""
+    return {name: sorted(kind.keys) for name, kind in KINDS.items()}
+
+
+def _set(document: dict[str, Any], key: str, value: Any) -> None:
+    if value in ("", [], {}):
+        document.pop(key, None)
+    else:
+        document[key] = value
+
+
+def _value(text: str, before: Any) -> Any:
+    """A text of the form as YAML would read it, if that is a number; unchanged where it is."""
+    if _text(before) == text:
+        return before
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,226 @@
+"""Policies: the list with what each keeps and weighs, and an editor as form and YAML."""
+
+from collections import Counter
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Query, Response
+from fastapi.responses import JSONResponse
+
+from lakebed.access.actions import Action
+from lakebed.api.preconditions import Expected
+from lakebed.api.routes import flow, policies
+from lakebed.kinds import KINDS
+from lakebed.kinds.tables import TYPES
+from lakebed.policies.document import parse
+from lakebed.queries import reading
+from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Outdated, Problem
+from lakebed.web import drafts, guard
+from lakebed.web.navigation import Page
+from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.words import mark as _
+
+PAGE = Page("policies", "/policies", _("Policies"), "data", 30, Action.POLICIES_READ)
+router = Pages()
+
+KEEPS = {
+    "last_value": _("the last value"),
+    "last_n": _("the newest records"),
+    "window": _("every record, for a time"),
+    "archive": _("every record, for ever"),
+    "aggregate": _("a summary of each window"),
+}
+TYPES_SHOWN = {"number": _("number"), "text": _("text"), "json": _("JSON")}
+Reader = Annotated[View, Viewing(Action.POLICIES_READ, PAGE)]
+Writer = Annotated[View, Viewing(Action.POLICIES_WRITE, PAGE)]
+Previewer = Annotated[View, Viewing(Action.POLICIES_PREVIEW, PAGE)]
+Deleter = Annotated[View, Viewing(Action.POLICIES_DELETE, PAGE)]
+
+
+@router.get("/policies")
+def show(view: Reader) -> Response:
+    """All policies in force, with what each has kept and weighs."""
+    found = policies.list_policies(view.services, view.caller)["policies"]
+    kept: dict[str, Any] = {}
+    if view.may(Action.FLOW_READ):
+        counted = flow.flow(view.services, view.caller.to(Action.FLOW_READ), "policy")
+        kept = {row["policy"]: row for row in counted["policies"]}
+    rows, size = weight(view)
+    return view.render(
+        "policies.html", policies=found, kept=kept, rows=rows, size=size, keeps=KEEPS
+    )
+
+
+def weight(view: View) -> tuple[Counter[str], Counter[str]]:
+    """Rows and bytes by the name of the policy, of topics that the caller may read."""
+    rows: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    if view.may(Action.USAGE_READ):
+        caller = view.caller.to(Action.USAGE_READ)
+        for one in reading.usage(view.services.series, view.services.catalog, view.owner):
+            if caller.may(one["topic"]):
+                rows[one["policy"]] += one["rows"]
+                size[one["policy"]] += one["bytes"]
+    return rows, size
+
+
+@router.get("/policies/new")
+def new(view: Writer, topic: Annotated[str, Query(max_length=65_535)] = "") -> Response:
+    """The editor with a draft for a topic."""
+    view.caller.changes_nothing()
+    return _editor(view, drafts.begun(topic))
+
+
+@router.get("/policies/edit/{name}")
+def edit(view: Reader, name: str) -> Response:
+    """The editor with the policy in force, and its versions."""
+    response = Response()
+    document = policies.read_policy(view.services, view.caller, name, response)
+    return _editor(view, document, name=name, etag=response.headers["etag"])
+
+
+@router.post("/policies/draft")
+def draft(view: Writer, form: FormDep) -> Response:
+    """What one side of the editor says, for the other side; with every mistake."""
+    view.caller.changes_nothing()
+    try:
+        document = _document(form)
+    except Invalid as error:
+        return _json({"problems": [_shown(one) for one in error.problems]})
+    return _json(
+        {
+            "yaml": drafts.written(document),
+            "fields": drafts.fields_of(document),
+            "problems": [_shown(one) for one in _mistakes(view, document)],
+        }
+    )
+
+
+@router.post("/policies/preview")
+def preview(view: Previewer, form: FormDep) -> Response:
+    """The editor, with what the draft would have kept of the messages in the journal."""
+    view.caller.changes_nothing()
+    return _answer(view, form, lambda document: _previewed(view, form, document))
+
+
+@router.post("/policies/save")
+def save(view: Writer, form: FormDep) -> Response:
+    """Write the draft, unless the policy was changed meanwhile."""
+    return _answer(view, form, lambda document: _saved(view, form, document))
+
+
+@router.post("/policies/delete")
+def delete(view: Deleter, form: FormDep) -> Response:
+    """Delete a policy; first say what stays."""
+    name = form.text("name")
+    view.caller.note(f"policies/{name}")
+    if not form.flag("sure"):
+        view.caller.changes_nothing()
+        rows, size = weight(view)
+        return view.render("policy_delete.html", name=name, rows=rows[name], size=size[name])
+    policies.delete_policy(view.services, view.caller, name, Expected())
+    told = _("Deleted the policy %(name)s. What it kept stays readable under its name.")
+    return view.go("/policies", view.word(told, name=name))
+
+
+def _answer(view: View, form: Form, work: Any) -> Response:
+    """The editor again with every mistake, unless it works."""
+    try:
+        document = _document(form)
+    except Invalid as error:
+        return _editor(view, {}, form=form, problems=error.problems, text=form.raw("yaml"))
+    try:
+        response: Response = work(document)
+    except Outdated:
+        told = _("Somebody has changed this policy meanwhile: compare, and save again.")
+        response = _editor(view, document, form=form, problems=(Problem("", view.word(told)),))
+    except Invalid as error:
+        response = _editor(view, document, form=form, problems=error.problems)
+    except (Denied, Conflict) as error:
+        problems = (Problem("", str(error)),)
+        response = _editor(view, document, form=form, problems=problems, status=error.status)
+    return response
+
+
+def _saved(view: View, form: Form, document: dict[str, Any]) -> Response:
+    before, name = form.text("before"), str(document.get("name", ""))
+    view.caller.note(f"policies/{name}")
+    body = msgspec.json.encode(document)
+    answered = Response()
+    if before and before == name:
+        expected = Expected(frozenset({form.text("etag").strip('"')}))
+        policies.put_policy(view.services, view.caller, name, body, answered, expected)
+        told = _("Saved %(name)s. It takes effect within two seconds.")
+    else:
+        policies.create_policy(view.services, view.caller, body, answered)
+        told = _("Created %(name)s. It takes effect within two seconds.")
+    return view.go("/policies", view.word(told, name=name))
+
+
+def _previewed(view: View, form: Form, document: dict[str, Any]) -> Response:
+    body = msgspec.json.encode(document)
+    found = policies.preview_policy(view.services, view.caller, body)
+    return _editor(view, document, form=form, preview=found)
+
+
+def _document(form: Form) -> dict[str, Any]:
+    """The document of a form that was sent: of the side that was changed last.
+
+    Raises:
+        Invalid: its YAML cannot be read.
+    """
+    document = drafts.read(form.raw("yaml"))
+    return document if form.text("side") == "yaml" else drafts.into(document, form)
+
+
+def _mistakes(view: View, document: dict[str, Any]) -> tuple[Problem, ...]:
+    zone = view.services.settings.keeper.timezone
+    try:
+        policy = parse(document, view.owner, default_timezone=zone)
+        view.caller.require(*policy.topics)
+    except Invalid as error:
+        return error.problems
+    except Denied as error:
+        return (Problem("topics", str(error)),)
+    return ()
+
+
+def _editor(
+    view: View,
+    document: dict[str, Any],
+    *,
+    form: Form | None = None,
+    name: str = "",
+    etag: str = "",
+    problems: tuple[Problem, ...] = (),
+    preview: dict[str, Any] | None = None,
+    text: str | None = None,
+    status: int | None = None,
+) -> Response:
+    before = name if form is None else form.text("before")
+    return view.render(
+        "policy.html",
+        status or (422 if problems else 200),
+        document=document,
+        fields=drafts.fields_of(document),
+        yaml=drafts.written(document) if text is None else text,
+        before=before,
+        etag=etag if form is None else form.text("etag"),
+        problems=problems,
+        preview=preview,
+        versions=view.services.catalog.policy_versions(view.owner, before)[::-1] if before else [],
+        types=[(one, view.word(TYPES_SHOWN[one])) for one in TYPES],
+        kinds=[(one, f"{one}: {view.word(KEEPS[one])}" if one in KEEPS else one) for one in KINDS],
+        functions={name: list(kind.functions.get("number", ())) + [
+            one for one in kind.functions.get("text", ()) if one not in kind.functions["number"]
+        ] for name, kind in KINDS.items() if kind.functions},
+        keys=drafts.keys_by_kind(),
+    )  # fmt: skip
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return JSONResponse(answer, headers=guard.HEADERS)
+
+
+def _shown(problem: Problem) -> dict[str, Any]:
+    return {"where": problem.where, "what": problem.what, "line": problem.line}

@@ -1,0 +1,98 @@
+"""The page of policies: list, editor of two sides, preview, delete."""
+
+import msgspec
+
+from tests.application import Api
+
+from .conftest import Browser, text_of
+
+FIELDS = {
+    "fields": "1", "name": "warm", "topics": "room/+\nhall/#", "type": "number",
+    "keep": "aggregate", "every": "15m", "functions": ["min", "max"], "filter.min": "-40",
+}  # fmt: skip
+
+
+def stored(api: Api, name: str) -> dict[str, object]:
+    return next(p.document for p in api.catalog.policies("ann") if p.name == name)
+
+
+def test_a_policy_is_made_by_fields_alone(api: Api, ann: Browser) -> None:
+    answer = ann.send("/policies/save", FIELDS)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/policies")
+    document = stored(api, "warm")
+    assert document["topics"] == ["room/+", "hall/#"]
+    assert document["filter"] == {"min": -40.0}
+    assert "Created warm." in text_of(ann.see("/policies"))
+    assert "Created warm." not in text_of(ann.see("/policies"))
+
+
+def test_each_mistake_is_named_and_nothing_that_was_typed_is_lost(ann: Browser) -> None:
+    answer = ann.send("/policies/save", FIELDS | {"every": "7m", "name": "a b", "topics": "a/#/b"})
+    assert answer.status_code == 422
+    text = text_of(answer.text)
+    for where in ("name", "topics[0]", "every"):
+        assert f"{where} :" in text, text
+    assert 'value="7m"' in answer.text
+    assert "a/#/b" in answer.text
+
+
+def test_the_sides_follow_each_other_and_the_yaml_keeps_what_the_form_does_not_show(
+    ann: Browser,
+) -> None:
+    text = "name: a\ntopics: [b]\ntype: number\nkeep: window\nfor: 1d\nfilter: {deny: [1]}\n"
+    answer = ann.send("/policies/draft", {"side": "yaml", "yaml": text}).json()
+    assert answer["problems"] == []
+    assert answer["fields"]["for"] == "1d"
+    changed = {"side": "fields", "fields": "1", "yaml": text, "for": "2d", "filter.min": "0.5"}
+    document = msgspec.yaml.decode(
+        ann.send("/policies/draft", changed).json()["yaml"], type=dict[str, object]
+    )
+    assert document["for"] == "2d"
+    assert document["filter"] == {"deny": [1], "min": 0.5}
+
+
+def test_yaml_that_is_none_is_a_mistake_with_its_line(ann: Browser) -> None:
+    answer = ann.send("/policies/draft", {"side": "yaml", "yaml": "name: a\ntopics: [b\n"})
+    (problem,) = answer.json()["problems"]
+    assert problem["line"] is not None
+
+
+def test_another_kind_takes_its_own_keys_alone(ann: Browser) -> None:
+    text = "name: a\ntopics: [b]\ntype: number\nkeep: aggregate\nevery: 15m\n"
+    fields = {"side": "fields", "fields": "1", "yaml": text, "keep": "window", "for": "1d"}
+    answer = ann.send("/policies/draft", fields).json()
+    assert "every" not in answer["yaml"]
+    assert answer["problems"] == []
+
+
+def test_a_preview_is_shown_and_writes_nothing(api: Api, ann: Browser) -> None:
+    answer = ann.send("/policies/preview", FIELDS | {"name": "looked-at"})
+    assert answer.status_code == 200
+    assert "looked-at" not in [policy.name for policy in api.catalog.policies("ann")]
+
+
+def test_a_change_of_another_is_not_overwritten(api: Api, ann: Browser) -> None:
+    body = {"topics": ["x"], "type": "number", "keep": "archive"}
+    ann.send("/policies/save", FIELDS | {"name": "both"})
+    page = ann.see("/policies/edit/both")
+    etag = page.split('name="etag" value="')[1].split('"')[0].replace("&#34;", "")
+    api.ask("PUT", "/api/v1/policies/both", json=body)
+    sent = FIELDS | {"name": "both", "before": "both", "etag": etag}
+    answer = ann.send("/policies/save", sent)
+    assert "Somebody has changed this policy meanwhile" in text_of(answer.text)
+    assert stored(api, "both")["keep"] == "archive"
+
+
+def test_deleting_asks_first_and_says_what_stays(api: Api, ann: Browser) -> None:
+    ann.send("/policies/save", FIELDS | {"name": "gone"})
+    answer = ann.send("/policies/delete", {"name": "gone"})
+    assert "stays readable" in text_of(answer.text)
+    assert stored(api, "gone")
+    ann.send("/policies/delete", {"name": "gone", "sure": "1"})
+    assert "gone" not in [policy.name for policy in api.catalog.policies("ann")]
+
+
+def test_a_topic_is_where_a_draft_begins(ann: Browser) -> None:
+    page = ann.see("/policies/new?topic=plant/1/%3Cb%3E%22")
+    assert "<b>" not in page
+    assert "plant/1/&lt;b&gt;&#34;" in page
