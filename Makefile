@@ -8,7 +8,7 @@ export UV_LINK_MODE = copy
 export UV_COMPILE_BYTECODE = 1
 unexport PYTHONDONTWRITEBYTECODE  # what pytest compiles costs each worker seconds
 
-.PHONY: up test quick soak nightly check deploy-check fix bench lock clean install
+.PHONY: up test quick soak nightly check deploy-check fix bench lock clean install screenshots
 
 up: install            ## everything embedded, with a demo on real readings of this machine
 	$(RUN)/lakebed demo
@@ -44,7 +44,12 @@ bench: install         ## the benchmarks; figures are rows in the store, compare
 	$(RUN)/python -m bench
 	$(RUN)/python -m bench.tables
 
+screenshots: install   ## every page, light and dark, of a phone and a desk, into .screenshots
+	$(RUN)/python -m tests.web.browser.screenshots
+
+# tools/web sees by itself that nothing changed
 install: .venv/installed
+	@tools/web $(RUN)/python
 
 $(UV): tools/bootstrap
 	tools/bootstrap "$(PYTHON)"
@@ -63,5 +68,5 @@ lock: $(UV)            ## choose versions anew: exact, with hashes, for every pl
 	deploy/image/lock $(UV)
 
 clean:
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools web/node_modules src/lakebed/web/dist .screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src -name '*.so' -delete

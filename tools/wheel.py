@@ -1,5 +1,7 @@
 """Puts the modules that mypyc compiles into the wheel: tools/compile, as in a checkout.
 
+What browsers load must have been built before, by tools/web, which needs node.
+
 A wheel built where there is no compiler is a pure one. It does the same, slower, and says so when a
 gateway starts.
 """
@@ -17,6 +19,8 @@ class CompiledModules(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             return  # tools/compile puts them beside their source
+        if not (Path(self.root) / "src/lakebed/web/dist/manifest.json").exists():
+            raise RuntimeError("src/lakebed/web/dist is not there: run `make install` or tools/web")
         self._made = tempfile.TemporaryDirectory()
         root, into = Path(self.root), Path(self._made.name)
         command = [root / "tools" / "compile", sys.executable, into]

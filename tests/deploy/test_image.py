@@ -73,7 +73,10 @@ def test_what_the_build_reads_is_let_in() -> None:
         "pyproject.toml",
         "src",
         "tools/compile",
+        "tools/web",
         "tools/wheel.py",
+        "tools/words.py",
+        "web",
     } <= let_in
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
     assert {path for path in copied if path != "."} <= let_in

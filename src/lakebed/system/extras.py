@@ -17,6 +17,7 @@ EXTRAS = {
     "confluent_kafka": "kafka",
     "cryptography": "web",
     "fastapi": "web",
+    "jinja2": "web",
     "joserfc": "web",
     "obstore": "server",
     "plotext": "server",

@@ -1,0 +1,67 @@
+"""Compiles the words of pages: locale/LANGUAGE/*.po become INTO/LANGUAGE.mo.
+
+    tools/words.py LOCALE INTO
+
+A page or an area has a file of its own, so the same text may be in several; its translation is the
+same in all of them.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+_VALUE = re.compile(r"%\((\w+)\)")
+
+
+def compile_language(folder: Path) -> Catalog:
+    """One catalog out of all files of a language.
+
+    Raises:
+        ValueError: a file is not well-formed, two translate the same text differently, or
+            a translation has values that its text has not.
+    """
+    whole = Catalog(locale=folder.name)
+    for file in sorted(folder.glob("*.po")):
+        with file.open("rb") as opened:
+            for message in read_po(opened, locale=folder.name, abort_invalid=True):
+                if message.id and message.string:
+                    _check_values(message, file)
+                    _add(whole, message, file)
+    return whole
+
+
+def _check_values(message: Message, file: Path) -> None:
+    """A translation has the values of its text, such as `%(num)s`, or it breaks the page."""
+    texts, translations = (
+        [each] if isinstance(each, str) else each for each in (message.id, message.string)
+    )
+    known = {name for text in texts for name in _VALUE.findall(text)}
+    for translation in translations:
+        if strange := set(_VALUE.findall(translation)) - known:
+            raise ValueError(f"{file}:{message.lineno}: {texts[0]!r} has no {sorted(strange)}")
+
+
+def _add(whole: Catalog, message: Message, file: Path) -> None:
+    key = message.id if isinstance(message.id, str) else message.id[0]
+    known = whole.get(key, message.context)
+    if known is not None and known.string != message.string:
+        raise ValueError(
+            f"{file}:{message.lineno}: {key!r} is {message.string!r} here,"
+            f" and {known.string!r} in another file"
+        )
+    whole.add(message.id, message.string, context=message.context)
+
+
+def main(locale: Path, into: Path) -> None:
+    into.mkdir(parents=True)
+    for folder in sorted(path for path in locale.glob("*") if path.is_dir()):
+        with (into / f"{folder.name}.mo").open("wb") as made:
+            write_mo(made, compile_language(folder))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
