@@ -58,7 +58,8 @@ def _shared(item: pytest.Item) -> Iterable[bool]:
 def _seconds(item: pytest.Item) -> float:
     mark = item.get_closest_marker("slow")
     if mark is None:
-        return _SERVED if "acceptance" in item.path.parts else _QUICK
+        served = {"acceptance", "browser"} & set(item.path.parts)
+        return _SERVED if served else _QUICK
     return float(mark.args[0]) if mark.args else _SLOW
 
 

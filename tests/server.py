@@ -50,6 +50,9 @@ class Api:
         headers = {"Authorization": f"Bearer {self.token}"} | arguments.pop("headers", {})
         return self._client.request(method, self.url + path, headers=headers, **arguments)
 
+    def close(self) -> None:
+        self._client.close()
+
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of a GET, which must be 200. `from_` stands for `from`."""
         query = {key.rstrip("_"): value for key, value in parameters.items()}
@@ -253,7 +256,7 @@ class Server(Api):
                 self.stop()
             finally:
                 self.kill()
-        self._client.close()
+        super().close()
 
     def put_policy(self, **document: Any) -> str:
         version = super().put_policy(**document)

@@ -1,4 +1,4 @@
-"""What a whole run of the tests has one of: fork servers, a Kafka, a PostgreSQL.
+"""What a whole run of the tests has one of: fork servers, a Kafka, a PostgreSQL, an instance.
 
     the process that all others come from: Host ── a thread for each question ──> starts it once
         ^  a Unix socket, whose path is in the environment
@@ -26,6 +26,7 @@ _SHARED = {
     "postgres": "tests.servers.postgres",
     "recorder": "tests.crash.power",
     "weather": "tests.crash.surroundings",
+    "web": "tests.web.browser.instance",
 }
 """Modules whose `shared()` is a context that has the server and yields what clients must know."""
 
