@@ -1,21 +1,23 @@
-"""The live tap: passes on what has just become durable.
+"""The live feed: passes on what has just become durable.
 
-    journal ──entries()──> thread: match, pick ──> event loop: deliver ──> subscriptions
+    journal ──entries()──> thread: match, pick ──> event loop: deliver ──> followers
 
-It reads the journal from its end, and only while there are subscriptions. It is not a consumer:
-the journal keeps nothing for it. So it works in every process that can read the journal, and costs
-nothing without subscriptions. A subscription that gets more than can be delivered skips ahead.
+It reads the journal from its end, and only while there are followers: subscriptions of taps, and
+the hub of pages (`web/hub.py`). It is not a consumer: the journal keeps nothing for it. So it works
+in every process that can read the journal, and costs nothing without followers. A follower that
+gets more than can be delivered skips ahead.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.errors import LakebedError
-from lakebed.vocabulary.messages import Batch, Channel, Entry
+from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topics import matches
 
@@ -26,19 +28,43 @@ Message = tuple[str, bytes, Micros, Micros]
 
 Deliver = Callable[[list[Message]], None]
 
-_INTERVAL = 0.05  # seconds between two looks at the journal's end while somebody subscribes
 _READ = 5_000  # messages read and delivered at a time
 _BEHIND = 100_000  # messages; further behind than this it skips to the end
 _CHANNELS = 100_000  # verdicts remembered per subscription
 
 
-class Subscription:
-    """What one client sees live.
+class Follower(Protocol):
+    """A reader of the feed.
 
     Attributes:
+        interval: seconds between two looks at the journal's end that it needs; the feed looks as
+            often as the most impatient follower asks.
         dropped: about how many messages were passed over unread because delivery fell behind,
             matching or not.
     """
+
+    dropped: int
+
+    @property
+    def interval(self) -> float: ...
+
+    def pick(self, batches: Sequence[Batch]) -> Any:
+        """What it wants of some batches; falsy for nothing. One thread at a time."""
+        ...
+
+    def hand_over(self, picked: Any) -> None:
+        """Take what `pick` has returned. On the event loop; it must not wait."""
+        ...
+
+    def fail(self) -> None:
+        """Note that `hand_over` has raised: the feed has ended it."""
+        ...
+
+
+class Subscription:
+    """The messages that match some filters, one by one. A `Follower`."""
+
+    interval = 0.05
 
     def __init__(
         self,
@@ -58,8 +84,17 @@ class Subscription:
         """Stop delivering. Event loop only; idempotent."""
         self._closed(self)
 
-    def pick(self, batch: Batch) -> list[Message]:
-        """The messages of a batch that match the subscription. One thread at a time."""
+    def fail(self) -> None:
+        """Nothing is left to do: its reader finds out by hearing no more."""
+
+    def hand_over(self, picked: list[Message]) -> None:
+        self.deliver(picked)
+
+    def pick(self, batches: Sequence[Batch]) -> list[Message]:
+        """The messages of batches that match the subscription. One thread at a time."""
+        return [message for batch in batches for message in self._pick(batch)]
+
+    def _pick(self, batch: Batch) -> list[Message]:
         wanted = np.array([self._wants(channel) for channel in batch.channels], np.bool_)
         if not wanted.any():
             return []
@@ -91,11 +126,11 @@ class Subscription:
 
 
 class LiveFeed:
-    """Serves all subscriptions of one event loop from one reading of the journal."""
+    """Serves all followers of one event loop from one reading of the journal."""
 
     def __init__(self, journal: JournalReader) -> None:
         self._journal = journal
-        self._subscriptions: list[Subscription] = []
+        self._followers: list[Follower] = []
         self._task: asyncio.Task[None] | None = None
 
     def subscribe(self, owner: str, filters: Sequence[str], deliver: Deliver) -> Subscription:
@@ -105,28 +140,45 @@ class LiveFeed:
             owner: the name space that `filters` (MQTT topic filters) apply to.
             deliver: must not wait; it gets messages in the order of the journal.
         """
-        subscription = Subscription(owner, filters, deliver, self._closed)
-        if not self._subscriptions:
+        subscription = Subscription(owner, filters, deliver, self.leave)
+        self.follow(subscription)
+        return subscription
+
+    def follow(self, follower: Follower) -> None:
+        """Have a follower pick from what becomes durable from now on. Event loop only."""
+        if not self._followers:
             positions = {p: end for p, (_, end) in self._journal.extent().items()}
             reading = self._run(positions)
             self._task = asyncio.get_running_loop().create_task(reading, name="live-feed")
-        self._subscriptions.append(subscription)
-        return subscription
+        self._followers.append(follower)
+
+    def leave(self, follower: Follower) -> None:
+        """Pass nothing on to a follower any more. Event loop only; idempotent."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+            if not self._followers and self._task is not None:
+                self._task.cancel()
+                self._task = None
 
     async def close(self) -> None:
-        """End all subscriptions."""
+        """End all followers."""
         task = self._task
-        for subscription in list(self._subscriptions):
-            subscription.close()
+        for follower in list(self._followers):
+            self.leave(follower)
         if task is not None:
             await asyncio.wait([task])
 
-    def _closed(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
-            if not self._subscriptions and self._task is not None:
-                self._task.cancel()
-                self._task = None
+    def newest(self, messages: int) -> list[Batch]:
+        """The newest batches, of about so many messages in each partition. It blocks.
+
+        Raises:
+            StoreUnavailable: the journal does not answer.
+        """
+        found: list[Batch] = []
+        for partition, (start, end) in self._journal.extent().items():
+            position = max(start, end - messages)
+            found += [e.batch for e in self._journal.entries(partition, position, messages)]
+        return found
 
     async def _run(self, positions: dict[int, int]) -> None:
         while True:
@@ -136,44 +188,42 @@ class LiveFeed:
                 log.warning("the live feed cannot read the journal", error=str(error))
                 picked, more = [], False
                 await asyncio.sleep(1)
-            for subscription, messages in picked:
-                if subscription in self._subscriptions:
-                    self._deliver(subscription, messages)
+            for follower, found in picked:
+                if follower in self._followers:
+                    self._hand_over(follower, found)
             if not more:
-                await asyncio.sleep(_INTERVAL)
+                await asyncio.sleep(min((each.interval for each in self._followers), default=0))
 
-    def _deliver(self, subscription: Subscription, messages: list[Message]) -> None:
+    def _hand_over(self, follower: Follower, picked: Any) -> None:
         try:
-            subscription.deliver(messages)
+            follower.hand_over(picked)
         except Exception:
-            log.exception("a live subscription failed and is ended")
-            subscription.close()
+            log.exception("a live follower failed and is ended")
+            self.leave(follower)
+            follower.fail()
 
     # --- in a thread ------------------------------------------------------------------------------
 
-    def _step(
-        self, positions: dict[int, int]
-    ) -> tuple[list[tuple[Subscription, list[Message]]], bool]:
-        """Read on in each partition; return each subscription's messages, and if there is more."""
-        entries: list[Entry] = []
+    def _step(self, positions: dict[int, int]) -> tuple[list[tuple[Follower, Any]], bool]:
+        """Read on in each partition; return what each follower picked, and if there is more."""
+        batches: list[Batch] = []
         more = False
         for partition, (start, end) in self._journal.extent().items():
             position = positions.get(partition, start)
             behind = self._journal.distance(partition, position, end)
             if behind > _BEHIND:
-                for subscription in tuple(self._subscriptions):
-                    subscription.dropped += behind
+                for follower in tuple(self._followers):
+                    follower.dropped += behind
                 position = end
             if position < end:
                 found = self._journal.entries(partition, position, _READ)
-                entries += found
+                batches += [entry.batch for entry in found]
                 position = found[-1].end if found else end
             positions[partition] = position
             more = more or position < end
+        if not batches:
+            return [], more
         # Only now: who subscribed before a message became durable is there when it has been read.
-        subscriptions = tuple(self._subscriptions)
-        picked = [
-            (each, [message for entry in entries for message in each.pick(entry.batch)])
-            for each in subscriptions
-        ]
-        return [(each, messages) for each, messages in picked if messages], more
+        followers = tuple(self._followers)
+        picked = [(each, each.pick(batches)) for each in followers]
+        return [(each, found) for each, found in picked if found], more
