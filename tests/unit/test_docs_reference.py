@@ -16,8 +16,11 @@ import pytest
 import typer
 
 from lakebed.api.app import create_app
+from lakebed.boards import documents as boards
+from lakebed.boards import tiles
 from lakebed.cli.exits import Exit
 from lakebed.cli.main import app
+from lakebed.documents.sections import read_entries
 from lakebed.kinds import KINDS, aggregate
 from lakebed.kinds.aggregate import sketch
 from lakebed.kinds.aggregate.texts import CAPACITY
@@ -160,7 +163,7 @@ def test_a_route_stands_in_the_reference_with_its_parameters(
 ) -> None:
     found = sections(REFERENCE / "http.md")
     named = set(rows(found[route]))
-    if re.search("/(policies|units|shares)", route) or "`owner`" in found[route]:
+    if re.search("/(policies|units|shares|boards)", route) or "`owner`" in found[route]:
         named.add("owner")  # said once for all of them
     assert parameters <= named
 
@@ -169,6 +172,28 @@ def test_the_reference_names_no_routes_that_are_not_there() -> None:
     there = {parameters.values[0] for parameters in operations()}
     named = {h for h in sections(REFERENCE / "http.md") if re.match(r"[A-Z]+ /", h)}
     assert named == there
+
+
+# --- boards ---------------------------------------------------------------------------------------
+
+
+def test_the_fields_of_a_board_and_of_tiles_stand_in_the_reference_and_no_others() -> None:
+    found = sections(REFERENCE / "boards.md")
+    assert set(rows(found["Boards"])) == set(boards.KEYS)
+    kinds = rows(found["Tiles"])
+    keys = {key for kind in tiles.KINDS.values() for key in (*kind.needs, *kind.may)}
+    assert set(kinds) == set(tiles.KINDS)
+    assert set(rows(found["Keys of tiles"])) == keys
+    for name, kind in tiles.KINDS.items():
+        told = [re.findall("`(.*?)`", cell) for cell in kinds[name].split("|")[3:5]]
+        assert told == [list(kind.needs), list(kind.may)]
+
+
+def test_examples_of_boards_are_right() -> None:
+    found = [s for s in snippets("yaml") if s.text.startswith("boards:")]
+    assert len(found) > 1
+    for snippet in found:
+        read_entries(snippet.text, [boards.section()])
 
 
 # --- access ---------------------------------------------------------------------------------------

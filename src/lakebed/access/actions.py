@@ -71,6 +71,9 @@ class Action(StrEnum):
     SHARES_WRITE = "shares.write"
     SHARES_DELETE = "shares.delete"
 
+    BOARDS_READ = "boards.read"
+    BOARDS_WRITE = "boards.write"
+
     TOKENS_READ = "tokens.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
@@ -198,6 +201,10 @@ def _share(does: str, sentence: str, filters: tuple[Filters, ...], role: Role) -
     return Rule(About.TOPICS, f"{does} shares of", sentence, role, filters, True)
 
 
+def _board(does: str, sentence: str, role: Role, shown: bool = False) -> Rule:
+    return Rule(About.TOPICS, f"{does} boards with", sentence, role, _READ, True, shown)
+
+
 def _own_tokens(does: str, sentence: str) -> Rule:
     return Rule(About.OWNER, does, sentence, Role.VIEWER, programs=Role.MANAGER)
 
@@ -269,6 +276,10 @@ RULES: dict[Action, Rule] = {
     Action.SHARES_READ: _share("see", "reads shares", _READ, Role.VIEWER),
     Action.SHARES_WRITE: _share("open", "checks, writes and replaces shares", _BOTH, Role.MANAGER),
     Action.SHARES_DELETE: _share("close", "ends shares", _BOTH, Role.MANAGER),
+    Action.BOARDS_READ: _board("see", "reads boards", Role.VIEWER, shown=True),
+    Action.BOARDS_WRITE: _board(
+        "change", "checks, writes, replaces and deletes boards", Role.EDITOR
+    ),
     Action.TOKENS_READ: _own_tokens(
         "list tokens", "lists tokens, never their secrets: those it made, or all as a manager"
     ),

@@ -31,12 +31,15 @@ class Resource:
         shown_to: whom its owner shows it, `instance` (all who have credentials) or `public`;
             "" for nobody else.
         user: the name of the user whom it is about.
+        only: the label of whoever alone may, beside managers of the owner and admins; "" for no
+            such limit.
     """
 
     owner: str = ""
     topics: tuple[str, ...] | None = None
     shown_to: str = ""
     user: str = ""
+    only: str = ""
 
 
 INSTANCE = Resource()
@@ -50,6 +53,8 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     if rule.about is About.TOPICS:
         if rule.shown and _is_shown(principal, resource):
             return True
+        if resource.only and not _is_theirs(principal, resource):
+            return False
         opened = _opened(principal, action, resource.owner)
         if opened is None or resource.topics is None:
             return opened is not None
@@ -72,13 +77,23 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
 
 
 def _is_shown(principal: Principal, resource: Resource) -> bool:
-    """Whether the owner shows a resource to all who have credentials here.
+    """Whether the owner shows a resource to all who have credentials here, or to everybody.
 
     For the name space as such the answer is yes: its resources are then checked one by one.
     """
-    return principal.kind is not Kind.NOBODY and (
-        resource.topics is None or resource.shown_to in ("instance", "public")
-    )
+    shown_to: tuple[str, ...] = ("instance", "public")
+    if principal.kind is Kind.NOBODY:
+        if not principal.public:
+            return False
+        shown_to = ("public",)
+    return resource.topics is None or resource.shown_to in shown_to
+
+
+def _is_theirs(principal: Principal, resource: Resource) -> bool:
+    """Whether a principal is the one whom a resource is for, or stands above them."""
+    role = principal.role(resource.owner)
+    manages = role is not None and role >= Role.MANAGER
+    return principal.admin or manages or principal.label == resource.only
 
 
 def require(principal: Principal, action: Action, resource: Resource) -> None:

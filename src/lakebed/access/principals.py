@@ -86,6 +86,7 @@ class Principal:
         unit: the uuid of a unit.
         suspended: it, or its owner, is blocked: it may do nothing.
         shared: what others have opened to it.
+        public: whether the instance shows it what its owners show to everybody; of nobody alone.
         session: the session of a user who has signed in.
         expires: when its credential ends; None for never.
     """
@@ -98,6 +99,7 @@ class Principal:
     unit: str = ""
     suspended: bool = False
     shared: SharedTopics = field(default=NOTHING_SHARED, repr=False)
+    public: bool = False
     session: str = ""
     expires: Micros | None = None
 

@@ -118,9 +118,9 @@ _scheme = HTTPBearer(auto_error=False, description="A token; a first start write
 _Scheme = Annotated[Any, Depends(_scheme)]
 
 
-PUBLIC = frozenset({Action.RECORDS_READ})
-"""What is done without signing in to topics that are shared with the public, where the instance
-allows it."""
+PUBLIC = frozenset({Action.RECORDS_READ, Action.BOARDS_READ})
+"""What is done without signing in to what is shared with the public, where the instance allows
+it."""
 
 
 class _OnInstance(Acting):
@@ -137,7 +137,7 @@ class _InOwner(Acting):
     ) -> Caller:
         principal = await self.principal_of(request)
         if principal is NOBODY and owner is not None and self.action in PUBLIC:
-            principal = await _stranger(request)
+            principal = await _stranger(request, self.action)
         owner = principal.owner if owner is None else owner
         return self.admit(request, principal, Resource(owner))
 
@@ -254,7 +254,7 @@ async def principal_of(request: Request) -> Principal:
     return found
 
 
-async def _stranger(request: Request) -> Principal:
+async def _stranger(request: Request, action: Action) -> Principal:
     """Who has not signed in, with what is shared with the public.
 
     Raises:
@@ -264,9 +264,9 @@ async def _stranger(request: Request) -> Principal:
     if not services.settings.auth.public:
         return NOBODY
     found = await identification_of(request).identify_nobody()
-    if found is not NOBODY:
+    if found is not NOBODY or action is not Action.RECORDS_READ:
         request.app.state.strangers.admit(origins.address_of(request))
-    return found
+    return replace(found, public=True)
 
 
 async def user_of(request: Request) -> Principal | None:

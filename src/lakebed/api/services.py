@@ -12,6 +12,7 @@ from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
 from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.accounts import Accounts
+from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
@@ -99,6 +100,7 @@ class ApiCatalog(
     LedgerReader,
     ParkedOrders,
     NoteStore,
+    BoardStore,
     Protocol,
 ):
     """The part of the catalog that requests need."""

@@ -1,6 +1,7 @@
 """Checks limits on the number of things of an owner, in the transaction that makes them."""
 
 from lakebed.api.services import Services
+from lakebed.boards.documents import MOST_BOARDS
 from lakebed.vocabulary.errors import Invalid, Problem
 
 
@@ -20,6 +21,17 @@ def check_units(services: Services, owner: str) -> None:
     limit = services.resending.limits.limits(owner).units
     if limit is not None:
         _check("units", owner, len(services.accounts.units(owner, limit=limit + 1)), limit)
+
+
+def check_boards(services: Services, owner: str) -> None:
+    """The same for boards, of which there is a limit for every owner."""
+    limit = services.resending.limits.limits(owner).boards
+    _check(
+        "boards",
+        owner,
+        len(services.catalog.boards(owner)),
+        MOST_BOARDS if limit is None else limit,
+    )
 
 
 def _check(what: str, owner: str, count: int, limit: int) -> None:

@@ -11,9 +11,8 @@ from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
 if TYPE_CHECKING:
     from lakebed.documents.sections import DocumentSection
 
-File = Annotated[
-    Path, typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
-]
+FILE = typer.Option("--file", "-f", help="YAML or JSON; - reads stdin.", show_default=False)
+File = Annotated[Path, FILE]
 _LARGEST = 4 * 2**20  # bytes; a typical document has a few KiB
 
 
@@ -27,20 +26,24 @@ class Document(NamedTuple):
 def sections() -> tuple["DocumentSection", ...]:
     """All that a document may have, in the order in which they are applied."""
     from lakebed.accounts import shares, units
+    from lakebed.boards import documents as boards
     from lakebed.policies.document import section as policies
 
-    return (policies("admin"), units.section(), shares.section())
+    return (policies("admin"), units.section(), shares.section(), boards.section())
 
 
-def read(file: Path) -> Document:
+def read(file: Path, known: "tuple[DocumentSection, ...] | None" = None) -> Document:
     """The sections of a file.
+
+    Args:
+        known: that there may be; None for all.
 
     Raises:
         Invalid: it has problems; the text of each is `FILE:LINE: path: what`.
     """
     from lakebed.documents.sections import read_document
 
-    text, known = _text(file), sections()
+    text, known = _text(file), known or sections()
     try:
         found = read_document(text, known)
         return Document(text, {s: found[s.name] for s in known if s.name in found})

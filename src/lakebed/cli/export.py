@@ -20,7 +20,7 @@ def export(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """Print policies, units and shares as one document; `lakebed apply` writes it elsewhere."""
+    """Print policies, units, shares, boards as one document, which `lakebed apply` takes."""
     from lakebed.accounts import units
     from lakebed.cli.client import Server
 
@@ -32,6 +32,7 @@ def export(
                 for unit in units_of(server, owner)
             ],
             "shares": server.get("/api/v1/shares", owner=owner)["shares"],
+            "boards": server.get("/api/v1/boards", owner=owner)["boards"],
         }
     document = {section: entries for section, entries in found.items() if entries}
     if form is Shape.JSON:
@@ -41,7 +42,7 @@ def export(
 
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        output.note(f"no policies, units or shares in {owner or 'your own name space'} yet")
+        output.note(f"no policies, units, shares or boards in {owner or 'your own name space'} yet")
 
 
 def units_of(server: "Server", owner: str | None, tag: str | None = None) -> list[dict[str, Any]]:

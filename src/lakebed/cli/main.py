@@ -12,6 +12,7 @@ from lakebed.cli import (
     apply,
     audit,
     backups,
+    boards,
     check,
     dead_letters,
     demo,
@@ -130,6 +131,7 @@ for panel, commands in _COMMANDS.items():
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(parked.app, name="parked", rich_help_panel="Look around")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
+app.add_typer(boards.app, name="boards", rich_help_panel="Look around")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")

@@ -106,7 +106,7 @@ def remove(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """End an owner with its members, tokens, units, shares and policies. Asks first."""
+    """End an owner with its members, tokens, units, shares, boards and policies. Asks first."""
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:

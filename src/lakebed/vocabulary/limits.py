@@ -1,7 +1,7 @@
 """Limits: how much an owner or a unit may send, keep and have, as a document.
 
     {"messages": "30/1s,600/1m", "bytes": "1MiB/1s", "stored": "10GiB", "units": 100,
-     "policies": 1000, "topics": 10000, "over": "slow", "cut_for": "1h"}
+     "policies": 1000, "boards": 50, "topics": 10000, "over": "slow", "cut_for": "1h"}
 
     defaults of the instance ──merged with──> document of the owner or unit ──> Limits in force
 
@@ -51,7 +51,7 @@ class Limits:
     Attributes:
         messages, bytes: intervals, which all hold at once; bytes are those of payloads.
         stored: bytes that policies keep.
-        units, policies, topics: the number of each.
+        units, policies, boards, topics: the number of each.
         cut_for: how long a unit stays blocked that was cut; None until it is unblocked.
     """
 
@@ -60,6 +60,7 @@ class Limits:
     stored: int | None = None
     units: int | None = None
     policies: int | None = None
+    boards: int | None = None
     topics: int | None = None
     over: Over = Over.SLOW
     cut_for: Micros | None = None
@@ -80,7 +81,7 @@ RELEASED = "released"
 """The decision recorded with the copy of a parked message that is to be kept after all. Its value
 says where and when it was parked: `PARTITION:OFFSET:RECEIVED`, of its stretch, in microseconds."""
 
-OF_OWNERS = frozenset(("stored", "units", "policies", "topics"))
+OF_OWNERS = frozenset(("stored", "units", "policies", "boards", "topics"))
 """Fields that only the document of an owner has."""
 
 Document = Mapping[str, Any]
@@ -127,7 +128,7 @@ def to_document(limits: Limits) -> dict[str, Any]:
     for name in ("messages", "bytes"):
         if (rates := getattr(limits, name)) is not None:
             shown[name] = ",".join(map(str, rates))
-    for name in ("stored", "units", "policies", "topics"):
+    for name in ("stored", "units", "policies", "boards", "topics"):
         if (value := getattr(limits, name)) is not None:
             shown[name] = value
     shown["over"] = str(limits.over)
@@ -201,6 +202,7 @@ _FIELDS: dict[str, Callable[[object], object]] = {
     "stored": parse_size,
     "units": _count,
     "policies": _count,
+    "boards": _count,
     "topics": _count,
     "over": _over,
     "cut_for": _cut_for,

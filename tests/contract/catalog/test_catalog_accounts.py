@@ -11,6 +11,7 @@ from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.accounts.units import Unit, UnitLog, UnitStatus, Visibility
 from lakebed.ports.accounts.users import Session, User
+from lakebed.ports.catalog.boards import Board
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, NotFound
 from lakebed.vocabulary.roles import Role
@@ -274,6 +275,42 @@ def test_shares_of_owners_that_are_not_blocked(catalog: SqlCatalog, ann: User) -
     catalog.delete_share("ann", "roof")
     with pytest.raises(NotFound):
         catalog.delete_share("ann", "roof")
+
+
+def test_boards_are_written_as_documents_and_keep_their_maker(
+    catalog: SqlCatalog, ann: User
+) -> None:
+    house = Board("ann", "house", {"name": "house", "title": "Дом \u202e\ud800"}, "user:ann")
+    ((board, made),) = catalog.put_boards([house])
+    assert made
+    assert (board.document, board.maker, board.version) == (house.document, "user:ann", 1)
+    assert catalog.put_boards([replace(house, maker="user:eve")]) == [(board, False)]
+    other = replace(house, document={"name": "house"}, maker="user:eve")
+    ((changed, made),) = catalog.put_boards([other])
+    assert (changed.document, changed.maker, changed.version, made) == (
+        {"name": "house"}, "user:ann", 2, False,
+    )  # fmt: skip
+    with pytest.raises(Conflict):
+        catalog.put_boards([replace(house, name="attic"), house], create=True)
+    assert catalog.boards("ann") == [changed]  # none of them was written
+    assert catalog.board("ann", "house") == changed
+    assert catalog.board("eve", "house") is None
+
+    def refuse(current: Board) -> None:
+        raise Conflict(current.name)
+
+    with pytest.raises(Conflict):
+        catalog.delete_board("ann", "house", refuse)
+    catalog.delete_board("ann", "house")
+    with pytest.raises(NotFound):
+        catalog.delete_board("ann", "house")
+
+
+def test_the_boards_of_an_owner_go_with_it(catalog: SqlCatalog) -> None:
+    catalog.add_owner(Owner("works"))
+    catalog.put_boards([Board("works", "house", {"name": "house"})])
+    catalog.delete_owner("works")
+    assert catalog.boards("works") == []
 
 
 def test_the_audit_log_is_read_backwards_in_pages(catalog: SqlCatalog) -> None:

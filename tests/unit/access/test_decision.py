@@ -1,5 +1,6 @@
 """Who may do what: `matrix.md`, written by hand, against the decision."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,25 @@ def test_a_refusal_names_what_is_not_allowed(
     with pytest.raises(Denied) as refused:
         require(principal, action, asked)
     assert str(refused.value) == says
+
+
+def test_what_is_for_one_alone_is_for_managers_and_admins_too() -> None:
+    board = Resource("ann", ("room/1",), only="user:eve")
+    eve = Principal(Kind.USER, "eve", "eve", (Grant("ann", Role.VIEWER, (), ALL),))
+    stranger = Principal(Kind.USER, "eve", "eve", (Grant("eve", Role.MANAGER, ALL, ALL),))
+    assert allow(eve, Action.BOARDS_READ, board)
+    assert not allow(eve, Action.BOARDS_WRITE, board)  # a viewer
+    assert not allow(stranger, Action.BOARDS_READ, board)  # a member no more
+    found = {name: allow(who, Action.BOARDS_READ, board) for name, who in principals(ALL).items()}
+    assert [name for name, may in found.items() if may] == ["manager", "admin"]
+
+
+def test_what_is_public_is_shown_to_nobody_where_the_instance_says_so() -> None:
+    stranger = replace(NOBODY, public=True)
+    for shown_to in ("", "instance", "public"):
+        board = Resource("ann", ("room/1",), shown_to)
+        assert allow(stranger, Action.BOARDS_READ, board) is (shown_to == "public")
+        assert not allow(NOBODY, Action.BOARDS_READ, board)
+        assert not allow(stranger, Action.BOARDS_WRITE, board)
+    assert allow(stranger, Action.BOARDS_READ, Resource("ann"))
+    assert not allow(replace(stranger, suspended=True), Action.BOARDS_WRITE, Resource("ann"))

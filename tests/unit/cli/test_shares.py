@@ -42,11 +42,14 @@ def test_an_export_is_a_document_that_apply_takes(run: Run, server: FakeServer) 
     server.on("GET", "/api/v1/policies", Reply(200, {"policies": [policy]}))
     server.on("GET", "/api/v1/units", Reply(200, {"units": [unit], "next_cursor": None}))
     server.on("GET", SHARES, Reply(200, {"shares": [WEATHER]}))
+    board = {"name": "roof", "tiles": [{"kind": "plot", "topics": ["roof/#"]}]}
+    server.on("GET", "/api/v1/boards", Reply(200, {"boards": [board]}))
     text = run("export").out
     assert yaml.safe_load(text) == {
         "policies": [policy],
         "units": [{"name": "lamp", "publish": ["a"]}],
         "shares": [WEATHER],
+        "boards": [board],
     }
     with open("all.yaml", "w") as file:
         file.write(text)

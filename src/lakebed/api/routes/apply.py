@@ -14,12 +14,15 @@ from lakebed.accounts import units as unit_documents
 from lakebed.api import stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import Body, ServicesDep, fault_of_owner, text_in
+from lakebed.api.routes import boards as board_rules
 from lakebed.api.sections import located, require_each
 from lakebed.api.services import Services
+from lakebed.boards import documents as board_documents
 from lakebed.documents.sections import Entry, read_entries
 from lakebed.policies.document import collecting, to_document
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.units import Unit
+from lakebed.ports.catalog.boards import Board
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.vocabulary.errors import BadRequest, Denied
 from lakebed.vocabulary.policy import Policy
@@ -49,6 +52,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         collecting(policies, caller.owner, services.settings.keeper.timezone),
         unit_documents.section(),
         share_documents.section(),
+        board_documents.section(),
     ]
     found = read_entries(text_in(body), known)
     if (fault := fault_of_owner(services, caller.owner)) is not None:
@@ -61,6 +65,8 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         steps.append(("units", _units(services, caller, found["units"])))
     if "shares" in found:
         steps.append(("shares", _shares(services, caller, found["shares"])))
+    if "boards" in found:
+        steps.append(("boards", _boards(services, caller, found["boards"])))
     with services.accounts.transaction():
         services.accounts.ensure_owner(caller.owner)
         answer = {section: write() for section, write in steps}
@@ -140,6 +146,36 @@ def _shares(services: Services, caller: Caller, entries: list[Entry]) -> Callabl
     def write() -> Changes:
         written = services.accounts.put_shares(shares, check=check)
         return [_change(share.name, made, share.version, versions) for share, made in written]
+
+    return write
+
+
+def _boards(services: Services, caller: Caller, entries: list[Entry]) -> Callable[[], Changes]:
+    writer = caller.to(Action.BOARDS_WRITE)
+    label = caller.principal.label
+    boards = {
+        entry.value["name"]: board_documents.board_of(entry.value, caller.owner, label)
+        for entry in entries
+    }
+    require_each(
+        entries,
+        lambda entry: writer.require(*board_documents.topics(boards[entry.value["name"]])),
+    )
+    by_name = _by_name(entries)
+    versions: dict[str, int] = {}
+
+    def check(current: Board) -> None:
+        versions[current.name] = current.version
+        try:
+            board_rules.check_change(services, writer, current, boards[current.name])
+        except Denied as error:
+            raise Denied(located(by_name[current.name], str(error))) from None
+
+    def write() -> Changes:
+        written = services.catalog.put_boards(list(boards.values()), check=check)
+        if any(made for _, made in written):
+            stock.check_boards(services, caller.owner)
+        return [_change(board.name, made, board.version, versions) for board, made in written]
 
     return write
 

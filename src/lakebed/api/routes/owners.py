@@ -120,7 +120,7 @@ def delete_owner(
     owner: str,
     confirm: Annotated[str, Query(description="the owner's name, once more")] = "",
 ) -> None:
-    """Delete an owner with its members, tokens, units, shares and policies. Records stay."""
+    """Delete an owner and its members, tokens, units, shares, boards, policies; not records."""
     _found(services, owner)
     if services.accounts.user(owner) is not None:
         raise Conflict(f"it is the own name space of the user {owner!r}: delete the user first")
@@ -174,6 +174,7 @@ def _takes_along(services: Services, owner: str) -> str:
         "units": accounts.count_units(owner),
         "tokens": sum(token.owner == owner for token in accounts.tokens()),
         "shares": len(accounts.shares(owner)),
+        "boards": len(services.catalog.boards(owner)),
         "policies": len(services.catalog.policies(owner)),
     }
     told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)

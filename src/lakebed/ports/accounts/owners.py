@@ -75,7 +75,7 @@ class OwnerStore(Protocol):
         ...
 
     def delete_owner(self, name: str) -> None:
-        """Delete an owner with its members, tokens, units and shares.
+        """Delete an owner with its members, tokens, units, shares and boards.
 
         What it kept stays until it is erased. Its name is never given again.
 

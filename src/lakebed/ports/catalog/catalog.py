@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lakebed.ports.accounts.units import UnitReportStore
+from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
@@ -44,6 +45,7 @@ class Catalog(
     NoteStore,
     UnitReportStore,
     LedgerStore,
+    BoardStore,
     Copyable,
     Protocol,
 ):

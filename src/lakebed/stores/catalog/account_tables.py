@@ -215,6 +215,19 @@ shares = Table(
     ForeignKeyConstraint(["owner"], ["owners.name"], name="shares_owner"),
 )
 
+boards = Table(
+    "boards",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON, ASCII alone
+    Column("maker", Utf8, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="boards_owner"),
+)
+
 openid_clients = Table(
     "openid_clients",
     metadata,

@@ -99,6 +99,7 @@ class SqlOwners(Database):
                 tables.tokens,
                 tables.units,
                 tables.shares,
+                tables.boards,
             ):
                 connection.execute(delete(table).where(table.c.owner == name))
 

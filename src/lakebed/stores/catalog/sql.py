@@ -17,6 +17,7 @@ from sqlalchemy import text
 from lakebed.ports.health import Health
 from lakebed.stores.catalog.attempts import SqlAttempts
 from lakebed.stores.catalog.audit import SqlAudit
+from lakebed.stores.catalog.boards import SqlBoards
 from lakebed.stores.catalog.content import SqlContent
 from lakebed.stores.catalog.credentials import SqlCredentials
 from lakebed.stores.catalog.database import translated
@@ -69,6 +70,7 @@ class SqlCatalog(
     SqlUnits,
     SqlPresence,
     SqlShares,
+    SqlBoards,
     SqlTokens,
     SqlCredentials,
     SqlAttempts,

@@ -1,0 +1,1 @@
+"""Boards: their documents, the rules of their tiles, and those that come with Lakebed."""

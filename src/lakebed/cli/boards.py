@@ -1,0 +1,159 @@
+"""`lakebed boards`: what somebody has composed to look at."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakebed.cli import documents, output
+from lakebed.cli.options import (
+    HOME,
+    URL,
+    Commands,
+    Format,
+    Home,
+    InOwner,
+    Shape,
+    Title,
+    Token,
+    Url,
+    given,
+    whose,
+)
+from lakebed.vocabulary.errors import BadRequest, Problem
+
+app = Commands("Boards: list, show, add, change, remove.")
+_PATH = "/api/v1/boards"
+
+Name = Annotated[str, typer.Argument(help="Name of a board.")]
+Range = Annotated[str | None, typer.Option(help="How far back its tiles look, such as 24h.")]
+Share = Annotated[str | None, typer.Option(help="private, owner, instance or public.")]
+
+
+@app.command("list")
+def list_(
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """List the boards by name."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = server.get(_PATH, owner=owner)["boards"]
+    if form is Shape.TABLE:
+        found = [{**board, "tiles": len(board["tiles"])} for board in found]
+    output.listing(found, f"no boards in {whose(owner)} yet", form)
+
+
+@app.command()
+def show(
+    name: Name,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Show one board, as the document that `lakebed apply` takes."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        _print(server.get(_PATH, name, owner=owner), form)
+
+
+@app.command()
+def add(
+    file: documents.File,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Add the board in a file; one of its name must not be there."""
+    from lakebed.cli.client import Server
+
+    board = _one(file)
+    with Server(url, token, home) as server:
+        _print(server.ask("POST", _PATH, json=board, owner=owner), form)
+
+
+@app.command()
+def change(
+    name: Name,
+    file: Annotated[Path | None, documents.FILE] = None,
+    title: Title = None,
+    range: Range = None,
+    share: Share = None,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Change what is given of a board; a file replaces all of it."""
+    from lakebed.cli.client import Server
+
+    wanted = given(title=title, range=range, share=share)
+    if not wanted and file is None:
+        raise BadRequest("change", "say what to change, such as --title or --file")
+    board = None if file is None else _one(file)
+    of = {"owner": owner}
+    with Server(url, token, home) as server:
+        there = server.request("GET", _PATH, name, params=of)
+        answer = server.request(
+            "PUT",
+            _PATH,
+            name,
+            json=(there.json() if board is None else board) | wanted,
+            params=of,
+            headers={"If-Match": there.headers["etag"]},
+        )
+    _print(answer.json(), form)
+
+
+@app.command()
+def remove(
+    name: Name,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Remove a board; what its tiles showed stays."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        server.ask("DELETE", _PATH, name, owner=owner)
+    output.done({"removed": name}, f"{name}: removed", form)
+
+
+def _one(file: Path) -> dict[str, Any]:
+    """The one board of a file.
+
+    Raises:
+        Invalid: it holds none, or several, or has problems.
+    """
+    from lakebed.boards.documents import section
+
+    boards = documents.read(file, (section(),)).sections
+    ((_, found),) = boards.items()
+    if len(found) != 1:
+        what = f"there are {len(found)} boards in it: `lakebed apply` writes all of them"
+        raise documents.placed(file, (Problem("boards", what),))
+    return found[0]
+
+
+def _print(board: dict[str, Any], form: Shape) -> None:
+    """Print a document: JSON, or YAML, which people write."""
+    if form is Shape.JSON:
+        output.document(board)
+    else:
+        import yaml
+
+        text = yaml.safe_dump({"boards": [board]}, sort_keys=False, allow_unicode=True)
+        typer.echo(text, nl=False)
