@@ -25,6 +25,7 @@ SCENARIOS = {
     "many-series": ["--messages", "200000"],
     "many-policies": ["--messages", "100000"],
     "queries": ["--rows", "2000000", "--seconds", "10"],
+    "points": ["--rows", "1000000", "--questions", "5"],
     "disk": ["--topics", "10"],
     "idle": ["--topics", "1000", "--seconds", "5"],
     "sign-in": ["--units", "1000"],

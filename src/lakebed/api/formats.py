@@ -36,7 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER, _JSON = TYPES["number"], TYPES["json"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
-_MARKS = frozenset({"cut"})  # of windows: left out of a JSON row that has none
+_MARKS = frozenset({"cut", "late"})  # of windows: left out of a JSON row that has none
 _RAW_FIELDS = ("topic", "time", "value", "size", "position", "id")
 
 _encoder = msgspec.json.Encoder()

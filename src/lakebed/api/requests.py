@@ -1,5 +1,6 @@
 """Dependencies and checks that routes share: services, parameters, the body."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
@@ -54,8 +55,17 @@ def policies_by_topic(services: Services, owner: str) -> FilterTree[str]:
     return tree
 
 
-def moment(name: str, text: str | None, allowed: Bounds = YEARS) -> Micros | None:
+_MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
+"""As seconds these are years from 5138 on, as milliseconds from 1973: nobody means the former."""
+
+
+def moment(
+    name: str, text: str | None, allowed: Bounds = YEARS, milliseconds: bool = False
+) -> Micros | None:
     """A time in a parameter: epoch seconds or RFC 3339.
+
+    Args:
+        milliseconds: whether epoch milliseconds are read as well, as plots ask for them.
 
     Raises:
         Invalid: it is a time, but none that can be meant.
@@ -64,6 +74,8 @@ def moment(name: str, text: str | None, allowed: Bounds = YEARS) -> Micros | Non
     if text is None:
         return None
     try:
+        if milliseconds and _MILLISECONDS.fullmatch(text):
+            return parse_time(int(text) / 1000, allowed)
         return parse_time(text, allowed)
     except Implausible as error:
         raise Invalid(Problem(name, str(error))) from None

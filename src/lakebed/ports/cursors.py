@@ -55,5 +55,6 @@ def _digest(question: Question, body: bytes) -> bytes:
         question.start,
         question.end,
         question.order,
+        *question.beside,
     )
     return blake2b(msgspec.msgpack.encode(scope) + body, digest_size=_DIGEST).digest()

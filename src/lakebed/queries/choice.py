@@ -1,5 +1,7 @@
 """Chooses the policy that answers a question, and its version."""
 
+from collections.abc import Sequence
+
 from lakebed.kinds import KINDS
 from lakebed.policies.document import parse
 from lakebed.ports.catalog.policies import PolicyHistory, StoredPolicy
@@ -9,9 +11,13 @@ from lakebed.vocabulary.topics import overlaps
 
 
 def choose(
-    store: PolicyHistory, owner: str, topic: str, name: str | None = None, keep: str | None = None
+    store: PolicyHistory,
+    owner: str,
+    topics: Sequence[str],
+    name: str | None = None,
+    keep: str | None = None,
 ) -> Policy:
-    """The policy to read.
+    """The policy to read; one answers for all of the topics.
 
     A name may belong to a policy that was changed or deleted: what it kept stays readable, by its
     last version, or by the last one of the kind `keep`.
@@ -23,7 +29,7 @@ def choose(
     if keep is not None and keep not in KINDS:
         best_first = sorted(KINDS, key=lambda name: KINDS[name].rank)
         raise BadRequest("keep", f"it is one of {', '.join(best_first)}")
-    return _named(store, owner, name, keep) if name else _fitting(store, owner, topic, keep)
+    return _named(store, owner, name, keep) if name else _fitting(store, owner, topics, keep)
 
 
 def _named(store: PolicyHistory, owner: str, name: str, keep: str | None) -> Policy:
@@ -37,14 +43,18 @@ def _named(store: PolicyHistory, owner: str, name: str, keep: str | None) -> Pol
     return fitting[-1]
 
 
-def _fitting(store: PolicyHistory, owner: str, topic: str, keep: str | None) -> Policy:
+def _fitting(store: PolicyHistory, owner: str, topics: Sequence[str], keep: str | None) -> Policy:
     fitting = [
         stored
         for stored in store.policies(owner)
-        if keep in (None, stored.document["keep"]) and _fits(stored, topic)
+        if keep in (None, stored.document["keep"]) and all(_fits(stored, topic) for topic in topics)
     ]
     if not fitting:
-        raise NotFound(f"no policy in force keeps {topic!r}; name an earlier one with `policy`")
+        asked = ", ".join(map(repr, topics))
+        all_of = "all of " if len(topics) > 1 else ""
+        raise NotFound(
+            f"no policy in force keeps {all_of}{asked}; name an earlier one with `policy`"
+        )
     best = min(map(_rank, fitting))
     candidates = [stored for stored in fitting if _rank(stored) == best]
     if len(candidates) > 1:

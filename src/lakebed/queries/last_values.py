@@ -41,7 +41,12 @@ def find(
 def read(store: LastValueReader, question: Question) -> Page:
     """One page of last values, in order of event time and position."""
     policy = question.policy
-    values = sorted(find(store, policy.owner, question.topic, policy.name), key=_key)
+    found = {
+        (value.topic, value.policy): value
+        for topic in question.topics
+        for value in find(store, policy.owner, topic, policy.name)
+    }
+    values = sorted(found.values(), key=_key)
     values = [value for value in values if _in_range(value, question)]
     if question.descending:
         values.reverse()

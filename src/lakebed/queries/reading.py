@@ -8,7 +8,7 @@ from lakebed.ports.catalog.last_values import LastValueReader
 from lakebed.ports.catalog.policies import PolicyHistory
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import SeriesReader
-from lakebed.queries import last_values, widths
+from lakebed.queries import last_values, points, widths
 
 
 class KeptCatalog(LastValueReader, PolicyHistory, Protocol):
@@ -24,6 +24,8 @@ def read(series: SeriesReader, catalog: KeptCatalog, question: Question) -> Page
     """
     policy = question.policy
     answers = KINDS[policy.keep].answers
+    if question.points:
+        return points.read(series, question)
     if answers == "values":
         return last_values.read(catalog, question)
     page = series.read(question)

@@ -57,7 +57,7 @@ def test_what_it_keeps_is_written_read_and_weighed(tmp_path: Path) -> None:
     journal = MemoryJournal()
     try:
         catalog.put_policies("ann", [DOCUMENT])
-        policy = choice.choose(catalog, "ann", "plant/1")
+        policy = choice.choose(catalog, "ann", ["plant/1"])
         builder = BatchBuilder()
         payloads = [b"%d" % value for value in range(1, 10)]
         builder.extend([Channel("ann", "plant/1")] * 9, payloads, NOW)

@@ -5,7 +5,7 @@ background, also after a restart. What is asked for is a whole stretch: ten minu
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -144,7 +144,11 @@ def _show(stretch: Stretch, orders: Mapping[tuple[int, int], ParkedOrder]) -> di
 
 
 def gaps(
-    services: Services, owner: str, filter: str, start: Micros | None, end: Micros | None
+    services: Services,
+    owner: str,
+    filters: Sequence[str],
+    start: Micros | None,
+    end: Micros | None,
 ) -> list[dict[str, str]]:
     """Times in which messages of these topics came that no policy has kept, and why."""
     return [
@@ -155,8 +159,12 @@ def gaps(
         }
         for stretch in parking.load(services.catalog, owner)
         if stretch.overlaps(start, end)
-        and (stretch.topics is None or any(matches(filter, topic) for topic in stretch.topics))
+        and (stretch.topics is None or _concerns(filters, stretch.topics))
     ]
+
+
+def _concerns(filters: Iterable[str], topics: Iterable[str]) -> bool:
+    return any(matches(filter, topic) for topic in topics for filter in filters)
 
 
 def metrics(services: Services) -> Iterator[Metric]:

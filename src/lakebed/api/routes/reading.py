@@ -19,7 +19,12 @@ from lakebed.api.services import Services
 from lakebed.kinds.tables import TYPES
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.ports.erasure import Erasure
-from lakebed.ports.question import DEFAULT_LIMIT, LARGEST_LIMIT, Question
+from lakebed.ports.question import (
+    DEFAULT_LIMIT,
+    LARGEST_LIMIT,
+    LARGEST_POINTS,
+    Question,
+)
 from lakebed.queries import choice, last_values
 from lakebed.queries import reading as queries
 from lakebed.vocabulary.errors import BadRequest
@@ -31,6 +36,7 @@ Reader = Annotated[Caller, InOwner(Action.RECORDS_READ)]
 Eraser = Annotated[Caller, OnInstance(Action.RECORDS_DELETE)]
 UsageReader = Annotated[Caller, InOwner(Action.USAGE_READ)]
 
+_TIMES = "RFC 3339, or epoch seconds or milliseconds"
 _WHOLE = 2**20  # bytes of an answer that are made before the first is sent
 
 
@@ -39,17 +45,29 @@ class RecordsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    topic: str = Field(description="a topic, or an MQTT filter with wildcards")
+    topic: list[str] = Field(
+        description="a topic, or an MQTT filter with wildcards; several for an answer about all",
+        min_length=1,
+    )
     policy: str | None = Field(
         None, description="default: the policy in force whose kind has the lowest rank"
     )
     keep: str | None = Field(None, description="which kind, if the policy has had several")
-    start: str | None = Field(None, alias="from", description="inclusive; RFC 3339 or epoch")
-    end: str | None = Field(None, alias="to", description="exclusive; RFC 3339 or epoch")
+    start: str | None = Field(None, alias="from", description=f"inclusive; {_TIMES}")
+    end: str | None = Field(None, alias="to", description=f"exclusive; {_TIMES}")
     order: Literal["asc", "desc"] = Field("asc", description="oldest or newest first")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT, description="rows to a page")
     offset: int = Field(0, ge=0, description="rows to skip; not together with `cursor`")
     cursor: str = Field("", description="`next_cursor` of the page before")
+    points: int | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_POINTS,
+        description="reduce the range to so many parts, and answer the extremes of each",
+    )
+    most_points: int | None = Field(
+        None, alias="maxDataPoints", ge=1, le=LARGEST_POINTS, description="the same, for Grafana"
+    )
     format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
     owner: str | None = Field(None, description="another owner; for admins only")
 
@@ -71,32 +89,51 @@ def records(
 ) -> Response:
     """Read what a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
-    check_filter_in("topic", query.topic)
-    caller.require(query.topic)
-    if query.policy:
-        _hide_foreign_policies(services, caller, query.policy)
-    policy = choice.choose(services.catalog, caller.owner, query.topic, query.policy, query.keep)
-    question = Question(
-        policy,
-        query.topic,
-        moment("from", query.start),
-        moment("to", query.end),
-        query.order,
-        query.limit,
-        query.offset,
-        query.cursor,
-    )
+    question = question_of(services, caller, query)
+    policy = question.policy
     page = queries.read(services.series, services.catalog, question)
     headers = {"X-Policy": policy.name}
     if page.next_cursor is not None:
         headers["X-Next-Cursor"] = page.next_cursor
-    missing = gaps(services, caller.owner, query.topic, question.start, question.end)
+    missing = gaps(services, caller.owner, question.topics, question.start, question.end)
     if missing:
         headers["X-Gaps"] = str(len(missing))
-    sent = partial(
-        services.sent, "api", caller.owner, caller.label, query.topic, policy.name, len(page.rows)
-    )
+    sent = partial(_count, services, caller, question, len(page.rows))
     return _send(formats.write(page, form, missing), formats.MEDIA_TYPES[form], headers, sent)
+
+
+def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Question:
+    """What is asked, of the policy that answers; refused if the caller may not read it."""
+    topics = tuple(dict.fromkeys(query.topic))
+    for topic in topics:
+        check_filter_in("topic", topic)
+    caller.require(*topics)
+    if query.policy:
+        _hide_foreign_policies(services, caller, query.policy)
+    policy = choice.choose(services.catalog, caller.owner, topics, query.policy, query.keep)
+    points = query.points or query.most_points or 0
+    if points and "limit" in query.model_fields_set:
+        raise BadRequest("limit", "an answer of `points` is whole: leave it out")
+    return Question(
+        policy,
+        topics[0],
+        moment("from", query.start, milliseconds=True),
+        moment("to", query.end, milliseconds=True),
+        query.order,
+        query.limit,
+        query.offset,
+        query.cursor,
+        topics[1:],
+        points,
+    )
+
+
+def _count(services: Services, caller: Caller, question: Question, rows: int, size: int) -> None:
+    """Count what was sent: of several topics an equal share of each, so that the sum is right."""
+    shares = len(question.topics)
+    for number, topic in enumerate(question.topics):
+        share, bytes_ = (whole // shares + (number < whole % shares) for whole in (rows, size))
+        services.sent("api", caller.owner, caller.label, topic, question.policy.name, share, bytes_)
 
 
 def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:
@@ -190,7 +227,7 @@ def last(
     assert asked is not None
     check_filter_in("topic" if topic is not None else "filter", asked)
     caller.require(asked)
-    since = moment("from", start)
+    since = moment("from", start, milliseconds=True)
     found = last_values.find(services.catalog, caller.owner, asked, policy)
     if since is not None:
         found = [value for value in found if value.time >= since]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from lakebed.kinds import TABLES
 from lakebed.kinds.tables import Table
 from lakebed.ports.erasure import Erasure
-from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_topic, source
+from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_topics, source
 from lakebed.stores.series.clickhouse.select import Alter
 from lakebed.vocabulary.times import SECOND, Micros
 
@@ -54,7 +54,7 @@ def _conditions(table: Table, wanted: Erasure, below: Mapping[int, int]) -> Cond
     conditions = Conditions(wanted.owner)
     if wanted.policy is not None:
         conditions.add("policy = {policy:String}", policy=wanted.policy)
-    add_topic(conditions, wanted.topic)
+    add_topics(conditions, [wanted.topic])
     for name, sign, moment in (("from", ">=", wanted.start), ("to", "<", wanted.end)):
         if moment is not None:
             _add_moment(conditions, table, name, sign, moment)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from lakebed.kinds import KINDS, TABLES
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import Usage
-from lakebed.stores.series.clickhouse.reading import records, windows
+from lakebed.stores.series.clickhouse.reading import points, records, windows
 from lakebed.stores.series.clickhouse.reading.conditions import Conditions, add_unexpired, source
 from lakebed.stores.series.clickhouse.select import Select
 
@@ -19,6 +19,8 @@ _READERS: dict[str, Callable[[Select, Question], Page]] = {
 
 def read(client: Select, question: Question) -> Page:
     """Answer a question with one page."""
+    if question.points:
+        return points.read(client, question)
     return _READERS[KINDS[question.policy.keep].answers](client, question)
 
 

@@ -1,6 +1,7 @@
 """Builds WHERE clauses from conditions whose values are bound parameters."""
 
 import re
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -36,21 +37,36 @@ def of_question(question: Question) -> Conditions:
     """Conditions on owner, policy and topic, with which every table's sorting key begins."""
     conditions = Conditions(question.policy.owner)
     conditions.add("policy = {policy:String}", policy=question.policy.name)
-    add_topic(conditions, question.topic)
+    add_topics(conditions, question.topics)
     return conditions
 
 
-def add_topic(conditions: Conditions, topic: str) -> None:
-    """Add a topic as equality, or a filter as its fixed prefix (for the index) and an RE2 regex."""
+def add_topics(conditions: Conditions, topics: Sequence[str]) -> None:
+    """Add topics as equality, and filters as fixed prefix (for the index) and an RE2 regex."""
+    conditions.add(_any_of([_topic(conditions, *each) for each in enumerate(topics)]))
+
+
+def _any_of(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"({' OR '.join(f'({part})' for part in parts)})"
+
+
+def _topic(conditions: Conditions, number: int, topic: str) -> str:
+    """The condition on one topic or filter; its parameters are added."""
+
+    def bound(name: str, value: str) -> str:
+        conditions.parameters[f"{name}{number or ''}"] = value
+        return f"{{{name}{number or ''}:String}}"
+
     if not is_wildcard(topic):
-        conditions.add("topic = {topic:String}", topic=topic)
-        return
+        return f"topic = {bound('topic', topic)}"
+    parts = []
     if prefix := fixed_prefix(topic):
-        conditions.add("startsWith(topic, {prefix:String})", prefix=prefix)
+        parts.append(f"startsWith(topic, {bound('prefix', prefix)})")
     if topic != "#":
-        conditions.add("match(topic, {pattern:String})", pattern=pattern(topic))
+        parts.append(f"match(topic, {bound('pattern', pattern(topic))})")
     else:
-        conditions.add("NOT startsWith(topic, '$')")
+        parts.append("NOT startsWith(topic, '$')")
+    return " AND ".join(parts)
 
 
 def add_unexpired(conditions: Conditions, table: str) -> None:
@@ -64,9 +80,9 @@ def source(table: str, final: bool = True) -> str:
     return f"{DATABASE}.`{table}`{' FINAL' if final else ''}"
 
 
-def effort(topic: str) -> str:
+def effort(question: Question) -> str:
     """The SETTINGS of a page's query: one topic is a few granules, for which threads cost time."""
-    return "" if is_wildcard(topic) else " SETTINGS max_threads = 1"
+    return " SETTINGS max_threads = 1" if question.of_one_topic else ""
 
 
 def pattern(filter: str) -> str:

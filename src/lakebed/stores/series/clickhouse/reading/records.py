@@ -19,7 +19,6 @@ from lakebed.stores.series.clickhouse.reading.time_ranges import Range, gather, 
 from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.stores.series.clickhouse.select import Select
 from lakebed.vocabulary.times import Micros, now
-from lakebed.vocabulary.topics import is_wildcard
 
 PAGE_BYTES = 64 * 2**20
 """Bytes of payload after which a page ends early, so that an answer fits into memory."""
@@ -45,16 +44,16 @@ def read(client: Select, question: Question) -> Page:
     order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
     once = ""
     if kind.answers == "newest":
-        rows = _newest(conditions, table, policy.count)
+        rows = newest(conditions, table, policy.count)
         conditions.parts = ["1"]
-    elif is_wildcard(question.topic):
+    elif not question.of_one_topic:
         rows = source(table)
     else:
         # One topic is read in the order of the sorting key, so rows written again are neighbours,
         # and LIMIT BY replaces FINAL, which would read all columns of the whole range first.
         rows, once = f"{DATABASE}.`{table}`", f" LIMIT 1 BY {_KEY}"
     key = cursors.decode(question, _KEY_TYPES)
-    _add_range(conditions, question, key)
+    add_range(conditions, question, key)
     begin = None if key is None else int(key[0])
     reached = None
     if once and not question.offset:
@@ -66,7 +65,7 @@ def read(client: Select, question: Question) -> Page:
             _add_time_range(within, range)
             return client.query(
                 f"SELECT {columns} FROM {rows} WHERE {within.where} ORDER BY {order}{once}"
-                f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}",
+                f" LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question)}",
                 within.parameters | {"limit": limit, "skip": question.offset},
             )
 
@@ -76,7 +75,7 @@ def read(client: Select, question: Question) -> Page:
     return _page(question, rows_of(_COLUMNS, limit + 1), limit)
 
 
-def _newest(conditions: Conditions, table: str, count: int | None) -> str:
+def newest(conditions: Conditions, table: str, count: int | None) -> str:
     """The N newest records of each topic over all its rings.
 
     A policy whose N was changed leaves rows of an older ring. A message in two rings counts once.
@@ -88,7 +87,7 @@ def _newest(conditions: Conditions, table: str, count: int | None) -> str:
     return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
 
 
-def _add_range(conditions: Conditions, question: Question, key: cursors.Key | None) -> None:
+def add_range(conditions: Conditions, question: Question, key: cursors.Key | None = None) -> None:
     if question.start is not None:
         moment = "fromUnixTimestamp64Micro({start:Int64}, 'UTC')"
         conditions.add(f"time >= {moment}", start=_clamp(question.start))

@@ -16,6 +16,7 @@ from lakebed.kinds.tables import COMPLETE, CUT
 from lakebed.ports import cursors
 from lakebed.ports.question import Page, Question
 from lakebed.stores.series.clickhouse.reading.conditions import (
+    Conditions,
     add_unexpired,
     effort,
     of_question,
@@ -73,7 +74,7 @@ def read(client: Select, question: Question) -> Page:
     table = KINDS[policy.keep].tables[policy.type].name
     conditions = of_question(question)
     add_unexpired(conditions, table)
-    _add_range(conditions, question)
+    add_range(conditions, question)
     functions = tuple(name for name in question.policy.functions if name != "count")
     available = _TEXT if policy.type == "text" else _NUMBER
     needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
@@ -96,7 +97,7 @@ def read(client: Select, question: Question) -> Page:
     sql = (
         f"SELECT {outer} FROM (SELECT {inner} FROM {source(table)} WHERE {conditions.where}"
         " GROUP BY topic, start, end)"
-        f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question.topic)}"
+        f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question)}"
     )
     found = client.query(
         sql, conditions.parameters | {"limit": question.limit + 1, "skip": question.offset}
@@ -118,7 +119,7 @@ def _expressions(functions: tuple[str, ...]) -> list[str]:
     return [f"{expression} AS {name}" for name, expression in columns.items()]
 
 
-def _add_range(conditions: Any, question: Question) -> None:
+def add_range(conditions: Conditions, question: Question) -> None:
     if question.start is not None:
         seconds = -(-question.start // SECOND)  # windows begin at whole seconds
         conditions.add("start >= toDateTime({start:UInt32}, 'UTC')", start=_clamp(seconds))

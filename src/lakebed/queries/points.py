@@ -1,0 +1,45 @@
+"""Reduces a range to points: the extremes of each of its equal parts, for plots.
+
+10,000,000 records ──one query of the store──> 1,000 rows of min and max ──> an answer of 100 kB
+"""
+
+from dataclasses import replace
+
+from lakebed.kinds import KINDS
+from lakebed.ports.question import Order, Page, Question
+from lakebed.ports.series import SeriesReader
+from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.times import Micros
+
+
+def read(series: SeriesReader, question: Question) -> Page:
+    """Reduce a range; where the question leaves an end open, to the first or last row.
+
+    Raises:
+        BadRequest: the policy keeps no numbers in a row over time, or there are too many topics.
+        StoreUnavailable: the store does not answer.
+    """
+    policy = question.policy
+    if KINDS[policy.keep].answers == "values":
+        what = f"policy {policy.name!r} keeps last values alone, which are no series"
+        raise BadRequest("points", f"{what}: ask without it")
+    if policy.type != "number":
+        what = f"policy {policy.name!r} keeps {policy.type}, and only numbers have extremes"
+        raise BadRequest("points", f"{what}: ask without it")
+    start, end = question.start, question.end
+    if start is None:
+        start = _edge(series, question, newest=False)
+    if end is None:
+        end = _edge(series, question, newest=True)
+        end = None if end is None else end + 1
+    if start is None or end is None or start >= end:
+        start, end = start or 0, (start or 0) + 1  # nothing is there
+    return series.read(replace(question, start=start, end=end))
+
+
+def _edge(series: SeriesReader, question: Question, newest: bool) -> Micros | None:
+    """The time of the first or the last row."""
+    order: Order = "desc" if newest else "asc"
+    one = series.read(replace(question, points=0, order=order, limit=1)).rows
+    name = "start" if "start" in one.column_names else "time"
+    return one[name][0].as_py() if len(one) else None
