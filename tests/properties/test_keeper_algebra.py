@@ -263,8 +263,9 @@ class Apart:
         self.last: dict[tuple[str, str], Any] = {}
         self.segments: dict[tuple[int, int], LedgerSegment] = {}
 
-    def save_ledger(self, segments: list[LedgerSegment]) -> None:
+    def save_ledger(self, segments: list[LedgerSegment]) -> int:
         self.segments |= {(segment.hour, segment.first): segment for segment in segments}
+        return 0
 
     def ledger(self, start: int, end: int) -> list[LedgerSegment]:
         return [segment for (hour, _), segment in self.segments.items() if start <= hour < end]

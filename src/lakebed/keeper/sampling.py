@@ -26,7 +26,7 @@ def sample(series: SeriesReader, catalog: SampledCatalog, now: Micros) -> bool:
     Two that measure at once write the same segment, so nothing is counted twice.
     """
     hour = now // HOUR * HOUR
-    if catalog.ledger_hours(Measure.STORED, hour, hour + HOUR):
+    if catalog.sampled_hours(hour, hour + HOUR):
         return False
     rows: dict[RowKey, list[int]] = {}
     owners = {channel.owner for channel in ledgers.load(catalog).channels}

@@ -40,6 +40,7 @@ from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
 from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
+from lakebed.metering.partition import CONSUMER as SEGMENTS
 from lakebed.metering.partition import PartitionMeter
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
@@ -412,6 +413,7 @@ class Shard:
             EXAMPLES: self._examples.take_changed(counted),
             PARKED_STRETCHES: self.parking.take_changed(counted),
             UNIT_REPORTS: self._reports.take_changed(counted),
+            SEGMENTS: self.meter.take_open(counted),
         }
         account = partial(self._stores.account, self.meter.unsaved())
         self._checkpoints.save(saved, [*drop, *outlived], beside, account)

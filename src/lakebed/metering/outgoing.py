@@ -98,8 +98,9 @@ class OutgoingMeter:
                 changed = [hour for hour in self._hours.values() if hour.changed]
                 segments = [hour.segment(self._writer) for hour in changed]
             try:
-                if segments:
-                    self._store.save_ledger(segments)
+                if segments and (late := self._store.save_ledger(segments)):
+                    what = "what was sent is not counted: hours of so long ago are merged"
+                    log.warning(what, hours=late)
             except BaseException:
                 with self._lock:
                     for hour in changed:

@@ -6,20 +6,28 @@ Each message is counted once, at its offset, in the hour in which it was receive
 with it. The segments are written in the transaction that saves the offset up to which messages are
 counted. So whatever happens, a segment holds all messages below that offset and none behind it; the
 next worker opens segments of its own, whose `first` is that offset.
+
+Beside them stands which segments may be written again. All others of the partition that begin below
+that offset are complete, and can be merged into days (`metering/merging.py`).
 """
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.metering.policy_sets import PolicySets
 from lakebed.metering.segment import NO_UNIT
 from lakebed.metering.tally import MOST_NAMES, Tally, label
-from lakebed.ports.catalog.ledger import LedgerSegment, Measure
+from lakebed.ports.catalog.checkpoints import Checkpoint, CheckpointReader
+from lakebed.ports.catalog.ledger import LedgerSegment, Measure, SegmentKey
 from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.messages import Channel, Codes, Ints
 from lakebed.vocabulary.times import HOUR, MINUTE, Micros
+
+CONSUMER = "ledger segments"
+_PART = "open"
 
 _GRACE = 5 * MINUTE  # after an hour's end, in which messages of it may still come
 _OPEN = 4  # hours in memory
@@ -40,6 +48,7 @@ class PartitionMeter:
         self._waiting: list[LedgerSegment] = []
         self._newest: Micros = 0
         self._closed_rest = 0
+        self._told: list[tuple[Micros, int]] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -165,9 +174,41 @@ class PartitionMeter:
             if tally.changed
         ]
 
+    def take_open(self, counted: int) -> list[Checkpoint]:
+        """A part with the segments that may be written again, if they are others than before.
+
+        Args:
+            counted: everything below this offset is counted in them, or in complete ones.
+        """
+        waiting = [(segment.hour, segment.first) for segment in self._waiting]
+        opened = sorted(waiting + [(hour, tally.first) for hour, tally in self._hours.items()])
+        if opened == self._told:
+            return []
+        self._told = opened
+        return [Checkpoint(_PART, counted, msgspec.msgpack.encode(opened))]
+
     def saved(self) -> None:
         """They are in the catalog: let go of the hours that are over."""
         self._waiting = []
         over = [hour for hour in self._hours if hour + HOUR + _GRACE <= self._newest]
         for hour in [*over, *sorted(self._hours.keys() - over)[:-_OPEN]]:
             self._closed_rest += self._hours.pop(hour).rest
+
+
+class CompleteSegments:
+    """Which segments of what came in no partition writes again, as last saved."""
+
+    def __init__(self, store: CheckpointReader) -> None:
+        self._open = {
+            str(partition): (part.offset, _decode(part))
+            for partition, parts in store.checkpoints(CONSUMER).items()
+            for part in parts
+        }
+
+    def __contains__(self, key: SegmentKey) -> bool:
+        counted, opened = self._open.get(key.writer, (0, set()))
+        return key.first < counted and (key.hour, key.first) not in opened
+
+
+def _decode(part: Checkpoint) -> set[tuple[Micros, int]]:
+    return set(msgspec.msgpack.decode(part.state, type=list[tuple[int, int]]))

@@ -3,14 +3,19 @@
 from pydantic import Field
 
 from lakebed.section import Duration, Section
-from lakebed.vocabulary.times import HOUR, parse_duration
+from lakebed.vocabulary.times import DAY, HOUR, parse_duration
 
 
 class LedgerSection(Section):
     """How much of the byte ledger is kept, and how finely."""
 
     keep: Duration = Field(
-        parse_duration("400d"), ge=HOUR, description="how long hours of the byte ledger are kept"
+        parse_duration("400d"), ge=HOUR, description="how long the byte ledger is kept"
+    )
+    hours: Duration = Field(
+        parse_duration("5w"),
+        ge=DAY,
+        description="how long it is kept by hour; older hours are merged into days",
     )
     rows: int = Field(
         200_000,

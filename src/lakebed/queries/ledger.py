@@ -4,10 +4,12 @@
 
 What came in is counted once, and once for each policy where it is asked for by policy; so the rows
 of policies add up to more than the total where a message comes to several.
+
+Hours before `merged` may be one segment of a day each. There answers are of whole days.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,12 +49,13 @@ Key = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class LedgerQuestion:
     """Attributes:
-    start, end: whole hours; `end` is exclusive.
+    start, end: whole hours, and whole days before `merged`; `end` is exclusive.
     every: `1h`, `1d`, `7d` (from Monday on), `1mo` or `1y`, all in UTC; None for the whole time.
     by: some of `BY`, in this order.
     whole: whether all of an owner's rows may be seen.
     part: whether those of one topic or filter of an owner may be.
     all_owners: whether it is not of one owner alone.
+    merged: the begin of a day, before which hours are not told apart.
     """
 
     start: Micros
@@ -62,6 +65,16 @@ class LedgerQuestion:
     whole: Callable[[str], bool]
     part: Callable[[str, str], bool]
     all_owners: bool = False
+    merged: Micros = 0
+
+    def by_days_before(self, merged: Micros) -> "LedgerQuestion":
+        """The question as it can be answered where hours before a day are merged."""
+        start, end = self.start, self.end
+        if start < merged:
+            start = start // DAY * DAY
+        if end < merged:
+            end = -(-end // DAY) * DAY
+        return replace(self, start=start, end=end, merged=merged)
 
 
 class Groups:
@@ -107,8 +120,26 @@ class Groups:
         self._total += sums.sum(axis=0)
 
 
+def answer(store: LedgerReader, question: LedgerQuestion) -> tuple[LedgerQuestion, Groups]:
+    """Answer a question, by days where hours are merged.
+
+    Returns:
+        The question that is answered, and its sums.
+
+    Raises:
+        BadRequest: it is too much for one answer.
+    """
+    merged = store.merged_before()
+    while True:
+        asked = question.by_days_before(merged)
+        groups = read(store, asked)
+        before, merged = merged, store.merged_before()
+        if before == merged or question.start >= merged:
+            return asked, groups
+
+
 def read(store: LedgerReader, question: LedgerQuestion) -> Groups:
-    """Add up all that the question asks for.
+    """Add up all that the question asks for, as it is put.
 
     Raises:
         BadRequest: it is too much for one answer.
@@ -276,22 +307,28 @@ def period_of(hour: Micros, question: LedgerQuestion) -> Micros:
 
 def end_of(begin: Micros, question: LedgerQuestion) -> Micros:
     """When a period that begins so ends; not behind the question's end."""
-    if question.every is None:
+    every = _every(begin, question)
+    if every is None:
         return question.end
-    if question.every == "1mo":
+    if every == "1mo":
         after = _begin(_begin(begin, question) + 32 * DAY, question)
-    elif question.every == "1y":
+    elif every == "1y":
         after = _begin(_begin(begin, question) + 367 * DAY, question)
     else:
-        after = _begin(begin, question) + _WIDTHS[question.every]
+        after = _begin(begin, question) + _WIDTHS[every]
     return min(after, question.end)
 
 
 _WIDTHS = {"1h": HOUR, "1d": DAY, "7d": 7 * DAY}
 
 
+def _every(hour: Micros, question: LedgerQuestion) -> str | None:
+    merged = question.every == "1h" and hour < question.merged
+    return "1d" if merged else question.every
+
+
 def _begin(hour: Micros, question: LedgerQuestion) -> Micros:
-    every = question.every
+    every = _every(hour, question)
     if every is None:
         return question.start
     if every == "7d":

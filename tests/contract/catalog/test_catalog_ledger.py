@@ -35,17 +35,16 @@ def test_hours_measures_writers_and_beginnings_are_apart(catalog: SqlCatalog) ->
     assert len(list(catalog.ledger(NOON, NOON + HOUR))) == 4
     assert catalog.ledger_rows(NOON, NOON + HOUR) == 12
     assert catalog.ledger_rows(0, NOON - HOUR) == 0
-    assert catalog.ledger_hours(Measure.IN, 0, NOON + HOUR) == [NOON - HOUR, NOON]
-    assert catalog.ledger_hours(Measure.STORED, 0, NOON + HOUR) == []
+    assert catalog.sampled_hours(0, NOON + HOUR) == 0
+    catalog.save_ledger([replace(SEGMENT, measure=Measure.STORED, hour=NOON + i) for i in (0, 5)])
+    assert catalog.sampled_hours(0, NOON + HOUR) == 2
 
 
 def test_old_hours_are_deleted(catalog: SqlCatalog) -> None:
     catalog.save_ledger([replace(SEGMENT, hour=NOON + i * HOUR) for i in range(4)])
     assert catalog.expire_ledger(NOON + 2 * HOUR) == 2
-    assert catalog.ledger_hours(Measure.IN, 0, NOON + 9 * HOUR) == [
-        NOON + 2 * HOUR,
-        NOON + 3 * HOUR,
-    ]
+    left = [key.hour for key in catalog.ledger_keys(0, NOON + 9 * HOUR)]
+    assert left == [NOON + 2 * HOUR, NOON + 3 * HOUR]
 
 
 def test_segments_commit_with_what_else_is_written(catalog: SqlCatalog) -> None:

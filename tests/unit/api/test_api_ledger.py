@@ -171,3 +171,29 @@ def test_without_a_time_it_is_this_month_and_hours_are_whole(api: Api) -> None:
     asked = {"from": "2026-09-28T05:30:00Z", "to": "2026-09-28T05:31:00Z"}
     found = api.get("/api/v1/ledger", params=asked).json()
     assert (found["from"], found["to"]) == ("2026-09-28T05:00:00Z", "2026-09-28T06:00:00Z")
+
+
+def test_hours_that_were_merged_are_days(api: Api) -> None:
+    """A cursor of before goes on only where the hours are still apart."""
+    old = {"from": "2025-03-03T05:00:00Z", "to": "2025-03-05T07:00:00Z", "every": "1h"}
+    begin = (from_rfc3339("2025-03-03T00:00:00Z") - MONDAY) // HOUR
+    topic = {("ann", A, "merged"): [1, 10]}
+    api.catalog.save_ledger(
+        [segment(begin + hour, Measure.IN, topic, first=9) for hour in (2, 5, 30, 48, 54)]
+    )
+    first = ask(api, **old, limit=1)
+    assert shown(first["rows"], "start") == [(old["from"],)]
+    api.catalog.mark_merged(from_rfc3339("2025-03-05T00:00:00Z"))
+    found = ask(api, **old)
+    assert (found["from"], found["to"]) == ("2025-03-03T00:00:00Z", old["to"])
+    assert shown(found["rows"], "start", "end", "in_messages") == [
+        ("2025-03-03T00:00:00Z", "2025-03-04T00:00:00Z", 2),
+        ("2025-03-04T00:00:00Z", "2025-03-05T00:00:00Z", 1),
+        ("2025-03-05T00:00:00Z", "2025-03-05T01:00:00Z", 1),
+        ("2025-03-05T06:00:00Z", "2025-03-05T07:00:00Z", 1),
+    ]
+    going_on = {**SPAN, **old, "limit": 1, "cursor": first["next_cursor"]}
+    answer = api.get("/api/v1/ledger", params=going_on)
+    assert "merged into days" in problem(answer, 400)["detail"]
+    page = ask(api, **old, limit=1)
+    assert ask(api, **old, limit=1, cursor=page["next_cursor"])["rows"] == found["rows"][1:2]

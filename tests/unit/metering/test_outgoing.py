@@ -6,7 +6,7 @@ import pytest
 
 from lakebed.metering.outgoing import OutgoingMeter
 from lakebed.metering.segment import Segment
-from lakebed.ports.catalog.ledger import LedgerSegment
+from lakebed.ports.catalog.ledger import LedgerSegment, SegmentKey
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import HOUR
 
@@ -17,16 +17,19 @@ class Store:
     """A catalog that may lose its answer, before or after the commit."""
 
     def __init__(self) -> None:
-        self.segments: dict[tuple[int, str, str, int], LedgerSegment] = {}
+        self.segments: dict[SegmentKey, LedgerSegment] = {}
         self.fails = ""
         self.now = NOON
+        self.merged = 0
 
-    def save_ledger(self, segments: Sequence[LedgerSegment]) -> None:
+    def save_ledger(self, segments: Sequence[LedgerSegment]) -> int:
         if self.fails == "before":
             raise StoreUnavailable("away")
-        self.segments |= {(s.hour, s.measure, s.writer, s.first): s for s in segments}
+        wanted = [segment for segment in segments if segment.hour >= self.merged]
+        self.segments |= {segment.key: segment for segment in wanted}
         if self.fails == "after":
             raise StoreUnavailable("away")
+        return len(segments) - len(wanted)
 
     def sums(self) -> dict[int, tuple[int, int]]:
         found: dict[int, tuple[int, int]] = {}
@@ -83,3 +86,16 @@ def test_many_readers_are_counted_together(store: Store) -> None:
     sent.close()
     (stored,) = store.segments.values()
     assert (stored.rows, store.sums()) == (4, {NOON: (10, 100)})
+
+
+def test_an_hour_that_was_merged_meanwhile_is_not_written_again(store: Store) -> None:
+    counting = meter(store)
+    counting.add("api", "ann", "", "t", "", 1, 10)
+    counting.flush()
+    counting.add("api", "ann", "", "t", "", 1, 10)
+    store.now = NOON + HOUR
+    store.merged = NOON + HOUR
+    counting.add("api", "ann", "", "t", "", 1, 10)
+    counting.flush()
+    assert store.sums() == {NOON: (1, 10), NOON + HOUR: (1, 10)}
+    counting.flush()

@@ -1,12 +1,15 @@
 """Rows of one hour: exact whatever comes together, and bounded."""
 
+import random
+
 import numpy as np
 import pytest
 
-from lakebed.metering.partition import PartitionMeter
+from lakebed.metering.partition import CONSUMER, CompleteSegments, PartitionMeter
 from lakebed.metering.policy_sets import PolicySets
 from lakebed.metering.segment import PolicySet, RowKey, Segment, of_rows
-from lakebed.ports.catalog.ledger import LedgerSegment
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.ledger import LedgerSegment, SegmentKey
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import HOUR, MINUTE
@@ -96,6 +99,41 @@ def test_only_what_changed_is_saved_and_an_hour_that_is_over_leaves_memory() -> 
     assert world.rows()[NOON, "owner0", "", "t0", PolicySet()] == (2, 20)
 
 
+class Saved:
+    """The parts that were saved last, as the catalog gives them back."""
+
+    def __init__(self) -> None:
+        self.parts: list[Checkpoint] = []
+
+    def checkpoints(self, consumer: str) -> dict[int, list[Checkpoint]]:
+        assert consumer == CONSUMER
+        return {3: self.parts}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_complete_segment_is_never_written_again(seed: int) -> None:
+    """Over late hours, saves that are lost, and workers that take over where the last one saved."""
+    dice = random.Random(seed)
+    world, store = World(), Saved()
+    complete: set[SegmentKey] = set()
+    saved, now = 0, NOON
+    for _ in range(120):
+        now += dice.choice((0, MINUTE, 20 * MINUTE, 3 * HOUR))
+        world.count([0], now - dice.choice((0, 0, 0, HOUR, 5 * HOUR)))
+        if dice.random() < 0.6:
+            parts = world.meter.take_open(world.counted)
+            before = dict(world.saved)
+            world.save()
+            assert not {s.key for s in world.saved.values() if s not in before.values()} & complete
+            store.parts, saved = parts or store.parts, world.counted
+            found = CompleteSegments(store)
+            complete = {s.key for s in world.saved.values() if s.key in found}
+        elif dice.random() < 0.2:
+            world.meter = PartitionMeter(3, world.channels, 1000)
+            world.counted = saved
+    assert len(complete) > len(world.saved) - 10 > 20
+
+
 def test_topics_beyond_the_bound_are_counted_together_and_sums_stay_exact() -> None:
     world = World(most=4, topics=100)
     world.count(list(range(100)), units=[f"u{i % 50}" for i in range(100)])
@@ -140,14 +178,14 @@ def test_many_names_end_the_segments_and_nothing_is_lost(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sets_of_policies_are_those_of_each_message_alone(seed: int) -> None:
-    random = np.random.default_rng(seed)
+    dice = np.random.default_rng(seed)
     sets, n = PolicySets(), 50
     codes = np.zeros(n, np.int32)
     met: list[set[str]] = [set() for _ in range(n)]
     kept: list[set[str]] = [set() for _ in range(n)]
     for policy in "abcd":
-        index = np.flatnonzero(random.random(n) < 0.7) if seed else np.arange(n)
-        outcomes = np.where(random.random(len(index)) < 0.5, KEPT, DROPPED).astype(np.uint8)
+        index = np.flatnonzero(dice.random(n) < 0.7) if seed else np.arange(n)
+        outcomes = np.where(dice.random(len(index)) < 0.5, KEPT, DROPPED).astype(np.uint8)
         sets.extend(codes, index, policy, outcomes)
         for row, outcome in zip(index.tolist(), outcomes.tolist(), strict=True):
             met[row].add(policy)

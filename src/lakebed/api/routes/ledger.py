@@ -17,8 +17,7 @@ from lakebed.access.principals import Kind
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import ServicesDep, moment
 from lakebed.api.services import Services
-from lakebed.ports.catalog.ledger import Measure
-from lakebed.queries.ledger import BY, Key, LedgerQuestion, Sums, end_of, read
+from lakebed.queries.ledger import BY, Key, LedgerQuestion, Sums, answer, end_of
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import (
     HOUR,
@@ -64,13 +63,11 @@ def ledger(
 
     By owner, without `owner=`, it is of every owner of whom the caller may read something.
     """
-    question = _question(caller, query)
-    after = _key_in(query.cursor, len(question.by))
-    groups = read(services.catalog, question)
+    question, groups = answer(services.catalog, _question(caller, query))
+    after = _key_in(query.cursor, question)
     found = ((at, sums) for at, sums in groups.rows() if after is None or at > after)
     page = list(islice(found, query.limit))
     more = next(found, None) is not None
-    sampled = services.catalog.ledger_hours(Measure.STORED, question.start, question.end)
     messages, size = groups.rest
     rows = [_row(question, at, sums) for at, sums in page]
     if "unit" in question.by:
@@ -81,8 +78,8 @@ def ledger(
         "rows": rows,
         "totals": groups.total._asdict(),
         "rest": {"in_messages": messages, "in_bytes": size},
-        "sampled_hours": len(sampled),
-        "next_cursor": _cursor(*page[-1][0]) if more else None,
+        "sampled_hours": services.catalog.sampled_hours(question.start, question.end),
+        "next_cursor": _cursor(*page[-1][0], question) if more else None,
     }
 
 
@@ -143,19 +140,22 @@ def _add_names(services: Services, owner: str | None, rows: list[dict[str, Any]]
         row["unit_name"] = names.get(row["unit"])
 
 
-def _cursor(begin: Micros, key: Key) -> str:
-    return urlsafe_b64encode(msgspec.msgpack.encode((begin, key))).rstrip(b"=").decode()
+def _cursor(begin: Micros, key: Key, question: LedgerQuestion) -> str:
+    packed = msgspec.msgpack.encode((begin, key, question.merged))
+    return urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _key_in(cursor: str, names: int) -> tuple[Micros, Key] | None:
+def _key_in(cursor: str, question: LedgerQuestion) -> tuple[Micros, Key] | None:
     if not cursor:
         return None
     try:
         raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        found = msgspec.msgpack.decode(raw, type=tuple[int, tuple[str, ...]])
+        begin, key, merged = msgspec.msgpack.decode(raw, type=tuple[int, tuple[str, ...], int])
     except (ValueError, msgspec.DecodeError):
-        found = None
-    if found is None or len(found[1]) != names:
+        key = None
+    if key is None or len(key) != len(question.by):
         what = "it is damaged, or comes from another query: repeat the query that gave it unchanged"
         raise BadRequest("cursor", what)
-    return found
+    if question.start < question.merged != merged:
+        raise BadRequest("cursor", "hours were merged into days since: begin with the first page")
+    return begin, key

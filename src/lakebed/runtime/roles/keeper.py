@@ -2,8 +2,8 @@
 
 journal ──partitions shared with other keepers──> policies ──> series, catalog
 
-It also maintains the stores: it trims the journal, expires dead letters and old hours of the byte
-ledger, measures what is stored, and rebuilds a series that is lost.
+It also maintains the stores: it trims the journal, expires dead letters, measures what is stored,
+merges old hours of the byte ledger and lets them expire, and rebuilds a series that is lost.
 """
 
 import asyncio
@@ -195,11 +195,15 @@ def _expire(process: Process) -> int:
 
 
 def _accounting(process: Process) -> Callable[[], None]:
-    """Return a function that measures what is stored, once an hour, and lets old hours expire.
+    """Return a function that once an hour measures what is stored, and lets old hours expire.
 
-    Not at the first call: a server that has just started has other work.
+    Not at the first call: a server that has just started has other work. What is to be merged is
+    merged day by day, one at each call.
     """
+    from lakebed.metering.merging import Merging
+
     ledger = process.settings.ledger
+    merging = Merging(process.catalog, ledger.hours)
     done: int | None = None  # the hour that was measured last
 
     def account() -> None:
@@ -209,9 +213,13 @@ def _accounting(process: Process) -> Callable[[], None]:
             if ledger.stored:
                 _measure(process, at)
             process.catalog.expire_ledger(at - ledger.keep)
+            merging.look()
             done = at // HOUR
         elif done is None:
             done = 0
+        else:
+            # hours are not old because a clock is ahead
+            merging.merge_one(min(at, process.journal.time()))
 
     return account
 

@@ -224,4 +224,5 @@ ledger_segments = Table(
     Column("rows", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
     Column("format", BigInteger, nullable=False),  # of `state`
+    Column("hours", BigInteger, nullable=False, server_default="1"),
 )
