@@ -6,7 +6,7 @@ which shares no code with Lakebed, works out what every other policy must answer
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,6 +21,8 @@ Document = dict[str, Any]
 _COUNTED, _TOLD_APART = 1024, 2048
 """Different texts of a window up to which `top` and `unique` are exact (docs/reference)."""
 SETTLE = 240.0  # seconds: with everything shrunk, on a busy machine, a backlog takes its time
+
+_ALWAYS = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 
 EVERYTHING: Document = {
     "name": "everything", "topics": ["o/#"], "type": "text", "keep": "archive", "buffer": "200ms",
@@ -88,7 +90,7 @@ def check_everything(
     by_policy = {row["policy"]: row for row in server.get("/api/v1/flow", by="policy")["policies"]}
     for counts in by_policy.values():
         assert_sum(counts)
-    _check_ledger(server, flow, by_policy)
+    _check_ledger(server, flow, by_policy, records)
     messages = [_message(record) for record in stored]
     for policy in POLICIES:
         # what was counted is read once the policy's buffer has been written
@@ -101,18 +103,43 @@ def check_everything(
 
 
 def _check_ledger(
-    server: Server, flow: Mapping[str, Any], by_policy: Mapping[str, Mapping[str, Any]]
+    server: Server,
+    flow: Mapping[str, Any],
+    by_policy: Mapping[str, Mapping[str, Any]],
+    records: list[Document],
 ) -> None:
-    """The byte ledger has each message that the flow has counted, once."""
-    span = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
-    by_topic = server.get("/api/v1/ledger", by="topic", **span)
-    for name, counted in (("in", flow["received"] - flow["lost"]), ("kept", flow["kept"])):
-        total = by_topic["totals"][f"{name}_messages"]
-        assert total == counted, (by_topic["totals"], flow)
-        assert total == sum(row[f"{name}_messages"] for row in by_topic["rows"])
-    assert by_topic["totals"]["in_bytes"] == server.get("/api/v1/topics")["total"]["bytes"]
-    rows = server.get("/api/v1/ledger", by="policy", **span)["rows"]
-    found = {row["policy"]: (row["in_messages"], row["kept_messages"]) for row in rows}
+    """The byte ledger has each message that was stored or counted, once, to the last byte.
+
+    Args:
+        records: the archive of everything, which has been compared with what was sent.
+    """
+    ledger = partial(server.get, "/api/v1/ledger", **_ALWAYS)
+    by_topic = ledger(by="topic")
+    totals, rows = by_topic["totals"], {row["topic"]: row for row in by_topic["rows"]}
+    assert (totals["in_messages"], totals["kept_messages"]) == (
+        flow["received"] - flow["lost"], flow["kept"],
+    ), (totals, flow)  # fmt: skip
+    assert by_topic["rest"]["in_messages"] == 0
+    for part in ("in_messages", "in_bytes", "kept_messages", "kept_bytes"):
+        assert totals[part] == sum(row[part] for row in rows.values()), part
+    stored: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        stored[record["topic"]].update(kept_messages=1, kept_bytes=record["size"])
+    for topic, kept in stored.items():
+        assert {part: rows[topic][part] for part in kept} == kept, topic
+    assert not [t for t, row in rows.items() if row["kept_messages"] and t.startswith("nobody/")]
+    heard = server.get("/api/v1/topics", limit=100_000)["topics"]
+    told = {
+        (topic, row["in_messages"], row["in_bytes"])
+        for topic, row in rows.items()
+        if row["in_messages"]  # others are filters that records were read by
+    }
+    counted = {(topic["topic"], topic["received"], topic["bytes"]) for topic in heard}
+    assert told == counted, (told - counted, counted - told)
+    found = {
+        row["policy"]: (row["in_messages"], row["kept_messages"])
+        for row in ledger(by="policy")["rows"]
+    }
     for name, counts in by_policy.items():
         if counts["received"]:
             assert found[name] == (counts["received"], counts["kept"]), name
@@ -209,5 +236,5 @@ def _check_short(server: Server, stored: list[Document]) -> None:
     known = {place(record): float(record["value"]) for record in stored
              if record["topic"].startswith("o/number/")}  # fmt: skip
     for row in server.records("#", "short", limit=10_000):
-        assert datetime.fromisoformat(row["time"]) > asked - timedelta(seconds=3)
+        assert datetime.fromisoformat(row["time"]) > asked - timedelta(seconds=3), (row, asked)
         assert known[place(row)] == row["value"]

@@ -43,6 +43,7 @@ def test_what_is_parked_is_released_once_whatever_is_killed(tmp_path: Path) -> N
         parked = flow["over_quota"]
         assert parked > 0
         assert flow["kept"] + parked == BATCHES * BATCH
+        _check_ledger(server, flow)
         found = server.get("/api/v1/parked")
         assert found["messages"] == parked
         assert [gap["reason"] for gap in _answer(server)["gaps"]] == ["over_quota"] * len(
@@ -58,6 +59,7 @@ def test_what_is_parked_is_released_once_whatever_is_killed(tmp_path: Path) -> N
         eventually(lambda: server.get("/api/v1/parked")["parked"] == [], 60)
         flow = _settled(server)
         assert (flow["kept"], flow["over_quota"]) == (BATCHES * BATCH, 0)
+        _check_ledger(server, flow)
         for policy in ("all", "short"):
             rows = server.records("t", policy)
             values = sorted(int(row["value"]) for row in rows)
@@ -87,6 +89,16 @@ def _settled(server: Server) -> dict[str, Any]:
     )
     assert_sum(flow)
     return flow
+
+
+def _check_ledger(server: Server, flow: dict[str, Any]) -> None:
+    """The byte ledger has every message once, those that are parked too, and what is kept."""
+    sizes = server.get("/api/v1/topics")["total"]["bytes"]
+    totals = server.get("/api/v1/ledger")["totals"]
+    assert (totals["in_messages"], totals["in_bytes"]) == (flow["received"], sizes)
+    assert totals["kept_messages"] == flow["kept"]
+    if flow["kept"] == BATCHES * BATCH:
+        assert totals["kept_bytes"] == sum(len(str(n)) for n in range(BATCHES * BATCH))
 
 
 def _answer(server: Server) -> dict[str, Any]:
