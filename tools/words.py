@@ -2,8 +2,8 @@
 
     tools/words.py LOCALE INTO
 
-A page or an area has a file of its own, so the same text may be in several; its translation is the
-same in all of them.
+A page or an area has a file of its own, so the same text may be in several; the first translation
+counts, and a test (tests/web/test_words.py) fails if another one differs.
 """
 
 import re
@@ -21,8 +21,7 @@ def compile_language(folder: Path) -> Catalog:
     """One catalog out of all files of a language.
 
     Raises:
-        ValueError: a file is not well-formed, two translate the same text differently, or
-            a translation has values that its text has not.
+        ValueError: a file is not well-formed, or a translation has values that its text has not.
     """
     whole = Catalog(locale=folder.name)
     for file in sorted(folder.glob("*.po")):
@@ -30,7 +29,8 @@ def compile_language(folder: Path) -> Catalog:
             for message in read_po(opened, locale=folder.name, abort_invalid=True):
                 if message.id and message.string:
                     _check_values(message, file)
-                    _add(whole, message, file)
+                    if message_of(whole, message) is None:
+                        whole.add(message.id, message.string, context=message.context)
     return whole
 
 
@@ -45,15 +45,10 @@ def _check_values(message: Message, file: Path) -> None:
             raise ValueError(f"{file}:{message.lineno}: {texts[0]!r} has no {sorted(strange)}")
 
 
-def _add(whole: Catalog, message: Message, file: Path) -> None:
-    key = message.id if isinstance(message.id, str) else message.id[0]
-    known = whole.get(key, message.context)
-    if known is not None and known.string != message.string:
-        raise ValueError(
-            f"{file}:{message.lineno}: {key!r} is {message.string!r} here,"
-            f" and {known.string!r} in another file"
-        )
-    whole.add(message.id, message.string, context=message.context)
+def message_of(catalog: Catalog, like: Message) -> Message | None:
+    """The message of a catalog that has the same text."""
+    key = like.id if isinstance(like.id, str) else like.id[0]
+    return catalog.get(key, like.context)
 
 
 def main(locale: Path, into: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.web import words
+
 TOOL = Path(__file__).parents[2] / "tools" / "words.py"
 
 
@@ -33,17 +35,18 @@ def test_several_files_become_one_with_plurals(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("one", "two", "told"),
-    [
-        ('msgid "Topics"\nmsgstr "Топики"\n', 'msgid "Topics"\nmsgstr "Темы"\n', "another file"),
-        ('msgid "%(n)s rows"\nmsgstr "%(m)s строк"\n', "", "has no ['m']"),
-    ],
-)
-def test_what_cannot_be_right_is_refused(tmp_path: Path, one: str, two: str, told: str) -> None:
-    done = compile_words(tmp_path, one=one, two=two)
+def test_a_value_that_the_text_has_not_is_refused(tmp_path: Path) -> None:
+    done = compile_words(tmp_path, one='msgid "%(n)s rows"\nmsgstr "%(m)s строк"\n')
     assert done.returncode != 0
-    assert told in done.stderr
+    assert "has no ['m']" in done.stderr
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_a_text_is_translated_the_same_everywhere(language: str) -> None:
+    known: dict[object, tuple[Path, object]] = {}
+    for file, message in words.translated(language):
+        other, text = known.setdefault(words.key(message), (file, message.string))
+        assert message.string == text, f"{message.id!r} in {other.name} and {file.name}"
 
 
 def test_without_words_there_is_nothing(tmp_path: Path) -> None:
