@@ -1,0 +1,289 @@
+/**
+ * Live values: one stream for a page, whatever many elements show them.
+ *
+ *     follow(topic, paint) ──debounced──> POST /live ──events──> paint(value) of what has changed
+ *
+ *     <lb-feed url="/live?owner=ann" stale="Stale since {time}" ended="…" refused="…" connecting="…"></lb-feed>
+ *     <lb-live topic="room/1">21.5</lb-live>   one cell; fed while it is in sight
+ *     <lb-spark topic="room/1"></lb-spark>     the line of its last numbers
+ *
+ * A hidden tab closes its stream. After errors it is opened again, later each time.
+ */
+
+/** `size` is that of a payload which is no text; `text` is empty then. */
+export interface Value {
+  text: string;
+  size: number | null;
+  time: number;
+}
+
+export type Paint = (value: Value) => void;
+export type State = "idle" | "connecting" | "live" | "stale" | "ended" | "refused";
+
+type Row = [number: number, time: number, shown: string | number, topic?: string];
+
+const MOST = 1000; // topics of a stream
+const GATHER = 150; // milliseconds: elements come into sight many at a time
+const SILENCE = 25_000; // milliseconds without a byte: the server sends something every ten seconds
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 15_000; // milliseconds between two attempts
+
+export class Source extends EventTarget {
+  state: State = "idle";
+  /** When the last bytes came, epoch milliseconds. */
+  since = Date.now();
+
+  #paints = new Map<string, Set<Paint>>();
+  #newest = new Map<string, Value>();
+  #topics = new Map<number, string>();
+  #asked = new Set<string>();
+  #request: AbortController | null = null;
+  #planned = 0;
+  #watchdog = 0;
+  #failures = 0;
+
+  constructor(readonly url: string) {
+    super();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#plan(0)));
+    addEventListener("pagehide", () => this.#pause());
+    addEventListener("pageshow", (event) => event.persisted && this.#plan(0));
+    addEventListener("online", () => this.#plan(0));
+  }
+
+  /** Calls `paint` with each newest value of a topic; returns what ends it. */
+  follow(topic: string, paint: Paint): () => void {
+    const paints = this.#paints.get(topic) ?? new Set();
+    this.#paints.set(topic, paints.add(paint));
+    const known = this.#newest.get(topic);
+    if (known !== undefined) paint(known);
+    if (!this.#asked.has(topic)) this.#plan(GATHER);
+    return () => {
+      paints.delete(paint);
+      if (paints.size === 0 && this.#paints.get(topic) === paints) this.#paints.delete(topic);
+      if (this.#asked.size > 2 * this.#paints.size + 20 || this.#paints.size === 0) this.#plan(GATHER);
+    };
+  }
+
+  #plan(wait: number): void {
+    window.clearTimeout(this.#planned);
+    if (document.hidden || this.state === "ended") return;
+    this.#planned = window.setTimeout(() => void this.#open(), wait);
+  }
+
+  #pause(): void {
+    window.clearTimeout(this.#planned);
+    window.clearTimeout(this.#watchdog);
+    this.#request?.abort();
+    this.#request = null;
+    this.#asked.clear();
+    if (this.state !== "ended") this.#tell("idle");
+  }
+
+  async #open(): Promise<void> {
+    this.#request?.abort();
+    const filters = [...this.#paints.keys()].slice(0, MOST);
+    this.#asked = new Set(this.#paints.keys());
+    if (filters.length === 0) return this.#pause();
+    const request = (this.#request = new AbortController());
+    if (this.state === "idle" || this.state === "refused") this.#tell("connecting");
+    try {
+      await this.#read(filters, request);
+    } catch {
+      // the network, the server or the watchdog ended it: what follows is the same
+    }
+    if (this.#request === request) this.#again();
+  }
+
+  async #read(filters: string[], request: AbortController): Promise<void> {
+    this.#watch(request);
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ filters });
+    const answer = await fetch(this.url, { method: "POST", headers, body, signal: request.signal });
+    if (answer.status === 401) return this.#tell("ended");
+    if (answer.status < 500 && answer.status >= 400 && answer.status !== 429) return this.#tell("refused");
+    if (!answer.ok || answer.body === null) return;
+    this.#topics.clear();
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ; ) {
+      const { done, value } = await reader.read();
+      if (done || this.#request !== request) return;
+      this.#failures = 0;
+      this.since = Date.now();
+      this.#watch(request);
+      this.#tell("live");
+      const events = (rest + value).split("\n\n");
+      rest = events.pop() ?? "";
+      for (const event of events) if (event.startsWith("data:")) this.#take(JSON.parse(event.slice(5)) as Row[]);
+    }
+  }
+
+  #take(rows: Row[]): void {
+    for (const [number, time, shown, named] of rows) {
+      if (named !== undefined) this.#topics.set(number, named);
+      const topic = named ?? this.#topics.get(number);
+      if (topic === undefined) continue;
+      const value = typeof shown === "number" ? { text: "", size: shown, time } : { text: shown, size: null, time };
+      this.#newest.delete(topic); // so that those heard last are at the end
+      this.#newest.set(topic, value);
+      for (const paint of this.#paints.get(topic) ?? []) paint(value);
+    }
+    for (const topic of this.#newest.keys()) {
+      if (this.#newest.size <= 2 * MOST) break;
+      this.#newest.delete(topic);
+    }
+  }
+
+  #watch(request: AbortController): void {
+    window.clearTimeout(this.#watchdog);
+    this.#watchdog = window.setTimeout(() => request.abort(), SILENCE);
+  }
+
+  #again(): void {
+    window.clearTimeout(this.#watchdog);
+    this.#request = null;
+    this.#asked.clear();
+    if (this.state === "ended" || document.hidden) return;
+    if (this.state !== "refused" && this.#failures > 0) this.#tell("stale");
+    const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++) * (0.75 + Math.random() / 2);
+    this.#plan(this.state === "refused" ? LONGEST_WAIT : wait);
+  }
+
+  #tell(state: State): void {
+    if (state === this.state) return;
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+}
+
+const sources = new Map<string, Source>();
+
+/** The source of a URL; all elements of a page share it. */
+export function source(url: string): Source {
+  const found = sources.get(url) ?? new Source(url);
+  sources.set(url, found);
+  return found;
+}
+
+/** The URL that a page names in its <lb-feed>. */
+export function feedUrl(): string {
+  return document.querySelector("lb-feed")?.getAttribute("url") ?? "/live";
+}
+
+// one observer for all cells: what is out of sight is not fed
+const sight = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) (target as Followed).see(isIntersecting);
+  },
+  { rootMargin: "200px" },
+);
+
+/** An element that follows the topic of its attribute while it is in sight. */
+export abstract class Followed extends HTMLElement {
+  #end: (() => void) | null = null;
+
+  abstract paint(value: Value): void;
+
+  connectedCallback(): void {
+    sight.observe(this);
+  }
+
+  disconnectedCallback(): void {
+    sight.unobserve(this);
+    this.see(false);
+  }
+
+  see(inSight: boolean): void {
+    const topic = this.getAttribute("topic");
+    if (inSight && this.#end === null && topic !== null) {
+      this.#end = source(this.getAttribute("url") ?? feedUrl()).follow(topic, (value) => this.paint(value));
+    } else if (!inSight) {
+      this.#end?.();
+      this.#end = null;
+    }
+  }
+}
+
+const clock = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { timeStyle: "medium" });
+const whole = new Intl.NumberFormat(document.documentElement.lang || undefined);
+
+export class Live extends Followed {
+  paint({ text, size, time }: Value): void {
+    const shown = size === null ? visible(text) : `${whole.format(size)} B`;
+    if (this.textContent !== shown) this.textContent = shown;
+    this.title = clock.format(time);
+  }
+}
+
+/** Control characters as escapes, so that a value cannot pose as another. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (found) => `\\u${(found.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+const POINTS = 60;
+const WIDTH = 96;
+const HEIGHT = 24;
+const SVG = "http://www.w3.org/2000/svg";
+
+export class Spark extends Followed {
+  #numbers: number[] = [];
+  #times: number[] = [];
+  #line: SVGPolylineElement | null = null;
+
+  paint({ text, time }: Value): void {
+    const number = text.trim() === "" ? NaN : Number(text);
+    if (!Number.isFinite(number) || time === this.#times.at(-1)) return;
+    this.#numbers.push(number);
+    this.#times.push(time);
+    if (this.#numbers.length > POINTS) {
+      this.#numbers.shift();
+      this.#times.shift();
+    }
+    if (this.#numbers.length > 1) this.#draw();
+  }
+
+  #draw(): void {
+    const low = Math.min(...this.#numbers);
+    const range = Math.max(...this.#numbers) - low;
+    const [from, to] = [this.#times[0] ?? 0, this.#times.at(-1) ?? 1];
+    const points = this.#numbers.map((number, i) => {
+      const x = (((this.#times[i] ?? 0) - from) / (to - from || 1)) * WIDTH;
+      const y = range === 0 ? HEIGHT / 2 : HEIGHT - 2 - ((number - low) / range) * (HEIGHT - 4);
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
+    });
+    this.#line ??= this.#make();
+    this.#line.setAttribute("points", points.join(" "));
+  }
+
+  #make(): SVGPolylineElement {
+    const picture = document.createElementNS(SVG, "svg");
+    picture.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    picture.setAttribute("aria-hidden", "true"); // the value beside it says what is now
+    const line = document.createElementNS(SVG, "polyline");
+    picture.append(line);
+    this.replaceChildren(picture);
+    return line;
+  }
+}
+
+/** Says in words of its attributes how live the page is. */
+export class Feed extends HTMLElement {
+  connectedCallback(): void {
+    const from = source(this.getAttribute("url") ?? "/live");
+    from.addEventListener("state", () => this.#show(from));
+    this.setAttribute("role", "status");
+    this.#show(from);
+  }
+
+  #show(from: Source): void {
+    this.dataset.state = from.state;
+    const words = from.state === "stale" ? this.getAttribute("stale") : this.getAttribute(from.state);
+    this.textContent = (words ?? "").replace("{time}", clock.format(from.since));
+  }
+}
+
+customElements.define("lb-feed", Feed);
+customElements.define("lb-live", Live);
+customElements.define("lb-spark", Spark);
