@@ -1,11 +1,21 @@
 """Keys under which the journal stores a message once (`Batch.keys`)."""
 
-from lakebed.vocabulary.messages import ID_KEY
+from lakebed.vocabulary.messages import ID_KEY, Channel
 
 
 def id_key(owner: str, id: str) -> bytes:
     """A message with an id of its sender's."""
     return b"%b%b\0%b" % (ID_KEY, owner.encode(), id.encode())
+
+
+def sent_key(channel: Channel, sender: str, id: str) -> bytes:
+    """A message with an id, whose sender belongs to the owner `sender`.
+
+    Ids of others are apart from those of the topic's owner: nobody can take these before it does.
+    """
+    if channel.owner == sender:
+        return id_key(sender, id)
+    return id_key(channel.owner, f"{id}\0{sender}")
 
 
 def packet_prefix(owner: str, client_id: str) -> bytes:

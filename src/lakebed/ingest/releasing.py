@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from lakebed.ingest.intake import Intake
-from lakebed.ingest.keys import parked_key
+from lakebed.ingest.keys import id_key, parked_key
 from lakebed.ingest.offers import Columns
 from lakebed.ports.catalog.parking import ParkedOrder, ParkedOrders
 from lakebed.ports.journal.reading import JournalReader
@@ -51,13 +51,16 @@ class _Copying:
         found = list(self._chosen(entries))
         channels = [entry.batch.channels[int(entry.batch.channel[row])] for entry, row, _ in found]
         events, ids, keys, attributes = [], [], [], []
+        mine = id_key(self.order.owner, "")  # behind it an id is apart from those of other senders
         for entry, row, own in found:
             batch, sparse = entry.batch, entry.batch.sparse
             offset = entry.offset + row
             id = sparse.ids[row] if sparse.ids is not None else ""
             events.append(UNSET if sparse.event is None else int(sparse.event[row]))
             ids.append(id)
-            keys.append(parked_key(self.order.owner, self.order.partition, offset, id))
+            key = sparse.keys[row] if sparse.keys is not None else b""
+            named = key.removeprefix(mine).decode() if key.startswith(mine) else id
+            keys.append(parked_key(self.order.owner, self.order.partition, offset, named))
             attributes.append(self._released(own, int(batch.received[row])))
         payloads = [entry.batch.payloads[row] for entry, row, _ in found]
         sparse = Sparse(events, ids, keys, attributes=Coded.of(attributes))

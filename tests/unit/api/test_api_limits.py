@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from lakebed.ports.accounts.shares import Share
 from lakebed.sources.http.server import HttpServer
 from lakebed.sources.http.settings import HttpSection
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.limits import PARKED
 
-from .conftest import Api, NoSeries, Open, problem
+from .conftest import EVE, Api, NoSeries, Open, problem
 from .test_api_fast_path import answers, post
 
 BATCH = "/api/v1/messages/batch"
@@ -21,7 +22,9 @@ BATCH = "/api/v1/messages/batch"
 
 @pytest.fixture(scope="module")
 def remembering(open_api: Open) -> Api:
-    return open_api(NoSeries(), 3600.0)
+    api = open_api(NoSeries(), 3600.0)
+    api.catalog.put_shares([Share("ann", "roof", ("roof/#",), ("owner:eve",), ("publish",))])
+    return api
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,15 @@ def test_parked_messages_are_accepted_with_that_decision(remembering: Api) -> No
     assert send(remembering, headers={"X-Message-Id": "seven"}).status_code == 202
     parked = Attributes(decisions=((PARKED, ""),))
     assert attributes(remembering, before) == [Attributes(), Attributes(), parked, parked, parked]
+
+
+def test_what_is_sent_into_a_share_counts_for_who_sends_it(remembering: Api) -> None:
+    limit(remembering, messages="1/1h", over="refuse")
+    to = "/api/v1/messages?owner=ann&topic=roof/1"
+    for _ in range(3):
+        assert remembering.post(to, content=b"1", token=EVE).status_code == 202
+    assert send(remembering).status_code == 202  # of ann's own nothing was taken
+    problem(send(remembering), 429)
 
 
 def test_the_fast_path_gives_the_same_answers(remembering: Api, device: socket.socket) -> None:

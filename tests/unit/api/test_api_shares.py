@@ -100,6 +100,54 @@ def test_what_is_shared_is_read_with_owner_and_nothing_else(api: Api) -> None:
     assert last(api) == 403
 
 
+def send(api: Api, token: str = EVE, **more: Any) -> Any:
+    asked = {"owner": "ann", "topic": "roof/1"} | more
+    return api.post("/api/v1/messages", params=asked, content=b"1", token=token)
+
+
+def test_messages_are_sent_into_what_is_shared_to_publish(api: Api) -> None:
+    before = api.end
+    problem(send(api), 403)
+    share(api, may=["read"])
+    problem(send(api), 403)
+    share(api, may=["publish"])
+    assert send(api).status_code == 202
+    problem(send(api, topic="cellar/1"), 403)
+    assert send(api, owner="eve", topic="$owner/ann/roof/2").status_code == 202  # as in MQTT
+    problem(send(api, topic="$owner/ann"), 400, "topic")
+    problem(send(api, owner="nobody"), 403)
+    sent = [("ann", "roof/1", b"1"), ("ann", "roof/2", b"1")]
+    assert api.appended(before) == sent
+    share(api, may=["read"])
+    problem(send(api), 403)  # not by what is cached either
+
+
+def test_batches_and_events_are_sent_into_what_is_shared(api: Api) -> None:
+    before = api.end
+    share(api, topics=["roof/#", "events/door"], may=["publish"])
+    lines = b'{"topic": "roof/1", "value": 1}\n{"topic": "cellar", "value": 2}'
+    answer = api.post("/api/v1/messages/batch?owner=ann", content=lines, token=EVE).json()
+    assert (answer["accepted"], [r["line"] for r in answer["rejected"]]) == (1, [2])
+    tapped = b'{"topic": "$owner/ann/roof/2", "value": 2}\n{"topic": "mine", "value": 3}'
+    assert api.post("/api/v1/messages/batch", content=tapped, token=EVE).json()["accepted"] == 2
+    event = b'{"name": "door"}'
+    assert api.post("/api/v1/events?owner=ann", content=event, token=EVE).status_code == 202
+    problem(api.post("/api/v1/messages/batch?owner=works", content=lines, token=EVE), 403)
+    problem(api.post("/api/v1/messages/batch?ownr=ann", content=lines, token=EVE), 400, "ownr")
+    assert [(owner, topic) for owner, topic, _ in api.appended(before)] == [
+        ("ann", "roof/1"), ("ann", "roof/2"), ("eve", "mine"), ("ann", "events/door")
+    ]  # fmt: skip
+
+
+def test_ids_of_others_do_not_take_those_of_the_owner(api: Api) -> None:
+    before = api.end
+    share(api, may=["publish"])
+    to, named = "/api/v1/messages?owner=ann&topic=roof/1", {"X-Message-Id": "m-77"}
+    for token in (EVE, EVE, ANN, ANN):
+        assert api.post(to, content=token.encode(), token=token, headers=named).is_success
+    assert [payload for *_, payload in api.appended(before)] == [EVE.encode(), ANN.encode()]
+
+
 @pytest.fixture
 def public(api: Api) -> Iterator[Api]:
     """An instance that shows what is public, three requests to an address."""

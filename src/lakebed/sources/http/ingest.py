@@ -9,7 +9,6 @@ The answer 202 is sent only after the intake has reported that all messages are 
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -20,16 +19,16 @@ from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
-from lakebed.ingest.keys import id_key
+from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.limits.allowance import Allowance
 from lakebed.sources.http import ndjson
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
+from lakebed.sources.http.targets import channel_of, parameters
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import (
     BadRequest,
-    Denied,
     LakebedError,
     NotFound,
     Problem,
@@ -39,7 +38,6 @@ from lakebed.vocabulary.limits import Over
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
 from lakebed.vocabulary.times import DAY, EVENT_TIMES, SECOND, now, parse_time
-from lakebed.vocabulary.topics import check_topic
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
@@ -51,7 +49,7 @@ MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
-"""The action of each path; `_channel` and `ndjson.Sender` decide about it, once for each topic."""
+"""The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
 TIMEOUT = 5.0
 """Seconds that a request waits for the journal before it is answered with 503."""
@@ -90,7 +88,7 @@ class Ingest:
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
-        self._senders: dict[Principal, ndjson.Sender] = {}
+        self._senders: dict[tuple[Principal, str], ndjson.Sender] = {}
         self._routes: dict[str, App] = {
             MESSAGES: self._message,
             BATCH: self._batch,
@@ -141,7 +139,8 @@ class Ingest:
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
         """Decode a small batch."""
-        return ndjson.batch(body, self._sender(cached_head.principal))
+        principal = cached_head.principal
+        return ndjson.batch(body, self._sender(principal, principal.owner))
 
     # --- ASGI -------------------------------------------------------------------------------------
 
@@ -172,7 +171,7 @@ class Ingest:
         headers: HeaderMap = dict(scope["headers"])
         principal = await self._identify(headers)
         channel = self._channel(principal, scope["query_string"])
-        sparse = _sparse(headers, principal.owner)
+        sparse = _sparse(headers, channel, principal.owner)
         attributes = self._attributes(principal, headers.get(b"content-type", b""))
         payload = await bodies.read(receive, headers, self._largest_payload)
         columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
@@ -195,9 +194,10 @@ class Ingest:
     ) -> None:
         headers: HeaderMap = dict(scope["headers"])
         principal = await self._identify(headers)
+        owner = self._owner(principal, scope["query_string"])
         body = await bodies.read(receive, headers, self._largest_body)
         received = now()
-        sender = self._sender(principal)
+        sender = self._sender(principal, owner)
         if len(body) <= _INLINE:
             found = decode(body, sender)
         else:
@@ -208,14 +208,26 @@ class Ingest:
             await self._append(principal, columns, attributes)
         await problems.answer_json(send, *response(found))
 
-    def _sender(self, principal: Principal) -> ndjson.Sender:
-        """The sender of a principal, cached with the topics that it has sent to."""
-        sender = self._senders.get(principal)
+    def _owner(self, principal: Principal, query: bytes) -> str:
+        """Whose topics are meant by the messages of a request that name no owner.
+
+        Raises:
+            BadRequest: there is another parameter than `owner`.
+            Denied: the principal may publish to none of its topics.
+        """
+        owner = parameters(query, "owner").get("owner", principal.owner)
+        if owner != principal.owner:
+            require(principal, Action.MESSAGES_PUBLISH, Resource(owner))
+        return owner
+
+    def _sender(self, principal: Principal, owner: str) -> ndjson.Sender:
+        """The sender of a principal to an owner, cached with the topics that it has sent to."""
+        sender = self._senders.get((principal, owner))
         if sender is None:
             if len(self._senders) >= _SENDERS:
                 self._senders.clear()
-            sender = ndjson.Sender(principal, self._largest_payload, self._over_topics)
-            self._senders[principal] = sender
+            sender = ndjson.Sender(principal, self._largest_payload, self._over_topics, owner)
+            self._senders[principal, owner] = sender
         return sender
 
     async def _identify(self, headers: HeaderMap) -> Principal:
@@ -232,13 +244,16 @@ class Ingest:
         known = self._channels.get(query)
         if known is not None and known[0] is principal:
             return known[1]
-        topic = _topic(query)
-        require(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner, (topic,)))
-        if (why := self._over_topics(principal.owner, topic)) is not None:
-            raise Denied(why)
+        given = parameters(query, "topic", "owner")
+        if "topic" not in given:
+            raise BadRequest("topic", "name the topic: /api/v1/messages?topic=TOPIC")
+        owner = given.get("owner", principal.owner)
+        try:
+            channel = channel_of(principal, owner, given["topic"], self._over_topics)
+        except ValueError as error:
+            raise BadRequest("topic", str(error)) from None
         if len(self._channels) >= _REMEMBERED:
             self._channels.clear()
-        channel = Channel(principal.owner, topic)
         self._channels[query] = (principal, channel)
         return channel
 
@@ -294,27 +309,7 @@ def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes 
         allowance.unit.note_sent(len(payloads), sum(map(len, payloads)))
 
 
-def _topic(query: bytes) -> str:
-    try:
-        pairs = parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16
-        )
-    except ValueError:
-        raise BadRequest("topic", "the query string is not percent-encoded UTF-8") from None
-    for name, _ in pairs:
-        if name != "topic":
-            raise BadRequest(name, "there is no such parameter: only `topic` is known here")
-    if len(pairs) != 1:
-        raise BadRequest("topic", "name the topic once: /api/v1/messages?topic=TOPIC")
-    topic = pairs[0][1]
-    try:
-        check_topic(topic)
-    except ValueError as error:
-        raise BadRequest("topic", str(error)) from None
-    return topic
-
-
-def _sparse(headers: HeaderMap, owner: str) -> Sparse:
+def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:
     """Event time and id of a single message, from its headers."""
     sparse = NOTHING
     if (moment := headers.get(b"x-event-time")) is not None:
@@ -329,7 +324,7 @@ def _sparse(headers: HeaderMap, owner: str) -> Sparse:
             raise BadRequest("X-Message-Id", "it is not UTF-8") from None
         except ValueError as error:
             raise BadRequest("X-Message-Id", str(error)) from None
-        sparse = sparse._replace(ids=[id], keys=[id_key(owner, id)])
+        sparse = sparse._replace(ids=[id], keys=[sent_key(channel, sender, id)])
     return sparse
 
 

@@ -13,18 +13,16 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lakebed.access.actions import Action
-from lakebed.access.decision import Resource, require
 from lakebed.access.principals import Principal
 from lakebed.http.problems import TooLarge
-from lakebed.ingest.keys import id_key
+from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
+from lakebed.sources.http.targets import Over, channel_of
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
-from lakebed.vocabulary.topics import check_topic
 
 MOST_LINES = 1_000_000
 """Most messages in one body."""
@@ -88,14 +86,19 @@ class Decoded:
         if len(self.rejected) < MOST_REJECTED:
             self.rejected.append({"line": line, "error": _sentence(error)})
 
-    def columns(self, owner: str, received: Micros) -> Columns:
-        """The accepted messages, to be offered to the intake."""
+    def columns(self, sender: str, received: Micros) -> Columns:
+        """The accepted messages, to be offered to the intake.
+
+        Args:
+            sender: the owner that the sender belongs to.
+        """
         event = ids = keys = None
         if self.events.count(NO_TIME) < len(self.events):
             event = self.events
         if any(self.ids):
             ids = self.ids
-            keys = [id_key(owner, id) if id else b"" for id in self.ids]
+            pairs = zip(self.channels, self.ids, strict=True)
+            keys = [sent_key(channel, sender, id) if id else b"" for channel, id in pairs]
         return Columns(self.channels, self.payloads, received, Sparse(event, ids, keys))
 
 
@@ -103,16 +106,18 @@ class Sender:
     """Finds the channels of a principal's topics, and caches them. Thread-safe.
 
     Args:
-        over: says why an owner may not have one more topic.
+        owner: whose topics are meant that name no owner; "" for the principal's own.
     """
 
     def __init__(
         self,
         principal: Principal,
         limit: int,
-        over: Callable[[str, str], str | None] = lambda owner, topic: None,
+        over: Over = lambda owner, topic: None,
+        owner: str = "",
     ) -> None:
         self._over = over
+        self._owner = owner or principal.owner
         self.principal = principal
         self.limit = limit
         self.known: dict[str, Channel] = {}
@@ -121,14 +126,10 @@ class Sender:
         """The channel of a topic. Raises ValueError if it is invalid, Denied if it is forbidden."""
         known = self.known.get(topic)
         if known is None:
-            check_topic(topic)
-            owner = self.principal.owner
-            require(self.principal, Action.MESSAGES_PUBLISH, Resource(owner, (topic,)))
-            if (why := self._over(owner, topic)) is not None:
-                raise Denied(why)
+            known = channel_of(self.principal, self._owner, topic, self._over)
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
-            known = self.known[topic] = Channel(owner, topic)
+            self.known[topic] = known
         return known
 
     def check_size(self, payload: bytes) -> bytes:

@@ -14,7 +14,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lakebed.ingest.keys import id_key
+from lakebed.ingest.keys import id_key, sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
 from lakebed.sources.mqtt.codec.decoder import Control
@@ -341,10 +341,9 @@ class InboundPublishes:
 
     def _id_keys(self, run: Run[Channel]) -> list[bytes]:
         """The key of each message that has an id: ids are unique in the name space of an owner."""
-        ids = run.ids or ()
+        pairs = zip(run.targets, run.ids or (), strict=True)
         if self._senders is None:
-            return [id_key(self._owner, id) if id else b"" for id in ids]
-        pairs = zip(run.targets, ids, strict=True)
+            return [sent_key(channel, self._owner, id) if id else b"" for channel, id in pairs]
         return [id_key(channel.owner, id) if id else b"" for channel, id in pairs]
 
     def _release(self, offer: _Offer, pubrel: Answer) -> None:
