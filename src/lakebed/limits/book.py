@@ -21,6 +21,7 @@ import structlog
 
 from lakebed.access.principals import Principal
 from lakebed.limits.allowance import Allowance
+from lakebed.limits.dividing import WHOLE, Lease
 from lakebed.limits.load import LoadMeter
 from lakebed.limits.subjects import Subject
 from lakebed.limits.topics import Read, TopicCounts
@@ -105,6 +106,7 @@ class LimitBook:
         self._subjects: WeakValueDictionary[tuple[str, str], Subject] = WeakValueDictionary()
         self._recent: OrderedDict[tuple[str, str], Allowance] = OrderedDict()
         self._allowances: WeakSet[Allowance] = WeakSet()
+        self._lease, self._fills = WHOLE, dict[str, float]()
         self._sent: list[Subject] = []
         self._cut: list[Subject] = []
         self.load = LoadMeter(clock)
@@ -145,8 +147,10 @@ class LimitBook:
     def _subject(self, owner: str, unit: str, name: str) -> Subject:
         found = self._subjects.get((owner, unit))
         if found is None:
-            found = Subject(owner, unit, name, self._sent.append, self.over)
-            found.set(self.limits(owner, unit), self._clock())
+            key = f"{owner}/{unit}"
+            share = self._lease.share(key)
+            found = Subject(owner, unit, name, self._sent.append, self.over, share)
+            found.set(self.limits(owner, unit), self._clock(), self._fills.get(key, 1.0))
             self._subjects[owner, unit] = found
         return found
 
@@ -293,6 +297,27 @@ class LimitBook:
             if limits != subject.limits:
                 subject.set(limits, at)
         self._refresh()
+
+    def put_lease(self, lease: Lease, fills: Mapping[str, float]) -> None:
+        """Have another part of the limits than before.
+
+        Args:
+            fills: how full the buckets of other gateways are; what this one gains of them is so.
+        """
+        former, self._lease, self._fills = self._lease, lease, dict(fills)
+        at = self._clock()
+        for subject in self._shared_otherwise(former, lease):
+            share = lease.share(subject.key)
+            if share != subject.share:
+                subject.set_share(share, at, fills.get(subject.key))
+
+    def _shared_otherwise(self, former: Lease, lease: Lease) -> list[Subject]:
+        """The subjects whose shares may differ between two leases."""
+        if former.even != lease.even:
+            return self.active()
+        keys = [key.split("/", 1) for key in former.named.keys() | lease.named.keys()]
+        found = [self._subjects.get((owner, unit)) for owner, unit in keys]
+        return [subject for subject in found if subject is not None]
 
     def _refresh(self) -> None:
         for allowance in list(self._allowances):

@@ -7,7 +7,6 @@ A bucket is full at first. In any stretch of time of the length d it lets throug
 """
 
 from collections.abc import Sequence
-from math import inf
 
 from lakebed.vocabulary.limits import Rate
 from lakebed.vocabulary.times import SECOND
@@ -18,19 +17,38 @@ class TokenBuckets:
 
     Args:
         at: seconds of a monotonic clock.
+        share: the part of the limit that this process has. A bucket holds one message or byte at
+            least, so that the rate of a small share passes.
+        fill: how full they are at first.
 
     Attributes:
-        rates: amount and interval of each.
+        rates: amount and interval of each, of the whole limit.
     """
 
     __slots__ = ("_amounts", "_at", "_levels", "_speeds", "rates")
 
-    def __init__(self, rates: Sequence[Rate], at: float) -> None:
+    def __init__(
+        self, rates: Sequence[Rate], at: float, share: float = 1.0, fill: float = 1.0
+    ) -> None:
         self.rates = tuple(rates)
-        self._amounts = [float(rate.amount) for rate in rates]
-        self._speeds = [rate.amount * SECOND / rate.interval for rate in rates]
-        self._levels = list(self._amounts)
+        self._set(share)
+        self._levels = [amount * fill for amount in self._amounts]
         self._at = at
+
+    def _set(self, share: float) -> None:
+        self._amounts = [max(1.0, rate.amount * share) for rate in self.rates]
+        self._speeds = [rate.amount * share * SECOND / rate.interval for rate in self.rates]
+
+    def resize(self, at: float, before: float, share: float, fill: float) -> None:
+        """Have another share of the limit; what it gains is as full as `fill`, a debt stays."""
+        self.level(at)
+        self._set(share)
+        for i, (level, rate) in enumerate(zip(self._levels, self.rates, strict=True)):
+            if share > before:
+                level += (share - before) * rate.amount * fill
+            elif level > 0:
+                level *= share / before
+            self._levels[i] = min(level, self._amounts[i])
 
     def level(self, at: float) -> float:
         """What is left now in the bucket that has least; below 0 it is a debt."""
@@ -57,14 +75,12 @@ class TokenBuckets:
             for level, speed in zip(self._levels, self._speeds, strict=True)
         ) if min(self._levels) < needed else 0.0  # fmt: skip
 
-    def used(self, at: float) -> float:
-        """The used part of the fullest interval, from 0 to 1; more where there is a debt."""
+    def fill(self, at: float) -> float:
+        """How full the emptiest is, from 0 to 1."""
         self.level(at)
-        return max(
-            1 - level / amount for level, amount in zip(self._levels, self._amounts, strict=True)
-        )
+        filled = zip(self._levels, self._amounts, strict=True)
+        return max(0.0, min(level / amount for level, amount in filled))
 
-    @property
-    def longest(self) -> float:
-        """Seconds until the slowest is full again, from empty."""
-        return max((rate.interval / SECOND for rate in self.rates), default=inf)
+    def rate_of(self, amount: float, seconds: float) -> float:
+        """The part of the whole limit that this amount is, of the interval where it is largest."""
+        return max(amount * rate.interval / (rate.amount * SECOND * seconds) for rate in self.rates)

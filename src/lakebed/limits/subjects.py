@@ -7,6 +7,8 @@ from lakebed.limits.buckets import TokenBuckets
 from lakebed.vocabulary.limits import NO_LIMITS, Limits, Over, Rate
 from lakebed.vocabulary.times import Micros
 
+_AHEAD = 1.25  # a gateway gets more than what passes now, so that it can grow
+
 
 class Subject:
     """One owner or unit. Its limits may change while it is used. Event loop only.
@@ -23,13 +25,15 @@ class Subject:
         over: messages that were over a limit, by what happened to them.
         cut_for: for how long it was last cut off; None until it is unblocked.
         full: whether it keeps as much as its limit `stored` allows.
+        share: the part of its limits that this process has.
+        need: the part that it could use, from 0 to 1; a greater one is remembered for a while.
         blocked_until: seconds of the clock until which it is cut off here; 0 while it is not.
     """
 
     __slots__ = (
-        "__weakref__", "_bytes", "_messages", "_sent", "_sent_bytes", "_sent_messages", "_totals",
-        "blocked_until", "cut_for", "full", "kind", "limits", "name", "over", "owner", "unit",
-        "warned_at",
+        "__weakref__", "_bytes", "_hungry", "_messages", "_sent", "_sent_bytes", "_sent_messages",
+        "_taken", "_taken_bytes", "_totals", "blocked_until", "cut_for", "full", "kind", "limits",
+        "name", "need", "over", "owner", "share", "unit", "warned_at",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +43,7 @@ class Subject:
         name: str = "",
         sent: Callable[["Subject"], None] = lambda subject: None,
         totals: Counter[tuple[str, Over]] | None = None,
+        share: float = 1.0,
     ) -> None:
         self.kind = "unit" if unit else "owner"
         self.owner, self.unit, self.name = owner, unit, name or unit or owner
@@ -47,6 +52,9 @@ class Subject:
         self.cut_for: Micros | None = None
         self.blocked_until = 0.0
         self.full = False
+        self.share, self.need = share, 0.0
+        self._hungry = False
+        self._taken = self._taken_bytes = 0  # from the buckets, since `measure_need`
         self.warned_at = float("-inf")
         self._messages: TokenBuckets | None = None
         self._bytes: TokenBuckets | None = None
@@ -62,17 +70,65 @@ class Subject:
             or self.full
         )
 
-    def set(self, limits: Limits, at: float) -> None:
-        """Put limits in force; buckets of the same intervals keep their levels."""
+    @property
+    def key(self) -> str:
+        """Its name in leases."""
+        return f"{self.owner}/{self.unit}"
+
+    def set(self, limits: Limits, at: float, fill: float = 1.0) -> None:
+        """Put limits in force; buckets of the same intervals keep their levels.
+
+        Args:
+            fill: how full new buckets are.
+        """
         self.limits = limits
-        self._messages = _buckets(self._messages, limits.messages, at)
-        self._bytes = _buckets(self._bytes, limits.bytes, at)
+        self._messages = _buckets(self._messages, limits.messages, at, self.share, fill)
+        self._bytes = _buckets(self._bytes, limits.bytes, at, self.share, fill)
+
+    def set_share(self, share: float, at: float, fill: float | None) -> None:
+        """Have another part of the limits.
+
+        Args:
+            fill: how full what it gains is; None: as its own buckets are.
+        """
+        own = self.fill(at) if fill is None else fill
+        for buckets in (self._messages, self._bytes):
+            if buckets is not None:
+                buckets.resize(at, self.share, share, own)
+        self.share = share
+
+    def fill(self, at: float) -> float:
+        """How full its buckets are, from 0 to 1; of several the emptiest."""
+        found = [b.fill(at) for b in (self._messages, self._bytes) if b is not None]
+        return min(found, default=1.0)
+
+    def measure_need(self, at: float, seconds: float, kept: float) -> None:
+        """Find out what it needs, by what it took since the last call.
+
+        Args:
+            seconds: since the last call.
+            kept: the part of its former need that it still has.
+        """
+        taken, size, hungry = self._taken, self._taken_bytes, self._hungry
+        self.need *= kept
+        if not (taken or size or hungry):
+            return
+        self._taken = self._taken_bytes = 0
+        self._hungry = False
+        rates = [
+            buckets.rate_of(amount, seconds)
+            for buckets, amount in ((self._messages, taken), (self._bytes, size))
+            if buckets is not None
+        ]
+        used = self.share * (1 - self.fill(at))
+        need = 1.0 if hungry else max(used, _AHEAD * max(rates, default=0.0))
+        self.need = min(1.0, max(self.need, need))
 
     def end_block(self, at: float) -> None:
         """Start anew, with full buckets: else the next message would cut it off again."""
         self.blocked_until = 0.0
-        self._messages = _buckets(None, self.limits.messages, at)
-        self._bytes = _buckets(None, self.limits.bytes, at)
+        self._messages = _buckets(None, self.limits.messages, at, self.share, 1.0)
+        self._bytes = _buckets(None, self.limits.bytes, at, self.share, 1.0)
 
     def fits(self, sizes: Sequence[int], at: float) -> int:
         """How many of these messages, from the first on, are within the limits.
@@ -95,6 +151,8 @@ class Subject:
 
     def take(self, count: int, size: int) -> None:
         """Take messages and their bytes from the buckets."""
+        self._taken += count
+        self._taken_bytes += size
         if self._messages is not None:
             self._messages.take(count)
         if self._bytes is not None:
@@ -103,6 +161,7 @@ class Subject:
     def note_over(self, over: Over, count: int) -> None:
         """Count messages that were over a limit."""
         self.over[over] += count
+        self._hungry = True
         if self._totals is not None:
             self._totals[self.kind, over] += count
 
@@ -124,11 +183,6 @@ class Subject:
         wait = 0.0 if self._messages is None else self._messages.wait(at, 1)
         return wait if self._bytes is None else max(wait, self._bytes.wait(at, 1))
 
-    def used(self, at: float) -> float:
-        """The used part of the limit that is used most, from 0 to 1; above 1 it is a debt."""
-        found = [b.used(at) for b in (self._messages, self._bytes) if b is not None]
-        return max(found, default=0.0)
-
     def reached(self, at: float) -> str:
         """The limit that is reached, for errors: `messages 30/1s,600/1m of unit shed`."""
         if self.full:
@@ -146,10 +200,14 @@ class Subject:
 
 
 def _buckets(
-    former: TokenBuckets | None, rates: tuple[Rate, ...] | None, at: float
+    former: TokenBuckets | None,
+    rates: tuple[Rate, ...] | None,
+    at: float,
+    share: float,
+    fill: float,
 ) -> TokenBuckets | None:
     if rates is None:
         return None
     if former is not None and former.rates == rates:
         return former
-    return TokenBuckets(rates, at)
+    return TokenBuckets(rates, at, share, fill)

@@ -38,6 +38,7 @@ from lakebed.vocabulary.times import SECOND
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from lakebed.limits.book import LimitBook
     from lakebed.metering.outgoing import OutgoingMeter
     from lakebed.sources.http.server import HttpServer
 
@@ -283,10 +284,22 @@ class Node:
         )
         await intake.start()
         self._run("limits", limits.run)
+        if not self._alone and "gateway" in self.roles:
+            await self._share_limits(limits)
         self.contributed += Contribution(metrics=(partial(metrics, limits),))
         self._stack.push_async_callback(intake.stop)
         self.process = replace(self.process, opened_intake=intake)
         self.contributed += Contribution(health={"intake": intake.health})
+
+    async def _share_limits(self, limits: "LimitBook") -> None:
+        """Hold a part of all limits, as other gateways do."""
+        from lakebed.limits.leases import Leases, metrics
+
+        leases = Leases(self.process.catalog, limits)
+        await leases.join()
+        self._stack.push_async_callback(leases.leave)
+        self._run("leases of limits", leases.run)
+        self.contributed += Contribution(metrics=(partial(metrics, leases),))
 
     def _run(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run a task until the node stops; stop the node if the task fails."""

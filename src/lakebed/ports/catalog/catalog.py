@@ -9,6 +9,7 @@ from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
 from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
+from lakebed.ports.catalog.gateways import GatewayReports
 from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
 from lakebed.ports.catalog.ledger import LedgerStore
@@ -46,6 +47,7 @@ class Catalog(
     UnitReportStore,
     LedgerStore,
     BoardStore,
+    GatewayReports,
     Copyable,
     Protocol,
 ):

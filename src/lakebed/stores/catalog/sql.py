@@ -2,8 +2,9 @@
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
-                 │        SqlOwners, SqlUsers, SqlUnits, SqlPresence, SqlShares, SqlTokens,
-                 │        SqlCredentials, SqlAttempts, SqlFactors, SqlAudit, SqlOpenId
+                 │        SqlGatewayReports, SqlOwners, SqlUsers, SqlUnits, SqlPresence, SqlShares,
+                 │        SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
+                 │        SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -25,6 +26,7 @@ from lakebed.stores.catalog.dead_letters import SqlDeadLetters
 from lakebed.stores.catalog.engine import engine_for, hold
 from lakebed.stores.catalog.erasures import SqlErasures
 from lakebed.stores.catalog.factors import SqlFactors
+from lakebed.stores.catalog.gateways import SqlGatewayReports
 from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
 from lakebed.stores.catalog.ledger import SqlLedger
@@ -65,6 +67,7 @@ class SqlCatalog(
     SqlContent,
     SqlNotes,
     SqlLedger,
+    SqlGatewayReports,
     SqlOwners,
     SqlUsers,
     SqlUnits,

@@ -226,3 +226,14 @@ ledger_segments = Table(
     Column("format", BigInteger, nullable=False),  # of `state`
     Column("hours", BigInteger, nullable=False, server_default="1"),
 )
+
+gateway_reports = Table(
+    "gateway_reports",  # leases of limits and load; each row is replaced every few seconds
+    metadata,
+    Column("process", Name, primary_key=True),
+    Column("kind", Name, primary_key=True),
+    Column("beat", BigInteger, nullable=False),
+    Column("written", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("format", BigInteger, nullable=False),  # of `state`
+)
