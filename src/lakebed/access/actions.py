@@ -4,7 +4,7 @@ Every way in names one of them: routes, MQTT packets, commands. `docs/reference/
 this table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Literal, TypeAlias
 
@@ -136,6 +136,7 @@ class Rule:
         whole: a filter `#` counts as all topics of the owner, those with `$` too.
         shown: what its owner shows to everybody counts, whatever the grants.
         programs: the least role of those who are no users, where that is greater.
+        shared: what others share counts, whatever the role: listing what may be read anyway.
     """
 
     about: About
@@ -146,6 +147,7 @@ class Rule:
     whole: bool = False
     shown: bool = False
     programs: Role = Role.DEVICE
+    shared: bool = False
 
 
 _READ: tuple[Filters, ...] = ("read",)
@@ -256,7 +258,7 @@ RULES: dict[Action, Rule] = {
     ),
     Action.POLICIES_DELETE: _policy("change", "deletes policies", _BOTH, Role.EDITOR),
     Action.FLOW_READ: _topics("read", "reads counts of messages by outcome", _READ, Role.VIEWER),
-    Action.TOPICS_READ: _topics("read", "lists topics", _READ, Role.VIEWER),
+    Action.TOPICS_READ: replace(_topics("read", "lists topics", _READ, Role.VIEWER), shared=True),
     Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),
     Action.LEDGER_READ: _topics(
         "read", "reads who sent, kept and read how much, by hour", _READ, Role.VIEWER

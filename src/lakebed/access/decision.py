@@ -143,10 +143,11 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     counts = {owner, principal.owner} if principal.admin else {owner}
     grants = [
         grant
-        for grant in (*principal.grants, *principal.shared.of(owner))
+        for grant in principal.grants
         if grant.owner in counts
         and (grant.role >= least or (principal.admin and grant.owner == principal.owner))
     ]
+    grants += (g for g in principal.shared.of(owner) if rule.shared or g.role >= least)
     if not grants:
         return None
     opened = (tuple(f for grant in grants for f in getattr(grant, kind)) for kind in rule.filters)

@@ -133,7 +133,7 @@ class _InOwner(Acting):
         self,
         request: Request,
         _: _Scheme,
-        owner: Annotated[str | None, Query(description="another owner; for admins only")] = None,
+        owner: Annotated[str | None, Query(description="another owner")] = None,
     ) -> Caller:
         principal = await self.principal_of(request)
         if principal is NOBODY and owner is not None and self.action in PUBLIC:

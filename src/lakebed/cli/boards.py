@@ -101,18 +101,8 @@ def change(
     if not wanted and file is None:
         raise BadRequest("change", "say what to change, such as --title or --file")
     board = None if file is None else _one(file)
-    of = {"owner": owner}
     with Server(url, token, home) as server:
-        there = server.request("GET", _PATH, name, params=of)
-        answer = server.request(
-            "PUT",
-            _PATH,
-            name,
-            json=(there.json() if board is None else board) | wanted,
-            params=of,
-            headers={"If-Match": there.headers["etag"]},
-        )
-    _print(answer.json(), form)
+        _print(server.revise(_PATH, name, wanted, board, owner=owner), form)
 
 
 @app.command()

@@ -80,6 +80,28 @@ class Server:
         self._check(answer)
         return answer
 
+    def revise(
+        self,
+        path: str,
+        name: str,
+        changes: Mapping[str, Any],
+        whole: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Any:
+        """Change what is given of a document, if nobody else changes it meanwhile.
+
+        Args:
+            whole: what takes its place first; None for what is there.
+
+        Raises:
+            LakebedError: somebody did: 412.
+        """
+        there = self.request("GET", path, name, params=parameters)
+        document = {**(there.json() if whole is None else whole), **changes}
+        match = {"If-Match": there.headers["etag"]}
+        answer = self.request("PUT", path, name, json=document, params=parameters, headers=match)
+        return _json(answer)
+
     def ready(self) -> dict[str, Any]:
         """Get the parts of /readyz; a 503 that names them is an answer too."""
         with self._translated():
@@ -89,11 +111,13 @@ class Server:
         parts: dict[str, Any] = _json(answer)["parts"]
         return parts
 
-    def batch(self, body: bytes) -> Any:
+    def batch(self, body: bytes, owner: str | None = None) -> Any:
         """Send NDJSON messages; a 422 that counts rejected ones is an answer like the 202."""
         headers = {"Content-Type": "application/x-ndjson"}
         with self._translated():
-            answer = self._http.post("/api/v1/messages/batch", content=body, headers=headers)
+            answer = self._http.post(
+                "/api/v1/messages/batch", content=body, headers=headers, params=given(owner=owner)
+            )
         if answer.status_code == 422 and b'"rejected"' in answer.content:
             return _json(answer)
         self._check(answer)

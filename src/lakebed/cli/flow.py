@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
 
 
 class By(StrEnum):
@@ -20,6 +20,7 @@ def flow(
     why: Annotated[
         bool, typer.Option("--why", help="Show the last few messages that were not kept.")
     ] = False,
+    owner: InOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -29,7 +30,7 @@ def flow(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/flow", by=by, examples=True if why else None)
+        found = server.get("/api/v1/flow", by=by, examples=True if why else None, owner=owner)
     examples = found.get("examples", [])
     if form is Shape.JSON:
         output.document(found)

@@ -6,13 +6,14 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import TOLERANCE
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, FromOwner, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.times import now, to_rfc3339
 
 
 def last(
     topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
+    owner: FromOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -23,9 +24,10 @@ def last(
 
     key = "filter" if "+" in topic or "#" in topic else "topic"
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/last", **{key: topic})
+        found = server.get("/api/v1/last", **{key: topic}, owner=owner)
     if not output.rows(found):
-        raise NotFound(f"no last value of {topic}: does a policy with `keep: last_value` name it?")
+        what = topic if owner is None else f"{topic} of {owner}"
+        raise NotFound(f"no last value of {what}: does a policy with `keep: last_value` name it?")
     output.listing(found, "no last values yet", form)
     _note_future(output.rows(found))
 

@@ -44,7 +44,13 @@ def ledger(
     every: Annotated[
         Every | None, typer.Option(help="And a line for each of these.", show_default=False)
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="Whose; for admins only.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose. [default: yours; with --by owner all that you may read]",
+            show_default=False,
+        ),
+    ] = None,
     limit: Limit = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Short for --format csv.")] = False,
     url: Url = URL,

@@ -39,6 +39,14 @@ InOwner = Annotated[
     str | None,
     typer.Option("--owner", help="In whose name space. [default: yours]", show_default=False),
 ]
+FromOwner = Annotated[
+    str | None,
+    typer.Option(
+        "--owner",
+        help="Whose: of an owner you are a member of, or who shares it. [default: yours]",
+        show_default=False,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
 from lakebed.vocabulary.errors import BadRequest
 
 _PATH = "/api/v1/policies"
@@ -18,6 +18,7 @@ def policies(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete this one; what it kept stays readable.")
     ] = False,
+    owner: InOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -31,14 +32,14 @@ def policies(
     with Server(url, token, home) as server:
         if name is not None:
             if delete:
-                server.ask("DELETE", _PATH, name)
+                server.ask("DELETE", _PATH, name, owner=owner)
                 output.done(
                     {"removed": name}, f"{name}: deleted; what it kept stays readable", form
                 )
                 return
-            found = server.get(_PATH, name)
+            found = server.get(_PATH, name, owner=owner)
         else:
-            found = server.get(_PATH)
+            found = server.get(_PATH, owner=owner)
     if form is Shape.JSON:
         output.document(found)
     elif name is not None:

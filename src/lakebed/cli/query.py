@@ -12,7 +12,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli.options import HOME, URL, FromOwner, Home, Token, Url
 from lakebed.cli.reading import Reading
 from lakebed.vocabulary.errors import BadRequest
 
@@ -58,6 +58,7 @@ def query(
         Path | None, typer.Option("--output", "-o", help="Write to this file.")
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw it in the terminal.")] = False,
+    owner: FromOwner = None,
     everything: Annotated[bool, typer.Option("--all", help="All pages, oldest first.")] = False,
     url: Url = URL,
     token: Token = None,
@@ -73,6 +74,7 @@ def query(
         "policy": policy,
         "from": moment("--from", start),
         "to": moment("--to", end),
+        "owner": owner,
         "cursor": cursor,
         "offset": offset,
     }

@@ -34,6 +34,13 @@ def send(
     by_line: Annotated[
         bool, typer.Option("--lines", help="Each line of stdin is a message.")
     ] = False,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose topic it is: of an owner who lets you publish. [default: yours]",
+            show_default=False,
+        ),
+    ] = None,
     form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
@@ -49,14 +56,14 @@ def send(
         raise BadRequest("PAYLOAD", "say what to send, - to read it from stdin, or use --lines")
     with Server(url, token, home) as server:
         if by_line:
-            _send_lines(server, topic, when, sys.stdin.buffer, form)
+            _send_lines(server, topic, when, sys.stdin.buffer, owner, form)
         else:
             body = sys.stdin.buffer.read() if payload == "-" else _bytes(payload or "")
             headers = {"X-Message-Id": ident, "X-Event-Time": when}
             answer = server.request(
                 "POST",
                 "/api/v1/messages",
-                params={"topic": topic},
+                params={"topic": topic, "owner": owner},
                 content=body,
                 headers={k: v.encode() for k, v in headers.items() if v is not None},
             )
@@ -70,14 +77,14 @@ def _bytes(argument: str) -> bytes:
 
 
 def _send_lines(
-    server: "Server", topic: str, when: str | None, stream: BinaryIO, form: Shape
+    server: "Server", topic: str, when: str | None, stream: BinaryIO, owner: str | None, form: Shape
 ) -> None:
     """Send lines; raise `Exit(1)` if any was rejected. The others are durable."""
     accepted = before = 0
     rejected: list[dict[str, Any]] = []
     for chunk in chunks(stream):
         body = b"".join(_message(topic, when, line) for line in chunk)
-        answer = server.batch(body)
+        answer = server.batch(body, owner)
         accepted += answer["accepted"]
         rejected += [{**r, "line": r["line"] + before} for r in answer["rejected"]]
         before += len(chunk)

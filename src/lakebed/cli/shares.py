@@ -102,18 +102,8 @@ def change(
     from lakebed.cli.client import Server
 
     wanted = changes("--with instance", topics=topic, **{"with": with_}, may=may)
-    of = {"owner": owner}
     with Server(url, token, home) as server:
-        there = server.request("GET", _PATH, name, params=of)
-        answer = server.request(
-            "PUT",
-            _PATH,
-            name,
-            json=there.json() | wanted,
-            params=of,
-            headers={"If-Match": there.headers["etag"]},
-        )
-    output.one(answer.json(), form)
+        output.one(server.revise(_PATH, name, wanted, owner=owner), form)
 
 
 @app.command()

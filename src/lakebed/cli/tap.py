@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Home, Token, Url
+from lakebed.cli.options import HOME, URL, FromOwner, Home, Token, Url
 
 
 class Lines(StrEnum):
@@ -20,6 +20,7 @@ def tap(
     topic_filter: Annotated[str, typer.Argument(metavar="FILTER", help="For example 'plant/#'.")],
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
     form: Annotated[Lines, typer.Option("--format", help="How to print them.")] = Lines.TEXT,
+    owner: FromOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -30,7 +31,7 @@ def tap(
     try:
         with (
             Server(url, token, home) as server,
-            server.stream("/api/v1/tap", filter=topic_filter) as body,
+            server.stream("/api/v1/tap", filter=topic_filter, owner=owner) as body,
         ):
             _print(messages(body), count, form)
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, FromOwner, Home, Limit, Shape, Token, Url
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -21,6 +21,7 @@ def topics(
         ),
     ] = "#",
     limit: Limit = None,
+    owner: FromOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -30,7 +31,7 @@ def topics(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found, total = _read(server, topic_filter, limit)
+        found, total = _read(server, topic_filter, limit, owner)
     if total and form is Shape.TABLE:
         size = output.size(total["bytes"])
         typer.echo(
@@ -41,14 +42,15 @@ def topics(
 
 
 def _read(
-    server: "Server", topic_filter: str, limit: int | None
+    server: "Server", topic_filter: str, limit: int | None, owner: str | None
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The topics, page by page, and what all have together."""
     found: list[dict[str, Any]] = []
     after = None
     while True:
         size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-        page = server.get("/api/v1/topics", filter=topic_filter, after=after, limit=size)
+        asked = {"filter": topic_filter, "after": after, "limit": size, "owner": owner}
+        page = server.get("/api/v1/topics", **asked)
         found += page["topics"]
         after = page["next"]
         if after is None or len(found) == limit:

@@ -3,11 +3,12 @@
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, Limit, Shape, Token, Url
+from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Limit, Shape, Token, Url
 
 
 def usage(
     limit: Limit = None,
+    owner: InOwner = None,
     url: Url = URL,
     token: Token = None,
     home: Home = HOME,
@@ -17,7 +18,7 @@ def usage(
     from lakebed.cli.client import Server
 
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/usage", limit=limit)
+        found = server.get("/api/v1/usage", limit=limit, owner=owner)
     if form is Shape.TABLE and (policies := found.get("policies")):
         typer.echo(f"{found['rows']:,} rows, {output.size(found['bytes'])} of payload\n")
         output.table(policies)

@@ -100,6 +100,20 @@ def test_what_is_shared_is_read_with_owner_and_nothing_else(api: Api) -> None:
     assert last(api) == 403
 
 
+def test_shared_topics_are_listed_with_owner(api: Api) -> None:
+    for topic in ("roof/listed", "cellar/hidden"):
+        assert api.post("/api/v1/messages", params={"topic": topic}, content=b"1").is_success
+    problem(api.get("/api/v1/topics?owner=ann", token=EVE), 403)
+    share(api)
+    found = api.get("/api/v1/topics?owner=ann", token=EVE).json()
+    topics = [topic["topic"] for topic in found["topics"]]
+    assert "roof/listed" in topics
+    assert all(topic.startswith("roof/") for topic in topics)
+    assert found["total"]["topics"] == len(topics)
+    problem(api.get("/api/v1/topics?owner=ann&filter=cellar/%23", token=EVE), 403)
+    problem(api.get("/api/v1/flow?owner=ann", token=EVE), 403)
+
+
 def send(api: Api, token: str = EVE, **more: Any) -> Any:
     asked = {"owner": "ann", "topic": "roof/1"} | more
     return api.post("/api/v1/messages", params=asked, content=b"1", token=token)

@@ -1,5 +1,6 @@
 """Commands speak with one voice: whatever prints data prints it for programs too, in one way."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +66,37 @@ def test_what_changes_something_answers_programs(run: Run, server: FakeServer) -
     assert (
         run("oidc", "remove", "grafana", "--yes", "--json").out == '{\n  "removed": "grafana"\n}\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (("query", "roof/1"), "/api/v1/records", {"records": []}),
+        (("last", "roof/1"), "/api/v1/last", {"records": [{"topic": "roof/1"}]}),
+        (("topics",), "/api/v1/topics", {"topics": [], "next": None}),
+        (("flow",), "/api/v1/flow", {"received": 0}),
+        (("usage",), "/api/v1/usage", {"usage": []}),
+        (("policies",), "/api/v1/policies", {"policies": []}),
+        (("tap", "roof/#"), "/api/v1/tap", ""),
+    ],
+)
+def test_what_belongs_to_others_is_asked_for_by_owner(
+    run: Run, server: FakeServer, arguments: tuple[str, ...], path: str, body: Any
+) -> None:
+    server.on("GET", path, Reply(200, body))
+    assert run(*arguments, "--owner", "ann").code == 0
+    assert server.seen[0].query["owner"] == "ann"
+
+
+def test_messages_are_sent_to_topics_of_others(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("POST", "/api/v1/messages", Reply(202, {"accepted": 1}))
+    server.on("POST", "/api/v1/messages/batch", Reply(202, {"accepted": 1, "rejected": []}))
+    assert run("send", "roof/1", "5", "--owner", "ann", "--json").out == '{\n  "accepted": 1\n}\n'
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1\n")))
+    assert run("send", "roof/1", "--lines", "--owner", "ann").code == 0
+    assert [request.query["owner"] for request in server.seen] == ["ann", "ann"]
 
 
 @pytest.mark.parametrize("arguments", [("oidc", "show"), ("owners", "show"), ("units", "show")])

@@ -50,7 +50,7 @@ class LedgerQuery(BaseModel):
     )
     limit: int = Field(_PAGE, ge=1, le=100_000, description="rows to a page")
     cursor: str = Field("", description="`next_cursor` of the page before")
-    owner: str | None = Field(None, description="whose; for admins only")
+    owner: str | None = Field(None, description="whose; of a member, or an admin")
 
 
 @router.get("/ledger")

@@ -69,7 +69,7 @@ class RecordsQuery(BaseModel):
         None, alias="maxDataPoints", ge=1, le=LARGEST_POINTS, description="the same, for Grafana"
     )
     format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
-    owner: str | None = Field(None, description="another owner; for admins only")
+    owner: str | None = Field(None, description="another owner, as whoever may read")
 
 
 _FORMATS: dict[int | str, dict[str, Any]] = {
