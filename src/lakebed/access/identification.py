@@ -12,7 +12,6 @@ age of a version counts from the start of its query.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -30,6 +29,7 @@ from lakebed.ports.accounts.credentials import (
 )
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.units import Unit
+from lakebed.system.batching import Batching
 from lakebed.vocabulary.credentials import digest, is_mistyped
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import SECOND, Micros, now
@@ -44,7 +44,7 @@ changed the database by hand."""
 _TIMEOUT = 4.0
 """Seconds that a lookup waits for a catalog that hangs."""
 
-_LOOKUPS = 4
+_LOOKUPS = 2
 """Lookups at one time, so that guessing at tokens cannot take all threads and connections."""
 
 _BATCH = 400
@@ -105,8 +105,7 @@ class Identification:
         self._known = _Answers(capacity)
         self._unknown = _Answers(capacity)
         self._lookups: dict[_Asked, asyncio.Future[Principal | None]] = {}
-        self._waiting: deque[tuple[_Asked, Credential]] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
+        self._batches = Batching(self._look_up, most=_BATCH, at_once=_LOOKUPS)
         self._used = Used()
         self._version: int | None = None
         self._shares = SharesByAudience(())
@@ -240,34 +239,18 @@ class Identification:
         asked = self._version, key
         answer = self._lookups.get(asked)
         if answer is None:
-            answer = self._lookups[asked] = asyncio.get_running_loop().create_future()
+            answer = self._lookups[asked] = self._batches.ask((key, credential))
             answer.add_done_callback(lambda done: self._looked_up(asked, done))
-            self._waiting.append((asked, credential))
-            if len(self._workers) < _LOOKUPS:
-                worker = asyncio.create_task(self._look_up_all(), name="token lookup")
-                self._workers.add(worker)
-                worker.add_done_callback(self._workers.discard)
         return answer
 
-    async def _look_up_all(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            try:
-                await self._look_up([credential for _, credential in batch], batch)
-            except Exception as error:
-                for asked, _ in batch:
-                    if not (answer := self._lookups[asked]).done():
-                        answer.set_exception(error)
-
-    async def _look_up(
-        self, credentials: list[Credential], batch: list[tuple["_Asked", Credential]]
-    ) -> None:
+    async def _look_up(self, batch: list[tuple[bytes, Credential]]) -> list[Principal | None]:
         version, shares, began = self._version, self._shares, self._clock()
+        credentials = [credential for _, credential in batch]
         subjects = await asyncio.to_thread(self._credentials.find_subjects, credentials)
-        for (asked, _), subject in zip(batch, subjects, strict=True):
-            principal = self._remember(asked[1], subject, version, shares, began)
-            if not (answer := self._lookups[asked]).done():
-                answer.set_result(principal)
+        return [
+            self._remember(key, subject, version, shares, began)
+            for (key, _), subject in zip(batch, subjects, strict=True)
+        ]
 
     def _remember(
         self,

@@ -1,6 +1,5 @@
 """The settings, stores and services that all roles of a process use."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -70,7 +69,3 @@ class Process:
         """The intake of all roles that write to the journal; only for roles that declare this."""
         assert self.opened_intake is not None
         return self.opened_intake
-
-    async def known(self, prefix: bytes) -> list[bytes]:
-        """The journal's keys with a prefix, read without blocking the event loop."""
-        return await asyncio.to_thread(self.journal.known, prefix)

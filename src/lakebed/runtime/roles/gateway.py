@@ -8,7 +8,7 @@ apps ────HTTP───┘
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ import structlog
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.notes import note_of_source
 from lakebed.ports.health import Health
+from lakebed.ports.journal.appending import KnownKeys
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
+from lakebed.system.batching import Batching
 from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_CONNECTING = 400
+"""Clients whose keys are looked up in one turn of a thread."""
+
 _REPORT_EVERY = 5.0  # seconds between two looks at what sources did not store
 
 
@@ -42,12 +47,25 @@ def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
     return (plain,) if tls is None else (plain, (tls, "mqtt.tls_listen"))
 
 
+def _known(journal: KnownKeys) -> Callable[[bytes], Awaitable[list[bytes]]]:
+    """Reads the journal's keys in a thread, together for all who connect meanwhile."""
+
+    def read(prefixes: list[bytes]) -> list[list[bytes]]:
+        return [journal.known(prefix) for prefix in prefixes]
+
+    async def read_apart(prefixes: list[bytes]) -> list[list[bytes]]:
+        return await asyncio.to_thread(read, prefixes)
+
+    return Batching(read_apart, most=_CONNECTING, at_once=1).ask
+
+
 async def _open(process: Process, _: Contribution) -> Contribution:
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import metrics
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
-    settings, intake, known = process.settings, process.intake, process.known
+    settings, intake = process.settings, process.intake
+    known = _known(process.journal)
     descriptors = process.descriptors
     if few := too_few(descriptors.most, settings.mqtt.max_connections):
         log.warning(few, do="raise the limit of open files (ulimit -n, LimitNOFILE=)")
