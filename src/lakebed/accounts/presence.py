@@ -15,7 +15,6 @@ from typing import Protocol
 from lakebed.access.identification import Identification
 from lakebed.ports.accounts.presence import PresenceStore
 from lakebed.ports.accounts.tokens import TokenStore
-from lakebed.ports.accounts.units import UnitStatus, UnitStore
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import SECOND, Micros, now
 
@@ -29,7 +28,7 @@ _RENEW = LEASE // 3
 _SLICE = 2_000  # rows of one transaction, so that other writers do not wait for long
 
 
-class Store(PresenceStore, UnitStore, TokenStore, Protocol):
+class Store(PresenceStore, TokenStore, Protocol):
     """The part of the accounts that is written to."""
 
 
@@ -82,8 +81,7 @@ class Presence:
             self._done(online, offline)
         for start in range(0, len(seen), _SLICE):
             part = seen[start : start + _SLICE]
-            statuses = [UnitStatus(unit, seen=at) for unit, at in part]
-            await asyncio.to_thread(store.put_unit_statuses, statuses)
+            await asyncio.to_thread(store.touch_units, dict(part))
             for unit, at in part:
                 if self._seen.get(unit) == at:
                     del self._seen[unit]

@@ -230,6 +230,18 @@ def test_the_newest_of_what_a_unit_told_stays(catalog: SqlCatalog) -> None:
     }
 
 
+def test_the_latest_time_at_which_a_unit_was_seen_stays(catalog: SqlCatalog) -> None:
+    ((unit, _),) = catalog.put_units([LAMP])
+    catalog.put_unit_statuses([UnitStatus(unit.uuid, state=b"on", state_at=5)])
+    for moment in (20, 30, 10):
+        catalog.touch_units({unit.uuid: moment, "another": moment})
+    catalog.touch_units({})
+    assert catalog.unit_statuses([unit.uuid, "another"]) == {
+        unit.uuid: UnitStatus(unit.uuid, 30, b"on", 5),
+        "another": UnitStatus("another", 30),
+    }
+
+
 def test_the_log_of_a_unit_is_added_once_and_expires(catalog: SqlCatalog) -> None:
     ((unit, _),) = catalog.put_units([LAMP])
     entries = [(0, 7, n, UnitLog(unit.uuid, n, "info", f"entry {n}")) for n in range(3)]

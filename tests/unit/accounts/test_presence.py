@@ -8,7 +8,6 @@ import pytest
 
 from lakebed.access.identification import Identification, Used
 from lakebed.accounts.presence import LEASE, Presence
-from lakebed.ports.accounts.units import UnitStatus
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import SECOND, Micros
 
@@ -17,7 +16,7 @@ class Store:
     def __init__(self) -> None:
         self.online: set[str] = set()
         self.until = 0
-        self.seen: dict[str, Micros | None] = {}
+        self.seen: dict[str, Micros] = {}
         self.tokens: dict[tuple[str, str], Micros] = {}
         self.writes = 0
         self.away = False
@@ -31,8 +30,8 @@ class Store:
         self.until = until
         self.online = (self.online | set(online)) - set(offline)
 
-    def put_unit_statuses(self, statuses: Sequence[UnitStatus]) -> None:
-        self.seen |= {status.unit: status.seen for status in statuses}
+    def touch_units(self, seen: Mapping[str, Micros]) -> None:
+        self.seen |= seen
 
     def touch_tokens(self, used: Mapping[tuple[str, str], Micros]) -> None:
         self.tokens |= used

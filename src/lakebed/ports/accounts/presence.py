@@ -1,6 +1,6 @@
 """Which units are connected, by the processes that they are connected to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lakebed.vocabulary.times import Micros
@@ -20,6 +20,10 @@ class PresenceStore(Protocol):
 
         What processes whose lease has run out have left is removed.
         """
+        ...
+
+    def touch_units(self, seen: Mapping[str, Micros]) -> None:
+        """Note when units, by uuid, were seen, where that is later than what is there."""
         ...
 
     def online_units(self, uuids: Sequence[str]) -> set[str]:

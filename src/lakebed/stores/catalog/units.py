@@ -4,6 +4,7 @@ import json
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, select, tuple_, update
@@ -220,12 +221,18 @@ def unit_of(row: Row[Any]) -> Unit:
     """Read a row that begins with the columns of `UNIT`."""
     values = dict(zip(Unit.__slots__, row, strict=False))
     for name in ("publish", "read", "tags"):
-        values[name] = tuple(json.loads(values[name]))
+        values[name] = _texts(values[name])
     values |= {
-        "limits": json.loads(values["limits"]),
+        "limits": json.loads(values["limits"]) if values["limits"] != "{}" else {},
         "visibility": Visibility(values["visibility"]),
     }
     return Unit(**values)
+
+
+@lru_cache(4096)
+def _texts(text: str) -> tuple[str, ...]:
+    """Read a JSON list. Cached: the units of a fleet have the same few lists."""
+    return tuple(json.loads(text))
 
 
 def _current(connection: Connection, units: Sequence[Unit]) -> dict[tuple[str, str], Unit]:
