@@ -39,9 +39,9 @@ HERE = "https://lakebed"
 BROKER = "emqx-secret-of-this-test"
 SETTINGS = Settings.model_validate({"auth": {"url": HERE, "emqx_secret": BROKER, "public": True}})
 WORDS = "a few words of hers"
-KNOWN = ("kim", "blocked", "without", "factor", "chief")
+KNOWN = ("kim-1", "blocked-1", "without-1", "factor-1", "chief-1")
 """Users: a usual one, and those whose state could make a difference."""
-UNKNOWN = "nosuch"
+UNKNOWN = "nosuch-1"
 
 
 class Work:
@@ -61,10 +61,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     catalog = open_catalog("sqlite:catalog.db", tmp_path_factory.mktemp("home"))
     api = Api(catalog, NoSeries(), settings=SETTINGS)
     for name in KNOWN:
-        password = None if name == "without" else PASSWORDS.hash(WORDS)
-        api.catalog.add_user(User(name, admin=name == "chief"), password)
-    api.catalog.change_user("blocked", blocked=True)
-    api.catalog.add_factor(Factor("f-1", "factor", FactorKind.TOTP, "phone", b"sealed"))
+        password = None if name == "without-1" else PASSWORDS.hash(WORDS)
+        api.catalog.add_user(User(name, admin=name == "chief-1"), password)
+    api.catalog.change_user("blocked-1", blocked=True)
+    api.catalog.add_factor(Factor("f-1", "factor-1", FactorKind.TOTP, "phone", b"sealed"))
     api.catalog.add_openid_client(OpenIdClient("grafana", redirects=(BACK,)), SECRET)
     api.catalog.put_units([Unit("", "ann", "lamp", ("room/#",), ("room/#",))])
     keys = SigningKeys(catalog, lambda: Sealer("k" * 32), 90 * DAY)
@@ -145,7 +145,7 @@ def _without(answer: Any, name: str) -> tuple[str, list[str]]:
 
 def test_whoever_fails_too_often_waits_as_long_here_or_not(here: Api, work: Work) -> None:
     waits = []
-    for name in ("kim", UNKNOWN):
+    for name in ("kim-1", UNKNOWN):
         here.catalog.forget_attempts([f"account {name}", "address 127.0.0.1"])
         answers = [session(here, name) for _ in range(7)]
         waits.append([(a.status_code, a.headers.get("retry-after")) for a in answers])
@@ -177,10 +177,10 @@ def test_an_invitation_tells_of_names_to_its_holder_alone(here: Api, work: Work,
         body = {"json": given} if door.startswith("/api") else {"data": given}
         return here.post(f"{door}/{code}", token=None, headers={"Origin": HERE}, **body)
 
-    for user in ("kim", UNKNOWN):
+    for user in ("kim-1", UNKNOWN):
         assert send("wrong", user).status_code == 404
     assert not work.hashes
-    taken = send(code, "kim")
+    taken = send(code, "kim-1")
     assert (taken.status_code, [kind for kind, _ in work.hashes]) == (409, ["hash"])
     work.clear()
     assert send(code, f"new-{len(door)}").status_code == 200
@@ -238,7 +238,7 @@ def test_routes_answer_strangers_alike_for_names_that_are_here_or_not(
             continue
         for token in (None, "eve-token"):
             answers = []
-            for name in ("kim", UNKNOWN):
+            for name in ("kim-1", UNKNOWN):
                 at = (
                     re.sub(r"{(user|name|owner|unit)}", name, path)
                     .replace("{", "")
