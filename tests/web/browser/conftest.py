@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.servers import unavailable
 from tests.web.browser import instance as instances
@@ -31,14 +31,19 @@ _RULES = {
 }
 OpenPage = Callable[..., Page]
 
+expect.set_options(timeout=PATIENCE)
+
 
 @pytest.fixture(scope="session")
 def _browser() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     program = shutil.which("chromium")
     if program is None:
         unavailable("Chromium (Debian: chromium)")
-    # no sandbox for root, and little shared memory in containers
-    flags = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    flags = [
+        "--disable-dev-shm-usage",  # containers have little of it
+        "--disable-features=LocalNetworkAccessChecks",  # what made-up sites try is refused by us
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         loop = asyncio.get_running_loop()

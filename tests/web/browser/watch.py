@@ -30,6 +30,9 @@ class Watch:
         """A test means this to happen, such as the 404 of a page that is not there."""
         self._expected.append(part)
 
+    def noted(self, part: str) -> bool:
+        return any(part in what for what in self._found)
+
     def check(self) -> None:
         """Fail if anything was noted that the test does not expect."""
         bad = [what for what in self._found if not any(part in what for part in self._expected)]

@@ -1,6 +1,6 @@
-/** What every page has: keys, relative times, the theme, forms that ask first. */
-import "../confirm";
+/** What every page has: keys, relative times, the theme, forms that ask first and are not lost. */
 import "../filter";
 import "../menu";
+import "../sending";
 import "../theme";
 import "../times";
