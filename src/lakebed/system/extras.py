@@ -24,6 +24,7 @@ EXTRAS = {
     "psycopg": "postgres",
     "pyarrow": "server",
     "pyotp": "web",
+    "segno": "web",
     "sqlalchemy": "server",
     "starlette": "web",
     "webauthn": "web",

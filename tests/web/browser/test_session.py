@@ -56,7 +56,7 @@ def test_a_stranger_signs_in_and_comes_to_where_they_wanted(
     page.goto("/units?tag=shed")
     expect(page).to_have_url(re.compile(r"/sign-in\?next="))
     fill_in(page, visitor.name, "not this one")
-    expect(page.get_by_role("alert")).to_contain_text("wrong")
+    expect(page.get_by_role("alert").filter(has_text="wrong")).to_be_visible()
     expect(page.get_by_label("Name")).to_have_value(visitor.name)
     fill_in(page, visitor.name)
     expect(page).to_have_url(re.compile(r"/units\?tag=shed$"))
