@@ -88,7 +88,9 @@ class Api:
             audit=AuditTrail(self.catalog),
             sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth, lambda: Sealer("k" * 32)),
             sealer=lambda: Sealer("k" * 32),
-            identification=Identification(self.catalog, ttl=self._ttl),
+            identification=Identification(
+                self.catalog, ttl=self._ttl, second_factor=self._settings.auth.second_factor
+            ),
             feed=self.feed,
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
@@ -173,7 +175,9 @@ class NoSeries:
 
 
 @contextmanager
-def opened(home: Path, series: Series, ttl: float = 0.0) -> Iterator[Api]:
+def opened(
+    home: Path, series: Series, ttl: float = 0.0, settings: Settings = SETTINGS
+) -> Iterator[Api]:
     """An application over an empty catalog with four tokens, until the end of the context."""
     catalog = open_catalog("sqlite:catalog.db", home)
     for secret, token in {
@@ -183,7 +187,7 @@ def opened(home: Path, series: Series, ttl: float = 0.0) -> Iterator[Api]:
         ROOMS: StoredToken("ann", "rooms", publish=("room/#",), read=("room/#",)),
     }.items():
         catalog.add_token(token, secret)
-    api = Api(catalog, series, ttl)
+    api = Api(catalog, series, ttl, settings)
     try:
         yield api
     finally:

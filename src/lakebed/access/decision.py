@@ -43,12 +43,19 @@ class Resource:
 
 
 INSTANCE = Resource()
+ENROL = (
+    "this instance demands a second factor: add one, by `lakebed users factors add` or"
+    " POST /api/v1/users/NAME/factors"
+)
+"""What users are told who have none."""
 
 
 def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     """Whether a principal may perform an action on a resource."""
     rule = RULES[action]
     if principal.suspended and rule.about is not About.NOTHING:
+        return False
+    if principal.must_enrol and not _serves_enrolment(principal, rule.about, resource):
         return False
     if rule.about is About.TOPICS:
         if rule.shown and _is_shown(principal, resource):
@@ -74,6 +81,13 @@ def allow(principal: Principal, action: Action, resource: Resource) -> bool:
     if rule.about is About.BROKER:
         return principal.kind is Kind.BROKER
     return True
+
+
+def _serves_enrolment(principal: Principal, about: About, resource: Resource) -> bool:
+    """Whether users do this who have to add a second factor first: look at themselves, and add."""
+    if about is About.USER:
+        return resource.user == principal.name
+    return about in (About.NOTHING, About.SELF)
 
 
 def _is_shown(principal: Principal, resource: Resource) -> bool:
@@ -136,7 +150,7 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
 
     An admin's grants in its own name space apply in every other one, and have every role.
     """
-    if principal.suspended:
+    if principal.suspended or principal.must_enrol:
         return None
     rule = RULES[action]
     least = rule.role if principal.kind is Kind.USER else max(rule.role, rule.programs)
@@ -171,6 +185,8 @@ def _sentence(principal: Principal, action: Action, resource: Resource) -> str:
     rule = RULES[action]
     if principal.suspended:
         return f"this {principal.kind} is blocked, or its owner is: ask an admin"
+    if principal.must_enrol:
+        return ENROL
     if rule.about is About.INSTANCE:
         return "this is for admins"
     if rule.about is About.USER:

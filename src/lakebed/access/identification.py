@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from lakebed.access.principals import NOBODY, NOTHING_SHARED, Principal
+from lakebed.access.settings import SecondFactor
 from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of, unit_principal
 from lakebed.ports.accounts.credentials import (
     CommonName,
@@ -96,8 +97,14 @@ class Identification:
         ttl: float = 2.0,
         capacity: int = 50_000,
         clock: Callable[[], float] = time.monotonic,
+        second_factor: SecondFactor = SecondFactor.OPTIONAL,
     ) -> None:
-        """Cache up to `capacity` answers of either kind, known tokens and unknown ones."""
+        """Cache up to `capacity` answers of either kind, known tokens and unknown ones.
+
+        Args:
+            second_factor: of which users the instance demands one.
+        """
+        self._second_factor = second_factor
         self._credentials = credentials
         self._ttl = ttl
         self._clock = clock
@@ -261,7 +268,7 @@ class Identification:
         began: float,
     ) -> Principal | None:
         until = began + LONGEST_KEPT
-        principal = None if found is None else principal_of(found, shares)
+        principal = None if found is None else principal_of(found, shares, self._second_factor)
         if found is not None and found.expires is not None:
             until = min(until, self._clock() + (found.expires - now()) / SECOND)
         if found is None or principal is None:

@@ -87,6 +87,7 @@ class Principal:
         suspended: it, or its owner, is blocked: it may do nothing.
         shared: what others have opened to it.
         public: whether the instance shows it what its owners show to everybody; of nobody alone.
+        must_enrol: a user without the second factor that the instance demands: may only add one.
         session: the session of a user who has signed in.
         expires: when its credential ends; None for never.
     """
@@ -102,6 +103,7 @@ class Principal:
     public: bool = False
     session: str = ""
     expires: Micros | None = None
+    must_enrol: bool = False
 
     @property
     def label(self) -> str:

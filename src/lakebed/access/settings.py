@@ -1,11 +1,13 @@
 """The section `[auth]`: how people, units and programs prove who they are."""
 
+from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from lakebed.ports.accounts.users import User
 from lakebed.section import Duration, Section
 from lakebed.vocabulary.times import DAY
 
@@ -24,6 +26,22 @@ def _network(value: str) -> str:
 
 Origin = Annotated[str, AfterValidator(_origin)]
 Network = Annotated[str, AfterValidator(_network)]
+
+
+class SecondFactor(StrEnum):
+    """Of whom the instance demands a second factor."""
+
+    OPTIONAL = "optional"
+    ADMINS = "admins"
+    ALL = "all"
+
+    def is_demanded_of(self, user: User) -> bool:
+        """Whether a user must have one."""
+        return self is SecondFactor.ALL or (self is SecondFactor.ADMINS and user.admin)
+
+    def is_missing(self, user: User) -> bool:
+        """Whether a user must have one, and has none."""
+        return not user.second_factor and self.is_demanded_of(user)
 
 
 class AuthSection(Section):
@@ -64,6 +82,11 @@ class AuthSection(Section):
     )
     emqx_api_key: str | None = Field(None, description="an API key of EMQX")
     emqx_api_secret: str | None = Field(None, description="its secret")
+    second_factor: SecondFactor = Field(
+        SecondFactor.OPTIONAL,
+        description="`optional`, or demanded of `admins`, or of `all`: users who have none sign in"
+        " only to add one",
+    )
     link_for: Duration = Field(DAY, description="how long a link that sets a password works")
     invitation_for: Duration = Field(7 * DAY, description="how long an invitation works")
     audit_for: Duration = Field(365 * DAY, description="how long the audit log is kept")

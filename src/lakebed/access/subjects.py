@@ -7,6 +7,7 @@ shares  ──SharesByAudience──┘ what others have opened to it
 from collections.abc import Collection, Iterable
 
 from lakebed.access.principals import NOTHING_SHARED, Grant, Kind, Principal, SharedTopics
+from lakebed.access.settings import SecondFactor
 from lakebed.ports.accounts.credentials import Subject, TokenSubject, UnitSubject, UserSubject
 from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.shares import Share
@@ -46,10 +47,14 @@ class SharesByAudience:
         return self._merged[known]
 
 
-def principal_of(subject: Subject, shares: SharesByAudience) -> Principal | None:
+def principal_of(
+    subject: Subject,
+    shares: SharesByAudience,
+    second_factor: SecondFactor = SecondFactor.OPTIONAL,
+) -> Principal | None:
     """The principal of a subject; None for a token whose maker has no permissions any more."""
     if isinstance(subject, UserSubject):
-        return _of_user(subject, shares)
+        return _of_user(subject, shares, second_factor)
     if isinstance(subject, UnitSubject):
         return unit_principal(subject, shares)
     return _of_token(subject, shares)
@@ -71,7 +76,9 @@ def _opened(share: Share) -> Grant:
     )
 
 
-def _of_user(subject: UserSubject, shares: SharesByAudience) -> Principal:
+def _of_user(
+    subject: UserSubject, shares: SharesByAudience, second_factor: SecondFactor
+) -> Principal:
     user = subject.user
     owners = [f"owner:{member.owner}" for member in subject.members]
     return Principal(
@@ -84,6 +91,7 @@ def _of_user(subject: UserSubject, shares: SharesByAudience) -> Principal:
         shared=shares.open_to([PUBLIC, INSTANCE, f"user:{user.name}", *owners]),
         session=subject.session,
         expires=subject.expires,
+        must_enrol=second_factor.is_missing(user),
     )
 
 

@@ -195,7 +195,8 @@ class Node:
         audit = AuditTrail(catalog)
         self._stack.push_async_callback(asyncio.to_thread, audit.flush)
         self._run("audit log", partial(keep, audit, catalog, self.settings.auth.audit_for))
-        identification, presence = Identification(catalog), Presence()
+        auth, presence = self.settings.auth, Presence()
+        identification = Identification(catalog, second_factor=auth.second_factor)
         self._stack.push_async_callback(presence.leave, catalog, identification)
         self._run("presence", partial(keep_presence, presence, catalog, identification))
         self.process = Process(

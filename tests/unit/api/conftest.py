@@ -20,6 +20,7 @@ from tests.application import (
 )
 
 from lakebed.ports.series import Series
+from lakebed.runtime.settings import Settings
 
 __all__ = [
     "ADMIN", "ANN", "EVE", "PASSWORDS", "ROOMS", "SETTINGS", "Api", "Broken", "NoSeries", "problem",
@@ -27,16 +28,16 @@ __all__ = [
 
 
 class Open(Protocol):
-    def __call__(self, series: Series, ttl: float = 0.0) -> Api: ...
+    def __call__(self, series: Series, ttl: float = 0.0, settings: Settings = SETTINGS) -> Api: ...
 
 
 @pytest.fixture(scope="module")
 def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     with ExitStack() as stack:
 
-        def open(series: Series, ttl: float = 0.0) -> Api:
+        def open(series: Series, ttl: float = 0.0, settings: Settings = SETTINGS) -> Api:
             home = tmp_path_factory.mktemp("home")
-            return stack.enter_context(opened(home, series, ttl))
+            return stack.enter_context(opened(home, series, ttl, settings))
 
         yield open
 

@@ -58,6 +58,7 @@ def test_who_signs_in_gets_a_cookie_that_says_who_it_is(people: Api) -> None:
         "owner": "bob",
         "roles": {"bob": "manager"},
         "admin": False,
+        "must_add_factor": False,
     }
     said = answer.headers["set-cookie"]
     assert all(word in said for word in ("HttpOnly", "SameSite=lax", "Path=/"))
@@ -152,6 +153,7 @@ def test_tokens_say_who_they_are_and_have_no_session(people: Api) -> None:
         "owner": "ann",
         "roles": {"ann": "editor"},
         "admin": False,
+        "must_add_factor": False,
     }
     assert people.get("/api/v1/me", token=ADMIN).json()["admin"] is True
     problem(people.get("/api/v1/me", token=None), 401)

@@ -119,9 +119,15 @@ def add_factor(
 @router.delete("/{id}", status_code=204)
 def remove_factor(services: ServicesDep, caller: Changer, name: str, id: str) -> None:
     """Remove a second factor. With the last one the recovery codes go."""
-    if _is_own(caller, name):
-        require_recent(services, caller, name)
-    services.accounts.remove_factor(name, id)
+    if not _is_own(caller, name):
+        services.accounts.remove_factor(name, id)
+        return
+    require_recent(services, caller, name)
+    with services.accounts.transaction():
+        services.accounts.remove_factor(name, id)
+        user = services.accounts.user(name)
+        if user is not None and services.settings.auth.second_factor.is_missing(user):
+            raise Conflict("this instance demands a second factor: add another one first")
 
 
 @router.post("/recovery", status_code=201)

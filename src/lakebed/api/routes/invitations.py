@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
-from lakebed.access.decision import INSTANCE, Resource, allow, require
+from lakebed.access.decision import ENROL, INSTANCE, Resource, allow, require
 from lakebed.access.principals import Principal
 from lakebed.access.subjects import SharesByAudience, principal_of
 from lakebed.access.token_making import maker_of
@@ -23,7 +23,7 @@ from lakebed.ports.accounts.credentials import UserSubject
 from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.tickets import Purpose, Ticket
 from lakebed.ports.accounts.users import Session, User
-from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, NotFound, Problem
+from lakebed.vocabulary.errors import BadRequest, Conflict, Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import DAY, Micros, parse_duration, to_rfc3339
 
@@ -150,6 +150,8 @@ def begin_session(services: Services, request: Request, user: User) -> tuple[Ses
 def join(services: Services, caller: Caller, code: str, user: Principal) -> dict[str, Any]:
     """Let a user who has signed in join the owner of an invitation, which is used up."""
     caller.noted.actor = user.label
+    if user.must_enrol:
+        raise Denied(ENROL)
     require(user, Action.SESSION_END, INSTANCE)  # a blocked user joins nothing
     with services.accounts.transaction():
         ticket = _use(services, code)

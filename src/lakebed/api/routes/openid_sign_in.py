@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from lakebed.access.actions import Action
+from lakebed.access.decision import ENROL
 from lakebed.access.principals import Principal
 from lakebed.api import cookies, origins, pages
 from lakebed.api.callers import Caller, Public, user_of
@@ -89,6 +90,8 @@ async def sign_in(
         told, name = str(error), _one(form, "user")
         return await to_thread(_form, services, asked, told, error.status, code, name)
     caller.noted.actor = f"user:{session.user}"
+    if await to_thread(_must_enrol, services, session):
+        return await to_thread(_form, services, asked, ENROL, 403, False, session.user)
     response = await to_thread(_follow, services, provider, asked, session)
     longest = session.created + services.settings.auth.session_longest
     cookies.give(response, request, secret, longest)
@@ -121,6 +124,15 @@ def _refuse(wrong: Answer) -> Response:
     return pages.say("Signing in does not work", f"{reason} {advice}", wrong.status)
 
 
+def _must_enrol(services: Services, session: Session) -> bool:
+    """Whether the user has to add a second factor first; then the session ends."""
+    user = services.accounts.user(session.user)
+    if user is None or not services.settings.auth.second_factor.is_missing(user):
+        return False
+    services.accounts.end_session(session.user, session.id)
+    return True
+
+
 def _follow(
     services: Services, provider: Provider, asked: Parameters, session: Session
 ) -> Response:
@@ -133,7 +145,7 @@ def _follow(
 def _signed_in(services: Services, principal: Principal) -> SignedIn | None:
     """The user of a principal and the session by which they have signed in."""
     user = services.accounts.user(principal.name)
-    if user is None or principal.suspended:
+    if user is None or principal.suspended or principal.must_enrol:
         return None
     sessions = services.accounts.sessions(principal.name)
     found = (session for session in sessions if session.id == principal.session)

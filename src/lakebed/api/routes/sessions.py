@@ -155,6 +155,7 @@ def show_caller(principal: Principal) -> dict[str, Any]:
         "owner": principal.owner,
         "roles": {grant.owner: grant.role.word for grant in principal.grants},
         "admin": principal.admin,
+        "must_add_factor": principal.must_enrol,
     }
 
 
