@@ -183,7 +183,8 @@ def assemble(
     control.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     control.add_exception_handler(bodies.ClientDisconnected, _client_disconnected)
     control.add_exception_handler(Exception, _answer_error)
-    return Application(Ingest(common.settings, common.identification, common.intake), control)
+    control.state.ingest = Ingest(common.settings, common.identification, common.intake)
+    return Application(control.state.ingest, control)
 
 
 def _common_routes(app: FastAPI) -> None:

@@ -8,7 +8,7 @@ from lakebed.access.settings import AuthSection
 from lakebed.keeper.settings import KeeperSection
 from lakebed.section import Section
 from lakebed.sources.http.settings import HttpSettings
-from lakebed.sources.mqtt.settings import MqttSource
+from lakebed.sources.mqtt.settings import MqttSection, MqttSource
 
 
 class ApiSection(Section):
@@ -26,6 +26,9 @@ class ApiSettings(HttpSettings, Protocol):
 
     @property
     def sources(self) -> tuple[MqttSource, ...]: ...
+
+    @property
+    def mqtt(self) -> MqttSection: ...
 
     @property
     def auth(self) -> AuthSection: ...

@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from lakebed.access.actions import Action
-from lakebed.api import origins, pages
+from lakebed.api import cookies, origins, pages
 from lakebed.api.callers import Caller, Public
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.routes.users import hash_of
 from lakebed.api.services import Services
 from lakebed.ports.accounts.tickets import Purpose
+from lakebed.ports.accounts.users import User
 from lakebed.vocabulary.errors import Invalid, NotFound
 
 router = APIRouter(tags=["people"])
@@ -66,24 +68,37 @@ async def send_form(
 ) -> Response:
     """Set a password by the form of a link."""
     origins.check(request, needed=False)
-    password = pages.fields_of(body).get("password", "")
+    password, run = pages.fields_of(body).get("password", ""), services.sign_in.passwords.run
     try:
-        await services.sign_in.passwords.run(partial(_set, services, caller, code, password))
+        user, first = await run(partial(_set, services, caller, code, password))
     except NotFound as error:
         return pages.say(_INVALID, str(error), 404)
     except Invalid as error:
-        user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
-        return _form(user, "; ".join(p.what for p in error.problems), 422)
-    return pages.say("The password is set", "Sign in with it. The link is used up.")
+        name = services.accounts.find_ticket(code, Purpose.PASSWORD).user
+        return _form(name, "; ".join(p.what for p in error.problems), 422)
+    if user.second_factor:
+        return pages.say("The password is set", "Sign in with it. The link is used up.")
+    address, agent = origins.address_of(request), request.headers.get("user-agent", "")
+    session, secret = await run(partial(services.sign_in.open, user, address, agent))
+    response = RedirectResponse("/first-steps" if first else "/", 303)
+    longest = session.created + services.settings.auth.session_longest
+    cookies.give(response, request, secret, longest)
+    return response
 
 
-def _set(services: Services, caller: Caller, code: str, password: str) -> None:
-    user = services.accounts.find_ticket(code, Purpose.PASSWORD).user
-    caller.note(f"users/{user}")
-    hash = hash_of(services, user, password)
+def _set(services: Services, caller: Caller, code: str, password: str) -> tuple[User, bool]:
+    """The user whose password is set, and whether it is their first one."""
+    name = services.accounts.find_ticket(code, Purpose.PASSWORD).user
+    caller.note(f"users/{name}")
+    hash = hash_of(services, name, password)
     with services.accounts.transaction():
+        first = services.accounts.password_hash(name) is None
         services.accounts.use_ticket(code, Purpose.PASSWORD)
-        services.accounts.set_password(user, hash)
+        services.accounts.set_password(name, hash)
+        user = services.accounts.user(name)
+    if user is None:
+        raise NotFound(f"there is no user {name!r}")
+    return user, first
 
 
 def _form(user: str, wrong: str = "", status: int = 200) -> Response:

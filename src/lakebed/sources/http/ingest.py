@@ -179,6 +179,25 @@ class Ingest:
         await send(_START)
         await send(_END)
 
+    async def send(self, principal: Principal, owner: str, topic: str, payload: bytes) -> None:
+        """Take one message of somebody who is known, such as by a form; durable when it returns.
+
+        Raises:
+            BadRequest: the topic is none, or the payload is too long.
+            Denied: the principal may not publish to it.
+            TooMany: a limit is reached.
+            Unavailable: the journal has no room, or does not answer.
+        """
+        try:
+            channel = channel_of(principal, owner, topic, self._over_topics)
+        except ValueError as error:
+            raise BadRequest("topic", str(error)) from None
+        if len(payload) > self._largest_payload:
+            raise BadRequest("payload", f"it is longer than {self._largest_payload} bytes")
+        attributes = self._attributes(principal)
+        columns = with_attributes(Columns([channel], [payload], now(), NOTHING), attributes)
+        await self._append(principal, columns, attributes)
+
     async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._many(scope, receive, send, ndjson.batch)
 

@@ -1,6 +1,6 @@
 """One's own account: password, second factors, sessions, language and theme."""
 
-from functools import partial
+from asyncio import to_thread
 from typing import Annotated, Any
 
 import msgspec
@@ -153,9 +153,7 @@ def _name(view: View) -> str:
 
 
 async def _later(view: View, problems: Problems) -> Response:
-    page = partial(_page, view, problems)
-    response: Response = await view.services.sign_in.passwords.run(page)
-    return response
+    return await to_thread(_page, view, problems)
 
 
 def _page(

@@ -46,7 +46,9 @@ async def resend(view: Sender, form: FormDep) -> Response:
         found = await dead_letters.resend_letter(view.services, view.caller, form.text("id"))
     else:
         found = await dead_letters.resend_letters(view.services, view.caller, **_chosen(form))
-    told = view.words("Sent %(num)s message again.", "Sent %(num)s messages again.", found["sent"])
+    told = view.words(
+        "Sent %(num)s message again.", "Sent %(num)s messages again.", found["resent"]
+    )
     return view.go("/dead-letters", told)
 
 
