@@ -79,11 +79,11 @@ def test_a_token_for_some_topics_settles_nothing(holding: Api) -> None:
 
 
 def test_gaps_of_a_topic_say_when_and_why(holding: Api) -> None:
-    found = gaps(holding.services, "ann", "room/+", None, None)
+    found = gaps(holding.services, "ann", ["room/+"], None, None)
     assert [gap["reason"] for gap in found] == ["over_quota", "dropped"]
     assert found[0]["from"] == "2026-09-21T14:13:20Z"
-    assert gaps(holding.services, "ann", "hall", None, AT + MINUTE) == []
-    assert gaps(holding.services, "eve", "#", None, None) == []
+    assert gaps(holding.services, "ann", ["hall"], None, AT + MINUTE) == []
+    assert gaps(holding.services, "eve", ["#"], None, None) == []
 
 
 def test_load_and_limits_are_shown_to_those_who_may(holding: Api) -> None:

@@ -56,7 +56,8 @@ def make_token(
 ) -> Response:
     """A token for the commands on the page, shown this once; it ends by itself."""
     name = f"first-steps-{secrets.token_hex(3)}"
-    wanted = {"name": name, "publish": ["#"], "read": ["#"], "expires": "7d"}
+    publish = ["#"] if view.may(Action.MESSAGES_PUBLISH, "#") else []
+    wanted = {"name": name, "publish": publish, "read": ["#"], "expires": "7d"}
     try:
         made = tokens.create_token(view.services, view.caller, msgspec.json.encode(wanted))
     except (Invalid, Denied, Conflict) as error:
