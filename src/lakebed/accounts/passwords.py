@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
@@ -28,7 +29,8 @@ LONGEST = 1024  # characters; all of them count
 _WAITING = 32
 """Callers that wait at one time; more are told to come again."""
 
-_COMMON = frozenset(files("lakebed.accounts").joinpath("common.txt").read_text().split())
+_FILES = files("lakebed.accounts")
+_COMMON = frozenset(_FILES.joinpath("common.txt").read_text().split())
 """Words that the commonest passwords are made of, with digits and signs at their ends."""
 
 _LEET = str.maketrans("4@310$5!7", "aaeiossit")
@@ -55,7 +57,16 @@ def _is_common(password: str) -> bool:
     folded = password.casefold()
     if len(set(folded)) <= 2 or _halves(folded) <= 3 or any(folded in run for run in _RUNS):
         return True
-    return bool(_words(password) & (_COMMON | {""}))
+    return bool(_words(password) & (_COMMON | {""})) or folded in _commonest()
+
+
+@cache
+def _commonest() -> frozenset[str]:
+    """The 11,611 commonest passwords of `SHORTEST` characters and more that were ever published.
+
+    Of the list of zxcvbn, whose licence is in `commonest.LICENSE`.
+    """
+    return frozenset(_FILES.joinpath("commonest.txt").read_text().split("\n"))
 
 
 def _halves(text: str) -> int:

@@ -6,7 +6,8 @@ import threading
 import pytest
 from argon2 import PasswordHasher
 
-from lakebed.accounts.passwords import Passwords, fault_of_password
+from lakebed.accounts import passwords as passwords_module
+from lakebed.accounts.passwords import SHORTEST, Passwords, fault_of_password
 from lakebed.vocabulary.errors import Unavailable
 
 WEAK = PasswordHasher(1, 8, 1)
@@ -34,10 +35,20 @@ def passwords() -> Passwords:
         "lakebed-1",
         "ann-marie2026",
         "x" * 1025,
+        "1qaz2wsx",
+        "Samantha",
     ],
 )
 def test_what_is_tried_first_is_refused(password: str) -> None:
     assert fault_of_password(password, ["ann-marie"]) is not None
+
+
+def test_the_commonest_of_a_length_that_is_allowed_are_refused() -> None:
+    """ASVS 5.0, 6.2.4: at least 3,000 of them; and 6.2.12, as they come from breaches."""
+    commonest = passwords_module._commonest()
+    assert len(commonest) > 11_000
+    assert all(len(password) >= SHORTEST for password in commonest - {""})
+    assert all(fault_of_password(password) for password in list(commonest)[:3_000])
 
 
 @pytest.mark.parametrize(
