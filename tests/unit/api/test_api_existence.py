@@ -5,8 +5,9 @@ passwords and statements of the catalog.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -90,7 +91,8 @@ def work(here: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
         return hash
 
     def executed(_c: Any, _k: Any, statement: str, _p: Any, _x: Any, _m: Any) -> None:
-        found.statements.append(statement)
+        if statement != "BEGIN" and "audit" not in statement:  # these are written later, together
+            found.statements.append(statement)
 
     monkeypatch.setattr(PasswordHasher, "verify", verified)
     monkeypatch.setattr(PasswordHasher, "hash", made)
@@ -125,17 +127,29 @@ def openid(api: Api, user: str) -> Any:
 def test_a_wrong_password_is_the_same_for_whoever_is_here_or_not(
     here: Api, work: Work, door: Any, user: str
 ) -> None:
-    costs = []
-    for name in (user, UNKNOWN):
+    costs = [cost(here, work, door, name) for name in (user, UNKNOWN)]
+    assert costs[0] == costs[1]
+    assert costs[0].status == 401
+    assert [kind for kind, _ in costs[0].hashes] == ["verify"]
+
+
+class Cost(NamedTuple):
+    status: int
+    told: tuple[str, list[str]]
+    hashes: list[tuple[str, str]]
+    statements: Counter[str]
+
+
+def cost(here: Api, work: Work, door: Any, name: str) -> Cost:
+    """Of three answers the least, as other threads ask the catalog now and then."""
+    found = []
+    for _ in range(3):
         here.catalog.forget_attempts([f"account {name}", "address 127.0.0.1"])
         work.clear()
         answer = door(here, name)
-        assert [kind for kind, _ in work.hashes] == ["verify"]
-        costs.append(
-            (work.hashes[:], answer.status_code, _without(answer, name), len(work.statements))
-        )
-    assert costs[0] == costs[1]
-    assert costs[0][1] == 401
+        found.append(Counter(work.statements))
+    least = found[0] & found[1] & found[2]
+    return Cost(answer.status_code, _without(answer, name), work.hashes[:], least)
 
 
 def _without(answer: Any, name: str) -> tuple[str, list[str]]:
