@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
 
 from lakebed.access.actions import Action
@@ -30,6 +30,7 @@ from lakebed.access.principals import NOBODY, Kind, Principal
 from lakebed.api import cookies, origins
 from lakebed.api.auditing import Noted, note
 from lakebed.http.tokens import bearer, missing, unknown
+from lakebed.ports.accounts.users import Session
 from lakebed.vocabulary.errors import Unauthenticated, Unavailable
 
 
@@ -288,6 +289,19 @@ async def user_of(request: Request) -> Principal | None:
         with suppress(Unavailable):
             await asyncio.to_thread(sign_in.extend, found.session)
     return found
+
+
+async def give_session(request: Request, response: Response, session: Session, secret: str) -> None:
+    """Set the cookie of a session that has just begun; the one of the request's cookie ends."""
+    services = request.app.state.services
+    former = cookies.secret_in(request)
+    if former is not None:
+        found = await identification_of(request).identify(former)
+        if found is not None and found.session and found.session != session.id:
+            await asyncio.to_thread(services.accounts.end_session, found.name, found.session)
+    cookies.give(
+        response, request, secret, session.created + services.settings.auth.session_longest
+    )
 
 
 def _bearer(request: Request) -> str:

@@ -145,6 +145,18 @@ def test_signing_out_ends_the_session_everywhere(people: Api) -> None:
     assert ask(people, "GET", "/api/v1/me", other).status_code == 200
 
 
+def test_signing_in_again_ends_the_session_of_the_cookie(people: Api) -> None:
+    """ASVS 5.0, 7.2.4; of whomever that session was."""
+    first, other = sign_in(people), sign_in(people)
+    second = sign_in(people, "cleo", **cookie(first), **SAME)
+    assert second.status_code == 200
+    problem(ask(people, "GET", "/api/v1/me", first), 401)
+    assert ask(people, "GET", "/api/v1/me", other).status_code == 200
+    assert ask(people, "GET", "/api/v1/me", second).json()["user"] == "cleo"
+    assert sign_in(people, password="wrong", **cookie(second), **SAME).status_code == 401
+    assert ask(people, "GET", "/api/v1/me", second).status_code == 200
+
+
 def test_tokens_say_who_they_are_and_have_no_session(people: Api) -> None:
     assert people.get("/api/v1/me", token=ROOMS).json() == {
         "user": None,

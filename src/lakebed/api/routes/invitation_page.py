@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
-from lakebed.api import cookies, origins, pages
-from lakebed.api.callers import Caller, Public, user_of
+from lakebed.api import origins, pages
+from lakebed.api.callers import Caller, Public, give_session, user_of
 from lakebed.api.requests import Body, ServicesDep
 from lakebed.api.routes.invitations import Acceptance, begin_session, join, make_account
 from lakebed.ports.accounts.tickets import Purpose, Ticket
@@ -69,8 +69,7 @@ async def send_form(
         return _form(ticket, str(error), error.status, fields)
     response = pages.say(f"Welcome, {made.name}", "The account is made, and you have signed in.")
     session, secret = await run(partial(begin_session, services, request, made))
-    longest = session.created + services.settings.auth.session_longest
-    cookies.give(response, request, secret, longest)
+    await give_session(request, response, session, secret)
     return response
 
 

@@ -12,8 +12,8 @@ from lakebed.access.principals import Principal
 from lakebed.access.subjects import SharesByAudience, principal_of
 from lakebed.access.token_making import maker_of
 from lakebed.accounts.tickets import hand_out, link
-from lakebed.api import cookies, origins
-from lakebed.api.callers import Caller, InOwnerOrAll, Public, SignedIn, user_of
+from lakebed.api import origins
+from lakebed.api.callers import Caller, InOwnerOrAll, Public, SignedIn, give_session, user_of
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.routes.owners import role_of
 from lakebed.api.routes.tokens import own_token
@@ -136,8 +136,7 @@ async def accept_invitation(
         return await run(partial(join, services, caller, code, user))
     made = await run(partial(make_account, services, caller, code, wanted))
     session, secret = await run(partial(begin_session, services, request, made))
-    longest = session.created + services.settings.auth.session_longest
-    cookies.give(response, request, secret, longest)
+    await give_session(request, response, session, secret)
     return await run(partial(_accepted, services, made.name))
 
 

@@ -17,8 +17,8 @@ from fastapi.responses import RedirectResponse, Response
 from lakebed.access.actions import Action
 from lakebed.access.decision import ENROL
 from lakebed.access.principals import Principal
-from lakebed.api import cookies, origins, pages
-from lakebed.api.callers import Caller, Public, user_of
+from lakebed.api import origins, pages
+from lakebed.api.callers import Caller, Public, give_session, user_of
 from lakebed.api.openid.provider import Answer, Provider, SignedIn
 from lakebed.api.requests import ServicesDep
 from lakebed.api.routes.openid import Form, ProviderDep, fields_of, response_to
@@ -93,8 +93,7 @@ async def sign_in(
     if await to_thread(_must_enrol, services, session):
         return await to_thread(_form, services, asked, ENROL, 403, False, session.user)
     response = await to_thread(_follow, services, provider, asked, session)
-    longest = session.created + services.settings.auth.session_longest
-    cookies.give(response, request, secret, longest)
+    await give_session(request, response, session, secret)
     return response
 
 

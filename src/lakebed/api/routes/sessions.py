@@ -11,7 +11,7 @@ from lakebed.access.actions import Action
 from lakebed.access.principals import Kind, Principal
 from lakebed.accounts import passkeys
 from lakebed.api import cookies, origins
-from lakebed.api.callers import Caller, OfCaller, OfUser, Public, identification_of
+from lakebed.api.callers import Caller, OfCaller, OfUser, Public, give_session, identification_of
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.ports.accounts.users import Session
 from lakebed.vocabulary.errors import BadRequest, NotFound, Unauthenticated
@@ -78,8 +78,7 @@ async def sign_in(
     session, secret = await services.sign_in.passwords.run(work)
     caller.note(f"users/{session.user}")
     caller.noted.actor = f"user:{session.user}"
-    longest = session.created + services.settings.auth.session_longest
-    cookies.give(response, request, secret, longest)
+    await give_session(request, response, session, secret)
     principal = await identification_of(request).identify(secret)
     if principal is None:
         raise Unauthenticated("the session has ended: sign in again")

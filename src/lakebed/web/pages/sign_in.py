@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from lakebed.access.actions import Action
 from lakebed.api import cookies, origins
+from lakebed.api.callers import give_session
 from lakebed.vocabulary.errors import Denied, FactorNeeded, TooMany, Unauthenticated
 from lakebed.web import guard
 from lakebed.web.navigation import Page
@@ -58,9 +59,7 @@ async def sign_in(view: Stranger, form: FormDep, next: Next = "/") -> Response:
     view.caller.note(f"users/{session.user}")
     view.caller.noted.actor = f"user:{session.user}"
     response = RedirectResponse(guard.within(next), 303, guard.HEADERS)
-    cookies.give(
-        response, request, secret, session.created + services.settings.auth.session_longest
-    )
+    await give_session(request, response, session, secret)
     return response
 
 
