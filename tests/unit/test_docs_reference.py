@@ -130,7 +130,7 @@ def calls() -> Iterator[tuple[str, str]]:
 def test_commands_in_snippets_exist_with_the_flags_they_are_given(page: str, call: str) -> None:
     words = shlex.split(re.sub(r'"\$\([^)]*\)"', "TOKEN", call), comments=True)
     known = commands()
-    name = next(n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in known)
+    name = next(n for n in (" ".join(words[:n]) for n in (4, 3, 2)) if n in known)
     for word in words[len(name.split()) :]:
         if word == "--":
             break

@@ -1,7 +1,7 @@
 """Sends the requests of commands to a server, and raises its errors as `vocabulary.errors`."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from lakebed.vocabulary.errors import (
     BadRequest,
     Conflict,
     Denied,
+    FactorNeeded,
     Invalid,
     LakebedError,
     NotFound,
@@ -30,11 +31,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Server:
     """A connection to one server with one token. A context manager; not thread-safe."""
 
-    def __init__(self, url: str, token: str | None, home: Path) -> None:
+    def __init__(self, url: str, token: str | None, home: Path | None) -> None:
         """Without a token use the one of `home`; without that send none."""
         self.url = url.rstrip("/")
-        token = token or token_of(home)
-        self._hint = "" if token else f" (no --token, and no token in {home}/admin.token)"
+        token = token or (None if home is None else token_of(home))
+        self._hint = (
+            "" if token or home is None else f" (no --token, and no token in {home}/admin.token)"
+        )
         try:
             host = httpx.URL(self.url).host
             self._http = httpx.Client(
@@ -101,6 +104,21 @@ class Server:
         match = {"If-Match": there.headers["etag"]}
         answer = self.request("PUT", path, name, json=document, params=parameters, headers=match)
         return _json(answer)
+
+    def sign_in(self, user: str, password: str, code: str | None = None) -> None:
+        """Begin a session, whose cookie is sent from now on. Only without a token.
+
+        Raises:
+            FactorNeeded: the user has a second factor, and there is no code.
+        """
+        self.ask("POST", "/api/v1/session", json=given(user=user, password=password, code=code))
+        address = self._http.base_url  # as a page of the instance sends it
+        self._http.headers["Origin"] = str(address.copy_with(raw_path=b"")).rstrip("/")
+
+    def sign_out(self) -> None:
+        """End the session, if the server can be reached."""
+        with suppress(LakebedError):
+            self.ask("DELETE", "/api/v1/session")
 
     def ready(self) -> dict[str, Any]:
         """Get the parts of /readyz; a 503 that names them is an answer too."""
@@ -186,6 +204,8 @@ def error_of(answer: httpx.Response, hint: str = "") -> LakebedError:
         document = {}
     problems = _problems(document)
     status = answer.status_code
+    if status == 401 and any(problem.where == "code" for problem in problems):
+        return FactorNeeded(_text(document, status, problems))
     if problems and status in (400, 422):
         return _invalid(status, problems)
     text = _text(document, status, problems)

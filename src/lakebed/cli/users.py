@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lakebed.cli import output
+from lakebed.cli import factors, output
 from lakebed.cli.options import (
     HOME,
     URL,
@@ -21,6 +21,7 @@ from lakebed.cli.options import (
 )
 
 app = Commands("People who sign in: list, add, change, passwords, sessions.")
+app.add_typer(factors.app, name="factors")
 _PATH = "/api/v1/users"
 
 Name = Annotated[str, typer.Argument(help="Name of a user.")]
