@@ -25,6 +25,7 @@ from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
 from lakebed.keeper.journal_adoption import Plan
 from lakebed.keeper.preview import preview
+from lakebed.limits.reports import ClusterReports
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
@@ -99,6 +100,7 @@ class Api:
             intake=self.intake,
             resending=self.intake,
             losses=Losses(self.catalog),
+            cluster=ClusterReports(None, self.intake.limits, "alone"),
             policies_changed=self._changed,
         )
         routes = [partial(routes_of, self.services), shell.install]

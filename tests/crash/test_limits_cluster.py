@@ -56,6 +56,9 @@ def test_gateways_share_a_limit_and_what_is_parked_is_released_once(cluster: Clu
     assert flow["kept"] + flow["over_quota"] == sender.number
     assert flow["kept"] <= AMOUNT + passed * AMOUNT + 2 + 2 * BATCH  # the last ones leave a debt
     assert flow["kept"] >= 0.5 * passed * AMOUNT
+    load = eventually(lambda: known(api.get("/api/v1/load", by="owner")), 30)
+    assert load["load"][0]["messages"]["peak"] >= 2 * BATCH
+    assert load["age"] < 20
     second.kill()
     sender.send(first, seconds=2)
     keeper.kill()
@@ -103,6 +106,11 @@ def _sent(member: Member, lines: list[dict[str, Any]]) -> bool:
     except httpx.HTTPError:
         return False
     return True
+
+
+def known(load: dict[str, Any]) -> dict[str, Any] | None:
+    """Load that both gateways have told of; the API has received nothing."""
+    return load if load["gateways"] == 2 and load["load"] else None
 
 
 def gateways(member: Member) -> int:

@@ -10,6 +10,7 @@ from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
 from lakebed.ingest.intake import Intake
+from lakebed.limits.reports import ClusterReports
 from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.boards import BoardStore
@@ -129,6 +130,7 @@ class Services(Common):
         units: all of them, in memory.
         revocation: ends connections at EMQX; None without its address.
         losses: what of the series is lost.
+        cluster: load, and use of limits, of all gateways.
         preview: what a policy would have kept of the journal's recent past.
         resending: where dead letters are sent again.
         erase: deletes what was kept and returns how many rows.
@@ -154,6 +156,7 @@ class Services(Common):
     feed: Feed
     resending: Intake
     losses: Losses
+    cluster: ClusterReports
     preview: Callable[[Policy], dict[str, Any]]
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"

@@ -36,9 +36,12 @@ def load(
 
     with Server(url, token, home) as server:
         found = server.get("/api/v1/load", by=by.value, of=of.value, limit=limit, owner=owner)
+    gateways, age = found["gateways"], found["age"]
     if form is Shape.TABLE:
         found = {"load": [_flat(row) for row in found["load"]]}
     output.listing(found, f"no messages in the last {of.value} in {whose(owner)}", form)
+    if form is Shape.TABLE and gateways > 1:
+        output.note(f"of {gateways} gateways, up to {age:.0f} s old")
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

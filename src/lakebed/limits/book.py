@@ -49,6 +49,9 @@ _WARNED_EVERY = 3600.0  # seconds between two warnings about one owner or unit i
 Documents = Mapping[tuple[str, str], Mapping[str, Any]]
 """Documents by owner and uuid of the unit, which is "" for the owner's own."""
 
+Used = dict[str, float]
+"""Used parts of limits, each named as `messages 600/1m`."""
+
 
 class LimitStore(Protocol):
     """What the catalog knows of limits. Calls block; one at a time."""
@@ -83,6 +86,7 @@ class LimitBook:
         load: what was taken in.
         over: messages over a limit, by kind of its subject and what happened to them.
         limiting: whether there is any limit on messages or bytes.
+        elsewhere: the used parts of limits at other gateways, by the keys of subjects.
         warned: owners and units that were near a limit when it was last looked.
     """
 
@@ -114,6 +118,7 @@ class LimitBook:
         self.limiting = False
         self._look_for_limits()
         self.warned: list[tuple[Subject, str, float]] = []
+        self.elsewhere: Mapping[str, Used] = {}
 
     # --- senders ----------------------------------------------------------------------------------
 
@@ -222,14 +227,23 @@ class LimitBook:
         return subject, name, used
 
     def used(self, subject: Subject) -> tuple[str, float]:
-        """The limit that a subject uses most, and its used part. Any thread."""
+        """The limit that a subject uses most at all gateways, and its used part. Any thread."""
+        elsewhere = self.elsewhere.get(subject.key, {})
+        found = self.used_parts(subject)
+        return max(
+            ((name, part + elsewhere.get(name, 0.0)) for name, part in found.items()),
+            key=lambda pair: pair[1],
+            default=("", 0.0),
+        )
+
+    def used_parts(self, subject: Subject) -> Used:
+        """The used part of each limit of a subject, at this process. Any thread."""
         with self.load.lock:
-            found = [
-                (f"{name} {rate}", self._used(subject, rate, name == "bytes"))
+            return {
+                f"{name} {rate}": self._used(subject, rate, name == "bytes")
                 for name in ("messages", "bytes")
                 for rate in getattr(subject.limits, name) or ()
-            ]
-        return max(found, key=lambda pair: pair[1], default=("", 0.0))
+            }
 
     def _used(self, subject: Subject, rate: Rate, of_bytes: bool) -> float:
         at, seconds = self._clock(), rate.interval / SECOND

@@ -97,8 +97,8 @@ class LoadTable(Generic[K]):
         slot[found, 0] += np.asarray(messages, np.float32)
         slot[found, 1] += np.asarray(sizes, np.float32)
 
-    def loads(self, at: float, of: str) -> dict[K, Load]:
-        """The load of each key that had any in this time."""
+    def loads(self, at: float, of: str, most: int | None = None) -> dict[K, Load]:
+        """The load of each key that had any in this time; of more than `most`, of the heaviest."""
         self._turn(int(at))
         count = len(self._keys)
         recent = [(self._second - ago) % _SECONDS for ago in range(1, _NOW + 1)]
@@ -116,9 +116,12 @@ class LoadTable(Generic[K]):
             covered = SPANS[of] - step + at % step
         mean = total / max(1.0, min(covered, at - self._began))
         columns = np.stack([now, mean, peak], 1)  # [key, now | mean | peak, messages | bytes]
+        rows = np.flatnonzero(total[:, 0])
+        if most is not None and len(rows) > most:
+            rows = rows[np.argpartition(total[rows, 0], -most)[-most:]]
         return {
             self._keys[row]: Load(*columns[row, :, 0].tolist(), *columns[row, :, 1].tolist())
-            for row in np.flatnonzero(total[:, 0]).tolist()
+            for row in rows.tolist()
         }
 
     def sent_in(self, key: K, seconds: float, at: float) -> tuple[float, float]:
@@ -218,10 +221,10 @@ class LoadMeter:
         """Seconds since it began to count."""
         return self._clock() - self._began
 
-    def loads(self, table: LoadTable[K], of: str) -> dict[K, Load]:
-        """The load of each key of a table. Any thread."""
+    def loads(self, table: LoadTable[K], of: str, most: int | None = None) -> dict[K, Load]:
+        """The load of each key of a table, or of the heaviest. Any thread."""
         with self.lock:
-            return table.loads(self._clock(), of)
+            return table.loads(self._clock(), of, most)
 
     def count(self, batch: Batch) -> None:
         """Count the messages of a batch by topic and owner. Event loop only."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from lakebed.limits.book import LimitBook
+    from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
     from lakebed.sources.http.server import HttpServer
 
@@ -285,22 +286,30 @@ class Node:
         )
         await intake.start()
         self._run("limits", limits.run)
-        if not self._alone and "gateway" in self.roles:
-            await self._share_limits(limits)
+        cluster = await self._share_limits(limits)
         self.contributed += Contribution(metrics=(partial(metrics, limits),))
         self._stack.push_async_callback(intake.stop)
-        self.process = replace(self.process, opened_intake=intake)
+        self.process = replace(self.process, opened_intake=intake, opened_cluster=cluster)
         self.contributed += Contribution(health={"intake": intake.health})
 
-    async def _share_limits(self, limits: "LimitBook") -> None:
-        """Hold a part of all limits, as other gateways do."""
+    async def _share_limits(self, limits: "LimitBook") -> "ClusterReports":
+        """Hold a part of all limits, as other gateways do, and tell them what is received."""
         from lakebed.limits.leases import Leases, metrics
+        from lakebed.limits.reports import ClusterReports
 
-        leases = Leases(self.process.catalog, limits)
+        catalog = self.process.catalog
+        if self._alone:
+            return ClusterReports(None, limits, "alone")
+        if "gateway" not in self.roles:
+            return ClusterReports(catalog, limits, None)
+        leases = Leases(catalog, limits)
+        cluster = ClusterReports(catalog, limits, leases.process)
         await leases.join()
         self._stack.push_async_callback(leases.leave)
         self._run("leases of limits", leases.run)
+        self._run("reports of load", cluster.run)
         self.contributed += Contribution(metrics=(partial(metrics, leases),))
+        return cluster
 
     def _run(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run a task until the node stops; stop the node if the task fails."""

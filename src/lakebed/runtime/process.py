@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lakebed.accounts.presence import Presence
     from lakebed.consuming.feed import LiveFeed
     from lakebed.ingest.intake import Intake
+    from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
 
 
@@ -37,7 +38,7 @@ class Process:
         descriptors: decides whether a new connection may take one.
         outgoing: counts what readers are sent, for the byte ledger.
         stack: callbacks that end the work of stores and roles, called in reverse order.
-        opened_series, opened_intake: None where no role needs them.
+        opened_series, opened_intake, opened_cluster: None where no role needs them.
     """
 
     settings: Settings
@@ -57,6 +58,7 @@ class Process:
     outgoing: "OutgoingMeter"
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
+    opened_cluster: "ClusterReports | None" = None
 
     @property
     def series(self) -> Series:
@@ -69,3 +71,9 @@ class Process:
         """The intake of all roles that write to the journal; only for roles that declare this."""
         assert self.opened_intake is not None
         return self.opened_intake
+
+    @property
+    def cluster(self) -> "ClusterReports":
+        """Load and use of limits of all gateways; beside the intake."""
+        assert self.opened_cluster is not None
+        return self.opened_cluster

@@ -1,9 +1,9 @@
 """Routes of limits and load: what may be sent, what is sent, and who is near a limit.
 
-LimitBook of this process ──> limits in force, used parts, load by topic, unit or owner
+LimitBook, reports of gateways ──> limits in force, used parts, load by topic, unit or owner
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -13,8 +13,8 @@ from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
 from lakebed.limits.book import NEAR
-from lakebed.limits.load import SPANS, Load
-from lakebed.limits.subjects import Subject
+from lakebed.limits.load import Load
+from lakebed.limits.reports import Use, add_uses
 from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.limits import to_document
 
@@ -33,35 +33,37 @@ def load(
     limit: Annotated[int, Query(ge=1, le=10_000, description="the heaviest so many")] = 100,
 ) -> dict[str, Any]:
     """Tell how much is sent: messages and bytes per second now, on average and at most."""
-    meter = services.resending.limits.load
+    found = services.cluster.load(by, of)
     rows = sorted(
-        _rows(services, caller, by, of), key=lambda row: row["messages"]["mean"], reverse=True
+        _rows(services, caller, by, found.loads),
+        key=lambda row: row["messages"]["mean"],
+        reverse=True,
     )
-    evicted = {
-        "unit": meter.units.evicted, "topic": meter.topics.evicted, "owner": meter.owners.evicted,
-    }  # fmt: skip
     return {
         "of": of,
-        "seconds": min(SPANS[of], round(meter.age)),
-        "complete": len(rows) <= limit and not evicted[by],
+        "seconds": round(found.seconds),
+        "gateways": found.gateways,
+        "age": round(found.age, 1),
+        "complete": len(rows) <= limit and found.complete,
         "load": rows[:limit],
     }
 
 
-def _rows(services: Services, caller: Caller, by: str, of: str) -> Iterator[dict[str, Any]]:
-    meter, owner = services.resending.limits.load, caller.owner
+def _rows(
+    services: Services, caller: Caller, by: str, loads: Mapping[Any, Load]
+) -> Iterator[dict[str, Any]]:
+    owner = caller.owner
     if by == "topic":
-        for channel, one in meter.loads(meter.topics, of).items():
+        for channel, one in loads.items():
             if channel.owner == owner and caller.may(channel.topic):
                 yield {"topic": channel.topic, **_show(one)}
     elif by == "unit":
-        units = meter.loads(meter.units, of)
-        names = {unit.uuid: unit.name for unit in services.accounts.units(owner)} if units else {}
-        for (whose, uuid), one in units.items():
+        names = {unit.uuid: unit.name for unit in services.accounts.units(owner)} if loads else {}
+        for (whose, uuid), one in loads.items():
             if whose == owner and caller.may_all():
                 yield {"unit": names.get(uuid, uuid), "uuid": uuid, **_show(one)}
     else:
-        for name, one in meter.loads(meter.owners, of).items():
+        for name, one in loads.items():
             if caller.principal.admin or (name == owner and caller.may_all()):
                 yield {"owner": name, **_show(one)}
 
@@ -90,33 +92,39 @@ def limits(services: ServicesDep, caller: Reader) -> dict[str, Any]:
         raise NotFound(f"there is no owner {caller.owner!r}")
     book = services.resending.limits
     owner = caller.owner
-    active = {(s.owner, s.unit): s for s in book.active() if s.owner == owner}
+    use = _uses(services, owner)
     units = [
         {
             "unit": unit.name,
             "uuid": unit.uuid,
             "limits": to_document(book.limits(owner, unit.uuid)),
-            **_used(services, active.get((owner, unit.uuid))),
+            **_show_use(use.get(unit.uuid)),
         }
         for unit in services.accounts.units(owner)
-        if unit.limits or (owner, unit.uuid) in active
+        if unit.limits or unit.uuid in use
     ]
     return {
         "owner": owner,
         "limits": to_document(book.limits(owner)),
         "own": dict(stored.limits) if stored is not None else {},
-        **_used(services, active.get((owner, ""))),
+        **_show_use(use.get("")),
         "units": units,
     }
 
 
-def _used(services: Services, subject: Subject | None) -> dict[str, Any]:
-    """How much of its limits of messages and bytes a subject uses now, and what was over them."""
-    if subject is None:
-        return {"used": 0.0, "near": None, "over": {}}
-    name, used = services.resending.limits.used(subject)
-    return {
-        "used": round(used, 3),
-        "near": name if used >= NEAR else None,
-        "over": {str(over): count for over, count in subject.over.copy().items()},
-    }
+def _uses(services: Services, owner: str) -> dict[str, Use]:
+    """How much an owner and its units use of their limits, and what was over, by uuid."""
+    book, found = services.resending.limits, dict(services.cluster.usage(owner))
+    for subject in book.active():
+        if subject.owner == owner:
+            parts = book.used_parts(subject)
+            over = {str(over): count for over, count in subject.over.copy().items()}
+            found[subject.unit] = add_uses(found.get(subject.unit, ({}, {})), (parts, over))
+    return found
+
+
+def _show_use(use: Use | None) -> dict[str, Any]:
+    """The limit of messages or bytes that is used most, at all gateways together."""
+    parts, over = use or ({}, {})
+    name, used = max(parts.items(), key=lambda pair: pair[1], default=("", 0.0))
+    return {"used": round(used, 3), "near": name if used >= NEAR else None, "over": over}

@@ -103,6 +103,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),
+        cluster=process.cluster,
         preview=partial(_preview, process),
         erase=_eraser(process, before),
         adopt=partial(_adopt, process),
