@@ -1,5 +1,7 @@
 """The shell: sign in and out, where that leads, headers, forms of others, errors, languages."""
 
+import re
+
 import pytest
 
 from lakebed.web import guard
@@ -48,6 +50,18 @@ def test_who_signs_out_has_no_session_any_more(ann: Browser) -> None:
     assert ann.get("/").status_code == 303
     ann.cookies = kept
     assert ann.get("/").status_code == 303
+
+
+def test_signing_out_is_on_every_page(ann: Browser) -> None:
+    for path in ("/", "/policies", "/policies/new", "/account"):
+        assert 'action="/sign-out"' in ann.get(path).text, path
+
+
+def test_a_password_is_a_field_that_hides_and_fills_it(stranger: Browser) -> None:
+    page = stranger.get("/sign-in").text
+    (field,) = re.findall(r'<input[^>]*name="password"[^>]*>', page)
+    assert 'type="password"' in field
+    assert 'autocomplete="current-password"' in field
 
 
 def test_a_form_without_the_token_of_its_session_changes_nothing(ann: Browser) -> None:

@@ -119,6 +119,7 @@ def test_a_link_sets_a_password_once(dora: Api) -> None:
     for _ in range(2):  # looking at it does not use it up
         form = page(dora, "GET", path)
         assert 'method="post"' in form.text
+        assert 'type="password" autocomplete="new-password"' in form.text
         assert "default-src 'none'" in form.headers["content-security-policy"]
         assert form.headers["cache-control"] == "no-store"
     weak = page(dora, "POST", path, data={"password": "<b>"})

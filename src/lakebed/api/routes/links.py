@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from lakebed.access.actions import Action
-from lakebed.api import cookies, origins, pages
-from lakebed.api.callers import Caller, Public
+from lakebed.api import origins, pages
+from lakebed.api.callers import Caller, Public, give_session
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.routes.users import hash_of
 from lakebed.api.services import Services
@@ -81,8 +81,7 @@ async def send_form(
     address, agent = origins.address_of(request), request.headers.get("user-agent", "")
     session, secret = await run(partial(services.sign_in.open, user, address, agent))
     response = RedirectResponse("/first-steps" if first else "/", 303)
-    longest = session.created + services.settings.auth.session_longest
-    cookies.give(response, request, secret, longest)
+    await give_session(request, response, session, secret)
     return response
 
 
