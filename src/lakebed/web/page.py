@@ -28,7 +28,15 @@ from lakebed.api.callers import Acting, Caller
 from lakebed.api.requests import Body
 from lakebed.api.services import Services
 from lakebed.http import bodies, problems
-from lakebed.vocabulary.errors import BadRequest, LakebedError, Unauthenticated
+from lakebed.vocabulary.errors import (
+    BadRequest,
+    Conflict,
+    Denied,
+    Invalid,
+    LakebedError,
+    Problem,
+    Unauthenticated,
+)
 from lakebed.web import guard, navigation, rendering
 from lakebed.web.navigation import Page
 from lakebed.web.words import language_of, translations
@@ -246,3 +254,12 @@ def theme_of(request: Request) -> str:
     """`light`, `dark`, or "" for what the system says."""
     chosen = request.cookies.get(THEME, "")
     return chosen if chosen in ("light", "dark") else ""
+
+
+REFUSED = (Invalid, Conflict, Denied)
+"""What a form is shown again for, with what is wrong."""
+
+
+def problems_of(error: LakebedError) -> tuple[Problem, ...]:
+    """What is wrong, by the fields of the form."""
+    return error.problems if isinstance(error, Invalid) else (Problem("", str(error)),)

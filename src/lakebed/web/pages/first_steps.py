@@ -12,9 +12,9 @@ from lakebed.access.actions import Action
 from lakebed.api import origins
 from lakebed.api.requests import policies_by_topic
 from lakebed.api.routes import flow, tokens
-from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Problem, TooMany
+from lakebed.vocabulary.errors import Problem, TooMany
 from lakebed.web.navigation import Page
-from lakebed.web.page import FormDep, Pages, View, Viewing
+from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of
 from lakebed.web.words import mark as _
 
 PAGE = Page("first-steps", "/first-steps", _("First steps"), "data", 90, Action.TOPICS_READ)
@@ -40,8 +40,8 @@ async def send(
     ingest = view.request.app.state.ingest
     try:
         await ingest.send(view.principal, view.owner, topic, payload)
-    except (Invalid, Denied, TooMany) as error:
-        problems = getattr(error, "problems", (Problem("", str(error)),))
+    except (*REFUSED, TooMany) as error:
+        problems = problems_of(error)
         again = partial(_page, view, topic, problems, error.status, payload)
         shown: Response = await to_thread(again)
         return shown
@@ -60,7 +60,7 @@ def make_token(
     wanted = {"name": name, "publish": publish, "read": ["#"], "expires": "7d"}
     try:
         made = tokens.create_token(view.services, view.caller, msgspec.json.encode(wanted))
-    except (Invalid, Denied, Conflict) as error:
+    except REFUSED as error:
         return _page(view, form.text("topic"), (Problem("", str(error)),), error.status)
     return _page(view, form.text("topic"), token=made["token"])
 

@@ -14,7 +14,7 @@ from lakebed.api.routes import limits as limit_routes
 from lakebed.api.routes import units
 from lakebed.vocabulary.errors import BadRequest, Conflict, Denied, Invalid, LakebedError, Problem
 from lakebed.web.navigation import Page
-from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.page import REFUSED, Form, FormDep, Pages, View, Viewing, problems_of
 from lakebed.web.words import mark as _
 
 PAGE = Page("units", "/units", _("Units"), "devices", 10, Action.UNITS_READ)
@@ -86,8 +86,8 @@ def add_many(view: Writer, form: FormDep) -> Response:
     text = form.raw("table")
     try:
         made = _from_table(view, text, form.flag("tokens"))
-    except (Invalid, Conflict, Denied) as error:
-        problems = getattr(error, "problems", (Problem("", str(error)),))
+    except REFUSED as error:
+        problems = problems_of(error)
         return view.render(
             "units_many.html",
             error.status,
@@ -127,8 +127,8 @@ def save(view: Writer, form: FormDep) -> Response:
             units.put_unit(view.services, view.caller, before, body, response, expected)
         else:
             units.create_unit(view.services, view.caller, body, response)
-    except (Invalid, Conflict, Denied) as error:
-        problems = getattr(error, "problems", (Problem("", str(error)),))
+    except REFUSED as error:
+        problems = problems_of(error)
         return _form(view, document, before, form.text("etag"), problems, error.status)
     return view.go(f"/units/at/{name}", view.word(_("Saved %(name)s."), name=name))
 
