@@ -42,6 +42,12 @@ def test_a_value_that_the_text_has_not_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_text_is_translated(language: str) -> None:
+    found = {file: [m.id for m in messages] for file, messages in words.missing(language).items()}
+    assert found == {}, "python -m tests.web.words prints them, ready to be filled in"
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
 def test_a_text_is_translated_the_same_everywhere(language: str) -> None:
     known: dict[object, tuple[Path, object]] = {}
     for file, message in words.translated(language):
