@@ -91,6 +91,7 @@ OTHERWISE = {
     "POST /account/sessions/end": _THEIRS,
     "POST /account/title": _THEIRS,
     "POST /parked/settle": "the form that names no stretch is about all of the owner's",
+    "POST /people/invitations/remove": "an invitation that is not there is for admins to remove",
     "POST /sign-in": "whoever comes shows a password; this one is wrong",
 }
 """Rows that do not follow from their action, and why."""

@@ -350,11 +350,23 @@ def test_a_delayed_will_is_due_when_its_session_ends(run, serving):
     run(story())
 
 
+def test_a_will_to_an_owner_s_topic_comes_in_their_name_space(run, serving):
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(will=Will("$owner/ada/w", b"gone"))
+            await wire.close()
+            await bench.until(lambda: bench.intake.owned == [("ada", "w")])
+
+    run(story())
+
+
 def test_a_will_to_a_foreign_topic_is_refused_at_connect(run, serving):
     async def story():
         async with serving() as bench:
             _, answer = await bench.knock(token="narrow", will=Will("foreign", b"x"))
             assert answer.reason == Reason.NOT_AUTHORIZED
+            _, answer = await bench.knock(token="narrow", will=Will("$owner/bob", b"x"))
+            assert answer.reason == Reason.TOPIC_NAME_INVALID
 
     run(story())
 

@@ -95,8 +95,12 @@ def _shown(connect: Connect, certificate: ClientCertificate | None) -> Iterator[
 
 
 def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
-    topic = Resource(principal.owner, (will.topic,))
-    if not allow(principal, Action.MESSAGES_PUBLISH, topic):
+    try:
+        owner, name, _ = split_owner(will.topic, principal.owner)
+        check_topic(name)
+    except ValueError as error:
+        raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
+    if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
         raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
     if len(will.payload) > settings.limits.payload:
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")

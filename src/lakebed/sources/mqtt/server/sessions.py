@@ -28,6 +28,7 @@ from lakebed.vocabulary import times
 from lakebed.vocabulary.attributes import Coded
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.sparse import NOTHING, Sparse
 from lakebed.vocabulary.times import UNSET
 
@@ -158,7 +159,13 @@ class Sessions:
         self._sessions.clear()
 
     def publish(self, owner: str, will: Will, principal: str) -> None:
-        """Offer a will of a principal, by its label, to the intake, as any other message."""
+        """Offer a will to the intake, as any other message.
+
+        Args:
+            owner: of the name space that its topic is in, if the topic names none.
+            principal: its label.
+        """
+        owner, topic, _ = split_owner(will.topic, owner)
         try:
             event, identifier = message_properties(will.payload, will.properties)
         except Refuse as refuse:
@@ -171,7 +178,7 @@ class Sessions:
         attributes = describe(self._intake.recorder, principal, will.properties)
         if attributes is not None:
             sparse = sparse._replace(attributes=Coded.constant(attributes, 1))
-        columns = Columns([Channel(owner, will.topic)], [will.payload], times.now(), sparse)
+        columns = Columns([Channel(owner, topic)], [will.payload], times.now(), sparse)
         self._intake.offer(columns, _nothing, _lost)
 
     def _resume(self, session: Session) -> None:
