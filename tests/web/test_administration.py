@@ -116,6 +116,9 @@ def test_settings_in_force_hold_no_secret() -> None:
     assert "s3cret" not in str(shown)
     assert shown["catalog.url"] == "postgresql://…@host:5432/name?…"
     assert shown["http.listen"] == "127.0.0.1:8080"
+    assert shown["auth.session_idle"] == "1w"
+    assert shown["journal.limit"] == "10GiB"
+    assert shown["oidc.token_lifetime"] != in_force.HIDDEN
 
 
 def test_no_setting_is_a_secret_by_another_name() -> None:

@@ -21,6 +21,7 @@ from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.schema import Document, facts_of, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.policy import Filter, Policy, Transform
+from lakebed.vocabulary.sizes import format_size
 from lakebed.vocabulary.times import HOUR, Micros, format_duration, to_rfc3339
 
 _MISSING = {
@@ -29,7 +30,6 @@ _MISSING = {
     "type": f"a policy needs a type: {listed(TYPES)}",
     "keep": f"a policy needs to say what to keep: {listed(KINDS)}",
 }
-_SIZES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _PARTS: dict[str, type[BaseModel]] = {
     "filter": schema.FilterDocument,
     "transform": schema.TransformDocument,
@@ -254,7 +254,7 @@ def _values(values: frozenset[float] | frozenset[str] | None) -> list[Any] | Non
 def _size(size: int | None) -> str | int | None:
     if size is None:
         return None
-    return next((f"{size // n}{unit}" for unit, n in _SIZES.items() if size % n == 0), size)
+    return format_size(size)
 
 
 def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:

@@ -1,4 +1,4 @@
-"""Parses sizes in bytes, with units."""
+"""Parses and formats sizes in bytes, with units."""
 
 import re
 from decimal import Decimal
@@ -19,4 +19,13 @@ def parse_size(value: object) -> int:
     size = int(Decimal(match[1]) * _SIZES[match[2]])
     if size >= 2**63:
         raise ValueError(f"{value!r} is not a size that 64 bits can count")
+    return size
+
+
+def format_size(size: int) -> int | str:
+    """The shortest way to write it exactly: `64KiB`, or whole bytes."""
+    if size:
+        for unit in ("TiB", "GiB", "MiB", "KiB"):
+            if size % _SIZES[unit] == 0:
+                return f"{size // _SIZES[unit]}{unit}"
     return size

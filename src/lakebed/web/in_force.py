@@ -6,9 +6,15 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-_SECRET = re.compile(r"secret|token|password|(?<!public_)key$|credential")
+from lakebed.section import Duration, Size
+from lakebed.vocabulary.sizes import format_size
+from lakebed.vocabulary.times import format_duration
+
+_SECRET = re.compile(r"(secret|token|password|key|credential)s?$|secret_key")
 HIDDEN = "…"
+_DURATION, _SIZE = Duration.__metadata__[0], Size.__metadata__[0]  # type: ignore[attr-defined]
 
 
 def shown(settings: BaseModel) -> Iterator[tuple[str, str]]:
@@ -18,8 +24,11 @@ def shown(settings: BaseModel) -> Iterator[tuple[str, str]]:
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _walk(getattr(value, name), f"{path}.{name}" if path else name)
+        for name, field in type(value).model_fields.items():
+            inside = getattr(value, name)
+            if isinstance(inside, int) and not isinstance(inside, bool):
+                inside = _amount(inside, field)
+            yield from _walk(inside, f"{path}.{name}" if path else name)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], BaseModel):
         for number, one in enumerate(value):
             yield from _walk(one, f"{path}[{number}]")
@@ -28,6 +37,16 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _walk(one, f"{path}.{name}")
     else:
         yield path, _text(path.rpartition(".")[2], value)
+
+
+def _amount(number: int, field: FieldInfo) -> object:
+    """A duration or a size with its unit, as it would be written."""
+    for rule in field.metadata:
+        if rule == _DURATION:
+            return format_duration(number)
+        if rule == _SIZE:
+            return format_size(number)
+    return number
 
 
 def _text(name: str, value: Any) -> str:

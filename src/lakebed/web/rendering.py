@@ -12,6 +12,7 @@ from lakebed.web import assets
 from lakebed.web.words import LANGUAGES, translations
 
 _SCRIPT = Markup('<script type="module" src="{}"></script>')
+_EXACT = Markup('<time datetime="{}" data-exact>{}</time>')
 _TIME = Markup('<time datetime="{}">{}</time>')  # both are escaped when it is formatted
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -38,6 +39,7 @@ def _environment(language: str) -> Environment:
         "number": number,
         "size": size,
         "when": when,
+        "exact": exact,
         "mark": visible,
         "yaml": as_yaml,
     }
@@ -83,6 +85,14 @@ def when(moment: Micros | str | None) -> Markup:
     exact = moment if isinstance(moment, str) else to_rfc3339(moment)
     shown = exact[:19].replace("T", " ")
     return _TIME.format(exact, shown)
+
+
+def exact(moment: Micros | str | None) -> Markup:
+    """A time that is not told relative to now, such as the bounds of a range."""
+    if moment is None or moment == "":
+        return Markup("–")
+    text = moment if isinstance(moment, str) else to_rfc3339(moment)
+    return _EXACT.format(text, text[:16].replace("T", " "))
 
 
 def visible(text: str) -> str:
