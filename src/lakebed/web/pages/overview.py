@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from lakebed.access.actions import Action
-from lakebed.api.routes import flow, limits
+from lakebed.api.routes import flow, journal, limits
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
 from lakebed.web.words import mark as _
@@ -18,7 +18,10 @@ _NEWEST = 8
 @router.get("/")
 def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
     """Health, rates, the account of messages, and topics for which nothing is kept yet."""
-    values: dict[str, Any] = {"flow": None, "rate": None, "unkept": [], "parts": []}
+    values: dict[str, Any] = {
+        "flow": None, "rate": None, "unkept": [], "parts": [], "lag": None, "free": None,
+        "near": [],
+    }  # fmt: skip
     if view.may(Action.FLOW_READ):
         caller = view.caller.to(Action.FLOW_READ)
         values["flow"] = flow.flow(view.services, caller)
@@ -27,7 +30,12 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
         loads = limits.load(view.services, view.caller.to(Action.LOAD_READ), "owner", "1m")["load"]
         values["rate"] = next((row for row in loads if row["owner"] == view.owner), None)
     if view.principal.admin:
-        values["parts"] = sorted(view.services.ready().items())
+        parts = view.services.ready()
+        values["parts"] = sorted(parts.items())
+        values["free"] = parts["disk"].detail.get("free") if "disk" in parts else None
+        values["lag"] = sum(journal.lag_by_partition(view.services).values())
+    if view.may(Action.LIMITS_READ, "#"):
+        values["near"] = _near(limits.limits(view.services, view.caller.to(Action.LIMITS_READ)))
     return view.render("overview.html", **values)
 
 
@@ -39,3 +47,9 @@ def newest_unkept(view: View) -> list[dict[str, Any]]:
     rows = [row for row in found["topics"] if not row["policies"]]
     rows.sort(key=lambda row: row["first_seen"] or "9", reverse=True)
     return rows[:_NEWEST]
+
+
+def _near(found: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """Who uses most of a limit, the limit, and how much of it; the owner is named ""."""
+    own = [("", found["near"], found["used"])] if found["near"] else []
+    return own + [(one["unit"], one["near"], one["used"]) for one in found["units"] if one["near"]]
