@@ -82,7 +82,12 @@ def first_steps(address: ServerAddress, link: str | None = None) -> str:
             f"  {address.curl('/api/v1/messages?topic=plant/1/temperature', '22')}",
             f"  {address.command('query', 'plant/1/temperature')}",
             "",
-            *([f"Choose a password for admin, once: {link}", ""] if link else ()),
+            *(
+                [f"In a browser: choose a password for admin, once: {link}"]
+                if link
+                else [f"In a browser: {address.url}"]
+            ),
+            "",
             "Ctrl-C stops it.",
         )
     )
