@@ -27,6 +27,10 @@ app = Commands("Name spaces that people share: list, add, change, members.")
 _PATH = "/api/v1/owners"
 
 Name = Annotated[str, typer.Argument(help="Name of an owner.")]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(help="Topic on which units report, such as 'state/{unit}'; may be repeated."),
+]
 User = Annotated[str, typer.Argument(help="Name of a user.")]
 
 
@@ -84,6 +88,8 @@ def change(
         typer.Option("--block/--unblock", help="A blocked owner is closed to everybody."),
     ] = None,
     limits: Limits = None,
+    state: Patterns = None,
+    log: Patterns = None,
     form: Format = Shape.TABLE,
     url: Url = URL,
     token: Token = None,
@@ -92,7 +98,14 @@ def change(
     """Change what is given of an owner."""
     from lakebed.cli.client import Server
 
-    wanted = changes("--title", title=title, blocked=blocked, limits=limits_of(limits))
+    wanted = changes(
+        "--title",
+        title=title,
+        blocked=blocked,
+        limits=limits_of(limits),
+        state=_patterns(state),
+        log=_patterns(log),
+    )
     with Server(url, token, home) as server:
         output.one(server.ask("PATCH", _PATH, name, json=wanted), form)
 
@@ -141,3 +154,8 @@ def member(
         else:
             server.ask("PUT", _PATH, name, "members", user, json={"role": role})
         output.one(server.get(_PATH, name), form)
+
+
+def _patterns(given: list[str] | None) -> list[str] | None:
+    """The patterns that are given; one that is empty takes away those that are there."""
+    return None if given is None else [text for text in given if text]

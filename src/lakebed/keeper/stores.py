@@ -11,9 +11,11 @@ import structlog
 
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.ledger import CONSUMER
+from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
 from lakebed.keeper.unit_reports import UnitReports
 from lakebed.kinds.kind import Effect, LastValues, Rows
+from lakebed.ports.accounts.owners import ReportTopicStore
 from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.last_values import LastValueWriter
@@ -24,7 +26,9 @@ from lakebed.vocabulary.times import Micros
 log = structlog.get_logger(__name__)
 
 
-class KeptValues(LastValueWriter, DeadLetterSink, LedgerWriter, UnitReportStore, Protocol):
+class KeptValues(
+    LastValueWriter, DeadLetterSink, LedgerWriter, UnitReportStore, ReportTopicStore, Protocol
+):
     """The part of the catalog that is written beside checkpoints."""
 
 
@@ -37,6 +41,7 @@ class Stores:
 
     def __init__(self, series: SeriesWriter, catalog: KeptValues, retry: Retry) -> None:
         self._series, self._catalog, self.retry = series, catalog, retry
+        self._report_topics: ReportTopics | None = None
         self.rows = 0
         self.refused: Counter[tuple[str, str]] = Counter()
 
@@ -54,12 +59,17 @@ class Stores:
 
     def unit_reports(self, partition: int, settings: KeeperSettings) -> UnitReports:
         """What units of a partition report."""
+        if self._report_topics is None:
+            self._report_topics = ReportTopics(
+                self._catalog,
+                [*settings.units.state, *chain.from_iterable(s.state for s in settings.sources)],
+                [*settings.units.log, *chain.from_iterable(s.log for s in settings.sources)],
+            )
         return UnitReports(
             partition,
             self._catalog,
             self.retry,
-            [*settings.units.state, *chain.from_iterable(s.state for s in settings.sources)],
-            [*settings.units.log, *chain.from_iterable(s.log for s in settings.sources)],
+            self._report_topics,
             settings.units.state_every,
             self.refused,
         )

@@ -1,4 +1,4 @@
-"""Keeps what units report on the topics that the settings name: their state, and their log.
+"""Keeps what units report on the topics that are named for it: their state, and their log.
 
     chunk ──topics of patterns──> state: newest of each unit ──interval over──> last state, catalog
                                   log:   entries ─────────────next flush──────> log, catalog
@@ -21,18 +21,16 @@ import structlog
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.report_parsing import BadReport, check_state, read_log
+from lakebed.keeper.report_topics import LOG, STATE, Key, ReportTopics
 from lakebed.ports.accounts.units import UnitLog, UnitReportStore, UnitStatus
 from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros
-from lakebed.vocabulary.unit_topics import parse_unit_pattern
 
 log = structlog.get_logger(__name__)
 
 CONSUMER = "unit reports"
 """The name under which they are saved beside the keeper's checkpoint."""
-
-STATE, LOG = "state", "log"
 
 _PART = "states"
 _EARLY: Micros = SECOND  # a state may come so much before its interval is over
@@ -40,13 +38,9 @@ _MOST_BYTES = 64 * 2**20  # of states that wait; beyond, all are written
 _MOST_NAMED = 20  # units whose bad reports are logged
 
 
-Key = tuple[str, str]
-"""Owner, and what the topic says of the unit: its uuid or name."""
-
-
 class UnitReports:
     """Args:
-    states, logs: patterns of the topics.
+    topics: those that bring reports.
     every: a unit's state is kept at most once in this time, less a second.
 
     Attributes:
@@ -58,15 +52,13 @@ class UnitReports:
         partition: int,
         store: UnitReportStore,
         retry: Retry,
-        states: Sequence[str],
-        logs: Sequence[str],
+        topics: ReportTopics,
         every: Micros,
         refused: Counter[tuple[str, str]],
     ) -> None:
         self.refused = refused
         self._partition, self._store, self._retry = partition, store, retry
-        named = [*((STATE, text) for text in states), *((LOG, text) for text in logs)]
-        self._patterns = [(kind, parse_unit_pattern(text)) for kind, text in named]
+        self._topics, self._version = topics, topics.version
         self._wait = max(0, every - _EARLY)
         self._kinds: list[tuple[str, Key] | None] = []  # by number of the channel
         self._is_report = np.zeros(0, np.bool_)
@@ -79,7 +71,8 @@ class UnitReports:
 
     def absorb(self, chunk: Chunk, channels: Sequence[Channel]) -> None:
         """Take the reports out of messages that nobody has taken before."""
-        if not self._patterns:
+        self._topics.follow()
+        if not self._topics.are_named:
             return
         self._look_at(channels)
         for row in np.flatnonzero(self._is_report[chunk.channel]).tolist():
@@ -94,17 +87,13 @@ class UnitReports:
 
     def _look_at(self, channels: Sequence[Channel]) -> None:
         """Find out which of the channels that are new bring reports."""
+        if self._version != self._topics.version:
+            self._version = self._topics.version
+            self._kinds.clear()
         if len(channels) == len(self._kinds):
             return
-        self._kinds += map(self._kind, channels[len(self._kinds) :])
+        self._kinds += map(self._topics.find, channels[len(self._kinds) :])
         self._is_report = np.array([kind is not None for kind in self._kinds], np.bool_)
-
-    def _kind(self, channel: Channel) -> tuple[str, Key] | None:
-        for kind, pattern in self._patterns:
-            unit = pattern.find(channel.topic)
-            if unit is not None:
-                return kind, (channel.owner, unit)
-        return None
 
     def _take_state(self, key: Key, received: Micros, payload: bytes) -> None:
         try:

@@ -38,6 +38,15 @@ class UnitPattern:
         return self.text.replace(UNIT, unit)
 
 
+def unit_pattern_fault(text: str) -> str | None:
+    """What is wrong with a pattern; None where it is one."""
+    try:
+        parse_unit_pattern(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def parse_unit_pattern(text: str) -> UnitPattern:
     """Parse a pattern.
 

@@ -61,6 +61,20 @@ def test_a_name_is_given_once_to_an_owner_or_a_user_and_never_again(
         catalog.add_token(StoredToken("works", "phone"))
 
 
+def test_an_owner_names_the_topics_of_reports(catalog: SqlCatalog) -> None:
+    catalog.add_owner(Owner("works"))
+    catalog.add_owner(Owner("club"))
+    assert catalog.report_topics() == {}
+    version = catalog.grants_version()
+    catalog.change_owner("works", report_topics={"state": ["state/{unit}"], "log": ["{unit}"]})
+    assert catalog.grants_version() > version
+    named = catalog.change_owner("works", report_topics={"state": []}).report_topics
+    assert (named, catalog.report_topics()) == ({"log": ["{unit}"]}, {"works": named})
+    assert catalog.change_owner("works", title="Works").report_topics == named
+    catalog.delete_owner("works")
+    assert catalog.report_topics() == {}
+
+
 def test_an_owner_is_changed_and_keeps_a_manager(catalog: SqlCatalog, ann: User) -> None:
     catalog.add_owner(Owner("works"), manager="ann")
     catalog.add_user(User("bob"))

@@ -267,3 +267,17 @@ def test_the_log_of_an_owner_tells_of_members_and_invitations(
         ("user:mia", "members.write", "done"),
     } <= entries
     assert code not in found.text
+
+
+def test_managers_name_the_topics_on_which_units_report(club: Api, mia: httpx.Response) -> None:
+    path, vic = f"{OWNERS}/club", sign_in(club, "vic", WORDS)
+    problem(ask(club, "PATCH", path, vic, json={"state": ["state/{unit}"]}), 403)
+    wrong = {"state": ["state/{unit}", "state"], "log": ["{unit}/{unit}"]}
+    answer = problem(ask(club, "PATCH", path, mia, json=wrong), 422)
+    assert [fault["where"] for fault in answer["problems"]] == ["state[1]", "log[0]"]
+    problem(ask(club, "PATCH", path, mia, json={"state": ["a/{unit}"] * 21}), 400)
+    given = {"state": ["state/{unit}"], "log": ["log/{unit}", "{unit}/log"]}
+    shown = ask(club, "PATCH", path, mia, json=given).json()
+    assert {kind: shown[kind] for kind in given} == given
+    assert ask(club, "PATCH", path, mia, json={"log": []}).json()["log"] == []
+    assert ask(club, "GET", path, vic).json()["state"] == ["state/{unit}"]

@@ -54,3 +54,14 @@ def test_show_prints_a_unit_or_its_log(run: Run, server: FakeServer) -> None:
     server.on("GET", f"{UNITS}/lamp/log", Reply(200, {"entries": []}))
     assert "u-1" in run("units", "show", "lamp").out
     assert run("units", "show", "lamp", "--log", "--json").out == "[]\n"
+
+
+def test_an_owner_s_topics_of_reports_are_named_and_taken_away(
+    run: Run, server: FakeServer
+) -> None:
+    server.on("PATCH", "/api/v1/owners/club", Reply(200, {"owner": "club"}))
+    assert run("owners", "change", "club", "--state", "a/{unit}", "--state", "b/{unit}").code == 0
+    assert run("owners", "change", "club", "--log", "").code == 0
+    assert [json.loads(seen.body) for seen in server.seen] == [
+        {"state": ["a/{unit}", "b/{unit}"]}, {"log": []}
+    ]  # fmt: skip

@@ -9,8 +9,10 @@ import pytest
 from lakebed.consuming.retry import Retry
 from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.report_parsing import BadReport, check_state, read_log
+from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.unit_reports import UnitReports
 from lakebed.ports.accounts.units import Unit, UnitLog
+from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING
 from lakebed.vocabulary.times import MINUTE, SECOND, from_rfc3339
@@ -30,6 +32,16 @@ class Store:
         self.states: list[tuple[str, bytes | None]] = []
         self.logs: dict[tuple[int, int, int], UnitLog] = {}
         self.log_at = 0
+        self.named: dict[str, Any] = {}
+        self.version: int | None = 0
+
+    def grants_version(self) -> int:
+        if self.version is None:
+            raise StoreUnavailable("catalog: it is away")
+        return self.version
+
+    def report_topics(self) -> dict[str, Any]:
+        return self.named
 
     def unit(self, owner: str, key: str) -> Unit | None:
         return Unit("uuid", "ann", "lamp") if (owner, key) == ("ann", "lamp") else None
@@ -46,13 +58,15 @@ class Store:
 class Reports:
     def __init__(self) -> None:
         self.store, self.refused = Store(), Counter[tuple[str, str]]()
-        self.offset = 0
+        self.topics = ReportTopics(
+            self.store, ["site/+/{unit}/state"], ["site/+/{unit}/log"], lambda: self.clock
+        )
+        self.clock = self.offset = 0
         self.begin()
 
     def begin(self, saved: Any = ()) -> None:
         self.reports = UnitReports(
-            3, self.store, Retry(), ["site/+/{unit}/state"], ["site/+/{unit}/log"], MINUTE,
-            self.refused,
+            3, self.store, Retry(), self.topics, MINUTE, self.refused,
         )  # fmt: skip
         self.reports.restore(saved)
 
@@ -94,6 +108,32 @@ def test_a_state_is_kept_at_once_and_the_next_when_the_interval_less_a_second_is
     told.say(STATE, b"59", 118)  # a device that sends every minute, a little early
     told.flush(118)
     assert told.states == [b"1", b"30", b"59"]
+
+
+def test_owners_name_topics_of_their_own(told: Reports) -> None:
+    told.say(ELSE, b"0", 0)
+    told.store.named = {"ann": {"state": ["site/out/{unit}/else"]}, "bob": {"log": ["{unit}"]}}
+    told.store.version = 1
+    told.say(ELSE, b"1", 1)  # the catalog is looked at once a second
+    told.clock = 1
+    told.say(ELSE, b"2", 2)
+    told.flush(2)
+    assert told.states == [b"2"]
+    told.say(STATE, b"3", 62)  # those of the settings go on
+    told.flush(62)
+    told.store.named, told.store.version, told.clock = {}, 2, 2
+    told.say(ELSE, b"4", 130)
+    told.flush(130)
+    assert told.states == [b"2", b"3"]
+
+
+def test_topics_of_owners_go_on_while_the_catalog_does_not_answer(told: Reports) -> None:
+    told.store.named, told.store.version = {"ann": {"log": ["site/out/{unit}/else"]}}, 1
+    told.say(ELSE, b'{"level": "info", "text": "a"}', 0)
+    told.store.version, told.clock = None, 5
+    told.say(ELSE, b'{"level": "info", "text": "b"}', 1)
+    told.flush(1)
+    assert [entry.text for entry in told.store.logs.values()] == ["a", "b"]
 
 
 def test_a_state_that_came_early_survives_a_crash(told: Reports) -> None:

@@ -17,10 +17,14 @@ from lakebed.vocabulary.limits import parse
 from lakebed.vocabulary.owners import NO_SLUG, is_slug
 from lakebed.vocabulary.roles import MEMBERS, Role
 from lakebed.vocabulary.times import to_rfc3339
+from lakebed.vocabulary.unit_topics import unit_pattern_fault
 
 router = APIRouter(prefix="/api/v1/owners", tags=["people"])
 
 Title = Annotated[str, msgspec.Meta(max_length=200)]
+Patterns = Annotated[
+    list[Annotated[str, msgspec.Meta(max_length=1_000)]], msgspec.Meta(max_length=20)
+]
 
 
 def _example(example: dict[str, Any]) -> dict[str, Any]:
@@ -41,11 +45,17 @@ class OwnerDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OwnerChanges(msgspec.Struct, forbid_unknown_fields=True):
-    """What to change; `blocked` and `limits` are for admins."""
+    """What to change; `blocked` and `limits` are for admins.
+
+    Attributes:
+        state, log: patterns of the topics on which units report; an empty list names none.
+    """
 
     title: Title | None = None
     blocked: bool | None = None
     limits: dict[str, Any] | None = None
+    state: Patterns | None = None
+    log: Patterns | None = None
 
 
 class MemberDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,9 +119,32 @@ def change_owner(
     if changes.blocked is not None or changes.limits is not None:
         require(caller.principal, Action.OWNERS_ADMINISTER, INSTANCE)
     changed = services.accounts.change_owner(
-        owner, title=changes.title, blocked=changes.blocked, limits=changes.limits
+        owner,
+        title=changes.title,
+        blocked=changes.blocked,
+        limits=changes.limits,
+        report_topics=_report_topics(changes),
     )
     return _show_whole(services, changed)
+
+
+def _report_topics(changes: OwnerChanges) -> dict[str, list[str]] | None:
+    """The patterns that are given, by kind.
+
+    Raises:
+        Invalid: names those that are none.
+    """
+    given = {"state": changes.state, "log": changes.log}
+    found = {kind: texts for kind, texts in given.items() if texts is not None}
+    problems = [
+        Problem(f"{kind}[{n}]", fault)
+        for kind, texts in found.items()
+        for n, text in enumerate(texts)
+        if (fault := unit_pattern_fault(text)) is not None
+    ]
+    if problems:
+        raise Invalid(*problems)
+    return found or None
 
 
 @router.delete("/{owner}", status_code=204, dependencies=[OfOwner(Action.OWNERS_DELETE)])
@@ -199,4 +232,5 @@ def _show(owner: Owner) -> dict[str, Any]:
 
 def _show_whole(services: Services, owner: Owner) -> dict[str, Any]:
     members = {m.user: m.role.word for m in services.accounts.members(owner.name)}
-    return _show(owner) | {"limits": dict(owner.limits), "members": members}
+    topics = {kind: list(owner.report_topics.get(kind, ())) for kind in ("state", "log")}
+    return _show(owner) | {"limits": dict(owner.limits), "members": members} | topics

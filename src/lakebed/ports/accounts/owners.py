@@ -1,6 +1,6 @@
 """Owners and their members."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ class Owner:
     title: a name for people; if it is empty, `name` is shown.
     limits: the document of its limits; empty for those of the instance.
     blocked: suspended: nobody sends or reads anything of it, and nothing is deleted.
+    report_topics: patterns of the topics on which its units report, by kind: `state`, `log`.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Owner:
     limits: Mapping[str, Any] = field(default_factory=dict)
     blocked: bool = False
     created: Micros = 0
+    report_topics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ class OwnerStore(Protocol):
         title: str | None = None,
         limits: Mapping[str, Any] | None = None,
         blocked: bool | None = None,
+        report_topics: Mapping[str, Sequence[str]] | None = None,
     ) -> Owner:
-        """Change what is given.
+        """Change what is given; of `report_topics` the kinds that are in it.
 
         Raises:
             NotFound: there is no such owner.
@@ -102,4 +105,16 @@ class OwnerStore(Protocol):
         NotFound: it is no member.
         Conflict: the owner would have no manager any more.
         """
+        ...
+
+
+class ReportTopicStore(Protocol):
+    """Calls block; each raises `StoreUnavailable` where the database does not answer."""
+
+    def grants_version(self) -> int:
+        """Grows with every change of an owner."""
+        ...
+
+    def report_topics(self) -> dict[str, Mapping[str, Sequence[str]]]:
+        """The patterns of those owners that have named some, by kind."""
         ...

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from lakebed.ports.accounts.owners import ReportTopicStore
 from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
@@ -45,6 +46,7 @@ class Catalog(
     ContentStore,
     NoteStore,
     UnitReportStore,
+    ReportTopicStore,
     LedgerStore,
     BoardStore,
     GatewayReports,

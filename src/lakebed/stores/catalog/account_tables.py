@@ -27,6 +27,7 @@ owners = Table(
     Column("blocked", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("deleted", BigInteger),  # the row stays: no name is given twice
+    Column("report_topics", Text, nullable=False, server_default="{}"),  # JSON
 )
 
 users = Table(

@@ -1,7 +1,7 @@
 """Owners and their members."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, delete, func, literal, select, update
@@ -19,6 +19,7 @@ from lakebed.vocabulary.times import now
 _OWNERS, _MEMBERS = tables.owners, tables.members
 _COLUMNS = (
     _OWNERS.c.name, _OWNERS.c.title, _OWNERS.c.limits, _OWNERS.c.blocked, _OWNERS.c.created,
+    _OWNERS.c.report_topics,
 )  # fmt: skip
 _THERE = select(*_COLUMNS).where(_OWNERS.c.deleted.is_(None))
 
@@ -60,6 +61,7 @@ class SqlOwners(Database):
         title: str | None = None,
         limits: Mapping[str, Any] | None = None,
         blocked: bool | None = None,
+        report_topics: Mapping[str, Sequence[str]] | None = None,
     ) -> Owner:
         given = {
             "title": title,
@@ -68,7 +70,14 @@ class SqlOwners(Database):
         }
         changes = {column: value for column, value in given.items() if value is not None}
         with self._call() as connection:
-            bump(connection)
+            bump(connection)  # makes others wait that change it
+            if report_topics is not None:
+                row = connection.execute(_THERE.where(_OWNERS.c.name == name)).one_or_none()
+                there = {} if row is None else json.loads(row.report_topics)
+                merged = {
+                    kind: texts for kind, texts in (there | dict(report_topics)).items() if texts
+                }
+                changes["report_topics"] = json.dumps(merged)
             if changes:
                 connection.execute(update(_OWNERS).where(_OWNERS.c.name == name).values(changes))
             row = connection.execute(_THERE.where(_OWNERS.c.name == name)).one_or_none()
@@ -80,7 +89,11 @@ class SqlOwners(Database):
         with self._call() as connection:
             revision = bump(connection)
             there = (_OWNERS.c.name == name) & _OWNERS.c.deleted.is_(None)
-            gone = update(_OWNERS).where(there).values(deleted=now(), title="", limits="{}")
+            gone = (
+                update(_OWNERS)
+                .where(there)
+                .values(deleted=now(), title="", limits="{}", report_topics="{}")
+            )
             if not connection.execute(gone).rowcount:
                 raise NotFound(f"there is no owner {name!r}")
             units = tables.units
@@ -102,6 +115,11 @@ class SqlOwners(Database):
                 tables.boards,
             ):
                 connection.execute(delete(table).where(table.c.owner == name))
+
+    def report_topics(self) -> dict[str, Mapping[str, Sequence[str]]]:
+        some = _THERE.where(_OWNERS.c.report_topics != "{}")
+        with self._read() as connection:
+            return {row.name: json.loads(row.report_topics) for row in connection.execute(some)}
 
     # --- members ----------------------------------------------------------------------------------
 
@@ -201,4 +219,5 @@ def _check_owner(connection: Connection, name: str) -> None:
 
 def _owner(row: Any) -> Owner:
     values = row._asdict()
-    return Owner(**values | {"limits": json.loads(values["limits"])})
+    parsed = {name: json.loads(values[name]) for name in ("limits", "report_topics")}
+    return Owner(**values | parsed)
