@@ -1,10 +1,12 @@
 """Saves which units are connected to this process, and when credentials were last used.
 
-    connections ──> connected, disconnected ──┐
-    Identification ──> Used ──────────────────┴──> every few seconds one batch ──> catalog
+    connections ──> connected, disconnected ────┐
+    Identification ──> Used ────────────────────┼──> every few seconds one batch ──> catalog
+    brokers' messages ──> sent, a unit a minute ┘
 
 Nothing is written while nothing happens and no unit is connected. Memory is bounded by the number
-of connections. A batch that the catalog refuses is written with the next one.
+of connections, and of units that send through brokers. A batch that the catalog refuses is written
+with the next one.
 """
 
 import asyncio
@@ -17,6 +19,9 @@ from lakebed.ports.accounts.presence import PresenceStore
 from lakebed.ports.accounts.tokens import TokenStore
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import SECOND, Micros, now
+
+SEEN_EVERY: Micros = 60 * SECOND
+"""At most so often it is written when a unit behind a broker last sent something."""
 
 FLUSH = 5.0
 """Seconds between two batches."""
@@ -41,7 +46,10 @@ class Presence:
         self._connections: dict[str, int] = {}
         self._changed: set[str] = set()
         self._seen: dict[str, Micros] = {}
+        self._sent: dict[str, Micros] = {}  # not written yet
+        self._told: dict[str, Micros] = {}  # when it was written last, within `SEEN_EVERY`
         self._renewed = 0
+        self._leaving = False
 
     def connected(self, unit: str) -> None:
         """Count a connection of a unit."""
@@ -55,6 +63,18 @@ class Presence:
             self._connections[unit] = left
         self._touch(unit)
 
+    def sent(self, unit: str) -> None:
+        """Note that a unit has sent something through a broker. Event loop only."""
+        self._sent[unit] = self._clock()
+
+    def _take_sent(self, everything: bool) -> None:
+        """Have those written that were not for a while, or everything that waits."""
+        moment = self._clock()
+        self._told = {u: at for u, at in self._told.items() if at > moment - SEEN_EVERY}
+        for unit in [u for u in self._sent if everything or u not in self._told]:
+            self._seen[unit] = max(self._sent.pop(unit), self._seen.get(unit, 0))
+            self._told[unit] = moment
+
     def _touch(self, unit: str) -> None:
         self._changed.add(unit)
         self._seen[unit] = self._clock()
@@ -65,6 +85,7 @@ class Presence:
         Raises:
             StoreUnavailable: the catalog does not answer; the next call writes the rest.
         """
+        self._take_sent(everything=self._leaving)
         used = identification.take_used()
         for unit, at in used.units.items():
             self._seen[unit] = max(at, self._seen.get(unit, 0))
@@ -95,6 +116,7 @@ class Presence:
         """Write that nothing is connected any more: the process stops."""
         self._changed |= set(self._connections)
         self._connections.clear()
+        self._leaving = True
         try:
             await self.flush(store, identification)
         except Unavailable:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from lakebed.access.identification import Identification, Used
-from lakebed.accounts.presence import LEASE, Presence
+from lakebed.accounts.presence import LEASE, SEEN_EVERY, Presence
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import SECOND, Micros
 
@@ -18,6 +18,7 @@ class Store:
         self.until = 0
         self.seen: dict[str, Micros] = {}
         self.tokens: dict[tuple[str, str], Micros] = {}
+        self.touched: list[dict[str, Micros]] = []
         self.writes = 0
         self.away = False
 
@@ -31,6 +32,7 @@ class Store:
         self.online = (self.online | set(online)) - set(offline)
 
     def touch_units(self, seen: Mapping[str, Micros]) -> None:
+        self.touched.append(dict(seen))
         self.seen |= seen
 
     def touch_tokens(self, used: Mapping[tuple[str, str], Micros]) -> None:
@@ -108,3 +110,32 @@ def test_a_process_that_stops_leaves_nobody_online(story: Story) -> None:
     story.flush()
     asyncio.run(story.presence.leave(cast(Any, story.store), cast(Identification, story)))
     assert story.store.online == set()
+
+
+def test_a_unit_behind_a_broker_is_seen_with_any_message_and_written_once_a_minute(
+    story: Story,
+) -> None:
+    begun = story.clock
+    for _ in range(13):  # a minute of messages
+        story.presence.sent("u1")
+        story.flush()
+        story.clock += 5 * SECOND
+    assert story.store.touched == [{"u1": begun}, {"u1": begun + SEEN_EVERY}]
+    story.presence.sent("u1")
+    last = story.clock
+    story.clock += SEEN_EVERY
+    story.flush()  # the last message is not forgotten
+    assert story.store.seen == {"u1": last}
+    assert story.presence._sent == {}
+    story.clock += SEEN_EVERY
+    story.flush()
+    assert story.presence._told == {}
+
+
+def test_what_waits_is_written_when_the_process_stops(story: Story) -> None:
+    story.presence.sent("u1")
+    story.flush()
+    story.clock += SECOND
+    story.presence.sent("u1")
+    asyncio.run(story.presence.leave(cast(Any, story.store), cast(Identification, story)))
+    assert story.store.seen == {"u1": story.clock}

@@ -84,6 +84,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             payload_maximum=settings.limits.payload,
             identity=identity,
             units=process.units,
+            seen=process.presence.sent,
         )
         for source in settings.sources
     ]

@@ -128,7 +128,8 @@ def test_a_unit_over_its_limit_is_parked_or_left_out_and_the_others_go_on() -> N
         }
     )
     source = MqttSource(name="s", url="mqtt://h", topics=("#",), topic=PATTERN, owner="ann")
-    senders = UnitSenders(source, directory, limits)
+    seen: set[str] = set()
+    senders = UnitSenders(source, directory, limits, seen.add)
     names = ["lamp", "pump", "fan"] * 3
     targets = [senders.resolve(f"t/{name}/pepeunit") for name in names]
     ids = [bytes([0, n]) for n in range(9)]
@@ -147,5 +148,6 @@ def test_a_unit_over_its_limit_is_parked_or_left_out_and_the_others_go_on() -> N
     ]  # fmt: skip
     assert parked[3] == ((PARKED, "uuid-lamp"),)
     assert senders.left_out["over_limit"] == 2
+    assert seen == {"uuid-lamp", "uuid-pump", "uuid-fan"}
     limits.tick()
     assert limits.load.units.loads(limits._clock() + 1, "1m")["ann", "uuid-fan"].messages_peak == 3

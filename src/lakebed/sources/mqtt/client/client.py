@@ -66,6 +66,7 @@ class MqttClient:
         home: the folder that a relative `ca_file` is relative to.
         identity: tells this process apart from others that have the same settings.
         units: where senders are found, for a source whose topics name them.
+        seen: told which of these have sent something.
 
     Raises:
         SettingsError: the URL, a topic or the authority's file is wrong.
@@ -81,6 +82,7 @@ class MqttClient:
         home: Path = Path(),
         identity: str = "",
         units: UnitDirectory | None = None,
+        seen: Callable[[str], None] = lambda unit: None,
     ) -> None:
         self.stats = Stats()
         self.name = source.name
@@ -98,7 +100,7 @@ class MqttClient:
         self.senders = None
         if source.unit_patterns():
             assert units is not None
-            self.senders = UnitSenders(source, units, intake.limits)
+            self.senders = UnitSenders(source, units, intake.limits, seen)
         self._session = ClientSession(
             source,
             client_id,

@@ -63,6 +63,9 @@ class UnitTopic:
 class UnitSenders:
     """Of one source, over all of its connections.
 
+    Args:
+        seen: told about once a second which units have sent something, by uuid.
+
     Attributes:
         name: of the source.
         topics: what is resolved so far; a decoder's cache.
@@ -71,11 +74,16 @@ class UnitSenders:
     """
 
     def __init__(
-        self, source: MqttSource, units: UnitDirectory, limits: LimitBook | None = None
+        self,
+        source: MqttSource,
+        units: UnitDirectory,
+        limits: LimitBook | None = None,
+        seen: Callable[[str], None] = lambda unit: None,
     ) -> None:
         self.name = source.name
         self._source = source
         self._units = units
+        self._seen = seen
         self._limits = limits or LimitBook()
         self._patterns = source.unit_patterns()
         self.topics: Topics[UnitTopic] = Topics()
@@ -212,6 +220,7 @@ class UnitSenders:
             allowance = target.allowance
             if allowance is not None and allowance.unit is not None:
                 allowance.unit.note_sent(count, round(count * size))
+                self._seen(target.unit)
 
     def report(self) -> dict[str, Any]:
         """What was not stored since the start, for admins: with topics."""
