@@ -14,7 +14,7 @@ from lakebed.access.identification import Identification
 from lakebed.consuming.feed import LiveFeed
 from lakebed.http import connection  # noqa: F401  what HTTP inputs stand on
 from lakebed.ingest.intake import Intake
-from lakebed.ports.accounts.credentials import Credential, Subject, TokenSubject
+from lakebed.ports.accounts.credentials import Credential, Grants, Subject, TokenSubject
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.journal.journal import Journal
@@ -33,8 +33,8 @@ from lakebed.vocabulary.messages import Channel
 class OneToken:
     """An edge knows those that its configuration names."""
 
-    def grants_version(self) -> int:
-        return 1
+    def grants(self) -> Grants:
+        return Grants(1, 1)
 
     def shares(self) -> list[Share]:
         return []

@@ -3,11 +3,13 @@
     identify_cached(token) ── known? ──> Principal | None, without waiting (raw HTTP path)
     await identify(token)  ── else ────> one lookup in a thread, together with all who ask meanwhile
 
-    catalog.grants_version() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
+    catalog.grants() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
+                                                       └─> only added: unknown ones are asked again
 
-A cached answer is valid as long as the version of the grants has not changed. One cheap query per
-`ttl` / 2 checks that for all tokens. A token that is made or revoked takes effect within `ttl`; the
-age of a version counts from the start of its query.
+A cached answer is valid as long as the version of the grants has not changed, or only by
+credentials that were added: where tokens are made all the time, others need not be looked up all
+the time. One cheap query per `ttl` / 2 checks that for all tokens. A token that is made or revoked
+takes effect within `ttl`; the age of a version counts from the start of its query.
 """
 
 import asyncio
@@ -216,15 +218,18 @@ class Identification:
         version, shares = await asyncio.to_thread(self._read_version, self._version)
         if version != self._version:
             self._version = version
-            self._shares = SharesByAudience(shares)
-            self._known.invalidate()
             self._unknown.invalidate()
+            if shares is not None:
+                self._shares = SharesByAudience(shares)
+                self._known.invalidate()
         self._version_until = until
 
-    def _read_version(self, known: int | None) -> tuple[int, Sequence[Share]]:
-        """The version, and all shares if it is another. In a thread."""
-        version = self._credentials.grants_version()
-        return version, () if version == known else self._credentials.shares()
+    def _read_version(self, known: int | None) -> tuple[int, Sequence[Share] | None]:
+        """The version, and all shares if those that are known may have changed. In a thread."""
+        grants = self._credentials.grants()
+        if known is not None and grants.added_since <= known <= grants.version:
+            return grants.version, None
+        return grants.version, self._credentials.shares()
 
     def _refreshed(self, refresh: asyncio.Task[None]) -> None:
         self._refresh = None

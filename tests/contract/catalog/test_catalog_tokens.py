@@ -1,8 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 
 from lakebed.ports.accounts.tokens import StoredToken
+from lakebed.ports.accounts.units import Unit
+from lakebed.ports.accounts.users import User
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound
+from lakebed.vocabulary.times import HOUR
 
 ANN = StoredToken("ann", "phone", publish=("plant/#", 'a,b/"c"'), read=(), admin=False)
 
@@ -94,6 +99,34 @@ def test_the_version_of_the_grants_grows_with_every_token_made_or_revoked(
     catalog.replace_token(ANN, "chosen elsewhere")
     catalog.put_policies("ann", [])
     assert catalog.grants_version() == seen[-1]
+
+
+def test_the_catalog_tells_since_when_credentials_were_only_added(catalog: SqlCatalog) -> None:
+    """Whoever cached an answer at that version or later keeps it."""
+
+    def only_added(change: Callable[[], object]) -> bool:
+        before = catalog.grants().version
+        change()
+        after = catalog.grants()
+        assert after.version > before
+        return after.added_since <= before
+
+    first = catalog.grants().version
+    ((lamp, _),) = catalog.put_units([Unit("", "ann", "lamp")])
+    assert only_added(lambda: catalog.add_token(ANN))
+    assert only_added(lambda: catalog.add_unit_token(lamp.uuid, "a token"))
+    assert only_added(lambda: catalog.put_units([Unit("", "ann", "desk")]))
+    assert catalog.grants().added_since <= first
+    assert not only_added(lambda: catalog.add_unit_token(lamp.uuid, "another"))
+    assert not only_added(lambda: catalog.add_unit_token(lamp.uuid, "a third", grace=HOUR))
+    assert not only_added(lambda: catalog.put_units([Unit("", "ann", "lamp", ("a",))]))
+    assert not only_added(lambda: catalog.replace_token(ANN, "chosen elsewhere"))
+    assert not only_added(lambda: catalog.revoke_token("ann", "phone"))
+    assert not only_added(lambda: catalog.block_unit(lamp.uuid, True))
+    assert not only_added(lambda: catalog.add_user(User("eve")))
+    seen = catalog.grants().version
+    assert only_added(lambda: catalog.add_token(ANN))
+    assert catalog.grants().added_since == seen
 
 
 def test_a_change_that_failed_leaves_the_version_as_it_was(catalog: SqlCatalog) -> None:

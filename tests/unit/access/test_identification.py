@@ -13,7 +13,7 @@ from lakebed.access.identification import (
     Identification,
 )
 from lakebed.access.principals import Grant, Kind, Principal
-from lakebed.ports.accounts.credentials import Credential, Subject, TokenSubject
+from lakebed.ports.accounts.credentials import Credential, Grants, Subject, TokenSubject
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -29,6 +29,7 @@ class Tokens:
     def __init__(self, **tokens: StoredToken) -> None:
         self.held = tokens
         self.version = 1
+        self.added_since: int | None = None
         self.asked: Counter[str] = Counter()
         self.calls = 0
         self.before: Callable[[], object] = lambda: None
@@ -36,10 +37,16 @@ class Tokens:
     def change(self, **tokens: StoredToken) -> None:
         self.held = tokens
         self.version += 1
+        self.added_since = None
 
-    def grants_version(self) -> int:
+    def add(self, **tokens: StoredToken) -> None:
+        self.held = self.held | tokens
+        self.added_since = self.added_since or self.version
+        self.version += 1
+
+    def grants(self) -> Grants:
         self.asked["the version"] += 1
-        answer = self.version
+        answer = Grants(self.version, self.added_since or self.version)
         self.before()
         return answer
 
@@ -94,6 +101,38 @@ def test_nobodys_token_is_remembered_too() -> None:
         assert identification.identify_cached("bad") is None
         assert await identification.identify("bad") is None
         assert tokens.asked["bad"] == 1
+
+    asyncio.run(run())
+
+
+def test_a_token_that_is_made_lets_known_ones_be() -> None:
+    async def run() -> None:
+        tokens, clock = Tokens(good=PHONE), Clock()
+        identification = Identification(tokens, ttl=2.0, clock=clock)
+        known = await identification.identify("good")
+        assert await identification.identify("new") is None
+        for number in range(3):
+            tokens.add(new=StoredToken("ann", f"new-{number}"))
+            clock.now += 2.0
+            assert await identification.identify("good") is known
+            assert await identification.identify("new") is not None
+        assert (tokens.asked["good"], tokens.asked["new"]) == (1, 2)
+        tokens.change()
+        clock.now += 2.0
+        assert await identification.identify("good") is None
+
+    asyncio.run(run())
+
+
+def test_what_was_missed_besides_tokens_that_were_made_counts() -> None:
+    async def run() -> None:
+        tokens, clock = Tokens(good=PHONE), Clock()
+        identification = Identification(tokens, ttl=2.0, clock=clock)
+        assert await identification.identify("good") == ANN
+        tokens.change()
+        tokens.add(new=PHONE)
+        clock.now += 2.0
+        assert await identification.identify("good") is None
 
     asyncio.run(run())
 

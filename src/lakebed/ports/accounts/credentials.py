@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from lakebed.ports.accounts.owners import Member
 from lakebed.ports.accounts.shares import Share
@@ -73,6 +73,17 @@ Credential: TypeAlias = str | CommonName
 """The credential of a client: a secret, or a certificate."""
 
 
+class Grants(NamedTuple):
+    """Attributes:
+    version: grows with every change of any permission.
+    added_since: an earlier version, since which credentials were only added, so that nobody who
+        was known then may more or less now. Else the version.
+    """
+
+    version: int
+    added_since: int
+
+
 class CredentialStore(Protocol):
     """Calls block and are thread-safe.
 
@@ -81,6 +92,10 @@ class CredentialStore(Protocol):
 
     def grants_version(self) -> int:
         """A number that grows with every change of any permission; cheap to ask."""
+        ...
+
+    def grants(self) -> Grants:
+        """The version, and what sort of changes led to it; as cheap."""
         ...
 
     def shares(self) -> list[Share]:

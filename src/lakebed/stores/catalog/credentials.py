@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, tuple_
 from lakebed.ports.accounts.credentials import (
     CommonName,
     Credential,
+    Grants,
     Subject,
     TokenSubject,
     UnitSubject,
@@ -21,7 +22,7 @@ from lakebed.ports.accounts.credentials import (
 from lakebed.ports.accounts.owners import Member
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import VERSION
+from lakebed.stores.catalog.grants import VERSION, grants
 from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.tokens import find_tokens
 from lakebed.stores.catalog.units import UNIT, unit_of
@@ -57,6 +58,10 @@ class SqlCredentials(Database):
     def grants_version(self) -> int:
         with self._read() as connection:
             return int(connection.execute(VERSION).scalar_one())
+
+    def grants(self) -> Grants:
+        with self._read() as connection:
+            return grants(connection)
 
     def find_subject(self, secret: str) -> Subject | None:
         """Who has one secret."""

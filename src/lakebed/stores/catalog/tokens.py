@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.grants import bump, bump_added
 from lakebed.stores.catalog.owners import ensure
 from lakebed.vocabulary.credentials import digest, new_secret
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
@@ -40,7 +40,7 @@ class SqlTokens(Database):
                 connection.execute(_TABLE.insert().values(_row(token, secret)))
             except IntegrityError:
                 raise Conflict(f"{token.owner} has a token named {token.name!r} already") from None
-            bump(connection)
+            bump_added(connection)
         return secret
 
     def replace_token(self, token: StoredToken, secret: str) -> None:
@@ -50,6 +50,7 @@ class SqlTokens(Database):
             with self.transaction():
                 with self._call() as connection:
                     connection.execute(delete(_TABLE).where(_named(token.owner, token.name)))
+                    bump(connection)
                 self.add_token(token, secret)
         except Conflict:
             if self.find_token(secret) != token:

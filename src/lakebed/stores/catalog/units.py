@@ -20,7 +20,7 @@ from lakebed.ports.accounts.units import (
 )
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.grants import bump, bump_added
 from lakebed.stores.catalog.owners import ensure
 from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.upsert import insert
@@ -74,7 +74,7 @@ class SqlUnits(Database):
         self, units: Sequence[Unit], *, create: bool = False, check: Check = anything
     ) -> list[tuple[Unit, bool]]:
         with self._call() as connection:
-            revision, moment = bump(connection), now()
+            revision, moment = bump_added(connection), now()
             for owner in dict.fromkeys(unit.owner for unit in units):
                 ensure(connection, owner)
             current = _current(connection, units)
@@ -93,6 +93,8 @@ class SqlUnits(Database):
                 written.append((unit, before is None))
             if changed:
                 _write(connection, changed)
+            if any(not made for _, made in written):
+                bump(connection)
         return written
 
     def block_unit(self, uuid: str, blocked: bool, check: Check = anything) -> Unit:
@@ -116,15 +118,17 @@ class SqlUnits(Database):
 
     def add_unit_token(self, uuid: str, secret: str, grace: Micros = 0) -> None:
         with self._call() as connection:
-            bump(connection)
+            bump_added(connection)
             _existing(connection, uuid)
             end, own = now() + grace, _TOKENS.c.unit == uuid
             connection.execute(delete(_TOKENS).where(own, _TOKENS.c.expires <= now()))
             newest = own & _TOKENS.c.expires.is_(None)
             if grace:
-                connection.execute(update(_TOKENS).where(newest).values(expires=end))
+                ended = connection.execute(update(_TOKENS).where(newest).values(expires=end))
             else:  # what is revoked at once takes earlier ones with it
-                connection.execute(delete(_TOKENS).where(own))
+                ended = connection.execute(delete(_TOKENS).where(own))
+            if ended.rowcount:
+                bump(connection)
             row = {"digest": digest(secret), "unit": uuid, "expires": None}
             connection.execute(_TOKENS.insert().values(row))
 
