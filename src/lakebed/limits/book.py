@@ -108,6 +108,7 @@ class LimitBook:
         self._clock = clock
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
         self._subjects: WeakValueDictionary[tuple[str, str], Subject] = WeakValueDictionary()
+        self._owners: WeakValueDictionary[str, Subject] = WeakValueDictionary()  # the same
         self._recent: OrderedDict[tuple[str, str], Allowance] = OrderedDict()
         self._allowances: WeakSet[Allowance] = WeakSet()
         self._lease, self._fills = WHOLE, dict[str, float]()
@@ -116,6 +117,7 @@ class LimitBook:
         self.load = LoadMeter(clock)
         self.over: Counter[tuple[str, Over]] = Counter()
         self.limiting = False
+        self._any_limited = False  # whether any allowance was, when it was last looked
         self._look_for_limits()
         self.warned: list[tuple[Subject, str, float]] = []
         self.elsewhere: Mapping[str, Used] = {}
@@ -143,6 +145,7 @@ class LimitBook:
             found = Allowance(whose, sender, self._clock, self._cut.append)
             self._recent[key] = found
             self._allowances.add(found)
+            self._any_limited = self._any_limited or found.limited
             if len(self._recent) > KEPT:
                 self._recent.popitem(last=False)
         else:
@@ -157,6 +160,8 @@ class LimitBook:
             found = Subject(owner, unit, name, self._sent.append, self.over, share)
             found.set(self.limits(owner, unit), self._clock(), self._fills.get(key, 1.0))
             self._subjects[owner, unit] = found
+            if not unit:
+                self._owners[owner] = found
         return found
 
     def limits(self, owner: str, unit: str = "") -> Limits:
@@ -167,7 +172,7 @@ class LimitBook:
     def owners_limited(self, field: str) -> list[str]:
         """The owners that have this limit: those with a document, and those that sent of late."""
         owners = {owner for owner, unit in list(self._documents) if not unit}
-        owners.update(subject.owner for subject in self.active() if not subject.unit)
+        owners.update(subject.owner for subject in _alive(self._owners))
         return [o for o in sorted(owners) if getattr(self.limits(o), field) is not None]
 
     def check_topic(self, owner: str, topic: str) -> str | None:
@@ -179,9 +184,7 @@ class LimitBook:
 
     def active(self) -> list[Subject]:
         """The owners and units that have sent of late. Any thread."""
-        while True:
-            with suppress(RuntimeError):  # the dictionary grew meanwhile
-                return list(self._subjects.values())
+        return _alive(self._subjects)
 
     # --- from time to time ------------------------------------------------------------------------
 
@@ -201,13 +204,18 @@ class LimitBook:
                 await self._read()
 
     def tick(self) -> None:
-        """Count what units sent since the last call, and look who is near a limit."""
+        """Count what units sent since the last call, and look who is near a limit.
+
+        Without limits nobody is: of ten thousand units that send, a look at each would take longer
+        than what they send.
+        """
         sent, self._sent[:] = list(self._sent), []
         if sent:
             counts = [unit.take_sent() for unit in sent]
             units = [(unit.owner, unit.unit) for unit in sent]
             self.load.count_units(units, [n for n, _ in counts], [size for _, size in counts])
-        self.warned = [found for found in map(self._near, self.active()) if found is not None]
+        active = self.active() if self.limiting else ()
+        self.warned = [found for found in map(self._near, active) if found is not None]
 
     def _near(self, subject: Subject) -> tuple[Subject, str, float] | None:
         """The limit of messages or bytes that a subject uses most, from 80 % on."""
@@ -272,14 +280,17 @@ class LimitBook:
         await self._count_topics()
 
     def _put_stored(self, stored: Mapping[str, int]) -> None:
-        for subject in self.active():
-            limit = None if subject.unit else subject.limits.stored
+        changed = False
+        for subject in _alive(self._owners):
+            limit = subject.limits.stored
             full = limit is not None and stored.get(subject.owner, 0) >= limit
+            changed = changed or full != subject.full
             if full and not subject.full:
                 log.warning("an owner keeps as much as it may", owner=subject.owner, limit=limit,
                             do="delete records, shorten policies, or raise `stored`")  # fmt: skip
             subject.full = full
-        self._refresh()
+        if changed or self.limiting or self._any_limited:
+            self._refresh()
 
     async def _count_topics(self) -> None:
         """Read the topics there are, of owners whose number of topics is limited."""
@@ -334,8 +345,10 @@ class LimitBook:
         return [subject for subject in found if subject is not None]
 
     def _refresh(self) -> None:
-        for allowance in list(self._allowances):
+        allowances = list(self._allowances)
+        for allowance in allowances:
             allowance.refresh()
+        self._any_limited = any(allowance.limited for allowance in allowances)
 
     def _look_for_limits(self) -> None:
         documents = (*self._defaults.values(), *self._documents.values())
@@ -357,3 +370,10 @@ class LimitBook:
                 # from here on the identification keeps it out, until somebody unblocks it
                 unit.blocked_until = self._clock() + _IDENTIFIED
             self._cut.pop(0)
+
+
+def _alive(subjects: WeakValueDictionary[Any, Subject]) -> list[Subject]:
+    """Those that are in use. Any thread."""
+    while True:
+        with suppress(RuntimeError):  # the dictionary grew meanwhile
+            return list(subjects.values())
