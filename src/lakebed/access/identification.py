@@ -177,6 +177,18 @@ class Identification:
             return answer
         return await asyncio.shield(self._begin_lookup(key, credential))
 
+    def unit_cached(self, unit: Unit, blocked: bool) -> Principal | Literal[Missing.MISSING]:
+        """The principal of a unit whose credential was seen elsewhere, or `MISSING`: call `unit`.
+
+        Event loop only.
+        """
+        left = self._version_until - self._clock()
+        if left <= 0:
+            return MISSING
+        if left < self._ttl / 2:
+            self._begin_refresh()
+        return unit_principal(UnitSubject(unit, blocked), self._shares)
+
     async def unit(self, unit: Unit, blocked: bool) -> Principal:
         """The principal of a unit whose credential was seen elsewhere.
 
@@ -185,8 +197,6 @@ class Identification:
         """
         if self._version_until <= self._clock():
             await self._refreshed_in_time()
-        elif self._version_until - self._clock() < self._ttl / 2:
-            self._begin_refresh()
         return unit_principal(UnitSubject(unit, blocked), self._shares)
 
     async def identify_nobody(self) -> Principal:

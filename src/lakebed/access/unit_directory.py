@@ -104,6 +104,11 @@ class UnitDirectory:
             await asyncio.wait([self._following])
             self._following = None
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all units have been read once."""
+        return self._loaded.is_set()
+
     async def loaded(self) -> None:
         """Return when all units have been read once."""
         await self._loaded.wait()

@@ -27,6 +27,7 @@ from lakebed.api.strangers import Strangers
 from lakebed.api.watch import StoreWatch
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
+from lakebed.http.at_once import AtOnce
 from lakebed.sources.http.ingest import Ingest
 from lakebed.vocabulary.errors import LakebedError, Problem
 
@@ -38,11 +39,13 @@ class Application:
 
     Attributes:
         front: what answers a path before FastAPI, besides ingest.
+        at_once: answers some requests of these paths without ASGI.
     """
 
     def __init__(self, ingest: Ingest, control: FastAPI) -> None:
         self.control = control
         self.front: dict[str, App] = control.state.front
+        self.at_once: AtOnce | None = control.state.at_once
         self.ingest = ingest
         services, app = control.state.services, StoreWatch(control, control.state.probes)
         self._watched: App = app
@@ -114,7 +117,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
 
     app.state.services = services
     emqx = EmqxAuth(services)
-    app.state.front = emqx.paths
+    app.state.front, app.state.at_once = emqx.paths, emqx
     app.state.metrics = (*app.state.metrics, emqx.metrics)
     app.state.strangers = Strangers(services.settings.auth.public_rate)
     app.state.probes = {
@@ -173,7 +176,7 @@ def assemble(
     control.state.services = common
     control.state.metrics = metrics
     control.state.probes = {}
-    control.state.front = {}
+    control.state.front, control.state.at_once = {}, None
     control.state.error_page = lambda *_: None  # the web interface has one for browsers
     for add in (*routes, _common_routes):
         add(control)

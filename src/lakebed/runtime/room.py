@@ -102,6 +102,7 @@ class _Answers:
         )
         self._health = health
         self.ingest: Ingest = self._front.ingest
+        self.at_once = self._front.at_once
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         from lakebed.http import problems

@@ -1,4 +1,7 @@
-"""Answers EMQX before the routes: plain ASGI, on the event loop, mostly from caches.
+"""Answers EMQX before the routes: on the event loop, mostly from memory.
+
+    plain head, seen before ──> everything in memory ──> the whole response, at once
+              └── no ──────────────────── no ──> plain ASGI:
 
     secret ──> body ──> token, user name or certificate ──> principal ──> answer
       401       400                  none of ours: ignore      suspended: deny
@@ -27,8 +30,9 @@ from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import bearer
 from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.ports.accounts.units import Unit
+from lakebed.sources.http.request_heads import Head, read_head
 from lakebed.vocabulary.credentials import PREFIX
-from lakebed.vocabulary.errors import BadRequest, Unauthenticated
+from lakebed.vocabulary.errors import BadRequest, LakebedError, Unauthenticated
 from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import covers
 
@@ -45,6 +49,8 @@ ACTIONS = {AUTHN: Action.EMQX_AUTHN, AUTHZ: Action.EMQX_AUTHZ}
 _LARGEST = 64 * 2**10  # bytes of a request: topics are up to 64 KiB, but nobody has such
 _REMEMBERED = 10_000  # principals whose answer is cached
 _WANTED = {"publish": Action.MESSAGES_PUBLISH, "subscribe": Action.MESSAGES_FOLLOW}
+_HEADS = 1000  # heads of requests that are remembered: a broker's differ in their length alone
+_RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _HEADERS = [(b"content-type", b"application/json")]
 _IGNORE, _DENY, _ALLOW = (b'{"result":"%b"}' % word for word in (b"ignore", b"deny", b"allow"))
 
@@ -60,6 +66,7 @@ class EmqxAuth:
         self._services = services
         self._signed_in: dict[Principal, bytes] = {}
         self.answers: Counter[tuple[str, str]] = Counter()
+        self._heads: dict[bytes, Head] = {}
 
     @property
     def paths(self) -> dict[str, App]:
@@ -117,6 +124,44 @@ class EmqxAuth:
             raise Unauthenticated("the secret is not auth.emqx_secret")
         return BROKER
 
+    # --- at once, see `http.at_once` --------------------------------------------------------------
+
+    def body_length(self, head: bytes) -> int | None:
+        """The length of the body behind a head that the broker has sent before."""
+        known = self._heads.get(head) or self._read_head(head)
+        return None if known is None else known.length
+
+    def _read_head(self, raw: bytes) -> Head | None:
+        """Remember a plain head with the secret; the ordinary way tells others what is wrong."""
+        head = read_head(raw)
+        if head is None or head.path.decode() not in ACTIONS or head.length > _LARGEST:
+            return None
+        try:
+            caller = self._caller({b"authorization": head.authorization})
+            require(caller, ACTIONS[head.path.decode()], INSTANCE)
+        except LakebedError:
+            return None
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        self._heads[raw] = head
+        return head
+
+    def answer(self, head: bytes, body: bytes) -> bytes | None:
+        """The whole response, where everything that it depends on is in memory."""
+        known = self._heads.get(head)
+        if known is None or not self._services.units.is_loaded:
+            return None
+        path = known.path.decode()
+        answering = self._authn_at_once if path == AUTHN else self._authz_at_once
+        try:
+            answer = answering(read(body, known.content_type), self._owners)
+        except LakebedError:
+            return None
+        if answer is None:
+            return None
+        self.answers[path, _result(answer)] += 1
+        return _RESPONSE % (len(answer), answer)
+
     # --- authn ------------------------------------------------------------------------------------
 
     async def _authn(self, asked: Asked, owners: TopicOwners) -> bytes:
@@ -124,12 +169,24 @@ class EmqxAuth:
         if principal is None:
             ours = (asked.password or asked.username or "").startswith(PREFIX)
             return _DENY if ours else _IGNORE
+        await self._know(principal.unit)
+        return self._let_in(asked, principal, credential, owners)
+
+    def _authn_at_once(self, asked: Asked, owners: TopicOwners) -> bytes | None:
+        token = asked.password or asked.username or ""
+        principal = self._services.identification.identify_cached(token)
+        if not isinstance(principal, Principal) or not self._knows(principal.unit):
+            return None
+        return self._let_in(asked, principal, token, owners)
+
+    def _let_in(
+        self, asked: Asked, principal: Principal, credential: Credential, owners: TopicOwners
+    ) -> bytes:
         if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
             return _DENY
         revocation = self._services.revocation
         if revocation is not None and asked.clientid is not None:
             revocation.remember(asked.clientid, credential, principal)
-        await self._know(principal.unit)
         answer = self._signed_in.get(principal)
         if answer is None:
             answer = msgspec.json.encode(_answer(principal, owners))
@@ -153,9 +210,11 @@ class EmqxAuth:
 
     async def _know(self, uuid: str) -> None:
         """Read the units now, where this one was made a moment ago: its topics are found by it."""
-        units = self._services.units
-        if uuid and units.by_uuid(uuid) is None:
-            await units.refresh()
+        if not self._knows(uuid):
+            await self._services.units.refresh()
+
+    def _knows(self, uuid: str) -> bool:
+        return not uuid or self._services.units.by_uuid(uuid) is not None
 
     async def _unit(self, unit: Unit | None) -> Principal | None:
         if unit is None:
@@ -170,13 +229,22 @@ class EmqxAuth:
             raise BadRequest("topic", "name the topic: ${topic}")
         if asked.token is not None:
             return await self._older(asked.token, asked.topic, owners)
-        action = _WANTED.get(asked.action or "")
-        if action is None:
-            raise BadRequest("action", "it is publish or subscribe: ${action}")
+        action = _action(asked)
         principal = await self._asked_about(asked)
         if principal is None:
             return _IGNORE
         return _ALLOW if _may(principal, action, asked.topic, owners) else _DENY
+
+    def _authz_at_once(self, asked: Asked, owners: TopicOwners) -> bytes | None:
+        kind, _, uuid = (asked.principal or "").partition(":")
+        unit = self._services.units.by_uuid(uuid) if kind == Kind.UNIT else None
+        if unit is None or asked.topic is None or asked.token is not None:
+            return None
+        blocked = self._services.units.is_blocked(unit)
+        principal = self._services.identification.unit_cached(unit, blocked)
+        if not isinstance(principal, Principal):
+            return None
+        return _ALLOW if _may(principal, _action(asked), asked.topic, owners) else _DENY
 
     async def _asked_about(self, asked: Asked) -> Principal | None:
         """Who a signed in client is: what we told of it, or a token as its user name."""
@@ -203,6 +271,18 @@ class EmqxAuth:
         for (path, result), count in sorted(self.answers.items()):
             family.add_metric([path.rpartition("/")[2], result], count)
         yield family
+
+
+def _action(asked: Asked) -> Action:
+    """What the client wants to do.
+
+    Raises:
+        BadRequest: it is nothing of this kind.
+    """
+    action = _WANTED.get(asked.action or "")
+    if action is None:
+        raise BadRequest("action", "it is publish or subscribe: ${action}")
+    return action
 
 
 def _may(principal: Principal, action: Action, asked: str, owners: TopicOwners) -> bool:

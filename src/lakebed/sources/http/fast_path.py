@@ -1,6 +1,7 @@
 """Answers plain POSTs of messages without a task, a scope or a parser.
 
     data ──┬── a complete POST of messages with a known head ──> intake ──durable──> 202
+           ├── complete requests that are answered at once (`http.at_once`) ──> their answers
            └── everything else ──> HttpConnection: parser, Exchange, ASGI
 
 The heads of a device's requests are equal but for their length. A head is parsed once, strictly,
@@ -11,6 +12,7 @@ encoding, a token to look up) take the ordinary path.
 from functools import partial
 
 from lakebed.http import problems
+from lakebed.http.at_once import AtOnce
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
@@ -39,8 +41,9 @@ class FastPathConnection(HttpConnection):
 
     timeout = TIMEOUT
 
-    def __init__(self, shared: Shared, ingest: Ingest) -> None:
+    def __init__(self, shared: Shared, ingest: Ingest, at_once: AtOnce | None = None) -> None:
         super().__init__(shared)
+        self._at_once = at_once
         self._ingest = ingest
         self._intake = ingest.intake
         self._behind: list[bytes] = []  # bytes behind the request under way,
@@ -61,7 +64,29 @@ class FastPathConnection(HttpConnection):
             data = b"".join(self._pieces)
             self._pieces.clear()
         if not (data.startswith(_BEGINS) and self.is_between_requests and self._take(data)):
-            super().data_received(data)
+            if self._at_once is not None and self.is_between_requests and self._writable.is_set():
+                data = self._answer_at_once(self._at_once, data)
+            if data:
+                super().data_received(data)
+
+    def _answer_at_once(self, at_once: AtOnce, data: bytes) -> bytes:
+        """Answer the requests at the beginning of the data; return what is behind them."""
+        answers: list[bytes] = []
+        start = 0
+        while (edge := data.find(_HEAD_END, start) + len(_HEAD_END)) > start + len(_HEAD_END):
+            head = data[start:edge]
+            length = at_once.body_length(head)
+            if length is None or edge + length > len(data):
+                break
+            answer = at_once.answer(head, data[edge : edge + length])
+            if answer is None:
+                break
+            answers.append(answer)
+            start = edge + length
+        if answers:
+            self.write(b"".join(answers))
+            self._wait_for_request(KEEP_ALIVE)
+        return data[start:]
 
     @property
     def is_busy(self) -> bool:

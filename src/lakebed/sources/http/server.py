@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from lakebed.http.asgi import Receive, Scope, Send
+from lakebed.http.at_once import AtOnce
 from lakebed.http.connection import Shared
 from lakebed.section import split_address
 from lakebed.sources.http.fast_path import FastPathConnection
@@ -27,6 +28,9 @@ class Application(Protocol):
     @property
     def ingest(self) -> Ingest: ...
 
+    @property
+    def at_once(self) -> AtOnce | None: ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
@@ -37,7 +41,7 @@ class HttpServer:
         self, app: Application, settings: HttpSection, descriptors: Descriptors | None = None
     ) -> None:
         self._settings = settings
-        self._ingest = app.ingest
+        self._ingest, self._at_once = app.ingest, app.at_once
         self._shared = Shared(app, descriptors or Descriptors())
         self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = None
@@ -63,7 +67,7 @@ class HttpServer:
             context = server_context(certificate, key, "http.tls_certificate")
         self._socket = listen(self._settings.listen, "http.listen")
         self._server = await asyncio.get_running_loop().create_server(
-            partial(FastPathConnection, self._shared, self._ingest),
+            partial(FastPathConnection, self._shared, self._ingest, self._at_once),
             sock=self._socket,
             ssl=context,
             backlog=_BACKLOG,
