@@ -75,9 +75,17 @@ def commands() -> Iterator[tuple[str, str]]:
     """Each command with the module it is written in; of groups their first word."""
     root: Any = typer.main.get_command(app)
     for name, command in root.commands.items():
-        below = getattr(command, "commands", {name: command})
-        for one in below.values():
+        for one in leaves(command):
             yield name, inspect.unwrap(one.callback).__module__
+
+
+def leaves(command: Any) -> Iterator[Any]:
+    """The commands of a group, and of the groups in it; a command alone is itself."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield command
+    for one in (below or {}).values():
+        yield from leaves(one)
 
 
 def test_every_command_on_the_stores_themselves_names_an_action() -> None:
