@@ -10,7 +10,7 @@ memory, and those left out are counted.
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -40,6 +40,7 @@ class AuditTrail:
         self._queue: deque[AuditEntry] = deque()
         self._seen: dict[tuple[str, ...], float] = {}
         self._window = (float("-inf"), 0)
+        self._of_action: Counter[str] = Counter()  # in this window
         self.written = 0
         self.left_out = 0
         self.failed = 0
@@ -48,22 +49,29 @@ class AuditTrail:
         """Write an entry, and those that wait. Blocks; logs where it cannot be written."""
         self._write([*self._taken(), entry])
 
-    def refused(self, entry: AuditEntry) -> None:
-        """Queue an entry about a refusal, unless one of its kind was written a moment ago."""
+    def refused(self, entry: AuditEntry, most: int = _RATE) -> None:
+        """Queue an entry about a refusal, unless one of its kind was written a moment ago.
+
+        Args:
+            most: entries about this action in a minute, so that others find room beside it.
+        """
         kind = (entry.owner, entry.actor, entry.action, entry.address, entry.result)
         with self._lock:
             moment = self._clock()
             begun, count = self._window
             if moment >= begun + _EVERY:
                 begun, count = moment, 0
+                self._of_action.clear()
             if (
                 count >= _RATE
+                or self._of_action[entry.action] >= most
                 or len(self._queue) >= _QUEUE
                 or moment < self._seen.get(kind, float("-inf")) + _EVERY
             ):
                 self.left_out += 1
                 return
             self._window = begun, count + 1
+            self._of_action[entry.action] += 1
             self._seen.pop(kind, None)
             while len(self._seen) >= _KINDS:
                 del self._seen[next(iter(self._seen))]

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from lakebed import __version__
 from lakebed.api import openapi
-from lakebed.api.auditing import Audited
+from lakebed.api.auditing import Audited, refuse_messages
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
 from lakebed.api.strangers import Strangers
@@ -186,7 +186,12 @@ def assemble(
     control.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     control.add_exception_handler(bodies.ClientDisconnected, _client_disconnected)
     control.add_exception_handler(Exception, _answer_error)
-    control.state.ingest = Ingest(common.settings, common.identification, common.intake)
+    control.state.ingest = Ingest(
+        common.settings,
+        common.identification,
+        common.intake,
+        partial(refuse_messages, common.audit, common.settings.auth.proxies),
+    )
     return Application(control.state.ingest, control)
 
 

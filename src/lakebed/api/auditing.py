@@ -6,6 +6,7 @@ A change is written before its answer leaves. Reading is not written, being refu
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.api import origins
 from lakebed.http.asgi import App, Message, Receive, Scope, Send
 from lakebed.ports.accounts.audit import AuditEntry
+from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.times import now
 
 QUIET = frozenset(
@@ -30,6 +32,7 @@ QUIET = frozenset(
 )
 """Actions that change nothing, beside those that are called `read`."""
 
+_MESSAGES = 60  # entries a minute about messages that were refused
 _REFUSED = (401, 403, 429)
 _LONGEST = 200  # characters of a resource, and of an owner whom anybody may have made up
 
@@ -51,6 +54,23 @@ class Noted:
     resource: str = ""
     code: str = ""
     unwritten: bool = False
+
+
+def refuse_messages(
+    trail: AuditTrail, proxies: tuple[str, ...], scope: Scope, principal: Principal
+) -> None:
+    """Audit that messages were refused as a whole, with 401 or 403.
+
+    Devices send again and again, so these find less room than other refusals.
+    """
+    request = Request(scope)
+    asked, topic = request.query_params.get("owner", principal.owner), ""
+    with suppress(ValueError):
+        asked, topic, _ = split_owner(request.query_params.get("topic", ""), asked)
+    noted = Noted(Action.MESSAGES_PUBLISH, principal.label, asked if principal.owner else "")
+    resource = f"{_path(noted, scope)}/{topic}".rstrip("/")
+    address = origins.client_of(request, proxies)
+    trail.refused(_entry(noted, resource, address, "denied"), _MESSAGES)
 
 
 def note(request: Request, action: Action, principal: Principal, owner: str = "") -> Noted:
@@ -89,19 +109,25 @@ class Audited:
         )
         if quiet and result != "denied":
             return
-        entry = AuditEntry(
-            now(),
-            noted.owner[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}"),
-            noted.actor,
-            noted.action,
-            (noted.resource or _path(noted, scope))[:_LONGEST],
-            origins.address_of(Request(scope)),
-            result,
-        )
+        resource = noted.resource or _path(noted, scope)
+        entry = _entry(noted, resource, origins.address_of(Request(scope)), result)
         if result == "done":
             await asyncio.to_thread(self._trail.record, entry)
         else:
             self._trail.refused(entry)
+
+
+def _entry(noted: Noted, resource: str, address: str, result: str) -> AuditEntry:
+    assert noted.action is not None
+    return AuditEntry(
+        now(),
+        noted.owner[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        noted.actor,
+        noted.action,
+        resource[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        address,
+        result,
+    )
 
 
 def _path(noted: Noted, scope: Scope) -> str:

@@ -10,6 +10,7 @@ something and has a cookie must prove that it comes from a page of this instance
 from ipaddress import ip_address, ip_network
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from lakebed.vocabulary.errors import Denied
 
@@ -43,8 +44,12 @@ def check(request: Request, *, needed: bool = True) -> None:
 
 def address_of(request: Request) -> str:
     """The address of the client; behind proxies that are believed, what they say it is."""
+    return client_of(request, request.app.state.services.settings.auth.proxies)
+
+
+def client_of(request: HTTPConnection, proxies: tuple[str, ...]) -> str:
+    """As `address_of`, of a request of whatever application."""
     address = "" if request.client is None else request.client.host
-    proxies = request.app.state.services.settings.auth.proxies
     if not proxies:
         return address
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")

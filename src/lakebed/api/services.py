@@ -113,12 +113,14 @@ class Common:
 
     Attributes:
         ready: the health of every part this process depends on, by name.
+        audit: writes the audit log.
         intake: None in a process that accepts no messages.
     """
 
     settings: ApiSettings
     identification: Identification
     ready: Callable[[], dict[str, Health]]
+    audit: AuditTrail
     intake: Intake | None = None
 
 
@@ -139,7 +141,6 @@ class Services(Common):
         sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
             key that all its processes share.
         sign_in: makes sessions of names and passwords.
-        audit: writes the audit log.
         sent: counts what readers are sent.
         backups: None in a process that takes none.
         openid: None where the settings name no address of the instance.
@@ -152,7 +153,6 @@ class Services(Common):
     units: UnitDirectory
     sealer: "Callable[[], Sealer]"
     sign_in: SignIn
-    audit: AuditTrail
     feed: Feed
     resending: Intake
     losses: Losses

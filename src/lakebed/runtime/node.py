@@ -332,6 +332,7 @@ class Node:
             settings=self.settings,
             identification=self.process.identification,
             ready=self.health,
+            audit=self.process.audit,
             intake=contributed.intake,
         )
         app = assemble(common, contributed.routes, contributed.metrics)

@@ -21,6 +21,7 @@ from lakebed.vocabulary.errors import Fatal, JournalFailed, SettingsError, Store
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
+    from lakebed.accounts.audit_trail import AuditTrail
     from lakebed.http.asgi import Receive, Scope, Send
     from lakebed.runtime.settings import Settings
     from lakebed.sources.http.ingest import Ingest
@@ -96,9 +97,14 @@ class _Answers:
         from lakebed.api.app import create_front
         from lakebed.api.services import Common
 
-        # the routes of health look up no token
+        # the routes of health look up no token, and refuse nobody
         self._front = create_front(
-            Common(settings=settings, identification=cast("Identification", None), ready=health)
+            Common(
+                settings=settings,
+                identification=cast("Identification", None),
+                ready=health,
+                audit=cast("AuditTrail", None),
+            )
         )
         self._health = health
         self.ingest: Ingest = self._front.ingest

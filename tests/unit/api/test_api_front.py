@@ -19,6 +19,7 @@ def ask(api: Api, method: str, path: str, intake: bool = True, **more: Any) -> h
         settings=SETTINGS,
         identification=given.identification,
         ready=given.ready,
+        audit=given.audit,
         intake=given.intake if intake else None,
     )
 

@@ -16,7 +16,7 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import UNSET
 
-from .conftest import EVE, ROOMS, Api, problem
+from .conftest import ADMIN, EVE, ROOMS, Api, NoSeries, Open, problem
 
 BATCH, EVENTS = "/api/v1/messages/batch", "/api/v1/events"
 
@@ -332,3 +332,36 @@ def test_principal_and_content_type_are_recorded_where_the_setting_says_so(
     assert attributes is not None
     kept = "" if way == "batch" else "text/plain"  # a batch has a type, its messages have not
     assert list(attributes) == [Attributes(kept, "token:all")]
+
+
+def refusals(api: Api) -> list[tuple[str | None, ...]]:
+    api.services.audit.flush()
+    asked = {"action": "messages.publish"}
+    found = api.get("/api/v1/audit", token=ADMIN, params=asked).json()["entries"]
+    keys = ("owner", "actor", "resource", "result")
+    return [tuple(entry[key] for key in keys) for entry in reversed(found)]
+
+
+def test_refused_messages_are_in_the_audit_log_a_few_of_a_kind(open_api: Open) -> None:
+    api = open_api(NoSeries())
+    for _ in range(5):
+        assert send(api, token=None).status_code == 401
+        assert send(api, token="guessed-" + "x" * 40).status_code == 401
+        assert send(api, "hall", token=ROOMS).status_code == 403
+        answer = api.post("/api/v1/messages?topic=roof/1&owner=ann", content=b"1", token=EVE)
+        assert answer.status_code == 403
+    api.post(f"{BATCH}?owner=ann", content=b"{}", token=EVE)  # of the same kind
+    assert refusals(api) == [
+        (None, "nobody:", "messages/room/1", "denied"),
+        ("ann", "token:rooms", "messages/hall", "denied"),
+        ("ann", "token:all", "messages/roof/1", "denied"),
+    ]
+    trail = api.services.audit
+    assert trail.left_out == 18
+    for number in range(200):
+        api.post(f"/api/v1/messages?topic=a&owner=o{number}%00", content=b"1", token=EVE)
+    trail.flush()
+    assert trail.written == 60  # and the others find room beside them
+    assert api.get("/api/v1/policies?owner=ann", token=EVE).status_code == 403
+    trail.flush()
+    assert trail.written == 61

@@ -15,7 +15,7 @@ import numpy as np
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, require
 from lakebed.access.identification import MISSING
-from lakebed.access.principals import Principal
+from lakebed.access.principals import NOBODY, Principal
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
@@ -29,6 +29,7 @@ from lakebed.sources.http.targets import channel_of, parameters
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import (
     BadRequest,
+    Denied,
     LakebedError,
     NotFound,
     Problem,
@@ -54,6 +55,7 @@ ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
 TIMEOUT = 5.0
 """Seconds that a request waits for the journal before it is answered with 503."""
 
+_PRINCIPAL = "lakebed.principal"  # where a request's scope has who has sent it
 _REMEMBERED = 50_000  # query strings whose topic has been checked
 _HEADS_BYTES = 16 * 2**20  # bytes of the cache of request heads,
 _HEAD_COST = 500  # and about the bytes of an entry besides its head
@@ -74,14 +76,22 @@ class Ingest:
     """The three routes that accept messages. Event loop only."""
 
     def __init__(
-        self, settings: HttpSettings, identification: "Identification", intake: "Intake | None"
+        self,
+        settings: HttpSettings,
+        identification: "Identification",
+        intake: "Intake | None",
+        refused: Callable[[Scope, Principal], None] = lambda scope, principal: None,
     ) -> None:
         """An `intake` of None refuses everything: this process takes no messages.
+
+        Args:
+            refused: told of requests that are answered with 401 or 403, as many as there are.
 
         Attributes:
             intake: that one.
         """
         self._identification = identification
+        self._refused = refused
         self.intake = intake
         self._largest_payload = settings.limits.payload
         self._largest_body = settings.http.max_body
@@ -162,6 +172,9 @@ class Ingest:
                     await _other_method(scope, send)
             except bodies.ClientDisconnected:
                 return
+            except Denied as error:
+                self._refused(scope, scope.get(_PRINCIPAL, NOBODY))
+                await problems.answer(send, error)
             except Exception as error:
                 await problems.answer(send, error)
 
@@ -169,7 +182,7 @@ class Ingest:
 
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = await self._identify(headers)
+        principal = scope[_PRINCIPAL] = await self._identify(headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, channel, principal.owner)
         attributes = self._attributes(principal, headers.get(b"content-type", b""))
@@ -212,7 +225,7 @@ class Ingest:
         decode: Callable[[bytes, ndjson.Sender], ndjson.Decoded],
     ) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = await self._identify(headers)
+        principal = scope[_PRINCIPAL] = await self._identify(headers)
         owner = self._owner(principal, scope["query_string"])
         body = await bodies.read(receive, headers, self._largest_body)
         received = now()
