@@ -31,13 +31,13 @@ def unknown_keys(document: Mapping[Any, Any], known: Collection[str]) -> Problem
             yield (key,), f"there is no key `{key}`: {suggest(key, known)}"
 
 
-def name(document: Mapping[Any, Any], what: str) -> Problems:
-    """What is wrong with `name`, which must be there."""
-    value = document.get("name")
+def name(document: Mapping[Any, Any], what: str, key: str = "name") -> Problems:
+    """What is wrong with a name, which must be there."""
+    value = document.get(key)
     if value is None:
-        yield ("name",), f"a {what} needs a name"
+        yield (key,), f"a {what} needs a name"
     elif not isinstance(value, str) or not NAME.fullmatch(value):
-        yield ("name",), f"{show(value)} is no name: {NO_NAME}"
+        yield (key,), f"{show(value)} is no name: {NO_NAME}"
 
 
 def texts(

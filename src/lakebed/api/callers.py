@@ -102,6 +102,13 @@ class Acting:
         note(request, self.action, NOBODY)
         return await principal_of(request)
 
+    async def principal_in(self, request: Request, owner: str | None) -> Principal:
+        """As `principal_of`; of nobody with what an owner that is named shows to the public."""
+        principal = await self.principal_of(request)
+        if principal is NOBODY and owner is not None and self.action in PUBLIC:
+            return await _stranger(request, self.action)
+        return principal
+
     def admit(self, request: Request, principal: Principal, resource: Resource) -> Caller:
         """The caller, if the principal may; either way the audit log knows who has asked."""
         owner = resource.owner or principal.owner
@@ -136,9 +143,7 @@ class _InOwner(Acting):
         _: _Scheme,
         owner: Annotated[str | None, Query(description="another owner")] = None,
     ) -> Caller:
-        principal = await self.principal_of(request)
-        if principal is NOBODY and owner is not None and self.action in PUBLIC:
-            principal = await _stranger(request, self.action)
+        principal = await self.principal_in(request, owner)
         owner = principal.owner if owner is None else owner
         return self.admit(request, principal, Resource(owner))
 

@@ -80,7 +80,7 @@ def topics(board: Board) -> tuple[str, ...]:
 
 
 def _all_of(tile: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("#",) if tile["kind"] == "flow" else ()
+    return ("#",) if tile["kind"] in ("flow", "load", "errors") else ()
 
 
 def resource(board: Board, public: bool) -> Resource:

@@ -71,6 +71,9 @@ KINDS: dict[str, Kind] = {
     "image": Kind(("topics",), ("policy",), one=True, w=4, h=4),
     "alert": Kind(("topics",), ("policy", "min", "max", "silent"), w=3, h=2),
     "flow": Kind((), ("topics",), w=4, h=3),
+    "load": Kind((), ("rows",), w=6, h=4),
+    "errors": Kind((), ("topics", "rows"), w=6, h=4),
+    "units": Kind((), ("unit", "tag", "rows"), w=6, h=4),
 }
 
 
@@ -194,6 +197,8 @@ _CHECKS: dict[str, Callable[[Mapping[Any, Any], str], fields.Problems]] = {
     "suffix": _text(16),
     "rows": lambda tile, key: _whole(tile, key, 1, MOST_ROWS),
     "text": _text(LONGEST_TEXT, lines=True),
+    "unit": lambda tile, key: fields.name(tile, "unit", key),
+    "tag": _text(64),
     "min": _bound,
     "max": _bound,
     "silent": _read(lambda value: duration_within(value, SECOND, 366 * DAY)),

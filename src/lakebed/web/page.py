@@ -166,7 +166,8 @@ class _Viewing(Acting):
         about = RULES[self.action].about
         if about is About.NOTHING:
             return View(request, self.page, self.admit(request, NOBODY, INSTANCE))
-        principal = await self.principal_of(request)
+        shown = owner if self.action is Action.BOARDS_READ else None  # else to the way to sign in
+        principal = await self.principal_in(request, shown)
         if about is About.USER:
             resource = Resource(user=request.path_params.get("name", principal.name))
         elif about in (About.INSTANCE, About.SELF):

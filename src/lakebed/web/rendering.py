@@ -1,5 +1,6 @@
 """Templates: one Jinja2 environment per language, and the filters that all of them use."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,7 @@ def _environment(language: str) -> Environment:
     environment.filters |= {
         "number": number,
         "size": size,
+        "figure": figure,
         "when": when,
         "exact": exact,
         "mark": visible,
@@ -65,6 +67,15 @@ def number(value: float) -> str:
     else:
         shown = f"{int(value):,}"
     return shown.replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def figure(value: float) -> str:
+    """A measured value with six digits: 21.375, 1e-07, 1 234 567."""
+    if abs(value) >= 1e15 or not math.isfinite(value):
+        return f"{value:.6g}"
+    if abs(value) >= 100_000 or value == int(value):
+        return number(round(value))
+    return f"{value:.6g}"
 
 
 def size(value: float) -> str:

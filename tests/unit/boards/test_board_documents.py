@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakebed.boards import documents, tiles
+from lakebed.boards.made import NAMES, made
 from lakebed.documents.sections import read_entries
 from lakebed.vocabulary.errors import Invalid
 
@@ -84,6 +85,8 @@ def test_a_board_has_its_defaults_filled_in_and_stays_the_same_when_it_is_read_a
         (board(ALERT | {"max": 10**400}), "tiles.0.max"),
         (board(ALERT | {"min": 6}), "tiles.0.min"),
         (board(ALERT | {"silent": "0s"}), "tiles.0.silent"),
+        (board({"kind": "units", "unit": "a/b"}), "tiles.0.unit"),
+        (board({"kind": "units", "tag": 5}), "tiles.0.tag"),
         (board(PLOT | {"x": 0}), "tiles.0.y"),
         (board(PLOT | {"x": 12, "y": 0}), "tiles.0.x"),
         (board(PLOT | {"x": 8, "y": 0}), "tiles.0.w"),
@@ -173,3 +176,20 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 def test_no_document_breaks_the_checks(document: Any) -> None:
     for path, what in documents.check(document):
         json.dumps([path, what])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_made_board_is_a_right_one(name: str) -> None:
+    document = made(name, "lamp", ("room/#",))
+    assert document is not None
+    assert not wrong(document)
+    assert "{" not in json.dumps(documents.board_of(document, "ann").document).replace('{"', "")
+
+
+def test_a_made_board_of_a_unit_is_about_its_topics() -> None:
+    document = made("unit", "lamp", [f"t/{n}" for n in range(30)])
+    assert document is not None
+    assert document["title"] == "lamp"
+    assert document["tiles"][1]["topics"] == [f"t/{n}" for n in range(20)]
+    assert made("unit") != document
+    assert made("nothing") is None
