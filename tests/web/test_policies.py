@@ -51,6 +51,15 @@ def test_the_sides_follow_each_other_and_the_yaml_keeps_what_the_form_does_not_s
     assert document["filter"] == {"deny": [1], "min": 0.5}
 
 
+def test_fields_without_a_value_leave_no_trace(ann: Browser) -> None:
+    empty = dict.fromkeys(("every", "at", "filter.min", "active.from", "transform.scale"), "")
+    text = "name: a\ntopics: [b]\ntype: number\nkeep: archive\nfilter: {min: 1}\n"
+    fields = {"side": "fields", "fields": "1", "yaml": text} | empty
+    answer = ann.send("/policies/draft", fields).json()
+    document = msgspec.yaml.decode(answer["yaml"], type=dict[str, object])
+    assert document == {"name": "a", "topics": ["b"], "type": "number", "keep": "archive"}
+
+
 def test_yaml_that_is_none_is_a_mistake_with_its_line(ann: Browser) -> None:
     answer = ann.send("/policies/draft", {"side": "yaml", "yaml": "name: a\ntopics: [b\n"})
     (problem,) = answer.json()["problems"]

@@ -120,8 +120,8 @@ def _set(document: dict[str, Any], key: str, value: Any) -> None:
 
 def _value(text: str, before: Any) -> Any:
     """A text of the form as YAML would read it, if that is a number; unchanged where it is."""
-    if _text(before) == text:
-        return before
+    if not text or _text(before) == text:
+        return before if text else ""
     try:
         return int(text)
     except ValueError:

@@ -1,0 +1,119 @@
+"""Main jobs of pages in a browser, and what axe says about all that the navigation leads to."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.browser.conftest import PHONE, OpenPage
+from tests.web.browser.instance import Visitor
+from tests.web.browser.watch import Watch
+
+pytestmark = pytest.mark.slow(60)
+
+PAGES = [
+    "/", "/first-steps", "/policies", "/policies/new?topic=a/b", "/units", "/units/new",
+    "/units/many", "/tokens", "/people", "/flow", "/flow?by=topic", "/usage", "/dead-letters",
+    "/parked", "/audit", "/node", "/users", "/account",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _filled(visitor: Visitor) -> None:
+    visitor.api.request("POST", "/api/v1/messages", params={"topic": "a/b"}, content=b"1")
+    unit = {"name": "lamp", "publish": ["a/#"], "tags": ["north"]}
+    visitor.api.request("POST", "/api/v1/units", json=unit)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_on_a_page(
+    open_page: OpenPage, axe: Callable[[Page], None], path: str
+) -> None:
+    for where in ({}, {"size": PHONE, "dark": True, "language": "ru"}):
+        page = open_page(**where)
+        page.goto(path)
+        expect(page.locator("h1")).to_be_visible()
+        axe(page)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{wide} px too wide"
+
+
+def test_first_steps_lead_from_a_message_to_a_policy(page: Page) -> None:
+    page.goto("/first-steps")
+    page.get_by_label("Topic").fill("kitchen/temperature")
+    page.get_by_label("Value").fill("21.5")
+    page.get_by_role("button", name="Send from this page").click()
+    expect(page.get_by_role("status")).to_contain_text("kitchen/temperature has arrived")
+    page.get_by_role("button", name="Fill a token into the commands").click()
+    expect(page.locator("pre").first).to_contain_text(re.compile(r"lb_\w{40}"))
+    page.get_by_role("link", name="Choose what to keep of kitchen/temperature").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("kitchen-temperature")
+    page.get_by_role("button", name="What would it have kept?").click()
+    expect(page.get_by_role("heading", name="What it would have kept")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("Created kitchen-temperature")
+
+
+def test_the_sides_of_the_editor_follow_each_other_and_name_mistakes(page: Page) -> None:
+    page.goto("/policies/new?topic=hall/1")
+    yaml = page.locator("textarea[name=yaml]")
+    page.get_by_label("For how long").fill("7d")
+    expect(yaml).to_have_value(re.compile("for: 7d"))
+    page.get_by_label("Keep", exact=True).select_option("aggregate")
+    expect(yaml).to_have_value(re.compile("keep: aggregate"))
+    expect(page.locator(".marks")).to_contain_text("every")
+    page.get_by_label("Every", exact=True).fill("15m")
+    expect(page.locator(".marks")).to_have_text("No mistakes.")
+    text = yaml.input_value().replace("15m", "1h") + "filter:\n  deny: [0]\n"
+    yaml.fill(text)
+    expect(page.get_by_label("Every", exact=True)).to_have_value("1h")
+    page.get_by_label("Name", exact=True).fill("halls")
+    expect(yaml).to_have_value(re.compile(r"name: halls[\s\S]*deny:"))
+
+
+def test_two_who_change_a_policy_do_not_overwrite_each_other(
+    open_page: OpenPage, visitor: Visitor, watches: list[Watch]
+) -> None:
+    document = {"name": "shared", "topics": ["x"], "type": "number", "keep": "archive"}
+    visitor.api.request("POST", "/api/v1/policies", json=document)
+    pages = [open_page(), open_page()]
+    watches[1].expect("422")
+    for page in pages:
+        page.goto("/policies/edit/shared")
+    for page, topic in zip(pages, ("first/#", "second/#"), strict=True):
+        page.get_by_label("Topics, one filter to a line").fill(topic)
+        page.get_by_role("button", name="Save").click()
+    expect(pages[0].get_by_role("status")).to_contain_text("Saved shared")
+    expect(pages[1].get_by_role("alert")).to_contain_text("Somebody has changed this policy")
+    expect(pages[1].get_by_label("Topics, one filter to a line")).to_have_value("second/#")
+    pages[0].reload()
+    expect(pages[0].locator("tr", has_text="shared")).to_contain_text("first/#")
+
+
+def test_a_unit_gets_a_token_and_is_blocked_after_a_question(page: Page) -> None:
+    page.goto("/units/at/lamp")
+    page.get_by_role("button", name="Make a new token").click()
+    expect(page.locator("pre").first).to_contain_text(re.compile(r"lb_\w{40}"))
+    page.get_by_role("button", name="Block", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("blocked", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Block", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button").last.click()
+    expect(page.get_by_text("blocked", exact=True).first).to_be_visible()
+
+
+def test_pages_are_read_and_forms_are_sent_without_script(open_page: OpenPage) -> None:
+    page = open_page(script=False)
+    page.goto("/units/new")
+    page.get_by_label("Name", exact=True).fill("plain")
+    page.get_by_label("May publish, one filter to a line").fill("plain/#")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="plain", exact=True)).to_be_visible()
+
+
+def test_the_theme_that_was_chosen_stays(page: Page) -> None:
+    page.goto("/account")
+    page.get_by_label("Theme", exact=True).select_option("dark")
+    page.get_by_role("button", name="Remember in this browser").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
