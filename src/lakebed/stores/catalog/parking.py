@@ -29,8 +29,9 @@ class SqlParkedOrders(Database):
                     insert(connection.dialect.name, _TABLE)
                     .values(row)
                     .on_conflict_do_nothing(index_elements=["owner", "partition", "first"])
+                    .returning(_TABLE.c.first)  # an INSERT has no rowcount in PostgreSQL's driver
                 )
-                made += added.rowcount
+                made += len(added.all())
         return made
 
     def parked_orders(self) -> list[ParkedOrder]:
