@@ -175,9 +175,13 @@ def test_each_process_tells_of_its_own_parts(running: Running) -> None:
     def parts(member: Member) -> set[str]:
         return set(member.get("/readyz")["parts"])
 
-    assert parts(running.gateways[0]) == {"journal", "catalog", "intake", "disk", "connections"}
+    assert parts(running.gateways[0]) == {
+        "journal", "catalog", "intake", "limits", "disk", "connections",
+    }  # fmt: skip
     assert parts(running.keepers[0]) == {"journal", "catalog", "series", "keeper", "disk"}
-    assert parts(running.api) == {"journal", "catalog", "series", "intake", "disk"}
+    assert parts(running.api) == {
+        "journal", "catalog", "series", "intake", "limits", "parked", "disk",
+    }  # fmt: skip
     assert "lakebed_messages_total" in metrics(running.api)
     assert "lakebed_messages_total" not in metrics(running.gateways[0])
     assert "lakebed_mqtt_publishes_total" in metrics(running.gateways[0])

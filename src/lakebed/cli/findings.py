@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakebed.cli import findings_clock, findings_journal, findings_sources, output
+from lakebed.cli import findings_clock, findings_journal, findings_limits, findings_sources, output
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
@@ -108,6 +108,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
                 yield from _part(name, part, schemes.get(name, ""))
             yield from _journal(server)
             yield from findings_sources.not_stored(server)
+            yield from findings_limits.near(server, parts.get("limits", {}))
             yield from findings_clock.future(server, settings)
     except LakebedError as error:
         yield bad("server", f"does not answer: {error}", "see its log; restart it if it hangs")
@@ -124,6 +125,8 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
         yield (note if well else bad)(name, text, "see how many files there are: df -i")
     elif well and part.get("reports_refused"):
         yield note(name, text, "the log names the units and says why; see lakebed units")
+    elif name in ("limits", "parked") and well and part.get("message"):
+        yield findings_limits.part(name, text)
     elif part.get("silent"):
         yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:

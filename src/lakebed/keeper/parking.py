@@ -10,6 +10,7 @@ nothing. Their number is bounded: `MOST` an owner and partition; then stretches 
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -170,6 +171,33 @@ def load(store: CheckpointReader, owner: str | None = None) -> list[Stretch]:
         for stretch in decode(part)
     ]
     return sorted(found, key=lambda stretch: (stretch.since, stretch.partition, stretch.first))
+
+
+class Outlook(NamedTuple):
+    """What becomes of parked messages that nobody releases or drops: how many, by what is near.
+
+    Attributes:
+        waiting: parked.
+        expiring: of them, those that expire within a tenth of the time that they are kept for.
+        expired: of late; older ones are no news.
+    """
+
+    waiting: int
+    expiring: int
+    expired: int
+
+
+def outlook(stretches: Iterable[Stretch], now: Micros, parked_for: Micros) -> Outlook:
+    """Look at stretches that are kept for `parked_for`."""
+    waiting = expiring = expired = 0
+    for stretch in stretches:
+        if stretch.state == "parked":
+            waiting += stretch.messages
+            if stretch.until < now - parked_for + parked_for // 10:
+                expiring += stretch.messages
+        elif stretch.state == "expired" and stretch.until >= now - 2 * parked_for:
+            expired += stretch.messages
+    return Outlook(waiting, expiring, expired)
 
 
 def _begins(last: Stretch, since: Micros, count: int) -> bool:

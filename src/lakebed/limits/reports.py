@@ -17,9 +17,10 @@ import msgspec
 import numpy as np
 import structlog
 
-from lakebed.limits.book import LimitBook, Used
+from lakebed.limits.book import NEAR, LimitBook, Used
 from lakebed.limits.load import SPANS, Load, LoadMeter
 from lakebed.ports.catalog.gateways import GatewayReport, GatewayReports
+from lakebed.ports.health import Health
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros, now
@@ -122,12 +123,13 @@ class ClusterReports:
         return self._process is not None
 
     async def run(self) -> None:
-        """Publish, and tell the book what others use, until cancelled."""
+        """Publish what came in here, and tell the book what others use, until cancelled."""
         seldom = float("-inf")
         while True:
             due = self._clock() - seldom >= SELDOM
             try:
-                await asyncio.to_thread(self.publish, SPANS if due else ("1m",))
+                if self.receives:
+                    await asyncio.to_thread(self.publish, SPANS if due else ("1m",))
                 self._book.elsewhere = await asyncio.to_thread(self.used_elsewhere)
             except StoreUnavailable as error:
                 log.warning("load is not reported to other processes", error=str(error))
@@ -192,6 +194,20 @@ class ClusterReports:
             for key, (used, _) in state.subjects.items():
                 found[key] = _sum(found.get(key, {}), used)
         return found
+
+    def near(self) -> set[str]:
+        """Keys of the owners and units that are near a limit, as last looked; asks no store."""
+        elsewhere = self._book.elsewhere.items()
+        found = {key for key, used in elsewhere if max(used.values(), default=0.0) >= NEAR}
+        return found.union(subject.key for subject, _, _ in self._book.warned)
+
+    def health(self) -> Health:
+        """Ready whoever is near a limit, and told."""
+        near = self.near()
+        owners = sum(key.endswith("/") for key in near)
+        found = {"owners_near": owners, "units_near": len(near) - owners}
+        text = f"{owners} owners and {len(near) - owners} units use {NEAR:.0%} of a limit, or more"
+        return Health(True, text if near else "", found)
 
     def _usages(self) -> list[UsageReport]:
         decode = msgspec.msgpack.decode

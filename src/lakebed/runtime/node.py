@@ -290,7 +290,7 @@ class Node:
         self.contributed += Contribution(metrics=(partial(metrics, limits),))
         self._stack.push_async_callback(intake.stop)
         self.process = replace(self.process, opened_intake=intake, opened_cluster=cluster)
-        self.contributed += Contribution(health={"intake": intake.health})
+        self.contributed += Contribution(health={"intake": intake.health, "limits": cluster.health})
 
     async def _share_limits(self, limits: "LimitBook") -> "ClusterReports":
         """Hold a part of all limits, as other gateways do, and tell them what is received."""
@@ -301,7 +301,9 @@ class Node:
         if self._alone:
             return ClusterReports(None, limits, "alone")
         if "gateway" not in self.roles:
-            return ClusterReports(catalog, limits, None)
+            cluster = ClusterReports(catalog, limits, None)
+            self._run("reports of load", cluster.run)
+            return cluster
         leases = Leases(catalog, limits)
         cluster = ClusterReports(catalog, limits, leases.process)
         await leases.join()

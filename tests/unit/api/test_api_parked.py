@@ -1,12 +1,15 @@
 """Parked stretches over the API: listed, released, dropped, and named as gaps of answers."""
 
 import pytest
+from msgspec import msgpack
 
+from lakebed.api.parked_health import ParkedHealth
 from lakebed.api.routes import parked
 from lakebed.api.routes.parked import gaps
 from lakebed.keeper import parking
 from lakebed.keeper.parking import Stretch
-from lakebed.vocabulary.times import MINUTE, SECOND
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, to_rfc3339
 
 from .conftest import ADMIN, EVE, ROOMS, Api, NoSeries, Open, problem
 
@@ -17,10 +20,6 @@ PARKED = "/api/v1/parked"
 @pytest.fixture
 def holding(open_api: Open) -> Api:
     """An application whose keeper has noted two stretches and a gap of ann's."""
-    from msgspec import msgpack
-
-    from lakebed.ports.catalog.checkpoints import Checkpoint
-
     api = open_api(NoSeries())
     stretches = [
         Stretch("ann", 0, 5, 7, AT, AT + MINUTE, 3, 30, ["room/1"], ["uuid-1"]),
@@ -71,6 +70,36 @@ def test_metrics_say_how_much_is_parked_and_was_let_go_of(holding: Api) -> None:
     (family,) = parked.metrics(holding.services)
     found = {sample.labels["state"]: sample.value for sample in family.samples}
     assert found == {"parked": 4, "dropped": 2, "expired": 0}
+
+
+def test_health_tells_what_expires_soon_and_what_has_expired(holding: Api) -> None:
+    week = 7 * DAY
+    at = [AT + week - DAY]
+    found = ParkedHealth(holding.catalog, week, lambda: at[0])
+    found.look()
+    health = found.health()
+    assert (health.ok, health.message) == (True, "")
+    assert health.detail == {"waiting": 4, "expiring": 0, "expired": 0}
+    at[0] += 12 * HOUR
+    found.look()
+    assert found.health().message == "4 parked messages expire within 1008m"
+    gone = [Stretch("ann", 0, 5, 7, AT, AT + MINUTE, 3, 30, ["room/1"], state="expired")]
+    with holding.catalog.transaction():
+        holding.catalog.save_checkpoints(
+            parking.CONSUMER, 0, [Checkpoint("ann", 41, msgpack.encode(gone))]
+        )
+    found.look()
+    assert "3 parked messages have expired" in found.health().message
+    assert found.health().ok
+    at[0] += 2 * week
+    found.look()
+    assert found.health().message == ""
+
+
+def test_a_parked_stretch_says_until_when_it_can_be_released(holding: Api) -> None:
+    first, _, gone = holding.get(PARKED).json()["parked"]
+    assert first["expires"] == to_rfc3339(AT + MINUTE + 7 * DAY)
+    assert gone["expires"] is None
 
 
 def test_a_token_for_some_topics_settles_nothing(holding: Api) -> None:

@@ -15,6 +15,7 @@ from lakebed.cli import (
     findings_clock,
     findings_disk,
     findings_journal,
+    findings_limits,
     findings_sources,
     home,
     running,
@@ -34,6 +35,34 @@ def said(found: list[Finding], state: str = "bad") -> list[str]:
     chosen = [finding for finding in found if finding.state == state]
     assert all(finding.advice for finding in chosen)
     return [f"{finding.part} {finding.text}" for finding in chosen]
+
+
+def test_limits_and_parked_messages_are_told_with_names() -> None:
+    answers = {
+        "/api/v1/owners": {"owners": [{"owner": "plant"}, {"owner": "club"}]},
+        "plant": {"near": "messages 30/1s", "used": 0.91, "units": [
+            {"unit": "shed", "near": "bytes 1024/1s", "used": 1.2},
+            {"unit": "barn", "near": None, "used": 0.1},
+        ]},
+        "club": {"near": None, "used": 0.0, "units": []},
+    }  # fmt: skip
+
+    class Asked:
+        def get(self, path: str, **parameters: str) -> dict[str, Any]:
+            return answers[parameters.get("owner", path)]
+
+    server = cast(Server, Asked())
+    part = {"ok": True, "message": "1 owners", "owners_near": 1, "units_near": 1}
+    found = list(findings_limits.near(server, part))
+    assert said(found, "note") == [
+        "limits owner plant uses 91% of messages 30/1s; unit shed of plant uses 120% of"
+        " bytes 1024/1s"
+    ]
+    assert list(findings_limits.near(server, {"ok": True, "message": ""})) == []
+    parked = list(findings._part("parked", {"ok": True, "message": "4 expire", "waiting": 9}))
+    assert said(parked, "note") == ["parked 4 expire, waiting 9"]
+    (well,) = findings._part("parked", {"ok": True, "waiting": 9})
+    assert well.state == "ok"
 
 
 # --- settings -------------------------------------------------------------------------------------

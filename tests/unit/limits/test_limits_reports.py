@@ -129,6 +129,12 @@ def test_used_parts_of_a_limit_add_up(store: MemoryReports, clock: Clock) -> Non
     one.book.tick()
     ((subject, limit, part),) = one.book.warned
     assert (subject.name, limit, part) == ("plant", "messages 100/1s", pytest.approx(1.7))
+    asked.book.elsewhere = asked.cluster.used_elsewhere()
+    for process in (one, asked):
+        health = process.cluster.health()
+        assert health.detail == {"owners_near": 1, "units_near": 0}
+        assert health.message == "1 owners and 0 units use 80% of a limit, or more"
+        assert health.ok
 
 
 def test_what_was_read_last_is_told_while_the_catalog_is_away(

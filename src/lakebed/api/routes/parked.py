@@ -67,7 +67,7 @@ def list_parked(
     """List parked stretches of messages, and those dropped or expired, the oldest first."""
     orders = {(o.partition, o.first): o for o in _orders(services, caller.owner)}
     shown = [
-        _show(stretch, orders)
+        _show(stretch, orders, services.settings.limits.parked_for)
         for stretch in _stretches(services, caller, moment("from", start), moment("to", to))
     ]
     waiting = [one for one in shown if one["state"] in ("parked", "releasing", "dropping")]
@@ -125,7 +125,9 @@ def _may(caller: Caller, stretch: Stretch) -> bool:
     return caller.may_all() or (stretch.topics is not None and caller.may(*stretch.topics))
 
 
-def _show(stretch: Stretch, orders: Mapping[tuple[int, int], ParkedOrder]) -> dict[str, Any]:
+def _show(
+    stretch: Stretch, orders: Mapping[tuple[int, int], ParkedOrder], parked_for: Micros
+) -> dict[str, Any]:
     order = orders.get((stretch.partition, stretch.first))
     state = stretch.state
     if order is not None and state == "parked":
@@ -136,6 +138,7 @@ def _show(stretch: Stretch, orders: Mapping[tuple[int, int], ParkedOrder]) -> di
         "state": state,
         "from": to_rfc3339(stretch.since),
         "to": to_rfc3339(stretch.until + 1),
+        "expires": to_rfc3339(stretch.until + parked_for) if state == "parked" else None,
         "messages": stretch.messages,
         "bytes": stretch.bytes,
         "topics": stretch.topics,

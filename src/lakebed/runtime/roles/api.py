@@ -36,6 +36,7 @@ _ROOM = 64 << 20  # bytes; what an embedded series wants before it writes
 
 async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.app import metrics_of, routes_of
+    from lakebed.api.parked_health import ParkedHealth
     from lakebed.api.stored import weigh
     from lakebed.ingest.releasing import Releasing
     from lakebed.web import shell
@@ -49,10 +50,12 @@ async def _open(process: Process, before: Contribution) -> Contribution:
     weighing = partial(
         weigh, process.intake.limits, process.series, process.catalog, process.catalog
     )
+    parked = ParkedHealth(process.catalog, settings.limits.parked_for)
     own = Contribution(
         routes=(partial(routes_of, services), shell.install),
         metrics=tuple(metrics_of(services)),
-        tasks={"release": releasing.run, "stored": weighing},
+        tasks={"release": releasing.run, "stored": weighing, "parked": parked.run},
+        health={"parked": parked.health},
     )
     revocation = services.revocation
     if revocation is None:
