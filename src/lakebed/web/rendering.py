@@ -1,6 +1,7 @@
 """Templates: one Jinja2 environment per language, and the filters that all of them use."""
 
 import math
+import re
 from functools import cache
 from typing import Any
 
@@ -15,12 +16,26 @@ from lakebed.web.words import LANGUAGES, translations
 _SCRIPT = Markup('<script type="module" src="{}"></script>')
 _EXACT = Markup('<time datetime="{}" data-exact>{}</time>')
 _TIME = Markup('<time datetime="{}">{}</time>')  # both are escaped when it is formatted
+# what changes how a text is read, or is not seen; values and what can be edited stay as they are
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+_SHOWN = re.compile(r"<(textarea|script)\b.*?</\1>|>[^<]+", re.DOTALL)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def render(template: str, language: str, **values: Any) -> str:
-    """The text of a template in a language."""
-    return _environment(language).get_template(template).render(**values)
+    """The text of a template in a language; hidden characters of texts are shown in it."""
+    html = _environment(language).get_template(template).render(**values)
+    return _SHOWN.sub(_show, html) if _HIDDEN.search(html) else html
+
+
+def _show(part: re.Match[str]) -> str:
+    return part[0] if part[1] else _HIDDEN.sub(lambda found: _escape(found[0]), part[0])
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}"
 
 
 @cache
@@ -109,7 +124,7 @@ def exact(moment: Micros | str | None) -> Markup:
 def visible(text: str) -> str:
     """A text of others with its invisible characters shown, so that it cannot pose as another."""
     return "".join(
-        character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
+        character if character.isprintable() or character in "\n\t" else _escape(character)
         for character in text
     )
 
