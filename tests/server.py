@@ -131,12 +131,14 @@ class Server(Api):
         module: what is run: the command, or one that changes something and then is the command.
         command: of that program, with its first arguments.
         fork: whether the fork server may start it (see `processes`).
+        folder: where it runs; None is where the tests do.
         clock_offset: how much later its wall clock shows than the right time.
     """
 
     module = processes.COMMAND
     command: Sequence[str] = ("up",)
     fork = True
+    folder: Path | None = None
 
     def __init__(
         self, home: Path, settings: Mapping[str, str] | None = None, ports: tuple[int, int] = (0, 0)
@@ -180,7 +182,7 @@ class Server(Api):
                     "--mqtt", f"127.0.0.1:{self.mqtt_port}",
                 ],
                 stdout=output, stderr=output, environment=processes.clean() | self.environment,
-                fork=self.fork,
+                folder=self.folder, fork=self.fork,
             )  # fmt: skip
 
     def wait_ready(self, seconds: float = START) -> None:

@@ -78,9 +78,10 @@ def running(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server for tests that stop it, or change its settings."""
     with (
         tempfile.TemporaryDirectory(prefix="lakebed-web-") as folder,
-        Server(Path(folder) / "home", settings) as server,
+        closing(Server(Path(folder) / "home", settings)) as server,
     ):
-        yield server
+        server.folder = Path(folder)  # admins may have it write files
+        yield server.start()
 
 
 @contextmanager
