@@ -29,12 +29,15 @@ SCENARIOS = {
     "disk": ["--topics", "10"],
     "idle": ["--topics", "1000", "--seconds", "5"],
     "sign-in": ["--units", "1000"],
+    "pages": ["--pages", "20", "--rate", "2000", "--pairs", "1", "--seconds", "2"],
+    "pages-firehose": ["--pages", "20", "--messages", "100000", "--pairs", "1"],
     "trickle": ["--minutes", "0.5"],
 }
 """Each with what makes it quick: enough to see that it works, too little to judge figures by."""
 
 _COMMANDS = {
     "firehose-qos0": ["bench.firehose", "--qos", "0"],
+    "pages-firehose": ["bench.pages", "--firehose"],
     "http-paced": ["bench.http", "--rate", "3500"],
 }
 

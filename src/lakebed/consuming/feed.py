@@ -28,7 +28,6 @@ Message = tuple[str, bytes, Micros, Micros]
 
 Deliver = Callable[[list[Message]], None]
 
-_READ = 5_000  # messages read and delivered at a time
 _BEHIND = 100_000  # messages; further behind than this it skips to the end
 _CHANNELS = 100_000  # verdicts remembered per subscription
 
@@ -39,10 +38,12 @@ class Follower(Protocol):
     Attributes:
         interval: seconds between two looks at the journal's end that it needs; the feed looks as
             often as the most impatient follower asks.
+        most: messages that it takes at a time, about.
         dropped: about how many messages were passed over unread because delivery fell behind,
             matching or not.
     """
 
+    most: int
     dropped: int
 
     @property
@@ -65,6 +66,7 @@ class Subscription:
     """The messages that match some filters, one by one. A `Follower`."""
 
     interval = 0.05
+    most = 5_000
 
     def __init__(
         self,
@@ -208,6 +210,7 @@ class LiveFeed:
         """Read on in each partition; return what each follower picked, and if there is more."""
         batches: list[Batch] = []
         more = False
+        most = min((each.most for each in tuple(self._followers)), default=0)
         for partition, (start, end) in self._journal.extent().items():
             position = positions.get(partition, start)
             behind = self._journal.distance(partition, position, end)
@@ -216,7 +219,7 @@ class LiveFeed:
                     follower.dropped += behind
                 position = end
             if position < end:
-                found = self._journal.entries(partition, position, _READ)
+                found = self._journal.entries(partition, position, most)
                 batches += [entry.batch for entry in found]
                 position = found[-1].end if found else end
             positions[partition] = position

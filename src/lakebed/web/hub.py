@@ -150,6 +150,8 @@ class Stream:
 class Hub:
     """Event loop only, but for `pick`. A `Follower` of the feed while there are streams."""
 
+    most = 50_000  # payloads of few are touched, so it may be many at a time
+
     def __init__(self, feed: Feed, clock: Clock) -> None:
         self._feed = feed
         self._clock = clock
