@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -284,3 +285,29 @@ def test_one_that_cannot_be_read_any_more_is_still_listed(api: Api, ann: Browser
     told = text_of(ann.see("/boards/house"))
     assert "no policy keeps a series of nowhere yet" in told
     assert "here" in told
+
+
+def test_a_board_for_everybody_is_seen_without_signing_in_where_the_instance_allows_it(
+    api: Api, stranger: Browser
+) -> None:
+    keep(api, "room/1", 21.5)
+    put(api, share="public")
+    put(api, name="inside", share="instance")
+    state = api.app.control.state
+    before = state.services
+    auth = before.settings.auth.model_copy(update={"public": True})
+    settings = before.settings.model_copy(update={"auth": auth})
+    state.services = replace(before, settings=settings)
+    try:
+        page = stranger.see("/boards/house?owner=ann")
+        assert "cellar" in page
+        assert "You may not read the topics of this tile." in page  # they are not shared
+        assert "21.5" not in page
+        assert "/edit" not in page
+        assert "inside" not in stranger.see("/boards?owner=ann")
+        assert stranger.get("/boards/inside?owner=ann").status_code == 404
+        assert stranger.see("/boards/made/load?owner=ann")
+        for path in ("/boards/house", "/boards/house/edit?owner=ann", "/units?owner=ann"):
+            assert stranger.get(path).headers["location"].startswith("/sign-in"), path
+    finally:
+        state.services = before

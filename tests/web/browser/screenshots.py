@@ -23,6 +23,8 @@ OWNER = "admin"
 """Whose name space the demo fills."""
 
 MORE = {
+    "board-node": f"/boards/made/node?owner={OWNER}",
+    "board-fleet": f"/boards/made/fleet?owner={OWNER}",
     "not-found": "/there-is-no-such-page",
 }
 """Pages that no navigation leads to, by the name of the picture."""
