@@ -50,8 +50,11 @@ class SqlTokens(Database):
             with self.transaction():
                 with self._call() as connection:
                     connection.execute(delete(_TABLE).where(_named(token.owner, token.name)))
-                    bump(connection)
                 self.add_token(token, secret)
+                with self._call() as connection:
+                    bump(
+                        connection
+                    )  # last, as `add_token` does: else two could wait for each other
         except Conflict:
             if self.find_token(secret) != token:
                 raise
