@@ -21,7 +21,7 @@ from tests.web.browser.instance import COOKIE, PASSWORD, Instance, Visitor, runn
 from tests.web.browser.watch import Watch
 from tests.web.hostile import STRINGS, Form, Page, of_topics
 
-pytestmark = [pytest.mark.slow(40), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow(60), pytest.mark.timeout(400)]
 
 MOST_PAGES, MOST_OF_A_KIND = 150, 3
 NOT_SENT = {"/sign-out", "/language"}
@@ -66,7 +66,8 @@ class Crawl:
                     continue
                 answer = self._ask("GET", address)
                 found = self._look(answer, address)
-                self.pages.append(address)
+                if answer.headers["content-type"].startswith("text/html"):
+                    self.pages.append(address)
                 for form in found.forms:
                     found.links += self._fill(form, address)
                 waiting += [urljoin(address, link).partition("#")[0] for link in found.links]
