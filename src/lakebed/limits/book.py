@@ -12,8 +12,9 @@ reconnecting does not fill a bucket. So memory is bounded by what sends now.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Protocol
 from weakref import WeakSet, WeakValueDictionary
 
@@ -46,8 +47,17 @@ _READ_EVERY = 2.0  # seconds between two looks at the documents
 _IDENTIFIED = 4.0  # seconds until every identification knows who is blocked
 _WARNED_EVERY = 3600.0  # seconds between two warnings about one owner or unit in the log
 
+
+@lru_cache(4096)
+def _label(name: str, rate: Rate) -> str:
+    return f"{name} {rate}"
+
+
 Documents = Mapping[tuple[str, str], Mapping[str, Any]]
 """Documents by owner and uuid of the unit, which is "" for the owner's own."""
+
+Sent = dict[tuple[str, Micros], Mapping[Any, Sequence[float]]]
+"""Messages and bytes of all owners or units in an interval."""
 
 Used = dict[str, float]
 """Used parts of limits, each named as `messages 600/1m`."""
@@ -215,13 +225,15 @@ class LimitBook:
             units = [(unit.owner, unit.unit) for unit in sent]
             self.load.count_units(units, [n for n, _ in counts], [size for _, size in counts])
         active = self.active() if self.limiting else ()
-        self.warned = [found for found in map(self._near, active) if found is not None]
+        totals: Sent = {}
+        near = [self._near(subject, totals) for subject in active]
+        self.warned = [found for found in near if found is not None]
 
-    def _near(self, subject: Subject) -> tuple[Subject, str, float] | None:
+    def _near(self, subject: Subject, sent: Sent) -> tuple[Subject, str, float] | None:
         """The limit of messages or bytes that a subject uses most, from 80 % on."""
         if not subject.limits.rated:
             return None
-        name, used = self.used(subject)
+        name, used = self.used(subject, sent)
         if used < NEAR:
             return None
         at = self._clock()
@@ -234,33 +246,44 @@ class LimitBook:
             )  # fmt: skip
         return subject, name, used
 
-    def used(self, subject: Subject) -> tuple[str, float]:
+    def used(self, subject: Subject, sent: Sent | None = None) -> tuple[str, float]:
         """The limit that a subject uses most at all gateways, and its used part. Any thread."""
-        elsewhere = self.elsewhere.get(subject.key, {})
-        found = self.used_parts(subject)
+        elsewhere = self.elsewhere.get(subject.key, {}) if self.elsewhere else {}
+        found = self.used_parts(subject, sent)
         return max(
             ((name, part + elsewhere.get(name, 0.0)) for name, part in found.items()),
             key=lambda pair: pair[1],
             default=("", 0.0),
         )
 
-    def used_parts(self, subject: Subject) -> Used:
-        """The used part of each limit of a subject, at this process. Any thread."""
-        with self.load.lock:
-            return {
-                f"{name} {rate}": self._used(subject, rate, name == "bytes")
-                for name in ("messages", "bytes")
-                for rate in getattr(subject.limits, name) or ()
-            }
+    def used_parts(self, subject: Subject, sent: Sent | None = None) -> Used:
+        """The used part of each limit of a subject, at this process. Any thread.
 
-    def _used(self, subject: Subject, rate: Rate, of_bytes: bool) -> float:
+        Args:
+            sent: empty at first, and passed again for other subjects at the same moment; then
+                many cost little more than a few.
+        """
+        return {
+            _label(name, rate): self._used(subject, rate, name == "bytes", sent)
+            for name in ("messages", "bytes")
+            for rate in getattr(subject.limits, name) or ()
+        }
+
+    def _used(self, subject: Subject, rate: Rate, of_bytes: bool, sent: Sent | None) -> float:
         at, seconds = self._clock(), rate.interval / SECOND
-        if subject.unit:
-            sent = self.load.units.sent_in((subject.owner, subject.unit), seconds, at)
+        table: Any = self.load.units if subject.unit else self.load.owners
+        key: Any = (subject.owner, subject.unit) if subject.unit else subject.owner
+        if sent is None:
+            with self.load.lock:
+                found = table.sent_in(key, seconds, at)
         else:
-            sent = self.load.owners.sent_in(subject.owner, seconds, at)
+            kind = subject.kind, rate.interval
+            if kind not in sent:
+                with self.load.lock:
+                    sent[kind] = table.all_sent_in(seconds, at)
+            found = sent[kind].get(key, (0.0, 0.0))
         # of an interval below a second, its part of the last second
-        return sent[of_bytes] * min(1.0, seconds) / rate.amount
+        return float(found[of_bytes] * min(1.0, seconds) / rate.amount)
 
     async def _read(self) -> None:
         if self._store is None:

@@ -130,18 +130,28 @@ class LoadTable(Generic[K]):
         row = self._rows.get(key)
         if row is None:
             return 0.0, 0.0
+        messages, size = self._sums(slice(row, row + 1), seconds)[0].tolist()
+        return messages, size
+
+    def all_sent_in(self, seconds: float, at: float) -> dict[K, list[float]]:
+        """The same of all keys, at the cost of some."""
+        self._turn(int(at))
+        sums = self._sums(slice(0, len(self._keys)), seconds)
+        return dict(zip(self._keys, sums.tolist(), strict=True))
+
+    def _sums(self, rows: slice, seconds: float) -> Floats:
         if seconds <= _SECONDS:
             last = range(1, min(_SECONDS - 1, max(1, int(seconds))) + 1)
             slots = [(self._second - ago) % _SECONDS for ago in last]
-            total = self._seconds[row, slots].sum(0)
-        else:
-            hourly = seconds > SPANS["1h"]
-            ring, step = (self._hours, 3600) if hourly else (self._minutes, 60)
-            last = range(min(ring.shape[1], int(seconds // step)))
-            slots = [(self._second // step - ago) % ring.shape[1] for ago in last]
-            current = self._seconds[row, self._second % _SECONDS]  # not in the ring yet
-            total = ring[row, slots, :2].sum(0) + current
-        return float(total[0]), float(total[1])
+            within: Floats = self._seconds[rows][:, slots].sum(1)
+            return within
+        hourly = seconds > SPANS["1h"]
+        ring, step = (self._hours, 3600) if hourly else (self._minutes, 60)
+        last = range(min(ring.shape[1], int(seconds // step)))
+        slots = [(self._second // step - ago) % ring.shape[1] for ago in last]
+        current = self._seconds[rows, self._second % _SECONDS]  # not in the ring yet
+        total: Floats = ring[rows][:, slots, :2].sum(1) + current
+        return total
 
     def _turn(self, second: int) -> None:
         """Move on to a second: close the current one, and empty the slots that come."""

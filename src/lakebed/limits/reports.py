@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from lakebed.limits.book import NEAR, LimitBook, Used
+from lakebed.limits.book import NEAR, LimitBook, Sent, Used
 from lakebed.limits.load import SPANS, Load, LoadMeter
 from lakebed.ports.catalog.gateways import GatewayReport, GatewayReports
 from lakebed.ports.health import Health
@@ -317,8 +317,9 @@ def _key(by: str, texts: Sequence[str]) -> Any:
 
 def _usage_report(book: LimitBook) -> UsageReport:
     found = {}
+    sent: Sent = {}
     for subject in book.active():
-        used = book.used_parts(subject) if subject.limits.rated else {}
+        used = book.used_parts(subject, sent) if subject.limits.rated else {}
         over = {str(over): count for over, count in subject.over.copy().items()}
         if over or any(used.values()):
             found[subject.key] = {name: round(part, 4) for name, part in used.items()}, over

@@ -62,6 +62,10 @@ def test_how_much_came_in_the_interval_of_a_limit() -> None:
     assert table.sent_in("a", 600, 7200.0) == (1080, 5400)  # of nine minutes and this one
     assert table.sent_in("a", 600, 7259.0) == (1080, 5400)
     assert table.sent_in("b", 1, 7200.0) == (0, 0)
+    for seconds in (1, 60, 600, 7200):
+        assert table.all_sent_in(seconds, 7259.0) == {
+            "a": list(table.sent_in("a", seconds, 7259.0))
+        }
 
 
 def test_at_a_high_rate_some_batches_stand_for_others_and_totals_stay_right() -> None:
