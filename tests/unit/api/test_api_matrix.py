@@ -64,15 +64,10 @@ ASKED = {
 OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/sign-in")
 """These ask for a secret or a password of their own, whoever comes."""
 _SENT = "sent to one's own name space, which every user has"
-_SHOWN = "those that are shown to all are in the answer"
 _OWN = "each sees their own in the answer"
 _THEIRS = "of the account of whoever asks"
 _PROOF = "by a session that has just begun, of the user themselves"
 OTHERWISE = {
-    "GET /api/v1/boards": _SHOWN,
-    "GET /api/v1/boards/{name}": _SHOWN,
-    "GET /api/v1/units": _SHOWN,
-    "GET /api/v1/units/{unit}": _SHOWN,
     "GET /api/v1/owners": _OWN,
     "GET /api/v1/limits": "the limits of an owner are of all its topics",
     "POST /api/v1/messages": _SENT,
@@ -81,8 +76,6 @@ OTHERWISE = {
     "POST /api/v1/users/{name}/factors/passkey": _PROOF,
     "POST /api/v1/users/{name}/factors/recovery": _PROOF,
     "POST /api/v1/users/{name}/factors/totp": _PROOF,
-    "GET /units": _SHOWN,
-    "GET /units/at/{unit}": _SHOWN,
     "POST /account/factors": _THEIRS,
     "POST /account/factors/application": _THEIRS,
     "POST /account/factors/recovery": _THEIRS,
@@ -179,6 +172,7 @@ def derived(action: Action) -> dict[str, str]:
     """A row as it follows from the matrix: all ask about the name space, or the user, ann."""
     row, about = MATRIX[action], RULES[action].about
     everybody, oneself = row["nobody"] == "all", about is About.SELF
+    shown = RULES[action].shown  # to all who have credentials here: what is, is in the answer
 
     def may(column: str) -> bool:
         return row[column] == "all" or (row[column] == "own" and about is not About.USER)
@@ -186,8 +180,9 @@ def derived(action: Action) -> dict[str, str]:
     gets = {
         "nobody": everybody,
         "suspended": everybody,
-        "member of another": everybody or oneself,
-        **{column: may(column) for column in ("unit", "viewer", "editor", "manager")},
+        "member of another": everybody or oneself or shown,
+        "unit": may("unit") or shown,
+        **{column: may(column) for column in ("viewer", "editor", "manager")},
         "narrow token": may("token"),
         "token": may("token"),
         "admin": may("admin"),
