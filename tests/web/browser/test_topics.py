@@ -52,6 +52,7 @@ def test_branches_open_in_place_and_cells_are_live(
     cell = page.locator('lb-live[topic="plant/0/heat"]')
     expect(cell).to_have_text("0")  # from the newest messages of the journal
     expect(page.locator("lb-feed")).to_have_text("live")
+    expect(page.locator("lb-feed")).to_be_visible()
     for value in (20.5, 21.5):
         send(visitor, {"plant/0/heat": value})
         expect(cell).to_have_text(str(value))
