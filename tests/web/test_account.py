@@ -2,12 +2,14 @@
 
 import re
 from html import unescape
+from pathlib import Path
 
 import pyotp
 import pytest
 
+from lakebed.access.settings import AuthSection
 from lakebed.ports.accounts.users import User
-from tests.application import PASSWORDS, Api
+from tests.application import PASSWORDS, SETTINGS, Api, NoSeries, opened
 
 from .conftest import PASSWORD, Browser, text_of
 
@@ -70,3 +72,20 @@ def test_language_and_theme_are_remembered(fay: Browser) -> None:
     assert '<html lang="ru" data-theme="dark">' in fay.see("/account")
     fay.send("/account/look", {"language": "xx", "theme": "<b>"})
     assert '<html lang="ru" data-theme="dark">' in fay.see("/account")
+
+
+def test_who_must_add_a_second_factor_is_led_there(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"auth": AuthSection(second_factor="all")})
+    with opened(tmp_path, NoSeries(), settings=settings) as api:
+        api.catalog.add_user(User("hal"), PASSWORDS.hash(PASSWORD), adopt=True)
+        hal = Browser(api)
+        hal.sign_in("hal")
+        for path in ("/", "/policies", "/units?owner=ann"):
+            assert hal.get(path).headers["location"] == "/account", path
+        assert "A second factor is demanded here" in text_of(hal.see("/account"))
+        page = hal.send("/account/factors/application", {}).text
+        secret = page.split('name="secret" value="')[1].split('"')[0]
+        code = pyotp.TOTP(secret).now()
+        hal.send("/account/factors", {"secret": secret, "uri": "", "code": code})
+        assert hal.get("/").status_code == 200
+        assert hal.send("/sign-out", {}).headers["location"] == "/sign-in"

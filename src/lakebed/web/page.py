@@ -46,6 +46,8 @@ THEME = "lakebed-theme"
 
 _SAID = "lakebed-said"
 _MOST_FIELDS = 2_000
+_WHILE_ENROLLING = ("account", "sign-in")
+"""Pages of who has to add a second factor first."""
 
 
 class Form(dict[str, list[str]]):
@@ -153,6 +155,10 @@ class View:
         return response
 
 
+class _MustEnrol(Denied):
+    """The user has to add a second factor before anything else."""
+
+
 class _Viewing(Acting):
     """A dependency: the caller of a page, refused as the caller of a route would be."""
 
@@ -168,6 +174,8 @@ class _Viewing(Acting):
             return View(request, self.page, self.admit(request, NOBODY, INSTANCE))
         shown = owner if self.action is Action.BOARDS_READ else None  # else to the way to sign in
         principal = await self.principal_in(request, shown)
+        if principal.must_enrol and self.page.name not in _WHILE_ENROLLING:
+            raise _MustEnrol("a second factor is demanded here: add one first")
         if about is About.USER:
             resource = Resource(user=request.path_params.get("name", principal.name))
         elif about in (About.INSTANCE, About.SELF):
@@ -209,6 +217,8 @@ class _PageRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
+            except _MustEnrol:
+                return RedirectResponse("/account", 303, guard.HEADERS)
             except Unauthenticated as error:
                 if request.method == "GET" and "authorization" not in request.headers:
                     return to_sign_in(request)
