@@ -91,7 +91,7 @@ def flow(
 ) -> dict[str, Any]:
     """Count all messages by outcome: in total, by topic, or by policy."""
     found = _flow(services, caller, by)
-    return found | ({"examples": list(_examples(services, caller))} if examples else {})
+    return found | ({"examples": list(examples_of(services, caller))} if examples else {})
 
 
 def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
@@ -117,7 +117,17 @@ def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
     return show(total, waiting, lost(services)[caller.owner] if whole else 0)
 
 
-def _examples(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
+def of_topic(services: Services, owner: str, topic: str) -> dict[str, Any]:
+    """The counters of one topic, with when it was heard first and last."""
+    ledger, pending = load(services)
+    channel = Channel(owner, topic)
+    return {
+        **show(_counts(ledger, channel), pending[channel]),
+        **_seen(ledger, ledger.index.get(channel)),
+    }
+
+
+def examples_of(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
     """Examples by reason in the order of the pipeline, then by policy, the newest first."""
     found = keeper_examples.load(services.catalog, caller.owner)
     for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):

@@ -1,0 +1,4 @@
+/** Plots of what policies kept. */
+import { Plot } from "../plot";
+
+customElements.define("lb-plot", Plot);
