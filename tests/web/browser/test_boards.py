@@ -58,14 +58,15 @@ def test_a_board_is_composed_by_keyboard_and_seen_after_a_reload(
     page.get_by_label("Name", exact=True).fill("keys")
     page.get_by_label("Name", exact=True).press("Enter")
     page.wait_for_url("**/boards/keys/edit")
-    for kind, fields in (
-        ("number", {"Topics": "room/1", "Title": "Living room"}),
-        ("text", {"Text": "In the **cellar**."}),
+    for kind, fields, shown in (
+        ("number", {"Topics": "room/1", "Title": "Living room"}, "Living room"),
+        ("text", {"Text": "In the **cellar**."}, "Text"),
     ):
         page.get_by_label("Kind").select_option(kind)
         for label, value in fields.items():
             page.get_by_label(label, exact=True).fill(value)
         page.get_by_role("button", name="Add tile").press("Enter")
+        expect(page.get_by_role("group", name=shown)).to_be_visible()  # the page has come back
     number = page.get_by_role("group", name="Living room")
     number.focus()
     for key in ("Shift+ArrowRight", "Shift+ArrowDown", "ArrowDown"):
