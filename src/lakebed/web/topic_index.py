@@ -13,9 +13,10 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from fastapi import Request
 
 from lakebed.api.callers import Caller
 from lakebed.api.routes import flow
@@ -24,7 +25,7 @@ from lakebed.keeper.ledger import Ledger
 from lakebed.policies.outcomes import Outcome
 from lakebed.vocabulary.messages import Channel, Ints
 from lakebed.vocabulary.times import Micros, now
-from lakebed.vocabulary.topics import check_filter, is_wildcard, matches
+from lakebed.vocabulary.topics import FilterTree, check_filter, is_wildcard, matches
 
 FRESH = 1.0
 """Seconds for which an index is used at least."""
@@ -38,6 +39,7 @@ KEPT, SEARCHES = 8, 8
 MOST = 300_000
 """Most topics in all of them, about 200 bytes each; the one that was asked for last stays."""
 
+_LOOKED_AT = 100  # new topics that are looked at for those without a policy
 _FIRST, _LAST = 3, 4  # columns of figures
 _END = "\1"  # behind the separator: what begins with a level and this lies behind its subtree
 
@@ -231,6 +233,19 @@ class TopicIndexes:
     @property
     def _topics(self) -> int:
         return sum(built.topics for built in self._built.values())
+
+
+def indexes_of(request: Request) -> TopicIndexes:
+    """The indexes of this process, which are made for the first page."""
+    state = request.app.state
+    if not hasattr(state, "topic_indexes"):
+        state.topic_indexes = TopicIndexes()
+    return cast(TopicIndexes, state.topic_indexes)
+
+
+def unkept(index: TopicIndex, policies: FilterTree[str], most: int) -> list[Seen]:
+    """The newest topics of which no policy keeps anything, among the newest hundred."""
+    return [one for one in index.newest(_LOOKED_AT) if not policies.match(one.topic)][:most]
 
 
 def build(ledger: Ledger, pending: Mapping[Channel, int], caller: Caller) -> TopicIndex:

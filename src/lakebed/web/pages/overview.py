@@ -5,9 +5,11 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from lakebed.access.actions import Action
+from lakebed.api.requests import policies_by_topic
 from lakebed.api.routes import flow, journal, limits
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
+from lakebed.web.topic_index import indexes_of, unkept
 from lakebed.web.words import mark as _
 
 PAGE = Page("overview", "/", _("Overview"), "data", 0)
@@ -25,7 +27,10 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
     if view.may(Action.FLOW_READ):
         caller = view.caller.to(Action.FLOW_READ)
         values["flow"] = flow.flow(view.services, caller)
-        values["unkept"] = newest_unkept(view)
+    if view.may(Action.TOPICS_READ):
+        caller = view.caller.to(Action.TOPICS_READ)
+        index = indexes_of(view.request).get(view.services, caller)
+        values["unkept"] = unkept(index, policies_by_topic(view.services, view.owner), _NEWEST)
     if view.may(Action.LOAD_READ):
         loads = limits.load(view.services, view.caller.to(Action.LOAD_READ), "owner", "1m")["load"]
         values["rate"] = next((row for row in loads if row["owner"] == view.owner), None)
@@ -37,16 +42,6 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
     if view.may(Action.LIMITS_READ, "#"):
         values["near"] = _near(limits.limits(view.services, view.caller.to(Action.LIMITS_READ)))
     return view.render("overview.html", **values)
-
-
-def newest_unkept(view: View) -> list[dict[str, Any]]:
-    """The topics heard last of which no policy keeps anything."""
-    if not view.may(Action.TOPICS_READ):
-        return []
-    found = flow.topics(view.services, view.caller.to(Action.TOPICS_READ), limit=100_000)
-    rows = [row for row in found["topics"] if not row["policies"]]
-    rows.sort(key=lambda row: row["first_seen"] or "9", reverse=True)
-    return rows[:_NEWEST]
 
 
 def _near(found: dict[str, Any]) -> list[tuple[str, str, float]]:

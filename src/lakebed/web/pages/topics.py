@@ -7,9 +7,9 @@ Without script others are links to their level. With script their rows are put b
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from lakebed.access.actions import Action
 from lakebed.api.requests import policies_by_topic
@@ -17,7 +17,7 @@ from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topics import FilterTree
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
-from lakebed.web.topic_index import Node, TopicIndex, TopicIndexes
+from lakebed.web.topic_index import Node, Seen, TopicIndex, indexes_of, unkept
 from lakebed.web.words import mark as _
 
 PAGE = Page("topics", "/topics", _("Topics"), "data", 10, Action.TOPICS_READ)
@@ -26,7 +26,7 @@ router = Pages()
 ROWS = 100
 """Rows of one level, or of what was found, in one page."""
 
-_NEW, _LOOKED_AT = 5, 100  # topics without a policy that are offered, among so many new ones
+_NEW = 5  # topics without a policy that are offered
 
 Topic = Annotated[str, Query(max_length=65_536)]
 Search = Annotated[str, Query(max_length=1_000)]
@@ -82,10 +82,9 @@ def show(
     indexes = indexes_of(view.request)
     every = indexes.get(view.services, view.caller)
     index = indexes.get(view.services, view.caller, q)
-    new: list[Any] = []
+    new: list[Seen] = []
     if not (under or after or q) and view.may(Action.POLICIES_WRITE):
-        seen = every.newest(_LOOKED_AT)
-        new = [one for one in seen if not policies.match(one.topic)][:_NEW]
+        new = unkept(every, policies, _NEW)
     return view.render(
         "topics.html",
         page=_page(view, index, policies, under, after, q),
@@ -110,14 +109,6 @@ def branch(
     policies = policies_by_topic(view.services, view.owner)
     index = indexes_of(view.request).get(view.services, view.caller, q)
     return view.render("topic_rows.html", page=_page(view, index, policies, under, after, q))
-
-
-def indexes_of(request: Request) -> TopicIndexes:
-    """The indexes of this process, which are made for the first page."""
-    state = request.app.state
-    if not hasattr(state, "topic_indexes"):
-        state.topic_indexes = TopicIndexes()
-    return cast(TopicIndexes, state.topic_indexes)
 
 
 def _page(
