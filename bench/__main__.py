@@ -31,6 +31,7 @@ SCENARIOS = {
     "sign-in": ["--units", "1000"],
     "pages": ["--pages", "20", "--rate", "2000", "--pairs", "1", "--seconds", "2"],
     "pages-firehose": ["--pages", "20", "--messages", "100000", "--pairs", "1"],
+    "page-ready": ["--rounds", "1", "--records", "2000"],
     "trickle": ["--minutes", "0.5"],
 }
 """Each with what makes it quick: enough to see that it works, too little to judge figures by."""
