@@ -214,15 +214,17 @@ def _decode(report: GatewayReport, gateways: int) -> Lease:
     return msgspec.msgpack.decode(report.state, type=Lease)
 
 
-def metrics(leases: Leases) -> Iterator["Metric"]:
-    """The metric families of a gateway that is one of several. Any thread."""
+def metrics(leases: Leases | None) -> Iterator["Metric"]:
+    """The metric families of a gateway; None for one that is alone. Any thread."""
     from prometheus_client.core import GaugeMetricFamily
 
     yield GaugeMetricFamily(
-        "lakebed_limits_gateways", "Gateways that share the limits.", leases.gateways
+        "lakebed_limits_gateways",
+        "Gateways that share the limits.",
+        leases.gateways if leases else 1,
     )
     yield GaugeMetricFamily(
         "lakebed_limits_lease_lost",
         "Whether limits are shared evenly, as the catalog does not answer.",
-        int(leases.lost),
+        int(leases.lost) if leases else 0,
     )

@@ -299,6 +299,7 @@ class Node:
 
         catalog = self.process.catalog
         if self._alone:
+            self.contributed += Contribution(metrics=(partial(metrics, None),))
             return ClusterReports(None, limits, "alone")
         if "gateway" not in self.roles:
             cluster = ClusterReports(catalog, limits, None)
