@@ -1,18 +1,21 @@
-"""Writes lakebed.json, the dashboard that Grafana loads: `python deploy/grafana/dashboard.py`.
+"""Writes the dashboards that Grafana loads: `python deploy/grafana/dashboard.py`.
 
 Totals of the whole instance are told by every process of role api, all the same: `max`, not `sum`.
 What a process counts for itself is summed, or shown for each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders.common import ReduceDataOptions, StackingConfig
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueTextMode, StackingMode
 from grafana_foundation_sdk.models.dashboard import (
+    AnnotationQuery,
     DashboardCursorSync,
     DataSourceRef,
     Threshold,
@@ -20,22 +23,48 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")
-FILE = Path(__file__).with_name("lakebed.json")
+RECORDS = DataSourceRef(type_val="yesoreyeram-infinity-datasource", uid="${records}")
+FOLDER = Path(__file__).parent
 _ROW = 24  # columns that Grafana divides a row into
 _CHOSEN = '{instance=~"$instance"}'
+_TOPICS = "topic=${topic:percentencode}&topic=${second:percentencode}"
+_RANGE = "from=${__from}&to=${__to}"
 
 
-def build() -> str:
-    """The dashboard as Grafana's JSON."""
-    board = (
-        dashboard.Dashboard("Lakebed")
-        .uid("lakebed")
+def build() -> dict[str, str]:
+    """Each dashboard as Grafana's JSON, by the name of its file."""
+    return {
+        f"{uid}.json": JSONEncoder(sort_keys=True, indent=1).encode(make(uid).build()) + "\n"
+        for uid, make in _BOARDS.items()
+    }
+
+
+def _whole(uid: str) -> dashboard.Dashboard:
+    board = _measured(uid, "Lakebed", "What comes in, what becomes of it, and how the parts are.")
+    _now(board)
+    _messages(board)
+    _mqtt(board)
+    _parts(board)
+    return board
+
+
+def _board(uid: str, title: str, text: str) -> dashboard.Dashboard:
+    return (
+        dashboard.Dashboard(title)
+        .uid(uid)
         .tags(["lakebed"])
-        .description("What comes in, what becomes of it, and how the parts are.")
+        .description(text)
         .refresh("30s")
         .time("now-3h", "now")
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
+    )
+
+
+def _measured(uid: str, title: str, text: str) -> dashboard.Dashboard:
+    """A dashboard of what Prometheus has scraped."""
+    return (
+        _board(uid, title, text)
         .with_variable(
             dashboard.DatasourceVariable("source").label("Prometheus").type("prometheus")
         )
@@ -49,11 +78,181 @@ def build() -> str:
             .all_value(".*")
         )
     )
-    _now(board)
-    _messages(board)
-    _mqtt(board)
-    _parts(board)
-    return JSONEncoder(sort_keys=True, indent=1).encode(board.build()) + "\n"
+
+
+def _node(uid: str) -> dashboard.Dashboard:
+    board = _measured(uid, "Lakebed: node", "Whether each process works, and what it has left.")
+    for title, text, legend, expression, unit in (
+        ("Ready", "1 while a part does its work. /readyz says why not.", "{{instance}} {{part}}",
+         f"lakebed_ready{_CHOSEN}", units.Short),
+        ("Disk free", "Of the home directory.", "{{instance}}", _part("disk", "free"),
+         units.BytesIEC),
+        ("Journal on disk", "The embedded one.", "{{instance}}", _part("journal", "used"),
+         units.BytesIEC),
+        ("Pressure of the journal", "At 1 it is at its limit, and sources are held back.",
+         "{{instance}}", _part("journal", "pressure"), units.PercentUnit),
+        ("Connections refused", "The process may not open more files.", "{{instance}}",
+         _part("connections", "refused"), units.Short),
+        ("Catalog", "", "{{instance}}", _part("catalog", "bytes"), units.BytesIEC),
+    ):  # fmt: skip
+        board.with_panel(_curves(title, text, {legend: expression}, unit))
+    return board
+
+
+def _load(uid: str) -> dashboard.Dashboard:
+    board = _measured(uid, "Lakebed: load", "What comes in, goes out, and waits.")
+    for title, text, legend, expression, unit in (
+        ("Messages processed", "", "{{outcome}}",
+         "max by (outcome) (rate(lakebed_messages_total[$__rate_interval]))",
+         units.CountsPerSecond),
+        ("Payload", "", "bytes", "max(rate(lakebed_payload_bytes_total[$__rate_interval]))",
+         units.BytesPerSecondIEC),
+        ("In flight", "Durable and not processed yet.", "messages", "max(lakebed_in_flight)",
+         units.Short),
+        ("Sent", "Answers of the API, taps, MQTT and pages.", "{{way}}",
+         f"sum by (way) (rate(lakebed_sent_bytes_total{_CHOSEN}[$__rate_interval]))",
+         units.BytesPerSecondIEC),
+        ("MQTT messages received, by QoS", "", "{{qos}}",
+         f"sum by (qos) (rate(lakebed_mqtt_publishes_total{_CHOSEN}[$__rate_interval]))",
+         units.CountsPerSecond),
+        ("Rows written", "By the keepers.", "{{instance}}",
+         f"rate({_part('keeper', 'rows_written')}[5m])", units.CountsPerSecond),
+        ("Series: time of a question", "", "{{instance}}", _part("series", "query_ms"),
+         units.Milliseconds),
+        ("Near a limit", "Owners and units that have used 80 % of one.", "{{of}}",
+         f"max by (of) (lakebed_limits_near{_CHOSEN})", units.Short),
+    ):  # fmt: skip
+        board.with_panel(_curves(title, text, {legend: expression}, unit))
+    return board
+
+
+def _errors(uid: str) -> dashboard.Dashboard:
+    board = _measured(uid, "Lakebed: errors", "What was refused, lost or damaged, and why.")
+    for title, text, label, metric in (
+        ("MQTT: not taken", "Messages and connections refused.", "reason",
+         "lakebed_mqtt_refused_total"),
+        ("MQTT: connections ended", "", "reason", "lakebed_mqtt_disconnects_total"),
+        ("Over a limit", "", "over", "lakebed_limits_over_total"),
+        ("Reports of units refused", "", "reason", "lakebed_unit_reports_refused_total"),
+        ("Audit log", "`failed`: the catalog took none.", "outcome",
+         "lakebed_audit_entries_total"),
+    ):  # fmt: skip
+        rate = f"sum by ({label}) (rate({metric}{_CHOSEN}[$__rate_interval]))"
+        board.with_panel(_curves(title, text, {f"{{{{{label}}}}}": rate}, units.CountsPerSecond))
+    dead = 'max(increase(lakebed_messages_total{outcome="dead_letter"}[5m]))'
+    for title, text, legend, expression in (
+        ("Dead letters", "A bug met a message.", "in 5 minutes", dead),
+        ("Parked, dropped, expired", "Over a limit.", "{{state}}",
+         "max by (state) (lakebed_parked_messages)"),
+        ("Parts that do not work", "", "{{instance}} {{part}}", "lakebed_ready == 0"),
+        ("Journal records damaged", "Accepted, and not readable any more.", "{{instance}}",
+         _part("journal", "damaged")),
+    ):  # fmt: skip
+        board.with_panel(_curves(title, text, {legend: expression}, units.Short))
+    return board
+
+
+def _part(part: str, figure: str) -> str:
+    return f'lakebed_part{{instance=~"$instance",part="{part}",figure="{figure}"}}'
+
+
+@dataclass
+class Infinity(Dataquery):
+    """A question of the Infinity data source: a request, and the columns of its JSON answer.
+
+    Attributes:
+        columns: type by selector; a selector may be followed by `:` and the column's name.
+    """
+
+    url: str
+    root: str
+    columns: dict[str, str]
+    format: str = "table"
+    ref: str = "A"
+
+    def build(self) -> "Infinity":
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        named = [(*selector.partition(":"), kind) for selector, kind in self.columns.items()]
+        return {
+            "datasource": RECORDS,
+            "refId": self.ref,
+            "type": "json",
+            "source": "url",
+            "parser": "backend",
+            "format": self.format,
+            "url": self.url,
+            "url_options": {"method": "GET"},
+            "root_selector": self.root,
+            "columns": [{"selector": s, "text": n or s, "type": kind} for s, _, n, kind in named],
+        }
+
+
+@dataclass
+class _Annotation(AnnotationQuery):
+    """The SDK's annotation with the query of another data source than Grafana's own."""
+
+    question: Infinity
+
+    def build(self) -> "_Annotation":
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "name": "Gaps",
+            "enable": True,
+            "iconColor": "orange",
+            "datasource": RECORDS,
+            "target": self.question,
+        }
+
+
+def _records(uid: str) -> dashboard.Dashboard:
+    reduced = f"/api/v1/records?{_TOPICS}&{_RANGE}&maxDataPoints=1000"
+    # `gaps` is there only where there are any: this path of gjson is [] without
+    gaps = Infinity(
+        reduced,
+        "[gaps]|@flatten",
+        {"from:time": "timestamp", "to:timeEnd": "timestamp", "reason:text": "string"},
+        "dataframe",
+        "Anno",
+    )
+    board = (
+        _board(uid, "Lakebed: records", "Kept records of two topics, asked of Lakebed's API.")
+        .with_variable(
+            dashboard.DatasourceVariable("records")
+            .label("Lakebed")
+            .type("yesoreyeram-infinity-datasource")
+        )
+        .with_variable(dashboard.TextBoxVariable("topic").label("Topic").default_value("demo/1"))
+        .with_variable(
+            dashboard.TextBoxVariable("second").label("and topic").default_value("demo/2")
+        )
+        .annotation(_Annotation(gaps))
+    )
+    kept = {"start": "timestamp", "topic": "string", "min": "number", "max": "number"}
+    curves = (
+        timeseries.Panel()
+        .title("Records")
+        .description("Least and greatest of each part.")
+        .datasource(RECORDS)
+        .span(_ROW)
+        .height(12)
+        .with_target(Infinity(reduced, "records", kept, "timeseries"))
+    )
+    last = "/api/v1/last?filter=${topic:percentencode}"
+    columns = {"topic": "string", "time": "timestamp", "value": "string", "policy": "string"}
+    board.with_panel(curves).with_panel(
+        table.Panel()
+        .title("Last values")
+        .description("As policies of kind last_value keep them.")
+        .datasource(RECORDS)
+        .span(_ROW)
+        .height(8)
+        .with_target(Infinity(last, "records", columns))
+    )
+    return board
 
 
 def _now(board: dashboard.Dashboard) -> None:
@@ -140,9 +339,9 @@ def _parts(board: dashboard.Dashboard) -> None:
         ("Series: time of a question", "", "series", "query_ms", units.Milliseconds),
         ("Catalog", "", "catalog", "bytes", units.BytesIEC),
     ):  # fmt: skip
-        shown = f'lakebed_part{{instance=~"$instance",part="{part}",figure="{figure}"}}'
-        board.with_panel(_curves(title, text, {"{{instance}}": shown}, unit, 8))
-    rows = 'rate(lakebed_part{instance=~"$instance",part="keeper",figure="rows_written"}[5m])'
+        shown = {"{{instance}}": _part(part, figure)}
+        board.with_panel(_curves(title, text, shown, unit, 8))
+    rows = f"rate({_part('keeper', 'rows_written')}[5m])"
     board.with_panel(
         _curves("Rows written", "By the keepers.", {"{{instance}}": rows}, units.CountsPerSecond, 8)
     )
@@ -188,5 +387,15 @@ def _curves(
     return panel
 
 
+_BOARDS: dict[str, Callable[[str], dashboard.Dashboard]] = {
+    "lakebed": _whole,
+    "lakebed-node": _node,
+    "lakebed-load": _load,
+    "lakebed-errors": _errors,
+    "lakebed-records": _records,
+}
+
+
 if __name__ == "__main__":
-    FILE.write_text(build())
+    for name, text in build().items():
+        (FOLDER / name).write_text(text)

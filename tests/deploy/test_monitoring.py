@@ -1,8 +1,9 @@
-"""Alerts and the dashboard ask for metrics that there are, in expressions that Prometheus reads."""
+"""Alerts and dashboards ask for metrics that there are, in expressions that Prometheus reads."""
 
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from tests.deploy.tools import DEPLOY, find, run
 from tests.server import Server
 
 RULES = DEPLOY / "prometheus" / "lakebed.rules.yml"
-DASHBOARD = DEPLOY / "grafana" / "lakebed.json"
+GRAFANA = DEPLOY / "grafana"
+DASHBOARDS = sorted(GRAFANA.glob("*.json"))
 FOREIGN = {"up", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
 """Of Prometheus itself and of its node_exporter."""
 
@@ -50,12 +52,17 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    return [p for p in json.loads(DASHBOARD.read_text())["panels"] if p["type"] != "row"]
+    boards = [json.loads(file.read_text()) for file in DASHBOARDS]
+    return [p for board in boards for p in board["panels"] if p["type"] != "row"]
+
+
+def queries() -> list[str]:
+    """What dashboards ask Prometheus."""
+    return [t["expr"] for panel in panels() for t in panel["targets"] if "expr" in t]
 
 
 def expressions() -> list[str]:
-    shown = [target["expr"] for panel in panels() for target in panel["targets"]]
-    return [rule["expr"] for rule in alerts()] + shown
+    return [rule["expr"] for rule in alerts()] + queries()
 
 
 def names(expression: str) -> set[str]:
@@ -104,9 +111,9 @@ def test_no_alert_is_without_a_test() -> None:
     assert quiet == told == named
 
 
-def test_prometheus_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+def test_prometheus_reads_every_expression_of_the_dashboards(tmp_path: Path) -> None:
     promtool = find("promtool", "prometheus")
-    shown = [target["expr"] for panel in panels() for target in panel["targets"]]
+    shown = queries()
     assert len(shown) > 10
     plain = [e.replace("$__rate_interval", "5m").replace("$instance", ".*") for e in shown]
     rules = [{"record": f"panel:{place}", "expr": e} for place, e in enumerate(plain)]
@@ -115,18 +122,20 @@ def test_prometheus_reads_every_expression_of_the_dashboard(tmp_path: Path) -> N
     run(promtool, "check", "rules", "--lint=none", file)
 
 
-def test_the_dashboard_is_what_its_program_writes() -> None:
-    spec = importlib.util.spec_from_file_location("dashboard", DASHBOARD.with_name("dashboard.py"))
+def test_the_dashboards_are_what_their_program_writes() -> None:
+    spec = importlib.util.spec_from_file_location("dashboard", GRAFANA / "dashboard.py")
     assert spec is not None
     assert spec.loader is not None
     program = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = program  # dataclasses look their module up
     spec.loader.exec_module(program)
-    assert program.build() == DASHBOARD.read_text()
+    assert program.build() == {file.name: file.read_text() for file in DASHBOARDS}
 
 
-def test_panels_of_the_dashboard_do_not_cover_each_other() -> None:
+@pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
+def test_panels_of_a_dashboard_do_not_cover_each_other(file: Path) -> None:
     taken: set[tuple[int, int]] = set()
-    for place in (panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]):
+    for place in (panel["gridPos"] for panel in json.loads(file.read_text())["panels"]):
         cells = {
             (x, y)
             for x in range(place["x"], place["x"] + place["w"])
@@ -135,3 +144,28 @@ def test_panels_of_the_dashboard_do_not_cover_each_other() -> None:
         assert not cells & taken
         assert place["x"] + place["w"] <= 24
         taken |= cells
+
+
+def test_data_sources_are_those_that_the_dashboards_choose_from() -> None:
+    files = (GRAFANA / "provisioning" / "datasources").glob("*.yml")
+    sources = [s for file in files for s in yaml.safe_load(file.read_text())["datasources"]]
+    assert len({source["uid"] for source in sources}) == len(sources)
+    asked = {
+        variable["query"]
+        for file in DASHBOARDS
+        for variable in json.loads(file.read_text())["templating"]["list"]
+        if variable["type"] == "datasource"
+    }
+    assert asked < {source["type"] for source in sources}
+    secrets = [secret for s in sources for secret in s.get("secureJsonData", {}).values()]
+    grafana = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    assert len(secrets) == 2
+    assert {s.removeprefix("$") for s in secrets} <= set(grafana["grafana"]["environment"])
+
+
+def test_compose_mounts_every_dashboard_where_grafana_looks() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
+    provided = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "lakebed.yml").read_text())
+    (folder,) = [provider["options"]["path"] for provider in provided["providers"]]
+    mounted = set(compose["services"]["grafana"]["volumes"])
+    assert {f"../grafana/{f.name}:{folder}/{f.name}:ro" for f in DASHBOARDS} <= mounted
