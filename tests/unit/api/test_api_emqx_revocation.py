@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lakebed.access.subjects import SharesByAudience, principal_of
-from lakebed.api.emqx.revocation import Revocation, rest
+from lakebed.api.emqx.revocation import AGAIN, Revocation, rest
 from lakebed.ports.accounts.owners import Owner
 from lakebed.ports.accounts.units import Unit
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
@@ -62,7 +62,9 @@ class Fleet:
     def __init__(self, catalog: SqlCatalog, emqx: Emqx, secret: str = "secret") -> None:
         self.catalog, self.uuids = catalog, dict[str, str]()
         self.tokens: dict[str, str] = {}
-        self.revocation = Revocation(catalog, rest(emqx.url, "key", secret))
+        self.time = 0.0
+        delete = rest(emqx.url, "key", secret)
+        self.revocation = Revocation(catalog, delete, lambda: self.time)
 
     def sign_in(self, *names: str) -> None:
         for name in names:
@@ -169,6 +171,29 @@ def test_who_signs_in_again_is_not_ended(fleet: Fleet, emqx: Emqx) -> None:
     emqx.status = 204
     fleet.turn()
     assert not emqx.asked
+
+
+def test_who_comes_back_by_an_answer_from_before_is_ended_soon(fleet: Fleet, emqx: Emqx) -> None:
+    """An answer may be two seconds old: the broker asks again right after a connection is ended."""
+    fleet.sign_in("lamp")
+    fleet.turn()
+    before = fleet.revocation._clients["lamp"]
+    fleet.catalog.block_unit(fleet.uuids["lamp"], True)
+    fleet.turn()
+    assert ended(emqx) == {"lamp"}
+    emqx.asked.clear()
+    fleet.revocation._clients["lamp"] = before  # let in by a process that does not know it yet
+    fleet.time = AGAIN - 0.1
+    fleet.turn()
+    assert ended(emqx) == set()
+    fleet.time = AGAIN
+    fleet.turn()
+    assert ended(emqx) == {"lamp"}
+    emqx.asked.clear()
+    fleet.revocation._clients["lamp"] = before
+    fleet.time = 10 * AGAIN
+    fleet.turn()
+    assert ended(emqx) == set()  # without a change nobody is asked about
 
 
 def test_a_server_that_is_away_is_told(fleet: Fleet, emqx: Emqx) -> None:

@@ -12,6 +12,8 @@ that signs in again with what is good is not ended any more.
 
 import asyncio
 import base64
+import math
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 EVERY = 1.0
 """Seconds between two looks at the version of the grants, and between attempts at EMQX."""
+
+AGAIN = 3.0
+"""Seconds after a change after which no process answers any more by what was before (two are
+promised). Who was ended and came back until then is looked up once more."""
 
 _MOST = 100_000  # clients that are remembered
 _LONGEST_PAUSE = 30.0  # seconds between attempts while EMQX does not answer
@@ -68,9 +74,16 @@ class Revocation:
         outcomes: how many connections were ended, and attempts that failed.
     """
 
-    def __init__(self, credentials: Credentials, delete: Call) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        delete: Call,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._credentials = credentials
         self._delete = delete
+        self._clock = clock
+        self._again_at = math.inf
         self._clients: dict[str, _SignedIn] = {}
         self._ending: dict[str, None] = {}
         self._version: int | None = None
@@ -96,9 +109,11 @@ class Revocation:
 
     async def look(self) -> None:
         """Find clients whose credential is not what it was, if any grants have changed."""
+        due = self._clock() >= self._again_at
         try:
             version = await asyncio.to_thread(self._credentials.grants_version)
-            if version == self._version:
+            changed = version != self._version
+            if not changed and not due:
                 return
             clients = list(self._clients.items())
             asked = [client.credential for _, client in clients]
@@ -111,6 +126,7 @@ class Revocation:
                 del self._clients[client_id]
                 self._ending[client_id] = None
         self._version = version
+        self._again_at = self._clock() + AGAIN if changed else math.inf
 
     async def end(self) -> None:
         """End connections at EMQX; those it does not answer for stay."""
