@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lakebed.cli.greeting import ServerAddress
+from lakebed.cli.greeting import ServerAddress, first_link, in_a_browser
 from lakebed.cli.up import Config, Home, Http, Mqtt
 from lakebed.vocabulary.errors import LakebedError
 
@@ -34,7 +34,7 @@ def demo(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config
     foreground(settings_of(home, http, mqtt, config), _show)
 
 
-def greeting(address: ServerAddress) -> str:
+def greeting(address: ServerAddress, link: str | None = None) -> str:
     """The text with commands to try; each can be copied and run."""
     machine, device = _machine(), _fleet()[0].topic
     host, port = address.mqtt
@@ -56,7 +56,7 @@ def greeting(address: ServerAddress) -> str:
     ]
     for why, arguments in worth_trying:
         lines += [f"  # {why}", f"  {address.command(*arguments)}"]
-    return "\n".join([*lines, "", "Ctrl-C stops it."])
+    return "\n".join([*lines, "", in_a_browser(address, link), "", "Ctrl-C stops it."])
 
 
 async def _show(node: "Node") -> None:
@@ -78,7 +78,8 @@ async def _show(node: "Node") -> None:
         group.create_task(machine.run(reader, process.intake, ADMIN), name="machine")
         group.create_task(drive.run(_fleet(), Tally(), None), name="fleet")
         await asyncio.to_thread(_until_kept, address, token)
-        typer.echo(greeting(address))
+        link = await asyncio.to_thread(first_link, node, address.url)
+        typer.echo(greeting(address, link))
 
 
 def _until_kept(address: ServerAddress, token: str) -> None:

@@ -5,12 +5,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakebed.cli.options import HOME, URL
+from lakebed.vocabulary.errors import LakebedError
+
+if TYPE_CHECKING:
+    from lakebed.runtime.node import Node
 
 _EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
-
-
 _FIRST = "{name: first, topics: [plant/#], type: number, keep: window, for: 24h}"
 
 
@@ -82,12 +85,30 @@ def first_steps(address: ServerAddress, link: str | None = None) -> str:
             f"  {address.curl('/api/v1/messages?topic=plant/1/temperature', '22')}",
             f"  {address.command('query', 'plant/1/temperature')}",
             "",
-            *(
-                [f"In a browser: choose a password for admin, once: {link}"]
-                if link
-                else [f"In a browser: {address.url}"]
-            ),
+            in_a_browser(address, link),
             "",
             "Ctrl-C stops it.",
         )
     )
+
+
+def in_a_browser(address: ServerAddress, link: str | None) -> str:
+    """Where the web interface is; as long as admin has no password, the link that sets one."""
+    if link is None:
+        return f"In a browser: {address.url}"
+    return f"In a browser: choose a password for admin, once: {link}"
+
+
+def first_link(node: "Node", url: str) -> str | None:
+    """A link that sets the password of the first user, as long as they have none."""
+    from lakebed.accounts.tickets import password_link
+    from lakebed.runtime.admin_token import ADMIN
+
+    auth, accounts = node.settings.auth, node.process.accounts
+    admin = accounts.user(ADMIN)
+    if admin is None or admin.password:
+        return None
+    try:
+        return password_link(accounts, ADMIN, auth.url or url, auth.link_for)[1]
+    except LakebedError:
+        return None  # the disk is full, say; a link can be made later

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakebed.cli.greeting import first_steps
-from lakebed.vocabulary.errors import LakebedError
+from lakebed.cli.greeting import first_link, first_steps
 
 if TYPE_CHECKING:
     from lakebed.runtime.node import Node
@@ -42,20 +41,5 @@ async def _greet(node: "Node") -> None:
     from lakebed.cli.running import address_of
 
     address = address_of(node)
-    link = await asyncio.to_thread(_first_link, node, address.url)
+    link = await asyncio.to_thread(first_link, node, address.url)
     typer.echo(first_steps(address, link))
-
-
-def _first_link(node: "Node", url: str) -> str | None:
-    """A link that sets the password of the first user, as long as they have none."""
-    from lakebed.accounts.tickets import password_link
-    from lakebed.runtime.admin_token import ADMIN
-
-    auth, accounts = node.settings.auth, node.process.accounts
-    admin = accounts.user(ADMIN)
-    if admin is None or admin.password:
-        return None
-    try:
-        return password_link(accounts, ADMIN, auth.url or url, auth.link_for)[1]
-    except LakebedError:
-        return None  # the disk is full, say; a link can be made later
