@@ -103,6 +103,10 @@ def test_the_node_shows_parts_journal_and_settings(root: Browser) -> None:
     assert "journal" in text
     assert root.send("/node/backup", {"to": "/somewhere"}).status_code == 404
     assert root.send("/node/damage/acknowledge", {"messages": "3"}).status_code == 409
+    for text in ("²", "9" * 5000, "many"):
+        sent = root.send("/node/damage/acknowledge", {"messages": text})
+        assert sent.status_code == 400
+        assert root.send("/node/backup", {"to": "/x", "keep": text}).status_code == 400
 
 
 def test_settings_in_force_hold_no_secret() -> None:

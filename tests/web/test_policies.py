@@ -60,6 +60,12 @@ def test_fields_without_a_value_leave_no_trace(ann: Browser) -> None:
     assert document == {"name": "a", "topics": ["b"], "type": "number", "keep": "archive"}
 
 
+def test_a_name_that_looks_like_a_number_stays_a_name(api: Api, ann: Browser) -> None:
+    for name in ("12", "1e5", "nan"):
+        assert ann.send("/policies/save", FIELDS | {"name": name}).status_code == 303
+        assert stored(api, name)["name"] == name
+
+
 def test_yaml_that_is_none_is_a_mistake_with_its_line(ann: Browser) -> None:
     answer = ann.send("/policies/draft", {"side": "yaml", "yaml": "name: a\ntopics: [b\n"})
     (problem,) = answer.json()["problems"]

@@ -20,6 +20,7 @@ from lakebed.web.page import Form
 TEXTS = ("name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone")
 """Keys of a document that are one text or number in the form."""
 
+_WORDS = ("name", "type", "keep", "at", "time_at", "timezone")  # never numbers
 LISTS = ("topics", "functions")
 BOUNDS = ("from", "until")  # of `active`
 FILTERS = ("min", "max", "max_rate")
@@ -79,7 +80,8 @@ def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
     changed = dict(document)
     for key in TEXTS:
         if key in form:
-            _set(changed, key, _value(form.text(key), document.get(key)))
+            text = form.text(key)
+            _set(changed, key, text if key in _WORDS else _value(text, document.get(key)))
     if "topics" in form:
         _set(
             changed,

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from lakebed import __version__
 from lakebed.access.actions import Action
 from lakebed.api.routes import administration, journal, sources
-from lakebed.vocabulary.errors import LakebedError, NotFound, Problem
+from lakebed.vocabulary.errors import BadRequest, LakebedError, NotFound, Problem
+from lakebed.vocabulary.errors import show as show_text
 from lakebed.web import in_force
 from lakebed.web.navigation import Page
 from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of
@@ -30,9 +31,9 @@ def show(view: Annotated[View, Viewing(Action.JOURNAL_READ, PAGE)]) -> Response:
 def back_up(view: Annotated[View, Viewing(Action.BACKUPS_TAKE, PAGE)], form: FormDep) -> Response:
     """Start a backup."""
     wanted: dict[str, Any] = {"to": form.text("to")}
-    if form.text("keep").isdigit():
-        wanted["keep"] = int(form.text("keep")[:6])
     try:
+        if form.text("keep"):
+            wanted["keep"] = _number(form.text("keep"))
         administration.begin_backup(view.services, msgspec.json.encode(wanted))
     except (*REFUSED, NotFound) as error:
         return _page(view, problems_of(error), error.status)
@@ -60,7 +61,7 @@ def acknowledge(
     """Acknowledge damage of the journal that somebody has seen."""
     text = form.text("messages")
     try:
-        journal.acknowledge_damage(view.services, int(text) if text.isdigit() else 0)
+        journal.acknowledge_damage(view.services, _number(text))
     except REFUSED as error:
         return _page(view, problems_of(error), error.status)
     return view.go("/node", view.word(_("Acknowledged.")))
@@ -80,6 +81,15 @@ def _page(view: View, problems: tuple[Problem, ...] = (), status: int = 200) -> 
         settings=list(in_force.shown(settings)) if isinstance(settings, BaseModel) else [],
         problems=problems,
     )
+
+
+def _number(text: str) -> int:
+    """Raises:
+    BadRequest: it is no whole number.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BadRequest("", f"{show_text(text)} is no whole number")
+    return int(text)
 
 
 def _or_error(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
