@@ -47,3 +47,32 @@ def test_the_first_link_leads_to_first_steps_signed_in(api: Api, stranger: Brows
     answer = stranger.ask("POST", path, data={"password": PASSWORD})
     assert (answer.status_code, answer.headers["location"]) == (303, "/first-steps")
     assert "Send a message" in text_of(stranger.see("/first-steps"))
+
+
+def test_each_step_opens_as_the_one_before_is_done(api: Api, ann: Browser) -> None:
+    def steps() -> list[str]:
+        shown = ann.see("/first-steps/progress?topic=porch%2F1")
+        return re.findall(r'class="card step (\w+)"', shown)
+
+    assert steps() == ["now", "later", "later"]
+    ann.send("/first-steps/send", {"topic": "porch/1", "value": "21.5"})
+    assert steps() == ["done", "now", "later"]
+    assert 'value="minutes"' in ann.see("/first-steps/progress?topic=porch/1")
+    for what, keep in (("minutes", "aggregate"), ("all", "window")):
+        sent = ann.send("/first-steps/keep", {"topic": "porch/1", "type": "number", "what": what})
+        assert sent.status_code == 303
+        found = [one.document for one in api.catalog.policies("ann")]
+        assert [one["keep"] for one in found if one["topics"] == ["porch/1"]][-1] == keep
+    assert steps() == ["done", "done", "now"]
+    assert "Send 22" in text_of(ann.see("/first-steps?topic=porch/1"))
+
+
+def test_a_topic_of_texts_is_offered_what_fits_it(api: Api, ann: Browser) -> None:
+    ann.send("/first-steps/send", {"topic": "porch/door", "value": '{"open": true}'})
+    page = ann.see("/first-steps?topic=porch/door")
+    assert 'value="newest"' in page
+    assert 'value="minutes"' not in page
+    sent = ann.send("/first-steps/keep", {"topic": "porch/door", "type": "json", "what": "newest"})
+    assert sent.status_code == 303, text_of(sent.text)
+    (made,) = [p.document for p in api.catalog.policies("ann") if p.name == "porch-door"]
+    assert made["type"] == "json"

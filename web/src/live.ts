@@ -3,9 +3,11 @@
  *
  *     follow(topic, paint) ──debounced──> POST /live ──events──> paint(value) of what has changed
  *
- *     <lb-feed url="/live?owner=ann" stale="Stale since {time}" ended="…" refused="…" connecting="…"></lb-feed>
+ *     <lb-feed url="/live?owner=ann" known="/known?owner=ann" stale="Stale since {time}" ended="…" refused="…" connecting="…"></lb-feed>
  *     <lb-live topic="room/1">21.5</lb-live>   one cell; fed while it is in sight
  *     <lb-spark topic="room/1"></lb-spark>     the line of its last numbers
+ *
+ * What comes into sight begins with what is known of it: `known` names where a page asks, a hundred topics at a time.
  *
  * A hidden tab closes its stream. After errors it is opened again, later each time.
  */
@@ -17,12 +19,23 @@ export interface Value {
   time: number;
 }
 
+export type Point = [time: number, number: number];
 export type Paint = (value: Value) => void;
+/** Called once with what was known before: the last points, and whether there is any value. */
+export type Seed = (points: Point[], known: boolean) => void;
 export type State = "idle" | "connecting" | "live" | "stale" | "ended" | "refused";
+
+interface Known {
+  topics: Record<string, [time: number, shown: string | number, points: Point[]] | null>;
+  left: string[];
+}
 
 type Row = [number: number, time: number, shown: string | number, topic?: string];
 
+const ALL = "#";
 const MOST = 1000; // topics of a stream
+const MOST_KNOWN = 100; // topics that are asked about at a time
+const MOST_SEEDS = 2000; // topics whose first points are remembered
 const GATHER = 150; // milliseconds: elements come into sight many at a time
 const SILENCE = 25_000; // milliseconds without a byte: the server sends something every ten seconds
 const FIRST_WAIT = 500;
@@ -41,8 +54,15 @@ export class Source extends EventTarget {
   #planned = 0;
   #watchdog = 0;
   #failures = 0;
+  #seeds = new Map<string, { points: Point[]; known: boolean }>();
+  #waiting = new Map<string, Set<Seed>>();
+  #gathering = 0;
+  #asking = false;
 
-  constructor(readonly url: string) {
+  constructor(
+    readonly url: string,
+    readonly known: string | null,
+  ) {
     super();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#plan(0)));
     addEventListener("pagehide", () => this.#pause());
@@ -50,7 +70,50 @@ export class Source extends EventTarget {
     addEventListener("online", () => this.#plan(0));
   }
 
-  /** Calls `paint` with each newest value of a topic; returns what ends it. */
+  /** Calls `seed` with what was known of a topic before this page heard it. */
+  ask(topic: string, seed: Seed): void {
+    const found = this.#seeds.get(topic);
+    if (found !== undefined) return seed(found.points, found.known);
+    if (this.known === null) return;
+    this.#waiting.set(topic, (this.#waiting.get(topic) ?? new Set()).add(seed));
+    this.#gathering ||= window.setTimeout(() => void this.#learn(), GATHER);
+  }
+
+  async #learn(): Promise<void> {
+    this.#gathering = 0;
+    const topics = [...this.#waiting.keys()].slice(0, MOST_KNOWN);
+    if (this.#asking || this.known === null || topics.length === 0) return;
+    this.#asking = true;
+    const headers = { "Content-Type": "application/json" };
+    const answer = await fetch(this.known, { method: "POST", headers, body: JSON.stringify({ topics }) }).catch(() => null);
+    const found = answer?.ok ? ((await answer.json().catch(() => null)) as Known | null) : null;
+    this.#asking = false;
+    const left = new Set(found?.left);
+    for (const topic of topics) {
+      if (left.has(topic)) continue;
+      if (found !== null) this.#learned(topic, found.topics[topic] ?? null);
+      this.#waiting.delete(topic);
+    }
+    if (this.#waiting.size > 0) void this.#learn();
+  }
+
+  #learned(topic: string, known: Known["topics"][string]): void {
+    const newest = this.#newest.get(topic);
+    if (known !== null && (newest === undefined || newest.time < known[0])) {
+      const value = toValue(known[0], known[1]);
+      this.#newest.set(topic, value);
+      for (const paint of this.#paints.get(topic) ?? []) paint(value);
+    }
+    const seed = { points: known?.[2] ?? [], known: known !== null || newest !== undefined };
+    this.#seeds.set(topic, seed);
+    for (const oldest of this.#seeds.keys()) {
+      if (this.#seeds.size <= MOST_SEEDS) break;
+      this.#seeds.delete(oldest);
+    }
+    for (const paint of this.#waiting.get(topic) ?? []) paint(seed.points, seed.known);
+  }
+
+  /** Calls `paint` with each newest value of a topic, or of all with "#"; returns what ends it. */
   follow(topic: string, paint: Paint): () => void {
     const paints = this.#paints.get(topic) ?? new Set();
     this.#paints.set(topic, paints.add(paint));
@@ -122,10 +185,11 @@ export class Source extends EventTarget {
       if (named !== undefined) this.#topics.set(number, named);
       const topic = named ?? this.#topics.get(number);
       if (topic === undefined) continue;
-      const value = typeof shown === "number" ? { text: "", size: shown, time } : { text: shown, size: null, time };
+      const value = toValue(time, shown);
       this.#newest.delete(topic); // so that those heard last are at the end
       this.#newest.set(topic, value);
       for (const paint of this.#paints.get(topic) ?? []) paint(value);
+      for (const paint of this.#paints.get(ALL) ?? []) paint(value);
     }
     for (const topic of this.#newest.keys()) {
       if (this.#newest.size <= 2 * MOST) break;
@@ -155,11 +219,15 @@ export class Source extends EventTarget {
   }
 }
 
+function toValue(time: number, shown: string | number): Value {
+  return typeof shown === "number" ? { text: "", size: shown, time } : { text: shown, size: null, time };
+}
+
 const sources = new Map<string, Source>();
 
 /** The source of a URL; all elements of a page share it. */
 export function source(url: string): Source {
-  const found = sources.get(url) ?? new Source(url);
+  const found = sources.get(url) ?? new Source(url, document.querySelector("lb-feed")?.getAttribute("known") ?? null);
   sources.set(url, found);
   return found;
 }
@@ -180,8 +248,17 @@ const sight = new IntersectionObserver(
 /** An element that follows the topic of its attribute while it is in sight. */
 export abstract class Followed extends HTMLElement {
   #end: (() => void) | null = null;
+  #seeded = false;
+
+  #seed(points: Point[], known: boolean): void {
+    this.#seeded = true;
+    this.seed(points, known);
+  }
 
   abstract paint(value: Value): void;
+
+  /** Takes what was known before. */
+  seed(_points: Point[], _known: boolean): void {}
 
   connectedCallback(): void {
     sight.observe(this);
@@ -195,7 +272,9 @@ export abstract class Followed extends HTMLElement {
   see(inSight: boolean): void {
     const topic = this.getAttribute("topic");
     if (inSight && this.#end === null && topic !== null) {
-      this.#end = source(this.getAttribute("url") ?? feedUrl()).follow(topic, (value) => this.paint(value));
+      const from = source(this.getAttribute("url") ?? feedUrl());
+      this.#end = from.follow(topic, (value) => this.paint(value));
+      if (!this.#seeded) from.ask(topic, (points, known) => this.#seed(points, known));
     } else if (!inSight) {
       this.#end?.();
       this.#end = null;
@@ -206,13 +285,56 @@ export abstract class Followed extends HTMLElement {
 const clock = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { timeStyle: "medium" });
 const whole = new Intl.NumberFormat(document.documentElement.lang || undefined);
 
+const OLD = 60_000; // milliseconds after which a value is shown with its age
+
 export class Live extends Followed {
+  #time = 0;
+  #shown = "";
+  #age: HTMLTimeElement | null = null;
+
   paint({ text, size, time }: Value): void {
     const shown = size === null ? visible(text) : `${whole.format(size)} B`;
-    if (this.textContent !== shown) this.textContent = shown;
-    this.title = clock.format(time);
+    if (this.#shown !== shown || !this.firstChild) {
+      this.#shown = shown;
+      if (this.firstChild instanceof Text) this.firstChild.replaceWith(shown);
+      else this.prepend(shown);
+    }
+    if (time - this.#time >= 1000) this.title = clock.format(time);
+    this.#time = time;
+    this.mark();
+    const last = this.closest("tr")?.querySelector<HTMLTimeElement>(".last time");
+    if (last && time - Date.parse(last.dateTime) > 5_000) {
+      last.dateTime = new Date(time).toISOString();
+      last.title = ""; // both are told anew within ten seconds
+    }
+  }
+
+  override seed(_points: Point[], known: boolean): void {
+    const none = document.querySelector("lb-feed")?.getAttribute("none");
+    if (!known && !this.firstChild && none) this.dataset.none = none;
+  }
+
+  /** Shows the age of a value that is old. */
+  mark(): void {
+    const old = this.#time > 0 && Date.now() - this.#time > OLD;
+    if (!old) {
+      this.#age?.previousSibling?.remove();
+      this.#age?.remove();
+      this.#age = null;
+      return;
+    }
+    if (this.#age === null) {
+      this.#age = document.createElement("time");
+      this.append(" ", this.#age);
+    }
+    const at = new Date(this.#time).toISOString();
+    if (this.#age.dateTime !== at) this.#age.dateTime = at;
   }
 }
+
+setInterval(() => {
+  if (!document.hidden) for (const cell of document.querySelectorAll<Live>("lb-live")) cell.mark();
+}, 10_000);
 
 /** Control characters as escapes, so that a value cannot pose as another. */
 export function visible(text: string): string {
@@ -241,6 +363,14 @@ export class Spark extends Followed {
       this.#numbers.shift();
       this.#times.shift();
     }
+    if (this.#numbers.length > 1) this.#draw();
+  }
+
+  override seed(points: Point[]): void {
+    const first = this.#times[0] ?? Infinity;
+    const earlier = points.filter(([time]) => time < first);
+    this.#times = [...earlier.map(([time]) => time), ...this.#times].slice(-POINTS);
+    this.#numbers = [...earlier.map(([, number]) => number), ...this.#numbers].slice(-POINTS);
     if (this.#numbers.length > 1) this.#draw();
   }
 

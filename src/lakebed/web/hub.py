@@ -357,7 +357,7 @@ def frame(rows: Iterable[bytes]) -> Frame:
 def _row(cell: Cell) -> bytes:
     """`[number, milliseconds, text]`; of what is no text its size in bytes."""
     assert cell.payload is not None
-    return b"[%d,%d,%b]" % (cell.number, cell.time // 1000, _encode(_shown(cell.payload)))
+    return b"[%d,%d,%b]" % (cell.number, cell.time // 1000, _encode(shown(cell.payload)))
 
 
 def _named(cell: Cell) -> bytes:
@@ -365,7 +365,8 @@ def _named(cell: Cell) -> bytes:
     return b"%b,%b]" % (cell.row[:-1], _encode(cell.channel.topic))
 
 
-def _shown(payload: bytes) -> str | int:
+def shown(payload: bytes) -> str | int:
+    """A payload as pages show it: a text of bounded length, or the size of what is no text."""
     start = payload[: 4 * LONGEST]
     try:
         text = start.decode()

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from fastapi import FastAPI, Request, Response
 
-from lakebed.web import assets, pages, points, streams
+from lakebed.web import assets, known, pages, points, streams
 from lakebed.web.navigation import ordered
 from lakebed.web.page import error_page
 
@@ -17,6 +17,7 @@ def install(app: FastAPI) -> None:
     app.include_router(assets.router)
     app.include_router(streams.router)
     app.include_router(points.router)
+    app.include_router(known.router)
     for module in modules():
         app.include_router(module.router)
     found = (getattr(module, "PAGE", None) for module in modules())

@@ -131,6 +131,18 @@ class TopicIndex:
         order = np.argsort(-self._figures[:, _FIRST], kind="stable")
         return [self._seen(i) for i in order[:most].tolist()]
 
+    def latest(self, most: int) -> list[Seen]:
+        """Those whose last message is the newest."""
+        order = np.argsort(-self._figures[:, _LAST], kind="stable")
+        return [self._seen(i) for i in order[:most].tolist()]
+
+    def find(self, topic: str) -> Seen | None:
+        """What is known of one topic."""
+        key = topic.replace("/", "\0")
+        place = bisect_left(self._keys, key)
+        there = place < len(self._keys) and self._keys[place] == key
+        return self._seen(place) if there else None
+
     def where(self, holds: Callable[[str], bool]) -> "TopicIndex":
         chosen = [i for i, topic in enumerate(self._topics) if holds(topic)]
         figures = self._figures[np.array(chosen, np.intp)]

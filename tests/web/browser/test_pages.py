@@ -1,6 +1,7 @@
 """Main jobs of pages in a browser, and what axe says about all that the navigation leads to."""
 
 import re
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -39,20 +40,38 @@ def test_axe_finds_nothing_on_a_page(
         assert wide <= 0, f"{wide} px too wide"
 
 
-def test_first_steps_lead_from_a_message_to_a_policy(page: Page) -> None:
-    page.goto("/first-steps")
-    page.get_by_label("Topic").fill("kitchen/temperature")
-    page.get_by_label("Value").fill("21.5")
-    page.get_by_role("button", name="Send from this page").click()
-    expect(page.get_by_role("status")).to_contain_text("kitchen/temperature has arrived")
+def test_first_steps_open_one_after_another_without_a_reload(
+    page: Page, visitor: Visitor, axe: Callable[[Page], None]
+) -> None:
+    page.goto("/first-steps?topic=kitchen/temperature")
     page.get_by_role("button", name="Fill a token into the commands").click()
-    expect(page.locator("pre").first).to_contain_text(re.compile(r"lb_\w{40}"))
-    page.get_by_role("link", name="Choose what to keep of kitchen/temperature").click()
-    expect(page.get_by_label("Name", exact=True)).to_have_value("kitchen-temperature")
+    command = page.locator("pre").first
+    expect(command).to_contain_text(re.compile(r"lb_\w{40}"))
+    expect(page.locator("li.done")).to_have_count(0)
+    subprocess.run(["sh", "-c", command.inner_text()], check=True, capture_output=True)
+    expect(page.locator("li.done")).to_have_count(2)
+    expect(page.locator("tr", has_text="kitchen/temperature").locator("lb-live")).to_have_text(
+        "21.5"
+    )
+    expect(command).to_contain_text("lb_")  # nothing was loaded again
+    page.get_by_label("Every message, for 30 days").check()
+    page.get_by_role("button", name="Keep this").click()
+    expect(page.get_by_role("status").first).to_contain_text("Created kitchen-temperature")
+    page.get_by_role("button", name="Send 22").click()
+    expect(page.locator("li.done")).to_have_count(4)
+    expect(page.locator("lb-plot")).to_be_visible()
+    axe(page)
+
+
+def test_the_editor_shows_what_a_draft_would_have_kept(page: Page, visitor: Visitor) -> None:
+    visitor.api.request("POST", "/api/v1/messages", params={"topic": "loft/1"}, content=b"21")
+    page.goto("/first-steps?topic=loft/1")
+    page.get_by_role("link", name="Write the policy myself").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("loft-1")
     page.get_by_role("button", name="What would it have kept?").click()
     expect(page.get_by_role("heading", name="What it would have kept")).to_be_visible()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("Created kitchen-temperature")
+    expect(page.get_by_role("status")).to_contain_text("Created loft-1")
 
 
 def test_the_sides_of_the_editor_follow_each_other_and_name_mistakes(page: Page) -> None:
