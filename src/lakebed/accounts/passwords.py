@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from lakebed.vocabulary.errors import Unavailable
 
@@ -94,7 +96,7 @@ class Passwords:
         workers = workers or max(1, min(4, (os.cpu_count() or 1) // 2))
         self._pool = ThreadPoolExecutor(workers, "password", initializer=_yield_to_others)
         self._waiting = threading.BoundedSemaphore(_WAITING)
-        self._nobody = self._hasher.hash("nobody's")
+        self._nobody = _unmatched(self._hasher)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run what hashes in one of the few threads for it.
@@ -127,6 +129,16 @@ class Passwords:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+def _unmatched(hasher: PasswordHasher) -> str:
+    """A hash that no password has, and that takes as long to check as any; made without hashing."""
+    salt, digest = (
+        b64encode(os.urandom(length)).rstrip(b"=").decode()
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _yield_to_others() -> None:
