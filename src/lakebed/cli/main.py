@@ -1,5 +1,6 @@
 """`lakebed`: the list of commands. Here alone errors become lines and exit codes."""
 
+import copy
 import sys
 from collections.abc import Callable, Sequence
 
@@ -147,7 +148,7 @@ app.add_typer(tokens.app, name="tokens", hidden=True)  # as `users`, `units`, `s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `exits`)."""
     try:
-        app(arguments)
+        _app_for(sys.argv[1:] if arguments is None else arguments)(arguments)
     except LakebedError as error:
         return _print_error(error)
     except ModuleNotFoundError as error:
@@ -163,6 +164,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.OK
     return Exit.OK
+
+
+def _app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The app with no command but the one that the arguments begin with; all where none does.
+
+    Typer prepares each command that an app has, and that of all takes longer than most run.
+    """
+    first = "".join(arguments[:1])
+    one = copy.copy(app)
+    one.registered_commands = [each for each in app.registered_commands if each.name == first]
+    one.registered_groups = [each for each in app.registered_groups if each.name == first]
+    return one if one.registered_commands or one.registered_groups else app
 
 
 def _print_error(error: LakebedError) -> int:
