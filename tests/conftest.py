@@ -40,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(stack.close)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_catalogs() -> None:
+    from tests import migrated
+
+    migrated.install()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     gc.enable()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from catalog_place import Place
 from sqlalchemy import Engine, inspect, text
+from tests import migrated
 
 from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.ports.accounts.audit import AuditEntry
@@ -208,8 +210,13 @@ def test_what_a_killed_process_was_told_is_written_is_written(place: Place) -> N
 # --- the schema -----------------------------------------------------------------------------------
 
 
-def test_the_migrations_make_the_tables_of_the_code(catalog: SqlCatalog, place: Place) -> None:
-    catalog.close()
+@pytest.mark.parametrize("opened", [migrated.each_step, nullcontext])
+def test_the_migrations_make_the_tables_of_the_code(
+    place: Place, opened: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """The second way is that of all other tests, which replay the migrations."""
+    with opened():
+        place.open().close()
     with bare(place) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
