@@ -7,8 +7,8 @@
                  <──{"code", "cpu"}── when the command has ended
                  closed by the client ──> the command is killed: none outlives who asked for it
 
-A child is what `python -m MODULE ARGUMENTS` is once its imports are done. Importing chDB starts
-threads, which no fork would have: each child does it for itself.
+A child is what `python -m MODULE ARGUMENTS` is once its imports are done. Only chDB's engine, whose
+threads no fork would have, is started by each child for itself.
 """
 
 import atexit
@@ -26,10 +26,14 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import chdir, suppress
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
+from unittest.mock import Mock, patch
 
 import lakebed
+from tests import migrated
 
 _LIBRARIES = (
     "alembic.command", "alembic.config", "alembic.runtime.migration", "clickhouse_connect",
@@ -51,8 +55,26 @@ def preload() -> None:
         importlib.import_module(name)
     if "chdb" in sys.modules:
         raise AssertionError("chDB has been imported: its threads do not survive a fork")
+    _preload_chdb()
+    migrated.preload()
     gc.collect()
     gc.freeze()
+
+
+def _preload_chdb() -> None:
+    """Import chDB without the engine that it starts while it is imported, to ask its version."""
+    found = find_spec("chdb")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    [folder] = found.submodule_search_locations
+    package = sys.modules["chdb"] = ModuleType("chdb")
+    package.__path__ = [folder]
+    with chdir(folder):  # as chDB does, with this mode
+        ctypes.CDLL(f"{folder}/_chdb.abi3.so", sys.getdlopenflags() | os.RTLD_DEEPBIND)
+        library = importlib.import_module("chdb._chdb")
+    del sys.modules["chdb"]
+    with patch.object(library, "connect", Mock()):
+        importlib.import_module("chdb")
 
 
 class Server:
