@@ -96,7 +96,7 @@ class Api:
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
             adopt=self._adopt,
-            preview=lambda policy: preview(policy, self.journal, DAY).to_dict(),
+            preview=lambda policy, bounds: preview(policy, self.journal, DAY, bounds),
             intake=self.intake,
             resending=self.intake,
             losses=Losses(self.catalog),

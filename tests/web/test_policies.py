@@ -1,6 +1,7 @@
 """The page of policies: list, editor of two sides, preview, delete."""
 
 import msgspec
+import pytest
 
 from tests.application import Api
 
@@ -111,3 +112,39 @@ def test_a_topic_is_where_a_draft_begins(ann: Browser) -> None:
     page = ann.see("/policies/new?topic=plant/1/%3Cb%3E%22")
     assert "<b>" not in page
     assert "plant/1/&lt;b&gt;&#34;" in page
+
+
+def test_a_preview_has_figures_a_plot_and_what_would_not_be_kept(api: Api, ann: Browser) -> None:
+    for value in ("20", "<b>warm</b>", "22"):
+        params = {"topic": "seen/1"}
+        sent = api.ask("POST", "/api/v1/messages", params=params, content=value)
+        assert sent.status_code == 202, sent.text
+    draft = FIELDS | {"topics": "seen/#", "filter.min": "21"}
+    page = ann.send("/policies/preview", draft).text
+    text = text_of(page)
+    assert "What it would have kept of the last hour" in text
+    assert "3 on its topics 1 kept, 33" in text
+    assert "it is no number not_a_number 1 33" in text
+    assert "below the least value that the policy keeps" in text
+    assert "&lt;b&gt;warm" in page
+    assert ' points="' in page
+    assert "not complete yet" in text
+    assert "The newest rows" in text
+    whole = ann.send(
+        "/policies/preview", draft | {"of": "", "type": "text", "keep": "archive", "filter.min": ""}
+    )
+    assert "of all that the journal holds" in text_of(whole.text)
+    assert ' points="' not in whole.text
+    assert "<code>&lt;b&gt;warm" in whole.text
+    wrong = ann.send("/policies/preview", draft | {"of": "soon"})
+    assert wrong.status_code == 422
+    assert 'value="21"' in wrong.text
+
+
+def test_a_preview_says_where_it_stopped(
+    api: Api, ann: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.ask("POST", "/api/v1/messages", params={"topic": "part/1"}, content="1")
+    monkeypatch.setattr(api.journal, "holds_older", lambda: True)
+    page = ann.send("/policies/preview", FIELDS | {"topics": "part/#"}).text
+    assert "Not all was looked at" in text_of(page)

@@ -9,7 +9,7 @@
  */
 import uPlot from "uplot";
 import { feedUrl, source, visible } from "./live";
-import { gapsOf, load, type Points, type Series, type Span } from "./points";
+import { decoded, gapsOf, load, type Points, type Series, type Span } from "./points";
 
 const MOST = 8; // series shown at first, and colours
 const HEIGHT = 320;
@@ -55,6 +55,7 @@ export class Plot extends HTMLElement {
     this.#span = Number(this.getAttribute("span") ?? 3600) * 1000;
     const [start, end] = [Number(this.getAttribute("start")), Number(this.getAttribute("end"))];
     if (end > start && start > 0) this.#setRange([start, end]);
+    else if (this.hasAttribute("points")) this.#showAll(); // whatever their range is
     else this.#toNow();
     this.addEventListener("click", (event) => this.#click(event));
     this.addEventListener("change", (event) => this.#change(event));
@@ -211,7 +212,9 @@ export class Plot extends HTMLElement {
     const url = this.getAttribute("url") ?? "/points";
     const columns = this.#area.clientWidth;
     const whole = this.#range[1] === 0;
-    const ask = (range: Span | null) => load(url, this.#shown, range, columns, request.signal);
+    const own = this.getAttribute("points");
+    const ask = async (range: Span | null) =>
+      own === null ? load(url, this.#shown, range, columns, request.signal) : decoded(own);
     const earlier = (by: number): Span => [this.#range[0] - by, this.#range[1] - by];
     try {
       const points = await ask(whole ? null : this.#range);

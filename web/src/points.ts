@@ -47,6 +47,11 @@ export function decode(data: ArrayBuffer): Points {
   return { ...head, series };
 }
 
+/** Points that stand in an attribute, in base64. */
+export function decoded(text: string): Points {
+  return decode(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);
+}
+
 /** Asks for the points of topics within a range, in as many columns as the plot has pixels. */
 export async function load(
   url: string,

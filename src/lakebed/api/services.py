@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lakebed.api.emqx.revocation import Revocation
     from lakebed.api.openid.provider import Provider
     from lakebed.keeper.journal_adoption import Plan
+    from lakebed.keeper.preview import Bounds, Preview
     from lakebed.system.sealing import Sealer
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
@@ -157,7 +158,7 @@ class Services(Common):
     resending: Intake
     losses: Losses
     cluster: ClusterReports
-    preview: Callable[[Policy], dict[str, Any]]
+    preview: "Callable[[Policy, Bounds], Preview]"
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None

@@ -7,7 +7,7 @@ owner, of which the one not seen for longest is evicted. A batch costs a look at
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -133,6 +133,10 @@ class Examples:
             del known[next(iter(known))]
         self._changed.add(channel.owner)
 
+    def of(self, owner: str) -> list[list[Example]]:
+        """The examples of an owner, those of each reason in the order in which they came."""
+        return [list(ring) for ring in self._owners.get(owner, {}).values()]
+
     def take_changed(self, offset: int) -> list[Checkpoint]:
         """Return a part for each owner whose examples have changed since the last call."""
         changed, self._changed = sorted(self._changed), set()
@@ -155,10 +159,16 @@ def _decode(state: bytes) -> list[list[Example]]:
 
 def load(store: CheckpointReader, owner: str) -> list[Example]:
     """Load the saved examples of an owner in all partitions, the newest first."""
+    parts = (part for parts in store.checkpoints(CONSUMER).values() for part in parts)
+    return newest_of_each(
+        ring for part in parts if part.part == owner for ring in _decode(part.state)
+    )
+
+
+def newest_of_each(rings: Iterable[Sequence[Example]]) -> list[Example]:
+    """Of the examples of several partitions the newest of each policy and reason."""
     found: dict[Key, list[Example]] = {}
-    for parts in store.checkpoints(CONSUMER).values():
-        for part in parts:
-            for ring in _decode(part.state) if part.part == owner else ():
-                found.setdefault((ring[0].policy, ring[0].outcome), []).extend(ring)
+    for ring in rings:
+        found.setdefault((ring[0].policy, ring[0].outcome), []).extend(ring)
     newest = [sorted(e, key=lambda x: (x.received, x.offset), reverse=True) for e in found.values()]
     return [example for examples in newest for example in examples[:KEEP]]

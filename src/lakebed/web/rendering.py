@@ -55,6 +55,7 @@ def _environment(language: str) -> Environment:
         "number": number,
         "size": size,
         "figure": figure,
+        "share": share,
         "when": when,
         "exact": exact,
         "mark": visible,
@@ -102,6 +103,15 @@ def size(value: float) -> str:
         amount /= 1024
     shown = f"{amount:.0f}" if unit == "B" or amount >= 100 else f"{amount:.1f}"
     return f"{shown}\N{NO-BREAK SPACE}{unit}"
+
+
+def share(percent: float) -> str:
+    """A part of the whole: 12 %, 0.3 %, and never 0 or 100 where it is not."""
+    if 0 < percent < 0.1:
+        return "< 0.1\N{NO-BREAK SPACE}%"
+    digits = 0 if percent in (0, 100) or 10 <= percent < 99 else 1
+    shown = min(round(percent, digits), 99.9) if percent < 100 else percent
+    return f"{shown:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def when(moment: Micros | str | None) -> Markup:

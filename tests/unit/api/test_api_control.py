@@ -130,6 +130,23 @@ def test_preview_says_what_a_policy_would_have_kept(api: Api) -> None:
     assert (found["matched"], found["rows"], found["bytes"]) == (0, 0, 0)
 
 
+def test_a_preview_has_a_range_points_and_examples(api: Api) -> None:
+    for value in ("21", "warm", "23"):
+        api.post("/api/v1/messages", params={"topic": "preview/1"}, content=value)
+    asked = {"of": "1h", "points": 50}
+    answer = api.post(
+        f"{POLICIES}/preview", params=asked, json=document("maybe", topics=["preview/#"])
+    )
+    found = answer.json()
+    assert (found["matched"], found["kept"], found["dead_letter"]) == (3, 2, 0)
+    assert [row["value"] for row in found["newest"]] == [23.0, 21.0]
+    assert {row["max"] for row in found["points"]} <= {21, 23}
+    (example,) = found["examples"]
+    assert (example["reason"], example["payload"]) == ("not_a_number", "warm")
+    for wrong in ({"of": "soon"}, {"of": "0s"}, {"points": 1001}):
+        problem(api.post(f"{POLICIES}/preview", params=wrong, json=document("maybe")), 400)
+
+
 def test_admins_make_list_and_revoke_tokens(api: Api) -> None:
     wanted = {"owner": "plant", "name": "gateway", "publish": ["plant/#"], "read": []}
     made = api.post("/api/v1/tokens", json=wanted, token=ADMIN)

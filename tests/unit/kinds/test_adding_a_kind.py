@@ -63,7 +63,7 @@ def test_what_it_keeps_is_written_read_and_weighed(tmp_path: Path) -> None:
         builder.extend([Channel("ann", "plant/1")] * 9, payloads, NOW)
         asyncio.run(journal.append(builder.build()))
         found = preview(policy, journal, MINUTE)
-        assert (found.matched, found.rows) == (9, 3)
+        assert (found.matched, found.rows.count) == (9, 3)
         ledger = Ledger()
         task = PolicyTask(Site(policy, 0, ledger.topics), 0, MINUTE)
         task.absorb(join(journal.entries(0, 0, 100), ledger))

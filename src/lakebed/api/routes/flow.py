@@ -132,16 +132,21 @@ def examples_of(services: Services, caller: Caller) -> Iterator[dict[str, Any]]:
     found = keeper_examples.load(services.catalog, caller.owner)
     for example in sorted(found, key=lambda x: (-x.outcome, x.policy)):
         if caller.may(example.topic):
-            yield {
-                "reason": Outcome(example.outcome).reason,
-                "policy": example.policy or None,
-                "topic": example.topic,
-                "time": to_rfc3339(example.time),
-                "received": to_rfc3339(example.received),
-                "position": f"{example.partition}:{example.offset}",
-                "size": example.size,
-                **_excerpt(example),
-            }
+            yield show_example(example)
+
+
+def show_example(example: Example) -> dict[str, Any]:
+    """One message that was not kept, and why."""
+    return {
+        "reason": Outcome(example.outcome).reason,
+        "policy": example.policy or None,
+        "topic": example.topic,
+        "time": to_rfc3339(example.time),
+        "received": to_rfc3339(example.received),
+        "position": f"{example.partition}:{example.offset}",
+        "size": example.size,
+        **_excerpt(example),
+    }
 
 
 def _excerpt(example: Example) -> dict[str, str]:

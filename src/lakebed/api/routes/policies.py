@@ -1,21 +1,29 @@
 """Routes of policies: written only if they are valid in full, and read back as documents."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
+from lakebed.api.formats import encode, rows
 from lakebed.api.preconditions import ExpectedDep
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
+from lakebed.api.routes.flow import show_example
 from lakebed.api.services import Services
 from lakebed.http import problems
 from lakebed.policies.document import parse, read_file, to_document
+from lakebed.policies.fields import LONGEST, duration_within
 from lakebed.ports.catalog.policies import StoredPolicy
+from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound
 from lakebed.vocabulary.policy import Policy
+from lakebed.vocabulary.times import SECOND, now
+
+if TYPE_CHECKING:
+    from lakebed.keeper.preview import Preview
 
 router = APIRouter(prefix="/api/v1/policies", tags=["policies"])
 
@@ -44,6 +52,9 @@ Reader = Annotated[Caller, InOwner(Action.POLICIES_READ)]
 Previewer = Annotated[Caller, InOwner(Action.POLICIES_PREVIEW)]
 Writer = Annotated[Caller, InOwner(Action.POLICIES_WRITE)]
 Deleter = Annotated[Caller, InOwner(Action.POLICIES_DELETE)]
+
+MOST_POINTS = 1_000
+"""Parts of a plot that a preview shows."""
 
 
 @router.get("")
@@ -95,10 +106,50 @@ def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
 
 
 @router.post("/preview", openapi_extra=_DOCUMENT)
-def preview_policy(services: ServicesDep, caller: Previewer, body: Body) -> dict[str, Any]:
+def preview_policy(
+    services: ServicesDep,
+    caller: Previewer,
+    body: Body,
+    of: Annotated[str | None, Query(description="of this last time, such as 1h")] = None,
+    points: Annotated[int, Query(ge=0, le=MOST_POINTS)] = 0,
+) -> Response:
     """Show what this policy would have kept of the messages in the journal, in rows and bytes."""
-    policy = _parsed(services, caller, document_in(body))
-    return services.preview(policy)
+    found = previewed(services, caller, document_in(body), of, points)
+    answer = found.to_dict() | {"examples": [show_example(one) for one in found.examples]}
+    if (page := points_of(found)) is not None:
+        answer["points"] = list(rows(page))
+    return Response(encode(answer), media_type="application/json")
+
+
+def points_of(found: "Preview") -> Page | None:
+    """The points of a preview as an answer; None where there is nothing to be plotted."""
+    table, policy = found.points, found.policy
+    return None if table is None else Page(Question(policy, policy.topics[0]), table, None)
+
+
+def previewed(
+    services: Services, caller: Caller, document: Any, of: str | None, points: int
+) -> "Preview":
+    """Preview a document.
+
+    Args:
+        of: how far to look back, as a duration; None for all that the journal holds.
+        points: parts of a plot, 0 for none.
+
+    Raises:
+        Invalid: it is no policy.
+        BadRequest: `of` is no duration.
+    """
+    from lakebed.keeper.preview import Bounds
+
+    since = None
+    if of:
+        try:
+            since = now() - duration_within(of, SECOND, LONGEST)
+        except ValueError as error:
+            raise BadRequest("of", str(error)) from None
+    policy = _parsed(services, caller, document)
+    return services.preview(policy, Bounds(since, points))
 
 
 @router.get("/{name}")

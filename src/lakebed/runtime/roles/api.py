@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakebed.ports.erasure import Erasure
 from lakebed.runtime.admin_token import ensure_admin
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lakebed.api.services import Services
     from lakebed.backup.service import Backups
     from lakebed.keeper.journal_adoption import Plan
+    from lakebed.keeper.preview import Bounds, Preview
     from lakebed.ports.catalog.journal import JournalLoss
     from lakebed.system.sealing import Sealer
 
@@ -129,12 +130,11 @@ def _adopt(process: Process, seen: "Plan") -> "list[JournalLoss]":
     return adopt(process.journal, process.catalog, process.settings, seen)
 
 
-def _preview(process: Process, policy: Policy) -> dict[str, Any]:
+def _preview(process: Process, policy: Policy, bounds: "Bounds") -> "Preview":
     from lakebed.keeper.preview import preview
 
-    horizon = process.settings.journal.id_horizon
-    found = preview(policy, process.journal, process.settings.limits.future, horizon=horizon)
-    return found.to_dict()
+    horizon, future = process.settings.journal.id_horizon, process.settings.limits.future
+    return preview(policy, process.journal, future, bounds, horizon=horizon)
 
 
 def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:

@@ -1,6 +1,8 @@
 """Policies: the list with what each keeps and weighs, and an editor as form and YAML."""
 
+from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -15,9 +17,10 @@ from lakebed.kinds.tables import TYPES
 from lakebed.policies.document import parse
 from lakebed.queries import reading
 from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Outdated, Problem
-from lakebed.web import drafts, guard
+from lakebed.web import drafts, guard, points
 from lakebed.web.navigation import Page
 from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.reasons import WHY
 from lakebed.web.words import mark as _
 
 PAGE = Page("policies", "/policies", _("Policies"), "data", 30, Action.POLICIES_READ)
@@ -30,6 +33,11 @@ KEEPS = {
     "archive": _("every record, for ever"),
     "aggregate": _("a summary of each window"),
 }
+SPANS = ("1h", "15m", "6h", "24h", "7d", "")
+"""How far a preview may look back, the usual first; "" for all that the journal holds."""
+
+_POINTS = 400  # parts of a preview's plot
+
 TYPES_SHOWN = {"number": _("number"), "text": _("text"), "json": _("JSON")}
 Reader = Annotated[View, Viewing(Action.POLICIES_READ, PAGE)]
 Writer = Annotated[View, Viewing(Action.POLICIES_WRITE, PAGE)]
@@ -100,7 +108,12 @@ def draft(view: Writer, form: FormDep) -> Response:
 def preview(view: Previewer, form: FormDep) -> Response:
     """The editor, with what the draft would have kept of the messages in the journal."""
     view.caller.changes_nothing()
-    return _answer(view, form, lambda document: _previewed(view, form, document))
+    of = form.text("of", SPANS[0])
+    return _answer(
+        view,
+        form,
+        lambda document: _editor(view, document, form=form, preview=_preview(view, document, of)),
+    )
 
 
 @router.post("/policies/save")
@@ -157,10 +170,24 @@ def _saved(view: View, form: Form, document: dict[str, Any]) -> Response:
     return view.go("/policies", view.word(told, name=name))
 
 
-def _previewed(view: View, form: Form, document: dict[str, Any]) -> Response:
-    body = msgspec.json.encode(document)
-    found = policies.preview_policy(view.services, view.caller, body)
-    return _editor(view, document, form=form, preview=found)
+def _preview(view: View, document: dict[str, Any], of: str) -> dict[str, Any]:
+    """What a draft would have kept, as `parts/preview.html` shows it.
+
+    Raises:
+        Invalid: the draft has mistakes.
+    """
+    found = policies.previewed(view.services, view.caller, document, of, _POINTS)
+    shown = found.to_dict() | {"of": of, "examples": {}}
+    for one in found.examples:
+        told = flow.show_example(one)
+        shown["examples"].setdefault(told["reason"], []).append(told)
+    lost = shown["filtered"] | {name: shown[name] for name in ("late", "dead_letter")}
+    shown["not_kept"] = sorted(((n, why) for why, n in lost.items() if n), reverse=True)
+    page = policies.points_of(found)
+    if page is not None and len(page.rows):
+        topics = list(dict.fromkeys(page.rows["topic"].to_pylist()))
+        shown |= {"points": b64encode(points.encode(page)).decode(), "plotted": topics}
+    return shown
 
 
 def _document(form: Form) -> dict[str, Any]:
@@ -193,7 +220,7 @@ def _editor(
     name: str = "",
     etag: str = "",
     problems: tuple[Problem, ...] = (),
-    preview: dict[str, Any] | None = None,
+    preview: Mapping[str, Any] | None = None,
     text: str | None = None,
     status: int | None = None,
 ) -> Response:
@@ -208,6 +235,9 @@ def _editor(
         etag=etag if form is None else form.text("etag"),
         problems=problems,
         preview=preview,
+        spans=SPANS,
+        of=SPANS[0] if form is None else form.text("of", SPANS[0]),
+        why=WHY,
         versions=view.services.catalog.policy_versions(view.owner, before)[::-1] if before else [],
         types=[(one, view.word(TYPES_SHOWN[one])) for one in TYPES],
         kinds=[(one, f"{one}: {view.word(KEEPS[one])}" if one in KEEPS else one) for one in KINDS],

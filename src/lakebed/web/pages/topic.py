@@ -25,6 +25,7 @@ from lakebed.vocabulary.topics import is_wildcard, overlaps
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
 from lakebed.web.pages.policies import KEEPS
+from lakebed.web.reasons import GAPS, WHY
 from lakebed.web.words import mark as _
 
 PAGE = Page("topics", "/topic", _("Topic"))
@@ -36,38 +37,6 @@ _MOST_SHOWN = 2_000  # characters of a value
 _MOST_TOPICS = 50
 _LETTERS = 20
 _EXPORT = 100_000  # rows
-
-WHY = {
-    "skipped": _("no policy keeps this topic"),
-    "unique": _("equal to the one before"),
-    "max_rate": _("too soon after the one before"),
-    "deny": _("among the values that the policy leaves out"),
-    "allow": _("not among the values that the policy keeps"),
-    "max": _("above the greatest value that the policy keeps"),
-    "min": _("below the least value that the policy keeps"),
-    "late": _("too late: its window was closed"),
-    "inactive": _("the policy was not active at that time"),
-    "out_of_range_time": _("its time is too old or too far ahead"),
-    "bad_time": _("its time cannot be read"),
-    "out_of_range": _("the number is too large to be kept"),
-    "not_finite": _("the number is not finite"),
-    "not_a_number": _("it is no number"),
-    "not_text": _("it is no text"),
-    "missing_path": _("the field that the policy reads is not there"),
-    "not_json": _("it is no JSON"),
-    "max_size": _("larger than the policy allows"),
-    "dead_letter": _("the policy failed on it, and it was put aside"),
-    "over_quota": _("over a limit: it is parked"),
-    "duplicates": _("sent before: it is kept once"),
-    "lost": _("lost before it was read"),
-}
-"""Sentences by reason; one that is not here is shown by its name."""
-
-GAPS = {
-    "over_quota": _("messages over a limit are parked"),
-    "dropped": _("messages over a limit were dropped"),
-    "expired": _("parked messages expired"),
-}
 
 
 @router.get("/topic")
