@@ -101,12 +101,49 @@ def test_the_node_shows_parts_journal_and_settings(root: Browser) -> None:
     text = text_of(root.see("/node"))
     assert "http.listen 127.0.0.1:8080" in text
     assert "journal" in text
-    assert root.send("/node/backup", {"to": "/somewhere"}).status_code == 404
+    assert "nothing is lost" in text
+    assert root.send("/node/series/acknowledge", {"missing": "3"}).status_code == 404
+    adopted = {"id": "x", "partitions": "1", "messages": "0"}
+    assert root.send("/node/journal/adopt", adopted).status_code == 409
     assert root.send("/node/damage/acknowledge", {"messages": "3"}).status_code == 409
     for text in ("²", "9" * 5000, "many"):
         sent = root.send("/node/damage/acknowledge", {"messages": text})
         assert sent.status_code == 400
-        assert root.send("/node/backup", {"to": "/x", "keep": text}).status_code == 400
+        assert root.send("/backups", {"to": "/x", "keep": text}).status_code == 400
+
+
+def test_where_no_backups_are_taken_the_page_says_so(root: Browser) -> None:
+    assert "by a process that has all roles" in text_of(root.see("/backups"))
+    assert root.send("/backups", {"to": "/somewhere"}).status_code == 404
+
+
+def test_a_program_is_registered_changed_and_removed(api: Api, root: Browser) -> None:
+    address = "https://grafana.example.com/login"
+    wanted = {"id": "grafana", "title": "Grafana", "redirects": address}
+    wrong = root.send("/clients", wanted | {"redirects": "http://elsewhere/"})
+    assert wrong.status_code == 422
+    assert "http://elsewhere/" in wrong.text
+
+    def secret(page: str) -> str:
+        found = re.search(r'class="secret">([^<]+)<', page)
+        assert found is not None, text_of(page)
+        return found[1]
+
+    first = secret(root.send("/clients", wanted).text)
+    assert first not in root.see("/clients")
+    second = secret(root.send("/clients/secret", {"id": "grafana"}).text)
+    assert second != first
+    change = {"id": "grafana", "title": "Ours", "redirects": f"{address} {address}/2"}
+    assert root.send("/clients/change", change).status_code == 303
+    client = api.catalog.openid_client("grafana")
+    assert client is not None
+    assert (client.title, client.redirects) == ("Ours", (address, f"{address}/2"))
+    typed = root.send("/clients/change", change | {"redirects": "nowhere"})
+    assert typed.status_code == 422
+    assert "nowhere</textarea>" in typed.text
+    assert root.send("/clients/remove", {"id": "grafana"}).status_code == 303
+    assert api.catalog.openid_client("grafana") is None
+    assert root.send("/clients/remove", {"id": "grafana"}).status_code == 404
 
 
 def test_settings_in_force_hold_no_secret() -> None:

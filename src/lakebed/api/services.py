@@ -70,6 +70,14 @@ class Backups(Protocol):
         """`running` and `last`."""
         ...
 
+    def at(self, location: str) -> list[dict[str, Any]]:
+        """The backups at a place, the newest first.
+
+        Raises:
+            SettingsError, Unavailable: the location cannot be used.
+        """
+        ...
+
 
 class Losses(Protocol):
     """The part of `backup.loss_report.Losses` that requests need."""

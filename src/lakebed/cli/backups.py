@@ -10,7 +10,7 @@ from lakebed.cli import output
 from lakebed.cli.home import held, running_on
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.cli.up import Config
-from lakebed.vocabulary.errors import Invalid, LakebedError, Problem, Unavailable
+from lakebed.vocabulary.errors import Invalid, LakebedError, Unavailable
 
 if TYPE_CHECKING:
     from lakebed.runtime.settings import Settings
@@ -96,35 +96,10 @@ def backups(
     form: Format = Shape.TABLE,
 ) -> None:
     """List the backups at a place."""
-    from lakebed.backup import manifest
-    from lakebed.backup.restoring import check as problems_of
+    from lakebed.backup.listing import listed
     from lakebed.stores.opening import open_objects
-    from lakebed.vocabulary.times import to_rfc3339
 
-    objects = open_objects(place)
-    rows: list[dict[str, Any]] = []
-    wrong: list[Problem] = []
-    for name in manifest.names(objects):
-        try:
-            found = manifest.read(objects, name)
-            problems = problems_of(objects, found, contents=check)
-        except Invalid as error:
-            rows.append({"name": name, "state": "damaged"})
-            wrong += error.problems
-            continue
-        wrong += problems
-        rows.append(
-            {
-                "name": name,
-                "state": "damaged" if problems else "whole" if check else "complete",
-                "taken": to_rfc3339(found.taken),
-                "messages": found.messages,
-                "rows": sum(found.rows.values()),
-                "bytes": found.size,
-                "new_bytes": found.written,
-                "lakebed": found.lakebed,
-            }
-        )
+    rows, wrong = listed(open_objects(place), contents=check)
     output.listing({"backups": rows}, "no backups yet", form)
     if wrong:
         raise Invalid(*wrong)

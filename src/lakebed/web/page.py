@@ -36,6 +36,7 @@ from lakebed.vocabulary.errors import (
     LakebedError,
     Problem,
     Unauthenticated,
+    show,
 )
 from lakebed.web import guard, navigation, rendering
 from lakebed.web.navigation import Page
@@ -274,3 +275,14 @@ REFUSED = (Invalid, Conflict, Denied)
 def problems_of(error: LakebedError) -> tuple[Problem, ...]:
     """What is wrong, by the fields of the form."""
     return error.problems if isinstance(error, Invalid) else (Problem("", str(error)),)
+
+
+def whole_number(text: str) -> int:
+    """A number of a form.
+
+    Raises:
+        BadRequest: it is no whole number.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BadRequest("", f"{show(text)} is no whole number")
+    return int(text)

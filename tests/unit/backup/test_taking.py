@@ -236,6 +236,27 @@ def test_a_server_takes_one_backup_at_a_time_and_tells_how_it_ended(world: World
     backups.close()
 
 
+def test_the_last_backup_is_known_after_a_restart_and_those_at_its_place(world: World) -> None:
+    notes = Notes()
+    backups = Backups(world.stores, lambda place: world.objects, notes=notes)
+    backups.begin("there", None)
+    name = at_rest(backups)["name"]
+    again = Backups(world.stores, lambda place: world.objects, notes=notes)
+    assert again.state()["last"]["name"] == name
+    assert [(one["name"], one["state"]) for one in again.at("there")] == [(name, "complete")]
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.texts: dict[str, str | None] = {}
+
+    def note(self, name: str) -> str | None:
+        return self.texts.get(name)
+
+    def write_note(self, name: str, text: str | None) -> None:
+        self.texts[name] = text
+
+
 def test_a_server_tells_why_a_backup_failed(world: World) -> None:
     def refuse() -> Any:
         raise StoreUnavailable("the tables are away")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow(60)
 PAGES = [
     "/", "/first-steps", "/policies", "/policies/new?topic=a/b", "/units", "/units/new",
     "/units/many", "/tokens", "/people", "/flow", "/flow?by=topic", "/usage", "/dead-letters",
-    "/parked", "/audit", "/node", "/users", "/account",
+    "/parked", "/audit", "/node", "/backups", "/users", "/clients", "/account",
 ]  # fmt: skip
 
 

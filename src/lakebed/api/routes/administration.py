@@ -4,13 +4,13 @@ from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Backups, Services
-from lakebed.vocabulary.errors import BadRequest, NotFound
+from lakebed.vocabulary.errors import BadRequest, NotFound, SettingsError
 
 router = APIRouter(prefix="/api/v1", tags=["administration"])
 
@@ -52,16 +52,32 @@ _decode_backup = msgspec.json.Decoder(BackupDocument).decode
 def begin_backup(services: ServicesDep, body: Body) -> dict[str, Any]:
     """Start a backup of all stores to a folder of the server's machine or an object store."""
     wanted: BackupDocument = document_in(body, _decode_backup)
-    if "://" not in wanted.to and not PurePath(wanted.to).is_absolute():
-        raise BadRequest("to", "write an absolute path or s3://BUCKET/PREFIX")
+    _check_place("to", wanted.to)
     _backups(services).begin(wanted.to, wanted.keep, wanted.take_over)
     return _backups(services).state()
 
 
 @router.get("/backups", dependencies=[OnInstance(Action.BACKUPS_READ)])
-def show_backups(services: ServicesDep) -> dict[str, Any]:
-    """Show the running backup, and the result of the last one."""
-    return _backups(services).state()
+def show_backups(
+    services: ServicesDep,
+    at: Annotated[
+        str | None, Query(description="also list the backups at this place", max_length=4_096)
+    ] = None,
+) -> dict[str, Any]:
+    """Show the running backup, the result of the last one, and the backups at a place."""
+    state = _backups(services).state()
+    if at is None:
+        return state
+    _check_place("at", at)
+    try:
+        return state | {"backups": _backups(services).at(at)}
+    except SettingsError as error:
+        raise BadRequest("at", str(error)) from None
+
+
+def _check_place(where: str, place: str) -> None:
+    if "://" not in place and not PurePath(place).is_absolute():
+        raise BadRequest(where, "write an absolute path or s3://BUCKET/PREFIX")
 
 
 def _backups(services: Services) -> Backups:

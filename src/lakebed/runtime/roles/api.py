@@ -220,7 +220,8 @@ def _backups(process: Process, before: Contribution) -> "Backups | None":
         home,
         partial(_quiesced, before.quiesce),
     )
-    backups = Backups(backed_up, partial(open_objects, make=True))
+    making = partial(open_objects, make=True)
+    backups = Backups(backed_up, making, open_objects, process.catalog)
     process.stack.push_async_callback(asyncio.to_thread, backups.close)
     return backups
 

@@ -1,20 +1,19 @@
-"""The node: health of its parts, the journal and who reads it, sources, backups, settings."""
+"""The node: health of its parts, the journal and who reads it, the series, sources, settings."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Response
 from pydantic import BaseModel
 
 from lakebed import __version__
 from lakebed.access.actions import Action
-from lakebed.api.routes import administration, journal, sources
-from lakebed.vocabulary.errors import BadRequest, LakebedError, NotFound, Problem
-from lakebed.vocabulary.errors import show as show_text
+from lakebed.api.routes import journal, series, sources
+from lakebed.vocabulary.errors import LakebedError, NotFound, Problem
 from lakebed.web import in_force
 from lakebed.web.navigation import Page
-from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of
+from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of, whole_number
+from lakebed.web.rendering import number, size
 from lakebed.web.words import mark as _
 
 PAGE = Page("node", "/node", _("Node"), "instance", 10, Action.JOURNAL_READ)
@@ -25,19 +24,6 @@ router = Pages()
 def show(view: Annotated[View, Viewing(Action.JOURNAL_READ, PAGE)]) -> Response:
     """All of it on one page."""
     return _page(view)
-
-
-@router.post("/node/backup")
-def back_up(view: Annotated[View, Viewing(Action.BACKUPS_TAKE, PAGE)], form: FormDep) -> Response:
-    """Start a backup."""
-    wanted: dict[str, Any] = {"to": form.text("to")}
-    try:
-        if form.text("keep"):
-            wanted["keep"] = _number(form.text("keep"))
-        administration.begin_backup(view.services, msgspec.json.encode(wanted))
-    except (*REFUSED, NotFound) as error:
-        return _page(view, problems_of(error), error.status)
-    return view.go("/node", view.word(_("The backup has begun.")))
 
 
 @router.post("/node/consumers/drop")
@@ -61,8 +47,35 @@ def acknowledge(
     """Acknowledge damage of the journal that somebody has seen."""
     text = form.text("messages")
     try:
-        journal.acknowledge_damage(view.services, _number(text))
+        journal.acknowledge_damage(view.services, whole_number(text))
     except REFUSED as error:
+        return _page(view, problems_of(error), error.status)
+    return view.go("/node", view.word(_("Acknowledged.")))
+
+
+@router.post("/node/journal/adopt")
+def adopt(view: Annotated[View, Viewing(Action.JOURNAL_ADOPT, PAGE)], form: FormDep) -> Response:
+    """Go on with a journal that is another one, as the page has shown it."""
+    id, numbers = form.text("id"), (form.text("partitions"), form.text("messages"))
+    try:
+        partitions, messages = map(whole_number, numbers)
+        lost = journal.adopt(view.services, id, partitions, messages)["lost"]
+    except (*REFUSED, NotFound) as error:
+        return _page(view, problems_of(error), error.status)
+    told = view.words(
+        "Adopted; %(num)s message is lost.", "Adopted; %(num)s messages are lost.", lost
+    )
+    return view.go("/node", told)
+
+
+@router.post("/node/series/acknowledge")
+def acknowledge_loss(
+    view: Annotated[View, Viewing(Action.SERIES_ACKNOWLEDGE, PAGE)], form: FormDep
+) -> Response:
+    """Acknowledge a loss of the series that somebody has seen."""
+    try:
+        series.acknowledge_loss(view.services, whole_number(form.text("missing")))
+    except (*REFUSED, NotFound) as error:
         return _page(view, problems_of(error), error.status)
     return view.go("/node", view.word(_("Acknowledged.")))
 
@@ -77,19 +90,23 @@ def _page(view: View, problems: tuple[Problem, ...] = (), status: int = 200) -> 
         parts=sorted(services.ready().items()),
         journal=_or_error(lambda: journal.journal(services)),
         sources=_or_error(lambda: sources.list_sources(services)),
-        backups=_or_error(lambda: administration.show_backups(services)),
+        series=_or_error(lambda: series.series(services)),
         settings=list(in_force.shown(settings)) if isinstance(settings, BaseModel) else [],
         problems=problems,
+        shown=shown,
     )
 
 
-def _number(text: str) -> int:
-    """Raises:
-    BadRequest: it is no whole number.
-    """
-    if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        raise BadRequest("", f"{show_text(text)} is no whole number")
-    return int(text)
+_SIZES = {"bytes", "used", "limit", "free", "memory"}
+
+
+def shown(key: str, value: object) -> str:
+    """A figure of a part as people read it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(key, one)}" for name, one in value.items()) or "0"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return size(value) if key in _SIZES else number(round(value, 2))
 
 
 def _or_error(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -45,9 +45,14 @@ def settle(view: Annotated[View, Viewing(Action.PARKED_SETTLE, PAGE)], form: For
         return view.render("parked_drop.html", chosen=chosen, ids=ids or ())
     asked = parked.Asked(action=wish, ids=ids, all=ids is None)
     made = parked.settle_parked(view.services, view.caller, asked)
-    one, many = (
-        ("%(num)s message is being released.", "%(num)s messages are being released.")
+    number = made["messages"]
+    told = (
+        view.words(
+            "%(num)s message is being released.", "%(num)s messages are being released.", number
+        )
         if wish == "release"
-        else ("%(num)s message is being dropped.", "%(num)s messages are being dropped.")
+        else view.words(
+            "%(num)s message is being dropped.", "%(num)s messages are being dropped.", number
+        )
     )
-    return view.go("/parked", view.words(one, many, made["messages"]))
+    return view.go("/parked", told)
