@@ -37,6 +37,13 @@ def read(series: SeriesReader, question: Question) -> Page:
     return series.read(replace(question, start=start, end=end))
 
 
+def by_time(page: Page) -> Page:
+    """The same points in the order of time, and of the topic where the time is the same."""
+    direction = "descending" if page.question.descending else "ascending"
+    keys = [("start", direction), ("topic", "ascending")]
+    return replace(page, rows=page.rows.sort_by(keys))
+
+
 def _edge(series: SeriesReader, question: Question, newest: bool) -> Micros | None:
     """The time of the first or the last row."""
     order: Order = "desc" if newest else "asc"
