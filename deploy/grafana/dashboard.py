@@ -5,30 +5,28 @@ What a process counts for itself is summed, or shown for each.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders.common import ReduceDataOptions, StackingConfig
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueTextMode, StackingMode
 from grafana_foundation_sdk.models.dashboard import (
-    AnnotationQuery,
     DashboardCursorSync,
     DataSourceRef,
     Threshold,
     ThresholdsMode,
 )
+from grafana_queries import Annotation, Events
+from records import add_records
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")
-RECORDS = DataSourceRef(type_val="yesoreyeram-infinity-datasource", uid="${records}")
 FOLDER = Path(__file__).parent
 _ROW = 24  # columns that Grafana divides a row into
+_ALERTS = 'ALERTS{alertname=~"Lakebed.*",alertstate="firing"}'
+_ALERT_TEXT = {"titleFormat": "{{alertname}}", "textFormat": "{{instance}}", "tagKeys": "severity"}
 _CHOSEN = '{instance=~"$instance"}'
-_TOPICS = "topic=${topic:percentencode}&topic=${second:percentencode}"
-_RANGE = "from=${__from}&to=${__to}"
 
 
 def build() -> dict[str, str]:
@@ -77,6 +75,7 @@ def _measured(uid: str, title: str, text: str) -> dashboard.Dashboard:
             .include_all(True)
             .all_value(".*")
         )
+        .annotation(Annotation("Alerts", "red", SOURCE, Events(SOURCE, _ALERTS), _ALERT_TEXT))
     )
 
 
@@ -133,6 +132,8 @@ def _errors(uid: str) -> dashboard.Dashboard:
          "lakebed_mqtt_refused_total"),
         ("MQTT: connections ended", "", "reason", "lakebed_mqtt_disconnects_total"),
         ("Over a limit", "", "over", "lakebed_limits_over_total"),
+        ("Sources: not stored", "Acknowledged to a broker, of units that are not taken.", "reason",
+         "lakebed_source_not_stored_total"),
         ("Reports of units refused", "", "reason", "lakebed_unit_reports_refused_total"),
         ("Audit log", "`failed`: the catalog took none.", "outcome",
          "lakebed_audit_entries_total"),
@@ -156,102 +157,9 @@ def _part(part: str, figure: str) -> str:
     return f'lakebed_part{{instance=~"$instance",part="{part}",figure="{figure}"}}'
 
 
-@dataclass
-class Infinity(Dataquery):
-    """A question of the Infinity data source: a request, and the columns of its JSON answer.
-
-    Attributes:
-        columns: type by selector; a selector may be followed by `:` and the column's name.
-    """
-
-    url: str
-    root: str
-    columns: dict[str, str]
-    format: str = "table"
-    ref: str = "A"
-
-    def build(self) -> "Infinity":
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        named = [(*selector.partition(":"), kind) for selector, kind in self.columns.items()]
-        return {
-            "datasource": RECORDS,
-            "refId": self.ref,
-            "type": "json",
-            "source": "url",
-            "parser": "backend",
-            "format": self.format,
-            "url": self.url,
-            "url_options": {"method": "GET"},
-            "root_selector": self.root,
-            "columns": [{"selector": s, "text": n or s, "type": kind} for s, _, n, kind in named],
-        }
-
-
-@dataclass
-class _Annotation(AnnotationQuery):
-    """The SDK's annotation with the query of another data source than Grafana's own."""
-
-    question: Infinity
-
-    def build(self) -> "_Annotation":
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "name": "Gaps",
-            "enable": True,
-            "iconColor": "orange",
-            "datasource": RECORDS,
-            "target": self.question,
-        }
-
-
 def _records(uid: str) -> dashboard.Dashboard:
-    reduced = f"/api/v1/records?{_TOPICS}&{_RANGE}&maxDataPoints=1000"
-    # `gaps` is there only where there are any: this path of gjson is [] without
-    gaps = Infinity(
-        reduced,
-        "[gaps]|@flatten",
-        {"from:time": "timestamp", "to:timeEnd": "timestamp", "reason:text": "string"},
-        "dataframe",
-        "Anno",
-    )
-    board = (
-        _board(uid, "Lakebed: records", "Kept records of two topics, asked of Lakebed's API.")
-        .with_variable(
-            dashboard.DatasourceVariable("records")
-            .label("Lakebed")
-            .type("yesoreyeram-infinity-datasource")
-        )
-        .with_variable(dashboard.TextBoxVariable("topic").label("Topic").default_value("demo/1"))
-        .with_variable(
-            dashboard.TextBoxVariable("second").label("and topic").default_value("demo/2")
-        )
-        .annotation(_Annotation(gaps))
-    )
-    kept = {"start": "timestamp", "topic": "string", "min": "number", "max": "number"}
-    curves = (
-        timeseries.Panel()
-        .title("Records")
-        .description("Least and greatest of each part.")
-        .datasource(RECORDS)
-        .span(_ROW)
-        .height(12)
-        .with_target(Infinity(reduced, "records", kept, "timeseries"))
-    )
-    last = "/api/v1/last?filter=${topic:percentencode}"
-    columns = {"topic": "string", "time": "timestamp", "value": "string", "policy": "string"}
-    board.with_panel(curves).with_panel(
-        table.Panel()
-        .title("Last values")
-        .description("As policies of kind last_value keep them.")
-        .datasource(RECORDS)
-        .span(_ROW)
-        .height(8)
-        .with_target(Infinity(last, "records", columns))
-    )
+    board = _board(uid, "Lakebed: records", "Kept records of two topics, asked of Lakebed's API.")
+    add_records(board)
     return board
 
 

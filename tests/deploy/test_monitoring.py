@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from lakebed.sources.mqtt.client import unit_senders
 from tests.deploy.tools import DEPLOY, find, run
 from tests.server import Server
 
@@ -58,7 +58,10 @@ def panels() -> list[dict[str, Any]]:
 
 def queries() -> list[str]:
     """What dashboards ask Prometheus."""
-    return [t["expr"] for panel in panels() for t in panel["targets"] if "expr" in t]
+    boards = [json.loads(file.read_text()) for file in DASHBOARDS]
+    marks = [one["target"] for board in boards for one in board["annotations"].get("list", [])]
+    asked = [target for panel in panels() for target in panel["targets"]] + marks
+    return [target["expr"] for target in asked if "expr" in target]
 
 
 def expressions() -> list[str]:
@@ -71,8 +74,10 @@ def names(expression: str) -> set[str]:
 
 def test_every_metric_that_is_asked_for_is_exported(exported: Exported) -> None:
     asked = {name for expression in expressions() for name in names(expression)}
+    of_sources = {f"{family.name}_total" for family in unit_senders.metrics([])}  # there with one
     assert {"lakebed_ready", "lakebed_in_flight", "lakebed_messages_total"} <= asked
-    assert asked - FOREIGN <= exported.names
+    assert of_sources <= asked
+    assert asked - FOREIGN - of_sources <= exported.names
 
 
 def test_every_figure_that_is_asked_for_is_exported(exported: Exported) -> None:
@@ -102,6 +107,14 @@ def test_each_alert_tells_when_it_must_and_not_when_it_must_not() -> None:
     run(promtool, "test", "rules", "lakebed.rules_test.yml", folder=DEPLOY / "prometheus")
 
 
+def test_the_dashboards_mark_every_alert_of_lakebed() -> None:
+    marks = re.compile(r'ALERTS\{alertname=~"([^"]+)"')
+    (pattern,) = {found for expression in queries() for found in marks.findall(expression)}
+    named = [rule["alert"] for rule in alerts() if "lakebed" in rule["expr"] and "alert" in rule]
+    assert len(named) > 10
+    assert all(re.fullmatch(pattern, name) for name in named)
+
+
 def test_no_alert_is_without_a_test() -> None:
     tests = yaml.safe_load((RULES.parent / "lakebed.rules_test.yml").read_text())["tests"]
     asked = [case for test in tests for case in test.get("alert_rule_test", [])]
@@ -122,12 +135,12 @@ def test_prometheus_reads_every_expression_of_the_dashboards(tmp_path: Path) -> 
     run(promtool, "check", "rules", "--lint=none", file)
 
 
-def test_the_dashboards_are_what_their_program_writes() -> None:
+def test_the_dashboards_are_what_their_program_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(GRAFANA)  # as where the program is run
     spec = importlib.util.spec_from_file_location("dashboard", GRAFANA / "dashboard.py")
     assert spec is not None
     assert spec.loader is not None
     program = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = program  # dataclasses look their module up
     spec.loader.exec_module(program)
     assert program.build() == {file.name: file.read_text() for file in DASHBOARDS}
 
@@ -161,6 +174,16 @@ def test_data_sources_are_those_that_the_dashboards_choose_from() -> None:
     grafana = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
     assert len(secrets) == 2
     assert {s.removeprefix("$") for s in secrets} <= set(grafana["grafana"]["environment"])
+
+
+def test_the_plugins_of_data_sources_are_installed_in_a_pinned_version() -> None:
+    files = (GRAFANA / "provisioning" / "datasources").glob("*.yml")
+    kinds = {s["type"] for file in files for s in yaml.safe_load(file.read_text())["datasources"]}
+    grafana = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    said = grafana["grafana"]["environment"]["GF_PLUGINS_PREINSTALL"]
+    pinned = dict(one.split("@") for one in said.split(","))
+    assert pinned.keys() == kinds - {"prometheus"}
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pinned.values())
 
 
 def test_compose_mounts_every_dashboard_where_grafana_looks() -> None:
