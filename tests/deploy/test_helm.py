@@ -15,6 +15,7 @@ import yaml
 from lakebed.runtime.settings import load
 from tests.deploy.tools import DEPLOY, run
 
+GRAFANA = DEPLOY / "grafana"
 CHART = DEPLOY / "helm" / "lakebed"
 RENDERED = DEPLOY / "kubernetes" / "lakebed.yaml"
 ROLES = ("gateway", "keeper", "api")
@@ -135,12 +136,14 @@ def test_the_chart_is_valid_with_other_values(helm: str, values: Path) -> None:
     check(rendered(helm, "--values", values))
 
 
-def test_the_chart_brings_the_rules_and_the_dashboard(helm: str) -> None:
+def test_the_chart_brings_the_rules_and_every_dashboard(helm: str) -> None:
     manifests = rendered(helm, "--values", CHART / "ci" / "everything-values.yaml")
     (rules,) = (m["spec"] for m in manifests if m["kind"] == "PrometheusRule")
     assert rules == yaml.safe_load((DEPLOY / "prometheus" / "lakebed.rules.yml").read_text())
     boards = [m["data"] for m in manifests if m["metadata"]["name"] == "lakebed-dashboard"]
-    assert json.loads(boards[0]["lakebed.json"])["uid"] == "lakebed"
+    written = {file.name: json.loads(file.read_text()) for file in GRAFANA.glob("*.json")}
+    assert len(written) == 5
+    assert {name: json.loads(text) for name, text in boards[0].items()} == written
 
 
 def test_a_value_that_nobody_reads_is_refused(helm: str) -> None:
