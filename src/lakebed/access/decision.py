@@ -148,7 +148,8 @@ Opened: TypeAlias = tuple[tuple[str, ...] | None, ...]
 def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     """The filters of a principal's grants for an action, or None where no grant applies.
 
-    An admin's grants in its own name space apply in every other one, and have every role.
+    An admin's grants in its own name space apply in every other one, and have every role. To read,
+    `#` of an admin is all topics, those with `$` too: a joined broker may send them.
     """
     if principal.suspended or principal.must_enrol:
         return None
@@ -164,8 +165,11 @@ def _opened(principal: Principal, action: Action, owner: str) -> Opened | None:
     grants += (g for g in principal.shared.of(owner) if rule.shared or g.role >= least)
     if not grants:
         return None
-    opened = (tuple(f for grant in grants for f in getattr(grant, kind)) for kind in rule.filters)
-    return tuple(None if rule.whole and covers(f, "#") else f for f in opened)
+    opened = ((kind, tuple(f for g in grants for f in getattr(g, kind))) for kind in rule.filters)
+    return tuple(
+        None if (rule.whole or (principal.admin and kind == "read")) and covers(f, "#") else f
+        for kind, f in opened
+    )
 
 
 def _refused(opened: Opened, topics: tuple[str, ...]) -> str | None:

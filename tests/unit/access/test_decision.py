@@ -229,3 +229,16 @@ def test_what_is_public_is_shown_to_nobody_where_the_instance_says_so() -> None:
         assert not allow(stranger, Action.BOARDS_WRITE, board)
     assert allow(stranger, Action.BOARDS_READ, Resource("ann"))
     assert not allow(replace(stranger, suspended=True), Action.BOARDS_WRITE, Resource("ann"))
+
+
+@pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$share", "$SYS/#", "$internal/x"])
+def test_to_read_an_admin_s_filter_for_all_is_for_topics_with_a_dollar_too(topic):
+    read = [a for a, rule in RULES.items() if rule.about is About.TOPICS and "read" in rule.filters]
+    for name, allowed in (("admin", True), ("token", False), ("manager", False)):
+        principal = principals(ALL)[name]
+        for action in (Action.RECORDS_READ, Action.MESSAGES_FOLLOW, Action.FLOW_READ):
+            assert action in read
+            assert allow(principal, action, Resource("ann", (topic,))) is allowed
+    narrow = principals(ROOM)["admin"]
+    assert not allow(narrow, Action.RECORDS_READ, Resource("ann", (topic,)))
+    assert not allow(principals(ALL)["admin"], Action.MESSAGES_PUBLISH, Resource("ann", (topic,)))

@@ -99,17 +99,17 @@ def _flow(services: Services, caller: Caller, by: str | None) -> dict[str, Any]:
     if by == "policy":
         return {"policies": list(_by_policy(services, ledger, caller))}
     topics = _topics(ledger, pending, caller.owner)
+    whole = caller.may_all()
     if by == "topic":
         return {
             "topics": [
                 {"topic": topic, **show(counts, in_flight)}
                 for topic, counts, in_flight in topics
-                if caller.may(topic)
+                if whole or caller.may(topic)
             ]
         }
     total: Counter[Outcome] = Counter()
     waiting = 0
-    whole = caller.may_all()
     for topic, counts, in_flight in topics:
         if whole or caller.may(topic):
             total.update(counts)

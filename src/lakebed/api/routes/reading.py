@@ -1,6 +1,7 @@
 """Routes that read and delete kept data: records, last values, usage."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from heapq import nlargest
 from itertools import chain
@@ -206,6 +207,7 @@ def forget(
     """Delete kept data permanently; messages that arrive from now on are kept as before."""
     check_filter_in("topic", query.topic)
     owner = query.owner or caller.owner
+    replace(caller, owner=owner).to(Action.RECORDS_READ).require(query.topic)
     if query.policy is not None and not services.catalog.policy_versions(owner, query.policy):
         raise BadRequest("policy", f"there is no policy {query.policy!r}")
     allowed = deletable(now(), services.settings.limits.future)
