@@ -22,7 +22,7 @@ HOSTILE = [
     "{{ 7 * 7 }}{% raw %}",
     "javascript:alert(1)",
     "\N{RIGHT-TO-LEFT OVERRIDE}txt.exe",
-    "line\nfeed\ttab\x1b[31m\x07",
+    "line\u2028feed\u2029tab\N{SOFT HYPHEN}\ufeff",
     "&lt;b&gt;",
     "?under=x&owner=eve%23part",
     "я 😀 %2F%00",

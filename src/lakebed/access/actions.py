@@ -57,6 +57,8 @@ class Action(StrEnum):
     USAGE_READ = "usage.read"
     LEDGER_READ = "ledger.read"
 
+    REFUSALS_READ = "refusals.read"
+
     DEAD_LETTERS_READ = "dead_letters.read"
     DEAD_LETTERS_RESEND = "dead_letters.resend"
     DEAD_LETTERS_DROP = "dead_letters.drop"
@@ -262,6 +264,9 @@ RULES: dict[Action, Rule] = {
     Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),
     Action.LEDGER_READ: _topics(
         "read", "reads who sent, kept and read how much, by hour", _READ, Role.VIEWER
+    ),
+    Action.REFUSALS_READ: _topics(
+        "read", "looks at what was refused at the door", _READ, Role.VIEWER
     ),
     Action.DEAD_LETTERS_READ: _topics("read", "looks at dead letters", _READ, Role.VIEWER),
     Action.DEAD_LETTERS_RESEND: _topics(

@@ -22,6 +22,7 @@ from lakebed.ports.catalog.ledger import LedgerReader
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
+from lakebed.ports.catalog.refusals import RefusalStore
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
 from lakebed.ports.journal.adoption import Adoptable
@@ -111,6 +112,7 @@ class ApiCatalog(
     ParkedOrders,
     NoteStore,
     BoardStore,
+    RefusalStore,
     Protocol,
 ):
     """The part of the catalog that requests need."""

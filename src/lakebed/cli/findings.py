@@ -127,6 +127,8 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
         yield note(name, text, "the log names the units and says why; see lakebed units")
     elif name in ("limits", "parked") and well and part.get("message"):
         yield findings_limits.part(name, text)
+    elif name == "refusals" and well and part.get("message"):
+        yield note(name, text, "see which, from whom and why: lakebed refusals")
     elif part.get("silent"):
         yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:

@@ -32,6 +32,7 @@ from lakebed.cli import (
     parked,
     policies,
     query,
+    refusals,
     send,
     series,
     serve,
@@ -112,6 +113,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Look around": {
         "topics": topics.topics,
         "flow": flow.flow,
+        "refusals": refusals.refusals,
         "usage": usage.usage,
         "ledger": ledger.ledger,
         "load": load.load,

@@ -32,6 +32,7 @@ from lakebed.ingest.batching import FEW, Batching
 from lakebed.ingest.gates import Gate, Gates, check_room, watch_room
 from lakebed.ingest.offers import Columns, Durable, Offer, Refused
 from lakebed.ingest.recording import AttributeRecorder
+from lakebed.ingest.refusals import Refusals
 from lakebed.ingest.settings import IngestSection
 from lakebed.limits.book import LimitBook
 from lakebed.ports.health import Health
@@ -60,6 +61,7 @@ class Intake:
     Attributes:
         recorder: decides which attributes sources record with messages.
         limits: what senders may send; asked by the sources.
+        refusals: told by the sources what they do not take.
         singles, single_added: the short form of `offer`; see `Singles`.
         accepted: messages that became durable.
         duplicates: messages that were durable already.
@@ -81,6 +83,7 @@ class Intake:
         self._journal = journal
         self.recorder = recorder or AttributeRecorder(IngestSection())
         self.limits = limits or LimitBook()
+        self.refusals = Refusals()
         self._relieved = max_pending // 2
         self._on_fatal = on_fatal
         self._room = room

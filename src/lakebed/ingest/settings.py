@@ -38,6 +38,7 @@ class LimitsSection(Section):
     """Limits of accepted messages."""
 
     payload: Size = Field(256 * 2**10, description="largest payload of one message")
+    topic: int = Field(1024, ge=1, le=65535, description="longest topic to publish to, bytes")
     future: Duration = Field(
         parse_duration("1d"), description="how far ahead of its arrival an event time may lie"
     )

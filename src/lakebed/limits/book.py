@@ -30,6 +30,7 @@ from lakebed.vocabulary.errors import Invalid, StoreUnavailable
 from lakebed.vocabulary.limits import Limits, Over, Rate, merge, parse
 from lakebed.vocabulary.times import SECOND, Micros
 from lakebed.vocabulary.times import now as wall_clock
+from lakebed.vocabulary.topics import LONGEST
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,7 @@ class LimitBook:
         owner, unit: default documents of the instance.
         store: None where there are only defaults.
         read_topics: reads the topics of owners; for limits on their number.
+        longest_topic: bytes.
         clock: seconds, monotonic.
 
     Attributes:
@@ -107,7 +109,9 @@ class LimitBook:
         store: LimitStore | None = None,
         clock: Callable[[], float] = time.monotonic,
         read_topics: Read | None = None,
+        longest_topic: int = LONGEST,
     ) -> None:
+        self.longest_topic = longest_topic
         self._topics, self._read_topics = TopicCounts(), read_topics
         self._topics_read_at = float("-inf")
         self._defaults = {
@@ -186,7 +190,16 @@ class LimitBook:
         return [o for o in sorted(owners) if getattr(self.limits(o), field) is not None]
 
     def check_topic(self, owner: str, topic: str) -> str | None:
-        """Why an owner may not have this topic; None where it may. Asked once for each topic."""
+        """Why an owner may not have this topic; None where it may. Asked once for each topic.
+
+        Raises:
+            ValueError: it is longer than any topic may be here.
+        """
+        if len(topic.encode()) > self.longest_topic:
+            raise ValueError(
+                f"a topic is at most {self.longest_topic} bytes long here (limits.topic), not"
+                f" {len(topic.encode())}"
+            )
         limit = self.limits(owner).topics
         if limit is None or self._topics.admits(owner, topic, limit):
             return None

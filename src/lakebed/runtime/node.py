@@ -263,6 +263,7 @@ class Node:
             self.contributed += contribution
 
     async def _open_intake(self) -> None:
+        from lakebed.ingest import refusals
         from lakebed.ingest.intake import Intake
         from lakebed.ingest.recording import AttributeRecorder
         from lakebed.limits.book import LimitBook
@@ -273,7 +274,11 @@ class Node:
         section = self.settings.limits
         stored = StoredLimits(self.process.accounts, self.process.catalog)
         limits = LimitBook(
-            section.owner, section.unit, stored, read_topics=partial(_topics, self.process.catalog)
+            section.owner,
+            section.unit,
+            stored,
+            read_topics=partial(_topics, self.process.catalog),
+            longest_topic=section.topic,
         )
         await limits.start()
         intake = Intake(
@@ -286,11 +291,19 @@ class Node:
         )
         await intake.start()
         self._run("limits", limits.run)
+        self._run("refusals", partial(refusals.keep, intake.refusals, self.process.catalog))
         cluster = await self._share_limits(limits)
         self.contributed += Contribution(metrics=(partial(metrics, limits),))
         self._stack.push_async_callback(intake.stop)
         self.process = replace(self.process, opened_intake=intake, opened_cluster=cluster)
-        self.contributed += Contribution(health={"intake": intake.health, "limits": cluster.health})
+        self.contributed += Contribution(
+            health={
+                "intake": intake.health,
+                "limits": cluster.health,
+                "refusals": intake.refusals.health,
+            },
+            metrics=(intake.refusals.metrics,),
+        )
 
     async def _share_limits(self, limits: "LimitBook") -> "ClusterReports":
         """Hold a part of all limits, as other gateways do, and tell them what is received."""

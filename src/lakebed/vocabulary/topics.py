@@ -12,16 +12,32 @@ V = TypeVar("V")
 
 _WILDCARD = re.compile(r"(?:\A|(?<=/))[+#](?=/|\Z)")
 
-_LONGEST = 65535  # bytes: the length of a UTF-8 string has 16 bits (section 1.5.4)
+LONGEST = 65535
+"""Bytes of a topic or filter: the length of a UTF-8 string has 16 bits (section 1.5.4)."""
+
+_NO_TEXT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
+    + "]"
+)
+"""Control characters and non-characters, which no topic should have (sections 1.5.4.2, 1.5.4.3)."""
 
 
-def check_topic(topic: str) -> None:
+def check_topic(topic: str, longest: int = LONGEST) -> None:
     """Check a topic to publish to.
+
+    Args:
+        longest: bytes that it may have.
 
     Raises:
         ValueError: a sentence that says what is wrong.
     """
-    _check_text(topic, "topic")
+    _check_text(topic, "topic", longest)
+    if (found := _NO_TEXT.search(topic)) is not None:
+        raise ValueError(
+            f"a topic must not contain the character U+{ord(found[0]):04X}, at place"
+            f" {found.start() + 1}: neither control characters nor non-characters are text"
+        )
     if "+" in topic or "#" in topic:
         raise ValueError("a topic to publish to must not contain the wildcards + and #")
 
@@ -32,7 +48,7 @@ def check_filter(filter: str) -> None:
     Raises:
         ValueError: a sentence that says what is wrong.
     """
-    _check_text(filter, "topic filter")
+    _check_text(filter, "topic filter", LONGEST)
     levels = filter.split("/")
     for index, level in enumerate(levels):
         if level in ("+", "#"):
@@ -44,7 +60,7 @@ def check_filter(filter: str) -> None:
             )
 
 
-def _check_text(text: str, what: str) -> None:
+def _check_text(text: str, what: str, longest: int) -> None:
     if not text:
         raise ValueError(f"a {what} must not be empty")
     if "\0" in text:
@@ -53,8 +69,8 @@ def _check_text(text: str, what: str) -> None:
         length = len(text.encode())
     except UnicodeEncodeError:
         raise ValueError(f"a {what} must be text that UTF-8 can encode") from None
-    if length > _LONGEST:
-        raise ValueError(f"a {what} is at most {_LONGEST} bytes long, not {length}")
+    if length > longest:
+        raise ValueError(f"a {what} is at most {longest} bytes long, not {length}")
 
 
 def matches(filter: str, topic: str) -> bool:

@@ -19,13 +19,14 @@ from lakebed.api.requests import ServicesDep, check_filter_in, policies_by_topic
 from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
 from lakebed.ingest.offers import Columns
-from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
+from lakebed.ports.catalog.dead_letters import INCOMPLETE, REFUSED, DeadLetter, Fate
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.owner_topics import OF_OTHERS
 from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import UNSET, now, to_rfc3339
-from lakebed.vocabulary.topics import matches
+from lakebed.vocabulary.topics import check_topic, matches
 
 router = APIRouter(prefix="/api/v1/dead-letters", tags=["administration"])
 
@@ -76,12 +77,17 @@ async def resend_letters(
 ) -> dict[str, int]:
     """Send the selected letters again, the oldest first; `topic=#` selects all.
 
-    Letters whose policy was deleted, or does not have their topic any more, stay in the list.
+    Letters whose policy was deleted, or does not have their topic any more, stay in the list, and
+    so do messages that were refused at the door: those are sent one by one.
     """
     _require_selection(topic, policy, reason)
     heads = await asyncio.to_thread(_selected, services, caller, topic, policy, reason)
     policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
-    wanted = [head for head in heads[::-1] if head.policy in policies.match(head.topic)]
+    wanted = [
+        head
+        for head in heads[::-1]
+        if head.policy != REFUSED and head.policy in policies.match(head.topic)
+    ]
     return {"resent": await _resend(services, caller, wanted)}
 
 
@@ -109,6 +115,9 @@ def show_letter(services: ServicesDep, caller: Reader, id: str) -> dict[str, Any
 async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[str, int]:
     """Send the message of one letter again; the letter is removed from the list."""
     letter = await asyncio.to_thread(_find, services, caller, id)
+    if letter.policy == REFUSED:
+        _check_refused(services, caller, letter)
+        return {"resent": await _resend(services, caller, [letter])}
     policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     if letter.policy not in policies.match(letter.topic):
         raise Conflict(
@@ -183,6 +192,28 @@ async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLett
     return sent
 
 
+def _check_refused(services: Services, caller: Caller, letter: DeadLetter) -> None:
+    """Check a message that was refused at the door as if it came in now.
+
+    Raises:
+        Conflict: it cannot be taken now either.
+    """
+    largest = services.settings.limits.payload
+    try:
+        check_topic(letter.topic, services.settings.limits.topic)
+    except ValueError as error:
+        raise Conflict(f"{error}: drop the letter") from None
+    if letter.error.startswith(INCOMPLETE):
+        raise Conflict("only its beginning was kept: have its sender send it again, in parts")
+    if len(letter.payload) > largest:
+        raise Conflict(
+            f"its payload has {len(letter.payload)} bytes: raise limits.payload ({largest}) first"
+        )
+    if letter.topic.startswith(OF_OTHERS):
+        raise Conflict("its topic is of another owner: have its sender send it again")
+    caller.require(letter.topic)
+
+
 def _columns(letters: Sequence[DeadLetter]) -> Columns:
     """The messages of letters, each for the policy that it broke, with a key of its own."""
     return Columns(
@@ -193,7 +224,7 @@ def _columns(letters: Sequence[DeadLetter]) -> Columns:
             event=[_event_time(letter) for letter in letters],
             ids=[letter.id for letter in letters],
             keys=[letter_key(x.owner, x.policy, x.partition, x.offset) for x in letters],
-            only=[letter.policy for letter in letters],
+            only=["" if letter.policy == REFUSED else letter.policy for letter in letters],
             attributes=_attributes(letters),
         ),
     )

@@ -17,6 +17,7 @@ from lakebed.ports.catalog.ledger import LedgerStore
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
+from lakebed.ports.catalog.refusals import RefusalStore
 from lakebed.ports.health import Health
 
 
@@ -45,6 +46,7 @@ class Catalog(
     ParkedOrders,
     ContentStore,
     NoteStore,
+    RefusalStore,
     UnitReportStore,
     ReportTopicStore,
     LedgerStore,

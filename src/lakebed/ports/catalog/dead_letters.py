@@ -1,4 +1,4 @@
-"""Dead letters: messages on which a policy's code failed.
+"""Dead letters: messages on which a policy's code failed, and some that were refused at the door.
 
 A letter waits until it is settled: resent, dropped or expired. Then its content is deleted, and the
 outcome is counted.
@@ -11,12 +11,20 @@ from typing import Literal, Protocol
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.times import UNSET, Micros
 
+REFUSED = "$refused"
+"""In place of the policy, where the message was refused at the door. No policy has such a name."""
+
+
+INCOMPLETE = "incomplete: "
+"""How `error` begins where a refused message is not kept whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message on which a policy's code failed, stored whole.
 
     Attributes:
+        policy: that one; or `REFUSED`, and then the offset is a random number.
         reason: the error in one line.
         event: the event time that the sender gave, or `UNSET`.
         id: the id that the sender gave, or "".

@@ -22,7 +22,7 @@ from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.limits.allowance import Allowance
-from lakebed.sources.http import ndjson
+from lakebed.sources.http import ndjson, refusing
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
@@ -174,11 +174,17 @@ class Ingest:
                 return
             except Denied as error:
                 self._refused(scope, scope.get(_PRINCIPAL, NOBODY))
+                self._note(scope, error)
                 await problems.answer(send, error)
             except Exception as error:
+                self._note(scope, error)
                 await problems.answer(send, error)
 
         return guarded
+
+    def _note(self, scope: Scope, error: Exception) -> None:
+        if self.intake is not None and isinstance(error, LakebedError):
+            refusing.note(self.intake.refusals, scope, scope.get(_PRINCIPAL, NOBODY), error)
 
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: HeaderMap = dict(scope["headers"])
@@ -234,6 +240,8 @@ class Ingest:
             found = decode(body, sender)
         else:
             found = await asyncio.to_thread(decode, body, sender)
+        if self.intake is not None:
+            refusing.note_lines(self.intake.refusals, scope, principal, found)
         if found.payloads:
             attributes = self._attributes(principal)
             columns = with_attributes(found.columns(principal.owner, received), attributes)

@@ -13,7 +13,7 @@ from lakebed.vocabulary.owner_topics import split_owner
 from lakebed.vocabulary.topics import check_topic
 
 Over: TypeAlias = Callable[[str, str], str | None]
-"""Why an owner may not have one more topic; None where it may."""
+"""Why an owner may not have one more topic; None where it may. ValueError: nobody may have it."""
 
 
 def parameters(query: bytes, *known: str) -> dict[str, str]:

@@ -5,11 +5,11 @@
 
 Endpoint and client share it. Both answer only when the journal has the message, and both detect
 repeated QoS 2 messages by their packet id: the message is stored at once, and its identifier is
-kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B).
+kept until PUBREL (MQTT 3.1.1 section 4.3.3, method B). Of QoS 1 see `recent.py`.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,7 @@ from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, reason_name
 from lakebed.sources.mqtt.codec.wire import V5
 from lakebed.sources.mqtt.limiting import Event, Limiter
+from lakebed.sources.mqtt.recent import RecentPublishes, Resent
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
@@ -68,11 +69,14 @@ class InboundPublishes:
         explain: whether refusals carry a reason string (MQTT 5).
         acknowledge_refused: acknowledge refused messages too where an ack has no reason code;
             otherwise a broker would send them again for ever.
+        acknowledge_limited: as well where a limit refuses, which is over after a while.
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
         attributes: recorded with each message that has none of its own.
         senders: find the channel of each message; None where the decoder did.
         limiter: decides what is over a limit.
         hold: called with the seconds in which nothing more should be read.
+        recent: what the session received last; None where it ends with the connection.
+        told: called with each refused message, before it is answered.
     """
 
     timeout = inf
@@ -89,11 +93,14 @@ class InboundPublishes:
         in_flight_maximum: int = 65535,
         explain: bool = True,
         acknowledge_refused: bool = False,
+        acknowledge_limited: bool = False,
         urgent: bool = True,
         attributes: Attributes | None = None,
         senders: Senders | None = None,
         limiter: Limiter | None = None,
         hold: Callable[[float], None] = lambda seconds: None,
+        recent: RecentPublishes | None = None,
+        told: Callable[[Refused], None] = lambda refused: None,
     ) -> None:
         self._intake = intake
         self._owner = owner
@@ -104,12 +111,15 @@ class InboundPublishes:
         self._maximum = in_flight_maximum if self._five else sys.maxsize
         self._explain = explain
         self._acknowledge_refused = acknowledge_refused
+        self._acknowledge_limited = acknowledge_limited
         self._urgent = urgent
         self._attributes = attributes
         self._senders = senders
         self._limiter = limiter
         self._unit = None if limiter is None else limiter.allowance.unit
         self._hold = hold
+        self._recent = recent
+        self._told = told
         self._open = True
         self._finished: Callable[[], None] | None = None
         self._singles = intake.singles
@@ -128,7 +138,7 @@ class InboundPublishes:
         self._open = False
         self._finished = None
 
-    def take(self, events: list[Event], received: Micros) -> list[Control]:
+    def take(self, events: Sequence[Event], received: Micros) -> list[Control]:
         """Offer the messages of one read; return its other packets, in order.
 
         Raises:
@@ -139,7 +149,7 @@ class InboundPublishes:
             return self._take_limited(self._limiter, events, received)
         if len(events) == 1:
             run = events[0]
-            if type(run) is Run and run.qos < 2:
+            if type(run) is Run and run.qos < 2 and not run.duplicate:
                 self._take_only_run(run, received)
                 return []
         return self._take_mixed(events, received)
@@ -156,6 +166,9 @@ class InboundPublishes:
         singles = self._singles
         singles.received.append(received)
         singles.senders.append(self)
+        if self._recent is not None:
+            packet_id, channel = singles.marks[-1], singles.channels[-1]
+            self._recent.note_single(packet_id, channel, singles.payloads[-1], received)
         self._stats.publishes[1] += 1
         if self._unit is not None:
             self._unit.note_sent(1, len(singles.payloads[-1]))
@@ -173,6 +186,8 @@ class InboundPublishes:
             self._unit.note_sent(count, sum(map(len, run.payloads)))
         if run.qos:
             durable = partial(self._durable, answers(PUBACK, run.packet_ids), count)
+            if self._recent is not None:
+                self._recent.note(run, received)
         else:
             durable = partial(self._durable, b"", 0)
         if self._senders is not None:
@@ -184,10 +199,11 @@ class InboundPublishes:
             raise self._too_many()
 
     def _take_limited(
-        self, limiter: Limiter, events: list[Event], received: Micros
+        self, limiter: Limiter, events: Sequence[Event], received: Micros
     ) -> list[Control]:
         """As `take`, where limits are in force."""
         unreleased = self._unreleased
+        events = self._settle_resent(events)
         limited = limiter.limit(events, unreleased.ids - unreleased.unconfirmed)
         if limited.wait:
             self._hold(limited.wait)
@@ -196,13 +212,15 @@ class InboundPublishes:
             raise ProtocolError(Reason.QUOTA_EXCEEDED, limited.cut)
         return controls
 
-    def _take_mixed(self, events: list[Event], received: Micros) -> list[Control]:
+    def _take_mixed(self, events: Sequence[Event], received: Micros) -> list[Control]:
         offer = _Offer()
         controls: list[Control] = []
         try:
-            for event in events:
+            for event in self._settle_resent(events):
                 if isinstance(event, Run):
-                    self._take_run(offer, event)
+                    self._take_run(offer, event, received)
+                elif isinstance(event, Resent):
+                    offer.acks.append(answers(PUBACK, event.packet_ids))
                 elif isinstance(event, Refused):
                     self._refuse(offer, event)
                 elif isinstance(event, Answer) and event.kind == PUBREL:
@@ -212,6 +230,26 @@ class InboundPublishes:
         finally:
             self._send(offer, received)
         return controls
+
+    def _settle_resent(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Replace QoS 1 messages that are stored already by what only acknowledges them."""
+        recent = self._recent
+        if recent is None or not any(type(event) is Run and event.duplicate for event in events):
+            return events
+        found: list[Event] = []
+        for event in events:
+            if not (isinstance(event, Run) and event.duplicate):
+                found.append(event)
+                continue
+            new, known = recent.split(event)
+            # acks keep the order within each of the two: a client sends again the oldest first
+            if known:
+                self._stats.publishes[1] += len(known)
+                self._stats.resent += len(known)
+                found.append(Resent([event.packet_ids[place] for place in known]))
+            if new:
+                found.append(event.only(new))
+        return found
 
     def _send(self, offer: _Offer, received: Micros) -> None:
         if not (offer.payloads or offer.acks):
@@ -273,8 +311,10 @@ class InboundPublishes:
             f"more than {self._maximum} messages are unacknowledged",
         )
 
-    def _take_run(self, offer: _Offer, run: Run[Channel]) -> None:
+    def _take_run(self, offer: _Offer, run: Run[Channel], received: Micros) -> None:
         fits = self._count_in_flight(run)
+        if run.qos == 1 and self._recent is not None:
+            self._recent.note(run, received)
         self._stats.publishes[run.qos] += len(run)
         if self._unit is not None:
             self._unit.note_sent(len(run), sum(map(len, run.payloads)))
@@ -362,7 +402,9 @@ class InboundPublishes:
     def _refuse(self, offer: _Offer, refused: Refused) -> None:
         """Refuse by the ack where it has a reason code, else end the connection (section 4.13)."""
         self._stats.refused[reason_name(refused.reason)] += 1
-        if not self._acknowledge_refused and not (self._five and refused.qos):
+        self._told(refused)
+        lenient = self._acknowledge_limited if refused.temporary else self._acknowledge_refused
+        if not lenient and not (self._five and refused.qos):
             raise ProtocolError(refused.reason, refused.text)
         if not refused.qos:
             return

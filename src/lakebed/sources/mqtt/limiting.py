@@ -16,6 +16,7 @@ from lakebed.limits.allowance import Allowance, Verdict
 from lakebed.sources.mqtt.codec.decoder import Control
 from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import Reason, reason_name
+from lakebed.sources.mqtt.recent import Resent
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.limits import Over
@@ -24,7 +25,7 @@ from lakebed.vocabulary.messages import Channel
 if TYPE_CHECKING:
     from collections.abc import Container
 
-Event: TypeAlias = Run[Channel] | Refused | Control
+Event: TypeAlias = Run[Channel] | Refused | Resent | Control
 
 
 @dataclass(slots=True)
@@ -107,8 +108,12 @@ class Limiter:
             return
         text = f"{verdict.why} is reached: send again in {verdict.wait:.1f} s"
         found.events += [
-            Refused(run.qos, raw, Reason.QUOTA_EXCEEDED, text) for raw in run.packet_ids
-        ]
+            Refused(
+                run.qos, raw, Reason.QUOTA_EXCEEDED, text, target.topic, payload, len(payload),
+                temporary=True,
+            )
+            for raw, target, payload in zip(run.packet_ids, run.targets, run.payloads, strict=True)
+        ]  # fmt: skip
 
     def _parked(self, run: Run[Channel], over: Sequence[int]) -> Run[Channel]:
         attributes = run.attributes or [None] * len(run)

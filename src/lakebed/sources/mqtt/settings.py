@@ -36,6 +36,11 @@ class MqttSection(Section):
     connect_timeout: Duration = Field(
         parse_duration("10s"), description="time in which a new connection must send CONNECT"
     )
+    on_refused: Literal["ack", "disconnect"] = Field(
+        "ack",
+        description="what a client of 3.1.1 or 3.1 hears of a message that is refused: it is"
+        " acknowledged all the same and kept as a dead letter, or the connection ends",
+    )
     max_connections: int = Field(20_000, ge=1, description="connections at one time")
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from lakebed.ports.catalog.dead_letters import DeadLetter, Fate
+from lakebed.ports.catalog.dead_letters import REFUSED, DeadLetter, Fate
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
@@ -167,6 +167,7 @@ def _delete_settled(connection: Connection, consumer: str) -> None:
         .where(_CHECKPOINTS.c.consumer == consumer)
         .group_by(_CHECKPOINTS.c.partition)
     ).all()
+    connection.execute(delete(_TABLE).where(_TABLE.c.fate.is_not(None), _TABLE.c.policy == REFUSED))
     for partition, offset in lowest:
         connection.execute(
             delete(_TABLE).where(

@@ -37,6 +37,7 @@ from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.presence import SqlPresence
+from lakebed.stores.catalog.refusals import SqlRefusals
 from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tickets import SqlTickets
 from lakebed.stores.catalog.tokens import SqlTokens
@@ -66,6 +67,7 @@ class SqlCatalog(
     SqlParkedOrders,
     SqlContent,
     SqlNotes,
+    SqlRefusals,
     SqlLedger,
     SqlGatewayReports,
     SqlOwners,

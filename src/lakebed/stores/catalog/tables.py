@@ -237,3 +237,18 @@ gateway_reports = Table(
     Column("state", LargeBinary, nullable=False),
     Column("format", BigInteger, nullable=False),  # of `state`
 )
+
+refusals = Table(
+    "refusals",  # at the door: messages and connections, by kind
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("door", Name, primary_key=True),
+    Column("client", Name, primary_key=True),
+    Column("topic", Name, primary_key=True),
+    Column("reason", Name, primary_key=True),
+    Column("address", Name, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 
 from lakebed.access.actions import Action
-from lakebed.api.routes import dead_letters
+from lakebed.api.routes import dead_letters, refusals
 from lakebed.web.navigation import Page
 from lakebed.web.page import FormDep, Pages, View, Viewing
 from lakebed.web.words import mark as _
@@ -27,8 +27,15 @@ def show(view: Reader, topic: Choice = "", policy: Choice = "", reason: Choice =
     found = dead_letters.list_letters(
         view.services, view.caller, 200, topic or None, policy or None, reason or None
     )
+    reader = view.caller.to(Action.REFUSALS_READ)
     return view.render(
-        "dead_letters.html", found=found, topic=topic, policy=policy, reason=reason, text=text
+        "dead_letters.html",
+        found=found,
+        topic=topic,
+        policy=policy,
+        reason=reason,
+        text=text,
+        refused=refusals.list_refusals(view.services, reader, limit=50)["refusals"],
     )
 
 

@@ -21,6 +21,7 @@ from tests.servers import unavailable
 from lakebed.access.principals import Grant, Kind, Principal
 from lakebed.ingest.offers import Columns, Singles
 from lakebed.ingest.recording import AttributeRecorder
+from lakebed.ingest.refusals import Refusals
 from lakebed.ingest.settings import IngestSection
 from lakebed.limits.book import LimitBook
 from lakebed.ports.accounts.audit import AuditEntry
@@ -54,7 +55,8 @@ class MemoryIntake:
         self.is_open = True
         self.singles = Singles()
         self.recorder = AttributeRecorder(IngestSection())
-        self.limits = LimitBook()
+        self.limits = LimitBook(longest_topic=1024)
+        self.refusals = Refusals()
         self.attributes = []  # of the messages, where they are recorded
 
     def offer(self, columns, durable, refused, *, timeout=inf, urgent=True):

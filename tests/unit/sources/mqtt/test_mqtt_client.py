@@ -113,6 +113,8 @@ def test_acks_of_an_old_link_are_dropped_and_the_messages_come_again(run, joined
         await wait_until(lambda: source.client.stats.connections == 2)
         source.intake.release()
         await wait_until(lambda: sum(source.client.stats.publishes) >= 6)
+        if source.client.stats.resent:  # the broker says by DUP that it sends them again
+            assert source.client.stats.resent == len(source.intake.seen) == 3
         assert set(source.intake.seen) == {("t/a", b"%d" % i) for i in range(3)}
         await source.stop()
 

@@ -315,7 +315,9 @@ def test_a_wrong_connect_is_told_by_its_reason(hexadecimal, reason):
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(("name", "level"), [("MQIsdp", 3), ("MQTT", 3), ("MQTT", 6)])
+@pytest.mark.parametrize(
+    ("name", "level"), [("MQIsdp", 4), ("MQTT", 3), ("MQTT", 6), ("MQTT", 0x85), ("MQTT", 0x83)]
+)
 def test_other_versions_are_known_as_such(name, level):
     data = wire.packet(0x10, wire.text(name), bytes((level, 2, 0, 0, 0, 0)))
     with pytest.raises(UnknownVersion) as caught:
@@ -391,7 +393,7 @@ def test_a_refused_topic_becomes_an_event_in_its_place():
     one = decoder(resolve=resolve)
     one.feed(publish("a", b"1", 1, 1) + publish("no", b"2", 2, 2) + publish("a", b"3", 1, 3))
     first, refused, third = one.events()
-    assert refused == Refused(2, b"\0\2", Reason.NOT_AUTHORIZED, "not yours")
+    assert refused == Refused(2, b"\0\2", Reason.NOT_AUTHORIZED, "not yours", "no", b"2", 1)
     assert (first.payloads, third.payloads) == ([b"1"], [b"3"])
 
 

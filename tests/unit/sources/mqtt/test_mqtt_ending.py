@@ -64,7 +64,8 @@ def bad_packets():
 @pytest.mark.parametrize(("version", "packet", "reason"), list(bad_packets()))
 def test_what_came_before_a_mistake_is_acknowledged(run, serving, version, packet, reason, qos):
     async def story():
-        async with serving(limits={"payload": LARGEST}) as bench:
+        ends = {"on_refused": "disconnect"}
+        async with serving(limits={"payload": LARGEST}, mqtt=ends) as bench:
             wire = await bench.join(version=version, token="narrow")
             bench.intake.hold()
             wire.send(good(wire, qos) + packet + REST)

@@ -52,7 +52,8 @@ def test_paho_that_repeats_a_mistake_has_all_else_stored_once(run, serving, prot
     """A message that ends the connection is sent again with each one, and all unacknowledged."""
 
     async def story():
-        async with serving(limits={"payload": 1000}) as bench:
+        ends = {"on_refused": "disconnect"}
+        async with serving(limits={"payload": 1000}, mqtt=ends) as bench:
             # without a session of 3.1.1 paho begins QoS 2 anew, whatever it was told
             kept = {"clean_session": False} if protocol == paho.MQTTv311 else {}
             client = paho_client(protocol, token="narrow", **kept)

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 
+from lakebed.ports.catalog.refusals import Refusal
 from lakebed.sources.mqtt.attributes import describer
+from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.answers import PINGREQ
 from lakebed.sources.mqtt.codec.decoder import AT_CLIENT, Control, Decoder
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Disconnect
+from lakebed.sources.mqtt.codec.publish import Refused
 from lakebed.sources.mqtt.codec.reasons import (
     Reason,
     Refuse,
@@ -22,11 +26,12 @@ from lakebed.sources.mqtt.codec.reasons import (
 )
 from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
-from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5, VARINT_MAXIMUM
+from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5
 from lakebed.sources.mqtt.connection import MqttConnection
 from lakebed.sources.mqtt.inbound import InboundPublishes
 from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.read_pause import PauseReason
+from lakebed.sources.mqtt.recent import RecentPublishes
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.unreleased import Unreleased
@@ -51,6 +56,7 @@ class ClientSession:
 
     Attributes:
         refused: filters that the broker did not grant, with the reason.
+        recent: its QoS 1 messages that came in last.
         senders: whose messages come in; None where all belong to the source's owner.
     """
 
@@ -63,6 +69,7 @@ class ClientSession:
     refused: dict[str, str]
     stats: Stats
     senders: UnitSenders | None = None
+    recent: RecentPublishes = field(default_factory=RecentPublishes)
 
     @property
     def version(self) -> int:
@@ -70,8 +77,8 @@ class ClientSession:
 
     @property
     def packet_maximum(self) -> int:
-        """3.1.1 has no limit to agree on: a packet that is too large is read and skipped."""
-        return self.payload_maximum + PACKET_ROOM if self.version == V5 else VARINT_MAXIMUM
+        """MQTT 5 agrees on it; before, a packet that is too large is skipped."""
+        return self.payload_maximum + PACKET_ROOM
 
     def connect(self) -> Connect:
         source = self.source
@@ -137,6 +144,7 @@ class BrokerConnection(MqttConnection):
             alias_maximum=65535 if session.version == V5 else 0,
             accept=self._accept,
             describe=describer(intake.recorder, f"source:{session.source.name}"),
+            tolerant=True,
         )
         allowance = intake.limits.of_owner(session.source.owner)
         attributes = intake.recorder.record(f"source:{session.source.name}")
@@ -148,6 +156,9 @@ class BrokerConnection(MqttConnection):
             self.write,
             session.stats,
             acknowledge_refused=True,
+            acknowledge_limited=True,
+            recent=session.recent,
+            told=self._tell_refused,
             urgent=False,
             attributes=attributes,
             senders=senders,
@@ -156,7 +167,18 @@ class BrokerConnection(MqttConnection):
         )
 
     def _channel(self, topic: str) -> Channel:
+        check_stored(topic, self._intake.limits)
         return Channel(self._session.source.owner, topic)
+
+    def _tell_refused(self, refused: Refused) -> None:
+        source = self._session.source
+        owner = source.owner if self._session.senders is None else ""
+        broker = f"{source.name} ({urlsplit(source.url).hostname})"
+        self._intake.refusals.note(
+            Refusal(owner, f"source {source.name}", "", broker, refused.topic,
+                    reason_name(refused.reason), refused.text),
+            refused.payload, refused.size,
+        )  # fmt: skip
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._attach(transport)
@@ -265,6 +287,7 @@ class BrokerConnection(MqttConnection):
         it may lack parts of it: a restarted Mosquitto has no shared subscriptions any more.
         """
         if clean:
+            self._session.recent.clear()
             await self._release()
         self.subscribe()
 

@@ -20,6 +20,7 @@ from lakebed.access.unit_directory import UnitDirectory
 from lakebed.limits.allowance import Allowance
 from lakebed.limits.book import LimitBook
 from lakebed.ports.accounts.units import Unit
+from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.topics import Topics
@@ -109,7 +110,12 @@ class UnitSenders:
     # --- topics -----------------------------------------------------------------------------------
 
     def resolve(self, topic: str) -> UnitTopic:
-        """Whose messages to this topic are."""
+        """Whose messages to this topic are.
+
+        Raises:
+            Refuse: it is no topic to store anything under.
+        """
+        check_stored(topic, self._limits)
         for pattern in self._patterns:
             key = pattern.find(topic)
             if key is not None:
@@ -159,7 +165,7 @@ class UnitSenders:
             if dropped:
                 kept = [i for i in range(len(run)) if i not in dropped]
                 parked = {place: parked[i] for place, i in enumerate(kept) if i in parked}
-                run = _taken(run, kept)
+                run = run.only(kept)
                 targets = run.targets
         self._note_sent(run)
         if self._strangers:
@@ -167,7 +173,7 @@ class UnitSenders:
             if len(kept) < len(targets):
                 self.left_out.update(t.reason for t in targets if t.channel is None)
                 parked = {place: parked[i] for place, i in enumerate(kept) if i in parked}
-                run = _taken(run, kept)
+                run = run.only(kept)
                 targets = run.targets
         attributes: list[Attributes | None] = [target.attributes for target in targets]
         if run.attributes is not None:
@@ -241,16 +247,6 @@ def metrics(senders: Iterable[UnitSenders]) -> "Iterator[Metric]":
         for reason in (UNKNOWN, BLOCKED, NO_UNIT, OVER_LIMIT):
             family.add_metric([one.name, reason], one.left_out[reason])
     yield family
-
-
-def _taken(run: Run[Any], index: list[int]) -> Run[Any]:
-    def some(column: list[Any] | None) -> Any:
-        return None if column is None else [column[i] for i in index]
-
-    return Run(
-        run.qos, some(run.targets), some(run.payloads), some(run.packet_ids) if run.qos else [],
-        some(run.event), some(run.ids), some(run.attributes),
-    )  # fmt: skip
 
 
 def _joined(mine: Attributes | None, own: Attributes | None) -> Attributes | None:

@@ -19,7 +19,7 @@ from lakebed.sources.mqtt.codec.publish import Refused, Run
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse, malformed, violation
 from lakebed.sources.mqtt.codec.stamps import message_properties, read_stamps
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, UnsubAck, Unsubscribe
-from lakebed.sources.mqtt.codec.wire import V5, Reader, decode_text
+from lakebed.sources.mqtt.codec.wire import V5, V31, Reader, decode_text
 from lakebed.sources.mqtt.topics import Topics
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import UNSET, Micros
@@ -33,11 +33,20 @@ Accept = Callable[[bytes, Mapping[str, Any]], tuple[Micros, str]]
 Describe = Callable[[Mapping[str, Any]], Attributes | None]
 
 _NOT_PUBLISH, _BAD = 3, 4
+_BEGINNING = 2**16
+"""Bytes of the payload of a packet over the maximum that go with its refusal."""
+
 _QOS = bytes(
     (_BAD if head & 6 == 6 or head & 14 == 8 else head >> 1 & 3) if head >> 4 == 3 else _NOT_PUBLISH
     for head in range(256)
 )
 """QoS by first byte. Bad are QoS 3, and DUP at QoS 0 (section 3.3.1)."""
+_PLAIN = bytes(_BAD if head & 14 == 10 else qos for head, qos in enumerate(_QOS))
+"""The same for plain publishes: QoS 1 with DUP is looked at one by one."""
+
+
+_MAY_BE_DUPLICATES = (PUBREL, 8, 10)
+"""Packets that have a DUP flag in MQTT 3.1 (sections 3.6, 3.8 and 3.10)."""
 
 
 def _answer(kind: int) -> Parser:
@@ -73,7 +82,7 @@ class Decoder(Generic[T]):
     """The receiving half of one connection.
 
     Args:
-        version: 4 (MQTT 3.1.1) or 5.
+        version: 3 (MQTT 3.1), 4 (3.1.1) or 5.
         parsers: `AT_SERVER` or `AT_CLIENT`.
         resolve: maps a topic to the caller's target; called once per distinct topic. It may raise
             `Refuse`: then every message to this topic becomes a `Refused`.
@@ -83,6 +92,9 @@ class Decoder(Generic[T]):
         alias_maximum: topic aliases that the peer may use (MQTT 5).
         accept: reads event time and id of a message with properties; may raise `Refuse`.
         describe: reads the attributes of a message with properties; None if none are recorded.
+        tolerant: before MQTT 5, a PUBLISH that breaks the rules of this endpoint rather than the
+            format becomes `Refused` and ends nothing: one over `packet_maximum`, which is skipped,
+            and one to a topic with a wildcard.
 
     Attributes:
         have: buffered bytes of an incomplete packet.
@@ -100,6 +112,7 @@ class Decoder(Generic[T]):
         accept: Accept | None = None,
         describe: Describe | None = None,
         topics: Topics[T] | None = None,
+        tolerant: bool = False,
     ) -> None:
         self._version = version
         self._parsers = parsers
@@ -109,6 +122,9 @@ class Decoder(Generic[T]):
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
         self._describe = describe
+        self._tolerant = tolerant and version != V5
+        self._skip = 0  # bytes of a packet that is skipped, which have not arrived,
+        self._skipped: Refused | None = None  # and what becomes of it
         self._chunks: list[bytes] = []
         self.have = 0
         self._need = 2
@@ -134,7 +150,7 @@ class Decoder(Generic[T]):
         bytes go to `feed`. Do not call it while `have` is not 0.
         """
         return partial(
-            single_plain, _QOS, self._version == V5, self._payload_maximum, self._known,
+            single_plain, _PLAIN, self._version == V5, self._payload_maximum, self._known,
             targets, payloads, packet_ids,
         )  # fmt: skip
 
@@ -145,6 +161,10 @@ class Decoder(Generic[T]):
             ProtocolError: the stream is broken. `events()` still has the packets before, and
                 nothing may be fed any more.
         """
+        if self._skip:
+            data = self._skip_some(data)
+            if not data:
+                return
         if self.have:
             self._chunks.append(data)
             self.have += len(data)
@@ -160,6 +180,17 @@ class Decoder(Generic[T]):
         if rest < len(data):
             self._chunks.append(data[rest:])
             self.have = len(data) - rest
+        elif self._skip:
+            self.have = self._skip
+
+    def _skip_some(self, data: bytes) -> bytes:
+        """Throw away bytes of the packet that is skipped; return those behind it."""
+        rest = data[self._skip :]
+        self._skip = self.have = max(0, self._skip - len(data))
+        if not self._skip and self._skipped is not None:
+            self._events.append(self._skipped)
+            self._skipped = None
+        return rest
 
     def _packets(self, data: bytes) -> int:
         """Decode all complete packets; return the offset of the first incomplete one."""
@@ -172,7 +203,7 @@ class Decoder(Generic[T]):
         while at < end - 1:
             if run is not None:
                 at = decode_plain(
-                    data, at, run.qos, _QOS, five, self._payload_maximum, self._known,
+                    data, at, run.qos, _PLAIN, five, self._payload_maximum, self._known,
                     run.targets, run.payloads, run.packet_ids,
                 )  # fmt: skip
                 if at >= end - 1:
@@ -184,7 +215,19 @@ class Decoder(Generic[T]):
                 if not body:
                     break
             stop = body + size
-            self._check_size(stop - at)
+            if stop - at > self._packet_maximum:
+                head = self._oversized(data, at, body, stop)
+                if head is None:
+                    break
+                run = None
+                self._end_run()
+                if stop > end:
+                    self._skip, self._skipped = stop - end, head
+                    at = end
+                    break
+                self._events.append(head)
+                at = stop
+                continue
             if stop > end:
                 self._need = stop - at
                 break
@@ -194,7 +237,7 @@ class Decoder(Generic[T]):
         return at
 
     def _begins_as_usual(self, data: bytes) -> bool:
-        return len(data) > 0 and _QOS[data[0]] == self._usual
+        return len(data) > 0 and _PLAIN[data[0]] == self._usual
 
     def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Read a Remaining Length of two to four bytes; return it and the body's offset (or 0)."""
@@ -207,12 +250,26 @@ class Decoder(Generic[T]):
         reader = Reader(raw, 0, len(raw))
         return reader.varint(), at + 1 + reader.at
 
-    def _check_size(self, size: int) -> None:
-        if size > self._packet_maximum:
-            raise ProtocolError(
-                Reason.PACKET_TOO_LARGE,
-                f"a packet of {size} bytes, the maximum is {self._packet_maximum}",
-            )
+    def _oversized(self, data: bytes, at: int, body: int, stop: int) -> Refused | None:
+        """What becomes of a packet over the maximum; None: more of its beginning is needed.
+
+        Raises:
+            ProtocolError: the connection must end.
+        """
+        qos = _QOS[data[at]]
+        text = f"a packet of {stop - at} bytes, the maximum is {self._packet_maximum}"
+        if qos > 2 or not self._tolerant:
+            raise ProtocolError(Reason.PACKET_TOO_LARGE, text)
+        name_end = body + 2 + int.from_bytes(data[body : body + 2], "big")
+        start = name_end + 2 if qos else name_end
+        if len(data) < min(max(start, body + 2), stop):
+            self._need = min(max(start, body + 2), stop) - at
+            return None
+        reader = Reader(data, body, stop)
+        topic = reader.text()
+        packet_id = reader.packet_id().to_bytes(2, "big") if qos else b""
+        beginning = data[start : min(stop, start + _BEGINNING)]
+        return Refused(qos, packet_id, Reason.QUOTA_EXCEEDED, text, topic, beginning, stop - start)
 
     def _other(self, data: bytes, head: int, body: int, stop: int) -> Run[T] | None:
         """Decode any packet; return the run that plain publishes may join."""
@@ -221,6 +278,8 @@ class Decoder(Generic[T]):
             raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
         reader = Reader(data, body, stop)
         if qos != _NOT_PUBLISH:
+            if qos == 1 and head & 8:
+                return self._publish(reader, qos, duplicate=True)
             short = self._version == V5 and stop - body > 4 and self._describe is None
             if short and self._stamped(data, qos, body, stop):
                 return None
@@ -228,7 +287,10 @@ class Decoder(Generic[T]):
         parser = self._parsers.get(head >> 4)
         if parser is None:
             raise violation(f"a packet of type {head >> 4} has no place here")
-        packet = parser(reader, head & 15, self._version)
+        flags = head & 15
+        if self._version == V31 and head >> 4 in _MAY_BE_DUPLICATES:
+            flags &= ~8
+        packet = parser(reader, flags, self._version)
         self._end_run()
         self._events.append(packet)
         return None
@@ -251,7 +313,7 @@ class Decoder(Generic[T]):
         if found is None:
             return False
         run = self._run
-        if run is None or run.qos != qos or run.event is None:
+        if run is None or run.qos != qos or run.event is None or run.duplicate:
             run = self._begin_run(qos, True)
         assert run.event is not None
         assert run.ids is not None
@@ -263,7 +325,7 @@ class Decoder(Generic[T]):
             run.packet_ids.append(data[name_end : name_end + 2])
         return True
 
-    def _publish(self, reader: Reader, qos: int) -> Run[T] | None:
+    def _publish(self, reader: Reader, qos: int, duplicate: bool = False) -> Run[T] | None:
         name = reader.data[reader.at : reader.at + 2] + reader.binary()
         packet_id = reader.packet_id().to_bytes(2, "big") if qos else b""
         found = props.parse(reader, "publish") if self._version == V5 else {}
@@ -276,19 +338,35 @@ class Decoder(Generic[T]):
             event, identifier = self._accept(payload, found) if found else (UNSET, "")
         except Refuse as refuse:
             self._end_run()
-            self._events.append(Refused(qos, packet_id, refuse.reason, refuse.text))
+            self._events.append(
+                Refused(
+                    qos,
+                    packet_id,
+                    refuse.reason,
+                    refuse.text,
+                    decode_text(name[2:]),
+                    payload,
+                    len(payload),
+                )
+            )
             return None
         described = self._describe(found) if found and self._describe is not None else None
         special = event != UNSET or bool(identifier) or described is not None
         run = self._run
-        if run is None or run.qos != qos or (run.event is not None) != special:
+        if (
+            run is None
+            or run.qos != qos
+            or (run.event is not None) != special
+            or run.duplicate != duplicate
+        ):
             run = self._begin_run(qos, special)
+            run.duplicate = duplicate
         run.targets.append(target)
         run.payloads.append(payload)
         if qos:
             run.packet_ids.append(packet_id)
         if not special:
-            return run
+            return None if duplicate else run
         assert run.event is not None
         assert run.ids is not None
         run.event.append(event)
@@ -323,7 +401,12 @@ class Decoder(Generic[T]):
         if target is not None:
             return target
         topic = decode_text(name[2:])
-        check_topic_name(topic)
+        try:
+            check_topic_name(topic)
+        except ProtocolError as error:
+            if self._tolerant:
+                raise Refuse(Reason.TOPIC_NAME_INVALID, error.text) from None
+            raise
         target = self._resolve(topic)
         self._topics.remember(name, target)
         return target

@@ -7,12 +7,14 @@ from lakebed.sources.mqtt.codec import properties as props
 from lakebed.sources.mqtt.codec import wire
 from lakebed.sources.mqtt.codec.properties import Properties
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, malformed, violation
-from lakebed.sources.mqtt.codec.wire import V3, V5, Reader
+from lakebed.sources.mqtt.codec.wire import V3, V5, V31, Reader
 
 CONNECT_MAXIMUM = 2**17
 """Bytes of a CONNECT: an unauthenticated peer cannot make us buffer more."""
 
-_LEVELS = {("MQTT", V3), ("MQTT", V5)}
+_LEVELS = {("MQIsdp", V31), ("MQTT", V3), ("MQTT", V5)}
+_BRIDGE = 0x80
+"""The bit of the protocol level by which bridges of Mosquitto say what they are, before MQTT 5."""
 _RETURN_CODES = {  # CONNACK of 3.1.1, section 3.2.2.3
     Reason.UNSUPPORTED_PROTOCOL_VERSION: 1,
     Reason.CLIENT_IDENTIFIER_NOT_VALID: 2,
@@ -36,7 +38,13 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """`keep_alive` in seconds, 0 for none; `clean_start` is Clean Session in 3.1.1."""
+    """The packet that opens a connection.
+
+    Attributes:
+        clean_start: Clean Session in 3.1.1.
+        keep_alive: seconds; 0 for none.
+        bridge: whether a broker says that it is a bridge.
+    """
 
     client_id: str
     version: int = V5
@@ -46,6 +54,7 @@ class Connect:
     password: bytes | None = None
     will: Will | None = None
     properties: Properties = field(default_factory=dict)
+    bridge: bool = False
 
     def encode(self) -> bytes:
         will = self.will
@@ -56,7 +65,9 @@ class Connect:
             | (self.password is not None) << 6
             | (self.username is not None) << 7
         )
-        parts = [wire.text("MQTT"), bytes((self.version, flags)), wire.u16(self.keep_alive)]
+        name = "MQIsdp" if self.version == V31 else "MQTT"
+        level = self.version | _BRIDGE if self.bridge else self.version
+        parts = [wire.text(name), bytes((level, flags)), wire.u16(self.keep_alive)]
         five = self.version == V5
         if five:
             parts.append(props.encode(self.properties))
@@ -77,7 +88,7 @@ class UnknownVersion(ProtocolError):
 
     def __init__(self, version: int) -> None:
         super().__init__(
-            Reason.UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {version} is not 4 or 5"
+            Reason.UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {version} is not 3, 4 or 5"
         )
         self.version = version
 
@@ -105,13 +116,15 @@ def take_connect(data: bytes) -> tuple[Connect, int] | None:
 
 
 def _connect(body: Reader) -> Connect:
-    name, version = body.text(), body.byte()
+    name, level = body.text(), body.byte()
+    bridge = level in (_BRIDGE | V31, _BRIDGE | V3)
+    version = level & ~_BRIDGE if bridge else level
     if name not in ("MQTT", "MQIsdp"):
         raise ProtocolError(
             Reason.UNSUPPORTED_PROTOCOL_VERSION, f"the protocol is not MQTT but {name[:20]!r}"
         )
     if (name, version) not in _LEVELS:
-        raise UnknownVersion(version)
+        raise UnknownVersion(level)
     flags, keep_alive = body.byte(), body.u16()
     if flags & 1:
         raise malformed("the reserved flag of CONNECT is set")
@@ -122,11 +135,19 @@ def _connect(body: Reader) -> Connect:
     will = _will(body, flags, version)
     username = body.text() if flags & 0x80 else None
     password = body.binary() if flags & 0x40 else None
-    if version == V3 and password is not None and username is None:
+    if version != V5 and password is not None and username is None:
         raise violation("a password without a user name needs MQTT 5")
     body.finish()
     return Connect(
-        client_id, version, bool(flags & 2), keep_alive, username, password, will, properties
+        client_id,
+        version,
+        bool(flags & 2),
+        keep_alive,
+        username,
+        password,
+        will,
+        properties,
+        bridge,
     )
 
 

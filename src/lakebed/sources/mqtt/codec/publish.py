@@ -1,5 +1,6 @@
 """PUBLISH: encoded one by one, decoded into runs of columns (MQTT 5 section 3.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,6 +13,7 @@ from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import Micros
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class Run(Generic[T]):
         event: event times or `UNSET`; None where no message of the run has one.
         ids: idempotency ids, "" where a message has none; None where no message has one.
         attributes: of each message, or None; None where none are recorded of single messages.
+        duplicate: whether they may have been sent before (DUP); only looked at with QoS 1, where
+            it makes a run of its own.
     """
 
     qos: int
@@ -34,9 +38,26 @@ class Run(Generic[T]):
     event: list[Micros] | None = None
     ids: list[str] | None = None
     attributes: list[Attributes | None] | None = None
+    duplicate: bool = False
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+    def only(self, places: Sequence[int]) -> "Run[T]":
+        """A run of the messages at these places."""
+
+        def of(column: list[V]) -> list[V]:
+            return [column[place] for place in places]
+
+        return Run(
+            self.qos,
+            of(self.targets),
+            of(self.payloads),
+            of(self.packet_ids) if self.packet_ids else [],
+            None if self.event is None else of(self.event),
+            None if self.ids is None else of(self.ids),
+            None if self.attributes is None else of(self.attributes),
+        )
 
     def cut(self, at: int) -> None:
         """Drop all but the first `at` messages."""
@@ -49,12 +70,23 @@ class Run(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A well-formed publish that is refused; it must be answered with `reason`."""
+    """A well-formed publish that is refused; it must be answered with `reason`.
+
+    Attributes:
+        topic: as it was sent.
+        payload: of a packet over the maximum only its beginning.
+        size: bytes of the payload.
+        temporary: sent again later, it may be taken.
+    """
 
     qos: int
     packet_id: bytes
     reason: Reason
     text: str
+    topic: str = ""
+    payload: bytes = b""
+    size: int = 0
+    temporary: bool = False
 
 
 def publish(

@@ -2,9 +2,10 @@
 
 from lakebed.sources.mqtt.codec.reasons import malformed
 
+V31 = 3
 V3 = 4
 V5 = 5
-"""Protocol levels as CONNECT carries them: 4 is MQTT 3.1.1."""
+"""Protocol levels as CONNECT carries them: 3 is MQTT 3.1, 4 is 3.1.1."""
 
 VARINT_MAXIMUM = 268_435_455
 UINT32_MAXIMUM = 2**32 - 1

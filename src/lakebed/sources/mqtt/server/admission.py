@@ -15,7 +15,7 @@ from lakebed.access.principals import Principal
 from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.sources.mqtt.codec.handshake import ConnAck, Connect, Will
 from lakebed.sources.mqtt.codec.reasons import Reason, Refuse
-from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V3
+from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5
 from lakebed.sources.mqtt.server.certificates import ClientCertificate
 from lakebed.sources.mqtt.settings import MqttSettings
 from lakebed.vocabulary.errors import Unavailable
@@ -27,6 +27,9 @@ from lakebed.vocabulary.topics import check_topic
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.limits.book import LimitBook
+
+BRIDGE_STATE = "$SYS/broker/connection/"
+"""Below it Mosquitto says whether a bridge is connected."""
 
 _NEVER = UINT32_MAXIMUM  # a session expiry interval without end (section 3.1.2.11.2)
 
@@ -44,7 +47,7 @@ async def authenticate(
     """
     if "authentication_method" in connect.properties:
         raise Refuse(Reason.BAD_AUTHENTICATION_METHOD, "only user name and password are known")
-    if connect.version == V3 and not connect.client_id and not connect.clean_start:
+    if connect.version != V5 and not connect.client_id and not connect.clean_start:
         raise Refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "a kept session needs a client id")
     for shown in _shown(connect, certificate):
         try:
@@ -62,8 +65,6 @@ async def authenticate(
         )
     if not allow(principal, Action.CONNECTION_OPEN, Resource(principal.owner)):
         raise Refuse(Reason.NOT_AUTHORIZED, "you may not connect")
-    if connect.will is not None:
-        _check_will(principal, settings, connect.will)
     return principal, shown
 
 
@@ -94,10 +95,27 @@ def _shown(connect: Connect, certificate: ClientCertificate | None) -> Iterator[
         yield connect.username
 
 
-def _check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
+def may_go_without_will(settings: MqttSettings, connect: Connect) -> bool:
+    """Whether a client is let in though its will is refused, and is then published by nobody.
+
+    Bridges announce themselves below `$SYS`, where nobody else may publish. Before MQTT 5 a client
+    cannot be told what is wrong, and would come again for ever.
+    """
+    assert connect.will is not None
+    if connect.will.topic.startswith(BRIDGE_STATE):
+        return True
+    return connect.version != V5 and settings.mqtt.on_refused == "ack"
+
+
+def check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
+    """Check that a will may be published.
+
+    Raises:
+        Refuse: with the reason for CONNACK.
+    """
     try:
         owner, name, _ = split_owner(will.topic, principal.owner)
-        check_topic(name)
+        check_topic(name, settings.limits.topic)
     except ValueError as error:
         raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
     if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
@@ -119,7 +137,11 @@ def publishable(principal: Principal, limits: "LimitBook", topic: str) -> Channe
         raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
     if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
         raise Refuse(Reason.NOT_AUTHORIZED, f"you may not publish to {topic[:200]!r}")
-    if (why := limits.check_topic(owner, name)) is not None:
+    try:
+        why = limits.check_topic(owner, name)
+    except ValueError as error:
+        raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
+    if why is not None:
         raise Refuse(Reason.QUOTA_EXCEEDED, why)
     return Channel(owner, name)
 
@@ -135,7 +157,7 @@ def session_key(principal: Principal, client_id: str) -> tuple[str, str]:
 def session_expiry(settings: MqttSettings, connect: Connect) -> float:
     """The seconds that the client asks for, at most those of the settings."""
     longest = settings.mqtt.session_expiry / SECOND
-    if connect.version == V3:
+    if connect.version != V5:
         return 0 if connect.clean_start else longest
     asked = connect.properties.get("session_expiry_interval", 0)
     return longest if asked == _NEVER else min(asked, longest)
@@ -151,7 +173,7 @@ def connack(
         assigned: the client identifier that we assigned; "" where the client sent one.
         expiry: how long its session is kept, seconds.
     """
-    if connect.version == V3:
+    if connect.version != V5:
         return ConnAck(present)
     properties: dict[str, Any] = {
         "receive_maximum": settings.mqtt.receive_maximum,

@@ -20,6 +20,7 @@ from lakebed.access.principals import NOBODY, Principal
 from lakebed.limits.allowance import Allowance
 from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.ports.accounts.credentials import CommonName, Credential
+from lakebed.ports.catalog.refusals import Refusal
 from lakebed.sources.mqtt.attributes import describer
 from lakebed.sources.mqtt.codec.answers import PINGRESP, Ping
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER, Control, Decoder
@@ -31,6 +32,7 @@ from lakebed.sources.mqtt.codec.handshake import (
     Will,
     take_connect,
 )
+from lakebed.sources.mqtt.codec.publish import Refused
 from lakebed.sources.mqtt.codec.reasons import (
     ProtocolError,
     Reason,
@@ -47,8 +49,10 @@ from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.read_pause import PauseReason
 from lakebed.sources.mqtt.server.admission import (
     authenticate,
+    check_will,
     connack,
     identify,
+    may_go_without_will,
     publishable,
     session_expiry,
     session_key,
@@ -234,10 +238,14 @@ class Connection(MqttConnection):
         self._shared.spawn(self._admit(self._connect))
 
     def _refuse_connect(self, error: ProtocolError) -> None:
-        """Close after a broken CONNECT. An unknown version gets a CONNACK of a version near it."""
+        """Close after a broken CONNECT.
+
+        A version that nobody knows gets the CONNACK of 3.1.1, which all clients can read: they fall
+        back to another.
+        """
         answer = b""
         if isinstance(error, UnknownVersion):
-            answer = ConnAck(reason=error.reason).encode(V3 if error.version < V5 else V5)
+            answer = ConnAck(reason=error.reason).encode(V3)
         log.debug("mqtt connect refused", error=error.text)
         self._finish(reason_name(error.reason), answer)
 
@@ -248,6 +256,7 @@ class Connection(MqttConnection):
                 shared.identification, shared.settings, connect, self._certificate
             )
             assigned = "" if connect.client_id else f"lakebed-{secrets.token_hex(8)}"
+            self._will = self._admit_will(self._principal, connect)
             key = session_key(self._principal, connect.client_id or assigned)
             async with shared.sessions.lock(key):
                 await self._open_session(connect, key, assigned)
@@ -255,6 +264,7 @@ class Connection(MqttConnection):
             properties = {"reason_string": refuse.text} if connect.version == V5 else {}
             answer = ConnAck(False, refuse.reason, properties).encode(connect.version)
             shared.stats.refused[f"connect_{reason_name(refuse.reason)}"] += 1
+            self._tell(refuse)
             if refuse.reason in _DENIED:
                 self._audit_refusal()
             self._finish(reason_name(refuse.reason), answer)
@@ -263,11 +273,53 @@ class Connection(MqttConnection):
             if not self._ended:
                 self._abort_counted("error")
 
-    def _audit_refusal(self) -> None:
+    def _admit_will(self, principal: Principal, connect: Connect) -> Will | None:
+        """The will that will be published, if need be.
+
+        Raises:
+            Refuse: it may not be, and the client hears so.
+        """
+        if connect.will is None:
+            return None
+        try:
+            check_will(principal, self._shared.settings, connect.will)
+        except Refuse as refuse:
+            if not may_go_without_will(self._shared.settings, connect):
+                raise
+            self._shared.stats.refused[f"will_{reason_name(refuse.reason)}"] += 1
+            self._tell(refuse, connect.will.topic)
+            return None
+        return connect.will
+
+    @property
+    def _address(self) -> str:
         peer = self._transport and self._transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else ""
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def _tell(self, refuse: Refuse, topic: str = "") -> None:
+        """Tell of a CONNECT, or of its will, that was refused."""
+        owner = "" if self._principal is None else self._principal.owner
+        self._shared.intake.refusals.note(
+            Refusal(owner, "mqtt", self.client_id, self._address, topic,
+                    reason_name(refuse.reason), refuse.text)
+        )  # fmt: skip
+
+    def _tell_refused(self, refused: Refused) -> None:
+        """Tell of a message that was refused, and keep it where its sender hears nothing of it."""
+        assert self._principal is not None
+        assert self._connect is not None
+        lost = self._connect.version != V5 and self._shared.settings.mqtt.on_refused == "ack"
+        self._shared.intake.refusals.note(
+            Refusal(self._principal.owner, "mqtt", self.client_id, self._address, refused.topic,
+                    reason_name(refused.reason), refused.text),
+            refused.payload if lost and not refused.temporary else None, refused.size,
+        )  # fmt: skip
+
+    def _audit_refusal(self) -> None:
         nobody, action = NOBODY.label, Action.CONNECTION_OPEN
-        self._shared.audit(AuditEntry(times.now(), "", nobody, action, "mqtt", address, "denied"))
+        self._shared.audit(
+            AuditEntry(times.now(), "", nobody, action, "mqtt", self._address, "denied")
+        )
 
     async def _open_session(self, connect: Connect, key: tuple[str, str], assigned: str) -> None:
         assert self._principal is not None
@@ -282,7 +334,6 @@ class Connection(MqttConnection):
         self._present = self._principal.unit
         if self._present:
             shared.presence.connected(self._present)
-        self._will = connect.will
         self._read_timeout = 1.5 * connect.keep_alive
         self._recheck_at = shared.clock + RECHECK
         five = connect.version == V5
@@ -302,6 +353,9 @@ class Connection(MqttConnection):
             attributes=attributes,
             limiter=Limiter(allowance, shared.stats, attributes),
             hold=partial(self.hold_back, allowance),
+            recent=session.recent if session.expiry else None,
+            told=self._tell_refused,
+            acknowledge_refused=not five and mqtt.on_refused == "ack",
         )
         self._decoder = Decoder(
             connect.version,
@@ -312,6 +366,7 @@ class Connection(MqttConnection):
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
             topics=shared.topics_of(self._principal),
             describe=describer(recorder, session.principal),
+            tolerant=mqtt.on_refused == "ack",
         )
         singles = shared.intake.singles
         self._single = _not_single

@@ -22,6 +22,7 @@ from lakebed.sources.mqtt.codec.handshake import Will
 from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
 from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
+from lakebed.sources.mqtt.recent import RecentPublishes
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary import times
@@ -55,6 +56,7 @@ class Session:
 
     Attributes:
         expiry: seconds that it outlives its connection.
+        recent: its QoS 1 messages that came in last.
         subscriptions: filter -> the request and its subscription identifier (0 for none).
         principal: label of the principal that uses it, or used it last.
         will: due later (Will Delay Interval), with its timer.
@@ -64,6 +66,7 @@ class Session:
     key: Key
     unreleased: Unreleased
     expiry: float = 0
+    recent: RecentPublishes = field(default_factory=RecentPublishes)
     principal: str = ""
     connection: Connected | None = None
     subscriptions: dict[str, tuple[SubscriptionRequest, int]] = field(default_factory=dict)
