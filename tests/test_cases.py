@@ -39,7 +39,8 @@ from lakebed.stores.series.opening import open_series
 from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.sparse import Sparse
-from lakebed.vocabulary.times import UNSET, Micros, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import UNSET, Micros
 from tests.cases import reference
 from tests.shards import claimed_shard
 

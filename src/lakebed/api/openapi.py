@@ -101,7 +101,7 @@ _PATHS: dict[str, Any] = {
         parameters=[
             _parameter("topic", "query", True, "the topic to publish to"),
             _parameter("X-Message-Id", "header", False, "sent again under this id, stored once"),
-            _parameter("X-Event-Time", "header", False, "RFC 3339 or epoch seconds"),
+            _parameter("X-Event-Time", "header", False, "RFC 3339 or a number since 1970"),
         ],
         requestBody=_body("The payload, any bytes.", **{"application/octet-stream": {}}),
         responses={"202": _accepted(False), **_refusals()},

@@ -1,6 +1,5 @@
 """Dependencies and checks that routes share: services, parameters, the body."""
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
@@ -11,7 +10,8 @@ from lakebed.api.services import Services
 from lakebed.http import bodies
 from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
 from lakebed.vocabulary.owners import NO_SLUG, is_slug
-from lakebed.vocabulary.times import YEARS, Bounds, Implausible, Micros, parse_time
+from lakebed.vocabulary.time_parsing import YEARS, Bounds, Implausible, parse_time
+from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topics import FilterTree, check_filter
 
 LARGEST_DOCUMENT = 4 * 2**20  # bytes; a policy file of thousands of policies
@@ -55,17 +55,8 @@ def policies_by_topic(services: Services, owner: str) -> FilterTree[str]:
     return tree
 
 
-_MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
-"""As seconds these are years from 5138 on, as milliseconds from 1973: nobody means the former."""
-
-
-def moment(
-    name: str, text: str | None, allowed: Bounds = YEARS, milliseconds: bool = False
-) -> Micros | None:
-    """A time in a parameter: epoch seconds or RFC 3339.
-
-    Args:
-        milliseconds: whether epoch milliseconds are read as well, as plots ask for them.
+def moment(name: str, text: str | None, allowed: Bounds = YEARS) -> Micros | None:
+    """A time in a parameter.
 
     Raises:
         Invalid: it is a time, but none that can be meant.
@@ -74,8 +65,6 @@ def moment(
     if text is None:
         return None
     try:
-        if milliseconds and _MILLISECONDS.fullmatch(text):
-            return parse_time(int(text) / 1000, allowed)
         return parse_time(text, allowed)
     except Implausible as error:
         raise Invalid(Problem(name, str(error))) from None

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING
 from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.moments import TOLERANCE
 from lakebed.vocabulary.errors import Denied, Invalid, LakebedError
-from lakebed.vocabulary.times import (
-    Micros,
-    check_clock,
-    now,
-    parse_time,
-    to_rfc3339,
-)
+from lakebed.vocabulary.time_parsing import parse_time
+from lakebed.vocabulary.times import Micros, check_clock, now, to_rfc3339
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.moments import moment
+from lakebed.cli.moments import SECONDS, moment
 from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url, Yes, given
 
 
@@ -28,7 +28,10 @@ def forget(
     """Delete what was kept of a topic, for good. What arrives from now on is kept as before."""
     from lakebed.cli.client import Server
 
-    times = {"from": moment("--from", since), "to": moment("--to", until)}
+    times = {
+        "from": moment("--from", since, allowed=SECONDS),
+        "to": moment("--to", until, allowed=SECONDS),
+    }
     asked = given(topic=topic, policy=policy, **times, owner=owner)
     if not yes:
         what = ", ".join(f"{key} {value}" for key, value in asked.items())

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lakebed.vocabulary.errors import LakebedError
-from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros, from_rfc3339, to_datetime
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros, to_datetime
 
 _LINES = {
     "value": "hd", "avg": "hd", "max": "˙", "min": ".", "last": "hd", "sum": "hd", "count": "hd",

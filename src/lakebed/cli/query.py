@@ -40,7 +40,8 @@ def query(
     topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
     policy: Annotated[str | None, typer.Option(help="Rows of this policy.")] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="From this time on: RFC 3339, epoch seconds, -1h.")
+        str | None,
+        typer.Option("--from", help="From this time on: RFC 3339, a number since 1970, -1h."),
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Up to this time, exclusive.")] = None,
     order: Annotated[

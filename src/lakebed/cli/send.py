@@ -29,7 +29,7 @@ def send(
         str | None, typer.Option("--id", help="A message sent again under this id is stored once.")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Event time: RFC 3339, epoch seconds, -5m, now.")
+        str | None, typer.Option(help="Event time: RFC 3339, a number since 1970, -5m, now.")
     ] = None,
     by_line: Annotated[
         bool, typer.Option("--lines", help="Each line of stdin is a message.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.keeper.ledger import Ledger
-from lakebed.policies.pipeline import Reading
+from lakebed.policies.picked import Reading
 from lakebed.policies.values import Column
 from lakebed.vocabulary.messages import Codes, Entry, Ints
 from lakebed.vocabulary.sparse import Sparse, SparseBuilder

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from lakebed.ports.accounts.units import UnitLog
-from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
+from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
+from lakebed.vocabulary.times import Micros
 
 LONGEST_STATE = 64 * 2**10
 """Bytes of one state."""
@@ -74,7 +75,7 @@ def _entry(unit: str, entry: Any, received: Micros) -> UnitLog:
     moment = received
     if given is not None:
         try:
-            moment = parse_time(given, EVENT_TIMES)
+            moment = parse_time(given, SENT_TIMES)
         except ValueError as error:
             raise BadReport(f"the time of an entry: {error}") from None
     level = one.level.strip()

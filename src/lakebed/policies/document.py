@@ -122,6 +122,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
     functions = tuple(doc.functions or kind.default_functions.get(doc.type, ()))
     own = {key: chosen(key, getattr(doc, key)) for key in _own_keys(kind)}
     active = doc.active or schema.ActiveDocument()
+    zone = doc.timezone or default_timezone
     return Policy(
         owner=owner,
         name=doc.name,
@@ -131,12 +132,15 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         version=version,
         at=doc.at,
         time_at=doc.time_at,
+        time_unit=doc.time_unit or "auto",  # type: ignore[arg-type]  # checked to be one of them
+        time_zone="UTC" if doc.time_at is None else doc.time_zone or zone,
+        time_else=doc.time_else or "refuse",  # type: ignore[arg-type]
         span=doc.span,
         every=chosen("every", doc.every),
         count=doc.count,
         buffer=chosen("buffer", doc.buffer) or 0,
         functions=functions,
-        timezone=doc.timezone or default_timezone if "timezone" in kind.keys else "UTC",
+        timezone=zone if "timezone" in kind.keys else "UTC",
         options=own,
         active_from=active.start,
         active_until=active.until,
@@ -183,6 +187,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "type": policy.type,
         "at": policy.at,
         "time_at": policy.time_at,
+        **_times(policy),
         "keep": policy.keep,
         "for": _duration(policy.span),
         "every": _duration(policy.every),
@@ -203,6 +208,17 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "transform": _given(_transform_document(policy.transform)),
     }
     return _given(document) or {}
+
+
+def _times(policy: Policy) -> dict[str, Any]:
+    """How times of the payload are read; nothing where none is."""
+    if policy.time_at is None:
+        return {}
+    return {
+        "time_unit": policy.time_unit if policy.time_unit != "auto" else None,
+        "time_zone": policy.time_zone,
+        "time_else": policy.time_else if policy.time_else != "refuse" else None,
+    }
 
 
 def _given(document: dict[str, Any]) -> dict[str, Any] | None:

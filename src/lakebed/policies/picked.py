@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,7 +33,8 @@ from lakebed.policies.values import (
 )
 from lakebed.vocabulary.messages import Ints
 from lakebed.vocabulary.policy import Policy, Type
-from lakebed.vocabulary.times import EVENT_TIMES, Micros, from_epochs, parse_time
+from lakebed.vocabulary.time_parsing import EVENT_TIMES, Bounds, Unit, from_epochs, parse_time
+from lakebed.vocabulary.times import UNSET, Micros
 
 Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode
@@ -46,17 +47,34 @@ _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
     """The function that reads payloads for this policy."""
     if policy.at is not None or policy.time_at is not None:
-        return JsonReader(policy.type, policy.at, policy.time_at).read
+        return JsonReader(Reading.of(policy)).read
     return {"number": read_numbers, "text": read_texts, "json": read_json}[policy.type]
+
+
+class Reading(NamedTuple):
+    """What of a policy determines how payloads are read; its fields have the same names there."""
+
+    type: Type
+    at: str | None
+    time_at: str | None
+    time_unit: Unit
+    time_zone: str
+    time_else: str
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Reading":
+        return cls(*(getattr(policy, name) for name in cls._fields))
 
 
 class JsonReader:
     """Decodes each payload once, and reads the value, the event time, or both."""
 
-    def __init__(self, type: Type, at: str | None, time_at: str | None) -> None:
-        self._type = type
-        self._at = None if at is None else parse_pointer(at)
-        self._time_at = None if time_at is None else parse_pointer(time_at)
+    def __init__(self, reading: Reading) -> None:
+        self._type = reading.type
+        self._at = None if reading.at is None else parse_pointer(reading.at)
+        self._time_at = None if reading.time_at is None else parse_pointer(reading.time_at)
+        self._bounds = EVENT_TIMES._replace(unit=reading.time_unit, zone=reading.time_zone)
+        self._or_received = reading.time_else == "received"
         self._wanted = [tokens for tokens in (self._at, self._time_at) if tokens is not None]
         self._struct = None if () in self._wanted else _narrow(self._wanted)
         self._getters = [_getter(self._struct, tokens) for tokens in self._wanted]
@@ -71,7 +89,10 @@ class JsonReader:
         column = read_json(payloads) if self._at is None else _convert(self._type, parts.pop(0))
         if self._time_at is None:
             return column
-        times, outcomes = _times(parts.pop(0))
+        times, outcomes = _times(parts.pop(0), self._bounds)
+        if self._or_received:
+            without = (outcomes == Outcome.BAD_TIME) | (outcomes == Outcome.MISSING_PATH)
+            times[without], outcomes[without] = UNSET, Outcome.KEPT
         # the outcome of the value comes before that of the time
         first = np.where(column.outcomes == Outcome.KEPT, outcomes, column.outcomes)
         return replace(column, outcomes=first, times=times)
@@ -166,12 +187,12 @@ def _unzip(found: Iterable[tuple[Any, int]]) -> tuple[list[Any], Outcomes]:
     return [value for value, _ in pairs], outcomes
 
 
-def _times(parts: list[Any]) -> tuple[Ints, Outcomes]:
+def _times(parts: list[Any], bounds: Bounds) -> tuple[Ints, Outcomes]:
     """JSON values as times: int64[n] microseconds, and the outcome of each."""
     kinds = set(map(type, parts))
-    if kinds in ({float}, {int}) and (times := from_epochs(parts)) is not None:
+    if kinds in ({float}, {int}) and (times := from_epochs(parts, bounds.unit)) is not None:
         return times, np.zeros(len(parts), np.uint8)
-    times_each, outcomes = _unzip(map(time_of, parts))
+    times_each, outcomes = _unzip(time_of(part, bounds) for part in parts)
     return np.array(times_each, np.int64), outcomes
 
 
@@ -232,12 +253,12 @@ def _write(value: Any) -> tuple[str, int]:
         return "", Outcome.NOT_JSON
 
 
-def time_of(value: Any) -> tuple[Micros, int]:
-    """Epoch seconds or RFC 3339."""
+def time_of(value: Any, bounds: Bounds) -> tuple[Micros, int]:
+    """A number since 1970, or a text."""
     if isinstance(value, Missing):
         return 0, _absence(value)
     try:
-        return parse_time(value, EVENT_TIMES), Outcome.KEPT
+        return parse_time(value, bounds), Outcome.KEPT
     except ValueError:
         return 0, Outcome.BAD_TIME
 

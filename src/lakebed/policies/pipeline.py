@@ -11,25 +11,22 @@ only `max_rate` and `unique`, which compare with earlier messages, process one a
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.picked import reader
+from lakebed.policies.picked import Reading, reader
 from lakebed.policies.values import Column, Outcomes
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Filter, Policy, Transform
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import UNSET, Micros
 
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
-Reading: TypeAlias = tuple[str, str | None, str | None]
-"""Type, `at` and `time_at`, which determine how payloads are read."""
-
 _LONG = 64  # characters; of longer texts `unique` stores a digest
 
 
@@ -68,7 +65,8 @@ class Pipeline:
         self._policy = policy
         self._future = future
         self._read = reader(policy)
-        self._reading: Reading = (policy.type, policy.at, policy.time_at)
+        self._reading = Reading.of(policy)
+        self._or_received = policy.time_else == "received"
         self._memory = _Memory(policy.filter)
         self._allow = _sorted(policy.filter.allow)
         self._deny = _sorted(policy.filter.deny)
@@ -94,7 +92,8 @@ class Pipeline:
         """
         column = self._column(payloads, {} if columns is None else columns)
         if column.times is not None:
-            times = column.times
+            found = column.times
+            times = np.where(found == UNSET, times, found) if self._or_received else found
         self._check_times(column.outcomes, times, received)
         self._check_values(column)
         if self._memory.asked:

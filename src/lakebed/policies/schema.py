@@ -25,7 +25,8 @@ from lakebed.kinds.tables import TYPES
 from lakebed.policies import fields
 from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.vocabulary.errors import show
-from lakebed.vocabulary.times import DAY, SECOND, Micros, parse_time, to_rfc3339
+from lakebed.vocabulary.time_parsing import UNITS, parse_time
+from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
 
 LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
 """Keys of the document that are reserved for later versions."""
@@ -54,6 +55,7 @@ class Facts:
     keep: str | None
     type: str | None
     has_at: bool
+    has_time_at: bool
 
 
 _Info = ValidationInfo[Facts]
@@ -65,6 +67,7 @@ def facts_of(document: Mapping[str, Any]) -> Facts:
         keep if isinstance(keep, str) and keep in KINDS else None,
         type if isinstance(type, str) and type in TYPES else None,
         document.get("at") is not None,
+        document.get("time_at") is not None,
     )
 
 
@@ -201,6 +204,15 @@ class Document(_Part):
     time_at: Annotated[str | None, _given(fields.pointer)] = Field(
         None, description="JSON pointer to the event time inside a JSON payload"
     )
+    time_unit: Annotated[str | None, _given(lambda value: one_of(value, "unit", UNITS))] = Field(
+        None, description="what a number at `time_at` counts: s, ms, us, ns, or auto by its size"
+    )
+    time_zone: Annotated[str | None, _given(fields.timezone)] = Field(
+        None, description="zone of a text at `time_at` that has none (default: `timezone`)"
+    )
+    time_else: Annotated[
+        str | None, _given(lambda value: one_of(value, "way", ("refuse", "received")))
+    ] = Field(None, description="a message without a time at `time_at`: refuse it, or received")
     span: Annotated[Micros | None, _within(SECOND, fields.LONGEST)] = Field(
         None, alias="for", description="how long to keep what was kept"
     )
@@ -258,6 +270,14 @@ class Document(_Part):
                 "time_at reads the time out of a JSON payload: say type: json, or pick the value "
                 "with `at`"
             )
+        return value
+
+    @field_validator("time_unit", "time_zone", "time_else")
+    @classmethod
+    def _goes_with_time_at(cls, value: str | None, info: _Info) -> str | None:
+        if value is not None and not info.context.has_time_at:
+            key = _key(cls, info.field_name)
+            raise ValueError(f"{key} says how the time at `time_at` is read: give time_at too")
         return value
 
     @field_validator("*")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lakebed.vocabulary.time_parsing import Unit
 from lakebed.vocabulary.times import Micros
 
 Type = Literal["number", "text", "json"]
@@ -49,6 +50,10 @@ class Policy:
         type: the type of a value, after `at` has selected it.
         keep: the name of its kind.
         at, time_at: JSON pointers (RFC 6901) to the value and to the event time, or None.
+        time_unit: what numbers at `time_at` count.
+        time_zone: IANA name of the zone of texts at `time_at` that have none.
+        time_else: what becomes of a message without a time at `time_at`: it is dropped, or has the
+            time that it would have without `time_at`.
         span: `for` in the document: how long rows are kept; None for ever.
         every: width of an aggregate's window, or the least time between two writes (last_value).
         count: N of last_n.
@@ -67,6 +72,9 @@ class Policy:
     version: int = 0
     at: str | None = None
     time_at: str | None = None
+    time_unit: Unit = "auto"
+    time_zone: str = "UTC"
+    time_else: Literal["refuse", "received"] = "refuse"
     span: Micros | None = None
     every: Micros | None = None
     count: int | None = None

@@ -24,7 +24,7 @@ from lakebed.api.routes.parked import gaps
 from lakebed.api.routes.reading import RecordsQuery, question_of
 from lakebed.ports.question import LARGEST_LIMIT, Page
 from lakebed.queries import reading
-from lakebed.vocabulary.times import from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a gateway starts without it

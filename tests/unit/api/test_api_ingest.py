@@ -82,7 +82,9 @@ def test_a_message_sent_again_under_its_id_is_acknowledged_and_stored_once(api: 
     [
         ("X-Event-Time", "yesterday"),
         ("X-Event-Time", "nan"),
-        ("X-Event-Time", "2026-01-31T12:00:00"),
+        ("X-Event-Time", "2026-01-31"),
+        ("X-Event-Time", "2126-01-31T12:00:00Z"),
+        ("X-Event-Time", "-1"),
         ("X-Message-Id", ""),
         ("X-Message-Id", "x" * 2000),
     ],

@@ -6,7 +6,8 @@ import pytest
 
 from lakebed.metering.segment import RowKey, of_rows
 from lakebed.ports.catalog.ledger import LedgerSegment, Measure
-from lakebed.vocabulary.times import DAY, HOUR, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR
 
 from .conftest import ADMIN, EVE, ROOMS, Api, problem
 

@@ -188,8 +188,7 @@ def test_milliseconds_are_no_time_to_delete_by_and_told_apart(api: Api, where: s
     params = {"topic": "room/1", "owner": "ann", where: "1790000000000"}
     document = problem(api.ask("DELETE", RECORDS, token=ADMIN, params=params), 422, where)
     assert document["detail"] == (
-        f"{where}: 1790000000000 looks like milliseconds: "
-        "give epoch seconds, or a time such as 2026-09-21T14:13:20Z"
+        f"{where}: 1790000000000 looks like milliseconds: give a time such as 2026-09-21T14:13:20Z"
     )
 
 
@@ -200,11 +199,11 @@ def test_questions_may_be_asked_in_milliseconds(api: Api) -> None:
     assert api.get("/api/v1/last", params=last, token="ann-token").json()["records"] == []
 
 
-def test_no_other_route_takes_milliseconds_for_a_time(api: Api) -> None:
+def test_no_route_that_deletes_guesses_what_a_number_counts(api: Api) -> None:
     found = 0
     for path, methods in api.get("/api/openapi.json", token=None).json()["paths"].items():
         for method, route in methods.items():
-            if (method, path) in (("get", RECORDS), ("get", "/api/v1/last")):
+            if method != "delete":
                 continue
             names = {parameter["name"] for parameter in route.get("parameters", ())}
             for where in names & {"from", "to", "since", "until", "before", "after_time"}:
@@ -213,7 +212,7 @@ def test_no_other_route_takes_milliseconds_for_a_time(api: Api) -> None:
                 answer = api.ask(method.upper(), path, token=ADMIN, params=params)
                 assert "looks like milliseconds" in problem(answer, 422, where)["detail"]
                 found += 1
-    assert found >= 4
+    assert found >= 2
 
 
 def test_the_topic_must_be_given(api: Api) -> None:

@@ -15,7 +15,8 @@ from lakebed.ports.accounts.units import Unit, UnitLog
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING
-from lakebed.vocabulary.times import MINUTE, SECOND, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import MINUTE, SECOND
 
 T0 = 1_800_000_000 * SECOND
 CHANNELS = [

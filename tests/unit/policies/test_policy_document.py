@@ -10,9 +10,11 @@ from lakebed.kinds import aggregate
 from lakebed.policies.document import parse, to_document
 from lakebed.vocabulary.errors import Invalid
 from lakebed.vocabulary.policy import Filter, Policy, Transform
-from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND
 
 LAST: dict[str, Any] = {"name": "it", "topics": ["a/+"], "type": "number", "keep": "last_value"}
+JSON_TIME = LAST | {"type": "json", "time_at": "/t"}
 RING = LAST | {"keep": "last_n", "count": 5}
 WINDOW = LAST | {"keep": "window", "for": "1h"}
 SUMS = LAST | {"keep": "aggregate", "every": "15m"}
@@ -73,6 +75,7 @@ def test_a_full_document_is_read() -> None:
         buffer=90 * SECOND,
         functions=("p99", "avg"),
         timezone="Asia/Kathmandu",
+        time_zone="Asia/Kathmandu",
         active_from=from_rfc3339("2026-01-01T00:00:00Z"),
         active_until=from_rfc3339("2026-06-30T18:30:00Z"),
         filter=Filter(SECOND, True, -40, 125, frozenset({1.0, 2.5}), frozenset({3.0}), 65536),
@@ -201,14 +204,18 @@ REFUSED = [
     (LAST | {"at": "/a~2"}, "at", "after ~"),
     (LAST | {"at": "/" * 1025}, "at", "1024"),
     (LAST | {"time_at": "/ts"}, "time_at", "say type: json, or pick the value with `at`"),
+    (LAST | {"time_unit": "ms"}, "time_unit", "give time_at too"),
+    (LAST | {"time_zone": "Europe/Berlin"}, "time_zone", "give time_at too"),
+    (JSON_TIME | {"time_unit": "m"}, "time_unit", "allowed are auto, s, ms, us or ns"),
+    (JSON_TIME | {"time_zone": "Berlin"}, "time_zone", "Did you mean"),
+    (JSON_TIME | {"time_else": "now"}, "time_else", "allowed are refuse or received"),
     # active
     (LAST | {"active": "never"}, "active", "write always"),
     (LAST | {"active": {"from": 6, "until": 6}}, "active.until", "must lie after from"),
     (LAST | {"active": {"from": "2026-01-01"}}, "active.from", "RFC 3339"),
     (LAST | {"active": {"from": 20260101}}, "active.from", "write 2026-01-01T00:00:00Z"),
-    (LAST | {"active": {"until": 1e15}}, "active.until", "microseconds: give epoch seconds"),
-    (LAST | {"active": {"until": 1e12}}, "active.until", "milliseconds: give epoch seconds"),
-    (LAST | {"active": {"until": 3e11}}, "active.until", "years 1 to 9999"),
+    (LAST | {"active": {"until": 1e22}}, "active.until", "years 1 to 9999"),
+    (LAST | {"active": {"until": -7e10}}, "active.until", "years 1 to 9999"),
     (LAST | {"active": {"untill": 5}}, "active.untill", "did you mean until?"),
     # filters and transforms
     (LAST | {"filter": {"min": 3, "max": 2}}, "filter.max", "max 2 is below min 3"),

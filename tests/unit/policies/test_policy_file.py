@@ -6,7 +6,8 @@ import pytest
 
 from lakebed.policies.document import read_file
 from lakebed.vocabulary.errors import Invalid
-from lakebed.vocabulary.times import DAY, HOUR, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR
 
 GOOD = """\
 policies:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from lakebed.policies.document import parse
 from lakebed.policies.outcomes import Outcome as O  # noqa: N817  # the tables stay narrow
 from lakebed.policies.pipeline import Pipeline, Result
-from lakebed.vocabulary.times import DAY, SECOND, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, SECOND
 
 NOW = from_rfc3339("2026-05-01T12:00:00Z")
 
@@ -170,14 +171,20 @@ TIMES = [
     (b"-1", O.OUT_OF_RANGE_TIME),
     (b"1777723200", NOW + DAY),  # as far ahead as is allowed
     (b"1777723201", O.OUT_OF_RANGE_TIME),
-    (b"1777636800000", O.OUT_OF_RANGE_TIME),  # milliseconds taken for seconds
+    (b"1777636800000", NOW),
+    (b"1777636800000.25", NOW + 250),
+    (b"1777636800000000", NOW),
+    (b"1777636800000000000", NOW),
+    (b'"1777636800250"', NOW + SECOND // 4),
+    (b"4102444800", O.OUT_OF_RANGE_TIME),
     (b"1e300", O.BAD_TIME),
     (b"1e400", O.BAD_TIME),
     (b"9" * 30, O.BAD_TIME),
     (b"true", O.BAD_TIME),
     (b"null", O.BAD_TIME),
     (b'"noon"', O.BAD_TIME),
-    (b'"2026-05-01T12:00:00"', O.BAD_TIME),  # no zone
+    (b'"2026-05-01T12:00:00"', NOW),  # no zone: UTC
+    (b'"2026-05-01 14:00:00,25 +0200"', NOW + SECOND // 4),
     (b'"nan"', O.BAD_TIME),
     (b"[]", O.BAD_TIME),
 ]
@@ -194,6 +201,36 @@ def test_the_event_time_is_read_from_the_payload(type: str, time: bytes, expecte
         else:
             assert result.outcomes[-1] == O.KEPT
             assert result.times[-1] == expected
+
+
+def test_what_a_number_counts_and_the_zone_of_a_text_can_be_said() -> None:
+    steps = pipeline(at="/v", time_at="/t", time_unit="ms", time_zone="Europe/Berlin")
+    payloads = [b'{"v": 1, "t": 5000}', b'{"v": 1, "t": "2026-05-01T14:00:00"}']
+    assert run(steps, payloads).times.tolist() == [5 * SECOND, NOW]
+    assert run(steps, payloads[:1]).times.tolist() == [5 * SECOND]
+
+
+def test_the_zone_of_windows_is_that_of_times_unless_another_is_said() -> None:
+    minutes = {
+        "keep": "aggregate",
+        "count": None,
+        "every": "1h",
+        "for": "7d",
+        "timezone": "Europe/Berlin",
+    }
+    payload = [b'{"v": 1, "t": "2026-05-01T14:00:00"}']
+    assert run(pipeline(at="/v", time_at="/t", **minutes), payload).times.tolist() == [NOW]
+    steps = pipeline(at="/v", time_at="/t", time_zone="UTC", **minutes)
+    assert run(steps, payload).outcomes.tolist() == [O.KEPT]
+    assert run(steps, payload).times.tolist() == [NOW + 2 * 3600 * SECOND]
+
+
+def test_a_message_without_a_time_in_it_may_have_the_one_it_came_with() -> None:
+    steps = pipeline(at="/v", time_at="/t", time_else="received")
+    payloads = [b'{"v": 1, "t": 5}', b'{"v": 1}', b'{"v": 1, "t": "soon"}', b"{", b'{"t": 5}']
+    result = run(steps, payloads)
+    assert result.outcomes.tolist() == [O.KEPT, O.KEPT, O.KEPT, O.NOT_JSON, O.MISSING_PATH]
+    assert result.times.tolist() == [5 * SECOND, NOW, NOW]
 
 
 def test_a_payload_without_the_event_time_lacks_a_path() -> None:

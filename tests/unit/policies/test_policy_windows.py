@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakebed.vocabulary.times import (
-    DAY,
-    HOUR,
-    LATEST,
-    MINUTE,
-    SECOND,
-    Micros,
-    from_rfc3339,
-    to_rfc3339,
-)
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR, LATEST, MINUTE, SECOND, Micros, to_rfc3339
 from lakebed.vocabulary.windows import Alignment
 
 CASES = [

@@ -4,7 +4,8 @@ import itertools
 import json
 
 from lakebed.simulation.fleet import Device, fleet
-from lakebed.vocabulary.times import HOUR, SECOND, from_rfc3339
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import HOUR, SECOND
 
 START = from_rfc3339("2026-03-01T00:00:00Z")
 

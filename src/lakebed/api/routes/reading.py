@@ -29,7 +29,8 @@ from lakebed.ports.question import (
 from lakebed.queries import choice, last_values, points
 from lakebed.queries import reading as queries
 from lakebed.vocabulary.errors import BadRequest
-from lakebed.vocabulary.times import deletable, now, to_rfc3339
+from lakebed.vocabulary.time_parsing import deletable
+from lakebed.vocabulary.times import now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 
@@ -37,7 +38,7 @@ Reader = Annotated[Caller, InOwner(Action.RECORDS_READ)]
 Eraser = Annotated[Caller, OnInstance(Action.RECORDS_DELETE)]
 UsageReader = Annotated[Caller, InOwner(Action.USAGE_READ)]
 
-_TIMES = "RFC 3339, or epoch seconds or milliseconds"
+_TIMES = "RFC 3339, or a number since 1970 whose size says what it counts"
 _WHOLE = 2**20  # bytes of an answer that are made before the first is sent
 
 
@@ -124,8 +125,8 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
     return Question(
         policy,
         topics[0],
-        moment("from", query.start, milliseconds=True),
-        moment("to", query.end, milliseconds=True),
+        moment("from", query.start),
+        moment("to", query.end),
         query.order,
         query.limit,
         query.offset,
@@ -235,7 +236,7 @@ def last(
     assert asked is not None
     check_filter_in("topic" if topic is not None else "filter", asked)
     caller.require(asked)
-    since = moment("from", start, milliseconds=True)
+    since = moment("from", start)
     found = last_values.find(services.catalog, caller.owner, asked, policy)
     if since is not None:
         found = [value for value in found if value.time >= since]

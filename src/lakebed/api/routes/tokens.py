@@ -24,7 +24,8 @@ from lakebed.policies.fields import listed
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.vocabulary.errors import Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.roles import TOKENS, Role
-from lakebed.vocabulary.times import YEARS, Micros, now, parse_duration, parse_time, to_rfc3339
+from lakebed.vocabulary.time_parsing import YEARS, parse_time
+from lakebed.vocabulary.times import Micros, now, parse_duration, to_rfc3339
 from lakebed.vocabulary.topics import check_filter
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["administration"])

@@ -38,7 +38,8 @@ from lakebed.vocabulary.errors import (
 from lakebed.vocabulary.limits import Over
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
-from lakebed.vocabulary.times import DAY, EVENT_TIMES, SECOND, now, parse_time
+from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
+from lakebed.vocabulary.times import DAY, SECOND, now
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
@@ -354,7 +355,7 @@ def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:
     sparse = NOTHING
     if (moment := headers.get(b"x-event-time")) is not None:
         try:
-            sparse = Sparse([parse_time(moment.decode("latin-1").strip(), EVENT_TIMES)])
+            sparse = Sparse([parse_time(moment.decode("latin-1").strip(), SENT_TIMES)])
         except ValueError as error:
             raise BadRequest("X-Event-Time", str(error)) from None
     if (given := headers.get(b"x-message-id")) is not None:

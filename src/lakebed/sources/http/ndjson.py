@@ -21,8 +21,9 @@ from lakebed.sources.http.targets import Over, channel_of
 from lakebed.vocabulary.errors import Denied
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import Sparse
-from lakebed.vocabulary.times import EVENT_TIMES, Micros, parse_time
+from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
+from lakebed.vocabulary.times import Micros
 
 MOST_LINES = 1_000_000
 """Most messages in one body."""
@@ -237,7 +238,7 @@ def _columns(decoded: list[Line], sender: Sender) -> Decoded:
     if max(map(len, payloads), default=0) > sender.limit:
         raise ValueError("a payload is too long")
     events = [
-        NO_TIME if line.time is UNSET else parse_time(line.time, EVENT_TIMES) for line in decoded
+        NO_TIME if line.time is UNSET else parse_time(line.time, SENT_TIMES) for line in decoded
     ]
     ids = ["" if line.id is UNSET else check_id(str(line.id)) for line in decoded]
     return Decoded(channels, payloads, events, ids)
@@ -288,7 +289,7 @@ def _event(raw: bytes, sender: Sender) -> Message:
 
 
 def _time(given: int | float | str | UnsetType) -> Micros:
-    return NO_TIME if given is UNSET else parse_time(given, EVENT_TIMES)
+    return NO_TIME if given is UNSET else parse_time(given, SENT_TIMES)
 
 
 def _id(given: int | str | UnsetType) -> str:

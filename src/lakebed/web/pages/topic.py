@@ -20,7 +20,8 @@ from lakebed.kinds import KINDS
 from lakebed.ports.question import Order
 from lakebed.queries import reading
 from lakebed.vocabulary.errors import BadRequest, LakebedError, NotFound
-from lakebed.vocabulary.times import SECOND, from_rfc3339, now
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import SECOND, now
 from lakebed.vocabulary.topics import is_wildcard, overlaps
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing

@@ -5,7 +5,8 @@ from typing import Any
 
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse
 from lakebed.sources.mqtt.codec.wire import decode_text
-from lakebed.vocabulary.times import EVENT_TIMES, UNSET, Micros, parse_time
+from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
+from lakebed.vocabulary.times import UNSET, Micros
 
 _USER_PROPERTY = 0x26
 
@@ -25,7 +26,7 @@ def read_stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
             if key == b"id":
                 identifier = text
             elif key == b"time":
-                event = parse_time(text, EVENT_TIMES)
+                event = parse_time(text, SENT_TIMES)
             else:
                 decode_text(key)
             at = stop
@@ -49,7 +50,7 @@ def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros
     for key, value in found.get("user_property", ()):
         if key == "time":
             try:
-                event = parse_time(value, EVENT_TIMES)
+                event = parse_time(value, SENT_TIMES)
             except ValueError as error:
                 raise Refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, f"time: {error}") from None
         elif key == "id":
