@@ -1,5 +1,6 @@
 """Main jobs of pages in a browser, and what axe says about all that the navigation leads to."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -136,3 +137,33 @@ def test_the_theme_that_was_chosen_stays(page: Page) -> None:
     page.get_by_label("Theme", exact=True).select_option("dark")
     page.get_by_role("button", name="Remember in this browser").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_table_is_sorted_filtered_linked_to_and_saved(
+    page: Page, visitor: Visitor, axe: Callable[[Page], None]
+) -> None:
+    topics = [f"table/{number}" for number in range(12) for _ in range(number % 3 + 1)]
+    lines = "\n".join(json.dumps({"topic": topic, "value": 1}) for topic in topics)
+    visitor.api.request("POST", "/api/v1/messages/batch", content=lines.encode())
+    page.goto("/flow?by=topic&words=table/")
+    rows = page.locator("tbody").first.locator("tr")
+    expect(rows).to_have_count(12)
+    page.get_by_role("button", name="Topic", exact=True).click()
+    expect(rows.nth(2).locator("th")).to_have_text("table/2")  # not behind table/11
+    page.get_by_role("button", name="received", exact=True).click()
+    expect(rows.first.locator("td").first).to_have_text("3")
+    page.get_by_role("searchbox", name="Filter these rows").fill("le/1")
+    expect(page.get_by_text("3 of 12 rows")).to_be_visible()
+    axe(page)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").first.click()
+    saved_lines = saved.value.path().read_text("utf-8-sig").splitlines()
+    assert saved_lines[0].startswith("Topic,received,")
+    assert sorted(line.split(",")[0] for line in saved_lines[1:]) == [
+        "table/1",
+        "table/10",
+        "table/11",
+    ]
+    page.reload()
+    expect(page.locator("tbody").first.locator("tr:visible")).to_have_count(3)
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("received")

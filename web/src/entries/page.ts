@@ -2,5 +2,6 @@
 import "../filter";
 import "../menu";
 import "../sending";
+import "../tables";
 import "../theme";
 import "../times";
