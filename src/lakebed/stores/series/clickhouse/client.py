@@ -59,6 +59,10 @@ ORDER BY name
 SETTINGS skip_unavailable_shards = 1
 """
 _NODES = "one"  # a table that each node has
+_SIZE = (
+    "SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active AND database ="
+    " {database:String}"
+)
 _HERE = "SELECT name FROM system.tables WHERE database = {database:String}"
 _THERE = f"""
 SELECT name, count() AS nodes FROM {{tables}}
@@ -282,7 +286,8 @@ class ClickHouseSeries:
         try:
             here = set(self.query(_HERE, {"database": DATABASE})["name"].to_pylist())
             milliseconds = (time.monotonic() - started) * 1000
-            figures = self._figures()
+            (size,) = self.query(_SIZE, {"database": DATABASE})["size"].to_pylist()
+            figures = {"bytes": size, **self._figures()}
             if self._fsync == "unknown" and here:  # its tables were not made by this process
                 self._look_at_fsync()
             damaged = self._still_damaged()
