@@ -33,8 +33,8 @@ from lakebed.vocabulary.messages import Channel
 class OneToken:
     """An edge knows those that its configuration names."""
 
-    def grants(self) -> Grants:
-        return Grants(1, 1)
+    def grants(self, since: int | None = None) -> Grants:
+        return Grants(1, None if since is None else frozenset())
 
     def shares(self) -> list[Share]:
         return []

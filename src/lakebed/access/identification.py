@@ -4,17 +4,18 @@
     await identify(token)  ── else ────> one lookup in a thread, together with all who ask meanwhile
 
     catalog.grants() ── once in ttl / 2 for all tokens ──> unchanged: answers stay good
-                                                       └─> only added: unknown ones are asked again
+                                                       └─> changed: unknown ones are asked again,
+                                                           and those whom the changes concern
 
-A cached answer is valid as long as the version of the grants has not changed, or only by
-credentials that were added: where tokens are made all the time, others need not be looked up all
-the time. One cheap query per `ttl` / 2 checks that for all tokens. A token that is made or revoked
-takes effect within `ttl`; the age of a version counts from the start of its query.
+A cached answer is valid as long as no change of the grants concerns its subject: where tokens are
+made, and members and units changed all the time, others need not be looked up all the time. One
+cheap query per `ttl` / 2 checks that for all tokens. A token that is made or revoked takes effect
+within `ttl`; the age of a version counts from the start of its query.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Literal
@@ -26,9 +27,11 @@ from lakebed.ports.accounts.credentials import (
     CommonName,
     Credential,
     CredentialStore,
+    Grants,
     Subject,
     TokenSubject,
     UnitSubject,
+    labels,
 )
 from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.units import Unit
@@ -225,21 +228,19 @@ class Identification:
 
     async def _look_at_version(self) -> None:
         until = self._clock() + self._ttl
-        version, shares = await asyncio.to_thread(self._read_version, self._version)
-        if version != self._version:
-            self._version = version
+        grants, shares = await asyncio.to_thread(self._read_version, self._version)
+        if grants.version != self._version:
+            self._version = grants.version
             self._unknown.invalidate()
+            self._known.invalidate(grants.concerned)
             if shares is not None:
                 self._shares = SharesByAudience(shares)
-                self._known.invalidate()
         self._version_until = until
 
-    def _read_version(self, known: int | None) -> tuple[int, Sequence[Share] | None]:
+    def _read_version(self, known: int | None) -> tuple[Grants, Sequence[Share] | None]:
         """The version, and all shares if those that are known may have changed. In a thread."""
-        grants = self._credentials.grants()
-        if known is not None and grants.added_since <= known <= grants.version:
-            return grants.version, None
-        return grants.version, self._credentials.shares()
+        grants = self._credentials.grants(known)
+        return grants, None if grants.concerned is not None else self._credentials.shares()
 
     def _refreshed(self, refresh: asyncio.Task[None]) -> None:
         self._refresh = None
@@ -293,7 +294,8 @@ class Identification:
                 principal = before  # the same object: what others found out by it stays good
             self._used.note(found)
         if version == self._version:  # else it may be older than what the version tells of
-            (self._unknown if principal is None else self._known).put(key, principal, until)
+            answers = self._unknown if principal is None else self._known
+            answers.put(key, principal, until, () if found is None else labels(found))
         return principal
 
     def _looked_up(self, asked: "_Asked", lookup: asyncio.Future[Principal | None]) -> None:
@@ -306,34 +308,74 @@ class Identification:
         return self._unknown.get(key, moment) if answer is MISSING else answer
 
 
+@dataclass(slots=True)
+class _Answer:
+    """Attributes:
+    labels: of its subject.
+    checked: the latest round of which it is known that it did not concern the subject.
+    """
+
+    until: float
+    checked: int
+    principal: Principal | None
+    labels: tuple[str, ...]
+
+
 class _Answers:
-    """A cache of answers with their expiry; the oldest is evicted first."""
+    """A cache of answers with their expiry; the oldest is evicted first.
+
+    Each `invalidate` is a round. An answer is compared with the rounds that it has missed when it
+    is asked for, once for each round at most: those who are not asked for cost nothing.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._answers: dict[bytes, tuple[float, int, Principal | None]] = {}
+        self._answers: dict[bytes, _Answer] = {}
         self._round = 0
+        self._all_at = 0  # the latest round that concerned all
+        self._concerned_at: dict[str, int] = {}  # the latest round that concerned a label, since
 
     def get(self, key: bytes, moment: float) -> Known:
-        until, round, principal = self._answers.get(key, (moment, -1, None))
-        return principal if moment < until and round == self._round else MISSING
+        answer = self._answers.get(key)
+        if answer is None or moment >= answer.until or not self._is_valid(answer):
+            return MISSING
+        return answer.principal
+
+    def _is_valid(self, answer: _Answer) -> bool:
+        missed = answer.checked
+        if missed == self._round:
+            return True
+        if missed < self._all_at or any(
+            self._concerned_at.get(label, 0) > missed for label in answer.labels
+        ):
+            return False
+        answer.checked = self._round
+        return True
 
     def last(self, key: bytes) -> Principal | None:
         """The newest answer, even if it is not valid any more."""
-        return self._answers.get(key, (0.0, 0, None))[2]
+        answer = self._answers.get(key)
+        return None if answer is None else answer.principal
 
-    def invalidate(self) -> None:
-        """Invalidate all answers; `last` still returns them."""
+    def invalidate(self, concerned: Collection[str] | None = None) -> None:
+        """Invalidate the answers about these labels, or all; `last` still returns them."""
         self._round += 1
+        if concerned is None or len(self._concerned_at) + len(concerned) > self._capacity:
+            self._all_at = self._round
+            self._concerned_at.clear()
+        else:
+            self._concerned_at.update(dict.fromkeys(concerned, self._round))
 
     def drop(self, key: bytes) -> None:
         self._answers.pop(key, None)
 
-    def put(self, key: bytes, principal: Principal | None, until: float) -> None:
+    def put(
+        self, key: bytes, principal: Principal | None, until: float, labels: tuple[str, ...]
+    ) -> None:
         self._answers.pop(key, None)
         while len(self._answers) >= self._capacity:
             del self._answers[next(iter(self._answers))]
-        self._answers[key] = (until, self._round, principal)
+        self._answers[key] = _Answer(until, self._round, principal, labels)
 
 
 def _is_malformed(token: str) -> bool:

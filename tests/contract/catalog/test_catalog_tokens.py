@@ -2,11 +2,14 @@ from collections.abc import Callable
 
 import pytest
 
+from lakebed.ports.accounts.owners import Member, Owner
+from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.accounts.units import Unit
 from lakebed.ports.accounts.users import User
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound
+from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import HOUR
 
 ANN = StoredToken("ann", "phone", publish=("plant/#", 'a,b/"c"'), read=(), admin=False)
@@ -101,32 +104,54 @@ def test_the_version_of_the_grants_grows_with_every_token_made_or_revoked(
     assert catalog.grants_version() == seen[-1]
 
 
-def test_the_catalog_tells_since_when_credentials_were_only_added(catalog: SqlCatalog) -> None:
-    """Whoever cached an answer at that version or later keeps it."""
+def test_the_catalog_tells_whom_its_changes_concern(catalog: SqlCatalog) -> None:
+    """Whoever cached an answer about others at that version or later keeps it."""
 
-    def only_added(change: Callable[[], object]) -> bool:
+    def concerned(change: Callable[[], object]) -> frozenset[str] | None:
         before = catalog.grants().version
+        assert catalog.grants(before) == (before, frozenset())
         change()
-        after = catalog.grants()
+        after = catalog.grants(before)
         assert after.version > before
-        return after.added_since <= before
+        return after.concerned
 
     first = catalog.grants().version
     ((lamp, _),) = catalog.put_units([Unit("", "ann", "lamp")])
-    assert only_added(lambda: catalog.add_token(ANN))
-    assert only_added(lambda: catalog.add_unit_token(lamp.uuid, "a token"))
-    assert only_added(lambda: catalog.put_units([Unit("", "ann", "desk")]))
-    assert catalog.grants().added_since <= first
-    assert not only_added(lambda: catalog.add_unit_token(lamp.uuid, "another"))
-    assert not only_added(lambda: catalog.add_unit_token(lamp.uuid, "a third", grace=HOUR))
-    assert not only_added(lambda: catalog.put_units([Unit("", "ann", "lamp", ("a",))]))
-    assert not only_added(lambda: catalog.replace_token(ANN, "chosen elsewhere"))
-    assert not only_added(lambda: catalog.revoke_token("ann", "phone"))
-    assert not only_added(lambda: catalog.block_unit(lamp.uuid, True))
-    assert not only_added(lambda: catalog.add_user(User("eve")))
+    its = {f"unit:{lamp.uuid}"}
+    assert concerned(lambda: catalog.add_token(ANN)) == set()
+    assert concerned(lambda: catalog.add_unit_token(lamp.uuid, "a token")) == set()
+    assert concerned(lambda: catalog.put_units([Unit("", "ann", "desk")])) == set()
+    assert catalog.grants(first).concerned == set()
+    assert concerned(lambda: catalog.add_unit_token(lamp.uuid, "another")) == its
+    assert concerned(lambda: catalog.add_unit_token(lamp.uuid, "a third", grace=HOUR)) == its
+    assert concerned(lambda: catalog.put_units([Unit("", "ann", "lamp", ("a",))])) == its
+    assert concerned(lambda: catalog.replace_token(ANN, "chosen")) == {"token:ann/phone"}
+    assert concerned(lambda: catalog.revoke_token("ann", "phone")) == {"token:ann/phone"}
+    assert concerned(lambda: catalog.block_unit(lamp.uuid, True)) == its
+    assert concerned(lambda: catalog.add_user(User("eve"))) == set()
+    assert concerned(lambda: catalog.change_user("eve", blocked=True)) == {"user:eve"}
+    assert concerned(lambda: catalog.end_sessions("eve")) == {"user:eve"}
+    team, eve = Member("team", "eve", Role.VIEWER), {"user:eve"}
+    catalog.add_user(User("bob"))
+    assert concerned(lambda: catalog.add_owner(Owner("team"), "bob")) == {"user:bob"}
+    assert concerned(lambda: catalog.put_member(team)) == eve
+    assert concerned(lambda: catalog.remove_member("team", "eve")) == eve
+    assert concerned(lambda: catalog.change_owner("team", title="The team")) == set()
     seen = catalog.grants().version
-    assert only_added(lambda: catalog.add_token(ANN))
-    assert catalog.grants().added_since == seen
+    catalog.delete_unit(lamp.uuid)
+    catalog.change_user("bob", title="Bob")
+    assert catalog.grants(seen).concerned == its | {"user:bob"}
+    assert concerned(lambda: catalog.change_owner("team", blocked=True)) is None
+    assert concerned(lambda: catalog.change_owner("team", blocked=False)) is None
+    assert (
+        concerned(
+            lambda: catalog.put_shares([Share("team", "all", ("#",), ("public",), ("read",))])
+        )
+        is None
+    )
+    assert concerned(lambda: catalog.delete_owner("team")) is None
+    assert catalog.grants(seen).concerned is None
+    assert catalog.grants(seen - 1).concerned is None  # that was no version
 
 
 def test_a_change_that_failed_leaves_the_version_as_it_was(catalog: SqlCatalog) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pytest
 from tests.principals import of_token
@@ -29,24 +29,26 @@ class Tokens:
     def __init__(self, **tokens: StoredToken) -> None:
         self.held = tokens
         self.version = 1
-        self.added_since: int | None = None
+        self.concerned: dict[int, Collection[str] | None] = {}
         self.asked: Counter[str] = Counter()
         self.calls = 0
         self.before: Callable[[], object] = lambda: None
 
-    def change(self, **tokens: StoredToken) -> None:
+    def change(self, concerned: Collection[str] | None = None, **tokens: StoredToken) -> None:
         self.held = tokens
         self.version += 1
-        self.added_since = None
+        self.concerned[self.version] = concerned
 
     def add(self, **tokens: StoredToken) -> None:
-        self.held = self.held | tokens
-        self.added_since = self.added_since or self.version
-        self.version += 1
+        self.change((), **self.held | tokens)
 
-    def grants(self) -> Grants:
+    def grants(self, since: int | None = None) -> Grants:
         self.asked["the version"] += 1
-        answer = Grants(self.version, self.added_since or self.version)
+        concerned: set[str] | None = None if since is None else set()
+        for version in range(since or 0, self.version):
+            of_version = self.concerned.get(version + 1)
+            concerned = None if None in (concerned, of_version) else concerned | set(of_version)
+        answer = Grants(self.version, None if concerned is None else frozenset(concerned))
         self.before()
         return answer
 
@@ -120,6 +122,27 @@ def test_a_token_that_is_made_lets_known_ones_be() -> None:
         tokens.change()
         clock.now += 2.0
         assert await identification.identify("good") is None
+
+    asyncio.run(run())
+
+
+def test_a_change_is_looked_up_for_those_whom_it_concerns() -> None:
+    async def run() -> None:
+        bobs, by_bob = StoredToken("bob", "desk"), StoredToken("team", "board", maker="bob")
+        tokens, clock = Tokens(good=PHONE, bobs=bobs, made=by_bob), Clock()
+        identification = Identification(tokens, ttl=2.0, clock=clock)
+        for token in ("good", "bobs", "made"):
+            await identification.identify(token)
+        tokens.change(["token:bob/desk"], good=PHONE, made=by_bob)
+        clock.now += 2.0
+        assert await identification.identify("bobs") is None
+        assert await identification.identify("good") == ANN
+        tokens.change(["user:bob"], good=PHONE)  # of whom a token may no more than they may
+        tokens.change(["unit:other"], good=PHONE)
+        clock.now += 2.0
+        assert await identification.identify("made") is None
+        assert await identification.identify("good") == ANN
+        assert (tokens.asked["good"], tokens.asked["bobs"], tokens.asked["made"]) == (1, 2, 2)
 
     asyncio.run(run())
 

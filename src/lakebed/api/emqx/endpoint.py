@@ -12,7 +12,7 @@ a client that nobody here knows is answered `ignore`, so that it asks its other 
 
 import hmac
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,22 @@ class EmqxAuth:
             BrokerTopics(one.owner, one.filters(), tuple(one.unit_patterns())) for one in sources
         ]
         self._services.units.follow()
-        self._services.units.watch(lambda _: self._signed_in.clear())
+        self._services.units.watch(self._units_changed)
         return TopicOwners(topics, self._services.units)
+
+    def _units_changed(self, uuids: Collection[str] | None) -> None:
+        """Make the answers anew that depend on these units: their own.
+
+        Names of units in the name space of a source decide for all others, too, and of a unit that
+        was removed nobody knows any more whose it was.
+        """
+        units = None if uuids is None else [self._services.units.by_uuid(one) for one in uuids]
+        sources = {source.owner for source in self._services.settings.sources}
+        if uuids is None or any(one is None or one.owner in sources for one in units or ()):
+            self._signed_in.clear()
+            return
+        for principal in [one for one in self._signed_in if one.unit in uuids]:
+            del self._signed_in[principal]
 
     def _guarded(self, path: str) -> App:
         answering = self._authn if path == AUTHN else self._authz

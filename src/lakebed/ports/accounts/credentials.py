@@ -76,12 +76,37 @@ Credential: TypeAlias = str | CommonName
 class Grants(NamedTuple):
     """Attributes:
     version: grows with every change of any permission.
-    added_since: an earlier version, since which credentials were only added, so that nobody who
-        was known then may more or less now. Else the version.
+    concerned: the subjects, by labels as of `labels`, whose permissions may have changed since the
+        version that was asked for; None where those of any may have, or shares.
     """
 
     version: int
-    added_since: int
+    concerned: frozenset[str] | None
+
+
+def unit_label(uuid: str) -> str:
+    return f"unit:{uuid}"
+
+
+def token_label(owner: str, name: str) -> str:
+    return f"token:{owner}/{name}"
+
+
+def user_label(name: str) -> str:
+    return f"user:{name}"
+
+
+def labels(subject: Subject) -> tuple[str, ...]:
+    """The labels of a subject, by which a change names whom it concerns.
+
+    A token may no more than its maker, so it has their label too.
+    """
+    if isinstance(subject, UnitSubject):
+        return (unit_label(subject.unit.uuid),)
+    if isinstance(subject, UserSubject):
+        return (user_label(subject.user.name),)
+    own = token_label(subject.token.owner, subject.token.name)
+    return (own, user_label(subject.token.maker)) if subject.token.maker else (own,)
 
 
 class CredentialStore(Protocol):
@@ -94,8 +119,8 @@ class CredentialStore(Protocol):
         """A number that grows with every change of any permission; cheap to ask."""
         ...
 
-    def grants(self) -> Grants:
-        """The version, and what sort of changes led to it; as cheap."""
+    def grants(self, since: int | None = None) -> Grants:
+        """The version, and whom the changes since an earlier one concern; as cheap."""
         ...
 
     def shares(self) -> list[Share]:

@@ -30,6 +30,14 @@ owners = Table(
     Column("report_topics", Text, nullable=False, server_default="{}"),  # JSON
 )
 
+grant_changes = Table(
+    "grant_changes",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("after", BigInteger, nullable=False),  # the version before it
+    Column("concerned", Text),  # JSON: labels of subjects; NULL for anybody
+)
+
 users = Table(
     "users",
     metadata,

@@ -59,9 +59,9 @@ class SqlCredentials(Database):
         with self._read() as connection:
             return int(connection.execute(VERSION).scalar_one())
 
-    def grants(self) -> Grants:
+    def grants(self, since: int | None = None) -> Grants:
         with self._read() as connection:
-            return grants(connection)
+            return grants(connection, since)
 
     def find_subject(self, secret: str) -> Subject | None:
         """Who has one secret."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
+from lakebed.ports.accounts.credentials import user_label
 from lakebed.ports.accounts.factors import Factor, FactorKind
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
@@ -40,7 +41,7 @@ class SqlFactors(Database):
         row = {name: getattr(factor, name) for name in Factor.__slots__} | {"created": now()}
         same = (_FACTORS.c.credential == factor.credential) & (_FACTORS.c.kind == factor.kind)
         with self._call() as connection:
-            bump(connection)  # makes others wait that add one
+            bump(connection, [user_label(factor.user)])  # makes others wait that add one
             check_user(connection, factor.user)
             if factor.credential and connection.execute(_FACTOR.where(same)).first() is not None:
                 raise Conflict("this passkey is registered already")
@@ -58,7 +59,7 @@ class SqlFactors(Database):
     def remove_factor(self, user: str, id: str) -> None:
         one = (_FACTORS.c.user == user) & (_FACTORS.c.id == id)
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(user)])
             if not connection.execute(delete(_FACTORS).where(one)).rowcount:
                 raise NotFound(f"{user!r} has no factor {id!r}")
             if not _flag(connection, user):

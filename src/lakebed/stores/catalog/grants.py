@@ -1,55 +1,68 @@
-"""The version of the grants: grows with every change of what anybody may do."""
+"""The version of the grants: grows with every change of what anybody may do.
 
-from sqlalchemy import Connection, func, select, update
+    bump(unit:A) ──> grant_changes: version 8, after 7, concerned [unit:A]
+    bump()       ──> grant_changes: version 9, after 8, concerned NULL: anybody
+    grants(since 7) ──> from 9 back to 7: what all of them concern
+
+A reader follows the changes from the version back to the one that it has. Where that chain is
+broken (changes are kept for minutes, an earlier Lakebed writes none) any grant may have changed.
+"""
+
+import json
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, func, select, update
 
 from lakebed.ports.accounts.credentials import Grants
+from lakebed.stores.catalog.account_tables import grant_changes
 from lakebed.stores.catalog.tables import revisions
-from lakebed.stores.catalog.upsert import insert
-from lakebed.vocabulary.times import now
+from lakebed.vocabulary.times import SECOND, now
 
 _NAME = revisions.c.name == "grants"
 VERSION = select(revisions.c.value).where(_NAME)
-_ADDED_SINCE, _ADDED_UPTO = "grants added since", "grants added up to"
-_ALL = select(revisions.c.name, revisions.c.value).where(
-    revisions.c.name.in_(("grants", _ADDED_SINCE, _ADDED_UPTO))
-)
+
+NOBODY: Collection[str] = ()
+"""Concerned by a change that only adds credentials, units or users, or changes no permission."""
+
+_KEPT = 600 * SECOND  # changes of the latest versions, which are times
+_MOST = 2000  # changes that one reader follows
+_MOST_CONCERNED = 200  # subjects of one change; more count as anybody
 
 
-def bump(connection: Connection) -> int:
+def bump(connection: Connection, concerned: Collection[str] | None = None) -> int:
     """Raise the version of the grants, to the current time at least, and return it.
 
     A catalog may lose its last changes, as by a failover to a replica that is behind. With times
     it never reuses a version that a process has cached. Who has raised it first makes others that
     change grants wait until the end of its transaction.
+
+    Args:
+        concerned: labels of all subjects who may more or less from now on; None for anybody.
     """
+    before = int(connection.execute(VERSION.with_for_update()).scalar_one())
     value = revisions.c.value
     newer = func.max if connection.dialect.name == "sqlite" else func.greatest
     raised = update(revisions).where(_NAME).values(value=newer(value + 1, now()))
-    return int(connection.execute(raised.returning(value)).scalar_one())
-
-
-def bump_added(connection: Connection) -> int:
-    """As `bump`, for a change that only adds credentials or units: nobody else may more or less.
-
-    Written down is from which version up to which there were only such changes. A change by `bump`
-    makes another version than the last one of these, whoever makes it.
-    """
-    before = int(connection.execute(VERSION.with_for_update()).scalar_one())
-    version = bump(connection)
-    known = {row.name: row.value for row in connection.execute(_ALL)}
-    since = known[_ADDED_SINCE] if known.get(_ADDED_UPTO) == before else before
-    statement = insert(connection.dialect.name, revisions)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name"], set_={"value": statement.excluded.value}
-        ),
-        [{"name": _ADDED_SINCE, "value": since}, {"name": _ADDED_UPTO, "value": version}],
-    )
+    version = int(connection.execute(raised.returning(value)).scalar_one())
+    if concerned is not None and len(concerned) > _MOST_CONCERNED:
+        concerned = None
+    text = None if concerned is None else json.dumps(sorted(concerned))
+    connection.execute(grant_changes.insert().values(version=version, after=before, concerned=text))
+    connection.execute(delete(grant_changes).where(grant_changes.c.version < version - _KEPT))
     return version
 
 
-def grants(connection: Connection) -> Grants:
-    known = {row.name: row.value for row in connection.execute(_ALL)}
-    version = known["grants"]
-    only_added = known.get(_ADDED_UPTO) == version
-    return Grants(version, known[_ADDED_SINCE] if only_added else version)
+def grants(connection: Connection, since: int | None) -> Grants:
+    version = int(connection.execute(VERSION).scalar_one())
+    if since is None or version <= since:
+        return Grants(version, frozenset() if version == since else None)
+    newer = select(grant_changes).where(
+        grant_changes.c.version > since, grant_changes.c.version <= version
+    )
+    reached, found = version, set[str]()
+    for row in connection.execute(newer.order_by(grant_changes.c.version.desc()).limit(_MOST)):
+        if row.version != reached or row.concerned is None:
+            return Grants(version, None)
+        found.update(json.loads(row.concerned))
+        reached = row.after
+    return Grants(version, frozenset(found) if reached == since else None)

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, delete, func, literal, select, update
 
+from lakebed.ports.accounts.credentials import user_label
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.grants import NOBODY, bump
 from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
@@ -38,7 +39,7 @@ class SqlOwners(Database):
 
     def add_owner(self, owner: Owner, manager: str | None = None) -> Owner:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, NOBODY if manager is None else [user_label(manager)])
             added = make_owner(connection, owner)
             if not added:
                 raise Conflict(f"there is or was an owner named {owner.name!r}: choose another")
@@ -70,7 +71,8 @@ class SqlOwners(Database):
         }
         changes = {column: value for column, value in given.items() if value is not None}
         with self._call() as connection:
-            bump(connection)  # makes others wait that change it
+            # makes others wait that change it; a block is about its members, units and shares
+            bump(connection, NOBODY if blocked is None else None)
             if report_topics is not None:
                 row = connection.execute(_THERE.where(_OWNERS.c.name == name)).one_or_none()
                 there = {} if row is None else json.loads(row.report_topics)
@@ -129,7 +131,7 @@ class SqlOwners(Database):
 
     def put_member(self, member: Member) -> bool:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(member.user)])
             _check_owner(connection, member.owner)
             check_user(connection, member.user)
             before = members_of(connection, member.owner, member.user)
@@ -146,7 +148,7 @@ class SqlOwners(Database):
 
     def remove_member(self, owner: str, user: str) -> None:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(user)])
             one = (_MEMBERS.c.owner == owner) & (_MEMBERS.c.user == user)
             if not connection.execute(delete(_MEMBERS).where(one)).rowcount:
                 raise NotFound(f"{user!r} is no member of {owner!r}")

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from lakebed.ports.accounts.credentials import token_label
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import bump, bump_added
+from lakebed.stores.catalog.grants import NOBODY, bump
 from lakebed.stores.catalog.owners import ensure
 from lakebed.vocabulary.credentials import digest, new_secret
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
@@ -40,7 +41,7 @@ class SqlTokens(Database):
                 connection.execute(_TABLE.insert().values(_row(token, secret)))
             except IntegrityError:
                 raise Conflict(f"{token.owner} has a token named {token.name!r} already") from None
-            bump_added(connection)
+            bump(connection, NOBODY)
         return secret
 
     def replace_token(self, token: StoredToken, secret: str) -> None:
@@ -52,9 +53,8 @@ class SqlTokens(Database):
                     connection.execute(delete(_TABLE).where(_named(token.owner, token.name)))
                 self.add_token(token, secret)
                 with self._call() as connection:
-                    bump(
-                        connection
-                    )  # last, as `add_token` does: else two could wait for each other
+                    # last, as `add_token` does: else two could wait for each other
+                    bump(connection, [token_label(token.owner, token.name)])
         except Conflict:
             if self.find_token(secret) != token:
                 raise
@@ -71,7 +71,8 @@ class SqlTokens(Database):
 
     def revoke_token(self, owner: str, name: str, *, keep_admin: bool = False) -> None:
         with self._call() as connection:
-            bump(connection)  # the first write: two that revoke at once wait for each other here
+            # the first write: two that revoke at once wait for each other here
+            bump(connection, [token_label(owner, name)])
             gone = delete(_TABLE).where(_named(owner, name)).returning(_TABLE.c.admin)
             admin = connection.execute(gone).scalar_one_or_none()
             if admin is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, select, tuple_, update
 
+from lakebed.ports.accounts.credentials import unit_label
 from lakebed.ports.accounts.units import (
     Check,
     Unit,
@@ -20,7 +21,7 @@ from lakebed.ports.accounts.units import (
 )
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import bump, bump_added
+from lakebed.stores.catalog.grants import NOBODY, bump
 from lakebed.stores.catalog.owners import ensure
 from lakebed.stores.catalog.slices import slices
 from lakebed.stores.catalog.upsert import insert
@@ -74,7 +75,7 @@ class SqlUnits(Database):
         self, units: Sequence[Unit], *, create: bool = False, check: Check = anything
     ) -> list[tuple[Unit, bool]]:
         with self._call() as connection:
-            revision, moment = bump_added(connection), now()
+            revision, moment = bump(connection, NOBODY), now()
             for owner in dict.fromkeys(unit.owner for unit in units):
                 ensure(connection, owner)
             current = _current(connection, units)
@@ -93,13 +94,14 @@ class SqlUnits(Database):
                 written.append((unit, before is None))
             if changed:
                 _write(connection, changed)
-            if any(not made for _, made in written):
-                bump(connection)
+            if there := [unit_label(unit.uuid) for unit, made in written if not made]:
+                bump(connection, there)
         return written
 
     def block_unit(self, uuid: str, blocked: bool, check: Check = anything) -> Unit:
         with self._call() as connection:
-            values = {"blocked": blocked, "revision": bump(connection), "updated": now()}
+            revision = bump(connection, [unit_label(uuid)])
+            values = {"blocked": blocked, "revision": revision, "updated": now()}
             unit = _existing(connection, uuid)
             check(unit)
             if unit.blocked == blocked:
@@ -109,7 +111,7 @@ class SqlUnits(Database):
 
     def delete_unit(self, uuid: str, check: Check = anything) -> None:
         with self._call() as connection:
-            revision = bump(connection)
+            revision = bump(connection, [unit_label(uuid)])
             check(_existing(connection, uuid))
             for table in (_TOKENS, _STATUSES, _LOGS, tables.unit_presence):
                 connection.execute(delete(table).where(table.c.unit == uuid))
@@ -118,7 +120,7 @@ class SqlUnits(Database):
 
     def add_unit_token(self, uuid: str, secret: str, grace: Micros = 0) -> None:
         with self._call() as connection:
-            bump_added(connection)
+            bump(connection, NOBODY)
             _existing(connection, uuid)
             end, own = now() + grace, _TOKENS.c.unit == uuid
             connection.execute(delete(_TOKENS).where(own, _TOKENS.c.expires <= now()))
@@ -128,7 +130,7 @@ class SqlUnits(Database):
             else:  # what is revoked at once takes earlier ones with it
                 ended = connection.execute(delete(_TOKENS).where(own))
             if ended.rowcount:
-                bump(connection)
+                bump(connection, [unit_label(uuid)])
             row = {"digest": digest(secret), "unit": uuid, "expires": None}
             connection.execute(_TOKENS.insert().values(row))
 

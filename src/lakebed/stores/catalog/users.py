@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from lakebed.ports.accounts.credentials import user_label
 from lakebed.ports.accounts.owners import Owner
 from lakebed.ports.accounts.tickets import Purpose
 from lakebed.ports.accounts.users import Session, User
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.factors import delete_factors
-from lakebed.stores.catalog.grants import bump
+from lakebed.stores.catalog.grants import NOBODY, bump
 from lakebed.stores.catalog.owners import check_managed, check_user, ensure, make_owner, members_of
 from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.vocabulary.credentials import digest
@@ -51,7 +52,7 @@ class SqlUsers(Database):
             "created": now(),
         }
         with self._call() as connection:
-            bump(connection)
+            bump(connection, NOBODY)
             if adopt:
                 ensure(connection, user.name)
             elif not make_owner(connection, Owner(user.name, user.title)):
@@ -75,7 +76,7 @@ class SqlUsers(Database):
         given = {"title": title, "admin": admin, "blocked": blocked}
         changes = {column: value for column, value in given.items() if value is not None}
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(name)])
             before = _existing(connection, name)
             if changes:
                 connection.execute(update(_USERS).where(_USERS.c.name == name).values(changes))
@@ -84,7 +85,7 @@ class SqlUsers(Database):
 
     def delete_user(self, name: str) -> None:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(name)])
             before = _existing(connection, name)
             owners = [member.owner for member in members_of(connection, user=name)]
             for table in (_SESSIONS, _MEMBERS):
@@ -111,7 +112,7 @@ class SqlUsers(Database):
 
     def set_password(self, name: str, hash: str, *, keep_session: str | None = None) -> None:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(name)])
             check_user(connection, name)
             connection.execute(update(_USERS).where(_USERS.c.name == name).values(password=hash))
             links = (tables.tickets.c.user == name) & (tables.tickets.c.purpose == Purpose.PASSWORD)
@@ -150,14 +151,14 @@ class SqlUsers(Database):
 
     def end_session(self, user: str, id: str) -> None:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(user)])
             one = (_SESSIONS.c.user == user) & (_SESSIONS.c.id == id)
             if not connection.execute(delete(_SESSIONS).where(one)).rowcount:
                 raise NotFound(f"{user!r} has no session {id!r}")
 
     def end_sessions(self, user: str, *, keep: str | None = None) -> int:
         with self._call() as connection:
-            bump(connection)
+            bump(connection, [user_label(user)])
             some = (_SESSIONS.c.user == user) & (_SESSIONS.c.id != (keep or ""))
             return connection.execute(delete(_SESSIONS).where(some)).rowcount
 
