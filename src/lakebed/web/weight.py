@@ -17,7 +17,8 @@ from fastapi import Request
 from lakebed.access.actions import Action
 from lakebed.api.routes import ledger
 from lakebed.ports.health import Health
-from lakebed.vocabulary.times import DAY, HOUR, SECOND, Micros, from_rfc3339, now
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR, SECOND, Micros, now
 from lakebed.web.page import View
 
 FRESH = 60.0
