@@ -38,6 +38,8 @@ from lakebed.vocabulary.times import UNSET, Micros
 
 Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 BROKEN: Final = Missing()
 """Stands for each part of a payload that is not JSON."""
 
@@ -86,7 +88,12 @@ class JsonReader:
 
     def read(self, payloads: Sequence[bytes]) -> Column:
         parts = self._pick(payloads)
-        column = read_json(payloads) if self._at is None else _convert(self._type, parts.pop(0))
+        if self._at is None:
+            column = read_json(payloads)
+        elif self._type == "number":
+            column = _numbers(parts.pop(0))
+        else:
+            column = _texts(self._type, parts.pop(0), payloads, self._at)
         if self._time_at is None:
             return column
         times, outcomes = _times(parts.pop(0), self._bounds)
@@ -163,22 +170,45 @@ def _getter(struct: type[msgspec.Struct] | None, tokens: Tokens) -> Callable[[An
     return (lambda document: follow(get(document), rest)) if rest else get
 
 
-def _convert(as_type: Type, parts: list[Any]) -> Column:
-    """JSON values as a column of the policy's type."""
-    kinds = set(map(type, parts))
-    if as_type == "number" and kinds <= {float, int}:
+def _numbers(parts: list[Any]) -> Column:
+    """JSON values as a column of numbers."""
+    if set(map(type, parts)) <= {float, int}:
         try:
             numbers = np.fromiter(map(float, parts), np.float64, len(parts)) + 0.0
         except OverflowError:
             numbers = np.array([math.inf])
         if np.isfinite(numbers).all():
             return Column(np.zeros(len(parts), np.uint8), numbers)
-    if as_type == "text" and kinds <= {str} and is_clean("".join(parts)):
+    values, outcomes = _unzip(map(number_of, parts))
+    return Column(outcomes, np.array(values, np.float64) + 0.0)
+
+
+def _texts(as_type: Type, parts: list[Any], payloads: Sequence[bytes], at: Tokens) -> Column:
+    """JSON values as a column of texts, numbers and whole parts as their payload writes them."""
+    if as_type == "text" and set(map(type, parts)) <= {str} and is_clean("".join(parts)):
         return Column(np.zeros(len(parts), np.uint8), texts=parts)
-    values, outcomes = _unzip(map(_CONVERT[as_type], parts))
-    if as_type == "number":
-        return Column(outcomes, np.array(values, np.float64) + 0.0)
-    return Column(outcomes, texts=values)
+    convert = text_of if as_type == "text" else json_of
+    written = (partial(_as_written, payload, at) for payload in payloads)
+    texts, outcomes = _unzip(map(convert, parts, written))
+    return Column(outcomes, texts=texts)
+
+
+def _as_written(payload: bytes, tokens: Tokens) -> str | None:
+    """The part of a payload, with no spaces around its own parts.
+
+    Returns:
+        None where only the slow decoder can read the payload.
+    """
+    try:
+        raw = payload
+        for token in tokens:
+            if raw.lstrip()[:1] == b"{":
+                raw = bytes(_members(raw)[token])
+            else:
+                raw = bytes(_items(raw)[int(token)])
+        return msgspec.json.format(raw, indent=-1).decode()
+    except (*NOT_JSON, LookupError):
+        return None
 
 
 def _unzip(found: Iterable[tuple[Any, int]]) -> tuple[list[Any], Outcomes]:
@@ -215,14 +245,14 @@ def number_of(value: Any) -> tuple[float, int]:
     return (number, Outcome.KEPT) if math.isfinite(number) else (0.0, Outcome.OUT_OF_RANGE)
 
 
-def text_of(value: Any) -> tuple[str, int]:
-    """A JSON string; numbers and booleans as JSON writes them."""
+def text_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
+    """A JSON string; numbers and booleans as the payload writes them."""
     if isinstance(value, Missing):
         return "", _absence(value)
     if isinstance(value, str):
         return (value, Outcome.KEPT) if is_clean(value) else ("", Outcome.NOT_TEXT)
     if isinstance(value, (bool, int, float)):
-        return _write(value)
+        return _written(value, written)
     return "", Outcome.NOT_TEXT
 
 
@@ -237,13 +267,15 @@ def is_clean(text: str) -> bool:
     return True
 
 
-def json_of(value: Any) -> tuple[str, int]:
-    """A part of a document as compact JSON."""
-    return ("", _absence(value)) if isinstance(value, Missing) else _write(value)
+def json_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
+    """A part of a document, as the payload writes it."""
+    return ("", _absence(value)) if isinstance(value, Missing) else _written(value, written)
 
 
-def _write(value: Any) -> tuple[str, int]:
+def _written(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
     try:
+        if (text := written()) is not None and is_clean(text):
+            return text, Outcome.KEPT
         text = _dumps(value, ensure_ascii=False)
         # half a surrogate pair has no UTF-8, only its escape
         return (text if is_clean(text) else _dumps(value)), Outcome.KEPT
@@ -261,10 +293,3 @@ def time_of(value: Any, bounds: Bounds) -> tuple[Micros, int]:
         return parse_time(value, bounds), Outcome.KEPT
     except ValueError:
         return 0, Outcome.BAD_TIME
-
-
-_CONVERT: dict[Type, Callable[[Any], tuple[Any, int]]] = {
-    "number": number_of,
-    "text": text_of,
-    "json": json_of,
-}
