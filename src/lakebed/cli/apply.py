@@ -2,7 +2,7 @@
 
 import typer
 
-from lakebed.cli import documents, output
+from lakebed.cli import documents, exact, output
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import Denied, Invalid, Unauthenticated
 
@@ -31,8 +31,8 @@ def apply(
         except Denied as error:
             raise Denied(f"{file}: {error}") from None
     if form is Shape.JSON:
-        output.document(answer.json())
+        output.document(exact.loads(answer.content))
         return
-    for section in answer.json().values():
+    for section in exact.loads(answer.content).values():
         for entry in section:
             typer.echo(f"{entry['name']}: {entry['change']}")

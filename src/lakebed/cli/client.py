@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from lakebed.cli import exact
 from lakebed.cli.home import token_of
 from lakebed.cli.options import given
 from lakebed.vocabulary.errors import (
@@ -100,7 +101,7 @@ class Server:
             LakebedError: somebody did: 412.
         """
         there = self.request("GET", path, name, params=parameters)
-        document = {**(there.json() if whole is None else whole), **changes}
+        document = {**(exact.loads(there.content) if whole is None else whole), **changes}
         match = {"If-Match": there.headers["etag"]}
         answer = self.request("PUT", path, name, json=document, params=parameters, headers=match)
         return _json(answer)
@@ -177,7 +178,7 @@ class Server:
 
 def _json(answer: httpx.Response) -> Any:
     try:
-        return answer.json()
+        return exact.loads(answer.content)
     except ValueError:
         raise LakebedError(f"{answer.url} did not answer with JSON: is that Lakebed?") from None
 

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from lakebed.cli import exact
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -28,11 +30,11 @@ def write_json(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
     out.write(b'{"records": [')
     between = b"\n"
     for page in pages:
-        document = json.loads(page)
+        document = exact.loads(page)
         records = document["records"]
         cursor = document.get("next_cursor")
         for record in reversed(records) if reverse else records:
-            out.write(between + json.dumps(record, ensure_ascii=False).encode())
+            out.write(between + exact.dumps(record).encode())
             between = b",\n"
     out.write(b'\n], "next_cursor": ' + json.dumps(cursor).encode() + b"}\n")
 

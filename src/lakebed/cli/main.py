@@ -1,6 +1,7 @@
 """`lakebed`: the list of commands. Here alone errors become lines and exit codes."""
 
 import copy
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -149,6 +150,9 @@ app.add_typer(tokens.app, name="tokens", hidden=True)  # as `users`, `units`, `s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `exits`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # show what the terminal cannot write as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         _app_for(sys.argv[1:] if arguments is None else arguments)(arguments)
     except LakebedError as error:

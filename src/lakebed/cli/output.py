@@ -1,6 +1,5 @@
 """Prints tables for people, and JSON or bytes for programs."""
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
+from lakebed.cli import exact
 from lakebed.cli.options import Shape
 from lakebed.vocabulary.errors import BadRequest
 
@@ -35,9 +35,9 @@ def plain(value: object) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return plain(" ".join(value))
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False).translate(_CONTROL)
+        return exact.dumps(value).translate(_CONTROL)
     if isinstance(value, float):
-        return f"{value:.10g}"
+        return str(value) if isinstance(value, exact.Written) else f"{value:.10g}"
     return str(value).translate(_CONTROL).replace("\n", "⏎").replace("\t", " ")
 
 
@@ -178,7 +178,7 @@ def _drawn(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
 
 def _numeric(values: Iterable[Any]) -> bool:
     kinds = {type(value) for value in values} - {type(None)}
-    return bool(kinds) and kinds <= {int, float, Figure}
+    return bool(kinds) and kinds <= {int, float, Figure, exact.Written}
 
 
 def _are_times(values: Iterable[Any]) -> bool:
@@ -189,7 +189,7 @@ def _are_times(values: Iterable[Any]) -> bool:
 
 def document(value: Any) -> None:
     """Print indented JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(exact.dumps(value, indent=2))
 
 
 def note(text: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lakebed.cli import exact
+
 if TYPE_CHECKING:
     import httpx
 
@@ -32,7 +34,7 @@ class Reading:
     def records(self, server: "Server") -> Iterator[dict[str, Any]]:
         """The records, as JSON objects."""
         for page in self._pages(server, "json"):
-            records = page.json()["records"]
+            records = exact.loads(page.content)["records"]
             yield from reversed(records) if self.reverse else records
 
     def pages(self, server: "Server", form: str) -> Iterator[bytes]:
@@ -45,7 +47,7 @@ class Reading:
         while True:
             page = server.request("GET", "/api/v1/records", params=asked)
             if form == "json":
-                self.next_cursor = page.json().get("next_cursor")
+                self.next_cursor = exact.loads(page.content).get("next_cursor")
             else:
                 self.next_cursor = page.headers.get("X-Next-Cursor") or None
             yield page

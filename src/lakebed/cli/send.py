@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from lakebed.cli import output
+from lakebed.cli import exact, output
 from lakebed.cli.moments import moment
 from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
 from lakebed.vocabulary.errors import BadRequest
@@ -68,7 +68,7 @@ def send(
                 headers={k: v.encode() for k, v in headers.items() if v is not None},
             )
             if form is Shape.JSON:
-                output.document(answer.json())
+                output.document(exact.loads(answer.content))
 
 
 def _bytes(argument: str) -> bytes:

@@ -1,13 +1,12 @@
 """`lakebed tap`: print messages as they arrive."""
 
-import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from lakebed.cli import output
+from lakebed.cli import exact, output
 from lakebed.cli.options import HOME, URL, FromOwner, Home, Token, Url
 
 
@@ -44,9 +43,7 @@ def _print(found: Iterable[dict[str, Any]], count: int | None, form: Lines) -> N
         if "dropped" in message:
             output.note(f"{message['dropped']} messages went by too fast to show")
             continue
-        typer.echo(
-            json.dumps(message, ensure_ascii=False) if form is Lines.NDJSON else text(message)
-        )
+        typer.echo(exact.dumps(message) if form is Lines.NDJSON else text(message))
         if left is not None:
             left -= 1
             if left == 0:
@@ -59,7 +56,7 @@ def messages(body: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for piece in body:
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
-            if line.strip() and (message := json.loads(line)):
+            if line.strip() and (message := exact.loads(line)):
                 yield message
 
 
