@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from lakebed.kinds import KINDS
+from lakebed.web import drafts
 from tests.application import Api
 
 from .conftest import Browser, text_of
@@ -71,6 +73,31 @@ def test_yaml_that_is_none_is_a_mistake_with_its_line(ann: Browser) -> None:
     answer = ann.send("/policies/draft", {"side": "yaml", "yaml": "name: a\ntopics: [b\n"})
     (problem,) = answer.json()["problems"]
     assert problem["line"] is not None
+
+
+def test_mistakes_have_their_lines_wherever_the_policy_stands(ann: Browser) -> None:
+    keys = ("topics: [x]", "type: number", "keep: window", "filter:", "  min: warm", "")
+    inner = "name: a b\n" + "\n".join("{0}" + key for key in keys)
+    texts = (inner.format(""), "- " + inner.format("  "), "policies:\n  - " + inner.format("    "))
+    for first, text in zip((1, 1, 2), texts, strict=True):
+        answer = ann.send("/policies/draft", {"side": "yaml", "yaml": text}).json()
+        lines = {one["where"]: one["line"] for one in answer["problems"]}
+        assert lines == {"name": first, "filter.min": first + 5, "for": first}
+
+
+def test_mistakes_of_the_form_have_the_lines_of_its_yaml(ann: Browser) -> None:
+    answer = ann.send("/policies/draft", FIELDS | {"side": "fields", "every": "7m"}).json()
+    (problem,) = answer["problems"]
+    assert answer["yaml"].splitlines()[problem["line"] - 1].startswith("every:")
+
+
+def test_the_editor_knows_all_keys_and_kinds() -> None:
+    known = drafts.completions()
+    assert set(known["values"]["keep"]) == set(KINDS)
+    assert {"name", "for", "filter", "active"} <= known["keys"][""].keys()
+    assert set(known["keys"]) == {"", "filter", "transform", "active"}
+    assert all(text for part in known["keys"].values() for text in part.values())
+    assert "from" in known["keys"]["active"]
 
 
 def test_another_kind_takes_its_own_keys_alone(ann: Browser) -> None:

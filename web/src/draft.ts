@@ -1,10 +1,6 @@
 // <lb-draft>: sends the form of a draft when it has changed, and paints the other side.
 
-interface Problem {
-  where: string;
-  what: string;
-  line: number | null;
-}
+import { type Problem, YamlEditor } from "./yaml/editor";
 
 interface Answer {
   yaml?: string;
@@ -54,6 +50,8 @@ export class Draft extends HTMLElement {
       const name = problem.where.replace(/\[.*$/, "");
       form.querySelector(`[name="${CSS.escape(name)}"]`)?.setAttribute("aria-invalid", "true");
     }
+    const editor = form.querySelector("lb-yaml");
+    if (editor instanceof YamlEditor) editor.mark(problems);
     const place = form.querySelector(".marks");
     if (place === null) return;
     place.replaceChildren();
@@ -95,7 +93,9 @@ function hidden(form: HTMLFormElement, name: string): HTMLInputElement {
 function text(form: HTMLFormElement, name: string, value: string): void {
   const input = form.elements.namedItem(name);
   if (input instanceof HTMLTextAreaElement || input instanceof HTMLInputElement) {
-    if (input.value !== value) input.value = value;
+    const editor = input.closest("lb-yaml");
+    if (editor instanceof YamlEditor) editor.set(value);
+    else if (input.value !== value) input.value = value;
   }
 }
 

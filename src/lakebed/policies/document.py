@@ -30,11 +30,12 @@ _MISSING = {
     "type": f"a policy needs a type: {listed(TYPES)}",
     "keep": f"a policy needs to say what to keep: {listed(KINDS)}",
 }
-_PARTS: dict[str, type[BaseModel]] = {
+PARTS: dict[str, type[BaseModel]] = {
     "filter": schema.FilterDocument,
     "transform": schema.TransformDocument,
     "active": schema.ActiveDocument,
 }
+"""Mappings inside a document."""
 
 
 class PolicyFile(NamedTuple):
@@ -103,12 +104,12 @@ def _explain(entry: Any) -> tuple[Path, str]:
 def _unknown(key: str, within: Path) -> str:
     """The problem of an unknown key, which may belong to another section or be misspelt."""
     section = str(within[0]) if within else ""
-    elsewhere = [name for name, part in _PARTS.items() if key in keys_of(part) and name != section]
+    elsewhere = [name for name, part in PARTS.items() if key in keys_of(part) and name != section]
     if elsewhere:
         return f"there is no key `{key}` here: it belongs under `{elsewhere[0]}`"
     if section and key in keys_of(Document):
         return f"there is no key `{key}` under `{section}`: it belongs to the policy itself"
-    known = keys_of(_PARTS.get(section, Document))
+    known = keys_of(PARTS.get(section, Document))
     return f"there is no key `{key}`: {suggest(key, known)}"
 
 

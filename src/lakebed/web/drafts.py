@@ -7,13 +7,19 @@
 What the fields do not show (filters, transforms) stays in the document as the YAML has it.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, cast
 
 import yaml
+from pydantic import BaseModel
 
-from lakebed.documents.source import read_source
+from lakebed.documents.sections import path_text
+from lakebed.documents.source import Path, read_source
 from lakebed.kinds import KINDS
+from lakebed.kinds.tables import TYPES
+from lakebed.policies.document import PARTS
+from lakebed.policies.schema import document_model, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem
 from lakebed.web.page import Form
 
@@ -106,6 +112,60 @@ def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
         for key in foreign:
             changed.pop(key, None)
     return changed
+
+
+def located(text: str, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Problems of the document in a text, with the lines that they are about."""
+    try:
+        source = read_source(text)
+    except Invalid:
+        return tuple(problems)
+    value, prefix = source.value, cast(Path, ())
+    if isinstance(value, dict) and set(value) == {"policies"}:
+        value, prefix = value["policies"], ("policies",)
+    if isinstance(value, list):
+        prefix = (*prefix, 0)
+    depth = len(prefix)
+    inside = (path for path in source.lines if path[:depth] == prefix)
+    lines = {path_text(path[depth:]): source.lines[path] for path in inside}
+    return tuple(
+        one if one.line is not None else Problem(one.where, one.what, _line_of(lines, one.where))
+        for one in problems
+    )
+
+
+def _line_of(lines: Mapping[str, int], where: str) -> int:
+    """The line of a value; if it is missing, of the nearest value around it."""
+    while where and where not in lines:
+        where = where[: max(where.rfind("."), where.rfind("["), 0)]
+    return lines.get(where, 1)
+
+
+@cache
+def completions() -> dict[str, Any]:
+    """What an editor of the YAML offers.
+
+    Returns `keys`, with their descriptions, by the key that they stand under; `values` by key; and
+    `kinds`, the keys that only some kinds have, by kind.
+    """
+    model = document_model(tuple(KINDS))
+    functions = [one for kind in KINDS.values() for all in kind.functions.values() for one in all]
+    return {
+        "keys": {name: _described(part) for name, part in {"": model, **PARTS}.items()},
+        "values": {
+            "type": list(TYPES),
+            "keep": list(KINDS),
+            "functions": list(dict.fromkeys(functions)),
+            "unique": ["true", "false"],
+            "active": ["always"],
+        },
+        "kinds": keys_by_kind(),
+    }
+
+
+def _described(model: type[BaseModel]) -> dict[str, str]:
+    fields = zip(keys_of(model), model.model_fields.values(), strict=True)
+    return {key: field.description or "" for key, field in fields}
 
 
 def keys_by_kind() -> dict[str, list[str]]:

@@ -95,13 +95,11 @@ def draft(view: Writer, form: FormDep) -> Response:
         document = _document(form)
     except Invalid as error:
         return _json({"problems": [_shown(one) for one in error.problems]})
-    return _json(
-        {
-            "yaml": drafts.written(document),
-            "fields": drafts.fields_of(document),
-            "problems": [_shown(one) for one in _mistakes(view, document)],
-        }
-    )
+    text = drafts.written(document)
+    seen = form.raw("yaml") if form.text("side") == "yaml" else text
+    found = drafts.located(seen, _mistakes(view, document))
+    fields = drafts.fields_of(document)
+    return _json({"yaml": text, "fields": fields, "problems": [_shown(one) for one in found]})
 
 
 @router.post("/policies/preview")
@@ -225,12 +223,15 @@ def _editor(
     status: int | None = None,
 ) -> Response:
     before = name if form is None else form.text("before")
+    text = drafts.written(document) if text is None else text
     return view.render(
         "policy.html",
         status or (422 if problems else 200),
         document=document,
         fields=drafts.fields_of(document),
-        yaml=drafts.written(document) if text is None else text,
+        yaml=text,
+        marked=[_shown(one) for one in drafts.located(text, problems)],
+        completions=drafts.completions(),
         before=before,
         etag=etag if form is None else form.text("etag"),
         problems=problems,
