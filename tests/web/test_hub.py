@@ -158,6 +158,7 @@ def test_a_slow_page_skips_and_is_then_sent_whatever_changed_once() -> None:
         story.says(b=2)
         assert [row[2:] for row in rows(stream.take())] == [["99", "a"], ["2", "b"]]
         assert stream.take() is None
+        assert (story.hub.frames, story.hub.skipped) == (2, 100)
 
     told(tell)
 

@@ -112,7 +112,7 @@ def test_a_page_hears_what_arrives(api: Api) -> None:
     assert page.status == 200
     assert '"21.5","hall/1"]' in page.until("hall/1")
     page.leave()
-    assert api.app.control.state.hub.streams == 0
+    assert api.app.control.state.live.hub.streams == 0
 
 
 def test_a_page_is_sent_at_once_what_came_a_moment_before(api: Api) -> None:
@@ -205,3 +205,15 @@ def test_what_pages_are_sent_is_counted(api: Api) -> None:
 )
 def test_the_byte_ledger_has_one_filter_for_a_page(filters: list[str], expected: str) -> None:
     assert streams.summary(filters) == expected
+
+
+def test_pages_that_are_open_are_counted(api: Api) -> None:
+    live = streams.Pages()
+    assert {one.name: one.samples[0].value for one in live.metrics()} == {
+        "lakebed_live_streams": 0,
+        "lakebed_live_channels": 0,
+        "lakebed_live_frames": 0,
+    }
+    live.hub = api.app.control.state.live.hub
+    frames = next(one for one in live.metrics() if one.name == "lakebed_live_frames")
+    assert frames.samples[0].value > 0

@@ -86,6 +86,7 @@ class View:
 
     Attributes:
         frame: what changed in the turn `turn`; pages that were sent the turn `before` need no more.
+        turns: how many there were.
         unnamed: cells whose topics no frame has told yet.
         full: whether filters match more channels than a view may have.
     """
@@ -95,6 +96,7 @@ class View:
         self.cells: list[Cell] = []
         self.streams: set[Stream] = set()
         self.turn = self.before = 0
+        self.turns = 0
         self.frame = Frame(b"", 0)
         self.full = False
         self.unnamed: set[Cell] = set()
@@ -121,6 +123,7 @@ class Stream:
     def __init__(self, hub: "Hub", view: View, who: str) -> None:
         self._hub, self.view, self.who = hub, view, who
         self.sent = 0
+        self._turns = view.turns
         self.ended = False
         self._woken = asyncio.Event()
 
@@ -140,6 +143,9 @@ class Stream:
         shared = self.sent == view.before and self.sent > 0
         taken = view.frame if shared else view.since(self.sent)
         self.sent = view.turn
+        self._hub.skipped += max(view.turns - self._turns - 1, 0)
+        self._turns = view.turns
+        self._hub.frames += bool(taken.values)
         return taken if taken.values else None
 
     def close(self) -> None:
@@ -148,7 +154,12 @@ class Stream:
 
 
 class Hub:
-    """Event loop only, but for `pick`. A `Follower` of the feed while there are streams."""
+    """Event loop only, but for `pick`. A `Follower` of the feed while there are streams.
+
+    Attributes:
+        frames: that streams have taken.
+        skipped: turns whose frame a stream has not taken, because it was still busy with another.
+    """
 
     most = 50_000  # payloads of few are touched, so it may be many at a time
 
@@ -164,6 +175,7 @@ class Hub:
         self._last = float("-inf")
         self._due: Timer | None = None
         self.dropped = 0
+        self.frames = self.skipped = 0
 
     @property
     def streams(self) -> int:
@@ -280,6 +292,7 @@ class Hub:
                 rows.setdefault(view, []).append(row)
         for view, found in rows.items():
             view.before, view.turn, view.frame = view.turn, self._turn, frame(found)
+            view.turns += 1
             for stream in view.streams:
                 stream.wake()
 

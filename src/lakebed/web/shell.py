@@ -12,8 +12,13 @@ from lakebed.web.navigation import ordered
 from lakebed.web.page import error_page
 
 
-def install(app: FastAPI) -> None:
-    """Add the routes of the web interface."""
+def install(app: FastAPI, live: streams.Pages | None = None) -> None:
+    """Add the routes of the web interface.
+
+    Args:
+        live: the pages with live values; without it nobody counts them.
+    """
+    app.state.live = live or streams.Pages()
     app.include_router(assets.router)
     app.include_router(streams.router)
     app.include_router(points.router)

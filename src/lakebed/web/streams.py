@@ -8,13 +8,15 @@ The body of the request has the filters because a page may follow a thousand top
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import takewhile
 from typing import Annotated, cast
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner, is_still_allowed
@@ -71,12 +73,33 @@ async def live(
     return Live(stream, is_allowed, sent)
 
 
+class Pages:
+    """The pages that a process shows values to. Its hub is made for the first of them."""
+
+    def __init__(self) -> None:
+        self.hub: Hub | None = None
+
+    def metrics(self) -> Iterator[Metric]:
+        """Streams, channels and frames, for /metrics."""
+        hub = self.hub
+        streams, channels = (hub.streams, hub.channels) if hub else (0, 0)
+        yield GaugeMetricFamily("lakebed_live_streams", "Pages with live values.", streams)
+        yield GaugeMetricFamily("lakebed_live_channels", "Channels that they look at.", channels)
+        frames = CounterMetricFamily(
+            "lakebed_live_frames", "Frames of live values for pages.", labels=["outcome"]
+        )
+        frames.add_metric(["sent"], hub.frames if hub else 0)
+        frames.add_metric(["skipped"], hub.skipped if hub else 0)
+        yield frames
+
+
 def hub_of(request: Request) -> Hub:
     """The hub of this process, which is made for its first page."""
     state = request.app.state
-    if not hasattr(state, "hub"):
-        state.hub = Hub(cast(Feed, state.services.feed), asyncio.get_running_loop())
-    return cast(Hub, state.hub)
+    live: Pages = state.live
+    if live.hub is None:
+        live.hub = Hub(cast(Feed, state.services.feed), asyncio.get_running_loop())
+    return live.hub
 
 
 def _filters(body: bytes) -> list[str]:

@@ -40,7 +40,7 @@ async def _open(process: Process, before: Contribution) -> Contribution:
     from lakebed.api.parked_health import ParkedHealth
     from lakebed.api.stored import weigh
     from lakebed.ingest.releasing import Releasing
-    from lakebed.web import shell
+    from lakebed.web import shell, streams
 
     settings = process.settings
     ensure_admin(process.accounts, settings.home, settings.api.admin_token, ours=process.alone)
@@ -52,9 +52,10 @@ async def _open(process: Process, before: Contribution) -> Contribution:
         weigh, process.intake.limits, process.series, process.catalog, process.catalog
     )
     parked = ParkedHealth(process.catalog, settings.limits.parked_for)
+    live = streams.Pages()
     own = Contribution(
-        routes=(partial(routes_of, services), shell.install),
-        metrics=tuple(metrics_of(services)),
+        routes=(partial(routes_of, services), partial(shell.install, live=live)),
+        metrics=(*metrics_of(services), live.metrics),
         tasks={"release": releasing.run, "stored": weighing, "parked": parked.run},
         health={"parked": parked.health},
     )
