@@ -169,5 +169,5 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     told = {"topic": row["topic"], "start": to_rfc3339(row["time"]), "end": to_rfc3339(row["end"])}
     told |= {name: row[name] for name in ("count", "min", "max", "first", "last")}
     if "sum" in row:
-        told["avg"] = row["sum"] / row["count"]
+        told["avg"] = min(max(row["sum"] / row["count"], row["min"]), row["max"])
     return told | {"complete": row["complete"]}

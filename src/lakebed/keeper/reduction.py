@@ -69,7 +69,8 @@ class Reduction:
         if windows:
             columns |= {name: pa.array(rows[name]) for name in ("complete", "count")}
             with np.errstate(invalid="ignore", over="ignore"):
-                columns["avg"] = pa.array(rows["sum"] / np.maximum(rows["count"], 1))
+                average = rows["sum"] / np.maximum(rows["count"], 1)
+                columns["avg"] = pa.array(np.clip(average, rows["min"], rows["max"]))
             columns["late"] = pa.array(np.zeros(len(rows), np.bool_))
         return pa.table(columns | {name: pa.array(rows[name]) for name in names})
 

@@ -41,6 +41,20 @@ _STATE_SIZE = 96  # bytes of the fixed columns of a window
 _BIN_SIZE = 8  # bytes of one bucket of a sketch
 
 
+_SCALE = 2.0**40  # more than the messages of a window
+
+
+def _means(
+    column: NDArray[np.float64], starts: Ints, n: Ints, sums: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The means of groups; they lie within float64 even where the sums do not."""
+    means: NDArray[np.float64] = sums / n
+    if not np.isfinite(means).all():
+        scaled = np.add.reduceat(column / _SCALE, starts) / n * _SCALE
+        means = np.where(np.isfinite(means), means, scaled)
+    return means
+
+
 class NumbersState(AggregateState):
     def __init__(self, site: Site) -> None:
         super().__init__(site, AGGREGATE, _FIELDS)
@@ -67,13 +81,16 @@ class NumbersState(AggregateState):
         table["max"][slot] = np.maximum(table["max"][slot], np.maximum.reduceat(column, starts))
         with np.errstate(over="ignore", invalid="ignore"):  # a sum may leave float64: it is inf
             sums = np.add.reduceat(column, starts)
-            mean = sums / n
+            mean = _means(column, starts, n, sums)
             m2 = np.add.reduceat(np.square(column - np.repeat(mean, n)), starts)
             before = table["count"][slot]
             total = before + n
             delta = mean - table["mean"][slot]
             table["m2"][slot] += m2 + np.square(delta) * before * n / total
-            table["mean"][slot] += delta * n / total
+            near = table["mean"][slot] + delta * n / total
+            # where the distance leaves float64 the mean does not
+            far = table["mean"][slot] * (before / total) + mean * (n / total)
+            table["mean"][slot] = np.where(np.isfinite(near), near, far)
             table["sum"][slot] += sums
         table["count"][slot] = total
 

@@ -34,7 +34,8 @@ _RECORDS = (
 _WINDOWS = (
     "toInt64(toUnixTimestamp(min(start))) AS s, toInt64(toUnixTimestamp(max(`end`))) AS e,"
     f" min(bitAnd(complete, {COMPLETE})) AS whole, sum(`count`) AS n,"
-    " min(`min`) AS f_min, max(`max`) AS f_max, sum(`sum`) / n AS f_avg,"
+    " min(`min`) AS f_min, max(`max`) AS f_max,"
+    f" {windows.average('sum(`sum`)', 'n', windows.MEAN)} AS f_avg,"
     " argMin(`first`, (first_time, first_offset)) AS f_first,"
     " argMax(`last`, (last_time, last_offset)) AS f_last,"
     # a window has more than one row if late messages opened it again

@@ -30,6 +30,22 @@ _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
 _KEY = "start, end, topic"
 _KEY_TYPES = (int, int, str)
 
+_SCALE = 2**40  # more than the messages of all that is read
+MEAN = f"sum(mean / {_SCALE} * `count`) / sum(`count`) * {_SCALE}"
+"""The mean of several fragments, where their sum may be beyond float64."""
+
+
+def average(
+    sum: str, n: str, mean: str = "f_mean", least: str = "f_min", most: str = "f_max"
+) -> str:
+    """The expression of an average, which lies between the least and the most whatever is rounded.
+
+    Args:
+        sum, n, mean, least, most: expressions; `mean` counts where `sum` is beyond float64.
+    """
+    return f"least(greatest(if(isFinite({sum}), {sum} / {n}, {mean}), {least}), {most})"
+
+
 _COMMON = {
     "f_min": "min(`min`)",
     "f_max": "max(`max`)",
@@ -38,6 +54,7 @@ _COMMON = {
 }
 _NUMBER = _COMMON | {
     "f_sum": "sum(`sum`)",
+    "f_mean": MEAN,
     "ns": "groupArray(toFloat64(`count`))",
     "means": "groupArray(mean)",
     "m2s": "sum(m2)",
@@ -57,7 +74,7 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "first": (("f_first",), "f_first"),
     "last": (("f_last",), "f_last"),
     "sum": (("f_sum",), "f_sum"),
-    "avg": (("f_sum",), "f_sum / n"),
+    "avg": (("f_sum", "f_mean", "f_min", "f_max"), average("f_sum", "n")),
     "stddev": (("ns", "means", "m2s"), f"sqrt({_VARIANCE})"),
     "p50": (("sketch", "f_min", "f_max"), "sketch"),
     "p95": (("sketch", "f_min", "f_max"), "sketch"),
