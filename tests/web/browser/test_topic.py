@@ -51,6 +51,7 @@ def test_a_topic_is_plotted_and_read_without_looking(
     page.get_by_role("button", name="6 h").click()
     expect(page.locator(".plot-summary")).to_contain_text("least 20, greatest 24")
     expect(page.locator(".plot-summary")).to_contain_text("Gaps: 1.")
+    expect(page.locator(".plot-marks")).to_contain_text("nothing came")
     expect(page.locator("lb-plot canvas")).to_be_visible()
     page.get_by_text("Values as a table").click()
     expect(page.locator(".plot-table tbody tr").first).to_be_visible()
@@ -111,6 +112,56 @@ def test_several_series_can_be_hidden_and_compared(
     page.get_by_label("Compare with").select_option("the day before")
     expect(page.locator(".plot-summary")).not_to_be_empty()
     axe(page)
+
+
+@pytest.fixture(scope="module")
+def halls(visitor: Visitor) -> float:
+    """Windows of ten halls today, one of which had values a day before, too; and a late message."""
+    now = time.time()
+    windows = {"keep": "aggregate", "every": "15m", "type": "number", "functions": ["avg"]}
+    visitor.api.put_policies([windows | {"name": "quarters", "topics": ["hall/#"]}])
+    day = 86_400
+    for hall in range(10):
+        values = [{"topic": f"hall/{hall}", "value": hall, "time": now - 60 * i} for i in range(90)]
+        earlier = [one | {"value": 100 + hall, "time": one["time"] - day} for one in values]
+        visitor.api.send_batch((earlier[::-1] if hall == 3 else []) + values[::-1])
+    visitor.api.settle()
+    return now
+
+
+def test_what_is_not_complete_is_marked_in_plot_and_table(
+    page: Page, halls: float, axe: Callable[[Page], None]
+) -> None:
+    page.goto("/topic?topic=hall/1&policy=quarters")
+    page.get_by_role("button", name="6 h").click()
+    expect(page.locator(".plot-marks")).to_contain_text("not complete yet")
+    expect(page.locator(".plot-summary")).to_contain_text("Windows that are not complete yet: 1.")
+    page.get_by_text("Values as a table").click()
+    last = page.locator(".plot-table tbody tr").last
+    expect(last).to_contain_text("not complete yet")
+    axe(page)
+
+
+def test_many_series_are_cut_and_all_can_be_shown(page: Page, halls: float) -> None:
+    page.goto("/topic?topic=hall/%2B&policy=quarters")
+    entries = page.locator(".plot-legend button[data-do=series]")
+    expect(entries).to_have_count(8)
+    expect(page.locator(".plot-legend")).to_contain_text("8 of 10 series are shown.")
+    page.get_by_role("button", name="Show all 10 series").click()
+    expect(entries).to_have_count(10)
+    expect(page.locator(".plot-legend")).not_to_contain_text("series are shown")
+
+
+def test_the_day_before_is_drawn_and_told(page: Page, halls: float) -> None:
+    page.goto("/topic?topic=hall/3&policy=quarters")
+    page.get_by_label("Compare with").select_option("the day before")
+    told = page.locator(".plot-summary")
+    expect(told).to_contain_text("Compared with the day before: hall/3: least 103, greatest 103")
+    expect(page.locator(".plot-marks")).to_contain_text("the day before")
+    page.get_by_label("Compare with").select_option("the week before")
+    expect(told).to_contain_text("Compared with the week before: nothing was kept then.")
+    page.get_by_label("Compare with").select_option("nothing else")
+    expect(told).not_to_contain_text("Compared")
 
 
 def test_on_a_telephone_in_the_dark_nothing_is_cut_off(

@@ -1,4 +1,4 @@
 /** Plots of what policies kept. */
-import { Plot } from "../plot";
+import { Plot } from "../plot/element";
 
 customElements.define("lb-plot", Plot);

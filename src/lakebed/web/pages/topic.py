@@ -58,7 +58,8 @@ def show(
     for one in asked:
         check_filter_in("topic", one)
     view.caller.require(*asked)
-    topics = _expanded(view, asked)
+    heard_topics = _expanded(view, asked)
+    topics = heard_topics[:_MOST_TOPICS]
     policies = _policies(view, topics)
     wanted: dict[str, Any] = {"topic": topics[:1], "order": order, "limit": _ROWS, "cursor": cursor}
     wanted |= {"policy": policy or None, "from": start or None, "to": end or None}
@@ -70,6 +71,7 @@ def show(
         "topic.html",
         asked=asked,
         topics=topics,
+        more_topics=len(heard_topics) > len(topics),
         topic=first,
         policies=policies,
         keeps=KEEPS,
@@ -104,18 +106,21 @@ def _span(counted: Mapping[str, Any] | None) -> int:
 
 
 def _expanded(view: View, asked: list[str]) -> list[str]:
-    """The topics that are asked for; those under a filter as far as they have been heard."""
+    """The topics that are asked for; those under a filter as far as they have been heard.
+
+    Of more than are shown one more is among them, or several.
+    """
     found: dict[str, None] = {}
     caller = view.caller.to(Action.TOPICS_READ)
     for one in asked:
         if not is_wildcard(one):
             found[one] = None
         elif view.may(Action.TOPICS_READ, one):
-            heard = flow.topics(view.services, caller, one, _MOST_TOPICS)["topics"]
+            heard = flow.topics(view.services, caller, one, _MOST_TOPICS + 1)["topics"]
             found |= dict.fromkeys(row["topic"] for row in heard)
     if not found:
         raise NotFound(f"nothing has been heard under {', '.join(map(repr, asked))}")
-    return list(found)[:_MOST_TOPICS]
+    return list(found)
 
 
 def _policies(view: View, topics: list[str]) -> list[dict[str, Any]]:

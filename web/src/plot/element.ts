@@ -1,0 +1,343 @@
+/**
+ * <lb-plot>: what a policy kept of some topics, as lines or as bands of least to greatest around the average.
+ *
+ *     range ──GET /points──> points ──> chart: lines, marks        chart.ts, marks.ts
+ *       ^                      └──────> legend, summary, table     legend.ts, table.ts
+ *       └── buttons, keys, a drag, live values                     range.ts
+ *
+ * Every range is asked for anew, with two points for a column of pixels. Attributes: templates/parts/plot.html.
+ */
+import type uPlot from "uplot";
+import { feedUrl, source, visible } from "../live";
+import { decoded, load, type Points, type Series, type Span } from "../points";
+import { draw, HEIGHT } from "./chart";
+import { append, seconds } from "./figures";
+import { explain, legend, read, summary } from "./legend";
+import { type Mark, marksOf } from "./marks";
+import { KEYS, Range } from "./range";
+import { table } from "./table";
+
+const MOST = 8; // series shown at first, and colours
+const SETTLE = 150; // milliseconds that a range must stay before it is asked for
+const RENEW = 5000; // milliseconds between two loads while values arrive
+
+export class Plot extends HTMLElement {
+  #topics: string[] = [];
+  #shown: string[] = [];
+  #hidden = new Set<string>();
+  #range = new Range(3_600_000);
+  #compare = 0; // milliseconds
+  #points: Points | null = null;
+  #before: Points | null = null;
+  #chart: uPlot | null = null;
+  #marks: Mark[] = [];
+  #request: AbortController | null = null;
+  #timer = 0;
+  #renewed = 0;
+  #ends: (() => void)[] = [];
+  #sight: IntersectionObserver | null = null;
+  #inSight = false;
+  #due = true;
+  #held = false; // by a drag that a new chart would break off
+
+  connectedCallback(): void {
+    this.#topics = JSON.parse(this.getAttribute("topics") ?? "[]") as string[];
+    this.#shown = this.#topics.slice(0, MOST);
+    this.#range = new Range(Number(this.getAttribute("span") ?? 3600) * 1000);
+    const [start, end] = [Number(this.getAttribute("start")), Number(this.getAttribute("end"))];
+    if (end > start && start > 0) this.#range.set([start, end]);
+    else if (this.hasAttribute("points")) this.#range.toWhole(); // whatever it is
+    this.addEventListener("click", (event) => this.#click(event));
+    this.addEventListener("change", (event) => this.#change(event));
+    this.#area.addEventListener("keydown", (event) => this.#key(event));
+    this.#area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    this.#area.addEventListener("pointerdown", () => (this.#held = true));
+    const release = () => this.#release();
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, release);
+    this.querySelector("details")?.addEventListener("toggle", () => this.#fillTable());
+    const sizes = new ResizeObserver(() => this.#resize());
+    sizes.observe(this.#area);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const repaint = () => this.#draw();
+    scheme.addEventListener("change", repaint);
+    const theme = new MutationObserver(repaint);
+    theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    this.#sight = new IntersectionObserver((entries) => this.#see(entries.some((one) => one.isIntersecting)));
+    this.#sight.observe(this);
+    this.#ends.push(
+      () => ["pointerup", "pointercancel"].forEach((end) => removeEventListener(end, release)),
+      () => sizes.disconnect(),
+      () => theme.disconnect(),
+      () => scheme.removeEventListener("change", repaint),
+      this.#follow(),
+    );
+  }
+
+  disconnectedCallback(): void {
+    for (const end of this.#ends.splice(0)) end();
+    this.#sight?.disconnect();
+    this.#request?.abort();
+    window.clearTimeout(this.#timer);
+    this.#chart?.destroy();
+    this.#chart = null;
+  }
+
+  /** The range that is shown, epoch milliseconds. */
+  get range(): Span {
+    return this.#range.shown;
+  }
+
+  /** Shows a range, or with null the last `span` seconds up to now. */
+  show(range: Span | null): void {
+    if (range === null) this.#range.toNow();
+    else this.#range.set(range);
+    this.#ask();
+  }
+
+  #act(what: string, value = ""): boolean {
+    const known = this.#range.act(what, value);
+    if (known) this.#ask(what === "all" ? 0 : SETTLE);
+    return known;
+  }
+
+  #click(event: Event): void {
+    const button = (event.target as Element).closest<HTMLElement>("button[data-do]");
+    if (button === null) return;
+    if (button.dataset.do === "series") this.#toggle(button.dataset.value ?? "");
+    else if (button.dataset.do === "every") this.#showEvery();
+    else this.#act(button.dataset.do ?? "", button.dataset.value);
+  }
+
+  #change(event: Event): void {
+    const select = event.target as HTMLSelectElement;
+    if (select.dataset.do !== "compare") return;
+    this.#compare = Number(select.value) * 1000;
+    this.#ask(0);
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.#act(KEYS[event.key] ?? "")) event.preventDefault();
+  }
+
+  #wheel(event: WheelEvent): void {
+    if (!event.ctrlKey) return; // a wheel alone scrolls the page
+    event.preventDefault();
+    const box = this.#chart?.over.getBoundingClientRect();
+    if (box === undefined) return;
+    this.#range.zoom(event.deltaY > 0 ? 1.25 : 0.8, Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
+    this.#ask();
+  }
+
+  // --- loading ------------------------------------------------------------------------------------
+
+  #see(inSight: boolean): void {
+    this.#inSight = inSight;
+    if (inSight && this.#due) this.#ask(0);
+  }
+
+  #ask(wait = SETTLE): void {
+    this.#due = true;
+    this.#press();
+    if (this.#chart !== null && !this.#range.whole) this.#scale();
+    window.clearTimeout(this.#timer);
+    if (this.#inSight) this.#timer = window.setTimeout(() => void this.#load(), wait);
+  }
+
+  async #load(): Promise<void> {
+    this.#request?.abort();
+    const request = (this.#request = new AbortController());
+    this.#due = false;
+    this.#renewed = Date.now();
+    this.#area.dataset.busy = "";
+    const url = this.getAttribute("url") ?? "/points";
+    const columns = this.#area.clientWidth;
+    const whole = this.#range.whole;
+    const own = this.getAttribute("points");
+    const ask = async (range: Span | null) =>
+      own === null ? load(url, this.#shown, range, columns, request.signal) : decoded(own);
+    try {
+      const points = await ask(whole ? null : this.range);
+      if (whole) this.#range.found([points.from, points.to]);
+      const [from, to] = this.range;
+      this.#before = this.#compare > 0 ? await ask([from - this.#compare, to - this.#compare]) : null;
+      if (this.#request !== request) return;
+      this.#points = points;
+      this.#draw();
+      this.#tell();
+    } catch (error) {
+      if (!request.signal.aborted) this.#fail(error);
+    } finally {
+      if (this.#request === request) delete this.#area.dataset.busy;
+    }
+  }
+
+  #fail(error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    this.#summary.textContent = this.#word("failed", { why: visible(why) });
+  }
+
+  /** Values as they come; those of a policy that changes them are loaded instead. */
+  #follow(): () => void {
+    const feed = this.getAttribute("feed");
+    if (feed === "") return () => undefined;
+    const from = source(feed ?? feedUrl());
+    const ends = this.#shown.map((topic) => from.follow(topic, ({ text, time }) => this.#arrive(topic, text, time)));
+    return () => ends.forEach((end) => end());
+  }
+
+  #arrive(topic: string, text: string, time: number): void {
+    if (!this.#range.live || !this.#inSight || this.#held || document.hidden) return;
+    const value = text.trim() === "" ? NaN : Number(text);
+    const series = this.#points?.series.find((one) => one.topic === topic);
+    if (this.hasAttribute("direct") && Number.isFinite(value) && series !== undefined) {
+      if (time > (series.times.at(-1) ?? 0)) append(series, time, value);
+    }
+    if (Date.now() - this.#renewed > RENEW) {
+      this.#range.toNow();
+      void this.#load();
+    } else if (this.hasAttribute("direct")) {
+      this.#range.toNow();
+      this.#draw();
+    }
+  }
+
+  // --- drawing ------------------------------------------------------------------------------------
+
+  get #area(): HTMLElement {
+    return this.querySelector<HTMLElement>(".plot-area") ?? this;
+  }
+
+  get #legend(): HTMLElement {
+    return this.querySelector<HTMLElement>(".plot-legend") ?? document.createElement("ul");
+  }
+
+  get #summary(): HTMLElement {
+    return this.querySelector<HTMLElement>(".plot-summary") ?? this;
+  }
+
+  #release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    window.setTimeout(() => this.#draw()); // after the chart has told what was chosen
+  }
+
+  #visible(): Series[] {
+    return (this.#points?.series ?? []).filter((one) => !this.#hidden.has(one.topic));
+  }
+
+  #draw(): void {
+    const points = this.#points;
+    if (points === null || this.#held || !this.isConnected) return;
+    const series = this.#visible();
+    this.#marks = marksOf(points, series);
+    this.#chart?.destroy();
+    this.#chart = draw(
+      {
+        series,
+        before: this.#compared(),
+        shift: this.#compare,
+        marks: this.#marks,
+        range: () => this.range,
+        colour: (topic) => this.#colour(topic),
+        token: (name) => this.#token(name),
+        words: (why) => this.#word(why),
+        chosen: (range) => this.show(range),
+        pointed: (time) => read(this.#legend, points, time),
+        doubled: () => this.#act("out"),
+      },
+      this.#area,
+    );
+    const shown = { topics: this.#topics, count: this.#shown.length, hidden: this.#hidden };
+    const words = (name: string, values?: Record<string, string>) => this.#word(name, values);
+    legend(this.#legend, points, { ...shown, colour: (topic) => this.#colour(topic) }, words);
+    const place = this.querySelector(".plot-marks");
+    if (place !== null) explain(place, this.#marks, this.#comparison(), (name) => this.#token(name), words);
+    this.#fillTable();
+  }
+
+  #compared(): Series[] {
+    return (this.#before?.series ?? []).filter((one) => !this.#hidden.has(one.topic));
+  }
+
+  /** What is compared with, as the choice of it says; empty for nothing. */
+  #comparison(): string {
+    if (this.#before === null) return "";
+    return this.querySelector<HTMLSelectElement>("select[data-do=compare]")?.selectedOptions[0]?.text ?? "";
+  }
+
+  #scale(): void {
+    this.#chart?.setScale("x", { min: seconds(this.range[0]), max: seconds(this.range[1]) });
+  }
+
+  #resize(): void {
+    const width = this.#area.clientWidth;
+    if (this.#chart === null || width === 0 || Math.abs(width - this.#chart.width) < 2) return;
+    this.#chart.setSize({ width, height: HEIGHT });
+    this.#ask(500);
+  }
+
+  #colour(topic: string): string {
+    return this.#token(`--series-${(this.#topics.indexOf(topic) % MOST) + 1}`);
+  }
+
+  /** A colour of the theme, as the canvas wants it. */
+  #token(name: string): string {
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    this.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  }
+
+  // --- words --------------------------------------------------------------------------------------
+
+  #word(name: string, values: Record<string, string> = {}): string {
+    const text = this.getAttribute(`word-${name}`) ?? name;
+    return text.replace(/\{(\w+)\}/g, (whole, key: string) => values[key] ?? whole);
+  }
+
+  #press(): void {
+    for (const button of this.querySelectorAll<HTMLElement>("button[data-do][aria-pressed]")) {
+      const { do: what, value } = button.dataset;
+      const { live, span } = this.#range;
+      const on = what === "live" ? live : what === "span" && live && Number(value) * 1000 === span;
+      if (what !== "series") button.setAttribute("aria-pressed", String(on));
+    }
+    if (!this.hasAttribute("address") || this.#range.whole) return;
+    const address = new URL(location.href);
+    address.searchParams.delete("plot");
+    if (!this.#range.live) address.searchParams.set("plot", this.range.map(Math.round).join("-"));
+    history.replaceState(history.state, "", address);
+  }
+
+  #tell(): void {
+    if (this.#points === null) return;
+    const compared = this.#before === null ? null : { what: this.#comparison(), series: this.#compared() };
+    const words = (name: string, values?: Record<string, string>) => this.#word(name, values);
+    const label = this.getAttribute("label") ?? "";
+    this.#summary.textContent = summary(this.#points, this.#visible(), this.range, compared, label, words);
+  }
+
+  #toggle(topic: string): void {
+    if (!this.#hidden.delete(topic)) this.#hidden.add(topic);
+    this.#draw();
+    this.#tell();
+  }
+
+  #showEvery(): void {
+    this.#shown = this.#topics;
+    this.#ends.pop()?.();
+    this.#ends.push(this.#follow());
+    this.#ask(0);
+  }
+
+  /** The table behind the plot, filled while it is open. */
+  #fillTable(): void {
+    const details = this.querySelector("details");
+    const place = details?.querySelector(".scroll");
+    if (!details?.open || place == null || this.#points === null) return;
+    place.replaceChildren(table(this.#points, this.#visible(), this.#marks, (name) => this.#word(name)));
+  }
+}
