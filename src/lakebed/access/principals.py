@@ -41,13 +41,17 @@ class SharedTopics:
     """What the shares of an instance open to some audience; an immutable value.
 
     Principals of the same audience have the same object.
+
+    Attributes:
+        is_writable: whether any of it may be published to.
     """
 
-    __slots__ = ("_by_owner", "_hash")
+    __slots__ = ("_by_owner", "_hash", "is_writable")
 
     def __init__(self, by_owner: Mapping[str, tuple[Grant, ...]]) -> None:
         self._by_owner = dict(by_owner)
         self._hash = hash(frozenset(self._by_owner.items()))  # once: decisions are cached by it
+        self.is_writable = bool(self.writable())
 
     def of(self, owner: str) -> tuple[Grant, ...]:
         """The grants in the name space of an owner."""
@@ -104,6 +108,11 @@ class Principal:
     session: str = ""
     expires: Micros | None = None
     must_enrol: bool = False
+
+    @property
+    def may_publish_elsewhere(self) -> bool:
+        """Whether it may publish to topics of other owners, or could be allowed to."""
+        return self.admin or len(self.grants) > 1 or self.shared.is_writable
 
     @property
     def label(self) -> str:

@@ -5,9 +5,12 @@ sizes of one read ──> unit: how many fit? ──> owner: how many of these? 
 passed: as usual    over: slow, refuse, park or cut, as the limit reached says <┘
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from lakebed.access.principals import Principal
+from lakebed.limits.full import FullOwners
 from lakebed.limits.subjects import Subject
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.limits import PARKED, Over
@@ -40,13 +43,18 @@ class Allowance:
     Args:
         unit: None where no unit sends.
         cut: called when a unit is cut off.
+        full: owners that keep as much as they may, whoever sends to them.
 
     Attributes:
+        full: the same.
         owner, unit: with their limits.
         limited: whether `decide` must be asked; a plain attribute, as the hot paths look at it.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_cut", "_subjects", "limited", "owner", "unit")
+    __slots__ = (
+        "__weakref__", "_clock", "_cut", "_elsewhere", "_subjects", "full", "limited", "owner",
+        "unit",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,17 +62,37 @@ class Allowance:
         unit: Subject | None,
         clock: Callable[[], float],
         cut: Callable[[Subject], None] = lambda unit: None,
+        full: FullOwners | None = None,
     ) -> None:
         self.owner, self.unit = owner, unit
         self._subjects = (owner,) if unit is None else (unit, owner)
         self._clock = clock
         self._cut = cut
+        self.full = FullOwners(Counter()) if full is None else full
+        self._elsewhere = False
         self.limited = False
         self.refresh()
 
     def refresh(self) -> None:
         """Note that limits have changed."""
-        self.limited = any(subject.limited for subject in self._subjects)
+        self.limited = any(subject.limited for subject in self._subjects) or (
+            self._elsewhere and bool(self.full)
+        )
+
+    def adopt(self, principal: Principal) -> None:
+        """Have a principal send by it: one that may publish to others, or only to its owner."""
+        if not self._elsewhere and principal.may_publish_elsewhere:
+            self._elsewhere = True
+            self.refresh()
+
+    def is_full(self, owner: str) -> bool:
+        """Whether another owner, to whom is sent, keeps as much as it may."""
+        return owner in self.full and owner != self.owner.owner
+
+    def stop(self, owner: str, count: int) -> Verdict:
+        """The verdict about messages to another owner that is full, which are counted."""
+        self.full.note_over(owner, count)
+        return Verdict(0, self.full.over(owner), _WEIGHED, self.full.reached(owner))
 
     def decide(
         self, sizes: Sequence[int], *, whole: bool = False, shared: bool = False

@@ -23,6 +23,7 @@ import structlog
 from lakebed.access.principals import Principal
 from lakebed.limits.allowance import Allowance
 from lakebed.limits.dividing import WHOLE, Lease
+from lakebed.limits.full import FullOwners
 from lakebed.limits.load import LoadMeter
 from lakebed.limits.subjects import Subject
 from lakebed.limits.topics import Read, TopicCounts
@@ -130,6 +131,7 @@ class LimitBook:
         self._cut: list[Subject] = []
         self.load = LoadMeter(clock)
         self.over: Counter[tuple[str, Over]] = Counter()
+        self._full = FullOwners(self.over)
         self.limiting = False
         self._any_limited = False  # whether any allowance was, when it was last looked
         self._look_for_limits()
@@ -140,7 +142,9 @@ class LimitBook:
 
     def of(self, principal: Principal) -> Allowance:
         """The allowance of a principal in its own name space."""
-        return self._allowance(principal.owner, principal.unit, principal.name)
+        found = self._allowance(principal.owner, principal.unit, principal.name)
+        found.adopt(principal)
+        return found
 
     def of_unit(self, owner: str, unit: str, name: str) -> Allowance:
         """The allowance of a unit that sends through a broker."""
@@ -156,7 +160,7 @@ class LimitBook:
         if found is None:
             whose = self._subject(owner, "", "")
             sender = self._subject(owner, unit, name) if unit else None
-            found = Allowance(whose, sender, self._clock, self._cut.append)
+            found = Allowance(whose, sender, self._clock, self._cut.append, self._full)
             self._recent[key] = found
             self._allowances.add(found)
             self._any_limited = self._any_limited or found.limited
@@ -316,10 +320,17 @@ class LimitBook:
         await self._count_topics()
 
     def _put_stored(self, stored: Mapping[str, int]) -> None:
-        changed = False
+        limits = {owner: self.limits(owner) for owner in stored}
+        changed = self._full.put(
+            {
+                owner: found
+                for owner, found in limits.items()
+                if found.stored is not None and stored[owner] >= found.stored
+            }
+        )
         for subject in _alive(self._owners):
             limit = subject.limits.stored
-            full = limit is not None and stored.get(subject.owner, 0) >= limit
+            full = subject.owner in self._full
             changed = changed or full != subject.full
             if full and not subject.full:
                 log.warning("an owner keeps as much as it may", owner=subject.owner, limit=limit,

@@ -1,14 +1,19 @@
 """Limits on how much an owner may have: policies, units, topics, and what is kept."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lakebed.api.stored import weigh_once
 from lakebed.kinds import KINDS
-from lakebed.limits.book import STORED_NOTE
+from lakebed.limits.book import STORED_NOTE, Documents, LimitBook
+from lakebed.limits.stored import StoredLimits
+from lakebed.ports.accounts.shares import Share
 from lakebed.ports.series import Usage
+from lakebed.vocabulary.limits import Over
 
 from .conftest import ADMIN, Api, NoSeries, Open, problem
 
@@ -90,6 +95,45 @@ def test_an_owner_that_keeps_as_much_as_it_may_is_refused_until_it_keeps_less(ap
         assert answer.status_code == status
         if status == 429:
             assert "`stored` (1024 bytes) of owner 'ann'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("over", "status"), [("refuse", 429), ("park", 202)])
+def test_who_sends_into_a_share_meets_the_limit_of_the_owner_who_keeps_it(
+    api: Api, over: str, status: int
+) -> None:
+    book = api.intake.limits
+    api.catalog.put_shares([Share("bob", "in", ("in",), ("owner:ann",), ("publish",))])
+    api.catalog.change_owner("bob", limits={"stored": "1KiB", "over": over})
+    into = {"path": "/api/v1/messages", "params": {"topic": "$owner/bob/in"}, "content": b"1"}
+    lines = b'{"topic": "own", "value": 1}\n{"topic": "$owner/bob/in", "value": 1}'
+
+    async def take(documents: Documents | None, stored: dict[str, int]) -> None:
+        if documents is not None:
+            book.put(documents)
+        book._put_stored(stored)
+
+    assert api.post(**into).status_code == 202
+    api.run(take(StoredLimits(api.catalog, api.catalog).changed_documents(), {"bob": 5000}))
+    answer = api.post(**into)
+    assert answer.status_code == status
+    batch = api.post("/api/v1/messages/batch", content=lines)
+    assert batch.status_code == status
+    if over == "refuse":
+        assert "`stored` (1024 bytes) of owner 'bob'" in answer.json()["detail"]
+        assert "nothing was accepted" in batch.json()["detail"]
+    else:
+        assert book.over["owner", Over.PARK] == 2
+    assert api.post("/api/v1/messages", params={"topic": "own"}, content=b"1").status_code == 202
+    api.run(take(None, {"bob": 1000}))
+    assert api.post(**into).status_code == 202
+
+
+def test_an_owner_who_only_receives_by_shares_is_weighed(api: Api) -> None:
+    book = LimitBook({"stored": "1KiB"})
+    into = Share("bob", "in", ("in",), ("owner:ann",), ("publish",))
+    seen = replace(into, owner="eve", may=("read",))
+    weigh_once(book, api.services.series, api.catalog, api.catalog, lambda: [into, seen])
+    assert list(json.loads(api.catalog.note(STORED_NOTE))) == ["bob"]
 
 
 def test_limits_of_an_owner_are_set_by_admins(api: Api) -> None:

@@ -49,8 +49,9 @@ async def _open(process: Process, before: Contribution) -> Contribution:
     services = _services(process, before)
     releasing = Releasing(process.catalog, process.journal, process.intake)
     weighing = partial(
-        weigh, process.intake.limits, process.series, process.catalog, process.catalog
-    )
+        weigh, process.intake.limits, process.series, process.catalog, process.catalog,
+        process.accounts.shares,
+    )  # fmt: skip
     parked = ParkedHealth(process.catalog, settings.limits.parked_for)
     live = streams.Pages()
     own = Contribution(

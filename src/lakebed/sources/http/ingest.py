@@ -7,10 +7,12 @@ The answer 202 is sent only after the intake has reported that all messages are 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, require
@@ -21,7 +23,7 @@ from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.tokens import bearer, unknown
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
-from lakebed.limits.allowance import Allowance
+from lakebed.limits.allowance import Allowance, Verdict
 from lakebed.sources.http import ndjson, refusing
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
@@ -337,17 +339,38 @@ def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes 
     """
     payloads = columns.payloads
     if allowance.limited:
+        over = _over_stored(allowance, columns) if allowance.full else None
         sizes = list(map(len, payloads))
         verdict = allowance.decide(sizes, whole=True)
         if verdict is not None:
-            if verdict.over is not Over.PARK:
-                wait = min(round(verdict.wait * SECOND), DAY)
-                raise TooMany(f"{verdict.why} is reached, and nothing was accepted", wait)
+            _refuse_unless_parked(verdict)
+            of_sender = np.arange(len(payloads)) >= verdict.passed
+            over = of_sender if over is None else over | of_sender
+        if over is not None:
             shared = (attributes or NO_ATTRIBUTES, allowance.parked(attributes))
-            codes = (np.arange(len(payloads)) >= verdict.passed).astype(np.int32)
-            columns.sparse = columns.sparse._replace(attributes=Coded(codes, shared))
+            coded = Coded(over.astype(np.int32), shared)
+            columns.sparse = columns.sparse._replace(attributes=coded)
     if allowance.unit is not None:
         allowance.unit.note_sent(len(payloads), sum(map(len, payloads)))
+
+
+def _over_stored(allowance: Allowance, columns: Columns) -> NDArray[np.bool_] | None:
+    """Which messages are to be parked because other owners, to whom they go, are full.
+
+    Raises:
+        TooMany: such an owner takes none.
+    """
+    owners = [channel.owner for channel in columns.channels]
+    counts = {owner: n for owner, n in Counter(owners).items() if allowance.is_full(owner)}
+    for owner, count in counts.items():
+        _refuse_unless_parked(allowance.stop(owner, count))
+    return np.array([owner in counts for owner in owners]) if counts else None
+
+
+def _refuse_unless_parked(verdict: Verdict) -> None:
+    if verdict.over is not Over.PARK:
+        wait = min(round(verdict.wait * SECOND), DAY)
+        raise TooMany(f"{verdict.why} is reached, and nothing was accepted", wait)
 
 
 def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:

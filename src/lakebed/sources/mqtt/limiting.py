@@ -80,6 +80,38 @@ class Limiter:
         if run.qos == 2:
             ids = [int.from_bytes(raw, "big") for raw in run.packet_ids]
             index = [i for i in index if ids[i] not in stored]
+        is_full, targets = self.allowance.is_full, run.targets
+        stopped = {i for i in index if is_full(targets[i].owner)} if self.allowance.full else ()
+        if not stopped:
+            self._limit_own(found, run, index)
+            return
+        for _, group in groupby(
+            range(len(run)), lambda i: targets[i].owner if i in stopped else None
+        ):
+            some = list(group)
+            start, stop = some[0], some[-1] + 1
+            if start in stopped:
+                self._stop(found, _piece(run, start, stop))
+            else:
+                own = [i - start for i in index if start <= i < stop]
+                self._limit_own(found, _piece(run, start, stop), own)
+            if found.cut:
+                return
+
+    def _stop(self, found: Limited, run: Run[Channel]) -> None:
+        """Park or refuse messages to one owner, who may keep no more."""
+        verdict = self.allowance.stop(run.targets[0].owner, len(run))
+        if verdict.over is Over.PARK:
+            found.events.append(self._parked(run, range(len(run))))
+        else:
+            self._refuse(found, run, verdict)
+
+    def _limit_own(self, found: Limited, run: Run[Channel], index: Sequence[int]) -> None:
+        """Apply the limits of the sender.
+
+        Args:
+            index: the messages that count.
+        """
         verdict = self.allowance.decide([len(run.payloads[i]) for i in index])
         if verdict is None:
             found.events.append(run)

@@ -18,7 +18,7 @@ from tests.ports import free_port
 from tests.principals import of_token
 from tests.servers import unavailable
 
-from lakebed.access.principals import Grant, Kind, Principal
+from lakebed.access.principals import Grant, Kind, Principal, SharedTopics
 from lakebed.ingest.offers import Columns, Singles
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.refusals import Refusals
@@ -145,6 +145,9 @@ class Tokens:
         if token == "unit":
             grant = Grant("ada", Role.DEVICE, ("#",), ("#",))
             return Principal(Kind.UNIT, "ada", "shed", (grant,), unit="uuid-1")
+        if token == "guest":
+            of_bob = SharedTopics({"bob": (Grant("bob", Role.DEVICE, ("in",), ()),)})
+            return replace(of_token(StoredToken("ada", "guest")), shared=of_bob)
         if token in self.units:
             return replace(self.units[token], suspended=token in self.suspended)
         found = {

@@ -133,3 +133,35 @@ def test_a_unit_that_is_cut_off_is_disconnected_with_the_reason(run, serving):
             assert len(bench.intake.seen) == 2
 
     run(story())
+
+
+@pytest.mark.parametrize("over", ["refuse", "park"])
+def test_what_is_sent_to_an_owner_that_keeps_as_much_as_it_may_is_not_kept(run, serving, over):
+    """The limit `stored` is that of the owner who keeps it, whoever sends."""
+
+    async def story():
+        async with serving() as bench:
+            wire = await bench.join(token="guest")
+            bench.intake.limits.put({("bob", ""): {"stored": "1KiB", "over": over}})
+            bench.intake.limits._put_stored({"bob": 2000})
+            topics = ("t", "$owner/bob/in", "$owner/bob/in", "u")
+            for number, topic in enumerate(topics, 1):
+                wire.publish(topic, b"%d" % number, 1 + number % 2, number)
+            acks = [await wire.next() for _ in topics]
+            assert [ack.packet_id for ack in acks] == [1, 2, 3, 4]
+            if over == "refuse":
+                full = Reason.QUOTA_EXCEEDED
+                assert [ack.reason for ack in acks] == [0, full, full, 0]
+                text = acks[1].properties["reason_string"]
+                assert "the limit `stored` (1024 bytes) of owner 'bob'" in text
+                assert [payload for _, payload in bench.intake.seen] == [b"1", b"4"]
+            else:
+                assert [ack.reason for ack in acks] == [0] * 4
+                assert [payload for _, payload in bench.intake.seen] == [b"1", b"2", b"3", b"4"]
+                parked = [(PARKED, "") in found.decisions for found in bench.intake.attributes]
+                assert parked == [False, True, True, False]
+            bench.intake.limits._put_stored({"bob": 1000})
+            wire.publish("$owner/bob/in", b"5", 1, 5)
+            assert (await wire.next()).reason == 0
+
+    run(story())

@@ -216,6 +216,8 @@ class Connection(MqttConnection):
     def _adopt(self, principal: Principal) -> None:
         """Go on with what others share with the client now."""
         self._principal = principal
+        if self._allowance is not None:
+            self._allowance.adopt(principal)
         if self._subscriptions is not None:
             self._subscriptions.adopt(principal)
 
