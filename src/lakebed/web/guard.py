@@ -30,9 +30,24 @@ FIELD = "csrf"
 _CONTROL = re.compile(r"[\x00-\x20\\]")
 
 
-def form_token(request: Request) -> str:
-    """The proof that a form comes from a page that this session was shown."""
-    return _signed(request, b"form")
+_SIGNATURE = 32  # characters
+
+
+def form_token(request: Request, user: str = "") -> str:
+    """The proof that a form comes from a page that this session was shown.
+
+    Args:
+        user: whom the page was shown to; the token names them.
+    """
+    return _signed(request, b"form:" + user.encode()) + user.encode().hex()
+
+
+def user_in(token: str) -> str:
+    """The user whom a token of a form names; empty for none."""
+    try:
+        return bytes.fromhex(token[_SIGNATURE:]).decode()
+    except ValueError:
+        return ""
 
 
 def check_form(request: Request, token: str) -> None:
@@ -45,7 +60,7 @@ def check_form(request: Request, token: str) -> None:
     """
     if cookies.secret_in(request) is None:
         return
-    if not hmac.compare_digest(token.encode(), form_token(request).encode()):
+    if not hmac.compare_digest(token.encode(), form_token(request, user_in(token)).encode()):
         raise Denied("the form is not of this session: load the page again")
 
 
@@ -56,7 +71,7 @@ def seal(request: Request, text: str) -> str:
 
 def unseal(request: Request, sealed: str) -> str:
     """The text that was sealed; empty where it was not sealed by this session."""
-    signature, text = sealed[:32], sealed[32:]
+    signature, text = sealed[:_SIGNATURE], sealed[_SIGNATURE:]
     right = hmac.compare_digest(signature.encode(), _signed(request, text.encode()).encode())
     return text if right else ""
 
@@ -72,4 +87,4 @@ def within(address: str) -> str:
 
 def _signed(request: Request, what: bytes) -> str:
     secret = cookies.secret_in(request) or ""
-    return hmac.new(secret.encode(), what, sha256).hexdigest()[:32]
+    return hmac.new(secret.encode(), what, sha256).hexdigest()[:_SIGNATURE]

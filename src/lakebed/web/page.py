@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from lakebed.access.actions import RULES, About, Action
 from lakebed.access.decision import INSTANCE, Resource, allow
 from lakebed.access.principals import NOBODY, Principal
+from lakebed.api import cookies
 from lakebed.api.callers import Acting, Caller
 from lakebed.api.requests import Body
 from lakebed.api.services import Services
@@ -38,7 +39,7 @@ from lakebed.vocabulary.errors import (
     Unauthenticated,
     show,
 )
-from lakebed.web import guard, navigation, rendering
+from lakebed.web import guard, kept_forms, navigation, rendering
 from lakebed.web.navigation import Page
 from lakebed.web.words import language_of, translations
 
@@ -137,7 +138,7 @@ class View:
             navigation=groups,
             said=said,
             theme=theme_of(self.request),
-            csrf_token=guard.form_token(self.request),
+            csrf_token=guard.form_token(self.request, self.principal.name),
             **values,
         )
         response = HTMLResponse(body, status, guard.HEADERS)
@@ -154,6 +155,14 @@ class View:
                 _SAID, quote(sealed, safe=""), max_age=60, path="/", httponly=True, samesite="lax"
             )
         return response
+
+
+class _OfEarlierSession(Denied):
+    """A form is of another session than the request, such as one that has ended meanwhile."""
+
+    def __init__(self, told: str, body: bytes) -> None:
+        super().__init__(told)
+        self.body = body
 
 
 class _MustEnrol(Denied):
@@ -200,7 +209,10 @@ async def _form(request: Request, body: Body) -> Form:
     except ValueError:
         raise BadRequest("body", "it is no form") from None
     form = Form(found)
-    guard.check_form(request, form.text(guard.FIELD))
+    try:
+        guard.check_form(request, form.text(guard.FIELD))
+    except Denied as error:
+        raise _OfEarlierSession(str(error), body) from None
     form.pop(guard.FIELD, None)
     return form
 
@@ -221,8 +233,15 @@ class _PageRoute(APIRoute):
             except _MustEnrol:
                 return RedirectResponse("/account", 303, guard.HEADERS)
             except Unauthenticated as error:
-                if request.method == "GET" and "authorization" not in request.headers:
-                    return to_sign_in(request)
+                if "authorization" not in request.headers:
+                    if request.method == "GET":
+                        return to_sign_in(request)
+                    if (nonce := await kept_forms.keep(request)) is not None:
+                        return _to_kept(request, nonce)
+                return error_page(request, error.status, str(error))
+            except _OfEarlierSession as error:
+                if (nonce := await kept_forms.keep(request, error.body)) is not None:
+                    return _to_kept(request, nonce, "/kept")
                 return error_page(request, error.status, str(error))
             except LakebedError as error:
                 return error_page(request, error.status, str(error))
@@ -247,6 +266,21 @@ def to_sign_in(request: Request) -> Response:
     """The way to sign in, and back."""
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/sign-in?{urlencode({'next': back})}", 303, guard.HEADERS)
+
+
+def _to_kept(request: Request, nonce: str, path: str = "/sign-in?next=%2Fkept") -> Response:
+    """The way to the form that was kept, by signing in where that is needed."""
+    response = RedirectResponse(path, 303, guard.HEADERS)
+    response.set_cookie(
+        kept_forms.COOKIE,
+        nonce,
+        max_age=kept_forms.SECONDS,
+        path="/kept",
+        secure=cookies.is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
 
 
 def error_page(request: Request, status: int, told: str) -> Response:

@@ -16,5 +16,6 @@ _PAGE = Page("form-token", "/form-token", "")
 @router.get("/form-token")
 def show(view: Annotated[View, Viewing(Action.ME_READ, _PAGE)]) -> Response:
     """Whose session this is, and its token."""
-    found = {"user": view.principal.name, "token": guard.form_token(view.request)}
+    user = view.principal.name
+    found = {"user": user, "token": guard.form_token(view.request, user)}
     return JSONResponse(found, headers=guard.HEADERS)
