@@ -60,6 +60,8 @@ def test_all_that_sending_again_needs_is_kept(catalog: SqlCatalog) -> None:
     (head,) = catalog.dead_letter_heads("ann")
     assert (head.payload, head.id, head.error) == (b"", "", "")
     assert head.attributes == NO_ATTRIBUTES
+    assert catalog.dead_letter_sizes("ann") == {("raw", 0, 7): len(FULL.payload)}
+    assert catalog.dead_letter_sizes("bob") == {}
     assert (head.topic, head.reason, head.event) == (FULL.topic, FULL.reason, FULL.event)
 
 

@@ -52,9 +52,11 @@ def list_letters(
 ) -> dict[str, Any]:
     """List messages on which a policy's code failed, stored whole; the newest first."""
     heads = _selected(services, caller, topic, policy, reason)
+    sizes = services.catalog.dead_letter_sizes(caller.owner) if heads else {}
     return {
         "dead_letters": [_show(letter) for letter in _load(services, heads[:limit])],
         "waiting": len(heads),
+        "bytes": sum(sizes.get((one.policy, one.partition, one.offset), 0) for one in heads),
         **_count_settled(services, caller),
     }
 

@@ -86,6 +86,10 @@ class DeadLetterBox(Protocol):
         """All waiting letters, the newest first, without payload, id, traceback and attributes."""
         ...
 
+    def dead_letter_sizes(self, owner: str) -> dict[tuple[str, int, int], int]:
+        """Bytes of the payload of each waiting letter, by policy, partition and offset."""
+        ...
+
     def dead_letter(
         self, owner: str, policy: str, partition: int, offset: int
     ) -> DeadLetter | None: ...

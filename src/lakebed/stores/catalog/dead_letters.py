@@ -58,6 +58,13 @@ class SqlDeadLetters(Database):
     def dead_letter_heads(self, owner: str) -> list[DeadLetter]:
         return self._letters(_waiting(_HEAD, owner).order_by(*_NEWEST))
 
+    def dead_letter_sizes(self, owner: str) -> dict[tuple[str, int, int], int]:
+        size = func.length(_TABLE.c.payload)
+        columns = (_TABLE.c.policy, _TABLE.c.partition, _TABLE.c.offset, size)
+        with self._read() as connection:
+            found = connection.execute(_waiting(columns, owner))
+            return {(row[0], row[1], row[2]): row[3] or 0 for row in found}
+
     def dead_letter(
         self, owner: str, policy: str, partition: int, offset: int
     ) -> DeadLetter | None:

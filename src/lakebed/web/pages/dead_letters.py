@@ -69,8 +69,8 @@ def drop(view: Dropper, form: FormDep) -> Response:
     if not form.flag("sure"):
         view.caller.changes_nothing()
         reader = view.caller.to(Action.DEAD_LETTERS_READ)
-        waiting = dead_letters.list_letters(view.services, reader, 1, **chosen)["waiting"]
-        return view.render("dead_letters_drop.html", chosen=chosen, waiting=waiting)
+        found = dead_letters.list_letters(view.services, reader, 1, **chosen)
+        return view.render("dead_letters_drop.html", chosen=chosen, found=found)
     found = dead_letters.drop_letters(view.services, view.caller, **chosen)
     told = view.words("Dropped %(num)s message.", "Dropped %(num)s messages.", found["dropped"])
     return view.go("/dead-letters", told)
