@@ -3,8 +3,9 @@
     python -m bench.bare [--seconds 20]
 
 No journal, no policies, no topics: a few lines on the same event loop that read a PUBLISH and send
-its PUBACK. What it costs, system calls and the generator included, is the floor of any server
-written like this; the distance to it is what Lakebed does for a message.
+its PUBACK, or a POST and send one answer to all (`python -m bench.emqx`). What it costs, system
+calls and the generator included, is the floor of any server written like this; the distance to it
+is what Lakebed does for a message.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import asyncio
 import multiprocessing
 import multiprocessing.synchronize
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import uvloop
@@ -55,33 +59,81 @@ class Answering(asyncio.Protocol):
         self._due.clear()
 
 
-def _serve(listening: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
+class AnsweringPosts(asyncio.Protocol):
+    """Gives the same answer to each POST; their heads and bodies are not looked at."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(self._answer * data.count(b"POST "))
+
+
+Listening = tuple[socket.socket, socket.socket]
+
+
+def _serve(listening: Listening, ready: multiprocessing.synchronize.Event, answer: bytes) -> None:
     raise_file_limit()
-    uvloop.run(_answer_all(listening, ready))
+    uvloop.run(_answer_all(*listening, ready, answer))
 
 
-async def _answer_all(listening: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
+async def _answer_all(
+    mqtt: socket.socket,
+    http: socket.socket,
+    ready: multiprocessing.synchronize.Event,
+    answer: bytes,
+) -> None:
     due: list[tuple[asyncio.Transport, int]] = []
     loop = asyncio.get_running_loop()
-    async with await loop.create_server(lambda: Answering(due), sock=listening, backlog=1024):
+    async with (
+        await loop.create_server(lambda: Answering(due), sock=mqtt, backlog=1024),
+        await loop.create_server(lambda: AnsweringPosts(answer), sock=http),
+    ):
         ready.set()
         await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A running server: its ports and its process."""
+
+    mqtt_port: int
+    http_port: int
+    pid: int
+
+
+@contextmanager
+def serving(answer: bytes = b"") -> Iterator[Bare]:
+    """Run the server in a process of its own.
+
+    Args:
+        answer: what it answers each POST.
+    """
+    context = multiprocessing.get_context("spawn")
+    local = ("127.0.0.1", 0)
+    with socket.create_server(local) as mqtt, socket.create_server(local) as http:
+        ports, ready = (mqtt.getsockname()[1], http.getsockname()[1]), context.Event()
+        server = context.Process(target=_serve, args=((mqtt, http), ready, answer), daemon=True)
+        server.start()
+    try:
+        assert ready.wait(30), "the server does not come up"
+        assert server.pid is not None
+        yield Bare(*ports, server.pid)
+    finally:
+        server.terminate()
+        server.join()
 
 
 def _measured(
     name: str, messages: int, connections: int, in_flight: int = 1, rate: float = 0.0
 ) -> Figures:
-    context = multiprocessing.get_context("spawn")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port, ready = listening.getsockname()[1], context.Event()
-        server = context.Process(target=_serve, args=(listening, ready), daemon=True)
-        server.start()
-    try:
-        assert ready.wait(30), "the server does not come up"
-        assert server.pid is not None
-        usage = Usage(server.pid)
+    with serving() as bare:
+        usage = Usage(bare.pid)
         topics = max(connections, 1000)
-        load = Load(port, "bare", messages, connections, in_flight, topics, rate=rate)
+        load = Load(bare.mqtt_port, "bare", messages, connections, in_flight, topics, rate=rate)
         sent = generator.run(load)
         threads = usage.by_thread(messages)
         return {
@@ -92,9 +144,6 @@ def _measured(
             f"{name}: ack p50 ms": sent.wait(0.5) * 1e3,
             f"{name}: ack p99 ms": sent.wait(0.99) * 1e3,
         }
-    finally:
-        server.terminate()
-        server.join()
 
 
 def main() -> None:

@@ -4,21 +4,24 @@
 
 Each request is a sign-in of one of the units, over 8 connections as in EMQX's pool, and is sent
 when it is due, whatever the answers before it do. The time is from when it was due to its answer.
+The same is then asked of a server that only answers (`bench.bare`): that is the machine's part.
 """
 
 import argparse
-import asyncio
+import select
+import socket
 import tempfile
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from tests.server import Server
 
 from bench import load as generator
 from bench.apart import apart
+from bench.bare import serving
 from bench.load import Load
 from bench.report import Report, Usage, at_most
 from bench.units import make_units
@@ -28,30 +31,37 @@ from lakebed.vocabulary.credentials import new_secret
 
 _CONNECTIONS = 8
 _SECRET = "secret-of-this-benchmark"
-_TICK = 0.0005  # seconds; what fell due since the last tick is sent together
+_BODY = b'{"result":"allow","is_superuser":false,"client_attrs":{"owner":"admin"},"acl":[]}'
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(_BODY), _BODY,
+)  # fmt: skip
 
 
-class Pool(asyncio.Protocol):
+class Pool:
     """One connection: requests go out when they are due, answers come in their order."""
 
-    def __init__(self, waits: list[float]) -> None:
+    def __init__(self, port: int, waits: list[float]) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._due: deque[float] = deque()
         self._waits = waits
         self._buffer = b""
         self.bad = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def ask(self, request: bytes, due: float) -> None:
         self._due.append(due)
-        self._transport.write(request)
+        self._socket.sendall(request)
 
     @property
     def owed(self) -> int:
         return len(self._due)
 
-    def data_received(self, data: bytes) -> None:
+    def read(self) -> None:
+        data = self._socket.recv(2**18)
+        assert data, "the server closed a connection"
         self._buffer += data
         while (edge := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:edge].lower()
@@ -64,36 +74,50 @@ class Pool(asyncio.Protocol):
             self.bad += not body.startswith(b'{"result":"allow"')
 
 
-async def ask(port: int, tokens: list[str], rate: float, seconds: float) -> tuple[list[float], int]:
-    """The waits of all requests, and how many were not allowed."""
-    loop = asyncio.get_running_loop()
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Attributes:
+    waits: of all requests, from when they were due to their answers, in seconds.
+    late: how long after it was due each was sent: what the generator itself adds.
+    bad: how many were not allowed.
+    """
+
+    waits: list[float]
+    late: list[float]
+    bad: int
+
+
+def ask(port: int, tokens: list[str], rate: float, seconds: float) -> Asked:
+    """Waits by `select`, whose time-out has microseconds; that of epoll has milliseconds."""
     waits: list[float] = []
-    pools = [
-        (await loop.create_connection(lambda: Pool(waits), "127.0.0.1", port))[1]
-        for _ in range(_CONNECTIONS)
-    ]
+    late: list[float] = []
+    pools = [Pool(port, waits) for _ in range(_CONNECTIONS)]
     requests = [_request(number, token) for number, token in enumerate(tokens)]
     for number, request in enumerate(requests):  # the first sign-in of each looks it up
         pools[number % _CONNECTIONS].ask(request, time.perf_counter())
         if number % 50 == 49:
-            await asyncio.sleep(0.02)
-    await _answered(pools)
+            _read(pools, 0.02)
+    _answered(pools)
     waits.clear()
-    began, sent, count = time.perf_counter(), 0, int(rate * seconds)
-    while sent < count:
-        due = min(count, int((time.perf_counter() - began) * rate))
-        for number in range(sent, due):
-            moment = began + number / rate
-            pools[number % _CONNECTIONS].ask(requests[number % len(requests)], moment)
-        sent = max(sent, due)
-        await asyncio.sleep(_TICK)
-    await _answered(pools)
-    return waits, sum(pool.bad for pool in pools)
+    began = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        due = began + number / rate
+        while (left := due - time.perf_counter()) > 0:
+            _read(pools, left)
+        late.append(-left)
+        pools[number % _CONNECTIONS].ask(requests[number % len(requests)], due)
+    _answered(pools)
+    return Asked(waits, late, sum(pool.bad for pool in pools))
 
 
-async def _answered(pools: list[Pool]) -> None:
-    while any(pool.owed for pool in pools):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+def _answered(pools: list[Pool]) -> None:
+    while any(pool.owed for pool in pools):
+        _read(pools, 1.0)
+
+
+def _read(pools: list[Pool], seconds: float) -> None:
+    for pool in select.select(pools, (), (), seconds)[0]:
+        pool.read()
 
 
 def _request(number: int, token: str) -> bytes:
@@ -112,37 +136,56 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=2000)
     parser.add_argument("--beside", type=float, default=5000, help="messages a second by MQTT")
     given = parser.parse_args()
+    load = Load(
+        0, "none", int(given.beside * (given.seconds + 3)), 4, 200, rate=given.beside
+    )  # fmt: skip
+    times = given.rate, given.seconds
     with tempfile.TemporaryDirectory(prefix="lakebed-bench-") as folder:
         url = f"sqlite:{folder}/catalog.db"
         make_units(url, given.units)
         tokens = give_tokens(url)
         settings = {"CATALOG__URL": url, "AUTH__EMQX_SECRET": _SECRET}
-        with Server(Path(folder) / "home", settings) as server, ThreadPoolExecutor(1) as pool:
-            load = Load(
-                server.mqtt_port, server.token, int(given.beside * given.seconds * 1.5), 4, 200,
-                rate=given.beside,
-            )  # fmt: skip
-            beside = pool.submit(generator.run, load) if given.beside else None
+        with Server(Path(folder) / "home", settings) as server:
             usage = Usage(server.pid)
-            waits, bad = apart(ask, server.http_port, tokens, given.rate, given.seconds)
+            onto = replace(load, port=server.mqtt_port, token=server.token)
+            asked = _beside(onto, server.http_port, tokens, *times)
             cpu = usage.cpu
-            if beside is not None:
-                beside.result()
-    waits.sort()
+    with serving(_ANSWER) as server:
+        floor = _beside(replace(load, port=server.mqtt_port), server.http_port, tokens, *times)
     Report(
         "emqx",
         f"{given.rate:,.0f} requests/s, {given.units:,} units, {given.beside:,.0f} msg/s beside",
         "python -m bench.emqx",
         {
-            "requests": len(waits),
-            "not allowed": bad,
-            "p50 ms": waits[len(waits) // 2] * 1e3,
-            "p99 ms": waits[int(len(waits) * 0.99)] * 1e3,
-            "max ms": waits[-1] * 1e3,
+            "requests": len(asked.waits),
+            "not allowed": asked.bad,
+            "p50 ms": _part(asked.waits, 0.5),
+            "p99 ms": _part(asked.waits, 0.99),
+            "max ms": _part(asked.waits, 1),
+            "sent too late, p99 ms": _part(asked.late, 0.99),
             "server CPU s": cpu,
+            "bare server: p50 ms": _part(floor.waits, 0.5),
+            "bare server: p99 ms": _part(floor.waits, 0.99),
+            "bare server: max ms": _part(floor.waits, 1),
+            "bare server: sent too late, p99 ms": _part(floor.late, 0.99),
         },
         [at_most("p99 ms", 2)],
     ).show()
+
+
+def _beside(load: Load, port: int, tokens: list[str], rate: float, seconds: float) -> Asked:
+    """Ask while messages arrive."""
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(generator.run, load) if load.rate else None
+        asked: Asked = apart(ask, port, tokens, rate, seconds)
+        if beside is not None:
+            beside.result()
+    return asked
+
+
+def _part(waits: list[float], part: float) -> float:
+    """The wait that this part of them does not exceed, ms."""
+    return sorted(waits)[min(int(len(waits) * part), len(waits) - 1)] * 1e3
 
 
 def give_tokens(url: str) -> list[str]:
