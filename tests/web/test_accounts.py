@@ -40,7 +40,7 @@ def test_empty_lists_say_what_would_stand_there(ann: Browser) -> None:
 
 def test_dropping_all_asks_first(ann: Browser) -> None:
     answer = ann.send("/dead-letters/drop", {"topic": "#"})
-    assert "0 messages will be gone for good." in text_of(answer.text)
+    assert "0 messages will be gone for good, 0 B." in text_of(answer.text)
     assert ann.send("/dead-letters/drop", {"topic": "#", "sure": "1"}).status_code == 303
     assert "Drop them" in ann.send("/parked/settle", {"wish": "drop"}).text
     assert ann.send("/parked/settle", {"wish": "release"}).status_code == 303
