@@ -161,6 +161,14 @@ class HttpConnection(asyncio.Protocol):
         else:
             transport.close()
 
+    def give_away(self) -> asyncio.Transport | None:
+        """Forget the socket between two requests: another protocol has it now."""
+        transport, self._transport = self._transport, None
+        self._shared.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        return transport
+
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()

@@ -5,6 +5,7 @@ gateway ─┼──> Contribution + Contribution + … ──┼──> tasks, 
 api ─────┘                                      └──> callbacks                     between roles
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Contribution:
         tasks: coroutines by name, which run until the node stops. The node stops if one fails.
         doors: started after everything else, and stopped first.
         addresses: the addresses of doors that listen, by name; valid once they are started.
+        upgrades: by path what speaks with clients of the HTTP port that ask for a WebSocket there:
+            it is given the socket, and the request as its first bytes.
         intake: the intake for messages by HTTP; without one they are refused.
         policies_changed: called after policies were written or deleted. Waits a short time until
             they are in force. Thread-safe.
@@ -56,6 +59,7 @@ class Contribution:
     tasks: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
     doors: Sequence[Door] = ()
     addresses: Mapping[str, Callable[[], Sequence[Address]]] = field(default_factory=dict)
+    upgrades: Mapping[str, Callable[[], asyncio.Protocol]] = field(default_factory=dict)
     intake: "Intake | None" = None
     policies_changed: Sequence[Callable[[], None]] = ()
     erasure_asked: Sequence[Callable[[], None]] = ()
@@ -69,6 +73,7 @@ class Contribution:
             tasks={**self.tasks, **later.tasks},
             doors=(*self.doors, *later.doors),
             addresses={**self.addresses, **later.addresses},
+            upgrades={**self.upgrades, **later.upgrades},
             intake=later.intake or self.intake,
             policies_changed=(*self.policies_changed, *later.policies_changed),
             erasure_asked=(*self.erasure_asked, *later.erasure_asked),

@@ -352,7 +352,9 @@ class Node:
             intake=contributed.intake,
         )
         app = assemble(common, contributed.routes, contributed.metrics)
-        self._http = HttpServer(app, self.settings.http, self.process.descriptors)
+        self._http = HttpServer(
+            app, self.settings.http, self.process.descriptors, contributed.upgrades
+        )
         opened: list[Door] = []
         self._stack.push_async_callback(_close, opened)
         for door in (*contributed.doors, self._http):

@@ -28,6 +28,7 @@ EXTRAS = {
     "sqlalchemy": "server",
     "starlette": "web",
     "webauthn": "web",
+    "wsproto": "server",
 }
 """By module the extra of `pyproject.toml` that brings it."""
 

@@ -42,9 +42,9 @@ _REPORT_EVERY = 5.0  # seconds between two looks at what sources did not store
 
 
 def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
-    tls = settings.mqtt.tls_listen
-    plain = (settings.mqtt.listen, "mqtt.listen")
-    return (plain,) if tls is None else (plain, (tls, "mqtt.tls_listen"))
+    names = ("listen", "tls_listen", "ws_listen", "wss_listen")
+    found = ((getattr(settings.mqtt, name), f"mqtt.{name}") for name in names)
+    return [(address, name) for address, name in found if address is not None]
 
 
 def _known(journal: KnownKeys) -> Callable[[bytes], Awaitable[list[bytes]]]:
@@ -93,6 +93,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         intake=intake,
         doors=(endpoint, *clients),
         addresses={"mqtt": lambda: endpoint.addresses},
+        upgrades={"/mqtt": endpoint.websocket},
         health={
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},

@@ -1,6 +1,7 @@
 """Answers plain POSTs of messages without a task, a scope or a parser.
 
     data ──┬── a complete POST of messages with a known head ──> intake ──durable──> 202
+           ├── a request at a path that is an upgrade's ──> the protocol that it gives the socket to
            ├── complete requests that are answered at once (`http.at_once`) ──> their answers
            └── everything else ──> HttpConnection: parser, Exchange, ASGI
 
@@ -9,7 +10,10 @@ and the result is cached under its bytes. Requests that are not plain (another h
 encoding, a token to look up) take the ordinary path.
 """
 
+import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from lakebed.http import problems
 from lakebed.http.at_once import AtOnce
@@ -30,10 +34,16 @@ from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import now
 
 _BEGINS = b"POST /api/v1/messages"
+_GET = b"GET "
+_LONGEST_PATH = 100  # bytes of a target in which the path of an upgrade is looked for
 _HEAD_END = b"\r\n\r\n"
 _MOST_WAITING = 2**18  # bytes behind a request under way, before reading pauses
 _ANSWER = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _ACCEPTED = _ANSWER % (len(ACCEPTED), ACCEPTED)
+
+
+Upgrades: TypeAlias = Mapping[str, Callable[[], asyncio.Protocol]]
+"""By path what speaks with clients that ask for another protocol there."""
 
 
 class FastPathConnection(HttpConnection):
@@ -41,8 +51,15 @@ class FastPathConnection(HttpConnection):
 
     timeout = TIMEOUT
 
-    def __init__(self, shared: Shared, ingest: Ingest, at_once: AtOnce | None = None) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        ingest: Ingest,
+        at_once: AtOnce | None = None,
+        upgrades: Upgrades | None = None,
+    ) -> None:
         super().__init__(shared)
+        self._upgrades = upgrades or {}
         self._at_once = at_once
         self._ingest = ingest
         self._intake = ingest.intake
@@ -63,11 +80,38 @@ class FastPathConnection(HttpConnection):
                 return
             data = b"".join(self._pieces)
             self._pieces.clear()
+        if data.startswith(_GET) and self.is_between_requests and self._hand_over(data):
+            return
         if not (data.startswith(_BEGINS) and self.is_between_requests and self._take(data)):
             if self._at_once is not None and self.is_between_requests and self._writable.is_set():
                 data = self._answer_at_once(self._at_once, data)
             if data:
                 super().data_received(data)
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Give the socket away to what speaks another protocol at the path of a request.
+
+        Returns:
+            whether the data was taken.
+        """
+        if not self._upgrades:
+            return False
+        path, space, _ = data[len(_GET) : len(_GET) + _LONGEST_PATH].partition(b" ")
+        path = path.partition(b"?")[0]
+        make = self._upgrades.get(path.decode("latin-1")) if space else None
+        if make is not None:
+            if (transport := self.give_away()) is None:
+                return False
+            protocol = make()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            protocol.data_received(data)
+            return True
+        if space or not any(name.encode().startswith(path) for name in self._upgrades):
+            return False
+        self._pieces.append(data)  # too little to know
+        self._missing = 1
+        return True
 
     def _answer_at_once(self, at_once: AtOnce, data: bytes) -> bytes:
         """Answer the requests at the beginning of the data; return what is behind them."""

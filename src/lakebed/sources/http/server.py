@@ -9,7 +9,7 @@ from lakebed.http.asgi import Receive, Scope, Send
 from lakebed.http.at_once import AtOnce
 from lakebed.http.connection import Shared
 from lakebed.section import split_address
-from lakebed.sources.http.fast_path import FastPathConnection
+from lakebed.sources.http.fast_path import FastPathConnection, Upgrades
 from lakebed.sources.http.ingest import Ingest
 from lakebed.sources.http.settings import HttpSection
 from lakebed.system.descriptors import Descriptors
@@ -38,11 +38,16 @@ class HttpServer:
     """Listens from `start` to `stop`. Event loop only."""
 
     def __init__(
-        self, app: Application, settings: HttpSection, descriptors: Descriptors | None = None
+        self,
+        app: Application,
+        settings: HttpSection,
+        descriptors: Descriptors | None = None,
+        upgrades: Upgrades | None = None,
     ) -> None:
         self._settings = settings
         self._ingest, self._at_once = app.ingest, app.at_once
         self._shared = Shared(app, descriptors or Descriptors())
+        self._upgrades = upgrades or {}
         self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = None
 
@@ -67,7 +72,7 @@ class HttpServer:
             context = server_context(certificate, key, "http.tls_certificate")
         self._socket = listen(self._settings.listen, "http.listen")
         self._server = await asyncio.get_running_loop().create_server(
-            partial(FastPathConnection, self._shared, self._ingest, self._at_once),
+            partial(FastPathConnection, self._shared, self._ingest, self._at_once, self._upgrades),
             sock=self._socket,
             ssl=context,
             backlog=_BACKLOG,

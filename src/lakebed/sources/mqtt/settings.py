@@ -19,8 +19,17 @@ class MqttSection(Section):
 
     listen: Address = Field("127.0.0.1:1883", description="where the MQTT endpoint listens")
     tls_listen: Address | None = Field(None, description="a second port that speaks TLS")
-    tls_certificate: Path | None = Field(None, description="PEM chain for `tls_listen`")
-    tls_key: Path | None = Field(None, description="PEM private key for `tls_listen`")
+    ws_listen: Address | None = Field(
+        None,
+        description="a port for MQTT over WebSocket, at `/mqtt`; the HTTP port serves it there too",
+    )
+    wss_listen: Address | None = Field(None, description="the same over TLS, by `tls_certificate`")
+    tls_certificate: Path | None = Field(
+        None, description="PEM chain for `tls_listen` and `wss_listen`"
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM private key for `tls_listen` and `wss_listen`"
+    )
     tls_client_ca: Path | None = Field(
         None,
         description="PEM of the authorities of client certificates: their common name is a unit's"

@@ -260,6 +260,10 @@ class Bench:
     async def dial(self, version=V5, tls=None):
         host, port = self.endpoint.addresses[1 if tls else 0]
         reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+        return self.wire(reader, writer, version)
+
+    def wire(self, reader, writer, version):
+        """A raw client over what reads and writes."""
         wire = Wire(reader, writer, version)
         self._wires.append(wire)
         return wire

@@ -1,6 +1,6 @@
 """The MQTT endpoint for devices. PUBACK means that the message is on disk.
 
-listeners (plain, TLS) ──> Connection per device ──> Intake
+listeners (plain, TLS, WebSocket) ──> Connection per device ──> Intake
 sweep, twice a second  ──> keep-alive and connect time-outs of all connections
 Intake's gate          ──> all sockets are read, or none
 """
@@ -100,17 +100,23 @@ class MqttEndpoint:
         if not is_compiled():
             log.warning("the MQTT codec is not compiled: it runs as plain Python, which is slower")
         mqtt = self._settings.mqtt
-        listeners: list[tuple[str, ssl.SSLContext | None]] = [(mqtt.listen, None)]
+        listeners: list[tuple[str, ssl.SSLContext | None, Callable[[], asyncio.Protocol]]] = [
+            (mqtt.listen, None, self._plain)
+        ]
         if mqtt.tls_listen is not None:
-            listeners.append((mqtt.tls_listen, self._tls()))
+            listeners.append((mqtt.tls_listen, self._tls("tls_listen"), self._plain))
+        if mqtt.ws_listen is not None:
+            listeners.append((mqtt.ws_listen, None, self.websocket))
+        if mqtt.wss_listen is not None:
+            listeners.append((mqtt.wss_listen, self._tls("wss_listen"), self.websocket))
         loop = asyncio.get_running_loop()
         self._sweep()
         self._unwatch = self._shared.intake.watch(self._gate)
         try:
-            for address, context in listeners:
+            for address, context, make in listeners:
                 host, port = split_address(address)
                 server = await loop.create_server(
-                    lambda: Connection(self._shared),
+                    make,
                     host,
                     port,
                     ssl=context,
@@ -147,10 +153,19 @@ class MqttEndpoint:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def _tls(self) -> ssl.SSLContext:
+    def _plain(self) -> asyncio.Protocol:
+        return Connection(self._shared)
+
+    def websocket(self) -> asyncio.Protocol:
+        """A protocol for a socket whose client opens a WebSocket."""
+        from lakebed.sources.mqtt.server.websocket import WebSocketProtocol
+
+        return WebSocketProtocol(self._plain, self._settings.mqtt.connect_timeout / SECOND)
+
+    def _tls(self, setting: str) -> ssl.SSLContext:
         home, mqtt = self._settings.home, self._settings.mqtt
         if mqtt.tls_certificate is None:
-            raise SettingsError(Problem("mqtt.tls_certificate", "`tls_listen` needs a certificate"))
+            raise SettingsError(Problem("mqtt.tls_certificate", f"`{setting}` needs a certificate"))
         key = None if mqtt.tls_key is None else home / mqtt.tls_key
         clients = None if mqtt.tls_client_ca is None else home / mqtt.tls_client_ca
         return server_context(home / mqtt.tls_certificate, key, "mqtt.tls_certificate", clients)
