@@ -298,9 +298,12 @@ def raw_rows(policy: dict[str, Any], records: list[Record]) -> list[dict[str, An
             for topic in topics
             for record in [r for r in records if r.message.topic == topic][-policy["count"] :]
         ]
-    elif policy["keep"] == "last_value":  # the latest event time; of equal ones the last to arrive
+    elif policy["keep"] == "last_value":  # the latest event time, or arrival where that is sooner
         chosen = [
-            max((r for r in records if r.message.topic == topic), key=lambda r: (r.moment, r.place))
+            max(
+                (r for r in records if r.message.topic == topic),
+                key=lambda r: (min(r.moment, r.message.received), r.place),
+            )
             for topic in topics
         ]
     chosen.sort(key=lambda record: (record.moment, record.place))

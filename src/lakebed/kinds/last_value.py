@@ -1,7 +1,8 @@
 """`last_value`: the newest value of each topic, written at most once per `every`.
 
 A topic's first value is written at once, then its newest one whenever `every` has passed since
-its last write. Newest is by event time, ties by position.
+its last write. Newest is by event time, ties by position. One that lies in the future counts as
+of when it was received: so the next one replaces it, and no clock that was ahead stops a topic.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ class LastValueState:
 
     def _clear(self) -> None:
         self._time = np.full(0, _NEVER, np.int64)
+        self._as_of = np.full(0, _NEVER, np.int64)
         self._offset = np.zeros(0, np.int64)
         self._size = np.zeros(0, np.int64)
         self._written = np.full(0, _NEVER, np.int64)
@@ -56,11 +58,13 @@ class LastValueState:
         if not len(values):
             return
         self._grow(int(values.channel.max()) + 1)
-        newest = _newest(values)
+        as_of = np.minimum(values.time, values.received)
+        newest = _newest(values.channel, as_of)
         channel = values.channel[newest]
         # offsets only grow, so an equal time is a later position
-        newest = newest[values.time[newest] >= self._time[channel]]
+        newest = newest[as_of[newest] >= self._as_of[channel]]
         channel = values.channel[newest]
+        self._as_of[channel] = as_of[newest]
         self._time[channel] = values.time[newest]
         self._offset[channel] = values.offset[newest]
         self._size[channel] = values.size[newest]
@@ -94,8 +98,9 @@ class LastValueState:
 
     def _last_values(self, codes: Ints) -> Iterator[LastValue]:
         policy, topics, partition = self._site.policy, self._site.topics, self._site.partition
-        columns = (column[codes].tolist() for column in (self._time, self._size, self._offset))
-        for code, time, size, offset in zip(codes.tolist(), *columns, strict=True):
+        shown = self._time, self._as_of, self._size, self._offset
+        columns = (column[codes].tolist() for column in shown)
+        for code, time, as_of, size, offset in zip(codes.tolist(), *columns, strict=True):
             value, id = self._values[code], self._ids.get(code, "")
             yield LastValue(
                 policy.owner,
@@ -108,6 +113,7 @@ class LastValueState:
                 partition,
                 offset,
                 id,
+                as_of,
             )
 
     def cut(self, now: Micros) -> None:
@@ -131,6 +137,8 @@ class LastValueState:
         columns, values, ids = msgspec.msgpack.decode(state)
         codes = np.frombuffer(columns[0], np.int64)
         self._grow(int(codes.max(initial=-1)) + 1)
+        if len(columns) == len(self._columns()):  # written before there was `as_of`
+            columns = [*columns, columns[1]]
         for column, data in zip(self._columns(), columns[1:], strict=True):
             column[codes] = np.frombuffer(data, column.dtype)
         for code, value in zip(codes.tolist(), values, strict=True):
@@ -138,7 +146,7 @@ class LastValueState:
         self._ids = dict(zip(codes.tolist(), ids, strict=True)) if ids else {}
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self._time, self._offset, self._size, self._written, self._waits
+        return self._time, self._offset, self._size, self._written, self._waits, self._as_of
 
     def release(self, now: Micros) -> bool:
         return False
@@ -146,7 +154,7 @@ class LastValueState:
     def erase(self, gone: ErasedRange) -> None:
         known = np.flatnonzero(self._time != _NEVER)
         codes = known[gone.covers(known, self._time[known])]
-        self._time[codes] = self._written[codes] = _NEVER
+        self._time[codes] = self._as_of[codes] = self._written[codes] = _NEVER
         self._waits[codes] = False
         for code in codes.tolist():
             self._values[code] = ""
@@ -165,6 +173,7 @@ class LastValueState:
             return
         more = max(more, len(self._time), 64)
         self._time = _extended(self._time, more, _NEVER)
+        self._as_of = _extended(self._as_of, more, _NEVER)
         self._offset = _extended(self._offset, more, 0)
         self._size = _extended(self._size, more, 0)
         self._written = _extended(self._written, more, _NEVER)
@@ -183,14 +192,14 @@ def _at(values: Values, rows: Ints) -> Sequence[float | str]:
     return [values.texts[row] for row in rows.tolist()]
 
 
-def _newest(values: Values) -> Ints:
+def _newest(channel: Codes, time: Ints) -> Ints:
     """The row of each channel's newest value: latest time, then latest position."""
-    if np.all(values.time[1:] >= values.time[:-1]):
-        last = np.full(int(values.channel.max()) + 1, -1, np.int64)
-        last[values.channel] = np.arange(len(values))  # of equal indices the last one counts
+    if np.all(time[1:] >= time[:-1]):
+        last = np.full(int(channel.max()) + 1, -1, np.int64)
+        last[channel] = np.arange(len(time))  # of equal indices the last one counts
         return last[last >= 0]
-    order = np.lexsort((values.time, values.channel))  # stable: position decides ties
-    channel = values.channel[order]
+    order = np.lexsort((time, channel))  # stable: position decides ties
+    channel = channel[order]
     last = np.flatnonzero(np.append(channel[1:] != channel[:-1], True))
     newest: Ints = order[last]
     return newest

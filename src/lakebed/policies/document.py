@@ -34,6 +34,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "filter": schema.FilterDocument,
     "transform": schema.TransformDocument,
     "active": schema.ActiveDocument,
+    "limits": schema.LimitsDocument,
 }
 """Mappings inside a document."""
 
@@ -145,6 +146,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         options=own,
         active_from=active.start,
         active_until=active.until,
+        future=None if doc.limits is None else doc.limits.future,
         filter=_filter(doc.filter),
         transform=_transform(doc.transform),
     )
@@ -205,6 +207,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         document[key] = write(value) if write is not None and value is not None else value
     document |= {
         "active": _given({"from": _time(policy.active_from), "until": _time(policy.active_until)}),
+        "limits": _given({"future": _duration(policy.future)}),
         "filter": _given(_filter_document(policy.filter)),
         "transform": _given(_transform_document(policy.transform)),
     }

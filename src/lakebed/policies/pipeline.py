@@ -60,10 +60,11 @@ class Pipeline:
         """
         Args:
             policy: the policy.
-            future: how much later than the receive time an event time may be.
+            future: how much later than the receive time an event time may be, if the policy does
+                not say less.
         """
         self._policy = policy
-        self._future = future
+        self._future = future if policy.future is None else min(future, policy.future)
         self._read = reader(policy)
         self._reading = Reading.of(policy)
         self._or_received = policy.time_else == "received"

@@ -168,6 +168,12 @@ class TransformDocument(_Part):
     )
 
 
+class LimitsDocument(_Part):
+    future: Annotated[Micros | None, _within(0, DAY * 366)] = Field(
+        None, description="how far ahead of its arrival an event time may lie"
+    )
+
+
 class ActiveDocument(_Part):
     start: _Moment = Field(None, alias="from", description="first event time it holds for")
     until: _Moment = Field(None, description="first event time it no longer holds for")
@@ -235,6 +241,7 @@ class Document(_Part):
     active: ActiveDocument | None = Field(
         None, description="`always`, or from and until, in event time"
     )
+    limits: LimitsDocument | None = Field(None, description="which event times are absurd")
     filter: FilterDocument | None = Field(None, description="which messages pass")
     transform: TransformDocument | None = Field(None, description="what is done to those that did")
 

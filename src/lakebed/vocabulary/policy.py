@@ -61,6 +61,8 @@ class Policy:
         functions: the functions that an aggregate answers with, in order.
         timezone: IANA name of the time zone to whose hours and days windows are aligned.
         active_from, active_until: half-open range of event time in which it applies; None is open.
+        future: how far ahead of its arrival an event time may lie; None for as far as the instance
+            allows.
         options: values of the keys that only its kind has, by key.
     """
 
@@ -83,6 +85,7 @@ class Policy:
     timezone: str = "UTC"
     active_from: Micros | None = None
     active_until: Micros | None = None
+    future: Micros | None = None
     filter: Filter = Filter()
     transform: Transform = Transform()
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -235,6 +235,22 @@ def test_the_zone_of_windows_is_that_of_times_unless_another_is_said() -> None:
     assert run(steps, payload).times.tolist() == [NOW + 2 * 3600 * SECOND]
 
 
+@pytest.mark.parametrize(
+    ("future", "ahead", "kept"),
+    [
+        ("5m", 300, True),
+        ("5m", 301, False),
+        ("0s", 0, True),
+        ("0s", 1, False),
+        ("9d", 86_401, False),
+    ],
+)
+def test_a_policy_may_allow_less_of_the_future(future: str, ahead: int, kept: bool) -> None:
+    steps = pipeline(limits={"future": future})
+    outcome = O.KEPT if kept else O.OUT_OF_RANGE_TIME
+    assert run(steps, [b"1"], [NOW + ahead * SECOND]).outcomes.tolist() == [outcome]
+
+
 def test_a_message_without_a_time_in_it_may_have_the_one_it_came_with() -> None:
     steps = pipeline(at="/v", time_at="/t", time_else="received")
     payloads = [b'{"v": 1, "t": 5}', b'{"v": 1}', b'{"v": 1, "t": "soon"}', b"{", b'{"t": 5}']

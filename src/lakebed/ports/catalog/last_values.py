@@ -9,7 +9,13 @@ from lakebed.vocabulary.times import Micros
 
 @dataclass(frozen=True, slots=True)
 class LastValue:
-    """What `last_value` keeps of one channel. `value` is a number, text, or JSON as text."""
+    """What `last_value` keeps of one channel. `value` is a number, text, or JSON as text.
+
+    Attributes:
+        time: its event time.
+        as_of: the time by which it is older or newer than others: its event time, but none later
+            than it was received. So one of a clock that was ahead gives way. None is `time`.
+    """
 
     owner: str
     policy: str
@@ -21,6 +27,7 @@ class LastValue:
     partition: int
     offset: int
     id: str = ""
+    as_of: Micros | None = None
 
 
 class LastValueReader(Protocol):
@@ -33,7 +40,7 @@ class LastValueReader(Protocol):
 
 class LastValueWriter(Protocol):
     def upsert_last(self, values: Sequence[LastValue]) -> None:
-        """Write in bulk; a value is replaced only by one with a later (time, partition, offset)."""
+        """Write in bulk; a value is replaced by one with a later (as_of, partition, offset)."""
         ...
 
 

@@ -10,11 +10,12 @@ from lakebed.ports.catalog.last_values import LastValue
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.upsert import insert
+from lakebed.vocabulary.times import Micros
 
 _TABLE = tables.last_values
 _NAMES = [column.name for column in _TABLE.columns]
 _KEY = ("owner", "topic", "policy")
-_ORDER = ("time", "partition", "offset")
+_ORDER = ("as_of", "partition", "offset")
 
 
 class SqlLastValues(Database):
@@ -105,7 +106,11 @@ def _upsert(dialect: Dialect) -> tuple[str, bool]:
 
 
 def _order(value: LastValue) -> tuple[int, int, int]:
-    return value.time, value.partition, value.offset
+    return _as_of(value), value.partition, value.offset
+
+
+def _as_of(value: LastValue) -> Micros:
+    return value.time if value.as_of is None else value.as_of
 
 
 def _row(value: LastValue) -> tuple[Any, ...]:
@@ -123,10 +128,12 @@ def _row(value: LastValue) -> tuple[Any, ...]:
         value.partition,
         value.offset,
         tables.to_utf8(value.id),
+        _as_of(value),
     )
 
 
 def _value(row: Sequence[Any]) -> LastValue:
-    owner, topic, policy, kind, time, number, text, size, partition, offset, id_ = row
+    owner, topic, policy, kind, time, number, text, size, partition, offset, id_, as_of = row
     value = number if kind == "number" else text
-    return LastValue(owner, policy, topic, kind, time, value, size, partition, offset, id_)
+    as_of = None if as_of == time else as_of
+    return LastValue(owner, policy, topic, kind, time, value, size, partition, offset, id_, as_of)

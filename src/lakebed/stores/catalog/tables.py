@@ -94,6 +94,7 @@ last_values = Table(
     Column("partition", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("id", Utf8, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
