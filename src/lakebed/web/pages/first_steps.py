@@ -19,6 +19,7 @@ from lakebed.api.requests import policies_by_topic
 from lakebed.api.routes import flow, policies, tokens
 from lakebed.kinds import KINDS
 from lakebed.vocabulary.errors import Problem, TooMany
+from lakebed.vocabulary.times import SECOND, now
 from lakebed.web import drafts
 from lakebed.web.known import number_in, recent
 from lakebed.web.navigation import Page
@@ -31,6 +32,7 @@ router = Pages()
 Looker = Annotated[View, Viewing(Action.TOPICS_READ, PAGE)]
 _TOPIC = "kitchen/temperature"
 _NEWEST = 10
+_SPANS = (120, 3_600, 86_400, 604_800, 2_592_000)  # seconds of the plot
 _SMALL = 1_000
 """Topics of a name space that is looked at anew for each look at the page."""
 
@@ -164,6 +166,7 @@ def _progress(view: View, topic: str) -> dict[str, Any]:
     done |= {3} if kept else set()
     done |= {4} if kept and seen and seen.kept else set()
     value = _newest(view, chosen)
+    age = now() - seen.last if seen else 0
     return {
         "topic": chosen,
         "topics": latest,
@@ -176,6 +179,7 @@ def _progress(view: View, topic: str) -> dict[str, Any]:
         "type": _type(value),
         "choices": [(one, *map(view.word, TITLES[one])) for one in CHOICES[_type(value)]],
         "more": _one_more(value),
+        "span": next((span for span in _SPANS if span * SECOND > 2 * age), _SPANS[-1]),
         "plotted": _plotted(view, kept) if 4 in done else "",
     }
 
