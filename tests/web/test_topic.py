@@ -113,6 +113,19 @@ def test_long_values_are_cut_and_said_so(ann: Browser, series: Series) -> None:
     assert "3,000 more" in text_of(shown) or "3000 more" in text_of(shown)
 
 
+def test_json_is_laid_out_and_what_scrolls_is_reached_by_keyboard(
+    ann: Browser, series: Series
+) -> None:
+    put(ann, "orders", ["orders"], type="json")
+    lines = ", ".join('{"sku": "K-1", "name": "Müller & Söhne <GmbH>"}' for _ in range(9))
+    series.rows = [row(f'{{"id": 7, "lines": [{lines}]}}', type=3), row('{"id": 8}', type=3)]
+    shown = ann.see("/topic?topic=orders")
+    assert "  &#34;id&#34;: 7" in shown
+    assert "Müller &amp; Söhne &lt;GmbH&gt;" in shown
+    assert shown.count('<pre tabindex="0" role="group"') == 1
+    assert "<pre>{\n  &#34;id&#34;: 8\n}</pre>" in shown
+
+
 def test_wrong_questions_are_said_beside_the_form(ann: Browser, series: Series) -> None:
     put(ann, "raw", ["room/+"])
     series.rows = []

@@ -13,6 +13,7 @@ const look = EditorView.theme({
   ".cm-content": { caretColor: "var(--ink)", padding: "8px 0", minHeight: "376px" },
   ".cm-tooltip-lint": { maxWidth: "min(480px, 90vw)" },
   ".cm-gutters": { backgroundColor: "var(--surface)", color: "var(--quiet)", borderRight: "1px solid var(--line)" },
+  ".cm-gutter": { minHeight: "376px" },
   ".cm-wrong-line": { color: "var(--bad)", fontWeight: "700" },
   ".cm-content ::selection": { backgroundColor: "color-mix(in srgb, var(--accent) 25%, transparent)", color: "inherit" },
   ".cm-matchingBracket": { backgroundColor: faint },
