@@ -95,7 +95,7 @@ def test_the_editor_knows_all_keys_and_kinds() -> None:
     known = drafts.completions()
     assert set(known["values"]["keep"]) == set(KINDS)
     assert {"name", "for", "filter", "active"} <= known["keys"][""].keys()
-    assert set(known["keys"]) == {"", "filter", "transform", "active"}
+    assert {"", "filter", "transform", "active"} <= set(known["keys"])
     assert all(text for part in known["keys"].values() for text in part.values())
     assert "from" in known["keys"]["active"]
 
