@@ -137,6 +137,10 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         time_unit=doc.time_unit or "auto",  # type: ignore[arg-type]  # checked to be one of them
         time_zone="UTC" if doc.time_at is None else doc.time_zone or zone,
         time_else=doc.time_else or "refuse",  # type: ignore[arg-type]
+        encoding=doc.encoding or "utf-8",
+        strip=bool(doc.strip),
+        map=tuple(sorted((doc.map or {}).items())),
+        decimal=doc.decimal or ".",
         span=doc.span,
         every=chosen("every", doc.every),
         count=doc.count,
@@ -191,6 +195,10 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "at": policy.at,
         "time_at": policy.time_at,
         **_times(policy),
+        "encoding": policy.encoding if policy.encoding != "utf-8" else None,
+        "strip": True if policy.strip else None,
+        "map": {key: _plain(value) for key, value in policy.map} or None,
+        "decimal": policy.decimal if policy.decimal != "." else None,
         "keep": policy.keep,
         "for": _duration(policy.span),
         "every": _duration(policy.every),
@@ -268,7 +276,11 @@ def _number(value: float | None) -> float | int | None:
 def _values(values: frozenset[float] | frozenset[str] | None) -> list[Any] | None:
     if values is None:
         return None
-    return [_number(v) if isinstance(v, float) else v for v in sorted(values)]
+    return [_plain(value) for value in sorted(values)]
+
+
+def _plain(value: Any) -> Any:
+    return _number(value) if isinstance(value, float) else value
 
 
 def _size(size: int | None) -> str | int | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
+from lakebed.policies.preparing import Preparation, payload_reader
 from lakebed.policies.values import (
     NOT_JSON,
     Column,
@@ -50,6 +51,9 @@ def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
     """The function that reads payloads for this policy."""
     if policy.at is not None or policy.time_at is not None:
         return JsonReader(Reading.of(policy)).read
+    prepared = Preparation(policy.strip, policy.map, policy.decimal)
+    if prepared or policy.encoding != "utf-8":
+        return payload_reader(policy.type, policy.encoding, prepared)
     return {"number": read_numbers, "text": read_texts, "json": read_json}[policy.type]
 
 
@@ -62,6 +66,10 @@ class Reading(NamedTuple):
     time_unit: Unit
     time_zone: str
     time_else: str
+    encoding: str
+    strip: bool
+    map: tuple[tuple[str, float | str], ...]
+    decimal: str
 
     @classmethod
     def of(cls, policy: Policy) -> "Reading":
@@ -76,6 +84,7 @@ class JsonReader:
         self._at = None if reading.at is None else parse_pointer(reading.at)
         self._time_at = None if reading.time_at is None else parse_pointer(reading.time_at)
         self._bounds = EVENT_TIMES._replace(unit=reading.time_unit, zone=reading.time_zone)
+        self._prepared = Preparation(reading.strip, reading.map, reading.decimal)
         self._or_received = reading.time_else == "received"
         self._wanted = [tokens for tokens in (self._at, self._time_at) if tokens is not None]
         self._struct = None if () in self._wanted else _narrow(self._wanted)
@@ -91,9 +100,12 @@ class JsonReader:
         if self._at is None:
             column = read_json(payloads)
         elif self._type == "number":
-            column = _numbers(parts.pop(0))
+            found = parts.pop(0)
+            column = _numbers([*map(self._prepared.part, found)] if self._prepared else found)
         else:
             column = _texts(self._type, parts.pop(0), payloads, self._at)
+            if self._prepared and column.texts is not None:
+                column = replace(column, texts=[*map(self._prepared.text, column.texts)])
         if self._time_at is None:
             return column
         times, outcomes = _times(parts.pop(0), self._bounds)

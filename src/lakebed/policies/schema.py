@@ -4,6 +4,7 @@ The allowed values of a key depend on `keep` and `type`. These are read first, a
 rules as `Facts`, so that one pass finds every problem, whatever the order of the keys.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
 from lakebed.policies import fields
 from lakebed.policies.fields import finite, is_text, listed, one_of
+from lakebed.policies.preparing import ENCODINGS
 from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.time_parsing import UNITS, parse_time
 from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
@@ -34,13 +36,17 @@ LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
 TYPES_OF = {
     "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
     "scale": ("number",), "offset": ("number",), "round": ("number",), "slice": ("text",),
+    "strip": ("number", "text"), "map": ("number", "text"), "encoding": ("number", "text"),
+    "decimal": ("number",),
 }  # fmt: skip
-"""Keys of `filter` and `transform` that only some types have."""
+"""Keys that only some types have."""
 
 _MOST_TOPICS = 64
 _MOST_VALUES = 10_000
 _MOST_COUNT = 1_000_000
 _MOST_FUNCTIONS = 11
+_MOST_MAPPED = 1_000
+_LONGEST_KEY = 256
 
 
 def kinds_of(key: str) -> tuple[str, ...]:
@@ -94,6 +100,29 @@ def _function(value: object, info: _Info) -> object:
     if type is None or keep is None or type not in KINDS[keep].functions:
         return value
     return one_of(value, f"function of type {type}", KINDS[keep].functions[type])
+
+
+def _encoding(value: object, info: _Info) -> object:
+    known = ENCODINGS.get(info.context.type or "")
+    if value is None or known is None:
+        return value
+    if value != "utf-8" and (info.context.has_at or info.context.has_time_at):
+        raise ValueError("encoding is of a payload that is the value: JSON is always utf-8")
+    return one_of(value, f"encoding of type {info.context.type}", known)
+
+
+def _mapping(value: object, info: _Info) -> object:
+    """What stands for each text; a key that is a boolean or a number is its JSON text."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError("write a mapping of texts to values, such as {ON: 1, OFF: 0}")
+    if not 1 <= len(value) <= _MOST_MAPPED:
+        raise ValueError(f"a mapping of 1 to {_MOST_MAPPED} texts, not of {len(value)}")
+    keys = [key if isinstance(key, str) else json.dumps(key) for key in value]
+    if any(len(key) > _LONGEST_KEY for key in keys):
+        raise ValueError(f"a text is at most {_LONGEST_KEY} characters long")
+    return {key: _constant(one, info) for key, one in zip(keys, value.values(), strict=True)}
 
 
 _Values = Annotated[
@@ -219,6 +248,18 @@ class Document(_Part):
     time_else: Annotated[
         str | None, _given(lambda value: one_of(value, "way", ("refuse", "received")))
     ] = Field(None, description="a message without a time at `time_at`: refuse it, or received")
+    encoding: Annotated[str | None, BeforeValidator(_encoding)] = Field(
+        None, description="how the bytes of a payload become the value (default utf-8)"
+    )
+    strip: Annotated[bool | None, _given(fields.flag)] = Field(
+        None, description="drop blanks and NULs around the value"
+    )
+    map: Annotated[dict[str, Any] | None, BeforeValidator(_mapping)] = Field(
+        None, description="values that stand for texts, such as {ON: 1, OFF: 0}"
+    )
+    decimal: Annotated[str | None, _given(lambda value: one_of(value, "mark", (".", ",")))] = Field(
+        None, description="the decimal mark of numbers that are texts"
+    )
     span: Annotated[Micros | None, _within(SECOND, fields.LONGEST)] = Field(
         None, alias="for", description="how long to keep what was kept"
     )

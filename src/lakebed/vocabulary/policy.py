@@ -54,6 +54,10 @@ class Policy:
         time_zone: IANA name of the zone of texts at `time_at` that have none.
         time_else: what becomes of a message without a time at `time_at`: it is dropped, or has the
             time that it would have without `time_at`.
+        encoding: how bytes become the value; see `policies.preparing`.
+        strip: whether blanks and NULs around a text go.
+        map: what stands for a text, in order of the texts.
+        decimal: the decimal mark of numbers that are texts.
         span: `for` in the document: how long rows are kept; None for ever.
         every: width of an aggregate's window, or the least time between two writes (last_value).
         count: N of last_n.
@@ -77,6 +81,10 @@ class Policy:
     time_unit: Unit = "auto"
     time_zone: str = "UTC"
     time_else: Literal["refuse", "received"] = "refuse"
+    encoding: str = "utf-8"
+    strip: bool = False
+    map: tuple[tuple[str, float | str], ...] = ()
+    decimal: str = "."
     span: Micros | None = None
     every: Micros | None = None
     count: int | None = None
