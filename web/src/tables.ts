@@ -11,7 +11,7 @@ import { word } from "./words";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const NUMBER = /^([+-]?[\d\u202f\u00a0]+(?:\.\d+)?)\s*(B|[KMGTP]iB|%)?$/;
-const RISKY = /^[=+\-@\t\r]/; // spreadsheets take such texts for formulas
+const RISKY = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/; // spreadsheets take such texts for formulas
 const FEW = 5; // rows of a table that nobody has to search
 
 type Key = number | string;

@@ -32,7 +32,8 @@ MEDIA_TYPES = {
 
 _ROWS = 2_000  # rows to a piece
 _EXACT = 2.0**53  # integers below are exact in float64, and in JavaScript
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What begins a formula, in full width too."""
 _NUMBER, _JSON = TYPES["number"], TYPES["json"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
@@ -57,13 +58,18 @@ def choose(wanted: str | None, accept: str) -> str:
     return "json"
 
 
-def write(page: Page, form: str, gaps: Sequence[Mapping[str, str]] = ()) -> Iterator[bytes]:
+def write(
+    page: Page, form: str, gaps: Sequence[Mapping[str, str]] = (), guarded: bool = False
+) -> Iterator[bytes]:
     """The page in one of the formats, in pieces.
 
     Args:
+        guarded: whether text that a spreadsheet would run as a formula gets a `'` in front in CSV.
         gaps: times in which records may be missing; only JSON has a place for them.
     """
-    return _json(page, gaps) if form == "json" else _WRITERS[form](page)
+    if form == "json":
+        return _json(page, gaps)
+    return _csv(page, guarded) if form == "csv" else _WRITERS[form](page)
 
 
 def tidy(number: float) -> float | int:
@@ -151,7 +157,12 @@ def show(type: int, number: float, text: str) -> Any:
 def one_line(text: str) -> str:
     """JSON text without line breaks, which NDJSON could not carry."""
     if "\n" in text or "\r" in text:
-        return msgspec.json.format(text, indent=-1)
+        try:
+            return msgspec.json.format(text, indent=-1)
+        except (
+            msgspec.DecodeError
+        ):  # half a surrogate pair: within strings there are no line breaks
+            text = text.replace("\n", " ").replace("\r", " ")
     return text.strip(_JSON_SPACE)
 
 
@@ -195,7 +206,7 @@ def _ndjson(page: Page) -> Iterator[bytes]:
         yield encode_lines(piece)
 
 
-def _csv(page: Page) -> Iterator[bytes]:
+def _csv(page: Page, guarded: bool) -> Iterator[bytes]:
     """RFC 4180, with a header line."""
     aggregates = "start" in page.rows.column_names
     names = page.rows.column_names if aggregates else _RAW_FIELDS
@@ -203,7 +214,8 @@ def _csv(page: Page) -> Iterator[bytes]:
     for piece in _pieces(rows(page)):
         named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
         without = dict.fromkeys(names, "") | dict.fromkeys(_MARKS, False)
-        yield _csv_lines([_cell(row.get(name, without[name])) for name in names] for row in named)
+        cells = ([_cell(row.get(name, without[name])) for name in names] for row in named)
+        yield _csv_lines(map(_guarded, cells) if guarded else cells)
 
 
 def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
@@ -213,9 +225,6 @@ def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula (OWASP, "CSV Injection")."""
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, msgspec.Raw):
@@ -223,6 +232,14 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return encode(value).decode()
     return value
+
+
+def _guarded(cells: Iterable[Any]) -> list[Any]:
+    """Cells that no spreadsheet runs as a formula (OWASP, "CSV Injection"). Numbers stay."""
+    return [
+        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        for cell in cells
+    ]
 
 
 def _arrow(page: Page) -> Iterator[bytes]:
@@ -242,7 +259,6 @@ def _parquet(page: Page) -> Iterator[bytes]:
 _WRITERS: dict[str, Callable[[Page], Iterator[bytes]]] = {
     "json": _json,
     "ndjson": _ndjson,
-    "csv": _csv,
     "arrow": _arrow,
     "parquet": _parquet,
 }

@@ -55,6 +55,10 @@ def query(
     cursor: Annotated[str | None, typer.Option(help="Continue where an answer ended.")] = None,
     offset: Annotated[int | None, typer.Option(min=0, help="Skip this many rows first.")] = None,
     form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.TABLE,
+    safe: Annotated[
+        bool,
+        typer.Option("--safe", help="CSV for spreadsheets: no text of it is run as a formula."),
+    ] = False,
     to_file: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file.")
     ] = None,
@@ -70,6 +74,8 @@ def query(
     from lakebed.cli.formats import WRITERS
 
     _check(form, to_file, plot, everything, limit)
+    if safe and form is not Form.CSV:
+        raise BadRequest("--safe", "it is of --format csv")
     asked = {
         "topic": topic,
         "policy": policy,
@@ -78,6 +84,7 @@ def query(
         "owner": owner,
         "cursor": cursor,
         "offset": offset,
+        "csv": "safe" if safe else None,
     }
     short = _ROWS if form is Form.TABLE and not plot else _POINTS
     reading = Reading(asked, order, everything, limit or short)

@@ -175,6 +175,17 @@ def test_a_batch_takes_values_as_they_were_written(api: Api) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("bad", [b"", b'\n{"topic":"a/+","value":1}'])
+def test_a_mark_before_utf_8_is_no_part_of_the_first_line(api: Api, bad: bytes, end: bytes) -> None:
+    before = api.end
+    body = b'\xef\xbb\xbf{"topic":"a","value":"on"}' + bad + end
+    assert api.post(BATCH, content=body).json()["accepted"] == 1
+    event = api.post(EVENTS, content=b'\xef\xbb\xbf{"name":"a"}' + end)
+    assert event.json() == {"accepted": 1, "rejected": []}
+    assert [payload for *_, payload in api.appended(before)] == [b"on", b'{"name":"a"}']
+
+
 def test_lines_of_a_batch_may_have_time_and_id(api: Api) -> None:
     before = api.end
     lines = [

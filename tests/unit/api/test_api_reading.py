@@ -243,11 +243,15 @@ def test_json_values_are_json_and_not_text(api: Api) -> None:
     assert [json.loads(line)["value"] for line in lines] == expected
 
 
-def test_csv_can_be_read_back_and_runs_no_formulas(api: Api) -> None:
+def test_csv_is_exact_or_runs_no_formulas(api: Api) -> None:
     answer = records(api, "text", format="csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
     assert list(rows[0]) == ["topic", "time", "value", "size", "position", "id"]
+    values = [row["value"] for row in rows]
+    assert values == ["=1+1", "-1", "@x", "plain", 'with "quotes", and\nlines', "\tx"]
+    answer = records(api, "text", format="csv", csv="safe")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
     values = [row["value"] for row in rows]
     assert values == ["'=1+1", "'-1", "'@x", "plain", 'with "quotes", and\nlines', "'\tx"]
     numbers = list(csv.DictReader(io.StringIO(records(api, format="csv").text)))

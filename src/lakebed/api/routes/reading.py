@@ -75,6 +75,9 @@ class RecordsQuery(BaseModel):
         description="the same for Grafana: rows of several topics are in the order of time",
     )
     format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
+    csv: Literal["exact", "safe"] = Field(
+        "exact", description="safe: text that a spreadsheet would run gets a ' in front"
+    )
     owner: str | None = Field(None, description="another owner, as whoever may read")
 
 
@@ -107,7 +110,8 @@ def records(
     if missing:
         headers["X-Gaps"] = str(len(missing))
     sent = partial(_count, services, caller, question, len(page.rows))
-    return _send(formats.write(page, form, missing), formats.MEDIA_TYPES[form], headers, sent)
+    pieces = formats.write(page, form, missing, query.csv == "safe")
+    return _send(pieces, formats.MEDIA_TYPES[form], headers, sent)
 
 
 def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Question:

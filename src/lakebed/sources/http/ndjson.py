@@ -34,6 +34,9 @@ MOST_REJECTED = 10_000
 LONGEST_ID = 1024
 """Most bytes of a message id."""
 
+BOM = b"\xef\xbb\xbf"
+"""A mark that some programs write before UTF-8; it is not part of the first line."""
+
 _QUOTE = 0x22
 _REMEMBERED = 50_000  # topics of one sender
 
@@ -151,6 +154,7 @@ def batch(body: bytes, sender: Sender) -> Decoded:
     Raises:
         TooLarge: more than MOST_LINES lines.
     """
+    body = body.removeprefix(BOM)
     lines = _count_lines(body)
     try:
         body.decode()  # msgspec leaves the inside of `value` unchecked
@@ -172,7 +176,8 @@ def events(body: bytes, sender: Sender) -> Decoded:
         TooLarge: more than MOST_LINES events.
     """
     found = Decoded()
-    return _one_by_one(found, _events(body), lambda raw: found.take(*_event(raw, sender)))
+    parts = _events(body.removeprefix(BOM))
+    return _one_by_one(found, parts, lambda raw: found.take(*_event(raw, sender)))
 
 
 def _events(body: bytes) -> Iterable[tuple[int, bytes]]:
