@@ -24,7 +24,13 @@ HOUSE = {
     "title": "The house",
     "tiles": [
         {"kind": "number", "topics": ["room/1"], "suffix": "°C"},
-        {"kind": "alert", "title": "Warm", "topics": ["room/+"], "max": 20, "silent": "5m"},
+        {
+            "kind": "alert",
+            "title": "Warm",
+            "topics": ["room/+", "attic"],
+            "above": 20,
+            "silent": "5m",
+        },
         {"kind": "last", "topics": ["room/+"]},
         {"kind": "flow"},
         {"kind": "text", "text": "# Where\nIn the **cellar**, <b>below</b>.\n- one\n- two"},
@@ -72,7 +78,8 @@ def test_a_board_is_added_arranged_and_saved_by_forms_alone(api: Api, ann: Brows
     assert added.headers["location"] == "/boards/house/edit"
     page = ann.see("/boards/house/edit")
     for tile in ({"kind": "number", "tile-topics": "room/1"},
-                 {"kind": "alert", "tile-topics": "room/+\nhall", "tile-max": "20"}):  # fmt: skip
+                 {"kind": "alert", "tile-topics": "room/+\nhall", "tile-above": "20",
+                  "tile-outside": "-5, 20.5", "tile-equals": "OFF"}):  # fmt: skip
         fields = fields_of(page) | tile | {"do": "add"}
         page = ann.send("/boards/house/edit", fields).text
     assert stored(api)["tiles"] == []  # nothing is written before it is saved
@@ -83,7 +90,7 @@ def test_a_board_is_added_arranged_and_saved_by_forms_alone(api: Api, ann: Brows
     number, alert = stored(api)["tiles"]
     assert (number["x"], number["y"], number["w"]) == (0, 0, 3)
     assert (alert["x"], alert["y"], alert["w"], alert["topics"]) == (4, 0, 4, ["room/+", "hall"])
-    assert alert["max"] == 20
+    assert (alert["above"], alert["outside"], alert["equals"]) == (20, [-5, 20.5], "OFF")
     assert "Saved." in text_of(ann.see("/boards/house"))
 
 
@@ -158,9 +165,11 @@ def test_tiles_are_read_without_script(api: Api, ann: Browser) -> None:
     page = ann.see("/boards/house?range=1h")
     told = text_of(page)
     assert "21.5 °C" in told
-    assert "3 are wrong" in told
-    for state in ("too high room/1", "silent room/3", "no number room/4"):
+    assert "2 broken, 2 silent" in told
+    assert "Broken when above 20 or silent for 5m · 5 topics" in told
+    for state in ("broken room/1 21.5", "broken room/4", "silent room/3", "silent attic"):
         assert state in told
+    assert "no value was kept yet" in told
     assert "<strong>cellar</strong>, &lt;b&gt;below&lt;/b&gt;" in page
     assert "<li>two</li>" in page
     assert "received" in told
@@ -257,7 +266,7 @@ def test_strings_of_others_are_text(api: Api, ann: Browser) -> None:
         {"kind": "text", "title": HOSTILE, "text": HOSTILE + "\n**" + HOSTILE + "**"},
         {"kind": "last", "topics": ["a/#"], "title": HOSTILE},
         {"kind": "number", "topics": [topic], "suffix": "<b>"},
-        {"kind": "alert", "topics": ["a/#"], "max": 1},
+        {"kind": "alert", "topics": ["a/#"], "above": 1, "equals": HOSTILE},
     ]
     put(api, title=HOSTILE, tiles=tiles)
     for path in ("/boards", "/boards/house", "/boards/house/edit", "/boards/house?full=1"):

@@ -296,7 +296,7 @@ export class Live extends Followed {
     const shown = size === null ? visible(text) : `${whole.format(size)} B`;
     if (this.#shown !== shown || !this.firstChild) {
       this.#shown = shown;
-      if (this.firstChild instanceof Text) this.firstChild.replaceWith(shown);
+      if (this.firstChild !== null && this.firstChild !== this.#age) this.firstChild.replaceWith(shown);
       else this.prepend(shown);
     }
     if (time - this.#time >= 1000) this.title = clock.format(time);

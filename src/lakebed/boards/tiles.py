@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakebed.accounts import fields
+from lakebed.boards import conditions
 from lakebed.documents.source import Path
 from lakebed.kinds import KINDS as POLICIES
 from lakebed.policies.fields import duration_within, listed, suggest
@@ -27,6 +28,7 @@ MOST_ROWS = 100  # of a table
 LONGEST_TITLE = 100  # characters
 LONGEST_TEXT = 4000
 LONGEST_TOPIC = 512
+LONGEST_EQUAL = 200
 LOWEST = 1000  # rows of the grid
 TALLEST = 24  # rows of one tile
 
@@ -69,7 +71,7 @@ KINDS: dict[str, Kind] = {
     "last": Kind(("topics",), ("policy",), w=4, h=4),
     "text": Kind(("text",), w=4, h=2),
     "image": Kind(("topics",), ("policy",), one=True, w=4, h=4),
-    "alert": Kind(("topics",), ("policy", "min", "max", "silent"), w=3, h=2),
+    "alert": Kind(("topics",), ("policy", *conditions.KEYS), w=3, h=2),
     "flow": Kind((), ("topics",), w=4, h=3),
     "load": Kind((), ("rows",), w=6, h=4),
     "errors": Kind((), ("topics", "rows"), w=6, h=4),
@@ -99,8 +101,8 @@ def check(tile: object) -> fields.Problems:
             yield from of(tile, key)
     if kind.one:
         yield from _one_topic(tile, str(name))
-    if name == "alert" and all(tile.get(key) is None for key in ("min", "max", "silent")):
-        yield ("kind",), "an alert needs `min`, `max` or `silent`: what is not as it should be"
+    if name == "alert" and all(tile.get(key) is None for key in conditions.KEYS):
+        yield ("kind",), f"an alert needs a condition: {listed(conditions.KEYS)}"
     yield from _place(tile, kind)
 
 
@@ -175,11 +177,28 @@ def _functions(tile: Mapping[Any, Any], key: str) -> fields.Problems:
 
 
 def _bound(tile: Mapping[Any, Any], key: str) -> fields.Problems:
+    if not _is_bound(tile[key]):
+        yield (key,), f"{show(tile[key])} is no finite number"
+
+
+def _outside(tile: Mapping[Any, Any], key: str) -> fields.Problems:
     value = tile[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
-        yield (key,), f"{show(value)} is no finite number"
-    elif key == "min" and isinstance(other := tile.get("max"), int | float) and value > other:
-        yield (key,), "it is not greater than `max`"
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_bound, value)):
+        yield (key,), f"{show(value)} is no list of two finite numbers, such as [10, 30]"
+    elif value[0] > value[1]:
+        yield (key,), "the first number is not greater than the second"
+
+
+def _equals(tile: Mapping[Any, Any], key: str) -> fields.Problems:
+    value = tile[key]
+    if isinstance(value, str):
+        yield from _text(LONGEST_EQUAL)(tile, key)
+    elif not _is_bound(value):
+        yield (key,), f"{show(value)} is neither a finite number nor text: put texts in quotes"
+
+
+def _is_bound(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and _finite(value)
 
 
 def _finite(value: float) -> bool:
@@ -199,8 +218,10 @@ _CHECKS: dict[str, Callable[[Mapping[Any, Any], str], fields.Problems]] = {
     "text": _text(LONGEST_TEXT, lines=True),
     "unit": lambda tile, key: fields.name(tile, "unit", key),
     "tag": _text(64),
-    "min": _bound,
-    "max": _bound,
+    "above": _bound,
+    "below": _bound,
+    "outside": _outside,
+    "equals": _equals,
     "silent": _read(lambda value: duration_within(value, SECOND, 366 * DAY)),
 }
 

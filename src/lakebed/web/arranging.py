@@ -4,6 +4,7 @@ form ──document_in──> document ──changed──> document ──> the
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,8 +29,8 @@ MOVES = {
 }
 """What a button of a tile says, and by how much it changes x, y, w and h."""
 
-_LISTS = ("topics", "functions")
-_NUMBERS = ("min", "max")
+_LISTS = ("topics", "functions", "outside")
+_NUMBERS = ("above", "below", "equals", "outside")
 _WHOLE = ("rows",)
 
 
@@ -153,7 +154,8 @@ def _added(form: Form) -> dict[str, Any]:
         if key == "kind" or not text:
             continue
         if key in _LISTS:
-            tile[key] = [one.strip() for one in text.replace(",", "\n").splitlines() if one.strip()]
+            found = [one.strip() for one in text.replace(",", "\n").splitlines() if one.strip()]
+            tile[key] = [_number(one) for one in found] if key in _NUMBERS else found
         elif key in _NUMBERS:
             tile[key] = _number(text)
         else:
@@ -163,11 +165,13 @@ def _added(form: Form) -> dict[str, Any]:
     return tile
 
 
-def _number(text: str) -> object:
+def _number(text: str) -> float | str:
+    """A finite number as YAML writes it, else the text as it is."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return text if not math.isfinite(number) else int(number) if text.isdecimal() else number
 
 
 def written(document: Mapping[str, Any]) -> str:

@@ -5,35 +5,43 @@
 A tile that fails says so, and the others go on.
 """
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Response
 
 from lakebed.access.actions import Action
-from lakebed.api.callers import Caller
 from lakebed.api.routes import dead_letters, flow, limits, units
 from lakebed.boards import tiles
+from lakebed.boards.conditions import Condition
 from lakebed.kinds import KINDS
-from lakebed.policies.document import parse
 from lakebed.ports.catalog.last_values import LastValue
-from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.question import Question
-from lakebed.queries import choice, last_values, reading
-from lakebed.vocabulary.errors import BadRequest, Denied, LakebedError, NotFound
-from lakebed.vocabulary.policy import Policy
-from lakebed.vocabulary.times import Micros, now, parse_duration
-from lakebed.vocabulary.topics import matches, overlaps
+from lakebed.queries import reading
+from lakebed.vocabulary.errors import Denied, LakebedError
+from lakebed.vocabulary.times import SECOND
+from lakebed.vocabulary.topics import is_wildcard, matches
 from lakebed.web.curves import Curves, curves_of
 from lakebed.web.page import View
+from lakebed.web.pictures import picture_of
+from lakebed.web.tile_policies import (
+    Range,
+    count,
+    is_direct,
+    is_raw,
+    last_of,
+    newest_of,
+    policy_of,
+    reader_of,
+)
 from lakebed.web.words import mark as _
 
 MOST_LAST = 200  # values of one tile
-POINTS = 300  # of one curve
+POINTS = 30  # of one curve, for each column of the grid that its tile is wide
+MOST_CURVES = 50  # of one plot that moves
+_WORST = ("broken", "silent", "fine")
 
 OUTCOMES = {
     "received": _("received"),
@@ -65,27 +73,16 @@ class Shown:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The time that a board looks back.
+def shown(
+    view: View, document: Mapping[str, Any], over: Range, drawn: Collection[int] = ()
+) -> list[Shown]:
+    """All tiles of a board in the order in which they are read: by rows.
 
-    Attributes:
-        text: as it is written, such as `24h`.
+    Args:
+        drawn: tiles that are left out, because the page draws them itself.
     """
-
-    text: str
-    start: Micros
-    end: Micros
-
-    @classmethod
-    def until_now(cls, text: str) -> "Range":
-        end = now()
-        return cls(text, end - parse_duration(text), end)
-
-
-def shown(view: View, document: Mapping[str, Any], over: Range) -> list[Shown]:
-    """All tiles of a board in the order in which they are read: by rows."""
-    numbered = sorted(enumerate(document["tiles"]), key=lambda one: (one[1]["y"], one[1]["x"]))
+    numbered = [(index, tile) for index, tile in enumerate(document["tiles"]) if index not in drawn]
+    numbered.sort(key=lambda one: (one[1]["y"], one[1]["x"]))
     return [_shown(view, index, tile, over) for index, tile in numbered]
 
 
@@ -103,28 +100,38 @@ def _shown(view: View, index: int, tile: Mapping[str, Any], over: Range) -> Show
 
 
 def _plot(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
-    reader = _reader(view, tile["topics"])
-    policy = _series_policy(view, reader, tile, over, numbers=True)
+    """Curves as the server draws them, and what a script needs to draw them so that they move."""
+    reader = reader_of(view, tile["topics"])
+    policy = policy_of(view, reader, tile, over, numbers=True)
     first, *others = tile["topics"]
-    services = view.services
-    question = Question(policy, first, over.start, over.end, beside=tuple(others), points=POINTS)
+    services, points = view.services, POINTS * tile["w"]
+    question = Question(policy, first, over.start, over.end, beside=tuple(others), points=points)
     page = reading.read(services.series, services.catalog, question)
-    _count(view, first, policy.name, page.rows)
-    found: Curves = curves_of(
-        page.rows.to_pylist(), over.start, over.end, tile.get("functions", ())
-    )
-    return {"curves": found, "policy": policy.name}
+    count(view, first, policy.name, page.rows)
+    functions = tile.get("functions", ())
+    rows = page.rows.to_pylist()
+    topics = sorted({row["topic"] for row in rows})[:MOST_CURVES]
+    found: Curves = curves_of(rows, over.start, over.end, functions)
+    return {
+        "curves": found,
+        "policy": policy.name,
+        "topics": topics,
+        "seconds": (over.end - over.start) // SECOND,
+        "direct": is_direct(view, policy.name),
+        "follows": bool(topics) and view.may(Action.MESSAGES_FOLLOW, *topics),
+        "plain": bool(functions) and not {"min", "max"} <= set(functions),
+    }
 
 
 def _number(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     (topic,) = tile["topics"]
-    reader = _reader(view, [topic])
-    if (found := _last(view, reader, tile)) and not tile.get("functions"):
+    reader = reader_of(view, [topic])
+    if (found := last_of(view, reader, tile)) and not tile.get("functions"):
         newest = max(found, key=lambda value: value.time)
-        live = _is_raw(view, newest.policy)
+        live = is_raw(view, newest.policy)
         return {"value": newest.value, "time": newest.time, "live": topic if live else ""}
-    policy = _series_policy(view, reader, tile, over)
-    rows = _newest(view, policy, [topic], 1)
+    policy = policy_of(view, reader, tile, over)
+    rows = newest_of(view, policy, [topic], 1)
     if not rows:
         return {"value": None, "time": None, "live": ""}
     row, wanted = rows[0], tile.get("functions") or policy.functions or ("value",)
@@ -132,9 +139,9 @@ def _number(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 
 
 def _table(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
-    reader = _reader(view, tile["topics"])
-    policy = _series_policy(view, reader, tile, over)
-    rows = _newest(view, policy, tile["topics"], tile.get("rows", 10))
+    reader = reader_of(view, tile["topics"])
+    policy = policy_of(view, reader, tile, over)
+    rows = newest_of(view, policy, tile["topics"], tile.get("rows", 10))
     names = tuple(tile.get("functions") or policy.functions)
     if KINDS[policy.keep].answers != "windows":
         names = ("value",)
@@ -142,10 +149,10 @@ def _table(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 
 
 def _last_values(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
-    found = _last(view, _reader(view, tile["topics"]), tile)
+    found = last_of(view, reader_of(view, tile["topics"]), tile)
     rows = [
         {"topic": value.topic, "value": value.value, "time": value.time,
-         "live": value.topic if _is_raw(view, value.policy) else ""}
+         "live": value.topic if is_raw(view, value.policy) else ""}
         for value in found[:MOST_LAST]
     ]  # fmt: skip
     return {"rows": rows, "more": len(found) - len(rows)}
@@ -162,31 +169,25 @@ def _image(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 
 def _alert(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     newest: dict[str, LastValue] = {}
-    for value in _last(view, _reader(view, tile["topics"]), tile):
+    for value in last_of(view, reader_of(view, tile["topics"]), tile):
         if value.topic not in newest or value.time > newest[value.topic].time:
             newest[value.topic] = value
-    rows = [
+    condition = Condition.of(tile)
+    states: list[dict[str, Any]] = [
         {"topic": value.topic, "value": value.value, "time": value.time,
-         "state": state_of(value.value, value.time, tile, over.end)}
+         "state": condition.state(value.value, value.time, over.end)}
         for value in newest.values()
     ]  # fmt: skip
-    wrong = [row for row in rows if row["state"] != "good"]
-    return {"rows": wrong[:MOST_LAST], "wrong": len(wrong), "all": len(rows)}
-
-
-def state_of(value: float | str, time: Micros, tile: Mapping[str, Any], moment: Micros) -> str:
-    """`good`, or what is wrong with a last value: `silent`, `text`, `low` or `high`."""
-    silent = tile.get("silent")
-    if silent is not None and moment - time > parse_duration(silent):
-        return "silent"
-    least, most = tile.get("min"), tile.get("max")
-    if least is None and most is None:
-        return "good"
-    if isinstance(value, str):
-        return "text"
-    if least is not None and value < least:
-        return "low"
-    return "high" if most is not None and value > most else "good"
+    if condition.silent is not None:  # one that was named and never heard
+        states += [
+            {"topic": topic, "value": None, "time": None, "state": "silent"}
+            for topic in tile["topics"]
+            if not is_wildcard(topic) and topic not in newest
+        ]
+    counts = Counter(one["state"] for one in states)
+    states.sort(key=lambda one: (_WORST.index(one["state"]), one["topic"]))
+    shown = {"rows": states[:MOST_LAST], "counts": counts, "all": len(states)}
+    return shown | {"condition": condition}
 
 
 def _flow(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
@@ -257,158 +258,3 @@ _READERS: dict[str, Callable[[View, Mapping[str, Any], Range], dict[str, Any]]] 
     "units": _units,
 }
 assert _READERS.keys() == tiles.KINDS.keys()
-
-
-# --- pictures -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Attributes:
-    media: one of `_MAGIC`; never what the sender says.
-    """
-
-    media: str
-    data: bytes
-    time: Micros
-
-
-_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF87a": "image/gif",
-    b"GIF89a": "image/gif",
-}
-
-
-def picture_of(view: View, tile: Mapping[str, Any]) -> Picture | None:
-    """The newest picture of a tile; None where nothing was kept yet.
-
-    Raises:
-        BadRequest: the newest value is no picture.
-        Denied: the reader may not read its topic.
-    """
-    (topic,) = tile["topics"]
-    reader = _reader(view, [topic])
-    if found := _last(view, reader, tile):
-        newest = max(found, key=lambda value: value.time)
-        return _decoded(newest.value, newest.time)
-    policy = _series_policy(view, reader, tile, Range("1h", 0, now()))
-    rows = _newest(view, policy, [topic], 1)
-    return _decoded(rows[0].get("value"), rows[0]["time"]) if rows else None
-
-
-def _decoded(value: object, time: Micros) -> Picture:
-    text = value.strip().strip('"') if isinstance(value, str) else ""
-    if text.startswith("data:image/"):
-        text = text.partition(";base64,")[2]
-    try:
-        data = b64decode(text, validate=True)
-    except (NotBase64, ValueError):
-        data = b""
-    media = next((kind for start, kind in _MAGIC.items() if data.startswith(start)), "")
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        media = "image/webp"
-    if not media:
-        raise BadRequest("topics", "the newest value is no PNG, JPEG, GIF or WebP as Base64")
-    return Picture(media, data, time)
-
-
-# --- what is asked --------------------------------------------------------------------------------
-
-
-def _reader(view: View, topics: list[str]) -> Caller:
-    """The reader of the board, who may read these topics.
-
-    Raises:
-        Denied: they may not.
-    """
-    caller = view.caller.to(Action.RECORDS_READ)
-    caller.require(*topics)
-    return caller
-
-
-def _last(view: View, reader: Caller, tile: Mapping[str, Any]) -> list[LastValue]:
-    """Last values of all topics under the filters of a tile, each once."""
-    catalog, policy = view.services.catalog, tile.get("policy")
-    found = {
-        (value.topic, value.policy): value
-        for topic in tile["topics"]
-        for value in last_values.find(catalog, view.owner, topic, policy)
-    }
-    values = [value for _, value in sorted(found.items())]
-    size = sum(value.size for value in values)
-    view.services.sent(
-        "page", view.owner, reader.label, tile["topics"][0], policy or "", len(values), size
-    )
-    return values
-
-
-def _is_raw(view: View, policy: str) -> bool:
-    """Whether a policy keeps payloads as they come, so that live ones may be shown for it."""
-    for stored in view.services.catalog.policies(view.owner):
-        if stored.name == policy:
-            return not {"at", "transform"} & stored.document.keys()
-    return False
-
-
-def _series_policy(
-    view: View, reader: Caller, tile: Mapping[str, Any], over: Range, numbers: bool = False
-) -> Policy:
-    """The policy that shows a range best: its own one, else one that keeps all of it, finely.
-
-    Raises:
-        NotFound: none keeps the topics.
-        BadRequest: there is none of this name.
-    """
-    catalog = view.services.catalog
-    if name := tile.get("policy"):
-        known = [one for one in catalog.policies(view.owner) if one.name == name]
-        if known and (reader.may_all() or reader.may_some(*known[0].document["topics"])):
-            return choice.to_policy(known[0])
-        raise BadRequest("policy", f"there is no policy {name!r}")
-    fitting = [
-        parse(stored.document, stored.owner, stored.version)
-        for stored in catalog.policies(view.owner)
-        if _fits(stored, tile["topics"], numbers)
-    ]
-    if not fitting:
-        asked = ", ".join(tile["topics"])
-        raise NotFound(f"no policy keeps a series of {asked} yet")
-    span = over.end - over.start
-    return min(
-        fitting,
-        key=lambda policy: (
-            bool(tile.get("functions")) is not (KINDS[policy.keep].answers == "windows"),
-            policy.span is not None and policy.span < span,
-            policy.keep == "last_n",
-            policy.every or 0,
-            policy.name,
-        ),
-    )
-
-
-def _fits(stored: StoredPolicy, topics: list[str], numbers: bool) -> bool:
-    document = stored.document
-    if KINDS[document["keep"]].answers == "values" or (numbers and document["type"] != "number"):
-        return False
-    return any(overlaps(own, topic) for own in document["topics"] for topic in topics)
-
-
-def _newest(view: View, policy: Policy, topics: list[str], most: int) -> list[dict[str, Any]]:
-    """The newest rows of a policy, each with `topic`, `time` in microseconds, and its values."""
-    services = view.services
-    first, *others = topics
-    question = Question(policy, first, order="desc", limit=most, beside=tuple(others))
-    table = reading.read(services.series, services.catalog, question).rows
-    _count(view, first, policy.name, table)
-    rows = table.to_pylist()
-    if KINDS[policy.keep].answers == "windows":
-        return [row | {"time": row["start"]} for row in rows]
-    return [row | {"value": row["text"] or row["number"]} for row in rows]
-
-
-def _count(view: View, topic: str, policy: str, rows: Any) -> None:
-    """Count for the byte ledger what a tile was given, as it is in memory."""
-    label = view.caller.label
-    view.services.sent("page", view.owner, label, topic, policy, len(rows), rows.nbytes)

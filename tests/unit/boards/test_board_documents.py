@@ -13,7 +13,7 @@ from lakebed.documents.sections import read_entries
 from lakebed.vocabulary.errors import Invalid
 
 PLOT = {"kind": "plot", "topics": ["room/+/celsius"]}
-ALERT = {"kind": "alert", "topics": ["a"], "max": 5}
+ALERT = {"kind": "alert", "topics": ["a"], "above": 5}
 
 
 def board(*found: Any, **more: Any) -> dict[str, Any]:
@@ -80,10 +80,14 @@ def test_a_board_has_its_defaults_filled_in_and_stays_the_same_when_it_is_read_a
         (board({"kind": "table", "topics": ["a"], "rows": 101}), "tiles.0.rows"),
         (board({"kind": "table", "topics": ["a"], "rows": True}), "tiles.0.rows"),
         (board({"kind": "alert", "topics": ["a"]}), "tiles.0.kind"),
-        (board(ALERT | {"max": "5"}), "tiles.0.max"),
-        (board(ALERT | {"max": float("nan")}), "tiles.0.max"),
-        (board(ALERT | {"max": 10**400}), "tiles.0.max"),
-        (board(ALERT | {"min": 6}), "tiles.0.min"),
+        (board(ALERT | {"above": "5"}), "tiles.0.above"),
+        (board(ALERT | {"below": float("nan")}), "tiles.0.below"),
+        (board(ALERT | {"above": 10**400}), "tiles.0.above"),
+        (board(ALERT | {"outside": 5}), "tiles.0.outside"),
+        (board(ALERT | {"outside": [1, "2"]}), "tiles.0.outside"),
+        (board(ALERT | {"outside": [2, 1]}), "tiles.0.outside"),
+        (board(ALERT | {"equals": True}), "tiles.0.equals"),
+        (board(ALERT | {"equals": "x" * 201}), "tiles.0.equals"),
         (board(ALERT | {"silent": "0s"}), "tiles.0.silent"),
         (board({"kind": "units", "unit": "a/b"}), "tiles.0.unit"),
         (board({"kind": "units", "tag": 5}), "tiles.0.tag"),
@@ -164,7 +168,7 @@ def test_no_tile_lies_on_another_and_none_outside(found: list[dict[str, Any]]) -
                 taken.add(cell)
 
 
-KEYS = ["name", "tiles", "kind", "topics", "x", "w", "min", "share", "range", "text"]
+KEYS = ["name", "tiles", "kind", "topics", "x", "w", "outside", "share", "range", "text"]
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 
 

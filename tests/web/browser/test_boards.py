@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.server import eventually
 from tests.web.browser.conftest import PHONE, OpenPage
 from tests.web.browser.instance import Visitor
 from tests.web.browser.watch import Watch
@@ -18,7 +19,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'</script>"
 TILES = [
     {"kind": "number", "title": "Living room", "topics": ["room/1"], "suffix": "°C"},
     {"kind": "plot", "title": "All rooms", "topics": ["room/+"]},
-    {"kind": "alert", "title": "Warm", "topics": ["room/+"], "max": 100},
+    {"kind": "alert", "title": "Warm", "topics": ["room/+"], "above": 100},
     {"kind": "last", "topics": ["room/+"]},
     {"kind": "text", "title": HOSTILE, "text": f"# Where\nIn the **cellar**. {HOSTILE}"},
 ]
@@ -144,7 +145,7 @@ def test_numbers_are_live_and_all_tiles_follow_the_range(
     expect(page.locator("lb-feed")).to_have_attribute("data-state", "live")
     send(visitor, "room/1", 22.25)
     expect(number).to_contain_text("22.25")
-    expect(page.get_by_role("region", name="All rooms").get_by_role("img")).to_be_visible()
+    expect(page.get_by_role("region", name="All rooms").locator("canvas")).to_be_visible()
     page.get_by_role("link", name="6 hours").click()
     expect(page.get_by_role("link", name="6 hours")).to_have_attribute("aria-current", "true")
     page.get_by_role("link", name="Full screen").click()
@@ -153,6 +154,46 @@ def test_numbers_are_live_and_all_tiles_follow_the_range(
     page.keyboard.press("Escape")
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
     axe(page)
+
+
+def test_plots_in_sight_alone_are_drawn_and_share_their_range(page: Page, visitor: Visitor) -> None:
+    plots = [
+        {"kind": "plot", "title": f"Plot {n}", "topics": ["room/1"], "w": 4} for n in range(30)
+    ]
+    put(visitor, "many", tiles=plots)
+    kept = {"topic": "room/1", "policy": "raw"}
+    eventually(lambda: visitor.api.request("GET", "/api/v1/records", params=kept).json()["records"])
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/points" in one.url else None)
+    page.goto("/boards/many")
+    first = page.get_by_role("region", name="Plot 0", exact=True)
+    second = page.get_by_role("region", name="Plot 1", exact=True)
+    for region in (first, second):
+        expect(region.locator("canvas")).to_be_visible()
+    last = page.get_by_role("region", name="Plot 29", exact=True)
+    expect(last.locator("canvas")).to_have_count(0)  # what the server has drawn
+    expect(last.locator("figure")).to_have_count(1)
+    assert len(asked) < 15
+    live = page.get_by_role("button", name="Live")
+    expect(live).to_have_attribute("aria-pressed", "true")
+    with page.expect_request(lambda one: "/points" in one.url):
+        first.get_by_role("group", name="Plot 0", exact=True).press("ArrowLeft")
+    expect(live).to_have_attribute("aria-pressed", "false")
+    ranges = page.locator("lb-plot").evaluate_all("all => all.map(one => one.range.join())")
+    assert len(set(ranges)) == 1
+    area = second.locator(".plot-area").bounding_box()
+    assert area is not None
+    page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] * 0.75, area["y"] + 20, steps=5)
+    page.mouse.up()
+    zoomed = page.locator("lb-plot").evaluate_all(
+        "all => all.map(one => Math.round((one.range[1] - one.range[0]) / 60000))"
+    )
+    assert len(set(zoomed)) == 1
+    assert 30 <= zoomed[0] < 60  # minutes: half of what is drawn, and its axis, of an hour
+    live.click()
+    expect(live).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_board_is_read_and_arranged_without_script_on_a_telephone(

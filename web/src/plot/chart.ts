@@ -1,7 +1,7 @@
 /** A uPlot of series: lines, or bands of least to greatest around the average; dashed where they are of a time before. */
 import uPlot from "uplot";
 import type { Series, Span } from "../points";
-import { figure, seconds, tick } from "./figures";
+import { figure, seconds, short, tick } from "./figures";
 import { type Colours, drawRings, drawSpans, type Mark } from "./marks";
 
 export const HEIGHT = 320;
@@ -21,13 +21,25 @@ export interface Chart {
   chosen: (range: Span) => void;
   pointed: (time: number | null) => void;
   doubled: () => void;
+  /** Whether it stands in a tile, beside other plots of a board. */
+  tile: boolean;
+  /** Whether a line stands for what would be a band. */
+  plain: boolean;
+  height: number;
 }
+
+/** The cursor of one plot of a board is seen in all of them; what is dragged in one is told as its range. */
+const TOGETHER: uPlot.Cursor.Sync = {
+  key: "board",
+  scales: ["x", null],
+  filters: { pub: (type) => type === "mousemove" || type === "mouseleave", sub: () => true },
+};
 
 export function draw(chart: Chart, area: HTMLElement): uPlot {
   const tables: uPlot.AlignedData[] = [];
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
-  for (const one of chart.series) add(one, chart.colour(one.topic), tables, series, bands);
+  for (const one of chart.series) add(one, chart, tables, series, bands);
   for (const one of chart.before) addBefore(one, chart, tables, series);
   const data = tables.length > 0 ? uPlot.join(tables) : ([[]] as unknown as uPlot.AlignedData);
   return new uPlot(options(chart, area.clientWidth, series, bands), data, area);
@@ -36,9 +48,10 @@ export function draw(chart: Chart, area: HTMLElement): uPlot {
 const orNull = (column: Float64Array): (number | null)[] =>
   Array.from(column, (value) => (Number.isNaN(value) ? null : value));
 
-function add(one: Series, colour: string, tables: uPlot.AlignedData[], series: uPlot.Series[], bands: uPlot.Band[]): void {
+function add(one: Series, chart: Chart, tables: uPlot.AlignedData[], series: uPlot.Series[], bands: uPlot.Band[]): void {
+  const colour = chart.colour(one.topic);
   const points = { show: one.times.length < FEW, size: 5, fill: colour };
-  const columns = one.values.map(orNull);
+  const columns = (chart.plain ? one.values.slice(-1) : one.values).map(orNull);
   tables.push([Array.from(one.times, seconds), ...columns]);
   if (columns.length === 3) {
     const edge: uPlot.Series = { stroke: colour, width: 0.5, points: { show: false } };
@@ -71,15 +84,16 @@ function options(chart: Chart, width: number, series: uPlot.Series[], bands: uPl
   };
   return {
     width,
-    height: HEIGHT,
+    height: chart.height,
+    ...(chart.tile && { padding: [8, 28, 0, 0] as uPlot.Padding }), // half of the last time stands at the right
     series,
     bands,
     legend: { show: false },
-    cursor: { drag: { x: true, y: false }, points: { size: 6 }, y: false },
+    cursor: { drag: { x: true, y: false }, points: { size: 6 }, y: false, ...(chart.tile && { sync: TOGETHER }) },
     scales: { x: { time: true, range: () => chart.range().map(seconds) as Span } },
     axes: [
-      { ...axis, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at * 1000, step)), space: 80 },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map((at) => figure.format(at)) },
+      { ...axis, size: chart.tile ? 30 : 50, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at * 1000, step)), space: 80 },
+      { ...axis, size: chart.tile ? 52 : 64, values: (_, ticks) => ticks.map((at) => (chart.tile ? short : figure).format(at)) },
     ],
     hooks: {
       drawClear: [(drawn) => drawSpans(drawn, chart.marks, colours, chart.words)],

@@ -6,10 +6,14 @@
  *       └── buttons, keys, a drag, live values                     range.ts
  *
  * Every range is asked for anew, with two points for a column of pixels. Attributes: templates/parts/plot.html.
+ *
+ * In a tile of a board what the server has drawn stays until points are there; cursor and range are those of all plots
+ * of the board, which hears of a range by the event "range".
  */
 import type uPlot from "uplot";
 import { feedUrl, source, visible } from "../live";
 import { decoded, load, type Points, type Series, type Span } from "../points";
+import { queued } from "../queue";
 import { draw, HEIGHT } from "./chart";
 import { append, seconds } from "./figures";
 import { explain, legend, read, summary } from "./legend";
@@ -20,6 +24,8 @@ import { table } from "./table";
 const MOST = 8; // series shown at first, and colours
 const SETTLE = 150; // milliseconds that a range must stay before it is asked for
 const RENEW = 5000; // milliseconds between two loads while values arrive
+const REDRAW = 1000; // milliseconds between two drawings of a tile while values arrive
+const LEAST_HEIGHT = 80; // pixels of a tile's plot
 
 export class Plot extends HTMLElement {
   #topics: string[] = [];
@@ -39,6 +45,8 @@ export class Plot extends HTMLElement {
   #inSight = false;
   #due = true;
   #held = false; // by a drag that a new chart would break off
+  #redrawn = 0;
+  #unfollow: (() => void) | null = null;
 
   connectedCallback(): void {
     this.#topics = JSON.parse(this.getAttribute("topics") ?? "[]") as string[];
@@ -49,33 +57,33 @@ export class Plot extends HTMLElement {
     else if (this.hasAttribute("points")) this.#range.toWhole(); // whatever it is
     this.addEventListener("click", (event) => this.#click(event));
     this.addEventListener("change", (event) => this.#change(event));
-    this.#area.addEventListener("keydown", (event) => this.#key(event));
-    this.#area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    this.#area.addEventListener("pointerdown", () => (this.#held = true));
+    this.addEventListener("keydown", (event) => this.#inArea(event) && this.#key(event));
+    this.addEventListener("wheel", (event) => this.#inArea(event) && this.#wheel(event), { passive: false });
+    this.addEventListener("pointerdown", (event) => (this.#held = this.#inArea(event)));
     const release = () => this.#release();
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, release);
-    this.querySelector("details")?.addEventListener("toggle", () => this.#fillTable());
+    this.addEventListener("toggle", () => this.#fillTable(), true);
     const sizes = new ResizeObserver(() => this.#resize());
-    sizes.observe(this.#area);
+    sizes.observe(this);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const repaint = () => this.#draw();
     scheme.addEventListener("change", repaint);
     const theme = new MutationObserver(repaint);
     theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    this.#sight = new IntersectionObserver((entries) => this.#see(entries.some((one) => one.isIntersecting)));
+    this.#sight = new IntersectionObserver((entries) => this.#see(entries.at(-1)?.isIntersecting ?? false));
     this.#sight.observe(this);
     this.#ends.push(
       () => ["pointerup", "pointercancel"].forEach((end) => removeEventListener(end, release)),
       () => sizes.disconnect(),
       () => theme.disconnect(),
       () => scheme.removeEventListener("change", repaint),
-      this.#follow(),
     );
   }
 
   disconnectedCallback(): void {
     for (const end of this.#ends.splice(0)) end();
     this.#sight?.disconnect();
+    this.#see(false);
     this.#request?.abort();
     window.clearTimeout(this.#timer);
     this.#chart?.destroy();
@@ -87,11 +95,40 @@ export class Plot extends HTMLElement {
     return this.#range.shown;
   }
 
-  /** Shows a range, or with null the last `span` seconds up to now. */
-  show(range: Span | null): void {
-    if (range === null) this.#range.toNow();
-    else this.#range.set(range);
+  /** Whether the range goes on with the time. */
+  get live(): boolean {
+    return this.#range.live;
+  }
+
+  /** Shows a range; a live one ends now, however long ago it was chosen. */
+  show([from, to]: Span, live = false): void {
+    if (live) this.#range.toNow(to - from);
+    else this.#range.set([from, to]);
     this.#ask();
+  }
+
+  /** Does what the button of this name does, for the board that has the buttons; whether there is one. */
+  act(what: string, value = ""): boolean {
+    if (this.#tile && what === "all") return false; // of plots side by side each would have its own
+    const known = this.#act(what, value);
+    if (known) this.#chosen();
+    return known;
+  }
+
+  /** Loads a live range again. */
+  renew(): void {
+    if (!this.live || this.#held || Date.now() - this.#renewed < this.#patience) return;
+    this.#range.toNow();
+    this.#ask(0);
+  }
+
+  /** Tells the board of a range that somebody has chosen here. */
+  #chosen(): void {
+    this.dispatchEvent(new CustomEvent("range", { bubbles: true }));
+  }
+
+  #inArea(event: Event): boolean {
+    return event.target instanceof Element && event.target.closest(".plot-area") !== null;
   }
 
   #act(what: string, value = ""): boolean {
@@ -105,7 +142,7 @@ export class Plot extends HTMLElement {
     if (button === null) return;
     if (button.dataset.do === "series") this.#toggle(button.dataset.value ?? "");
     else if (button.dataset.do === "every") this.#showEvery();
-    else this.#act(button.dataset.do ?? "", button.dataset.value);
+    else this.act(button.dataset.do ?? "", button.dataset.value);
   }
 
   #change(event: Event): void {
@@ -117,7 +154,7 @@ export class Plot extends HTMLElement {
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (this.#act(KEYS[event.key] ?? "")) event.preventDefault();
+    if (this.act(KEYS[event.key] ?? "")) event.preventDefault();
   }
 
   #wheel(event: WheelEvent): void {
@@ -127,13 +164,24 @@ export class Plot extends HTMLElement {
     if (box === undefined) return;
     this.#range.zoom(event.deltaY > 0 ? 1.25 : 0.8, Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
     this.#ask();
+    this.#chosen();
   }
 
   // --- loading ------------------------------------------------------------------------------------
 
   #see(inSight: boolean): void {
+    if (inSight === this.#inSight) return;
     this.#inSight = inSight;
-    if (inSight && this.#due) this.#ask(0);
+    this.#unfollow?.();
+    this.#unfollow = inSight ? this.#follow() : null;
+    if (inSight && this.live && Date.now() - this.#renewed > this.#patience) this.#range.toNow();
+    else if (!this.#due) return;
+    if (inSight) this.#ask(0);
+  }
+
+  /** Milliseconds between two loads while values arrive: a column of pixels at least, or nothing would move. */
+  get #patience(): number {
+    return Math.max(RENEW, this.#range.span / Math.max(this.#area.clientWidth, 1));
   }
 
   #ask(wait = SETTLE): void {
@@ -149,13 +197,14 @@ export class Plot extends HTMLElement {
     const request = (this.#request = new AbortController());
     this.#due = false;
     this.#renewed = Date.now();
-    this.#area.dataset.busy = "";
+    this.dataset.busy = "";
     const url = this.getAttribute("url") ?? "/points";
     const columns = this.#area.clientWidth;
     const whole = this.#range.whole;
     const own = this.getAttribute("points");
+    const { signal } = request;
     const ask = async (range: Span | null) =>
-      own === null ? load(url, this.#shown, range, columns, request.signal) : decoded(own);
+      own === null ? queued(signal, () => load(url, this.#shown, range, columns, signal)) : decoded(own);
     try {
       const points = await ask(whole ? null : this.range);
       if (whole) this.#range.found([points.from, points.to]);
@@ -163,17 +212,20 @@ export class Plot extends HTMLElement {
       this.#before = this.#compare > 0 ? await ask([from - this.#compare, to - this.#compare]) : null;
       if (this.#request !== request) return;
       this.#points = points;
+      delete this.dataset.failed;
       this.#draw();
       this.#tell();
     } catch (error) {
       if (!request.signal.aborted) this.#fail(error);
     } finally {
-      if (this.#request === request) delete this.#area.dataset.busy;
+      if (this.#request === request) delete this.dataset.busy;
     }
   }
 
   #fail(error: unknown): void {
+    if (this.querySelector(".plot-summary") === null) return; // what the server has drawn stays
     const why = error instanceof Error ? error.message : String(error);
+    this.dataset.failed = "";
     this.#summary.textContent = this.#word("failed", { why: visible(why) });
   }
 
@@ -187,22 +239,40 @@ export class Plot extends HTMLElement {
   }
 
   #arrive(topic: string, text: string, time: number): void {
+    if (this.#chart === null) return; // what is kept comes first
     if (!this.#range.live || !this.#inSight || this.#held || document.hidden) return;
     const value = text.trim() === "" ? NaN : Number(text);
     const series = this.#points?.series.find((one) => one.topic === topic);
     if (this.hasAttribute("direct") && Number.isFinite(value) && series !== undefined) {
       if (time > (series.times.at(-1) ?? 0)) append(series, time, value);
     }
-    if (Date.now() - this.#renewed > RENEW) {
+    if (Date.now() - this.#renewed > this.#patience) {
       this.#range.toNow();
       void this.#load();
-    } else if (this.hasAttribute("direct")) {
+    } else if (this.hasAttribute("direct") && (!this.#tile || Date.now() - this.#redrawn > REDRAW)) {
+      this.#redrawn = Date.now();
       this.#range.toNow();
       this.#draw();
     }
   }
 
   // --- drawing ------------------------------------------------------------------------------------
+
+  get #tile(): boolean {
+    return this.hasAttribute("tile");
+  }
+
+  /** Puts the parts of the plot in the place of what the server has drawn. */
+  #build(): void {
+    const parts = this.querySelector<HTMLTemplateElement>(":scope > template");
+    if (parts === null) return;
+    this.replaceChildren(parts.content);
+    this.#summary.setAttribute("aria-live", "off"); // of many plots side by side all would be read out
+  }
+
+  get #height(): number {
+    return this.#tile ? Math.max(this.#area.clientHeight, LEAST_HEIGHT) : HEIGHT;
+  }
 
   get #area(): HTMLElement {
     return this.querySelector<HTMLElement>(".plot-area") ?? this;
@@ -229,6 +299,7 @@ export class Plot extends HTMLElement {
   #draw(): void {
     const points = this.#points;
     if (points === null || this.#held || !this.isConnected) return;
+    this.#build();
     const series = this.#visible();
     this.#marks = marksOf(points, series);
     this.#chart?.destroy();
@@ -242,9 +313,15 @@ export class Plot extends HTMLElement {
         colour: (topic) => this.#colour(topic),
         token: (name) => this.#token(name),
         words: (why) => this.#word(why),
-        chosen: (range) => this.show(range),
+        chosen: (range) => {
+          this.show(range);
+          this.#chosen();
+        },
         pointed: (time) => read(this.#legend, points, time),
-        doubled: () => this.#act("out"),
+        doubled: () => this.act("out"),
+        tile: this.#tile,
+        plain: this.hasAttribute("plain"),
+        height: this.#height,
       },
       this.#area,
     );
@@ -253,6 +330,7 @@ export class Plot extends HTMLElement {
     legend(this.#legend, points, { ...shown, colour: (topic) => this.#colour(topic) }, words);
     const place = this.querySelector(".plot-marks");
     if (place !== null) explain(place, this.#marks, this.#comparison(), (name) => this.#token(name), words);
+    this.#resize(); // the legend may take more room than before
     this.#fillTable();
   }
 
@@ -272,9 +350,11 @@ export class Plot extends HTMLElement {
 
   #resize(): void {
     const width = this.#area.clientWidth;
-    if (this.#chart === null || width === 0 || Math.abs(width - this.#chart.width) < 2) return;
-    this.#chart.setSize({ width, height: HEIGHT });
-    this.#ask(500);
+    if (this.#chart === null || width === 0) return;
+    const wider = Math.abs(width - this.#chart.width) >= 2;
+    if (!wider && Math.abs(this.#height - this.#chart.height) < 2) return;
+    this.#chart.setSize({ width, height: this.#height });
+    if (wider) this.#ask(500);
   }
 
   #colour(topic: string): string {
@@ -294,7 +374,8 @@ export class Plot extends HTMLElement {
   // --- words --------------------------------------------------------------------------------------
 
   #word(name: string, values: Record<string, string> = {}): string {
-    const text = this.getAttribute(`word-${name}`) ?? name;
+    const from = this.closest(`[word-${name}]`); // itself, or the board
+    const text = from?.getAttribute(`word-${name}`) ?? name;
     return text.replace(/\{(\w+)\}/g, (whole, key: string) => values[key] ?? whole);
   }
 
@@ -328,8 +409,8 @@ export class Plot extends HTMLElement {
 
   #showEvery(): void {
     this.#shown = this.#topics;
-    this.#ends.pop()?.();
-    this.#ends.push(this.#follow());
+    this.#unfollow?.();
+    this.#unfollow = this.#follow();
     this.#ask(0);
   }
 

@@ -4,6 +4,7 @@ import type { Series } from "../points";
 export const language = document.documentElement.lang || undefined;
 export const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 export const figure = new Intl.NumberFormat(language, { maximumSignificantDigits: 6 });
+export const short = new Intl.NumberFormat(language, { maximumSignificantDigits: 4, notation: "compact" });
 
 export const seconds = (time: number): number => time / 1000;
 

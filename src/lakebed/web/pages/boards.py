@@ -1,5 +1,6 @@
 """Boards: the list, a board with its tiles, the editor, import, export, and made boards."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Response
@@ -29,6 +30,8 @@ from lakebed.web import arranging, guard
 from lakebed.web import tiles as shown_tiles
 from lakebed.web.navigation import Page
 from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.pictures import picture_of
+from lakebed.web.tile_policies import Range
 from lakebed.web.words import mark as _
 
 PAGE = Page("boards", "/boards", _("Boards"), "data", 25, Action.BOARDS_READ)
@@ -37,6 +40,8 @@ router = Pages()
 Reader = Annotated[View, Viewing(Action.BOARDS_READ, PAGE)]
 Writer = Annotated[View, Viewing(Action.BOARDS_WRITE, PAGE)]
 Span = Annotated[str, Query(alias="range", max_length=20)]
+Drawn = Annotated[list[int] | None, Query(max_length=tiles.MOST_TILES)]
+"""With `part=tiles`: plots that the page draws itself, which are left out."""
 
 RANGES = {"1h": _("1 hour"), "6h": _("6 hours"), "24h": _("1 day"), "7d": _("7 days"),
           "30d": _("30 days"), "365d": _("1 year")}  # fmt: skip
@@ -146,12 +151,18 @@ def _unit_names(view: View) -> list[str]:
 
 @router.get("/boards/made/{name}")
 def show_made(
-    view: Reader, name: str, span: Span = "", full: bool = False, part: str = "", unit: str = ""
+    view: Reader,
+    name: str,
+    span: Span = "",
+    full: bool = False,
+    part: str = "",
+    unit: str = "",
+    drawn: Drawn = None,
 ) -> Response:
     """A board that comes with Lakebed, of the name space that is looked at."""
     view.caller.require_owner()
     board = documents.board_of(_made(view, name, unit), view.owner)
-    return _board(view, board, span, full, part, made=name, unit=unit)
+    return _board(view, board, span, full, part, drawn, made=name, unit=unit)
 
 
 @router.post("/boards/made/{name}")
@@ -186,10 +197,17 @@ def _made(view: View, name: str, unit: str) -> dict[str, Any]:
 
 
 @router.get("/boards/{name}")
-def show(view: Reader, name: str, span: Span = "", full: bool = False, part: str = "") -> Response:
+def show(
+    view: Reader,
+    name: str,
+    span: Span = "",
+    full: bool = False,
+    part: str = "",
+    drawn: Drawn = None,
+) -> Response:
     """A board with what its tiles show now."""
     board = routes.found(view.services, view.caller, name)
-    return _board(view, board, span, full, part)
+    return _board(view, board, span, full, part, drawn)
 
 
 @router.get("/boards/{name}/export")
@@ -208,7 +226,7 @@ def picture(view: Reader, name: str, index: int) -> Response:
     found = board.document["tiles"]
     if not 0 <= index < len(found) or found[index]["kind"] != "image":
         raise NotFound(f"tile {index} of this board shows no picture")
-    picture = shown_tiles.picture_of(view, found[index])
+    picture = picture_of(view, found[index])
     if picture is None:
         raise NotFound("there is no picture yet")
     headers = guard.HEADERS | {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -216,18 +234,25 @@ def picture(view: Reader, name: str, index: int) -> Response:
 
 
 def _board(
-    view: View, board: Board, span: str, full: bool, part: str, made: str = "", unit: str = ""
+    view: View,
+    board: Board,
+    span: str,
+    full: bool,
+    part: str,
+    drawn: Sequence[int] | None,
+    made: str = "",
+    unit: str = "",
 ) -> Response:
     text = span or board.document["range"]
     try:
         duration_within(text, MINUTE, LONGEST)
     except ValueError as error:
         raise BadRequest("range", str(error)) from None
-    over = shown_tiles.Range.until_now(text)
+    over = Range.until_now(text)
     return view.render(
         "board_tiles.html" if part == "tiles" else "board.html",
         board=board,
-        tiles=shown_tiles.shown(view, board.document, over),
+        tiles=shown_tiles.shown(view, board.document, over, drawn or ()),
         over=over,
         ranges=RANGES,
         full=full,
