@@ -29,7 +29,7 @@ from lakebed.access.identification import Identification
 from lakebed.access.principals import NOBODY, Kind, Principal
 from lakebed.api import cookies, origins
 from lakebed.api.auditing import Noted, note
-from lakebed.http.tokens import bearer, missing, unknown
+from lakebed.http.tokens import is_basic, missing, token_in, unknown
 from lakebed.ports.accounts.users import Session
 from lakebed.vocabulary.errors import Unauthenticated, Unavailable
 
@@ -248,12 +248,14 @@ async def principal_of(request: Request) -> Principal:
     """The principal of a request; `NOBODY` without a token or a session.
 
     Raises:
-        Unauthenticated: the header holds no bearer token, or it or the session is unknown.
-        Denied: another site may have sent it with the cookie of its user.
+        Unauthenticated: the header holds no token, or it or the session is unknown.
+        Denied: another site may have sent it with the cookie or the password of its user.
     """
     if "authorization" not in request.headers:
         return await user_of(request) or NOBODY
-    token = _bearer(request)
+    if is_basic(request.headers["authorization"].encode("latin-1")):
+        origins.check(request, needed=False)  # browsers add it by themselves, like a cookie
+    token = _token(request)
     found = await identification_of(request).identify(token)
     if found is None:
         raise unknown(token)
@@ -309,14 +311,14 @@ async def give_session(request: Request, response: Response, session: Session, s
     )
 
 
-def _bearer(request: Request) -> str:
-    return bearer(request.headers["authorization"].encode("latin-1"))
+def _token(request: Request) -> str:
+    return token_in(request.headers["authorization"].encode("latin-1"))
 
 
 def _secret(request: Request) -> str:
     """What the caller of a request has proven to be somebody by."""
     if "authorization" in request.headers:
-        return _bearer(request)
+        return _token(request)
     return cookies.secret_in(request) or ""
 
 

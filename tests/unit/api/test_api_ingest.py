@@ -16,7 +16,7 @@ from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.times import UNSET
 
-from .conftest import ADMIN, EVE, ROOMS, Api, NoSeries, Open, problem
+from .conftest import ADMIN, ANN, EVE, ROOMS, Api, NoSeries, Open, problem
 
 BATCH, EVENTS = "/api/v1/messages/batch", "/api/v1/events"
 
@@ -101,6 +101,21 @@ def test_nobody_sends_without_a_token_they_know(api: Api) -> None:
         assert answer.headers["www-authenticate"].startswith("Bearer")
     problem(send(api, headers={"Authorization": "Basic YTpi"}, token=None), 401)
     assert api.end == before
+
+
+@pytest.mark.parametrize("form", ["Token {}", "Basic {}"])
+def test_a_token_is_taken_in_each_form_on_all_routes(api: Api, form: str) -> None:
+    shown = base64.b64encode(f"ann:{ANN}".encode()).decode() if "Basic" in form else ANN
+    headers = {"Authorization": form.format(shown)}
+    assert send(api, headers=headers, token=None).status_code == 202
+    assert api.get("/api/v1/me", headers=headers, token=None).status_code == 200
+
+
+def test_a_page_of_another_site_does_not_use_the_password_that_a_browser_adds(api: Api) -> None:
+    shown = base64.b64encode(f"ann:{ANN}".encode()).decode()
+    headers = {"Authorization": f"Basic {shown}", "Sec-Fetch-Site": "cross-site"}
+    problem(api.post("/api/v1/policies", headers=headers, token=None), 403)
+    problem(send(api, headers=headers, token=None), 403)
 
 
 def test_nobody_sends_to_a_topic_that_is_not_theirs(api: Api) -> None:

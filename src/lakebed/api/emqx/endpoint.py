@@ -27,7 +27,7 @@ from lakebed.api.emqx.requests import Asked, read
 from lakebed.api.emqx.rules import rules
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
-from lakebed.http.tokens import bearer
+from lakebed.http.tokens import token_in
 from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.ports.accounts.units import Unit
 from lakebed.sources.http.request_heads import Head, read_head
@@ -131,7 +131,7 @@ class EmqxAuth:
             Unauthenticated: no secret, or another one.
         """
         secret = self._services.settings.auth.emqx_secret
-        given = bearer(headers.get(b"authorization", b""))
+        given = token_in(headers.get(b"authorization", b""))
         if secret is None:
             raise Unauthenticated("no broker is answered here: set auth.emqx_secret")
         if not hmac.compare_digest(given.encode("latin-1"), secret.encode()):

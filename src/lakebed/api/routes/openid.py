@@ -11,7 +11,7 @@ from lakebed.api.callers import Caller, Public
 from lakebed.api.openid.provider import Answer, Provider
 from lakebed.api.requests import ServicesDep
 from lakebed.http import bodies
-from lakebed.http.tokens import bearer
+from lakebed.http.tokens import token_in
 from lakebed.vocabulary.errors import BadRequest, NotFound, Unauthenticated
 
 router = APIRouter(prefix="/oidc", tags=["sign-in"])
@@ -106,7 +106,7 @@ def tell_user_by_post(provider: ProviderDep, request: Request) -> JSONResponse:
 
 
 def _discovery(provider: Provider, request: Request) -> JSONResponse:
-    token = bearer(request.headers.get("authorization", "").encode("latin-1"))
+    token = token_in(request.headers.get("authorization", "").encode("latin-1"))
     claims = provider.userinfo(token)
     if claims is None:
         raise Unauthenticated("the access token is unknown, or works no more")

@@ -20,7 +20,7 @@ from lakebed.access.identification import MISSING
 from lakebed.access.principals import NOBODY, Principal
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Headers, Receive, Scope, Send
-from lakebed.http.tokens import bearer, unknown
+from lakebed.http.tokens import is_basic, token_in, unknown
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.limits.allowance import Allowance, Verdict
@@ -72,6 +72,7 @@ _START = {
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
 }
 _END = {"type": "http.response.body", "body": ACCEPTED}
+_OTHER_SITES = (b"cross-site", b"same-site")  # values of Sec-Fetch-Site
 _ALLOW = (b"allow", b"POST, OPTIONS")
 
 
@@ -135,7 +136,7 @@ class Ingest:
         head = read_head(raw)
         if head is None:
             return None
-        token = bearer(head.authorization)
+        token = token_in(head.authorization)
         principal = self._identification.identify_cached(token)
         if self.intake is None or not isinstance(principal, Principal):
             return None
@@ -274,7 +275,10 @@ class Ingest:
         return sender
 
     async def _identify(self, headers: HeaderMap) -> Principal:
-        token = bearer(headers.get(b"authorization", b""))
+        header = headers.get(b"authorization", b"")
+        token = token_in(header)
+        if is_basic(header) and headers.get(b"sec-fetch-site", b"none") in _OTHER_SITES:
+            raise Denied("a page of another site has sent this with your password")
         principal = self._identification.identify_cached(token)
         if principal is MISSING:
             principal = await self._identification.identify(token)
