@@ -7,6 +7,7 @@ from types import ModuleType
 
 from fastapi import FastAPI, Request, Response
 
+from lakebed.api.app import add_routes
 from lakebed.web import assets, known, pages, points, streams
 from lakebed.web.navigation import ordered
 from lakebed.web.page import error_page
@@ -19,12 +20,8 @@ def install(app: FastAPI, live: streams.Pages | None = None) -> None:
         live: the pages with live values; without it nobody counts them.
     """
     app.state.live = live or streams.Pages()
-    app.include_router(assets.router)
-    app.include_router(streams.router)
-    app.include_router(points.router)
-    app.include_router(known.router)
-    for module in modules():
-        app.include_router(module.router)
+    for part in (assets, streams, points, known, *modules()):
+        add_routes(app, part.router)
     found = (getattr(module, "PAGE", None) for module in modules())
     app.state.pages = ordered(page for page in found if page is not None)
     app.state.error_page = _error_page

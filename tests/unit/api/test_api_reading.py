@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakebed.api.requests import services
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.series import Series
@@ -395,7 +394,7 @@ def test_records_are_deleted_by_admins_as_asked(api: Api, monkeypatch: pytest.Mo
         return 7
 
     kept = replace(api.services, erase=forget)
-    monkeypatch.setitem(api.app.control.dependency_overrides, services, lambda: kept)
+    monkeypatch.setitem(api.app.control.state._state, "services", kept)
     given = {"topic": "room/+", "policy": "raw", "from": "1", "to": "2", "owner": "ann"}
     answer = api.ask("DELETE", RECORDS, token=ADMIN, params=given)
     assert answer.json() == {"deleted": 7}
@@ -436,7 +435,7 @@ def test_a_time_that_cannot_be_meant_deletes_nothing(
 ) -> None:
     asked: list[Erasure] = []
     kept = replace(api.services, erase=lambda wanted: asked.append(wanted) or 0)
-    monkeypatch.setitem(api.app.control.dependency_overrides, services, lambda: kept)
+    monkeypatch.setitem(api.app.control.state._state, "services", kept)
     answer = api.ask("DELETE", RECORDS, token=ADMIN, params={"topic": "room/1", **params})
     problem(answer, 422, where)
     assert asked == []
