@@ -12,9 +12,8 @@ reconnecting does not fill a bucket. So memory is bounded by what sends now.
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, Protocol
 from weakref import WeakSet, WeakValueDictionary
 
@@ -27,9 +26,10 @@ from lakebed.limits.full import FullOwners
 from lakebed.limits.load import LoadMeter
 from lakebed.limits.subjects import Subject
 from lakebed.limits.topics import Read, TopicCounts
+from lakebed.limits.usage import LimitUsage
 from lakebed.vocabulary.errors import Invalid, StoreUnavailable
-from lakebed.vocabulary.limits import Limits, Over, Rate, merge, parse
-from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.limits import Limits, Over, merge, parse
+from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
 from lakebed.vocabulary.topics import LONGEST
 
@@ -38,31 +38,16 @@ log = structlog.get_logger(__name__)
 KEPT = 20_000
 """Allowances kept that no sender uses."""
 
-NEAR = 0.8
-"""The used part of a limit from which on a warning is given."""
-
 STORED_NOTE = "stored"
 """The note with the bytes that owners keep which have a limit on them, as JSON."""
 
 _TOPICS_EVERY = 60.0  # seconds between two looks at the topics of the ledger
 _READ_EVERY = 2.0  # seconds between two looks at the documents
 _IDENTIFIED = 4.0  # seconds until every identification knows who is blocked
-_WARNED_EVERY = 3600.0  # seconds between two warnings about one owner or unit in the log
-
-
-@lru_cache(4096)
-def _label(name: str, rate: Rate) -> str:
-    return f"{name} {rate}"
 
 
 Documents = Mapping[tuple[str, str], Mapping[str, Any]]
 """Documents by owner and uuid of the unit, which is "" for the owner's own."""
-
-Sent = dict[tuple[str, Micros], Mapping[Any, Sequence[float]]]
-"""Messages and bytes of all owners or units in an interval."""
-
-Used = dict[str, float]
-"""Used parts of limits, each named as `messages 600/1m`."""
 
 
 class LimitStore(Protocol):
@@ -99,8 +84,7 @@ class LimitBook:
         load: what was taken in.
         over: messages over a limit, by kind of its subject and what happened to them.
         limiting: whether there is any limit on messages or bytes.
-        elsewhere: the used parts of limits at other gateways, by the keys of subjects.
-        warned: owners and units that were near a limit when it was last looked.
+        usage: the used parts of limits, and who is near one.
     """
 
     def __init__(
@@ -130,13 +114,12 @@ class LimitBook:
         self._sent: list[Subject] = []
         self._cut: list[Subject] = []
         self.load = LoadMeter(clock)
+        self.usage = LimitUsage(self.load, clock)
         self.over: Counter[tuple[str, Over]] = Counter()
         self._full = FullOwners(self.over)
         self.limiting = False
         self._any_limited = False  # whether any allowance was, when it was last looked
         self._look_for_limits()
-        self.warned: list[tuple[Subject, str, float]] = []
-        self.elsewhere: Mapping[str, Used] = {}
 
     # --- senders ----------------------------------------------------------------------------------
 
@@ -241,66 +224,7 @@ class LimitBook:
             counts = [unit.take_sent() for unit in sent]
             units = [(unit.owner, unit.unit) for unit in sent]
             self.load.count_units(units, [n for n, _ in counts], [size for _, size in counts])
-        active = self.active() if self.limiting else ()
-        totals: Sent = {}
-        near = [self._near(subject, totals) for subject in active]
-        self.warned = [found for found in near if found is not None]
-
-    def _near(self, subject: Subject, sent: Sent) -> tuple[Subject, str, float] | None:
-        """The limit of messages or bytes that a subject uses most, from 80 % on."""
-        if not subject.limits.rated:
-            return None
-        name, used = self.used(subject, sent)
-        if used < NEAR:
-            return None
-        at = self._clock()
-        if at - subject.warned_at >= _WARNED_EVERY:
-            subject.warned_at = at
-            log.warning(
-                "a limit is nearly reached", kind=subject.kind, owner=subject.owner,
-                name=subject.name, limit=name, used=f"{used:.0%}",
-                do="raise the limit, or have it send less: lakebed limits, lakebed load",
-            )  # fmt: skip
-        return subject, name, used
-
-    def used(self, subject: Subject, sent: Sent | None = None) -> tuple[str, float]:
-        """The limit that a subject uses most at all gateways, and its used part. Any thread."""
-        elsewhere = self.elsewhere.get(subject.key, {}) if self.elsewhere else {}
-        found = self.used_parts(subject, sent)
-        return max(
-            ((name, part + elsewhere.get(name, 0.0)) for name, part in found.items()),
-            key=lambda pair: pair[1],
-            default=("", 0.0),
-        )
-
-    def used_parts(self, subject: Subject, sent: Sent | None = None) -> Used:
-        """The used part of each limit of a subject, at this process. Any thread.
-
-        Args:
-            sent: empty at first, and passed again for other subjects at the same moment; then
-                many cost little more than a few.
-        """
-        return {
-            _label(name, rate): self._used(subject, rate, name == "bytes", sent)
-            for name in ("messages", "bytes")
-            for rate in getattr(subject.limits, name) or ()
-        }
-
-    def _used(self, subject: Subject, rate: Rate, of_bytes: bool, sent: Sent | None) -> float:
-        at, seconds = self._clock(), rate.interval / SECOND
-        table: Any = self.load.units if subject.unit else self.load.owners
-        key: Any = (subject.owner, subject.unit) if subject.unit else subject.owner
-        if sent is None:
-            with self.load.lock:
-                found = table.sent_in(key, seconds, at)
-        else:
-            kind = subject.kind, rate.interval
-            if kind not in sent:
-                with self.load.lock:
-                    sent[kind] = table.all_sent_in(seconds, at)
-            found = sent[kind].get(key, (0.0, 0.0))
-        # of an interval below a second, its part of the last second
-        return float(found[of_bytes] * min(1.0, seconds) / rate.amount)
+        self.usage.look(self.active() if self.limiting else ())
 
     async def _read(self) -> None:
         if self._store is None:

@@ -50,6 +50,18 @@ class Load(NamedTuple):
     bytes_peak: float
 
 
+def span_of(seconds: float) -> float:
+    """The interval whose sums are those of this one, in seconds.
+
+    Of all intervals there are so few that the sums of each can be made for all keys at once.
+    """
+    if seconds <= _SECONDS:
+        return float(min(_SECONDS - 1, max(1, int(seconds))))
+    if seconds <= SPANS["1h"]:
+        return min(SPANS["1h"], seconds // 60 * 60 + 1)
+    return min(_HOURS, seconds // 3600) * 3600 + 1
+
+
 class LoadTable(Generic[K]):
     """The rings of many keys, which turn together.
 

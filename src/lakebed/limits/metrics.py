@@ -23,7 +23,7 @@ def metrics(book: LimitBook) -> Iterator["Metric"]:
     near = GaugeMetricFamily(
         "lakebed_limits_near", "Owners and units that use 80 % of a limit.", labels=["of"]
     )
-    found = Counter(subject.kind for subject, _, _ in book.warned)
+    found = Counter(subject.kind for subject, _, _ in book.usage.warned)
     for kind in ("owner", "unit"):
         near.add_metric([kind], found[kind])
     yield near

@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 import structlog
 
-from lakebed.limits.book import NEAR, LimitBook, Sent, Used
+from lakebed.limits.book import LimitBook
 from lakebed.limits.load import SPANS, Load, LoadMeter
+from lakebed.limits.usage import NEAR, Sent, Used
 from lakebed.ports.catalog.gateways import GatewayReport, GatewayReports
 from lakebed.ports.health import Health
 from lakebed.vocabulary.errors import StoreUnavailable
@@ -130,7 +131,7 @@ class ClusterReports:
             try:
                 if self.receives:
                     await asyncio.to_thread(self.publish, SPANS if due else ("1m",))
-                self._book.elsewhere = await asyncio.to_thread(self.used_elsewhere)
+                self._book.usage.elsewhere = await asyncio.to_thread(self.used_elsewhere)
             except StoreUnavailable as error:
                 log.warning("load is not reported to other processes", error=str(error))
             else:
@@ -197,9 +198,9 @@ class ClusterReports:
 
     def near(self) -> set[str]:
         """Keys of the owners and units that are near a limit, as last looked; asks no store."""
-        elsewhere = self._book.elsewhere.items()
+        elsewhere = self._book.usage.elsewhere.items()
         found = {key for key, used in elsewhere if max(used.values(), default=0.0) >= NEAR}
-        return found.union(subject.key for subject, _, _ in self._book.warned)
+        return found.union(subject.key for subject, _, _ in self._book.usage.warned)
 
     def health(self) -> Health:
         """Ready whoever is near a limit, and told."""
@@ -319,7 +320,7 @@ def _usage_report(book: LimitBook) -> UsageReport:
     found = {}
     sent: Sent = {}
     for subject in book.active():
-        used = book.used_parts(subject, sent) if subject.limits.rated else {}
+        used = book.usage.used_parts(subject, sent) if subject.limits.rated else {}
         over = {str(over): count for over, count in subject.over.copy().items()}
         if over or any(used.values()):
             found[subject.key] = {name: round(part, 4) for name, part in used.items()}, over

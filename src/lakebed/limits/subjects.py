@@ -2,12 +2,44 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from lakebed.limits.buckets import TokenBuckets
+from lakebed.limits.load import span_of
 from lakebed.vocabulary.limits import NO_LIMITS, Limits, Over, Rate
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import SECOND, Micros
 
 _AHEAD = 1.25  # a gateway gets more than what passes now, so that it can grow
+
+
+class LimitedRate(NamedTuple):
+    """One interval of a limit, as what was sent is compared with it.
+
+    Attributes:
+        label: `messages 600/1m`.
+        span: seconds whose sums are compared.
+        column: 0 for messages, 1 for bytes.
+        amount: messages or bytes in this time. Of an interval below a second, in a whole one.
+    """
+
+    label: str
+    span: float
+    column: int
+    amount: float
+
+
+@lru_cache(4096)
+def _rates(
+    messages: tuple[Rate, ...] | None, size: tuple[Rate, ...] | None
+) -> tuple[LimitedRate, ...]:
+    found = []
+    for column, (name, rates) in enumerate((("messages", messages), ("bytes", size))):
+        for rate in rates or ():
+            seconds = rate.interval / SECOND
+            amount = rate.amount / min(1.0, seconds)
+            found.append(LimitedRate(f"{name} {rate}", span_of(seconds), column, amount))
+    return tuple(found)
 
 
 class Subject:
@@ -22,6 +54,7 @@ class Subject:
         owner: the owner, or the owner of the unit.
         unit: the unit's uuid; "" of an owner.
         limits: in force.
+        rates: each interval of its limits on messages and bytes.
         over: messages that were over a limit, by what happened to them.
         cut_for: for how long it was last cut off; None until it is unblocked.
         full: whether it keeps as much as its limit `stored` allows.
@@ -33,7 +66,7 @@ class Subject:
     __slots__ = (
         "__weakref__", "_bytes", "_hungry", "_messages", "_sent", "_sent_bytes", "_sent_messages",
         "_taken", "_taken_bytes", "_totals", "blocked_until", "cut_for", "full", "kind", "limits",
-        "name", "need", "over", "owner", "share", "unit", "warned_at",
+        "name", "need", "over", "owner", "rates", "share", "unit", "warned_at",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +81,7 @@ class Subject:
         self.kind = "unit" if unit else "owner"
         self.owner, self.unit, self.name = owner, unit, name or unit or owner
         self.limits = NO_LIMITS
+        self.rates: tuple[LimitedRate, ...] = ()
         self.over: Counter[Over] = Counter()
         self.cut_for: Micros | None = None
         self.blocked_until = 0.0
@@ -82,6 +116,7 @@ class Subject:
             fill: how full new buckets are.
         """
         self.limits = limits
+        self.rates = _rates(limits.messages, limits.bytes)
         self._messages = _buckets(self._messages, limits.messages, at, self.share, fill)
         self._bytes = _buckets(self._bytes, limits.bytes, at, self.share, fill)
 

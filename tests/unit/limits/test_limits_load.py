@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lakebed.limits.load import LoadMeter, LoadTable
+from lakebed.limits.load import LoadMeter, LoadTable, span_of
 from lakebed.vocabulary.messages import Batch, Channel
 
 
@@ -20,6 +20,20 @@ def test_now_mean_and_peak_of_a_steady_sender() -> None:
     assert hour.messages_mean == pytest.approx((120 * 20 + 500) / 121)
     assert hour.messages_peak == 500
     assert table.loads(121.0, "1d")["a"].bytes_mean == pytest.approx(240_500 / 121)
+
+
+def test_the_sums_of_an_interval_are_those_of_its_span() -> None:
+    table: LoadTable[str] = LoadTable(1, 0.0)
+    day, at = 86_400, 2 * 86_400
+    for second in (*range(0, at, 601), *range(at - 130, at)):
+        table.add(["a"], [1 + second % 13], [second % 17], float(second))
+    for seconds in (0.01, 1, 1.5, 58.9, 59, 60, 60.5, 61, 119.9, 120, 3599, 3600, 3600.5, 7200,
+                    day, 31 * day):  # fmt: skip
+        assert table.sent_in("a", span_of(seconds), at) == table.sent_in("a", seconds, at), seconds
+
+
+def test_intervals_have_few_spans() -> None:
+    assert len({span_of(seconds / 2) for seconds in range(1, 200_000)}) == 59 + 60 + 24
 
 
 def test_what_is_older_than_the_span_does_not_count() -> None:

@@ -125,11 +125,11 @@ def test_used_parts_of_a_limit_add_up(store: MemoryReports, clock: Clock) -> Non
     assert used == {"messages 100/1s": pytest.approx(1.7)}
     assert over["refuse"] >= 20
     assert asked.cluster.usage("other") == {}
-    one.book.elsewhere = one.cluster.used_elsewhere()
+    one.book.usage.elsewhere = one.cluster.used_elsewhere()
     one.book.tick()
-    ((subject, limit, part),) = one.book.warned
+    ((subject, limit, part),) = one.book.usage.warned
     assert (subject.name, limit, part) == ("plant", "messages 100/1s", pytest.approx(1.7))
-    asked.book.elsewhere = asked.cluster.used_elsewhere()
+    asked.book.usage.elsewhere = asked.cluster.used_elsewhere()
     for process in (one, asked):
         health = process.cluster.health()
         assert health.detail == {"owners_near": 1, "units_near": 0}

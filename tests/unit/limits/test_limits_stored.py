@@ -123,7 +123,7 @@ def test_units_are_counted_and_those_near_a_limit_named(catalog: SqlCatalog) -> 
         book.tick()
         now[0] += 1
     book.tick()
-    ((subject, limit, used),) = book.warned
+    ((subject, limit, used),) = book.usage.warned
     assert (subject.name, limit) == ("shed", "messages 10/1s")
     assert used == pytest.approx(0.9)
     assert book.load.units.loads(now[0], "1m")["plant", "u"].messages_now == 9

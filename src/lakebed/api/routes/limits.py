@@ -12,9 +12,9 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import ServicesDep
 from lakebed.api.services import Services
-from lakebed.limits.book import NEAR
 from lakebed.limits.load import Load
 from lakebed.limits.reports import Use, add_uses
+from lakebed.limits.usage import NEAR
 from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.limits import to_document
 
@@ -117,7 +117,7 @@ def _uses(services: Services, owner: str) -> dict[str, Use]:
     book, found = services.resending.limits, dict(services.cluster.usage(owner))
     for subject in book.active():
         if subject.owner == owner:
-            parts = book.used_parts(subject)
+            parts = book.usage.used_parts(subject)
             over = {str(over): count for over, count in subject.over.copy().items()}
             found[subject.unit] = add_uses(found.get(subject.unit, ({}, {})), (parts, over))
     return found
