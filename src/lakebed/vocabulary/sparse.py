@@ -107,17 +107,23 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Attributes; `NO_ATTRIBUTES` if a message has none."""
+    """Attributes; `NO_ATTRIBUTES` if a message has none.
+
+    Those of one read may be a list, so that the values of a batch are numbered once.
+    """
 
     stored: bool = True
 
     def take(self, values: Coded[Attributes], index: NDArray[np.intp]) -> Coded[Attributes]:
         return values.take(index)
 
-    def spread(self, n: int, pieces: Sequence[tuple[int, Coded[Attributes]]]) -> Coded[Attributes]:
+    def spread(self, n: int, pieces: Sequence[tuple[int, Any]]) -> Coded[Attributes]:
+        if all(isinstance(values, list) for _, values in pieces):
+            return Coded.of(Values(NO_ATTRIBUTES).spread(n, pieces))
         numbers = {NO_ATTRIBUTES: 0}
         codes = np.zeros(n, np.int32)
-        for start, values in pieces:
+        for start, given in pieces:
+            values = Coded.of(given) if isinstance(given, list) else given
             found = [numbers.setdefault(value, len(numbers)) for value in values.table]
             codes[start : start + len(values)] = np.array(found, np.int32)[values.codes]
         return Coded(codes, tuple(numbers))
@@ -143,7 +149,8 @@ class Sparse(NamedTuple):
             has keys only if consumers of its journal find duplicates.
         only: n names of the only policy that a message is meant for, or "" for all policies of its
             topic.
-        attributes: n attributes, or `NO_ATTRIBUTES`.
+        attributes: n attributes, or `NO_ATTRIBUTES`; those of a read, which only
+            `SparseBuilder` reads, may be a list.
         duplicate: int64[n], the bytes of the payload of a message that a journal with one writer
             had already, or -1. It is appended without payload and id, to be counted.
     """

@@ -340,10 +340,10 @@ class InboundPublishes:
     def _sparse(self, run: Run[Channel]) -> Sparse:
         """The sparse columns of a run, as far as it has any."""
         event, ids = run.event, run.ids
-        attributes = None
+        attributes: Any = None
         if run.attributes is not None:
             mine = self._attributes or NO_ATTRIBUTES
-            attributes = Coded.of(one or mine for one in run.attributes)
+            attributes = [one or mine for one in run.attributes]  # numbered with their batch
         elif self._attributes is not None:
             attributes = Coded.constant(self._attributes, len(run))
         if event is None or ids is None:
