@@ -15,7 +15,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import Public
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
-from lakebed.sources.http import ingest, ndjson
+from lakebed.sources.http import influx, ingest, line_protocol, ndjson
 
 document_router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
 """The document alone: of every process."""
@@ -94,6 +94,20 @@ def _body(what: str, **content: Any) -> dict[str, Any]:
 
 
 _EMPTY_422 = ("422", "nothing was accepted; `rejected` says why of each line")
+_LINE_PARAMETERS = [
+    _parameter("precision", "query", False, "of the times: ns, us, ms, s"),
+    _parameter("topic", "query", False, "the template of the topics"),
+    _parameter("owner", "query", False, "whose topics they are"),
+]
+_LINES = _body(
+    "Lines `MEASUREMENT,TAG=VALUE FIELD=VALUE TIME`, each of at most "
+    f"{line_protocol.LONGEST_LINE} bytes.",
+    **{"text/plain": {"example": "plant,room=1 celsius=21.5 1769860800000000000"}},
+)
+_WRITTEN = {
+    "204": {"description": "all lines are durable"},
+    "400": {"description": "the lines that are named are not taken; the others are durable"},
+}
 _PATHS: dict[str, Any] = {
     ingest.MESSAGES: _operation(
         "send_message",
@@ -124,6 +138,26 @@ _PATHS: dict[str, Any] = {
             **{"application/json": {"example": {"name": "door/opened", "id": "7f3a", "by": "ann"}}},
         ),
         responses={"202": _accepted(True), **_refusals(_EMPTY_422)},
+    ),
+    influx.WRITE: _operation(
+        "write_lines",
+        "Send InfluxDB's line protocol, as to version 1",
+        parameters=_LINE_PARAMETERS,
+        requestBody=_LINES,
+        responses=_WRITTEN,
+    ),
+    influx.WRITE_V2: _operation(
+        "write_lines_v2",
+        "Send InfluxDB's line protocol, as to version 2",
+        parameters=_LINE_PARAMETERS,
+        requestBody=_LINES,
+        responses=_WRITTEN,
+    ),
+    influx.QUERY: _operation(
+        "create_database",
+        "Answer CREATE DATABASE, which clients of InfluxDB ask before they write",
+        requestBody=_body("The statement.", **{"application/x-www-form-urlencoded": {}}),
+        responses={"200": {"description": "an empty result"}},
     ),
 }
 

@@ -15,6 +15,7 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import Public
 from lakebed.api.services import Common
 from lakebed.ports.health import Health
+from lakebed.sources.http import influx
 
 router = APIRouter(tags=["health"], dependencies=[Public(Action.HEALTH_READ)])
 
@@ -31,6 +32,14 @@ CommonDep = Annotated[Common, Depends(common)]
 async def healthz() -> dict[str, Any]:
     """Answer 200 while the process runs."""
     return {"status": "alive", "version": __version__}
+
+
+@router.head("/ping", include_in_schema=False)
+@router.get("/ping", status_code=204, response_class=Response)
+async def ping() -> Response:
+    """Answer 204, as clients of InfluxDB ask, with the version whose requests are understood."""
+    name, version = influx.VERSION_HEADER
+    return Response(status_code=204, headers={name.decode(): version.decode()})
 
 
 @router.head("/readyz", include_in_schema=False)

@@ -24,7 +24,7 @@ from lakebed.http.tokens import is_basic, token_in, unknown
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.limits.allowance import Allowance, Verdict
-from lakebed.sources.http import ndjson, refusing
+from lakebed.sources.http import influx, line_protocol, ndjson, refusing
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
@@ -52,7 +52,8 @@ HeaderMap = dict[bytes, bytes]
 MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
-ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS), Action.MESSAGES_PUBLISH)
+INFLUX = (influx.WRITE, influx.WRITE_V2, influx.QUERY)
+ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS, *INFLUX), Action.MESSAGES_PUBLISH)
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
 TIMEOUT = 5.0
@@ -103,10 +104,15 @@ class Ingest:
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
         self._senders: dict[tuple[Principal, str], ndjson.Sender] = {}
+        self._line_template = settings.http.line_protocol_topic
+        self._line_topics: dict[tuple[ndjson.Sender, str], line_protocol.Topics] = {}
         self._routes: dict[str, App] = {
             MESSAGES: self._message,
             BATCH: self._batch,
             EVENTS: self._events,
+            influx.WRITE: self._lines,
+            influx.WRITE_V2: self._lines,
+            influx.QUERY: self._query,
         }
 
     # --- for requests that are answered without ASGI ----------------------------------------------
@@ -176,13 +182,14 @@ class Ingest:
                     await _other_method(scope, send)
             except bodies.ClientDisconnected:
                 return
-            except Denied as error:
-                self._refused(scope, scope.get(_PRINCIPAL, NOBODY))
-                self._note(scope, error)
-                await problems.answer(send, error)
             except Exception as error:
+                if isinstance(error, Denied):
+                    self._refused(scope, scope.get(_PRINCIPAL, NOBODY))
                 self._note(scope, error)
-                await problems.answer(send, error)
+                if scope["path"] in INFLUX:
+                    await influx.answer_error(send, scope["path"], error)
+                else:
+                    await problems.answer(send, error)
 
         return guarded
 
@@ -252,6 +259,51 @@ class Ingest:
             await self._append(principal, columns, attributes)
         await problems.answer_json(send, *response(found))
 
+    async def _lines(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Line protocol; good lines are taken, bad ones are named."""
+        headers: HeaderMap = dict(scope["headers"])
+        path, query = scope["path"], scope["query_string"]
+        principal = scope[_PRINCIPAL] = await self._identify_influx(path, headers, query)
+        asked = influx.asked(path, query)
+        owner = self._checked_owner(principal, asked.owner or principal.owner)
+        body = await bodies.read(receive, headers, self._largest_body)
+        received = now()
+        sender = self._sender(principal, owner)
+        template = asked.template or self._line_template
+        way = line_protocol.Way(
+            sender, template, asked.precision, self._topics_of_lines(sender, template)
+        )
+        if len(body) <= _INLINE:
+            found = line_protocol.decode(body, way)
+        else:
+            found = await asyncio.to_thread(line_protocol.decode, body, way)
+        if self.intake is not None:
+            refusing.note_lines(self.intake.refusals, scope, principal, found)
+        if found.payloads:
+            attributes = self._attributes(principal)
+            columns = with_attributes(found.columns(principal.owner, received), attributes)
+            await self._append(principal, columns, attributes)
+        await influx.answer_written(send, path, found)
+
+    def _topics_of_lines(self, sender: ndjson.Sender, template: str) -> line_protocol.Topics:
+        """The cache of the channels of a sender's lines; it goes with the sender."""
+        topics = self._line_topics.get((sender, template))
+        if topics is None:
+            if len(self._line_topics) >= _SENDERS:
+                self._line_topics.clear()
+            topics = self._line_topics[sender, template] = {}
+        return topics
+
+    async def _query(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whether a database may be created, which clients ask before they write."""
+        headers: HeaderMap = dict(scope["headers"])
+        query = scope["query_string"]
+        principal = scope[_PRINCIPAL] = await self._identify_influx(scope["path"], headers, query)
+        require(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner))
+        body = await bodies.read(receive, headers, influx.LONGEST_QUERY)
+        influx.check_query(query, body)
+        await influx.answer_created(send)
+
     def _owner(self, principal: Principal, query: bytes) -> str:
         """Whose topics are meant by the messages of a request that name no owner.
 
@@ -259,7 +311,11 @@ class Ingest:
             BadRequest: there is another parameter than `owner`.
             Denied: the principal may publish to none of its topics.
         """
-        owner = parameters(query, "owner").get("owner", principal.owner)
+        return self._checked_owner(
+            principal, parameters(query, "owner").get("owner", principal.owner)
+        )
+
+    def _checked_owner(self, principal: Principal, owner: str) -> str:
         if owner != principal.owner:
             require(principal, Action.MESSAGES_PUBLISH, Resource(owner))
         return owner
@@ -274,9 +330,13 @@ class Ingest:
             self._senders[principal, owner] = sender
         return sender
 
-    async def _identify(self, headers: HeaderMap) -> Principal:
+    async def _identify_influx(self, path: str, headers: HeaderMap, query: bytes) -> Principal:
         header = headers.get(b"authorization", b"")
-        token = token_in(header)
+        return await self._identify(headers, influx.token_of(path, header, query))
+
+    async def _identify(self, headers: HeaderMap, token: str | None = None) -> Principal:
+        header = headers.get(b"authorization", b"")
+        token = token_in(header) if token is None else token
         if is_basic(header) and headers.get(b"sec-fetch-site", b"none") in _OTHER_SITES:
             raise Denied("a page of another site has sent this with your password")
         principal = self._identification.identify_cached(token)

@@ -1,12 +1,13 @@
 """The section `[http]`, and the settings that HTTP ingest reads."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Section, Size
+from lakebed.vocabulary.topic_templates import LINE_PROTOCOL, check_template
 
 
 class HttpSection(Section):
@@ -14,6 +15,9 @@ class HttpSection(Section):
 
     listen: Address = Field("127.0.0.1:8080", description="where the HTTP API listens")
     max_body: Size = Field(64 * 2**20, description="largest request body")
+    line_protocol_topic: Annotated[str, AfterValidator(check_template)] = Field(
+        LINE_PROTOCOL, description="template of the topics of InfluxDB's line protocol"
+    )
     tls_certificate: Path | None = Field(None, description="PEM chain; with it the port speaks TLS")
     tls_key: Path | None = Field(None, description="PEM private key of that chain")
 

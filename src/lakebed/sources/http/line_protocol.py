@@ -1,0 +1,212 @@
+"""Decodes InfluxDB's line protocol: each field of a line becomes a message.
+
+    plant,host=a,room=1 celsius=21.5,state="on" 1769860800000000000
+    └ measurement       └ fields                └ time, in the precision of the request
+          └ tags
+
+    plant/a/1/celsius   21.5
+    plant/a/1/state     on
+
+The grammar is that of InfluxDB 1 and 2: a backslash escapes a comma, an equals sign or a space
+in names and tag values, and a double quote or a backslash in a string; elsewhere it stands for
+itself. A string may hold newlines. A line is taken whole or not at all.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias, cast
+
+from lakebed.http.problems import TooLarge
+from lakebed.sources.http.ndjson import MOST_LINES, Decoded, Sender
+from lakebed.vocabulary.errors import Denied, show
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.time_parsing import SENT_TIMES, Unit, parse_time
+from lakebed.vocabulary.times import UNSET as NO_TIME
+from lakebed.vocabulary.times import Micros
+
+LONGEST_LINE = 2**20
+"""Most bytes of a line."""
+
+MOST_FIELDS = 1_000
+"""Most fields of a line, and most tags."""
+
+PRECISIONS: dict[str, tuple[Unit, int]] = {
+    "ns": ("ns", 1), "n": ("ns", 1), "us": ("us", 1), "u": ("us", 1), "µ": ("us", 1),
+    "ms": ("ms", 1), "s": ("s", 1), "m": ("s", 60), "h": ("s", 3600),
+}  # fmt: skip
+"""Unit of a time in each precision, and by what it is multiplied."""
+
+_NAME = rb"(?:[^\\,= \n]|\\[,= ]|\\)++"
+_HEAD = re.compile(rb"((?:[^\\, \n]|\\[, ]|\\)++)((?:,%b=%b)*+) ++" % (_NAME, _NAME))
+_TAG = re.compile(rb",(%b)=(%b)" % (_NAME, _NAME))
+_FIELD = re.compile(rb'(%b)=("(?:[^"\\]|\\.)*+"|[^", \n]++)(,|(?= |\Z))' % _NAME, re.DOTALL)
+_TIME = re.compile(rb" *+(-?[0-9]{1,20})? *+\Z")
+_LINE = re.compile(rb'(?:[^\\ \n]|\\ |\\)*+ ++(?:="(?:[^"\\]|\\.)*+"|[^\n])*+|[^\n]*+', re.DOTALL)
+"""A line with the strings in its fields. A quote that nothing closes is a character."""
+_NUMBER = re.compile(rb"[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?\Z")
+_INTEGER = re.compile(rb"([+-]?[0-9]{1,20})([iu])\Z")
+_BOOLEANS = {
+    **dict.fromkeys((b"t", b"T", b"true", b"True", b"TRUE"), b"true"),
+    **dict.fromkeys((b"f", b"F", b"false", b"False", b"FALSE"), b"false"),
+}
+_ESCAPED = re.compile(rb"\\([,= ])")
+_ESCAPED_IN_MEASUREMENT = re.compile(rb"\\([, ])")
+_ESCAPED_IN_STRING = re.compile(rb'\\(["\\])')
+_FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_REMEMBERED = 10_000  # fields of series whose channels are cached,
+_LONGEST_REMEMBERED = 1024  # and bytes of the names of each
+_INT64, _UINT64 = range(-(2**63), 2**63), range(2**64)
+
+Topics: TypeAlias = dict[tuple[bytes, bytes], Channel]
+
+
+class Way(NamedTuple):
+    """How a request's lines are read.
+
+    Attributes:
+        sender: who sends them.
+        template: of topics; valid.
+        precision: a key of `PRECISIONS`.
+        topics: the channels of series and fields; a cache of this sender and template.
+    """
+
+    sender: Sender
+    template: str
+    precision: str
+    topics: Topics
+
+
+def decode(body: bytes, way: Way) -> Decoded:
+    """The messages of a body, and the lines that are rejected.
+
+    Raises:
+        TooLarge: it holds more than MOST_LINES lines or fields.
+    """
+    found = Decoded()
+    for number, line in _lines(body):
+        try:
+            fields, event = _read(line, way)
+        except (ValueError, Denied) as error:
+            found.reject(number, _named(error))
+            continue
+        if len(found.payloads) + len(fields) > MOST_LINES:
+            raise _too_many()
+        for channel, payload in fields:
+            found.take(channel, payload, event, "")
+    return found
+
+
+def _named(error: Exception) -> Exception:
+    return ValueError("it is not UTF-8") if isinstance(error, UnicodeDecodeError) else error
+
+
+def _too_many() -> TooLarge:
+    return TooLarge("body", f"it holds more than {MOST_LINES} lines or fields: send it in pieces")
+
+
+def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines that are neither blank nor comments, with the numbers of their first lines."""
+    if body.count(b"\n") > MOST_LINES:
+        raise _too_many()
+    start, number = 0, 1
+    while start < len(body):
+        stop = body.find(b"\n", start)
+        stop = len(body) if stop < 0 else stop
+        begins = body[start:stop].lstrip(b" \t\r\0")
+        if begins and begins[:1] != b"#":
+            if body.find(b'"', start, stop) >= 0:
+                start = stop - len(begins)
+                stop = cast(re.Match[bytes], _LINE.match(body, start)).end()
+                begins = body[start:stop]
+            yield number, begins.removesuffix(b"\r")
+            number += begins.count(b"\n")
+        start, number = stop + 1, number + 1
+
+
+def _read(line: bytes, way: Way) -> tuple[list[tuple[Channel, bytes]], Micros]:
+    """Channel and payload of each field, and the time."""
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"it is longer than {LONGEST_LINE} bytes")
+    head = _HEAD.match(line)
+    if head is None:
+        raise ValueError("it does not begin with MEASUREMENT,TAG=VALUE and a space")
+    series = line[: head.end(2)]
+    fields: list[tuple[Channel, bytes]] = []
+    at, more = head.end(), True
+    while more:
+        field = _FIELD.match(line, at)
+        if field is None:
+            raise ValueError(f"there is no field NAME=VALUE at {show(line[at:].decode())}")
+        if len(fields) == MOST_FIELDS:
+            raise ValueError(f"it has more than {MOST_FIELDS} fields")
+        name, value = field[1], field[2]
+        channel = way.topics.get((series, name)) or _channel(head, name, way)
+        fields.append((channel, way.sender.check_size(_payload(value))))
+        at, more = field.end(), bool(field[3])
+    return fields, _time(line, at, way.precision)
+
+
+def _time(line: bytes, at: int, precision: str) -> Micros:
+    time = _TIME.match(line, at)
+    if time is None:
+        raise ValueError(f"{show(line[at:].decode().strip())} is not a whole number that is a time")
+    if time[1] is None:
+        return NO_TIME
+    unit, factor = PRECISIONS[precision]
+    return parse_time(int(time[1]) * factor, SENT_TIMES._replace(unit=unit))
+
+
+def _payload(value: bytes) -> bytes:
+    """The payload of a field: a number as it is written, `true`, `false`, or the text."""
+    if value[:1] == b'"':
+        text = value[1:-1]
+        text.decode()
+        return _ESCAPED_IN_STRING.sub(rb"\1", text) if b"\\" in text else text
+    if _NUMBER.match(value):
+        return value
+    if (boolean := _BOOLEANS.get(value)) is not None:
+        return boolean
+    integer = _INTEGER.match(value)
+    if integer is None:
+        raise ValueError(f"{show(value.decode())} is no number, boolean or string in quotes")
+    if int(integer[1]) not in (_INT64 if integer[2] == b"i" else _UINT64):
+        raise ValueError(f"{value.decode()} does not fit 64 bits")
+    return integer[1]
+
+
+# --- topics ---------------------------------------------------------------------------------------
+
+
+def _channel(head: re.Match[bytes], field: bytes, way: Way) -> Channel:
+    given = _TAG.findall(head[2])
+    if len(given) > MOST_FIELDS:
+        raise ValueError(f"it has more than {MOST_FIELDS} tags")
+    tags = {_text(name): _text(value) for name, value in given}
+    if len(tags) < len(given):
+        raise ValueError("a tag is given twice")
+    filled = {
+        "MEASUREMENT": [_level(_ESCAPED_IN_MEASUREMENT.sub(rb"\1", head[1]).decode())],
+        "TAGVALUES": [_level(tags[name]) for name in sorted(tags)],
+        "FIELD": [_level(_text(field))],
+    }
+    levels = [one for level in way.template.split("/") for one in filled.get(level, [level])]
+    channel = way.sender.channel("/".join(levels))
+    series = head.string[: head.end(2)]
+    if len(series) + len(field) <= _LONGEST_REMEMBERED:
+        if len(way.topics) >= _REMEMBERED:
+            way.topics.clear()
+        way.topics[series, field] = channel
+    return channel
+
+
+def _text(name: bytes) -> str:
+    return (_ESCAPED.sub(rb"\1", name) if b"\\" in name else name).decode()
+
+
+def _level(text: str) -> str:
+    """A level of a topic: characters that it may not hold are percent-encoded."""
+    return _FORBIDDEN.sub(_percent, text)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
