@@ -100,6 +100,7 @@ def test_an_admin_makes_owners_and_limits_them(api: Api, root: Browser) -> None:
 def test_the_node_shows_parts_journal_and_settings(root: Browser) -> None:
     text = text_of(root.see("/node"))
     assert "http.listen 127.0.0.1:8080" in text
+    assert "\\u" not in text
     assert "journal" in text
     assert "nothing is lost" in text
     assert root.send("/node/series/acknowledge", {"missing": "3"}).status_code == 404

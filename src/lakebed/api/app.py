@@ -224,7 +224,7 @@ async def _answer_router_error(request: Request, error: Exception) -> Response:
     """Answer errors of the router, such as 404 and 405."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}; {_hint(request)}"
+        detail = f"there is nothing at {request.url.path}"
     elif error.status_code == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
     else:
@@ -232,6 +232,8 @@ async def _answer_router_error(request: Request, error: Exception) -> Response:
     page = request.app.state.error_page(request, error.status_code, detail)
     if page is not None:
         return cast(Response, page)
+    if error.status_code == 404:
+        detail += f"; {_hint(request)}"
     document = problems.document(error.status_code, detail)
     return _answer(error.status_code, document, dict(error.headers or {}))
 

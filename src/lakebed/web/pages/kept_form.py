@@ -12,6 +12,16 @@ from lakebed.web.words import mark as _
 
 router = Pages()
 _PAGE = Page("kept", "/kept", _("What you typed is here"))
+_LABELS = {
+    "name": _("Name"),
+    "title": _("Title"),
+    "topic": _("Topic"),
+    "topics": _("Topics"),
+    "user": _("User"),
+    "value": _("Value"),
+    "yaml": _("YAML"),
+}
+"""What the fields of many forms are called; others stand under their own names."""
 
 
 @router.get("/kept")
@@ -20,4 +30,4 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, _PAGE)]) -> Response:
     view.caller.changes_nothing()
     nonce = view.request.cookies.get(COOKIE, "")
     form = kept_forms_of(view.request).get(nonce, view.principal.name) if nonce else None
-    return view.render("kept_form.html", 200 if form else 404, form=form)
+    return view.render("kept_form.html", 200 if form else 404, form=form, labels=_LABELS)

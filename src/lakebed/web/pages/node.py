@@ -13,7 +13,7 @@ from lakebed.vocabulary.errors import LakebedError, NotFound, Problem
 from lakebed.web import in_force
 from lakebed.web.navigation import Page
 from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of, whole_number
-from lakebed.web.rendering import number, size
+from lakebed.web.rendering import number, size, visible
 from lakebed.web.words import mark as _
 
 PAGE = Page("node", "/node", _("Node"), "instance", 10, Action.JOURNAL_READ)
@@ -103,9 +103,10 @@ _SIZES = {"bytes", "used", "limit", "free", "memory"}
 def shown(key: str, value: object) -> str:
     """A figure of a part as people read it."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {shown(key, one)}" for name, one in value.items()) or "0"
+        told = (f"{visible(str(name))} {shown(key, one)}" for name, one in value.items())
+        return ", ".join(told) or "0"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return visible(str(value))
     return size(value) if key in _SIZES else number(round(value, 2))
 
 
