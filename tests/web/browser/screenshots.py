@@ -2,7 +2,8 @@
 `python -m tests.web.browser.screenshots [PART OF A NAME …]`.
 
 A page is in the navigation, or in `MORE`. Each is taken at the sizes of a phone and a desk, light
-and dark, into `.screenshots/NAME-SIZE-THEME.png`.
+and dark, into `.screenshots/NAME-SIZE-THEME.png`. Those that the documentation shows (`SHOWN`) are
+written to `docs/pictures` too: always, or where `shown` is asked for.
 """
 
 import os
@@ -15,24 +16,49 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.server import Server
+from tests.web.browser.filling import TOPICS, fill
 from tests.web.browser.instance import COOKIE, Instance, Visitor
 
 INTO = Path(__file__).parents[3] / ".screenshots"
-SIZES = {"desk": (1440, 900), "phone": (360, 740)}
+SHOWN_INTO = Path(__file__).parents[3] / "docs" / "pictures"
+SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 OWNER = "admin"
 """Whose name space the demo fills."""
 
 MORE = {
+    "topic": f"/topic?topic={TOPICS[0]}&owner={OWNER}",
+    "topic-windows": f"/topic?topic={TOPICS[0]}&policy=greenhouse-quarters&owner={OWNER}",
+    "topic-text": f"/topic?topic=workshop/door&owner={OWNER}",
+    "policy": f"/policies/edit/greenhouse-quarters?owner={OWNER}",
+    "policy-new": f"/policies/new?topic=attic/1&owner={OWNER}",
+    "unit": f"/units/at/noisy-pump?owner={OWNER}",
+    "unit-new": f"/units/new?owner={OWNER}",
+    "units-many": f"/units/many?owner={OWNER}",
+    "flow-by-topic": f"/flow?by=topic&owner={OWNER}",
+    "account": "/account",
+    "board": f"/boards/greenhouse?owner={OWNER}",
+    "board-edit": f"/boards/greenhouse/edit?owner={OWNER}",
     "board-node": f"/boards/made/node?owner={OWNER}",
     "board-fleet": f"/boards/made/fleet?owner={OWNER}",
     "not-found": "/there-is-no-such-page",
 }
 """Pages that no navigation leads to, by the name of the picture."""
 
+SHOWN = {
+    "overview": f"/?owner={OWNER}",
+    "topic": MORE["topic-windows"],
+    "policy": MORE["policy"],
+}
+"""Pages that the documentation shows, as a desk without scrolling sees them in the light."""
+
 STRANGERS = {
     "sign-in": "/sign-in",
 }
 """Pages of those who have not signed in."""
+
+
+SETTINGS = {"AUTH__URL": "http://127.0.0.1"}
+"""With an OpenID provider, so that programs can be registered."""
 
 
 class Demo(Server):
@@ -68,22 +94,39 @@ def _name(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", path.lower()) or "overview"
 
 
-def take(page: Page, address: str, file: Path) -> None:
+def take(page: Page, address: str, file: Path, *, full: bool = True) -> None:
     page.goto(address)
-    page.wait_for_timeout(1500)  # live values and plots have come by then
+    if "/policies/edit/" in address and full:
+        page.get_by_role("button", name="What would it have kept?").click()
+    if not full and page.locator("lb-plot [data-value='86400']").count():
+        page.locator("lb-plot [data-value='86400']").click()  # a whole day
+    page.wait_for_timeout(1000)  # live values and plots have come by then
+    page.screenshot(path=file, full_page=full)
+    print(file, flush=True)
+
+
+def take_kept(page: Page, instance: Instance, visitor: Visitor, file: Path) -> None:
+    """What was typed while the session ended."""
+    session = {"name": COOKIE, "value": instance.sign_in(visitor), "url": instance.url}
+    page.goto("/first-steps?topic=attic/1")
+    page.context.add_cookies([session])
+    page.get_by_role("button", name="Send from this page").click()
+    page.wait_for_url("**/kept")
     page.screenshot(path=file, full_page=True)
-    print(file)
+    print(file, flush=True)
 
 
 def main(wanted: list[str]) -> None:
     INTO.mkdir(exist_ok=True)
+    SHOWN_INTO.mkdir(exist_ok=True)
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with (
         tempfile.TemporaryDirectory(prefix="lakebed-screenshots-") as folder,
-        Demo(Path(folder) / "home") as server,
+        Demo(Path(folder) / "home", SETTINGS) as server,
         closing(Instance(server.url, server.token)) as instance,
         sync_playwright() as playwright,
     ):
+        fill(server, f"{folder}/backups")
         visitor = instance.visitor("ada", admin=True)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
         pages = navigation(browse(browser, server.url, "desk", "light", visitor)) | MORE
@@ -98,7 +141,13 @@ def main(wanted: list[str]) -> None:
                     for name, address in them.items():
                         if not wanted or any(part in name for part in wanted):
                             take(page, address, INTO / f"{name}-{size}-{theme}.png")
+                    if who and (not wanted or "kept" in wanted):
+                        take_kept(page, instance, who, INTO / f"kept-{size}-{theme}.png")
                     page.context.close()
+        if not wanted or "shown" in wanted:
+            page = browse(browser, server.url, "desk", "light", visitor)
+            for name, address in SHOWN.items():
+                take(page, address, SHOWN_INTO / f"{name}.png", full=False)
         browser.close()
 
 
