@@ -107,9 +107,9 @@ def take(page: Page, address: str, file: Path, *, full: bool = True) -> None:
 
 def take_kept(page: Page, instance: Instance, visitor: Visitor, file: Path) -> None:
     """What was typed while the session ended."""
-    session = {"name": COOKIE, "value": instance.sign_in(visitor), "url": instance.url}
+    session = instance.sign_in(visitor)
     page.goto("/first-steps?topic=attic/1")
-    page.context.add_cookies([session])
+    page.context.add_cookies([{"name": COOKIE, "value": session, "url": instance.url}])
     page.get_by_role("button", name="Send from this page").click()
     page.wait_for_url("**/kept")
     page.screenshot(path=file, full_page=True)
