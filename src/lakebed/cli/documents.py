@@ -25,11 +25,12 @@ class Document(NamedTuple):
 
 def sections() -> tuple["DocumentSection", ...]:
     """All that a document may have, in the order in which they are applied."""
-    from lakebed.accounts import shares, units
+    from lakebed.accounts import reports, shares, units
     from lakebed.boards import documents as boards
     from lakebed.policies.document import section as policies
 
-    return (policies("admin"), units.section(), shares.section(), boards.section())
+    people = (units.section(), shares.section(), reports.section())
+    return (policies("admin"), *people, boards.section())
 
 
 def read(file: Path, known: "tuple[DocumentSection, ...] | None" = None) -> Document:

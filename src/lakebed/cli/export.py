@@ -6,6 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.vocabulary.errors import Denied, NotFound
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -20,7 +21,7 @@ def export(
     token: Token = None,
     home: Home = HOME,
 ) -> None:
-    """Print policies, units, shares, boards as one document, which `lakebed apply` takes."""
+    """Print policies, units, shares, reports and boards as the document that `apply` takes."""
     from lakebed.accounts import units
     from lakebed.cli.client import Server
 
@@ -32,6 +33,7 @@ def export(
                 for unit in units_of(server, owner)
             ],
             "shares": server.get("/api/v1/shares", owner=owner)["shares"],
+            "reports": _reports(server, owner),
             "boards": server.get("/api/v1/boards", owner=owner)["boards"],
         }
     document = {section: entries for section, entries in found.items() if entries}
@@ -43,6 +45,18 @@ def export(
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
         output.note(f"no policies, units, shares or boards in {owner or 'your own name space'} yet")
+
+
+def _reports(server: "Server", owner: str | None) -> list[dict[str, Any]]:
+    """The topics on which the owner's units report; of what the asker may not see, none."""
+    from lakebed.accounts.reports import NAMES
+
+    name = owner or server.get("/api/v1/me")["owner"]
+    try:
+        found = server.get("/api/v1/owners", name)
+    except (Denied, NotFound):
+        return []
+    return [{"name": kind, "topics": found[kind]} for kind in NAMES if found.get(kind)]
 
 
 def units_of(server: "Server", owner: str | None, tag: str | None = None) -> list[dict[str, Any]]:

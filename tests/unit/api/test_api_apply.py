@@ -123,3 +123,32 @@ def test_access_is_asked_for_each_entry_of_each_section(api: Api) -> None:
         api.post(APPLY, content="units:\n  - {name: hidden, read: [room/1]}\n", token=ROOMS), 403
     )
     assert answer["detail"].startswith("line 2: units[0]: ")
+
+
+REPORTS = "reports:\n  - {name: state, topics: ['plant/{unit}/state']}\n"
+
+
+def test_topics_of_reports_are_part_of_a_document(api: Api) -> None:
+    for change in ("changed", "unchanged"):
+        answer = api.post(f"{APPLY}?owner=ann", content=REPORTS, token=ADMIN)
+        assert answer.json() == {"reports": [{"name": "state", "change": change}]}
+    owner = api.get("/api/v1/owners/ann", token=ADMIN).json()
+    assert (owner["state"], owner["log"]) == (["plant/{unit}/state"], [])
+    gone = REPORTS.replace("'plant/{unit}/state'", "")
+    assert api.post(f"{APPLY}?owner=ann", content=gone, token=ADMIN).status_code == 200
+    assert api.get("/api/v1/owners/ann", token=ADMIN).json()["state"] == []
+
+
+def test_who_may_not_change_the_owner_may_not_change_its_reports(api: Api) -> None:
+    answer = api.post(APPLY, content=REPORTS + BOTH, token=ROOMS)
+    problem(answer, 403)
+    assert api.get("/api/v1/owners/ann", token=ADMIN).json()["state"] == []
+
+
+def test_what_is_wrong_with_topics_of_reports_is_said_where_it_is(api: Api) -> None:
+    text = "reports:\n  - {name: states, topics: [a]}\n  - {name: log, topics: plant, x: 1}\n"
+    answer = problem(api.post(APPLY, content=text), 422)
+    assert {(found["where"], found["line"]) for found in answer["problems"]} == {
+        ("reports[0].name", 2), ("reports[0].topics[0]", 2),
+        ("reports[1].topics", 3), ("reports[1].x", 3),
+    }  # fmt: skip

@@ -44,11 +44,15 @@ def test_an_export_is_a_document_that_apply_takes(run: Run, server: FakeServer) 
     server.on("GET", SHARES, Reply(200, {"shares": [WEATHER]}))
     board = {"name": "roof", "tiles": [{"kind": "plot", "topics": ["roof/#"]}]}
     server.on("GET", "/api/v1/boards", Reply(200, {"boards": [board]}))
+    server.on("GET", "/api/v1/me", Reply(200, {"owner": "ann"}))
+    topics = {"state": ["plant/{unit}/state"], "log": []}
+    server.on("GET", "/api/v1/owners/ann", Reply(200, {"owner": "ann", **topics}))
     text = run("export").out
     assert yaml.safe_load(text) == {
         "policies": [policy],
         "units": [{"name": "lamp", "publish": ["a"]}],
         "shares": [WEATHER],
+        "reports": [{"name": "state", "topics": ["plant/{unit}/state"]}],
         "boards": [board],
     }
     with open("all.yaml", "w") as file:

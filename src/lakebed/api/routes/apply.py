@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 
 from lakebed.access.actions import Action
+from lakebed.accounts import reports as report_documents
 from lakebed.accounts import shares as share_documents
 from lakebed.accounts import units as unit_documents
 from lakebed.api import stock
@@ -52,6 +53,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         collecting(policies, caller.owner, services.settings.keeper.timezone),
         unit_documents.section(),
         share_documents.section(),
+        report_documents.section(),
         board_documents.section(),
     ]
     found = read_entries(text_in(body), known)
@@ -65,6 +67,8 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         steps.append(("units", _units(services, caller, found["units"])))
     if "shares" in found:
         steps.append(("shares", _shares(services, caller, found["shares"])))
+    if "reports" in found:
+        steps.append(("reports", _reports(services, caller, found["reports"])))
     if "boards" in found:
         steps.append(("boards", _boards(services, caller, found["boards"])))
     with services.accounts.transaction():
@@ -146,6 +150,22 @@ def _shares(services: Services, caller: Caller, entries: list[Entry]) -> Callabl
     def write() -> Changes:
         written = services.accounts.put_shares(shares, check=check)
         return [_change(share.name, made, share.version, versions) for share, made in written]
+
+    return write
+
+
+def _reports(services: Services, caller: Caller, entries: list[Entry]) -> Callable[[], Changes]:
+    caller.to(Action.OWNERS_CHANGE).require_owner()
+
+    def write() -> Changes:
+        owner = services.accounts.owner(caller.owner)
+        before = {} if owner is None else owner.report_topics
+        wanted = {entry.value["name"]: list(entry.value["topics"]) for entry in entries}
+        changed = {name for name in wanted if wanted[name] != list(before.get(name, ()))}
+        if changed:
+            services.accounts.change_owner(caller.owner, report_topics=wanted)
+        changes = ("changed" if name in changed else "unchanged" for name in wanted)
+        return [{"name": n, "change": c} for n, c in zip(wanted, changes, strict=True)]
 
     return write
 

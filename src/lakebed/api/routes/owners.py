@@ -8,16 +8,17 @@ from fastapi import APIRouter, Query
 from lakebed.access.actions import Action
 from lakebed.access.decision import INSTANCE, Resource, allow, require
 from lakebed.access.principals import Kind
+from lakebed.accounts import reports
 from lakebed.api.callers import Caller, OfOwner, OnInstance, SignedIn
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Services
+from lakebed.documents.sections import path_text
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.vocabulary.errors import Conflict, Invalid, NotFound, Problem
 from lakebed.vocabulary.limits import parse
 from lakebed.vocabulary.owners import NO_SLUG, is_slug
 from lakebed.vocabulary.roles import MEMBERS, Role
 from lakebed.vocabulary.times import to_rfc3339
-from lakebed.vocabulary.unit_topics import unit_pattern_fault
 
 router = APIRouter(prefix="/api/v1/owners", tags=["people"])
 
@@ -137,10 +138,9 @@ def _report_topics(changes: OwnerChanges) -> dict[str, list[str]] | None:
     given = {"state": changes.state, "log": changes.log}
     found = {kind: texts for kind, texts in given.items() if texts is not None}
     problems = [
-        Problem(f"{kind}[{n}]", fault)
+        Problem(path_text((kind, *path)), fault)
         for kind, texts in found.items()
-        for n, text in enumerate(texts)
-        if (fault := unit_pattern_fault(text)) is not None
+        for path, fault in reports.faults(texts)
     ]
     if problems:
         raise Invalid(*problems)
