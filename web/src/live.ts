@@ -4,7 +4,7 @@
  *     follow(topic, paint) ──debounced──> POST /live ──events──> paint(value) of what has changed
  *
  *     <lb-feed url="/live?owner=ann" known="/known?owner=ann" stale="Stale since {time}" ended="…" refused="…" connecting="…"></lb-feed>
- *     <lb-live topic="room/1">21.5</lb-live>   one cell; fed while it is in sight
+ *     <lb-live topic="room/1">21.5</lb-live>   one cell; fed while it is in sight, with `numbers` by numbers alone
  *     <lb-spark topic="room/1"></lb-spark>     the line of its last numbers
  *
  * What comes into sight begins with what is known of it: `known` names where a page asks, a hundred topics at a time.
@@ -293,6 +293,9 @@ export class Live extends Followed {
   #age: HTMLTimeElement | null = null;
 
   paint({ text, size, time }: Value): void {
+    // where numbers are kept, others are not; and what comes late is no news
+    if (this.hasAttribute("numbers") && (text.trim() === "" || !Number.isFinite(Number(text)))) return;
+    if (time < this.#time) return;
     const shown = size === null ? visible(text) : `${whole.format(size)} B`;
     if (this.#shown !== shown || !this.firstChild) {
       this.#shown = shown;

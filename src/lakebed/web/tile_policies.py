@@ -70,10 +70,16 @@ def last_of(view: View, reader: Caller, tile: Mapping[str, Any]) -> list[LastVal
     return values
 
 
+CHANGED = frozenset(
+    ("at", "time_at", "encoding", "strip", "map", "decimal", "filter", "transform", "limits")
+)
+"""Keys with which a policy keeps something else than each payload at the time it came with."""
+
+
 def is_raw(view: View, policy: str) -> bool:
     """Whether a policy keeps payloads as they come, so that live ones may be shown for it."""
     document = _document(view, policy)
-    return document is not None and not {"at", "transform"} & document.keys()
+    return document is not None and not CHANGED & document.keys()
 
 
 def is_direct(view: View, policy: str) -> bool:
@@ -81,7 +87,7 @@ def is_direct(view: View, policy: str) -> bool:
     document = _document(view, policy)
     if document is None or KINDS[document["keep"]].answers == "windows":
         return False
-    return not {"at", "transform", "filter", "time_at"} & document.keys()
+    return not CHANGED & document.keys()
 
 
 def _document(view: View, policy: str) -> Mapping[str, Any] | None:

@@ -27,6 +27,7 @@ from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
 from lakebed.web.pages.policies import KEEPS
 from lakebed.web.reasons import GAPS, WHY
+from lakebed.web.tile_policies import CHANGED
 from lakebed.web.words import mark as _
 
 PAGE = Page("topics", "/topic", _("Topic"))
@@ -152,9 +153,7 @@ def _plotted(policies: list[dict[str, Any]], chosen: str) -> dict[str, Any] | No
         one = able[0]
     else:
         return None
-    direct = KINDS[one["keep"]].answers != "windows" and not (
-        {"at", "transform", "filter", "time_at"} & one.keys()
-    )
+    direct = KINDS[one["keep"]].answers != "windows" and not CHANGED & one.keys()
     return {"name": one["name"], "direct": direct}
 
 
