@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import clients, dataset
+from tests import dataset
+from tests.clients import readings
 from tests.dataset import SAN_FRANCISCO, SEATTLE, WEATHER
 from tests.server import Server
 
@@ -20,16 +21,16 @@ def test_every_reading_is_kept_once_and_every_aggregate_is_that_of_pandas(tmp_pa
     half = len(of[SEATTLE]) // 2
     with Server(tmp_path / "home") as server:
         server.put_policies(dataset.policies())
-        clients.publish_by_paho(server, of[SEATTLE][:half], 1, payload=dataset.document_of)
-        clients.publish_by_paho(
+        readings.publish_by_paho(server, of[SEATTLE][:half], 1, payload=dataset.document_of)
+        readings.publish_by_paho(
             server, of[SEATTLE][half:], 2, version=3, payload=dataset.document_of
         )
-        asyncio.run(clients.publish_by_gmqtt(server, weather))
+        asyncio.run(readings.publish_by_gmqtt(server, weather))
         first, rest = of[SAN_FRANCISCO][:200], of[SAN_FRANCISCO][200:]
         for reading in first:
             headers = {"X-Event-Time": reading.time, "X-Message-Id": reading.id}
             server.send(reading.topic, reading.plain, **headers)
-        clients.post_batches(server, rest, 1000)
+        readings.post_batches(server, rest, 1000)
         dataset.check_everything(server)
         assert server.stop() == 0
         server.start()

@@ -23,7 +23,7 @@ ENDS = 4  # connections that the same mistake ends, one after another
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("ending") / "home"
-    with Server(home, {"LIMITS__PAYLOAD": "1000"}) as started:
+    with Server(home, {"LIMITS__PAYLOAD": "1000", "MQTT__ON_REFUSED": "disconnect"}) as started:
         yield started
 
 

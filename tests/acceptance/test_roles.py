@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients import publish_by_paho
+from tests.clients.readings import publish_by_paho
 from tests.cluster import Cluster, Member, Servers, servers
 from tests.dataset import Reading
 from tests.server import eventually

@@ -68,7 +68,9 @@ class Process:
     def send(self, numbers: Sequence[int], ids: bool = False) -> None:
         builder = BatchBuilder()
         names = [f"id {n}" for n in numbers]
-        sparse = Sparse(ids=names, keys=[id_key("ann", name) for name in names]) if ids else None
+        sparse = (
+            Sparse(ids=names, keys=[id_key("ann", "a", name) for name in names]) if ids else None
+        )
         channels = [Channel("ann", f"plant/{n % 16}") for n in numbers]
         payloads = [b"%d" % n for n in numbers]
         builder.extend(channels, payloads, now(), *([sparse] if sparse else []))

@@ -137,7 +137,8 @@ class Cluster:
             [b"%d" % i for i in wanted],
             now(),
             Sparse(
-                ids=[f"id {i}" for i in wanted], keys=[id_key("ann", f"id {i}") for i in wanted]
+                ids=[f"id {i}" for i in wanted],
+                keys=[id_key("ann", "a", f"id {i}") for i in wanted],
             ),
         )
         for gateway in self.gateways:

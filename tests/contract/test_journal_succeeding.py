@@ -109,9 +109,9 @@ def test_the_embedded_journal_tells_all_keys_within_the_horizon(tmp_path: Path) 
     try:
         assert isinstance(journal, Predecessor)
         assert list(journal.remembered()) == []
-        asyncio.run(journal.append(batch("a", id_key("ann", "old"))))
+        asyncio.run(journal.append(batch("a", id_key("ann", "a", "old"))))
         clock[0] += 2 * 86_400 * 1_000_000
-        keys = [id_key("ann", "new"), KEY]
+        keys = [id_key("ann", "a", "new"), KEY]
         for key in keys:
             asyncio.run(journal.append(batch("a", key)))
         found = [

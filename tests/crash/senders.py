@@ -21,7 +21,7 @@ import httpx
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests import clients
+from tests.clients import readings
 from tests.crash.oracle import Oracle, Repeats, Sent, times
 from tests.server import Server
 
@@ -120,7 +120,7 @@ class MqttSender(Sender):
         super().__init__(oracle, name, seed, ids=ids, timed=ids, repeats=repeats)
         self._keep_alive = keep_alive
         self._server, self._port, self._qos, self._version = server, port, qos, version
-        self._client = clients.paho_client(server, name, version)
+        self._client = readings.paho_client(server, name, version)
         self._answers: SimpleQueue[tuple[int, bool]] = SimpleQueue()
         self._waiting: dict[int, int] = {}  # packet identifier -> number
 
@@ -136,7 +136,7 @@ class MqttSender(Sender):
         client.on_publish = lambda _c, _d, packet, reason, _more: self._answers.put(
             (packet, reason.value != _NOBODY)
         )
-        session = clients.session(self._version, self.name)
+        session = readings.session(self._version, self.name)
         client.on_disconnect = self._disconnected
         client.connect_async("127.0.0.1", self._port, keepalive=self._keep_alive, **session)
         client.loop_start()
@@ -163,7 +163,7 @@ class MqttSender(Sender):
         else:
             self._oracle.died()
 
-    def _publish(self, client: clients.Paho, message: Sent) -> None:
+    def _publish(self, client: readings.Paho, message: Sent) -> None:
         properties = _properties(message) if message.id is not None else None
         sent = client.publish(message.topic, message.payload, self._qos, properties=properties)
         self._waiting[sent.mid] = message.number

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import clients, dataset
+from tests import dataset
+from tests.clients import readings
 from tests.dataset import SAN_FRANCISCO, SEATTLE, WEATHER
 from tests.server import Server
 
@@ -57,20 +58,20 @@ def _senders(server: Server) -> list[Sender]:
     return [
         Sender(
             "QoS 1 with ids",
-            lambda progress: clients.publish_by_paho(
+            lambda progress: readings.publish_by_paho(
                 server, weather, 1, client_id="one", progress=progress
             ),
         ),
         Sender(
             "QoS 2",
-            lambda progress: clients.publish_by_paho(
+            lambda progress: readings.publish_by_paho(
                 server, seattle, 2, version=3, payload=dataset.document_of, client_id="two",
                 progress=progress,
             ),
         ),
         Sender(
             "HTTP batches with ids",
-            lambda progress: clients.post_batches(server, francisco, 200, progress=progress),
+            lambda progress: readings.post_batches(server, francisco, 200, progress=progress),
         ),
     ]  # fmt: skip
 

@@ -104,9 +104,14 @@ _LINES = _body(
     f"{line_protocol.LONGEST_LINE} bytes.",
     **{"text/plain": {"example": "plant,room=1 celsius=21.5 1769860800000000000"}},
 )
+_REFUSED_LINES = {
+    "4XX": {"description": "refused, in the form of InfluxDB's errors"},
+    "503": {"description": "not durable: try again later"},
+}
 _WRITTEN = {
     "204": {"description": "all lines are durable"},
     "400": {"description": "the lines that are named are not taken; the others are durable"},
+    **_REFUSED_LINES,
 }
 _PATHS: dict[str, Any] = {
     ingest.MESSAGES: _operation(
@@ -157,7 +162,7 @@ _PATHS: dict[str, Any] = {
         "create_database",
         "Answer CREATE DATABASE, which clients of InfluxDB ask before they write",
         requestBody=_body("The statement.", **{"application/x-www-form-urlencoded": {}}),
-        responses={"200": {"description": "an empty result"}},
+        responses={"200": {"description": "an empty result"}, **_REFUSED_LINES},
     ),
 }
 

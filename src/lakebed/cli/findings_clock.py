@@ -65,7 +65,7 @@ def ahead(seconds: float) -> Iterator[Finding]:
 
 
 def future(server: "Server", settings: "Settings") -> Iterator[Finding]:
-    """Report what was kept of the future: no message replaces such a last value until then."""
+    """Report what was kept of the future: a clock was ahead, or is."""
     try:
         owners = {token["owner"] for token in server.get("/api/v1/tokens")["tokens"]}
     except Denied:
@@ -118,8 +118,8 @@ def _future(owner: str, times: Mapping[str, str], at: Micros, allowed: Micros) -
     finding = bad if newest > at + allowed else note
     return finding(
         "clock",
-        f"{len(times)} topics of {owner} have records of the future, up to {to_rfc3339(newest)}; "
-        f"until then no message replaces their last values: {listed}{more}",
+        f"{len(times)} topics of {owner} have records of the future, up to {to_rfc3339(newest)}: "
+        f"{listed}{more}",
         "set the clock right (the device's, or this machine's), then delete what lies ahead: "
         f"lakebed forget TOPIC --from now --owner {owner}",
     )

@@ -39,6 +39,6 @@ def _note_future(records: list[dict[str, Any]]) -> None:
     if ahead:
         more = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
         output.note(
-            f"{ahead[0]}{more}: its time lies in the future, and no message replaces it until "
-            f"then; to delete it: lakebed forget {ahead[0]} --from now"
+            f"{ahead[0]}{more}: its time lies in the future; the next message replaces it, if this "
+            f"server's clock is right; to delete it: lakebed forget {ahead[0]} --from now"
         )

@@ -3,9 +3,17 @@
 from lakebed.vocabulary.messages import ID_KEY, Channel
 
 
-def id_key(owner: str, id: str) -> bytes:
-    """A message with an id of its sender's."""
-    return b"%b%b\0%b" % (ID_KEY, owner.encode(), id.encode())
+def id_prefix(owner: str) -> bytes:
+    """The prefix of the keys of all messages of an owner that have an id."""
+    return b"%b%b\0" % (ID_KEY, owner.encode())
+
+
+def id_key(owner: str, topic: str, id: str) -> bytes:
+    """A message with an id of its sender's: many count each of their topics from 1 on.
+
+    No topic holds a NUL, so no key of one topic is that of another.
+    """
+    return b"%b%b\0%b" % (id_prefix(owner), topic.encode(), id.encode())
 
 
 def sent_key(channel: Channel, sender: str, id: str) -> bytes:
@@ -14,8 +22,8 @@ def sent_key(channel: Channel, sender: str, id: str) -> bytes:
     Ids of others are apart from those of the topic's owner: nobody can take these before it does.
     """
     if channel.owner == sender:
-        return id_key(sender, id)
-    return id_key(channel.owner, f"{id}\0{sender}")
+        return id_key(sender, channel.topic, id)
+    return id_key(channel.owner, channel.topic, f"{id}\0{sender}")
 
 
 def packet_prefix(owner: str, client_id: str) -> bytes:
@@ -37,6 +45,5 @@ def letter_key(owner: str, policy: str, partition: int, offset: int) -> bytes:
 
 
 def parked_key(owner: str, partition: int, offset: int, id: str = "") -> bytes:
-    """A parked message that is released: its id, or its position. No id of a sender has a NUL."""
-    what = f"i{id}" if id else f"p{partition}:{offset}"
-    return id_key(owner, f"\0{what}")
+    """A parked message that is released: its topic and id, or its position. No topic is empty."""
+    return id_key(owner, "", f"i{id}" if id else f"p{partition}:{offset}")

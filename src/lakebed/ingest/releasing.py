@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from lakebed.ingest.intake import Intake
-from lakebed.ingest.keys import id_key, parked_key
+from lakebed.ingest.keys import id_prefix, parked_key
 from lakebed.ingest.offers import Columns
 from lakebed.ports.catalog.parking import ParkedOrder, ParkedOrders
 from lakebed.ports.journal.reading import JournalReader
@@ -51,15 +51,17 @@ class _Copying:
         found = list(self._chosen(entries))
         channels = [entry.batch.channels[int(entry.batch.channel[row])] for entry, row, _ in found]
         events, ids, keys, attributes = [], [], [], []
-        mine = id_key(self.order.owner, "")  # behind it an id is apart from those of other senders
-        for entry, row, own in found:
+        mine = id_prefix(self.order.owner)  # behind it an id is apart from those of other senders
+        for (entry, row, own), channel in zip(found, channels, strict=True):
             batch, sparse = entry.batch, entry.batch.sparse
             offset = entry.offset + row
             id = sparse.ids[row] if sparse.ids is not None else ""
             events.append(UNSET if sparse.event is None else int(sparse.event[row]))
             ids.append(id)
             key = sparse.keys[row] if sparse.keys is not None else b""
-            named = key.removeprefix(mine).decode() if key.startswith(mine) else id
+            named = f"{channel.topic}\0{id}" if id else ""
+            if key.startswith(mine):
+                named = key.removeprefix(mine).decode()
             keys.append(parked_key(self.order.owner, self.order.partition, offset, named))
             attributes.append(self._released(own, int(batch.received[row])))
         payloads = [entry.batch.payloads[row] for entry, row, _ in found]

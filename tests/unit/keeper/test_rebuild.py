@@ -45,7 +45,7 @@ class ManyWriters(MemoryJournal):
             [Channel("anna", "t")] * len(numbers),
             [b"%d" % number for number in numbers],
             NOW + len(self.log) * SECOND,
-            Sparse(keys=[id_key("anna", str(number)) for number in numbers]),
+            Sparse(keys=[id_key("anna", "a", str(number)) for number in numbers]),
         )
         end = self.log[-1].end if self.log else 0
         self.log.append(Entry(0, end, builder.build()))

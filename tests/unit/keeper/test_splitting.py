@@ -277,7 +277,7 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
     worlds: tuple[World, World],
 ) -> None:
     one, _ = worlds
-    keys = [id_key("anna", "first"), packet_key("anna", "client", 7)]
+    keys = [id_key("anna", "a", "first"), packet_key("anna", "client", 7)]
     at = np.array([NOW, NOW], np.int64)
     starts = dict.fromkeys(PARTITIONS, START)
     made = splitting.split([], one.catalog, Settings(), partition_of, starts, [(keys, at)])
@@ -285,7 +285,7 @@ def test_a_key_that_was_stored_is_a_double_in_every_partition(
         assert {part.offset for part in made[partition]} == {START}
         state = PartitionState.decode(made[partition], Settings().journal.id_horizon)
         builder = BatchBuilder()
-        fresh = id_key("anna", "second")
+        fresh = id_key("anna", "a", "second")
         builder.extend(
             [Channel("anna", "t")] * 3, [b"1"] * 3, NOW + SECOND, Sparse(keys=[*keys, fresh])
         )

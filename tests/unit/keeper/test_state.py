@@ -12,7 +12,7 @@ from lakebed.vocabulary.times import HOUR, SECOND
 
 NOW = 1_790_000_000 * SECOND
 A = Channel("ann", "a")
-KEYS = [id_key("ann", "1"), packet_key("ann", "client", 7), id_key("ann", "1")]
+KEYS = [id_key("ann", "a", "1"), packet_key("ann", "client", 7), id_key("ann", "a", "1")]
 
 
 def entry(offset: int, keys: list[bytes]) -> Entry:

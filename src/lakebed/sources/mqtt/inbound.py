@@ -380,11 +380,11 @@ class InboundPublishes:
             offer.sparse.add(start, one._replace(keys=(key,)))
 
     def _id_keys(self, run: Run[Channel]) -> list[bytes]:
-        """The key of each message that has an id: ids are unique in the name space of an owner."""
+        """The key of each message that has an id: ids are unique within a topic."""
         pairs = zip(run.targets, run.ids or (), strict=True)
         if self._senders is None:
             return [sent_key(channel, self._owner, id) if id else b"" for channel, id in pairs]
-        return [id_key(channel.owner, id) if id else b"" for channel, id in pairs]
+        return [id_key(channel.owner, channel.topic, id) if id else b"" for channel, id in pairs]
 
     def _release(self, offer: _Offer, pubrel: Answer) -> None:
         """Release an identifier in the journal; PUBCOMP follows when that is durable."""

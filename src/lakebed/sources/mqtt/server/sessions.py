@@ -177,7 +177,7 @@ class Sessions:
         self._stats.wills += 1
         sparse = Sparse([event]) if event != UNSET else NOTHING
         if identifier:
-            sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, identifier)])
+            sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, topic, identifier)])
         attributes = describe(self._intake.recorder, principal, will.properties)
         if attributes is not None:
             sparse = sparse._replace(attributes=Coded.constant(attributes, 1))
