@@ -2,7 +2,8 @@
 
 A topic's first value is written at once, then its newest one whenever `every` has passed since
 its last write. Newest is by event time, ties by position. One that lies in the future counts as
-of when it was received: so the next one replaces it, and no clock that was ahead stops a topic.
+of when it was received: so the next one replaces it, and no device's clock that was ahead stops a
+topic. The server's own clock may step back: what is received counts as no earlier than what was.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from lakebed.ports.catalog.last_values import LastValue
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.times import SECOND, Micros
 
-_NEVER = np.iinfo(np.int64).min
+_NEVER = int(np.iinfo(np.int64).min)
 
 
 class LastValueState:
@@ -40,6 +41,7 @@ class LastValueState:
     def _clear(self) -> None:
         self._time = np.full(0, _NEVER, np.int64)
         self._as_of = np.full(0, _NEVER, np.int64)
+        self._arrived: Micros = _NEVER  # the latest receive time
         self._offset = np.zeros(0, np.int64)
         self._size = np.zeros(0, np.int64)
         self._written = np.full(0, _NEVER, np.int64)
@@ -58,7 +60,9 @@ class LastValueState:
         if not len(values):
             return
         self._grow(int(values.channel.max()) + 1)
-        as_of = np.minimum(values.time, values.received)
+        arrived = np.maximum(np.maximum.accumulate(values.received), self._arrived)
+        self._arrived = int(arrived[-1])
+        as_of = np.minimum(values.time, arrived)
         newest = _newest(values.channel, as_of)
         channel = values.channel[newest]
         # offsets only grow, so an equal time is a later position
@@ -131,10 +135,11 @@ class LastValueState:
         columns = [named.astype(np.int64), *(column[codes] for column in self._columns())]
         values = [self._values[code] for code in codes.tolist()]
         ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []
-        return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids))
+        return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids, self._arrived))
 
     def restore(self, state: bytes) -> None:
-        columns, values, ids = msgspec.msgpack.decode(state)
+        columns, values, ids, *arrived = msgspec.msgpack.decode(state)
+        self._arrived = arrived[0] if arrived else _NEVER
         codes = np.frombuffer(columns[0], np.int64)
         self._grow(int(codes.max(initial=-1)) + 1)
         if len(columns) == len(self._columns()):  # written before there was `as_of`
