@@ -176,11 +176,11 @@ def test_each_process_tells_of_its_own_parts(running: Running) -> None:
         return set(member.get("/readyz")["parts"])
 
     assert parts(running.gateways[0]) == {
-        "journal", "catalog", "intake", "limits", "disk", "connections",
+        "journal", "catalog", "intake", "limits", "disk", "connections", "refusals",
     }  # fmt: skip
     assert parts(running.keepers[0]) == {"journal", "catalog", "series", "keeper", "disk"}
     assert parts(running.api) == {
-        "journal", "catalog", "series", "intake", "limits", "parked", "disk",
+        "journal", "catalog", "series", "intake", "limits", "parked", "disk", "refusals",
     }  # fmt: skip
     assert "lakebed_messages_total" in metrics(running.api)
     assert "lakebed_messages_total" not in metrics(running.gateways[0])

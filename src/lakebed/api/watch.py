@@ -9,6 +9,7 @@ packets) raises nothing, and drivers wait for it for a long time, some without e
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from lakebed.http import problems
@@ -29,7 +30,7 @@ class StoreWatch:
 
     def __init__(self, app: App, probes: Mapping[str, Callable[[], object]]) -> None:
         self._app = app
-        self._probes = [Probe(name, ask) for name, ask in probes.items()]
+        self._probes: list[Probe[object]] = [Probe(name, ask) for name, ask in probes.items()]
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,16 +55,27 @@ class StoreWatch:
         await self._app(scope, receive, answer.send)
 
     async def _silent(self, task: "asyncio.Task[None]") -> str:
-        """The first store that does not answer; empty if all do, or if the task has ended."""
+        """The first store that does not answer; empty if all do, or if the task has ended.
+
+        A probe is shared by requests: it may have begun long ago, and end now because the driver
+        has given up. That is no answer either.
+        """
         asked = {probe.name: probe.ask() for probe in self._probes}
         waits = [asyncio.wrap_future(question) for question in asked.values()]
-        # answers and errors do not matter here: the request gets the same ones
         answered: asyncio.Future[Any] = asyncio.gather(*waits, return_exceptions=True)
         either: set[asyncio.Future[Any]] = {task, answered}
         await asyncio.wait(either, timeout=_SILENT, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return ""
-        return next((name for name, question in asked.items() if not question.done()), "")
+        pairs = zip(self._probes, asked.items(), strict=True)
+        return next((name for probe, (name, question) in pairs if _hangs(probe, question)), "")
+
+
+def _hangs(probe: Probe[object], question: Future[object]) -> bool:
+    """Whether there is no answer; an error long after the call began is none, either."""
+    if not question.done():
+        return True
+    return question.exception() is not None and probe.age > 2 * _SILENT
 
 
 async def _done(task: "asyncio.Task[None]", seconds: float | None) -> bool:

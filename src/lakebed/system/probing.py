@@ -1,6 +1,7 @@
 """Makes a call that may hang on a thread of its own, so that callers can stop waiting."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -23,16 +24,22 @@ class Probe(Generic[T]):
         self._ask = ask
         self._lock = threading.Lock()
         self._asked: Future[T] | None = None
+        self._since = 0.0
 
     def ask(self) -> Future[T]:
         with self._lock:
             if self._asked is None or self._asked.done():
-                self._asked = Future()
+                self._asked, self._since = Future(), time.monotonic()
                 thread = threading.Thread(
                     target=self._run, args=(self._asked,), name=f"probe {self.name}", daemon=True
                 )
                 thread.start()
             return self._asked
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last call began."""
+        return time.monotonic() - self._since
 
     def _run(self, asked: Future[T]) -> None:
         try:

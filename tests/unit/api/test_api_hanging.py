@@ -10,6 +10,7 @@ import pytest
 from lakebed.api import watch
 from lakebed.api.watch import StoreWatch
 from lakebed.http.asgi import Message, Receive, Scope, Send
+from lakebed.system.probing import Probe
 from lakebed.vocabulary.errors import StoreUnavailable
 
 from .conftest import ADMIN, Api, problem
@@ -127,3 +128,28 @@ def test_what_a_handler_sends_after_its_answer_was_given_up_is_dropped(
     awake.set()
     assert late == [1]
     assert [message.get("status") for message in sent] == [503, None]
+
+
+def test_a_call_that_gives_up_after_long_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_CHECK_AFTER", 0.05)
+    monkeypatch.setattr(watch, "_SILENT", 0.05)
+    give_up = threading.Event()
+
+    def hangs() -> None:
+        give_up.wait(10)
+        raise OSError("timed out")
+
+    async def waits(_: Scope, __: Receive, ___: Send) -> None:
+        await asyncio.sleep(10)
+
+    watched = StoreWatch(waits, {"a": hangs})
+    (probe,) = watched._probes
+    question = probe.ask()  # of a request before
+    time.sleep(0.15)
+    give_up.set()
+    assert question.exception(5) is not None
+    assert watch._hangs(probe, question)
+    refused = Probe("b", lambda: 1 / 0)
+    question = refused.ask()
+    assert question.exception(5) is not None
+    assert not watch._hangs(refused, question)
