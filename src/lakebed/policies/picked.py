@@ -27,6 +27,7 @@ from lakebed.policies.values import (
     Outcomes,
     decode_each,
     decode_slowly,
+    is_clean,
     number_in,
     read_json,
     read_numbers,
@@ -266,17 +267,6 @@ def text_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
     if isinstance(value, (bool, int, float)):
         return _written(value, written)
     return "", Outcome.NOT_TEXT
-
-
-def is_clean(text: str) -> bool:
-    """No U+0000 and no half of a surrogate pair: such text cannot be stored."""
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def json_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from lakebed.kinds.tables import TYPES
 from lakebed.policies import fields
 from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.policies.preparing import ENCODINGS
+from lakebed.policies.values import is_clean
 from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.time_parsing import UNITS, parse_time
 from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
@@ -122,7 +123,10 @@ def _mapping(value: object, info: _Info) -> object:
     keys = [key if isinstance(key, str) else json.dumps(key) for key in value]
     if any(len(key) > _LONGEST_KEY for key in keys):
         raise ValueError(f"a text is at most {_LONGEST_KEY} characters long")
-    return {key: _constant(one, info) for key, one in zip(keys, value.values(), strict=True)}
+    values = [_constant(one, info) for one in value.values()]
+    if any(isinstance(one, str) and not is_clean(one) for one in values):
+        raise ValueError("a value must be text without the character U+0000")
+    return dict(zip(keys, values, strict=True))
 
 
 _Values = Annotated[

@@ -118,6 +118,17 @@ def _texts(payloads: Sequence[bytes], otherwise: Outcome) -> Column:
     return Column(outcomes, texts=texts)
 
 
+def is_clean(text: str) -> bool:
+    """No U+0000 and no half of a surrogate pair: such text cannot be stored."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(payloads: Sequence[bytes]) -> Column:
     """Valid JSON (RFC 8259), kept as it was sent."""
     column = _texts(payloads, Outcome.NOT_JSON)

@@ -215,6 +215,8 @@ REFUSED = [
     (LAST | {"map": ["ON"]}, "map", "write a mapping"),
     (LAST | {"map": {}}, "map", "1 to 1000"),
     (LAST | {"map": {"ON": "1"}}, "map", "'1' is not a number"),
+    (LAST | {"type": "text", "map": {"a": "b\0"}}, "map", "U+0000"),
+    (LAST | {"type": "text", "map": {"a": "\ud800"}}, "map", "U+0000"),
     (LAST | {"map": {"x" * 257: 1}}, "map", "256 characters"),
     (JSON_TIME | {"time_unit": "m"}, "time_unit", "allowed are auto, s, ms, us or ns"),
     (JSON_TIME | {"time_zone": "Berlin"}, "time_zone", "Did you mean"),
