@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lakebed.sources.mqtt.codec.answers import PUBACK, PUBREC, PUBREL, Answer, Ping
-from lakebed.sources.mqtt.codec.handshake import Disconnect
+from lakebed.sources.mqtt.codec.handshake import Disconnect, Will
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.sources.mqtt.codec.wire import V3, V5
 from lakebed.vocabulary.limits import PARKED
@@ -163,5 +163,53 @@ def test_what_is_sent_to_an_owner_that_keeps_as_much_as_it_may_is_not_kept(run, 
             bench.intake.limits._put_stored({"bob": 1000})
             wire.publish("$owner/bob/in", b"5", 1, 5)
             assert (await wire.next()).reason == 0
+
+    run(story())
+
+
+@pytest.mark.parametrize("over", ["refuse", "park"])
+@pytest.mark.parametrize("delay", [0, 60])
+def test_a_will_is_a_message_of_its_sender_and_its_receiver_s_limits_hold(
+    run, serving, over, delay
+):
+    """That of a session which ends later, too."""
+
+    async def story():
+        async with serving() as bench:
+            will = Will("$owner/bob/in", b"gone", properties={"will_delay_interval": delay})
+            wire = await bench.join(
+                token="guest", will=will, properties={"session_expiry_interval": 60}
+            )
+            bench.intake.limits.put({("bob", ""): {"stored": "1KiB", "over": over}})
+            bench.intake.limits._put_stored({"bob": 2000})
+            await wire.close()
+            if delay:
+                await bench.until(lambda: not bench.endpoint.connections)
+                await (await bench.join(token="guest", clean_start=True)).close()
+            if over == "park":
+                await bench.until(lambda: bench.intake.seen == [("in", b"gone")])
+                assert (PARKED, "") in bench.intake.attributes[0].decisions
+                return
+            await bench.until(lambda: bench.stats.refused["will_quota_exceeded"] == 1)
+            assert bench.intake.refusals.total == {("mqtt", "quota_exceeded"): 1}
+            assert bench.intake.seen == []
+
+    run(story())
+
+
+def test_a_will_counts_for_the_rate_and_the_topics_of_its_sender(run, serving):
+    async def story():
+        async with serving() as bench:
+            limit(bench, messages="1/1h", over="refuse", topics=1)
+            bench.intake.limits._topics.put({"ada": ["w"]}, ["ada"])
+            wire = await bench.join(will=Will("w", b"gone"))
+            wire.publish("w", b"1", 1, 1)
+            assert (await wire.next()).reason == 0
+            await wire.close()
+            await bench.until(lambda: bench.stats.refused["will_quota_exceeded"] == 1)
+            assert [payload for _, payload in bench.intake.seen] == [b"1"]
+            _, answer = await bench.knock(will=Will("one/too/many", b"x"))
+            assert answer.reason == Reason.QUOTA_EXCEEDED
+            assert "the limit `topics`" in answer.properties["reason_string"]
 
     run(story())

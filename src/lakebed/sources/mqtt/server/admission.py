@@ -107,19 +107,18 @@ def may_go_without_will(settings: MqttSettings, connect: Connect) -> bool:
     return connect.version != V5 and settings.mqtt.on_refused == "ack"
 
 
-def check_will(principal: Principal, settings: MqttSettings, will: Will) -> None:
-    """Check that a will may be published.
+def check_will(
+    principal: Principal, settings: MqttSettings, limits: "LimitBook", will: Will
+) -> None:
+    """Check that a will may be published. Limits of rate and storage are applied when it is.
 
     Raises:
         Refuse: with the reason for CONNACK.
     """
     try:
-        owner, name, _ = split_owner(will.topic, principal.owner)
-        check_topic(name, settings.limits.topic)
-    except ValueError as error:
-        raise Refuse(Reason.TOPIC_NAME_INVALID, str(error)) from None
-    if not allow(principal, Action.MESSAGES_PUBLISH, Resource(owner, (name,))):
-        raise Refuse(Reason.NOT_AUTHORIZED, "the will's topic is not yours")
+        publishable(principal, limits, will.topic)
+    except Refuse as refuse:
+        raise Refuse(refuse.reason, f"the will: {refuse.text}") from None
     if len(will.payload) > settings.limits.payload:
         raise Refuse(Reason.QUOTA_EXCEEDED, "the will's payload is too large")
 

@@ -284,7 +284,7 @@ class Connection(MqttConnection):
         if connect.will is None:
             return None
         try:
-            check_will(principal, self._shared.settings, connect.will)
+            check_will(principal, self._shared.settings, self._shared.intake.limits, connect.will)
         except Refuse as refuse:
             if not may_go_without_will(self._shared.settings, connect):
                 raise
@@ -343,6 +343,7 @@ class Connection(MqttConnection):
         session.principal = self._principal.label
         attributes = recorder.record(session.principal)
         self._allowance = allowance = shared.intake.limits.of(self._principal)
+        session.limiter = Limiter(allowance, shared.stats, attributes)
         self._inbound = InboundPublishes(
             shared.intake,
             key[0],
@@ -353,7 +354,7 @@ class Connection(MqttConnection):
             in_flight_maximum=mqtt.receive_maximum,
             explain=bool(connect.properties.get("request_problem_information", 1)),
             attributes=attributes,
-            limiter=Limiter(allowance, shared.stats, attributes),
+            limiter=session.limiter,
             hold=partial(self.hold_back, allowance),
             recent=session.recent if session.expiry else None,
             told=self._tell_refused,
@@ -463,12 +464,11 @@ class Connection(MqttConnection):
 
     def take_over(self, clean: bool) -> None:
         """End because another connection has this client identifier now (section 3.1.4)."""
-        self._session = None  # it belongs to the other connection
-        will = self._will
+        session, self._session = self._session, None  # it belongs to the other connection
+        will, self._will = self._will, None
         if will is not None and (clean or not will.properties.get("will_delay_interval")):
-            assert self._principal is not None
-            self._shared.sessions.publish(self._principal.owner, will, self._principal.label)
-        self._will = None
+            assert session is not None
+            self._shared.sessions.publish(session, will)
         self.end(Reason.SESSION_TAKEN_OVER, "another connection uses this client identifier")
 
     @property

@@ -17,16 +17,19 @@ import structlog
 
 from lakebed.ingest.keys import id_key, packet_prefix
 from lakebed.ingest.offers import Columns
+from lakebed.ports.catalog.refusals import Refusal
 from lakebed.sources.mqtt.attributes import describe
 from lakebed.sources.mqtt.codec.handshake import Will
-from lakebed.sources.mqtt.codec.reasons import Refuse, reason_name
+from lakebed.sources.mqtt.codec.publish import Refused, Run
+from lakebed.sources.mqtt.codec.reasons import Reason, Refuse, reason_name
 from lakebed.sources.mqtt.codec.stamps import message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubscriptionRequest
+from lakebed.sources.mqtt.limiting import Limiter
 from lakebed.sources.mqtt.recent import RecentPublishes
 from lakebed.sources.mqtt.stats import Stats
 from lakebed.sources.mqtt.unreleased import Unreleased
 from lakebed.vocabulary import times
-from lakebed.vocabulary.attributes import Coded
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.owner_topics import split_owner
@@ -59,6 +62,7 @@ class Session:
         recent: its QoS 1 messages that came in last.
         subscriptions: filter -> the request and its subscription identifier (0 for none).
         principal: label of the principal that uses it, or used it last.
+        limiter: of that principal's messages; None before a connection is admitted.
         will: due later (Will Delay Interval), with its timer.
         timer: ends the session; set while no client is connected.
     """
@@ -68,6 +72,7 @@ class Session:
     expiry: float = 0
     recent: RecentPublishes = field(default_factory=RecentPublishes)
     principal: str = ""
+    limiter: Limiter | None = None
     connection: Connected | None = None
     subscriptions: dict[str, tuple[SubscriptionRequest, int]] = field(default_factory=dict)
     will: Will | None = None
@@ -161,28 +166,34 @@ class Sessions:
                 session.timer.cancel()
         self._sessions.clear()
 
-    def publish(self, owner: str, will: Will, principal: str) -> None:
-        """Offer a will to the intake, as any other message.
-
-        Args:
-            owner: of the name space that its topic is in, if the topic names none.
-            principal: its label.
-        """
-        owner, topic, _ = split_owner(will.topic, owner)
+    def publish(self, session: Session, will: Will) -> None:
+        """Offer a will to the intake, as any other message of the session's principal."""
+        owner, topic, _ = split_owner(will.topic, session.key[0])
         try:
             event, identifier = message_properties(will.payload, will.properties)
+            attributes = describe(self._intake.recorder, session.principal, will.properties)
+            if session.limiter is not None:
+                attributes = _limit(session.limiter, Channel(owner, topic), will, attributes)
         except Refuse as refuse:
-            self._stats.refused[reason_name(refuse.reason)] += 1
+            self._refuse(session, will, refuse)
             return
         self._stats.wills += 1
         sparse = Sparse([event]) if event != UNSET else NOTHING
         if identifier:
             sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, topic, identifier)])
-        attributes = describe(self._intake.recorder, principal, will.properties)
         if attributes is not None:
             sparse = sparse._replace(attributes=Coded.constant(attributes, 1))
         columns = Columns([Channel(owner, topic)], [will.payload], times.now(), sparse)
         self._intake.offer(columns, _nothing, _lost)
+
+    def _refuse(self, session: Session, will: Will, refuse: Refuse) -> None:
+        """Count a will that is not published, and tell of it: its client has gone."""
+        reason = reason_name(refuse.reason)
+        self._stats.refused[f"will_{reason}"] += 1
+        owner, client = session.key
+        self._intake.refusals.note(
+            Refusal(owner, "mqtt", client, "", will.topic, reason, f"the will: {refuse.text}")
+        )
 
     def _resume(self, session: Session) -> None:
         """Stop the timers: a client that is back in time discards its will (section 3.1.3.2.2)."""
@@ -199,7 +210,7 @@ class Sessions:
             session.will_timer.cancel()
             session.will_timer = None
         if will is not None:
-            self.publish(session.key[0], will, session.principal)
+            self.publish(session, will)
 
     def _discard(self, session: Session) -> None:
         """End a session and release its identifiers."""
@@ -228,6 +239,31 @@ class Sessions:
         columns = Columns([], [], times.now(), release=keys)
         self._intake.offer(columns, released, lambda _: settled.cancel())
         return settled
+
+
+def _limit(
+    limiter: Limiter, target: Channel, will: Will, attributes: Attributes | None
+) -> Attributes | None:
+    """The attributes of a will, with the decision to park it if it is over a limit.
+
+    Raises:
+        Refuse: it is not taken.
+    """
+    allowance = limiter.allowance
+    if allowance.limited:
+        # with QoS 1, as the refusal of QoS 0 has no text
+        run = Run(1, [target], [will.payload], [b"\0\0"], attributes=[attributes])
+        limited = limiter.limit([run], ())
+        if limited.cut:
+            raise Refuse(Reason.QUOTA_EXCEEDED, limited.cut)
+        (event,) = limited.events
+        if isinstance(event, Refused):
+            raise Refuse(event.reason, event.text)
+        if isinstance(event, Run) and event.attributes is not None:
+            (attributes,) = event.attributes
+    if allowance.unit is not None:
+        allowance.unit.note_sent(1, len(will.payload))
+    return attributes
 
 
 def _nothing() -> None:
