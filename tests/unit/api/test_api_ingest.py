@@ -10,7 +10,7 @@ import zstandard
 
 from lakebed.ingest.recording import AttributeRecorder
 from lakebed.ingest.settings import IngestSection
-from lakebed.sources.http import ingest
+from lakebed.sources.http import door
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.vocabulary.attributes import Attributes
@@ -329,7 +329,7 @@ def test_good_events_of_an_array_are_taken_beside_bad_ones(api: Api) -> None:
 def test_a_journal_without_room_puts_senders_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     full = MemoryJournal(JournalSection(limit=0))
     monkeypatch.setattr(api.journal, "append", full.append)
-    monkeypatch.setattr(ingest, "TIMEOUT", 0.05)
+    monkeypatch.setattr(door, "TIMEOUT", 0.05)
     try:
         for _ in range(2):
             answer = send(api)

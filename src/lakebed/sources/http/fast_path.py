@@ -20,14 +20,9 @@ from lakebed.http.at_once import AtOnce
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
-from lakebed.sources.http.ingest import (
-    ACCEPTED,
-    TIMEOUT,
-    Ingest,
-    apply_limits,
-    response,
-    with_attributes,
-)
+from lakebed.sources.http.door import TIMEOUT
+from lakebed.sources.http.ingest import ACCEPTED, Ingest, response
+from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import TooMany, Unavailable
 from lakebed.vocabulary.messages import Channel

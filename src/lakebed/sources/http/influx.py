@@ -4,7 +4,7 @@
     POST /api/v2/write   ── org, bucket, precision ──>                └──> 400 names bad lines
     POST /query          ── CREATE DATABASE ─────────> an empty result
 
-`sources/http/ingest.py` identifies the sender and offers the messages.
+`influx_routes.py` identifies the sender and offers the messages.
 """
 
 import re

@@ -6,48 +6,33 @@
 The answer 202 is sent only after the intake has reported that all messages are durable.
 """
 
-import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lakebed.access.actions import Action
-from lakebed.access.decision import Resource, require
-from lakebed.access.identification import MISSING
-from lakebed.access.principals import NOBODY, Principal
+from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Headers, Receive, Scope, Send
-from lakebed.http.tokens import is_basic, token_in, unknown
+from lakebed.http.tokens import token_in
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
-from lakebed.limits.allowance import Allowance, Verdict
-from lakebed.sources.http import influx, line_protocol, ndjson, refusing
+from lakebed.sources.http import influx, ndjson
+from lakebed.sources.http.door import INLINE, Door, HeaderMap, Way, decoded, sender_of
+from lakebed.sources.http.influx_routes import InfluxRoutes
+from lakebed.sources.http.limiting import with_attributes
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
-from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
-from lakebed.vocabulary.errors import (
-    BadRequest,
-    Denied,
-    LakebedError,
-    NotFound,
-    Problem,
-    TooMany,
-)
-from lakebed.vocabulary.limits import Over
+from lakebed.vocabulary.errors import BadRequest, Denied, LakebedError, Problem
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
 from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
-from lakebed.vocabulary.times import DAY, SECOND, now
+from lakebed.vocabulary.times import now
 
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.ingest.intake import Intake
-
-HeaderMap = dict[bytes, bytes]
 
 MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
@@ -56,15 +41,9 @@ INFLUX = (influx.WRITE, influx.WRITE_V2, influx.QUERY)
 ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS, *INFLUX), Action.MESSAGES_PUBLISH)
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
-TIMEOUT = 5.0
-"""Seconds that a request waits for the journal before it is answered with 503."""
-
-_PRINCIPAL = "lakebed.principal"  # where a request's scope has who has sent it
 _REMEMBERED = 50_000  # query strings whose topic has been checked
 _HEADS_BYTES = 16 * 2**20  # bytes of the cache of request heads,
 _HEAD_COST = 500  # and about the bytes of an entry besides its head
-_SENDERS = 100  # principals whose topics are cached
-_INLINE = 128 * 2**10  # bytes of NDJSON up to which it is decoded on the event loop
 ACCEPTED = b'{"accepted":1}'
 """The answer to a single message."""
 _START = {
@@ -73,12 +52,14 @@ _START = {
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
 }
 _END = {"type": "http.response.body", "body": ACCEPTED}
-_OTHER_SITES = (b"cross-site", b"same-site")  # values of Sec-Fetch-Site
 _ALLOW = (b"allow", b"POST, OPTIONS")
 
 
 class Ingest:
-    """The three routes that accept messages. Event loop only."""
+    """The ways of sending messages: three routes of its own, and those of other protocols.
+
+    Event loop only.
+    """
 
     def __init__(
         self,
@@ -98,22 +79,12 @@ class Ingest:
         self._identification = identification
         self._refused = refused
         self.intake = intake
-        self._largest_payload = settings.limits.payload
-        self._largest_body = settings.http.max_body
+        self._door = door = Door(settings, identification, intake)
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
-        self._senders: dict[tuple[Principal, str], ndjson.Sender] = {}
-        self._line_template = settings.http.line_protocol_topic
-        self._line_topics: dict[tuple[ndjson.Sender, str], line_protocol.Topics] = {}
-        self._routes: dict[str, App] = {
-            MESSAGES: self._message,
-            BATCH: self._batch,
-            EVENTS: self._events,
-            influx.WRITE: self._lines,
-            influx.WRITE_V2: self._lines,
-            influx.QUERY: self._query,
-        }
+        ways: tuple[Way, ...] = (self, InfluxRoutes(door, settings.http.line_protocol_topic))
+        self._ways = {path: (way, handler) for way in ways for path, handler in way.routes.items()}
 
     # --- for requests that are answered without ASGI ----------------------------------------------
 
@@ -147,33 +118,40 @@ class Ingest:
         if self.intake is None or not isinstance(principal, Principal):
             return None
         allowance = self.intake.limits.of(principal)
-        if head.path == MESSAGES.encode() and head.length <= self._largest_payload:
+        if head.path == MESSAGES.encode() and head.length <= self._door.largest_payload:
             channel = self._channel(principal, head.query)
-            attributes = self._attributes(principal, head.content_type)
+            attributes = self._door.attributes(principal, head.content_type)
             return CachedHead(token, principal, channel, head.length, attributes, allowance)
-        small = head.length <= min(_INLINE, self._largest_body)
+        small = head.length <= min(INLINE, self._door.largest_body)
         if head.path == BATCH.encode() and not head.query and small:
-            attributes = self._attributes(principal)
+            attributes = self._door.attributes(principal)
             return CachedHead(token, principal, None, head.length, attributes, allowance)
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
         """Decode a small batch."""
         principal = cached_head.principal
-        return ndjson.batch(body, self._sender(principal, principal.owner))
+        return ndjson.batch(body, self._door.sender(principal, principal.owner))
 
     # --- ASGI -------------------------------------------------------------------------------------
 
     @property
     def paths(self) -> Iterable[str]:
-        return self._routes
+        return self._ways
+
+    @property
+    def routes(self) -> dict[str, App]:
+        return {MESSAGES: self._message, BATCH: self._batch, EVENTS: self._events}
+
+    async def answer_error(self, scope: Scope, send: Send, error: Exception) -> None:
+        await problems.answer(send, error)
 
     def route(self, path: str) -> App | None:
         """The handler of a path; None for paths of the API."""
-        handler = self._routes.get(path)
-        return None if handler is None else self._guarded(handler)
+        found = self._ways.get(path)
+        return None if found is None else self._guarded(*found)
 
-    def _guarded(self, handler: App) -> App:
+    def _guarded(self, way: Way, handler: App) -> App:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 if scope["method"] == "POST":
@@ -184,28 +162,21 @@ class Ingest:
                 return
             except Exception as error:
                 if isinstance(error, Denied):
-                    self._refused(scope, scope.get(_PRINCIPAL, NOBODY))
-                self._note(scope, error)
-                if scope["path"] in INFLUX:
-                    await influx.answer_error(send, scope["path"], error)
-                else:
-                    await problems.answer(send, error)
+                    self._refused(scope, sender_of(scope))
+                self._door.note(scope, error)
+                await way.answer_error(scope, send, error)
 
         return guarded
 
-    def _note(self, scope: Scope, error: Exception) -> None:
-        if self.intake is not None and isinstance(error, LakebedError):
-            refusing.note(self.intake.refusals, scope, scope.get(_PRINCIPAL, NOBODY), error)
-
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = scope[_PRINCIPAL] = await self._identify(headers)
+        principal = await self._door.identify(scope, headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, channel, principal.owner)
-        attributes = self._attributes(principal, headers.get(b"content-type", b""))
-        payload = await bodies.read(receive, headers, self._largest_payload)
+        attributes = self._door.attributes(principal, headers.get(b"content-type", b""))
+        payload = await bodies.read(receive, headers, self._door.largest_payload)
         columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
-        await self._append(principal, columns, attributes)
+        await self._door.append(principal, columns, attributes)
         await send(_START)
         await send(_END)
 
@@ -219,14 +190,14 @@ class Ingest:
             Unavailable: the journal has no room, or does not answer.
         """
         try:
-            channel = channel_of(principal, owner, topic, self._over_topics)
+            channel = channel_of(principal, owner, topic, self._door.over_topics)
         except ValueError as error:
             raise BadRequest("topic", str(error)) from None
-        if len(payload) > self._largest_payload:
-            raise BadRequest("payload", f"it is longer than {self._largest_payload} bytes")
-        attributes = self._attributes(principal)
+        if len(payload) > self._door.largest_payload:
+            raise BadRequest("payload", f"it is longer than {self._door.largest_payload} bytes")
+        attributes = self._door.attributes(principal)
         columns = with_attributes(Columns([channel], [payload], now(), NOTHING), attributes)
-        await self._append(principal, columns, attributes)
+        await self._door.append(principal, columns, attributes)
 
     async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._many(scope, receive, send, ndjson.batch)
@@ -239,112 +210,17 @@ class Ingest:
         scope: Scope,
         receive: Receive,
         send: Send,
-        decode: Callable[[bytes, ndjson.Sender], ndjson.Decoded],
+        decode: Callable[..., ndjson.Decoded],
     ) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = scope[_PRINCIPAL] = await self._identify(headers)
-        owner = self._owner(principal, scope["query_string"])
-        body = await bodies.read(receive, headers, self._largest_body)
+        principal = await self._door.identify(scope, headers)
+        owner = self._door.owner(principal, scope["query_string"])
+        body = await bodies.read(receive, headers, self._door.largest_body)
         received = now()
-        sender = self._sender(principal, owner)
-        if len(body) <= _INLINE:
-            found = decode(body, sender)
-        else:
-            found = await asyncio.to_thread(decode, body, sender)
-        if self.intake is not None:
-            refusing.note_lines(self.intake.refusals, scope, principal, found)
-        if found.payloads:
-            attributes = self._attributes(principal)
-            columns = with_attributes(found.columns(principal.owner, received), attributes)
-            await self._append(principal, columns, attributes)
+        sender = self._door.sender(principal, owner)
+        found = await decoded(partial(decode, sender=sender), body)
+        await self._door.take(scope, principal, found, received)
         await problems.answer_json(send, *response(found))
-
-    async def _lines(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Line protocol; good lines are taken, bad ones are named."""
-        headers: HeaderMap = dict(scope["headers"])
-        path, query = scope["path"], scope["query_string"]
-        principal = scope[_PRINCIPAL] = await self._identify_influx(path, headers, query)
-        asked = influx.asked(path, query)
-        owner = self._checked_owner(principal, asked.owner or principal.owner)
-        body = await bodies.read(receive, headers, self._largest_body)
-        received = now()
-        sender = self._sender(principal, owner)
-        template = asked.template or self._line_template
-        way = line_protocol.Way(
-            sender, template, asked.precision, self._topics_of_lines(sender, template)
-        )
-        if len(body) <= _INLINE:
-            found = line_protocol.decode(body, way)
-        else:
-            found = await asyncio.to_thread(line_protocol.decode, body, way)
-        if self.intake is not None:
-            refusing.note_lines(self.intake.refusals, scope, principal, found)
-        if found.payloads:
-            attributes = self._attributes(principal)
-            columns = with_attributes(found.columns(principal.owner, received), attributes)
-            await self._append(principal, columns, attributes)
-        await influx.answer_written(send, path, found)
-
-    def _topics_of_lines(self, sender: ndjson.Sender, template: str) -> line_protocol.Topics:
-        """The cache of the channels of a sender's lines; it goes with the sender."""
-        topics = self._line_topics.get((sender, template))
-        if topics is None:
-            if len(self._line_topics) >= _SENDERS:
-                self._line_topics.clear()
-            topics = self._line_topics[sender, template] = {}
-        return topics
-
-    async def _query(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whether a database may be created, which clients ask before they write."""
-        headers: HeaderMap = dict(scope["headers"])
-        query = scope["query_string"]
-        principal = scope[_PRINCIPAL] = await self._identify_influx(scope["path"], headers, query)
-        require(principal, Action.MESSAGES_PUBLISH, Resource(principal.owner))
-        body = await bodies.read(receive, headers, influx.LONGEST_QUERY)
-        influx.check_query(query, body)
-        await influx.answer_created(send)
-
-    def _owner(self, principal: Principal, query: bytes) -> str:
-        """Whose topics are meant by the messages of a request that name no owner.
-
-        Raises:
-            BadRequest: there is another parameter than `owner`.
-            Denied: the principal may publish to none of its topics.
-        """
-        return self._checked_owner(
-            principal, parameters(query, "owner").get("owner", principal.owner)
-        )
-
-    def _checked_owner(self, principal: Principal, owner: str) -> str:
-        if owner != principal.owner:
-            require(principal, Action.MESSAGES_PUBLISH, Resource(owner))
-        return owner
-
-    def _sender(self, principal: Principal, owner: str) -> ndjson.Sender:
-        """The sender of a principal to an owner, cached with the topics that it has sent to."""
-        sender = self._senders.get((principal, owner))
-        if sender is None:
-            if len(self._senders) >= _SENDERS:
-                self._senders.clear()
-            sender = ndjson.Sender(principal, self._largest_payload, self._over_topics, owner)
-            self._senders[principal, owner] = sender
-        return sender
-
-    async def _identify_influx(self, path: str, headers: HeaderMap, query: bytes) -> Principal:
-        header = headers.get(b"authorization", b"")
-        return await self._identify(headers, influx.token_of(path, header, query))
-
-    async def _identify(self, headers: HeaderMap, token: str | None = None) -> Principal:
-        header = headers.get(b"authorization", b"")
-        token = token_in(header) if token is None else token
-        if is_basic(header) and headers.get(b"sec-fetch-site", b"none") in _OTHER_SITES:
-            raise Denied("a page of another site has sent this with your password")
-        principal = self._identification.identify_cached(token)
-        if principal is MISSING:
-            principal = await self._identification.identify(token)
-        if principal is None:
-            raise unknown(token)
-        return principal
 
     def _channel(self, principal: Principal, query: bytes) -> Channel:
         """The topic in the query string; cached, because senders repeat theirs."""
@@ -356,85 +232,13 @@ class Ingest:
             raise BadRequest("topic", "name the topic: /api/v1/messages?topic=TOPIC")
         owner = given.get("owner", principal.owner)
         try:
-            channel = channel_of(principal, owner, given["topic"], self._over_topics)
+            channel = channel_of(principal, owner, given["topic"], self._door.over_topics)
         except ValueError as error:
             raise BadRequest("topic", str(error)) from None
         if len(self._channels) >= _REMEMBERED:
             self._channels.clear()
         self._channels[query] = (principal, channel)
         return channel
-
-    def _over_topics(self, owner: str, topic: str) -> str | None:
-        return None if self.intake is None else self.intake.limits.check_topic(owner, topic)
-
-    def _attributes(self, principal: Principal, content_type: bytes = b"") -> Attributes | None:
-        """The attributes to record. The content type of a batch is not that of its messages."""
-        if self.intake is None:
-            return None
-        return self.intake.recorder.record(principal.label, content_type.decode("latin-1"))
-
-    async def _append(
-        self, principal: Principal, columns: Columns, attributes: Attributes | None
-    ) -> None:
-        if self.intake is None:
-            raise NotFound("this process takes no messages: send them to one of role gateway")
-        apply_limits(self.intake.limits.of(principal), columns, attributes)
-        await self.intake.append(columns, TIMEOUT)
-
-
-def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:
-    """Add attributes that all of these messages share."""
-    if attributes is not None:
-        shared = Coded.constant(attributes, len(columns.payloads))
-        columns.sparse = columns.sparse._replace(attributes=shared)
-    return columns
-
-
-def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes | None) -> None:
-    """Decide whether the messages of a request are within the limits.
-
-    Those to be parked get that decision in their attributes.
-
-    Args:
-        attributes: those that all of them have.
-
-    Raises:
-        TooMany: none of them is taken.
-    """
-    payloads = columns.payloads
-    if allowance.limited:
-        over = _over_stored(allowance, columns) if allowance.full else None
-        sizes = list(map(len, payloads))
-        verdict = allowance.decide(sizes, whole=True)
-        if verdict is not None:
-            _refuse_unless_parked(verdict)
-            of_sender = np.arange(len(payloads)) >= verdict.passed
-            over = of_sender if over is None else over | of_sender
-        if over is not None:
-            shared = (attributes or NO_ATTRIBUTES, allowance.parked(attributes))
-            coded = Coded(over.astype(np.int32), shared)
-            columns.sparse = columns.sparse._replace(attributes=coded)
-    if allowance.unit is not None:
-        allowance.unit.note_sent(len(payloads), sum(map(len, payloads)))
-
-
-def _over_stored(allowance: Allowance, columns: Columns) -> NDArray[np.bool_] | None:
-    """Which messages are to be parked because other owners, to whom they go, are full.
-
-    Raises:
-        TooMany: such an owner takes none.
-    """
-    owners = [channel.owner for channel in columns.channels]
-    counts = {owner: n for owner, n in Counter(owners).items() if allowance.is_full(owner)}
-    for owner, count in counts.items():
-        _refuse_unless_parked(allowance.stop(owner, count))
-    return np.array([owner in counts for owner in owners]) if counts else None
-
-
-def _refuse_unless_parked(verdict: Verdict) -> None:
-    if verdict.over is not Over.PARK:
-        wait = min(round(verdict.wait * SECOND), DAY)
-        raise TooMany(f"{verdict.why} is reached, and nothing was accepted", wait)
 
 
 def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:
