@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 from lakebed.access.principals import NOBODY, NOTHING_SHARED, Principal
 from lakebed.access.settings import SecondFactor
-from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of, unit_principal
+from lakebed.access.subjects import SharesByAudience, principal_of, unit_principal
 from lakebed.ports.accounts.credentials import (
     CommonName,
     Credential,
@@ -33,7 +33,7 @@ from lakebed.ports.accounts.credentials import (
     UnitSubject,
     labels,
 )
-from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.shares import PUBLIC, Share
 from lakebed.ports.accounts.units import Unit
 from lakebed.system.batching import Batching
 from lakebed.vocabulary.credentials import digest, is_mistyped
@@ -240,7 +240,7 @@ class Identification:
     def _read_version(self, known: int | None) -> tuple[Grants, Sequence[Share] | None]:
         """The version, and all shares if those that are known may have changed. In a thread."""
         grants = self._credentials.grants(known)
-        return grants, None if grants.concerned is not None else self._credentials.shares()
+        return grants, self._credentials.shares() if grants.of_shares else None
 
     def _refreshed(self, refresh: asyncio.Task[None]) -> None:
         self._refresh = None

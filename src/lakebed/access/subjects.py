@@ -10,15 +10,9 @@ from lakebed.access.principals import NOTHING_SHARED, Grant, Kind, Principal, Sh
 from lakebed.access.settings import SecondFactor
 from lakebed.ports.accounts.credentials import Subject, TokenSubject, UnitSubject, UserSubject
 from lakebed.ports.accounts.owners import Member
-from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.shares import INSTANCE, PUBLIC, Share
 from lakebed.ports.accounts.units import Unit
 from lakebed.vocabulary.roles import Role
-
-PUBLIC = "public"
-"""The audience of everybody, also without credentials."""
-
-INSTANCE = "instance"
-"""The audience of all who have credentials here."""
 
 _ALL = ("#",)
 

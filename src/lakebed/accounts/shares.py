@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lakebed.access.subjects import INSTANCE, PUBLIC
 from lakebed.accounts import fields
 from lakebed.documents.sections import DocumentSection, path_text
 from lakebed.documents.source import Path
-from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.shares import INSTANCE, PUBLIC, Share
 from lakebed.vocabulary.errors import Invalid, Problem, show
 
 KEYS = ("name", "topics", "with", "may")

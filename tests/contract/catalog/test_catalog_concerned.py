@@ -7,6 +7,7 @@ from lakebed.access.identification import Identification
 from lakebed.access.principals import Principal
 from lakebed.ports.accounts.credentials import Credential, Subject
 from lakebed.ports.accounts.owners import Member, Owner
+from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.accounts.units import Unit
 from lakebed.ports.accounts.users import Session, User
@@ -98,8 +99,60 @@ def test_a_change_of_one_leaves_what_is_cached_of_others(catalog: SqlCatalog) ->
         assert found[0].suspended
         assert stores[0].looked_up == {"session of ann", "made by bob"}
 
-        catalog.change_owner("bob", blocked=True)  # which is about units, tokens and shares
-        await after_two_seconds()
-        assert stores[0].looked_up == set(secrets)
+        catalog.change_owner("bob", blocked=True)
+        found = await after_two_seconds()
+        assert found[5] is not None
+        assert found[5].suspended
+        assert stores[0].looked_up == {"session of bob", "unit of bob", "made by bob"}
+
+        catalog.change_owner("team-of-ann", blocked=True)
+        found = await after_two_seconds()
+        assert role(found[0], "team-of-ann") is None
+        assert stores[0].looked_up == {"session of ann", "plain", "made by bob"}
+
+        catalog.change_owner("team-of-ann", blocked=False)
+        found = await after_two_seconds()
+        assert role(found[0], "team-of-ann") == Role.MANAGER
+        assert stores[0].looked_up == {"session of ann", "plain", "made by bob"}
+
+    asyncio.run(run())
+
+
+def test_a_share_ends_what_is_cached_of_its_audience_alone(catalog: SqlCatalog) -> None:
+    moment = 100.0
+
+    async def run() -> None:
+        nonlocal moment
+        for owner in ("ann", "bob", "eve"):
+            ((unit, _),) = catalog.put_units([Unit("", owner, "lamp")])
+            catalog.add_unit_token(unit.uuid, owner)
+        store = Asked(catalog)
+        process = Identification(store, clock=lambda: moment)
+        secrets = ["ann", "bob", "eve"]
+        await _ask([process], secrets)
+
+        async def after_two_seconds() -> tuple[set[Credential], list[bool]]:
+            nonlocal moment
+            moment += 2.0
+            store.looked_up.clear()
+            (found,) = await _ask([process], secrets)
+            assert None not in found
+            return set(store.looked_up), ["ann" in one.shared.owners() for one in found if one]
+
+        def share(*audience: str) -> None:
+            catalog.put_shares([Share("ann", "all", ("a",), audience, ("read",))])
+
+        share("owner:bob")
+        assert await after_two_seconds() == ({"bob"}, [False, True, False])
+        share("owner:eve")
+        assert await after_two_seconds() == ({"bob", "eve"}, [False, False, True])
+        catalog.change_owner("ann", blocked=True)
+        assert await after_two_seconds() == ({"ann", "eve"}, [False, False, False])
+        catalog.change_owner("ann", blocked=False)
+        assert await after_two_seconds() == ({"ann", "eve"}, [False, False, True])
+        catalog.delete_share("ann", "all")
+        assert await after_two_seconds() == ({"eve"}, [False, False, False])
+        share("instance")
+        assert await after_two_seconds() == (set(secrets), [True, True, True])
 
     asyncio.run(run())

@@ -104,8 +104,12 @@ def test_the_version_of_the_grants_grows_with_every_token_made_or_revoked(
     assert catalog.grants_version() == seen[-1]
 
 
-def test_the_catalog_tells_whom_its_changes_concern(catalog: SqlCatalog) -> None:
-    """Whoever cached an answer about others at that version or later keeps it."""
+Concerned = Callable[[Callable[[], object]], frozenset[str] | None]
+
+
+@pytest.fixture
+def concerned(catalog: SqlCatalog) -> Concerned:
+    """Makes a change, and tells whom it concerns."""
 
     def concerned(change: Callable[[], object]) -> frozenset[str] | None:
         before = catalog.grants().version
@@ -115,6 +119,13 @@ def test_the_catalog_tells_whom_its_changes_concern(catalog: SqlCatalog) -> None
         assert after.version > before
         return after.concerned
 
+    return concerned
+
+
+def test_the_catalog_tells_whom_its_changes_concern(
+    catalog: SqlCatalog, concerned: Concerned
+) -> None:
+    """Whoever cached an answer about others at that version or later keeps it."""
     first = catalog.grants().version
     ((lamp, _),) = catalog.put_units([Unit("", "ann", "lamp")])
     its = {f"unit:{lamp.uuid}"}
@@ -141,17 +152,35 @@ def test_the_catalog_tells_whom_its_changes_concern(catalog: SqlCatalog) -> None
     catalog.delete_unit(lamp.uuid)
     catalog.change_user("bob", title="Bob")
     assert catalog.grants(seen).concerned == its | {"user:bob"}
-    assert concerned(lambda: catalog.change_owner("team", blocked=True)) is None
-    assert concerned(lambda: catalog.change_owner("team", blocked=False)) is None
-    assert (
-        concerned(
-            lambda: catalog.put_shares([Share("team", "all", ("#",), ("public",), ("read",))])
-        )
-        is None
-    )
-    assert concerned(lambda: catalog.delete_owner("team")) is None
-    assert catalog.grants(seen).concerned is None
     assert catalog.grants(seen - 1).concerned is None  # that was no version
+
+
+def test_the_catalog_tells_whom_a_block_and_a_share_concern(
+    catalog: SqlCatalog, concerned: Concerned
+) -> None:
+    """The members are named too: while they are blocked, what is known of them names no owner."""
+
+    def share(*audience: str, topics: tuple[str, ...] = ("#",)) -> Callable[[], object]:
+        return lambda: catalog.put_shares([Share("team", "all", topics, audience, ("read",))])
+
+    for user in ("bob", "eve"):
+        catalog.add_user(User(user))
+    catalog.add_owner(Owner("team"), "bob")
+    team = {"owner:team", "user:bob"}
+    assert concerned(lambda: catalog.change_owner("team", blocked=True)) == team
+    assert concerned(lambda: catalog.change_owner("team", blocked=False)) == team
+    assert concerned(share("user:eve")) == {"shares", "user:eve"}
+    assert concerned(share("owner:ann")) == {"shares", "user:eve", "owner:ann"}
+    assert concerned(share("owner:ann")) == set()
+    assert concerned(share("owner:ann", topics=("a",))) == {"shares", "owner:ann"}
+    shared = {*team, "shares", "owner:ann"}
+    assert concerned(lambda: catalog.change_owner("team", blocked=True)) == shared
+    assert concerned(lambda: catalog.delete_share("team", "all")) == {"shares", "owner:ann"}
+    assert concerned(share("public")) is None
+    assert concerned(lambda: catalog.change_owner("team", blocked=False)) is None
+    assert concerned(share("instance")) is None
+    assert concerned(share("user:eve")) is None
+    assert concerned(lambda: catalog.delete_owner("team")) == {*team, "shares", "user:eve"}
 
 
 def test_a_change_that_failed_leaves_the_version_as_it_was(catalog: SqlCatalog) -> None:

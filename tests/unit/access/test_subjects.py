@@ -5,10 +5,10 @@ from dataclasses import replace
 from lakebed.access.actions import RULES, About, Action
 from lakebed.access.decision import Resource, allow
 from lakebed.access.principals import NOBODY, Principal
-from lakebed.access.subjects import PUBLIC, SharesByAudience, principal_of
+from lakebed.access.subjects import SharesByAudience, principal_of
 from lakebed.ports.accounts.credentials import Subject, TokenSubject, UnitSubject, UserSubject
 from lakebed.ports.accounts.owners import Member
-from lakebed.ports.accounts.shares import Share
+from lakebed.ports.accounts.shares import PUBLIC, Share
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.accounts.units import Unit
 from lakebed.ports.accounts.users import User

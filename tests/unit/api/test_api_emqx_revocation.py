@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import pytest
 
 from lakebed.access.subjects import SharesByAudience, principal_of
 from lakebed.api.emqx.revocation import AGAIN, Revocation, rest
+from lakebed.ports.accounts.credentials import Credential, Subject
 from lakebed.ports.accounts.owners import Owner
 from lakebed.ports.accounts.units import Unit
+from lakebed.ports.accounts.users import User
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.vocabulary.credentials import new_secret
 
@@ -171,6 +173,30 @@ def test_who_signs_in_again_is_not_ended(fleet: Fleet, emqx: Emqx) -> None:
     emqx.status = 204
     fleet.turn()
     assert not emqx.asked
+
+
+def test_only_those_are_looked_up_whom_a_change_concerns(fleet: Fleet) -> None:
+    fleet.sign_in("lamp", "pump")
+    fleet.turn()
+    fleet.time = AGAIN
+    fleet.turn()
+    asked: list[Credential] = []
+    find = fleet.catalog.find_subjects
+
+    def find_subjects(credentials: Sequence[Credential]) -> list[Subject | None]:
+        asked.extend(credentials)
+        return find(credentials)
+
+    fleet.catalog.find_subjects = find_subjects  # type: ignore[method-assign]
+    fleet.catalog.add_user(User("bob"))
+    fleet.turn()
+    assert asked == []
+    fleet.catalog.block_unit(fleet.uuids["lamp"], True)
+    fleet.turn()
+    assert asked == [fleet.tokens["lamp"]]
+    fleet.catalog.change_owner("ann", blocked=True)
+    fleet.turn()
+    assert asked == [fleet.tokens["lamp"], fleet.tokens["pump"]]
 
 
 def test_who_comes_back_by_an_answer_from_before_is_ended_soon(fleet: Fleet, emqx: Emqx) -> None:

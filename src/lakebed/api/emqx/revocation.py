@@ -1,7 +1,7 @@
 """Ends connections at EMQX whose credential is not good any more, by its REST interface.
 
     authn allowed ──remember──> client ids, the latest 100,000
-    version of the grants changed ──> look all of them up at once ──> gone, blocked, other filters
+    version of the grants changed ──> look up whom it concerns ──> gone, blocked, other filters
                                                                           │
     EMQX <── DELETE …/clients/ID/authorization/cache, …/clients/ID <── until EMQX has answered
 
@@ -16,7 +16,7 @@ import math
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.error import HTTPError, URLError
@@ -26,7 +26,13 @@ import structlog
 
 from lakebed.access.principals import Grant, Principal
 from lakebed.access.subjects import SharesByAudience, principal_of
-from lakebed.ports.accounts.credentials import Credential, Subject
+from lakebed.ports.accounts.credentials import (
+    Credential,
+    Grants,
+    Subject,
+    owner_label,
+    unit_label,
+)
 from lakebed.ports.health import Health
 from lakebed.vocabulary.errors import StoreUnavailable
 
@@ -43,6 +49,7 @@ AGAIN = 3.0
 promised). Who was ended and came back until then is looked up once more."""
 
 _MOST = 100_000  # clients that are remembered
+_MOST_RECENT = 10_000  # labels of changes that are looked at together; more count as anybody
 _LONGEST_PAUSE = 30.0  # seconds between attempts while EMQX does not answer
 _TIMEOUT = 5.0  # seconds for one answer of EMQX
 _TOGETHER = 4  # requests at one time
@@ -52,15 +59,23 @@ _GONE = 404
 class Credentials(Protocol):
     """The part of the accounts that is looked at."""
 
-    def grants_version(self) -> int: ...
+    def grants(self, since: int | None = None) -> Grants: ...
 
     def find_subjects(self, credentials: Sequence[Credential]) -> list[Subject | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _SignedIn:
+    """Attributes:
+    labels: by which changes name it; None for one that each change may concern.
+    """
+
     credential: Credential
     grants: tuple[Grant, ...]
+    labels: tuple[str, ...] | None
+
+    def is_concerned(self, by: Collection[str] | None) -> bool:
+        return self.labels is None or by is None or any(label in by for label in self.labels)
 
 
 Call = Callable[[str], int]
@@ -87,6 +102,7 @@ class Revocation:
         self._clients: dict[str, _SignedIn] = {}
         self._ending: dict[str, None] = {}
         self._version: int | None = None
+        self._recent: frozenset[str] | None = frozenset()  # concerned by what `_again_at` is about
         self._failing = ""
         self.outcomes: Counter[str] = Counter()
 
@@ -96,7 +112,10 @@ class Revocation:
         self._clients.pop(client_id, None)
         while len(self._clients) >= _MOST:
             del self._clients[next(iter(self._clients))]
-        self._clients[client_id] = _SignedIn(credential, principal.grants)
+        labels = None
+        if principal.unit:
+            labels = unit_label(principal.unit), owner_label(principal.owner)
+        self._clients[client_id] = _SignedIn(credential, principal.grants, labels)
 
     async def run(self) -> None:
         """Look and end, until cancelled."""
@@ -111,11 +130,14 @@ class Revocation:
         """Find clients whose credential is not what it was, if any grants have changed."""
         due = self._clock() >= self._again_at
         try:
-            version = await asyncio.to_thread(self._credentials.grants_version)
-            changed = version != self._version
+            grants = await asyncio.to_thread(self._credentials.grants, self._version)
+            changed = grants.version != self._version
             if not changed and not due:
                 return
-            clients = list(self._clients.items())
+            recent = self._with_recent(grants)
+            clients = [one for one in self._clients.items() if one[1].is_concerned(recent)]
+            if recent is not None and not recent:
+                clients = []  # something was added
             asked = [client.credential for _, client in clients]
             found = await asyncio.to_thread(self._credentials.find_subjects, asked)
         except StoreUnavailable:
@@ -125,8 +147,16 @@ class Revocation:
             if self._clients.get(client_id) is client and not _is_good(client, subject):
                 del self._clients[client_id]
                 self._ending[client_id] = None
-        self._version = version
+        self._version = grants.version
+        self._recent = recent if changed else frozenset()
         self._again_at = self._clock() + AGAIN if changed else math.inf
+
+    def _with_recent(self, grants: Grants) -> frozenset[str] | None:
+        """Whom these changes concern, and those that are to be looked at again."""
+        if grants.concerned is None or self._recent is None:
+            return None
+        found = self._recent | grants.concerned
+        return found if len(found) <= _MOST_RECENT else None
 
     async def end(self) -> None:
         """End connections at EMQX; those it does not answer for stay."""

@@ -77,11 +77,25 @@ class Grants(NamedTuple):
     """Attributes:
     version: grows with every change of any permission.
     concerned: the subjects, by labels as of `labels`, whose permissions may have changed since the
-        version that was asked for; None where those of any may have, or shares.
+        version that was asked for, and `SHARES`; None where those of any may have.
     """
 
     version: int
     concerned: frozenset[str] | None
+
+    @property
+    def of_shares(self) -> bool:
+        """Whether any share may have changed."""
+        return self.concerned is None or SHARES in self.concerned
+
+
+SHARES = "shares"
+"""The label of a change of shares, besides those of its audiences."""
+
+
+def owner_label(name: str) -> str:
+    """All who belong to an owner: members, units and tokens."""
+    return f"owner:{name}"
 
 
 def unit_label(uuid: str) -> str:
@@ -99,14 +113,17 @@ def user_label(name: str) -> str:
 def labels(subject: Subject) -> tuple[str, ...]:
     """The labels of a subject, by which a change names whom it concerns.
 
-    A token may no more than its maker, so it has their label too.
+    A token may no more than its maker, so it has their label too. A member of an owner that is
+    blocked has no label of it: whoever ends the block names the members.
     """
     if isinstance(subject, UnitSubject):
-        return (unit_label(subject.unit.uuid),)
+        return (unit_label(subject.unit.uuid), owner_label(subject.unit.owner))
     if isinstance(subject, UserSubject):
-        return (user_label(subject.user.name),)
-    own = token_label(subject.token.owner, subject.token.name)
-    return (own, user_label(subject.token.maker)) if subject.token.maker else (own,)
+        owners = {member.owner for member in subject.members}
+        return (user_label(subject.user.name), *map(owner_label, sorted(owners)))
+    token = subject.token
+    own = token_label(token.owner, token.name), owner_label(token.owner)
+    return (*own, user_label(token.maker)) if token.maker else own
 
 
 class CredentialStore(Protocol):

@@ -6,6 +6,12 @@ from typing import Protocol
 
 from lakebed.vocabulary.times import Micros
 
+PUBLIC = "public"
+"""The audience of everybody, also without credentials."""
+
+INSTANCE = "instance"
+"""The audience of all who have credentials here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:

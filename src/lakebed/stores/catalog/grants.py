@@ -2,6 +2,7 @@
 
     bump(unit:A) ──> grant_changes: version 8, after 7, concerned [unit:A]
     bump()       ──> grant_changes: version 9, after 8, concerned NULL: anybody
+    a share, a block of an owner ──> its members, units and tokens, and the audiences of its shares
     grants(since 7) ──> from 9 back to 7: what all of them concern
 
 A reader follows the changes from the version back to the one that it has. Where that chain is
@@ -9,12 +10,13 @@ broken (changes are kept for minutes, an earlier Lakebed writes none) any grant 
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from lakebed.ports.accounts.credentials import Grants
-from lakebed.stores.catalog.account_tables import grant_changes
+from lakebed.ports.accounts.credentials import SHARES, Grants, owner_label, user_label
+from lakebed.ports.accounts.shares import INSTANCE, PUBLIC
+from lakebed.stores.catalog.account_tables import grant_changes, members, shares
 from lakebed.stores.catalog.tables import revisions
 from lakebed.vocabulary.times import SECOND, now
 
@@ -27,6 +29,31 @@ NOBODY: Collection[str] = ()
 _KEPT = 600 * SECOND  # changes of the latest versions, which are times
 _MOST = 2000  # changes that one reader follows
 _MOST_CONCERNED = 200  # subjects of one change; more count as anybody
+
+
+def lock(connection: Connection) -> None:
+    """Make others that change grants wait until the end of this transaction.
+
+    What `bump` is to be told is read behind it.
+    """
+    connection.execute(VERSION.with_for_update()).scalar_one()
+
+
+def of_audiences(audiences: Iterable[str]) -> set[str] | None:
+    """The labels of a change of what is shared with these; None for anybody."""
+    found = {SHARES}.union(audiences)
+    return None if found & {PUBLIC, INSTANCE} else found
+
+
+def concerned_of(connection: Connection, owner: str) -> set[str] | None:
+    """The labels of a change of all that an owner has. Call with the lock held."""
+    of_members = select(members.c.user).where(members.c.owner == owner)
+    users = connection.execute(of_members).scalars().all()
+    found = {owner_label(owner), *map(user_label, users)}
+    shared = select(shares.c.audience).where(shares.c.owner == owner)
+    audiences = [json.loads(text) for text in connection.execute(shared).scalars()]
+    others = of_audiences(one for some in audiences for one in some) if audiences else set[str]()
+    return None if others is None else found | others
 
 
 def bump(connection: Connection, concerned: Collection[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from lakebed.ports.accounts.credentials import user_label
 from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
-from lakebed.stores.catalog.grants import NOBODY, bump
+from lakebed.stores.catalog.grants import NOBODY, bump, concerned_of, lock
 from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
@@ -71,8 +71,8 @@ class SqlOwners(Database):
         }
         changes = {column: value for column, value in given.items() if value is not None}
         with self._call() as connection:
-            # makes others wait that change it; a block is about its members, units and shares
-            bump(connection, NOBODY if blocked is None else None)
+            lock(connection)
+            bump(connection, NOBODY if blocked is None else concerned_of(connection, name))
             if report_topics is not None:
                 row = connection.execute(_THERE.where(_OWNERS.c.name == name)).one_or_none()
                 there = {} if row is None else json.loads(row.report_topics)
@@ -89,7 +89,8 @@ class SqlOwners(Database):
 
     def delete_owner(self, name: str) -> None:
         with self._call() as connection:
-            revision = bump(connection)
+            lock(connection)
+            revision = bump(connection, concerned_of(connection, name))
             there = (_OWNERS.c.name == name) & _OWNERS.c.deleted.is_(None)
             gone = (
                 update(_OWNERS)
