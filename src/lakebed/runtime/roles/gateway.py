@@ -60,6 +60,7 @@ def _known(journal: KnownKeys) -> Callable[[bytes], Awaitable[list[bytes]]]:
 
 
 async def _open(process: Process, _: Contribution) -> Contribution:
+    from lakebed.sources.mqtt.client import retained
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import metrics
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
@@ -82,12 +83,14 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             intake,
             known,
             payload_maximum=settings.limits.payload,
+            home=settings.home,
             identity=identity,
             units=process.units,
             seen=process.presence.sent,
         )
         for source in settings.sources
     ]
+    retaining = [(client.name, client.retained) for client in clients if client.retained]
     senders = [client.senders for client in clients if client.senders is not None]
     return Contribution(
         intake=intake,
@@ -98,7 +101,11 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},
         },
-        metrics=(endpoint.stats.metrics, *((partial(metrics, senders),) if senders else ())),
+        metrics=(
+            endpoint.stats.metrics,
+            *((partial(metrics, senders),) if senders else ()),
+            *((partial(retained.metrics, retaining),) if retaining else ()),
+        ),
         tasks={"source reports": partial(_report, process.catalog, senders)} if senders else {},
     )
 

@@ -169,4 +169,5 @@ def _piece(run: Run[Channel], start: int, stop: int) -> Run[Channel]:
         None if run.event is None else run.event[part],
         None if run.ids is None else run.ids[part],
         None if run.attributes is None else run.attributes[part],
+        retained=run.retained,
     )

@@ -97,6 +97,11 @@ class MqttSource(Section):
         65535, ge=1, le=65535, description="Receive Maximum sent to the broker (MQTT 5)"
     )
     keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
+    retained: Literal["first", "always", "never"] = Field(
+        "first",
+        description="which messages that the broker has retained are taken: those that are new or"
+        " changed, all that it sends after a connect, or none",
+    )
     silence: Duration = Field(
         parse_duration("5m"),
         description="a silence so long, while the broker accepts messages, is reported; 0s: never",

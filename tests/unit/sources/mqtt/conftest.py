@@ -374,14 +374,14 @@ def broker(request):
 class Joined:
     """A client source at a broker, over an intake in memory."""
 
-    def __init__(self, port, intake=None, units=None, **rest):
+    def __init__(self, port, intake=None, units=None, home=None, **rest):
         source = MqttSource.model_validate(
             {"name": "test", "url": f"mqtt://127.0.0.1:{port}", "topics": ["t/#"], "owner": "ada"}
             | rest
         )
         self.intake = intake or MemoryIntake()
         self.client = MqttClient(
-            source, self.intake, self.intake.known, payload_maximum=2**18, units=units
+            source, self.intake, self.intake.known, payload_maximum=2**18, home=home, units=units
         )
 
     async def start(self):

@@ -11,6 +11,7 @@ import structlog
 
 from lakebed.ports.catalog.refusals import Refusal
 from lakebed.sources.mqtt.attributes import describer
+from lakebed.sources.mqtt.client.retained import RetainedMessages, retain_handling
 from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.answers import PINGREQ
@@ -47,7 +48,6 @@ log = structlog.get_logger(__name__)
 _UNANSWERED = 2**14  # messages; with one more read of the smallest, still below Receive Maximum
 _POLL = 0.005  # seconds between two checks of what is unanswered
 _SUBSCRIBE_ID = 1
-_IF_NEW = 1  # retain handling: retained messages only with a new subscription (section 3.8.3.1)
 
 
 @dataclass(slots=True)
@@ -58,6 +58,7 @@ class ClientSession:
         refused: filters that the broker did not grant, with the reason.
         recent: its QoS 1 messages that came in last.
         senders: whose messages come in; None where all belong to the source's owner.
+        retained: which retained messages are taken; None where all are.
     """
 
     source: MqttSource
@@ -69,6 +70,7 @@ class ClientSession:
     refused: dict[str, str]
     stats: Stats
     senders: UnitSenders | None = None
+    retained: RetainedMessages | None = None
     recent: RecentPublishes = field(default_factory=RecentPublishes)
 
     @property
@@ -144,6 +146,7 @@ class BrokerConnection(MqttConnection):
             alias_maximum=65535 if session.version == V5 else 0,
             accept=self._accept,
             describe=describer(intake.recorder, f"source:{session.source.name}"),
+            retained=session.retained is not None,
             tolerant=True,
         )
         allowance = intake.limits.of_owner(session.source.owner)
@@ -161,7 +164,7 @@ class BrokerConnection(MqttConnection):
             told=self._tell_refused,
             urgent=False,
             attributes=attributes,
-            senders=senders,
+            senders=senders if session.retained is None else session.retained,
             limiter=Limiter(allowance, session.stats, attributes) if senders is None else None,
             hold=partial(self.hold_back, allowance),
         )
@@ -294,10 +297,9 @@ class BrokerConnection(MqttConnection):
     def subscribe(self) -> None:
         """Send the subscriptions, whether the broker has them or not."""
         source = self._session.source
+        handling = retain_handling(source) if self._session.version == V5 else 0
         requests = tuple(
-            SubscriptionRequest(
-                topic, source.qos, retain_handling=_IF_NEW if self._session.version == V5 else 0
-            )
+            SubscriptionRequest(topic, source.qos, retain_handling=handling)
             for topic in source.topics
         )
         self.write(Subscribe(_SUBSCRIBE_ID, requests).encode(self._session.version))

@@ -2,6 +2,7 @@
 
     connect ──> subscribe ──> receive ──> lost ──> wait (longer each time) ──┐
        ^────────────────────────────────────────────────────────────────────┘
+    retained.py   what the broker held already
     takeover.py   another client has our identifier         silence.py   no message arrives
 
 The broker keeps the session (fixed client identifier, no clean start) and delivers later what
@@ -12,10 +13,11 @@ prevents that.
 """
 
 import asyncio
+import hashlib
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,8 @@ from lakebed.ingest.keys import packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
+from lakebed.sources.mqtt.client.last_messages import LastMessages
+from lakebed.sources.mqtt.client.retained import RetainedMessages
 from lakebed.sources.mqtt.client.silence import Silence, read_counter
 from lakebed.sources.mqtt.client.takeover import TakeoverDetector
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
@@ -54,6 +58,10 @@ member yet, and drop them.
 """
 
 _TIMEOUT = 15.0  # seconds for the connection, CONNACK and SUBACK
+_REMEMBER_EVERY = 1.0
+"""Seconds between two writes of what came last, at least;"""
+_REMEMBER_SHARE = 100
+"""and so many times as long as one took."""
 _STABLE = 5.0  # seconds that a connection must last for the delay to start again from the first
 
 
@@ -63,7 +71,8 @@ class MqttClient:
     Args:
         known: the journal's keys with a prefix: `Journal.known`, run in a thread.
         payload_maximum: bytes of one payload (`limits.payload`).
-        home: the folder that a relative `ca_file` is relative to.
+        home: the folder that a relative `ca_file` is relative to, and where the last message of
+            each topic is remembered; None to remember nothing over a restart.
         identity: tells this process apart from others that have the same settings.
         units: where senders are found, for a source whose topics name them.
         seen: told which of these have sent something.
@@ -79,7 +88,7 @@ class MqttClient:
         known: Callable[[bytes], Awaitable[list[bytes]]],
         *,
         payload_maximum: int,
-        home: Path = Path(),
+        home: Path | None = None,
         identity: str = "",
         units: UnitDirectory | None = None,
         seen: Callable[[str], None] = lambda unit: None,
@@ -88,7 +97,7 @@ class MqttClient:
         self.name = source.name
         self._intake = intake
         self._known = known
-        self._host, self._port, self._context = _server(source, home)
+        self._host, self._port, self._context = _server(source, home or Path())
         for topic in source.topics:
             _check_subscription(source, topic)
         usual = f"lakebed-{source.name}"
@@ -101,6 +110,11 @@ class MqttClient:
         if source.unit_patterns():
             assert units is not None
             self.senders = UnitSenders(source, units, intake.limits, seen)
+        self.retained = None
+        if source.retained != "always":
+            of = f"{self._host}:{self._port} {source.owner}"
+            path = None if home is None else home / _remembered_in(source.name, client_id)
+            self.retained = RetainedMessages(source, of, path, self.senders)
         self._session = ClientSession(
             source,
             client_id,
@@ -111,6 +125,7 @@ class MqttClient:
             refused={},
             stats=self.stats,
             senders=self.senders,
+            retained=self.retained,
         )
         self._takeovers = TakeoverDetector()
         self._silence = Silence(source.silence, self._ask_counter)
@@ -121,6 +136,7 @@ class MqttClient:
         self._connected = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._read = False  # what an earlier process remembered
         self._unwatch: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -130,6 +146,9 @@ class MqttClient:
         if self._session.source.silence:
             listen = self._watch_for_silence()
             self._tasks.append(asyncio.create_task(listen, name=f"mqtt-silence-{self.name}"))
+        if self.retained is not None and self.retained.last is not None:
+            remember = self._remember(self.retained.last)
+            self._tasks.append(asyncio.create_task(remember, name=f"mqtt-retained-{self.name}"))
 
     async def stop(self, grace: float = 3.0) -> None:
         """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
@@ -153,6 +172,13 @@ class MqttClient:
             self._unwatch = None
         if self.senders is not None:
             self.senders.stop()
+        last = None if self.retained is None else self.retained.last
+        if last is not None and self._read:
+            last.fold()
+            if last.changed:
+                with suppress(TimeoutError, asyncio.CancelledError):
+                    async with asyncio.timeout(1.0):
+                        await self._write_last(last)
 
     def health(self) -> Health:
         refused, received = self._session.refused, sum(self.stats.publishes)
@@ -173,6 +199,8 @@ class MqttClient:
         }
         if self.senders is not None:
             detail["not_stored"] = sum(self.senders.left_out.values())
+        if self.retained is not None:
+            detail["retained_left_out"] = self.retained.left_out
         return Health(joined and not silence, message, detail)
 
     async def _run(self) -> None:
@@ -181,6 +209,9 @@ class MqttClient:
             await self.senders.start()
         ids = await self._known(packet_prefix(*self._key))
         self._session.unreleased.recall(int.from_bytes(key[-2:], "big") for key in ids)
+        if self.retained is not None and self.retained.last is not None:
+            await asyncio.to_thread(self.retained.last.read)
+            self._read = True
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -277,15 +308,40 @@ class MqttClient:
             return
         unreleased.ids.clear()
         unreleased.unconfirmed.clear()
+        await self._settle(keys)
+
+    async def _settle(self, release: Sequence[bytes] = ()) -> None:
+        """Return when all that was offered is durable, and these keys are released."""
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def released() -> None:
+        def durable() -> None:
             if not settled.done():
                 settled.set_result(None)
 
-        columns = Columns([], [], times.now(), release=keys)
-        self._intake.offer(columns, released, lambda _: settled.cancel())
+        columns = Columns([], [], times.now(), release=release)
+        self._intake.offer(columns, durable, lambda _: settled.cancel())
         await settled
+
+    async def _remember(self, last: LastMessages) -> None:
+        """Write regularly what came last of each topic."""
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(_REMEMBER_EVERY, _REMEMBER_SHARE * took))
+            last.fold()
+            if last.changed and self._read:
+                began = time.monotonic()
+                await self._write_last(last)
+                took = time.monotonic() - began
+
+    async def _write_last(self, last: LastMessages) -> None:
+        snapshot = last.snapshot()
+        await self._settle()
+        await asyncio.to_thread(last.write, snapshot)
+
+
+def _remembered_in(name: str, client_id: str) -> str:
+    """The file of a session: two processes on one home have two."""
+    return f"source-{name}-{hashlib.sha256(client_id.encode()).hexdigest()[:8]}.last"
 
 
 def _server(source: MqttSource, home: Path) -> tuple[str, int, ssl.SSLContext | None]:

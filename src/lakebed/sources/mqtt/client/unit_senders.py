@@ -183,7 +183,8 @@ class UnitSenders:
             attributes[i] = allowance.parked(attributes[i])
         channels: list[Any] = [target.channel for target in targets]
         return Run(
-            run.qos, channels, run.payloads, run.packet_ids, run.event, run.ids, attributes
+            run.qos, channels, run.payloads, run.packet_ids, run.event, run.ids, attributes,
+            retained=run.retained,
         )  # fmt: skip
 
     def _limit(self, run: Run[Any]) -> tuple[dict[int, Allowance], set[int]]:

@@ -43,6 +43,8 @@ _QOS = bytes(
 """QoS by first byte. Bad are QoS 3, and DUP at QoS 0 (section 3.3.1)."""
 _PLAIN = bytes(_BAD if head & 14 == 10 else qos for head, qos in enumerate(_QOS))
 """The same for plain publishes: QoS 1 with DUP is looked at one by one."""
+_PLAIN_LIVE = bytes(_BAD if qos < 3 and head & 1 else qos for head, qos in enumerate(_PLAIN))
+"""The same where messages with RETAIN are looked at one by one too."""
 
 
 _MAY_BE_DUPLICATES = (PUBREL, 8, 10)
@@ -92,6 +94,8 @@ class Decoder(Generic[T]):
         alias_maximum: topic aliases that the peer may use (MQTT 5).
         accept: reads event time and id of a message with properties; may raise `Refuse`.
         describe: reads the attributes of a message with properties; None if none are recorded.
+        retained: give publishes with RETAIN in runs of their own: a broker sends with it what it
+            held when it got a subscription (section 3.3.1.3).
         tolerant: before MQTT 5, a PUBLISH that breaks the rules of this endpoint rather than the
             format becomes `Refused` and ends nothing: one over `packet_maximum`, which is skipped,
             and one to a topic with a wildcard.
@@ -112,6 +116,7 @@ class Decoder(Generic[T]):
         accept: Accept | None = None,
         describe: Describe | None = None,
         topics: Topics[T] | None = None,
+        retained: bool = False,
         tolerant: bool = False,
     ) -> None:
         self._version = version
@@ -122,6 +127,8 @@ class Decoder(Generic[T]):
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
         self._describe = describe
+        self._retained = retained
+        self._plain = _PLAIN_LIVE if retained else _PLAIN
         self._tolerant = tolerant and version != V5
         self._skip = 0  # bytes of a packet that is skipped, which have not arrived,
         self._skipped: Refused | None = None  # and what becomes of it
@@ -150,7 +157,7 @@ class Decoder(Generic[T]):
         bytes go to `feed`. Do not call it while `have` is not 0.
         """
         return partial(
-            single_plain, _PLAIN, self._version == V5, self._payload_maximum, self._known,
+            single_plain, self._plain, self._version == V5, self._payload_maximum, self._known,
             targets, payloads, packet_ids,
         )  # fmt: skip
 
@@ -203,7 +210,7 @@ class Decoder(Generic[T]):
         while at < end - 1:
             if run is not None:
                 at = decode_plain(
-                    data, at, run.qos, _PLAIN, five, self._payload_maximum, self._known,
+                    data, at, run.qos, self._plain, five, self._payload_maximum, self._known,
                     run.targets, run.payloads, run.packet_ids,
                 )  # fmt: skip
                 if at >= end - 1:
@@ -237,7 +244,7 @@ class Decoder(Generic[T]):
         return at
 
     def _begins_as_usual(self, data: bytes) -> bool:
-        return len(data) > 0 and _PLAIN[data[0]] == self._usual
+        return len(data) > 0 and self._plain[data[0]] == self._usual
 
     def _length(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Read a Remaining Length of two to four bytes; return it and the body's offset (or 0)."""
@@ -278,8 +285,9 @@ class Decoder(Generic[T]):
             raise malformed("a PUBLISH with QoS 3, or with DUP at QoS 0")
         reader = Reader(data, body, stop)
         if qos != _NOT_PUBLISH:
-            if qos == 1 and head & 8:
-                return self._publish(reader, qos, duplicate=True)
+            retained = self._retained and head & 1 == 1
+            if retained or (qos == 1 and head & 8):
+                return self._publish(reader, qos, qos == 1 and head & 8 == 8, retained)
             short = self._version == V5 and stop - body > 4 and self._describe is None
             if short and self._stamped(data, qos, body, stop):
                 return None
@@ -313,7 +321,7 @@ class Decoder(Generic[T]):
         if found is None:
             return False
         run = self._run
-        if run is None or run.qos != qos or run.event is None or run.duplicate:
+        if run is None or run.qos != qos or run.event is None or run.duplicate or run.retained:
             run = self._begin_run(qos, True)
         assert run.event is not None
         assert run.ids is not None
@@ -325,7 +333,9 @@ class Decoder(Generic[T]):
             run.packet_ids.append(data[name_end : name_end + 2])
         return True
 
-    def _publish(self, reader: Reader, qos: int, duplicate: bool = False) -> Run[T] | None:
+    def _publish(
+        self, reader: Reader, qos: int, duplicate: bool = False, retained: bool = False
+    ) -> Run[T] | None:
         name = reader.data[reader.at : reader.at + 2] + reader.binary()
         packet_id = reader.packet_id().to_bytes(2, "big") if qos else b""
         found = props.parse(reader, "publish") if self._version == V5 else {}
@@ -358,15 +368,16 @@ class Decoder(Generic[T]):
             or run.qos != qos
             or (run.event is not None) != special
             or run.duplicate != duplicate
+            or run.retained != retained
         ):
             run = self._begin_run(qos, special)
-            run.duplicate = duplicate
+            run.duplicate, run.retained = duplicate, retained
         run.targets.append(target)
         run.payloads.append(payload)
         if qos:
             run.packet_ids.append(packet_id)
         if not special:
-            return None if duplicate else run
+            return None if duplicate or retained else run
         assert run.event is not None
         assert run.ids is not None
         run.event.append(event)

@@ -29,6 +29,8 @@ class Run(Generic[T]):
         attributes: of each message, or None; None where none are recorded of single messages.
         duplicate: whether they may have been sent before (DUP); only looked at with QoS 1, where
             it makes a run of its own.
+        retained: whether a broker held them when it got our subscription (RETAIN); they make a run
+            of their own where the decoder is told to.
     """
 
     qos: int
@@ -39,6 +41,7 @@ class Run(Generic[T]):
     ids: list[str] | None = None
     attributes: list[Attributes | None] | None = None
     duplicate: bool = False
+    retained: bool = False
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -57,6 +60,7 @@ class Run(Generic[T]):
             None if self.event is None else of(self.event),
             None if self.ids is None else of(self.ids),
             None if self.attributes is None else of(self.attributes),
+            retained=self.retained,
         )
 
     def cut(self, at: int) -> None:
