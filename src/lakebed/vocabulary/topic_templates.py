@@ -1,26 +1,62 @@
-"""Templates of topics, by which measurements that have names and tags become topics.
+"""Templates of topics, by which what has names, tags or a host becomes topics.
 
-Levels in capitals stand for what a measurement says, others for themselves.
+    MEASUREMENT/TAGVALUES/FIELD  ──fill──>  cpu/cpu0/host-a/usage_idle
+
+Levels in capitals that a template knows stand for what a message says, others for themselves.
 """
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from lakebed.vocabulary.topics import check_topic
 
-LINE_PROTOCOL = "MEASUREMENT/TAGVALUES/FIELD"
+
+class Words(NamedTuple):
+    """The levels that stand for something else in the templates of one source.
+
+    Attributes:
+        known: each may occur once.
+        needed: these must.
+    """
+
+    known: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+
+
+LINE_PROTOCOL: Final = "MEASUREMENT/TAGVALUES/FIELD"
 """The topic of a field of InfluxDB's line protocol, where nothing else is asked for."""
 
-_WORDS = ("MEASUREMENT", "TAGVALUES", "FIELD")
+LINE_PROTOCOL_WORDS: Final = Words(("MEASUREMENT", "TAGVALUES", "FIELD"), ("FIELD",))
+
+_FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def check_template(template: str) -> str:
+def check_template(template: str, words: Words = LINE_PROTOCOL_WORDS) -> str:
     """The same template.
 
     Raises:
         ValueError: it is not one.
     """
     levels = template.split("/")
-    if levels.count("FIELD") != 1 or any(levels.count(word) > 1 for word in _WORDS):
-        raise ValueError(
-            "a template has the level FIELD, and may have MEASUREMENT and TAGVALUES, each once"
-        )
+    missing = any(levels.count(word) != 1 for word in words.needed)
+    if missing or any(levels.count(word) > 1 for word in words.known):
+        others = [word for word in words.known if word not in words.needed]
+        must = f"has the level {', '.join(words.needed)}, and " if words.needed else ""
+        raise ValueError(f"a template {must}may have {' and '.join(others)}, each once")
     check_topic(template)
     return template
+
+
+def fill(template: str, found: Mapping[str, Sequence[str]]) -> str:
+    """The topic of what was found: one or more levels for each word, which `level` has made."""
+    return "/".join([one for word in template.split("/") for one in found.get(word, (word,))])
+
+
+def level(text: str) -> str:
+    """A level of a topic: characters that it may not hold are percent-encoded."""
+    return _FORBIDDEN.sub(_percent, text)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())

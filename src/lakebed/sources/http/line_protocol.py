@@ -23,6 +23,7 @@ from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.time_parsing import SENT_TIMES, Unit, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
 from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.topic_templates import fill, level
 
 LONGEST_LINE = 2**20
 """Most bytes of a line."""
@@ -52,7 +53,6 @@ _BOOLEANS = {
 _ESCAPED = re.compile(rb"\\([,= ])")
 _ESCAPED_IN_MEASUREMENT = re.compile(rb"\\([, ])")
 _ESCAPED_IN_STRING = re.compile(rb'\\(["\\])')
-_FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _REMEMBERED = 10_000  # fields of series whose channels are cached,
 _LONGEST_REMEMBERED = 1024  # and bytes of the names of each
 _INT64, _UINT64 = range(-(2**63), 2**63), range(2**64)
@@ -185,12 +185,11 @@ def _channel(head: re.Match[bytes], field: bytes, way: Way) -> Channel:
     if len(tags) < len(given):
         raise ValueError("a tag is given twice")
     filled = {
-        "MEASUREMENT": [_level(_ESCAPED_IN_MEASUREMENT.sub(rb"\1", head[1]).decode())],
-        "TAGVALUES": [_level(tags[name]) for name in sorted(tags)],
-        "FIELD": [_level(_text(field))],
+        "MEASUREMENT": [level(_ESCAPED_IN_MEASUREMENT.sub(rb"\1", head[1]).decode())],
+        "TAGVALUES": [level(tags[name]) for name in sorted(tags)],
+        "FIELD": [level(_text(field))],
     }
-    levels = [one for level in way.template.split("/") for one in filled.get(level, [level])]
-    channel = way.sender.channel("/".join(levels))
+    channel = way.sender.channel(fill(way.template, filled))
     series = head.string[: head.end(2)]
     if len(series) + len(field) <= _LONGEST_REMEMBERED:
         if len(way.topics) >= _REMEMBERED:
@@ -201,12 +200,3 @@ def _channel(head: re.Match[bytes], field: bytes, way: Way) -> Channel:
 
 def _text(name: bytes) -> str:
     return (_ESCAPED.sub(rb"\1", name) if b"\\" in name else name).decode()
-
-
-def _level(text: str) -> str:
-    """A level of a topic: characters that it may not hold are percent-encoded."""
-    return _FORBIDDEN.sub(_percent, text)
-
-
-def _percent(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode())
