@@ -35,36 +35,83 @@ const TOGETHER: uPlot.Cursor.Sync = {
   filters: { pub: (type) => type === "mousemove" || type === "mouseleave", sub: () => true },
 };
 
-export function draw(chart: Chart, area: HTMLElement): uPlot {
-  const tables: uPlot.AlignedData[] = [];
-  const series: uPlot.Series[] = [{}];
-  const bands: uPlot.Band[] = [];
-  for (const one of chart.series) add(one, chart, tables, series, bands);
-  for (const one of chart.before) addBefore(one, chart, tables, series);
-  const data = tables.length > 0 ? uPlot.join(tables) : ([[]] as unknown as uPlot.AlignedData);
-  return new uPlot(options(chart, area.clientWidth, series, bands), data, area);
+/** A chart that takes other points without being made anew, as long as lines and colours are the same ones. */
+export class Drawing {
+  /** What it shows now; the hooks of the chart read it whenever they run. */
+  readonly #shown: Chart;
+  readonly #shape: string;
+  readonly plot: uPlot;
+
+  constructor(chart: Chart, area: HTMLElement) {
+    this.#shown = { ...chart };
+    this.#shape = shapeOf(chart);
+    const series: uPlot.Series[] = [{}];
+    const bands: uPlot.Band[] = [];
+    for (const one of chart.series) add(one, this.#shown, series, bands);
+    for (const one of chart.before) addBefore(one, chart, series);
+    this.plot = new uPlot(options(this.#shown, area.clientWidth, series, bands), dataOf(chart), area);
+  }
+
+  /** Shows other points; false where that needs a new chart. */
+  take(chart: Chart): boolean {
+    if (shapeOf(chart) !== this.#shape) return false;
+    Object.assign(this.#shown, chart);
+    const [min, max] = chart.range().map(seconds) as Span;
+    this.plot.batch(() => {
+      this.plot.setData(dataOf(chart));
+      this.plot.setScale("x", { min, max });
+    });
+    return true;
+  }
+
+  /** The time under the cursor, epoch milliseconds; null where it is elsewhere. */
+  get pointed(): number | null {
+    return pointedIn(this.plot);
+  }
+
+  destroy(): void {
+    this.plot.destroy();
+  }
 }
+
+/** All that a uPlot is made of once, so that two charts of the same shape differ in their data alone. */
+function shapeOf(chart: Chart): string {
+  const lines = [chart.series, chart.before].map((all) => all.map((one) => [one.topic, one.values.length, chart.colour(one.topic)]));
+  return JSON.stringify([lines, chart.tile, chart.plain, chart.token("--quiet")]);
+}
+
+function dataOf(chart: Chart): uPlot.AlignedData {
+  const tables = [
+    ...chart.series.map((one) => [Array.from(one.times, seconds), ...columnsOf(one, chart)]),
+    ...chart.before.map((one) => [
+      Array.from(one.times, (time) => seconds(time + chart.shift)),
+      orNull(one.values.at(-1) ?? new Float64Array()),
+    ]),
+  ] as uPlot.AlignedData[];
+  return tables.length > 0 ? uPlot.join(tables) : ([[]] as unknown as uPlot.AlignedData);
+}
+
+const columnsOf = (one: Series, chart: Chart): (number | null)[][] =>
+  (chart.plain ? one.values.slice(-1) : one.values).map(orNull);
 
 const orNull = (column: Float64Array): (number | null)[] =>
   Array.from(column, (value) => (Number.isNaN(value) ? null : value));
 
-function add(one: Series, chart: Chart, tables: uPlot.AlignedData[], series: uPlot.Series[], bands: uPlot.Band[]): void {
-  const colour = chart.colour(one.topic);
-  const points = { show: one.times.length < FEW, size: 5, fill: colour };
-  const columns = (chart.plain ? one.values.slice(-1) : one.values).map(orNull);
-  tables.push([Array.from(one.times, seconds), ...columns]);
-  if (columns.length === 3) {
+function add(one: Series, chart: Chart, series: uPlot.Series[], bands: uPlot.Band[]): void {
+  const { topic } = one;
+  const colour = chart.colour(topic);
+  const few = () => (chart.series.find((shown) => shown.topic === topic)?.times.length ?? 0) < FEW;
+  if (!chart.plain && one.values.length === 3) {
     const edge: uPlot.Series = { stroke: colour, width: 0.5, points: { show: false } };
     bands.push({ series: [series.length + 1, series.length], fill: fade(colour, 0.2) });
     series.push(edge, edge);
   }
-  series.push({ label: one.topic, stroke: colour, width: 1.5, points });
+  series.push({ label: topic, stroke: colour, width: 1.5, points: { show: few, size: 5, fill: colour } });
 }
 
-function addBefore(one: Series, chart: Chart, tables: uPlot.AlignedData[], series: uPlot.Series[]): void {
+function addBefore(one: Series, chart: Chart, series: uPlot.Series[]): void {
   const stroke = fade(chart.colour(one.topic), 0.6);
   series.push({ stroke, width: 1, dash: [4, 4], points: { show: false } });
-  tables.push([Array.from(one.times, (time) => seconds(time + chart.shift)), orNull(one.values.at(-1) ?? new Float64Array())]);
 }
 
 function options(chart: Chart, width: number, series: uPlot.Series[], bands: uPlot.Band[]): uPlot.Options {
@@ -99,10 +146,15 @@ function options(chart: Chart, width: number, series: uPlot.Series[], bands: uPl
       drawClear: [(drawn) => drawSpans(drawn, chart.marks, colours, chart.words)],
       draw: [(drawn) => drawRings(drawn, chart.marks, chart.colour, colours.ground)],
       setSelect: [(drawn) => select(drawn, chart)],
-      setCursor: [({ cursor, posToVal }) => chart.pointed((cursor.left ?? -1) < 0 ? null : posToVal(cursor.left ?? 0, "x") * 1000)],
-      ready: [(drawn) => drawn.over.addEventListener("dblclick", chart.doubled)],
+      setCursor: [(drawn) => chart.pointed(pointedIn(drawn))],
+      ready: [(drawn) => drawn.over.addEventListener("dblclick", () => chart.doubled())],
     },
   };
+}
+
+function pointedIn({ cursor, posToVal }: uPlot): number | null {
+  const left = cursor.left ?? -1;
+  return left < 0 ? null : posToVal(left, "x") * 1000;
 }
 
 function select(drawn: uPlot, chart: Chart): void {

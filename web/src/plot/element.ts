@@ -10,11 +10,10 @@
  * In a tile of a board what the server has drawn stays until points are there; cursor and range are those of all plots
  * of the board, which hears of a range by the event "range".
  */
-import type uPlot from "uplot";
 import { feedUrl, source, visible } from "../live";
 import { decoded, load, type Points, type Series, type Span } from "../points";
 import { queued } from "../queue";
-import { draw, HEIGHT } from "./chart";
+import { type Chart, Drawing, HEIGHT } from "./chart";
 import { append, seconds } from "./figures";
 import { explain, legend, read, summary } from "./legend";
 import { type Mark, marksOf } from "./marks";
@@ -35,7 +34,7 @@ export class Plot extends HTMLElement {
   #compare = 0; // milliseconds
   #points: Points | null = null;
   #before: Points | null = null;
-  #chart: uPlot | null = null;
+  #chart: Drawing | null = null;
   #marks: Mark[] = [];
   #request: AbortController | null = null;
   #timer = 0;
@@ -160,7 +159,7 @@ export class Plot extends HTMLElement {
   #wheel(event: WheelEvent): void {
     if (!event.ctrlKey) return; // a wheel alone scrolls the page
     event.preventDefault();
-    const box = this.#chart?.over.getBoundingClientRect();
+    const box = this.#chart?.plot.over.getBoundingClientRect();
     if (box === undefined) return;
     this.#range.zoom(event.deltaY > 0 ? 1.25 : 0.8, Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
     this.#ask();
@@ -189,7 +188,9 @@ export class Plot extends HTMLElement {
     this.#press();
     if (this.#chart !== null && !this.#range.whole) this.#scale();
     window.clearTimeout(this.#timer);
-    if (this.#inSight) this.#timer = window.setTimeout(() => void this.#load(), wait);
+    if (!this.#inSight) return;
+    this.dataset.busy = "";
+    this.#timer = window.setTimeout(() => void this.#load(), wait);
   }
 
   async #load(): Promise<void> {
@@ -218,7 +219,7 @@ export class Plot extends HTMLElement {
     } catch (error) {
       if (!request.signal.aborted) this.#fail(error);
     } finally {
-      if (this.#request === request) delete this.dataset.busy;
+      if (this.#request === request && !this.#due) delete this.dataset.busy;
     }
   }
 
@@ -300,38 +301,41 @@ export class Plot extends HTMLElement {
     const points = this.#points;
     if (points === null || this.#held || !this.isConnected) return;
     this.#build();
-    const series = this.#visible();
-    this.#marks = marksOf(points, series);
-    this.#chart?.destroy();
-    this.#chart = draw(
-      {
-        series,
-        before: this.#compared(),
-        shift: this.#compare,
-        marks: this.#marks,
-        range: () => this.range,
-        colour: (topic) => this.#colour(topic),
-        token: (name) => this.#token(name),
-        words: (why) => this.#word(why),
-        chosen: (range) => {
-          this.show(range);
-          this.#chosen();
-        },
-        pointed: (time) => read(this.#legend, points, time),
-        doubled: () => this.act("out"),
-        tile: this.#tile,
-        plain: this.hasAttribute("plain"),
-        height: this.#height,
-      },
-      this.#area,
-    );
+    this.#marks = marksOf(points, this.#visible());
+    const chart = this.#charted(points);
+    if (!this.#chart?.take(chart)) {
+      this.#chart?.destroy();
+      this.#chart = new Drawing(chart, this.#area);
+    }
     const shown = { topics: this.#topics, count: this.#shown.length, hidden: this.#hidden };
     const words = (name: string, values?: Record<string, string>) => this.#word(name, values);
     legend(this.#legend, points, { ...shown, colour: (topic) => this.#colour(topic) }, words);
     const place = this.querySelector(".plot-marks");
     if (place !== null) explain(place, this.#marks, this.#comparison(), (name) => this.#token(name), words);
+    if (this.#chart.pointed !== null) read(this.#legend, points, this.#chart.pointed);
     this.#resize(); // the legend may take more room than before
-    this.#fillTable();
+  }
+
+  #charted(points: Points): Chart {
+    return {
+      series: this.#visible(),
+      before: this.#compared(),
+      shift: this.#compare,
+      marks: this.#marks,
+      range: () => this.range,
+      colour: (topic) => this.#colour(topic),
+      token: (name) => this.#token(name),
+      words: (why) => this.#word(why),
+      chosen: (range) => {
+        this.show(range);
+        this.#chosen();
+      },
+      pointed: (time) => read(this.#legend, points, time),
+      doubled: () => this.act("out"),
+      tile: this.#tile,
+      plain: this.hasAttribute("plain"),
+      height: this.#height,
+    };
   }
 
   #compared(): Series[] {
@@ -345,15 +349,16 @@ export class Plot extends HTMLElement {
   }
 
   #scale(): void {
-    this.#chart?.setScale("x", { min: seconds(this.range[0]), max: seconds(this.range[1]) });
+    this.#chart?.plot.setScale("x", { min: seconds(this.range[0]), max: seconds(this.range[1]) });
   }
 
   #resize(): void {
     const width = this.#area.clientWidth;
     if (this.#chart === null || width === 0) return;
-    const wider = Math.abs(width - this.#chart.width) >= 2;
-    if (!wider && Math.abs(this.#height - this.#chart.height) < 2) return;
-    this.#chart.setSize({ width, height: this.#height });
+    const { plot } = this.#chart;
+    const wider = Math.abs(width - plot.width) >= 2;
+    if (!wider && Math.abs(this.#height - plot.height) < 2) return;
+    plot.setSize({ width, height: this.#height });
     if (wider) this.#ask(500);
   }
 
@@ -399,6 +404,7 @@ export class Plot extends HTMLElement {
     const words = (name: string, values?: Record<string, string>) => this.#word(name, values);
     const label = this.getAttribute("label") ?? "";
     this.#summary.textContent = summary(this.#points, this.#visible(), this.range, compared, label, words);
+    this.#fillTable();
   }
 
   #toggle(topic: string): void {

@@ -19,7 +19,17 @@ export interface Shown {
   colour: (topic: string) => string;
 }
 
+/** Entries of the same series stay, so that a button which is being pressed is not taken away. */
 export function legend(place: Element, points: Points, { topics, count, hidden, colour }: Shown, words: Words): void {
+  const made = JSON.stringify([points.series.map(({ topic }) => [topic, colour(topic)]), count, topics.length]);
+  if (made === place.getAttribute("made")) {
+    read(place, points, null);
+    for (const entry of place.querySelectorAll<HTMLElement>("button[data-do=series]")) {
+      entry.setAttribute("aria-pressed", String(!hidden.has(entry.dataset.value ?? "")));
+    }
+    return;
+  }
+  place.setAttribute("made", made);
   const focused = (document.activeElement as HTMLElement | null)?.dataset.value;
   const entries = points.series.map((one) => {
     const entry = button("series", visible(one.topic));
