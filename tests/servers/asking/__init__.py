@@ -1,14 +1,10 @@
 """A broker of another make that asks by HTTP who its clients are, as EMQX 5.8 does.
 
-    main.go ──go build──> .tools/asking/HASH ──> MQTT, and a REST interface that ends connections
+    main.go ──go build──> a program ──> MQTT, and a REST interface that ends connections
 
-It is Mochi MQTT with a hook. It needs Go 1.19 (Debian: golang-go); without, the test skips at a
-desk and fails in CI.
+It is Mochi MQTT with a hook.
 """
 
-import fcntl
-import hashlib
-import shutil
 import socket
 import subprocess
 import time
@@ -17,28 +13,14 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.ports import free_port
-from tests.servers import unavailable
+from tests.servers.go import build
 
-_SOURCES = Path(__file__).parent
-_TOOLS = Path(__file__).parents[3] / ".tools"
 _START = 20.0  # seconds
 
 
 def program() -> Path:
     """The broker, built once per state of its sources."""
-    files = [_SOURCES / name for name in ("go.mod", "go.sum", "main.go")]
-    state = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    built = _TOOLS / "asking" / state
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with built.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes start at the same time
-        if not built.exists():
-            if shutil.which("go") is None:
-                unavailable("go")
-            fresh = built.with_suffix(".new")
-            subprocess.run(["go", "build", "-o", fresh, "."], check=True, cwd=_SOURCES)
-            fresh.rename(built)
-    return built
+    return build(Path(__file__).parent)
 
 
 class AskingBroker:
