@@ -310,14 +310,36 @@ def raw_rows(policy: dict[str, Any], records: list[Record]) -> list[dict[str, An
     return [shown(policy, record) for record in chosen]
 
 
-def window(moment: datetime, every: timedelta, zone: ZoneInfo) -> tuple[datetime, datetime]:
+def days_of(every: str, day: datetime) -> tuple[datetime, datetime]:
+    """The week, months or year that hold a day: their first days, and those behind them."""
+    if every in ("7d", "1w"):
+        monday = day - timedelta(days=day.isoweekday() - 1)
+        return monday, monday + timedelta(days=7)
+    number, unit = re.fullmatch(r"(\d+)(mo|y)", every).groups()  # type: ignore[union-attr]
+    months = int(number) * (12 if unit == "y" else 1)
+    first = (day.month - 1) // months * months
+    behind = first + months
+    return (
+        day.replace(month=first + 1, day=1),
+        day.replace(year=day.year + behind // 12, month=behind % 12 + 1, day=1),
+    )
+
+
+def window(moment: datetime, width: Any, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """The window that holds a moment: [start, end).
 
     Up to an hour: counted from the beginning of the local hour, so that an hour that comes twice
     has windows of its own each time. Longer: on the local clock from midnight on, so that the
-    day on which clocks change has a longer or shorter one.
+    day on which clocks change has a longer or shorter one. So have weeks, months and years.
     """
     local = moment.astimezone(zone)
+    if re.fullmatch(r"7d|1w|\d+(mo|y)", str(width)):
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        start, end = (
+            edge.replace(tzinfo=zone).astimezone(UTC) for edge in days_of(width, midnight)
+        )
+        return max(start, EPOCH), end
+    every = span(width)
     if every <= timedelta(hours=1):
         into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
         start = moment - into + into // every * every
@@ -362,7 +384,7 @@ def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> lis
     functions = policy.get("functions", DEFAULT_FUNCTIONS[policy["type"]])
     groups: dict[tuple[datetime, datetime, str], list[Record]] = {}
     for record in records:
-        bounds = window(record.moment, span(policy["every"]), zone)
+        bounds = window(record.moment, policy["every"], zone)
         groups.setdefault((*bounds, record.message.topic), []).append(record)
     rows = []
     for (start, end, topic), members in sorted(groups.items(), key=lambda item: item[0]):

@@ -25,7 +25,8 @@ from lakebed.kinds.kind import (
 from lakebed.kinds.tables import TYPES
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.vocabulary.messages import Codes, Ints
-from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import DAY, SECOND, Micros
+from lakebed.vocabulary.widths import format_width
 
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -210,10 +211,16 @@ def _newest(channel: Codes, time: Ints) -> Ints:
     return newest
 
 
+def _check_every(micros: Micros) -> Micros:
+    if micros > DAY:
+        raise ValueError(f"{format_width(micros)} is outside of what is allowed: 0s to 24h")
+    return micros
+
+
 KIND = Kind(
     name="last_value",
     types=tuple(TYPES),
-    keys={"every": DocumentKey(default=SECOND)},
+    keys={"every": DocumentKey(default=SECOND, check=_check_every)},
     open=LastValueState,
     answers="values",
     rank=5,

@@ -23,6 +23,7 @@ from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.sizes import format_size
 from lakebed.vocabulary.times import HOUR, Micros, format_duration, to_rfc3339
+from lakebed.vocabulary.widths import format_width
 
 _MISSING = {
     "name": "a policy needs a name, such as `name: raw-day`",
@@ -201,7 +202,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "decimal": policy.decimal if policy.decimal != "." else None,
         "keep": policy.keep,
         "for": _duration(policy.span),
-        "every": _duration(policy.every),
+        "every": None if policy.every is None else format_width(policy.every),
         "count": policy.count,
         "functions": list(policy.functions) or None,
     }
@@ -261,7 +262,7 @@ def _transform_document(transform: Transform) -> dict[str, Any]:
 def _duration(micros: Micros | None) -> str | None:
     if micros is None:
         return None
-    # the width of a window is written as 24h, not 1d; a retention of whole weeks in weeks
+    # a day is written as 24h, not 1d; a retention of whole weeks in weeks
     return "24h" if micros == 24 * HOUR else format_duration(micros)
 
 

@@ -21,6 +21,7 @@ from lakebed.vocabulary.times import (
     parse_duration,
 )
 from lakebed.vocabulary.topics import check_filter
+from lakebed.vocabulary.widths import parse_width
 
 LONGEST: Micros = 3653 * DAY
 """The longest retention: ten years with their leap days."""
@@ -91,6 +92,11 @@ def duration_within(value: object, least: Micros, most: Micros) -> Micros:
             f"{format_duration(least)} to {format_duration(most)}"
         )
     return micros
+
+
+def width(value: object) -> Micros:
+    """Parse the width of a window; whether one can be so wide is told by `check_width`."""
+    return parse_width(value, bare=SECOND)
 
 
 def whole(value: object, least: int, most: int) -> int:

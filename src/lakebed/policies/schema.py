@@ -267,8 +267,10 @@ class Document(_Part):
     span: Annotated[Micros | None, _within(SECOND, fields.LONGEST)] = Field(
         None, alias="for", description="how long to keep what was kept"
     )
-    every: Annotated[Micros | None, _within(0, DAY)] = Field(
-        None, description="aggregate: width of a window; last_value: least time between two writes"
+    every: Annotated[Micros | None, _given(fields.width)] = Field(
+        None,
+        description="aggregate: width of a window, to 7d, 1mo or 1y; "
+        "last_value: least time between two writes",
     )
     count: Annotated[int | None, _given(lambda value: fields.whole(value, 1, _MOST_COUNT))] = Field(
         None, description="how many messages a ring holds"

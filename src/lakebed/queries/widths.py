@@ -12,7 +12,8 @@ import numpy as np
 
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.question import Page
-from lakebed.vocabulary.times import Micros, format_duration, parse_duration
+from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.widths import format_width, parse_width
 from lakebed.vocabulary.windows import Alignment
 
 if TYPE_CHECKING:
@@ -70,12 +71,11 @@ def _alike(page: Page, versions: Sequence[StoredPolicy]) -> list[StoredPolicy]:
 
 def _alignment(stored: StoredPolicy) -> tuple[Micros | None, str]:
     document = stored.document
-    return parse_duration(document["every"]), document.get("timezone") or _UTC
+    return parse_width(document["every"]), document.get("timezone") or _UTC
 
 
 def _width(every: Micros | None, start: Micros, end: Micros) -> str:
-    width = end - start if every is None else every
-    return "24h" if width == parse_duration("24h") else format_duration(width)
+    return format_width(end - start if every is None else every)
 
 
 def _set(rows: "pa.Table", name: str, column: Any) -> "pa.Table":

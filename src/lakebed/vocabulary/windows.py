@@ -6,8 +6,9 @@ Both rules divide all time into windows without gaps or overlaps:
   the repeated hour has windows of its own. A change of the UTC offset that shifts the grid (half an
   hour on Lord Howe Island) ends the window in which it falls.
 * Longer windows begin when the local time first reaches a multiple of `every` since midnight, or
-  jumps past it. So a day has 23, 24 or 25 hours, and the window in which clocks change is longer or
-  shorter by the same amount.
+  jumps past it; weeks the midnight of a Monday, months and years that of their first day. So a day
+  has 23, 24 or 25 hours, and the window in which clocks change is longer or shorter by the same
+  amount.
 
     zone ──scan 1970 to 2100, once──> changes[m], offsets[m+1] ──searchsorted──> bounds of n times
 """
@@ -24,12 +25,11 @@ from lakebed.vocabulary.times import (
     DAY,
     HOUR,
     LATEST,
-    MINUTE,
     SECOND,
     Micros,
-    format_duration,
     to_datetime,
 )
+from lakebed.vocabulary.widths import MONTH, WEEK
 
 # the zone database holds no two changes that undo each other within less than a week
 _STEP = 3 * DAY
@@ -41,12 +41,13 @@ class Alignment:
     def __init__(self, every: Micros, timezone: str) -> None:
         """
         Args:
-            every: divides an hour, or is a multiple of an hour that divides a day.
+            every: one that `check_width` takes.
             timezone: IANA name.
         """
         self._every = every
         self._zone = _zone(timezone)
         self._grid = _grid(self._zone, every) if every <= HOUR else None
+        self._recent: tuple[Micros, Micros] = (0, 0)  # a window that was found
 
     def bounds(self, times: Ints) -> tuple[Ints, Ints]:
         """The window [start, end) of each time.
@@ -59,11 +60,19 @@ class Alignment:
         """
         if self._grid is not None:
             return self._on_grid(self._grid, times)
-        if not len(self._zone.changes):
+        if not len(self._zone.changes) and self._every % MONTH:
             offset = self._zone.offsets[0]
-            start = _floor(times + offset, self._every) - offset
+            start = _begin(times + offset, self._every) - offset
             return start, start + self._every
-        return self._on_wall(times)
+        if not len(times):
+            return times, times
+        # what comes at the same time is mostly in one window, and that of what came before
+        first, end = self._recent
+        if first <= times.min() and times.max() < end:
+            return np.full(len(times), first), np.full(len(times), end)
+        starts, ends = self._on_wall(times)
+        self._recent = int(starts[-1]), int(ends[-1])
+        return starts, ends
 
     def _on_grid(self, grid: "_Zone", times: Ints) -> tuple[Ints, Ints]:
         if not len(grid.changes):
@@ -81,13 +90,15 @@ class Alignment:
     def _on_wall(self, times: Ints) -> tuple[Ints, Ints]:
         zone, every = self._zone, self._every
         index = np.searchsorted(zone.changes, times, side="right")
-        shown = _floor(times + zone.offsets[index], every)
-        start, end = zone.reaches(shown), zone.reaches(shown + every)
+        shown = _begin(times + zone.offsets[index], every)
+        following = _following(shown, every)
+        start, end = zone.reaches(shown), zone.reaches(following)
         # a clock that is set back past the begin of a window does not return to the one before
         while (passed := end <= times).any():
-            shown = np.where(passed, shown + every, shown)
+            shown = np.where(passed, following, shown)
+            following = _following(shown, every)
             start = np.where(passed, end, start)
-            end = np.where(passed, zone.reaches(shown + every), end)
+            end = np.where(passed, zone.reaches(following), end)
         return start, end
 
 
@@ -116,6 +127,33 @@ class _Zone:
 def _floor(times: Ints, every: Micros) -> Ints:
     floor: Ints = times - np.mod(times, every)
     return floor
+
+
+_MONDAY: Micros = 4 * DAY  # 1970-01-05
+
+
+def _begin(shown: Ints, every: Micros) -> Ints:
+    """int64[n], the local time at which windows begin that are longer than an hour."""
+    if every % MONTH == 0:
+        months = shown.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+        return _first_of(_floor(months, every // MONTH))
+    if every == WEEK:
+        return _floor(shown - _MONDAY, WEEK) + _MONDAY
+    return _floor(shown, every)
+
+
+def _following(begin: Ints, every: Micros) -> Ints:
+    """int64[n], the local time at which the windows behind those that begin so begin."""
+    if every % MONTH == 0:
+        months = begin.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+        return _first_of(months + every // MONTH)
+    return begin + every
+
+
+def _first_of(months: Ints) -> Ints:
+    """int64[n], local midnight of the first day of months that are counted from 1970 on."""
+    first: Ints = months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+    return first
 
 
 def _zone_of(changes: list[Micros], offsets: list[Micros]) -> _Zone:
@@ -160,33 +198,3 @@ def _grid(zone: _Zone, every: Micros) -> _Zone:
     phases = np.mod(-zone.offsets, every)
     shifts = phases[1:] != phases[:-1]
     return _zone_of(zone.changes[shifts].tolist(), [int(phases[0]), *phases[1:][shifts].tolist()])
-
-
-def check_width(micros: Micros) -> Micros:
-    """Return the width if it divides an hour, or is a multiple of an hour that divides a day.
-
-    Raises:
-        ValueError: a sentence with the nearest allowed widths.
-    """
-    if not SECOND <= micros <= DAY:
-        raise ValueError(f"a window of {format_duration(micros)} is outside of 1s to 24h")
-    if micros in _widths():
-        return micros
-    unit = next(unit for unit in (HOUR, MINUTE, SECOND, 1) if micros % unit == 0)
-    widths = [width for width in _widths() if width % unit == 0 or width % HOUR == 0]
-    below = max(width for width in widths if width < micros)
-    above = min(width for width in widths if width > micros)
-    raise ValueError(
-        f"a window of {format_duration(micros)} divides neither an hour nor a day: the nearest "
-        f"that do are {_clock(below)} and {_clock(above)}"
-    )
-
-
-@lru_cache(1)
-def _widths() -> frozenset[Micros]:
-    within_hour = {s * SECOND for s in range(1, 3601) if 3600 % s == 0}
-    return frozenset(within_hour | {h * HOUR for h in range(1, 25) if 24 % h == 0})
-
-
-def _clock(micros: Micros) -> str:
-    return "24h" if micros == DAY else format_duration(micros)

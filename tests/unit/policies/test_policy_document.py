@@ -12,6 +12,7 @@ from lakebed.vocabulary.errors import Invalid
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.time_parsing import from_rfc3339
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND
+from lakebed.vocabulary.widths import MONTH
 
 LAST: dict[str, Any] = {"name": "it", "topics": ["a/+"], "type": "number", "keep": "last_value"}
 JSON_TIME = LAST | {"type": "json", "time_at": "/t"}
@@ -115,11 +116,12 @@ def test_a_policy_holds_always_or_from_or_until(
 
 
 EVERY = [("1s", SECOND), ("16s", 16 * SECOND), ("15m", 15 * MINUTE), (900, 15 * MINUTE),
-         ("1h", HOUR), ("8h", 8 * HOUR), ("24h", DAY), ("1d", DAY)]  # fmt: skip
+         ("1h", HOUR), ("8h", 8 * HOUR), ("24h", DAY), ("1d", DAY), ("1w", 7 * DAY), ("1mo", MONTH),
+         ("3mo", 3 * MONTH), ("1y", 12 * MONTH)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("every", "micros"), EVERY)
-def test_a_window_that_divides_an_hour_or_a_day_is_taken(every: Any, micros: int) -> None:
+def test_a_window_with_a_place_in_the_calendar_is_taken(every: Any, micros: int) -> None:
     assert parse(SUMS | {"every": every}, "ann").every == micros
 
 
@@ -176,18 +178,26 @@ REFUSED = [
     (WINDOW | {"for": True}, "for", "is not a duration"),
     (WINDOW | {"for": float("nan")}, "for", "is not a duration"),
     (WINDOW | {"buffer": "25h"}, "buffer", "0s to 1d"),
-    (LAST | {"every": "25h"}, "every", "0s to 1d"),
+    (LAST | {"every": "25h"}, "every", "0s to 24h"),
+    (LAST | {"every": "1mo"}, "every", "0s to 24h"),
     (RING | {"count": 0}, "count", "whole number from 1 to 1000000"),
     (RING | {"count": 1_000_001}, "count", "whole number"),
     (RING | {"count": 1.5}, "count", "whole number"),
     (RING | {"count": True}, "count", "whole number"),
     # windows
+    (SUMS | {"every": "2d"}, "every", "the nearest that do are 24h and 7d"),
+    (SUMS | {"every": "2w"}, "every", "a window of 2w begins with no certain day"),
+    (SUMS | {"every": "30d"}, "every", "the nearest that do are 7d and 1mo"),
+    (SUMS | {"every": "5mo"}, "every", "the nearest that do are 4mo and 6mo"),
+    (SUMS | {"every": "2y"}, "every", "a window of 2y is outside of 1s to 1y"),
+    (SUMS | {"every": "1.5mo"}, "every", "is not a duration"),
+    (SUMS | {"every": "0mo"}, "every", "outside of 1s to 1y"),
     (SUMS | {"every": "7m"}, "every", "the nearest that do are 6m and 10m"),
     (SUMS | {"every": "90m"}, "every", "the nearest that do are 1h and 2h"),
     (SUMS | {"every": "5h"}, "every", "the nearest that do are 4h and 6h"),
     (SUMS | {"every": "1500ms"}, "every", "the nearest that do are 1s and 2s"),
-    (SUMS | {"every": "500ms"}, "every", "outside of 1s to 24h"),
-    (SUMS | {"every": 0}, "every", "outside of 1s to 24h"),
+    (SUMS | {"every": "500ms"}, "every", "outside of 1s to 1y"),
+    (SUMS | {"every": 0}, "every", "outside of 1s to 1y"),
     (SUMS | {"functions": ["mean"]}, "functions[0]", "no function of type number"),
     (SUMS | {"functions": ["unique"]}, "functions[0]", "no function of type number"),
     (SUMS | {"type": "text", "functions": ["sum"]}, "functions[0]", "no function of type text"),
@@ -330,7 +340,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     if keep == "window" or (keep in ("archive", "aggregate") and draw(st.booleans())):
         document["for"] = draw(SPAN.filter(lambda span: span != 0.25))
     if keep == "aggregate":
-        document["every"] = draw(st.sampled_from(["1s", "16s", "15m", "1h", "24h", 7200]))
+        widths = ["1s", "16s", "15m", "1h", "24h", 7200, "7d", "1w", "1mo", "3 mo", "12mo", "1y"]
+        document["every"] = draw(st.sampled_from(widths))
         maybe["functions"] = draw(
             st.lists(st.sampled_from(aggregate.KIND.functions[type]), min_size=1, unique=True)
         )

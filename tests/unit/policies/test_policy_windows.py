@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lakebed.vocabulary.time_parsing import from_rfc3339
 from lakebed.vocabulary.times import DAY, HOUR, LATEST, MINUTE, SECOND, Micros, to_rfc3339
+from lakebed.vocabulary.widths import MONTH, WEEK, YEAR
 from lakebed.vocabulary.windows import Alignment
 
 CASES = [
@@ -64,6 +65,32 @@ CASES = [
     # Apia left out December 30, 2011: the 29th ends at 10:00Z, the 31st begins
     ("Pacific/Apia", DAY, "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z", DAY),
     ("Pacific/Apia", DAY, "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", DAY),
+    # weeks from Monday on, whatever the month and the year
+    ("UTC", WEEK, "2026-01-01T00:00:00Z", "2025-12-29T00:00:00Z", 7 * DAY),
+    ("UTC", WEEK, "2026-01-04T23:59:59.999999Z", "2025-12-29T00:00:00Z", 7 * DAY),
+    ("UTC", WEEK, "2026-01-05T00:00:00Z", "2026-01-05T00:00:00Z", 7 * DAY),
+    ("Europe/Berlin", WEEK, "2026-03-29T12:00:00Z", "2026-03-22T23:00:00Z", 7 * DAY - HOUR),
+    ("Europe/Berlin", WEEK, "2026-10-25T12:00:00Z", "2026-10-18T22:00:00Z", 7 * DAY + HOUR),
+    ("Pacific/Apia", WEEK, "2011-12-30T10:00:00Z", "2011-12-26T10:00:00Z", 6 * DAY),
+    # months, quarters, half years and years from local midnight of their first day on
+    ("UTC", MONTH, "2024-02-29T23:59:59Z", "2024-02-01T00:00:00Z", 29 * DAY),
+    ("UTC", MONTH, "2026-02-28T23:59:59Z", "2026-02-01T00:00:00Z", 28 * DAY),
+    ("UTC", MONTH, "2100-02-28T23:00:00Z", "2100-02-01T00:00:00Z", 28 * DAY),  # no leap year
+    ("UTC", MONTH, "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", 31 * DAY),
+    ("Europe/Berlin", MONTH, "2026-03-31T21:59:59Z", "2026-02-28T23:00:00Z", 31 * DAY - HOUR),
+    ("Europe/Berlin", MONTH, "2026-03-31T22:00:00Z", "2026-03-31T22:00:00Z", 30 * DAY),
+    ("Europe/Berlin", MONTH, "2026-10-31T22:59:59Z", "2026-09-30T22:00:00Z", 31 * DAY + HOUR),
+    ("Pacific/Apia", MONTH, "2011-12-30T10:00:00Z", "2011-12-01T10:00:00Z", 30 * DAY),
+    ("Europe/Berlin", 2 * MONTH, "2026-02-01T00:00:00Z", "2025-12-31T23:00:00Z", 59 * DAY),
+    ("Europe/Berlin", 3 * MONTH, "2026-02-01T00:00:00Z", "2025-12-31T23:00:00Z", 90 * DAY - HOUR),
+    ("Europe/Berlin", 6 * MONTH, "2026-12-31T22:00:00Z", "2026-06-30T22:00:00Z", 184 * DAY + HOUR),
+    ("Europe/Berlin", YEAR, "2026-12-31T22:59:59Z", "2025-12-31T23:00:00Z", 365 * DAY),
+    ("Europe/Berlin", YEAR, "2028-07-01T00:00:00Z", "2027-12-31T23:00:00Z", 366 * DAY),
+    # Havana: midnight of a Sunday is left out, the week before is whole in days and an hour short
+    ("America/Havana", WEEK, "2026-03-08T06:00:00Z", "2026-03-02T05:00:00Z", 7 * DAY - HOUR),
+    # Asuncion: clocks went forward at midnight of October 1, 2023: that month begins at 01:00
+    ("America/Asuncion", MONTH, "2023-10-01T04:00:00Z", "2023-10-01T04:00:00Z", 31 * DAY - HOUR),
+    ("America/Asuncion", MONTH, "2023-10-01T03:59:59Z", "2023-09-01T04:00:00Z", 30 * DAY),
 ]  # fmt: skip
 
 
@@ -78,7 +105,7 @@ def test_a_time_falls_into_the_window_on_the_wall(
 
 def test_no_times_have_no_windows() -> None:
     for zone in ("UTC", "Europe/Berlin"):
-        for every in (MINUTE, DAY):
+        for every in (MINUTE, DAY, WEEK, MONTH):
             start, end = Alignment(every, zone).bounds(np.empty(0, np.int64))
             assert start.shape == end.shape == (0,)
             assert start.dtype == end.dtype == np.int64
@@ -88,7 +115,10 @@ ZONES = [
     "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
     "America/Havana", "America/St_Johns", "Pacific/Apia", "Africa/Monrovia", "Africa/Casablanca",
 ]  # fmt: skip
-WIDTHS = [SECOND, 16 * SECOND, MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 8 * HOUR, 12 * HOUR, DAY]
+WIDTHS = [
+    SECOND, 16 * SECOND, MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 8 * HOUR, 12 * HOUR, DAY,
+    WEEK, MONTH, 2 * MONTH, 3 * MONTH, 4 * MONTH, 6 * MONTH, YEAR,
+]  # fmt: skip
 NEAR = st.integers(-2 * DAY, 2 * DAY)
 TIMES = st.one_of(
     st.integers(0, LATEST),

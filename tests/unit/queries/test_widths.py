@@ -8,7 +8,8 @@ from lakebed.policies.document import parse
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.question import Page, Question
 from lakebed.queries.widths import label
-from lakebed.vocabulary.times import HOUR, MINUTE
+from lakebed.vocabulary.time_parsing import from_rfc3339
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE
 
 START = 497_222 * HOUR
 
@@ -48,6 +49,15 @@ def test_each_row_says_its_width_and_open_ones_of_another_width_are_cut() -> Non
         {"cut": False, "every": "15m"},
         {"cut": False, "every": "5m"},
     ]
+
+
+def test_weeks_months_and_years_are_told_apart() -> None:
+    versions = [stored(1, every="7d"), stored(2, every="1mo"), stored(3, every="1y")]
+    # September 2026 has 30 days, and begins on a Tuesday
+    rows = [(from_rfc3339("2026-09-07T00:00:00Z"), 7 * DAY, True),
+            (from_rfc3339("2026-09-01T00:00:00Z"), 30 * DAY, True),
+            (from_rfc3339("2026-01-01T00:00:00Z"), 365 * DAY, False)]  # fmt: skip
+    assert [row["every"] for row in labelled(versions, *rows)] == ["7d", "1mo", "1y"]
 
 
 def test_each_row_says_its_zone() -> None:

@@ -4,7 +4,7 @@ from lakebed.kinds.aggregate.numbers import AGGREGATE, NumbersState
 from lakebed.kinds.aggregate.texts import AGGREGATE_TEXT, TextsState
 from lakebed.kinds.kind import DocumentKey, Kind, Site, State
 from lakebed.vocabulary.times import SECOND
-from lakebed.vocabulary.windows import check_width
+from lakebed.vocabulary.widths import check_width
 
 
 def _open(site: Site) -> State:
