@@ -10,6 +10,7 @@ Hours before `merged` may be one segment of a day each. There answers are of who
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from lakebed.metering.segment import REST, Segment
 from lakebed.ports.catalog.ledger import LedgerReader, Measure
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.messages import Ints
-from lakebed.vocabulary.times import DAY, HOUR, Micros, from_datetime, to_datetime
+from lakebed.vocabulary.times import DAY, Micros
+from lakebed.vocabulary.widths import parse_width
+from lakebed.vocabulary.windows import Alignment
 
 BY = ("owner", "unit", "topic", "policy")
 
@@ -297,43 +300,27 @@ def _grouped(
 
 EVERY = ("1h", "1d", "7d", "1mo", "1y")
 
-_MONDAY = 4 * DAY  # 1970-01-05
-
 
 def period_of(hour: Micros, question: LedgerQuestion) -> Micros:
     """When the period of an hour begins; not before the question does."""
-    return max(question.start, _begin(hour, question))
+    return max(question.start, _bounds(hour, question)[0])
 
 
 def end_of(begin: Micros, question: LedgerQuestion) -> Micros:
     """When a period that begins so ends; not behind the question's end."""
-    every = _every(begin, question)
+    return min(_bounds(begin, question)[1], question.end)
+
+
+def _bounds(hour: Micros, question: LedgerQuestion) -> tuple[Micros, Micros]:
+    every = question.every
     if every is None:
-        return question.end
-    if every == "1mo":
-        after = _begin(_begin(begin, question) + 32 * DAY, question)
-    elif every == "1y":
-        after = _begin(_begin(begin, question) + 367 * DAY, question)
-    else:
-        after = _begin(begin, question) + _WIDTHS[every]
-    return min(after, question.end)
+        return question.start, question.end
+    if every == "1h" and hour < question.merged:
+        every = "1d"
+    start, end = _alignment(every).bounds(np.array([hour], np.int64))
+    return int(start[0]), int(end[0])
 
 
-_WIDTHS = {"1h": HOUR, "1d": DAY, "7d": 7 * DAY}
-
-
-def _every(hour: Micros, question: LedgerQuestion) -> str | None:
-    merged = question.every == "1h" and hour < question.merged
-    return "1d" if merged else question.every
-
-
-def _begin(hour: Micros, question: LedgerQuestion) -> Micros:
-    every = _every(hour, question)
-    if every is None:
-        return question.start
-    if every == "7d":
-        return (hour - _MONDAY) // (7 * DAY) * 7 * DAY + _MONDAY
-    if every in _WIDTHS:
-        return hour // _WIDTHS[every] * _WIDTHS[every]
-    day = to_datetime(hour).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return from_datetime(day if every == "1mo" else day.replace(month=1))
+@lru_cache(len(EVERY))
+def _alignment(every: str) -> Alignment:
+    return Alignment(parse_width(every), "UTC")
