@@ -16,6 +16,7 @@ from lakebed.api.callers import Public
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
 from lakebed.sources.http import influx, ingest, line_protocol, ndjson
+from lakebed.sources.http.remote_write import routes as remote_write
 
 document_router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
 """The document alone: of every process."""
@@ -157,6 +158,25 @@ _PATHS: dict[str, Any] = {
         parameters=_LINE_PARAMETERS,
         requestBody=_LINES,
         responses=_WRITTEN,
+    ),
+    remote_write.WRITE: _operation(
+        "remote_write",
+        "Send Prometheus' remote write, 1.0 or 2.0",
+        parameters=[
+            _parameter("topic", "query", False, "the template of the topics"),
+            _parameter("owner", "query", False, "whose topics they are"),
+        ],
+        requestBody=_body(
+            "A `prometheus.WriteRequest`, or an `io.prometheus.write.v2.Request` where the media "
+            "type says `proto=`; compressed by snappy.",
+            **{"application/x-protobuf": {}},
+        ),
+        responses={
+            "204": {"description": "all samples are durable"},
+            "400": {"description": "the named series are not taken; the others are durable"},
+            "4XX": {"description": "refused for ever, but for 429; the reason as text"},
+            "503": {"description": "not durable: try again later"},
+        },
     ),
     influx.QUERY: _operation(
         "create_database",

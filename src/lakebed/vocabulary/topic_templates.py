@@ -2,7 +2,8 @@
 
     MEASUREMENT/TAGVALUES/FIELD  ──fill──>  cpu/cpu0/host-a/usage_idle
 
-Levels in capitals that a template knows stand for what a message says, others for themselves.
+Levels in capitals that a template knows stand for what a message says, `{NAME}` for the value of
+one tag, others for themselves.
 """
 
 import re
@@ -27,7 +28,15 @@ class Words(NamedTuple):
 LINE_PROTOCOL: Final = "MEASUREMENT/TAGVALUES/FIELD"
 """The topic of a field of InfluxDB's line protocol, where nothing else is asked for."""
 
-LINE_PROTOCOL_WORDS: Final = Words(("MEASUREMENT", "TAGVALUES", "FIELD"), ("FIELD",))
+LINE_PROTOCOL_WORDS: Final = Words(("MEASUREMENT", "TAGVALUES", "TAGS", "FIELD"), ("FIELD",))
+
+REMOTE_WRITE: Final = "NAME/LABELVALUES"
+"""The topic of a series of Prometheus, where nothing else is asked for."""
+
+REMOTE_WRITE_WORDS: Final = Words(("NAME", "LABELVALUES", "LABELS"), ("NAME",))
+
+NONE: Final = "-"
+"""The level of a tag that a message does not have, or that is empty."""
 
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
@@ -51,6 +60,25 @@ def check_template(template: str, words: Words = LINE_PROTOCOL_WORDS) -> str:
 def fill(template: str, found: Mapping[str, Sequence[str]]) -> str:
     """The topic of what was found: one or more levels for each word, which `level` has made."""
     return "/".join([one for word in template.split("/") for one in found.get(word, (word,))])
+
+
+def tag_levels(
+    template: str, tags: Mapping[str, str], values: str, pairs: str
+) -> dict[str, list[str]]:
+    """The levels for `fill` that tags, labels or attributes stand for.
+
+    Args:
+        values: the word for the values of all tags that the template does not name as `{NAME}`, in
+            the order of their names; a level for each.
+        pairs: the same with the names: `NAME=VALUE`.
+    """
+    named = {one: one[1:-1] for one in template.split("/") if one[:1] == "{" and one[-1:] == "}"}
+    rest = sorted(tags.keys() - named.values())
+    return {
+        **{word: [level(tags.get(name, "")) or NONE] for word, name in named.items()},
+        values: [level(tags[name]) or NONE for name in rest],
+        pairs: [level(f"{name}={tags[name]}") for name in rest],
+    }
 
 
 def level(text: str) -> str:

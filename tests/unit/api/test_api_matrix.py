@@ -15,11 +15,13 @@ import secrets
 from pathlib import Path
 from unittest.mock import Mock
 
+import cramjam
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from tests.unit.access.test_decision import HEAD as MATRIX_HEAD
 from tests.unit.access.test_decision import ROWS as MATRIX_ROWS
 from tests.unit.access.test_doors import acting
+from tests.unit.sources.test_remote_write import one
 
 from lakebed.access.actions import RULES, About, Action
 from lakebed.accounts.tickets import hand_out
@@ -50,6 +52,7 @@ ROWS = {
     route: dict(zip(COLUMNS, cells, strict=True)) for route, *cells in LINES if route != "route"
 }
 NAMES = {"name": "ann", "owner": "ann", "user": "ann", "unit": "lamp", "code": "x"}
+ROOM = [("__name__", "room"), ("id", "1")]
 OF_ANN = ({"owner": "ann", "topic": "room/1", "policy": "raw"}, b"-")
 ASKED = {
     "/api/v1/tap": ({"owner": "ann"}, b""),  # without a topic the answer has an end
@@ -59,6 +62,7 @@ ASKED = {
     "POST /api/v1/invitations": ({}, b'{"owner": "ann", "role": "viewer"}'),
     "/first-steps/send": ({"owner": "ann"}, b"topic=room/1&value=1"),
     "/write": ({}, b"room 1=21.5"),
+    "/api/v1/write": ({}, bytes(cramjam.snappy.compress_raw(one([(ROOM, [21.5])])))),
     "/api/v2/write": ({}, b"room 1=21.5"),
     "/query": ({}, b"q=CREATE+DATABASE+telegraf"),
     "/invitation/x": ({}, b"user=somebody&password=a+few+words"),
@@ -75,6 +79,7 @@ OTHERWISE = {
     "GET /api/v1/limits": "the limits of an owner are of all its topics",
     "POST /api/v1/messages": _SENT,
     "POST /api/v1/messages/batch": _SENT,
+    "POST /api/v1/write": _SENT,
     "POST /api/v2/write": _SENT,
     "POST /query": _SENT,
     "POST /write": _SENT,
@@ -229,6 +234,7 @@ def outcome(api: Api, method: str, path: str, column: str) -> str:
         "/api/v1/messages/batch",
         "/api/v1/events",
         "/write",
+        "/api/v1/write",
         "/api/v2/write",
     ):  # they refuse line by line
         refused |= answer.status_code not in (202, 204)

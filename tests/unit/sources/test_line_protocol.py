@@ -118,6 +118,8 @@ def test_a_template_says_which_topics() -> None:
     line = "m,k=v,a=b f=1"
     assert messages(line, template="in/FIELD/MEASUREMENT")[0][0] == "in/f/m"
     assert messages(line, template="x/TAGVALUES/FIELD")[0][0] == "x/b/v/f"
+    assert messages(line, template="{k}/FIELD/TAGVALUES")[0][0] == "v/f/b"
+    assert messages(line, template="{none}/FIELD/TAGS")[0][0] == "-/f/a=b/k=v"
 
 
 @pytest.mark.parametrize("template", ["", "MEASUREMENT", "FIELD/FIELD", "a/+/FIELD", "#/FIELD"])

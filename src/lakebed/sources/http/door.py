@@ -5,7 +5,8 @@ way in ──identify──> principal ──sender──> its own decoder ─�
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lakebed.access.actions import Action
@@ -19,8 +20,9 @@ from lakebed.sources.http import ndjson, refusing
 from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import parameters
+from lakebed.system.extras import missing
 from lakebed.vocabulary.attributes import Attributes
-from lakebed.vocabulary.errors import Denied, LakebedError, NotFound
+from lakebed.vocabulary.errors import Denied, LakebedError, NotFound, Unavailable
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
@@ -184,3 +186,14 @@ async def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
     if len(body) <= INLINE:
         return decode(body)
     return await asyncio.to_thread(decode, body)
+
+
+@contextmanager
+def installed(what: str) -> Iterator[None]:
+    """Refuse with 503 what needs a package that is not installed: senders keep their messages."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (hint := missing(error)) is None:
+            raise
+        raise Unavailable(f"{what}: {hint}") from None

@@ -16,9 +16,9 @@ from lakebed.http.asgi import Headers, Send
 from lakebed.http.tokens import token_in
 from lakebed.sources.http.line_protocol import PRECISIONS
 from lakebed.sources.http.ndjson import Decoded
-from lakebed.sources.http.targets import parameters
+from lakebed.sources.http.targets import parameters, template_in
 from lakebed.vocabulary.errors import BadRequest
-from lakebed.vocabulary.topic_templates import check_template
+from lakebed.vocabulary.topic_templates import LINE_PROTOCOL_WORDS
 
 WRITE = "/write"
 WRITE_V2 = "/api/v2/write"
@@ -78,12 +78,7 @@ def asked(path: str, query: bytes) -> Asked:
     allowed = _V2_PRECISIONS if path == WRITE_V2 else tuple(PRECISIONS)
     if precision not in allowed:
         raise BadRequest("precision", f"it is one of {', '.join(allowed)}, not {precision!r}")
-    template = given.get("topic", "")
-    if "topic" in given:
-        try:
-            check_template(template)
-        except ValueError as error:
-            raise BadRequest("topic", str(error)) from None
+    template = template_in(given, LINE_PROTOCOL_WORDS, "")
     return Asked(given.get("owner", ""), template, precision)
 
 

@@ -21,6 +21,8 @@ from lakebed.sources.http import influx, ndjson
 from lakebed.sources.http.door import INLINE, Door, HeaderMap, Way, decoded, sender_of
 from lakebed.sources.http.influx_routes import InfluxRoutes
 from lakebed.sources.http.limiting import with_attributes
+from lakebed.sources.http.remote_write import routes as remote_write
+from lakebed.sources.http.remote_write.routes import RemoteWriteRoutes
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
@@ -38,7 +40,9 @@ MESSAGES = "/api/v1/messages"
 BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 INFLUX = (influx.WRITE, influx.WRITE_V2, influx.QUERY)
-ACTIONS = dict.fromkeys((MESSAGES, BATCH, EVENTS, *INFLUX), Action.MESSAGES_PUBLISH)
+ACTIONS = dict.fromkeys(
+    (MESSAGES, BATCH, EVENTS, *INFLUX, remote_write.WRITE), Action.MESSAGES_PUBLISH
+)
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
 _REMEMBERED = 50_000  # query strings whose topic has been checked
@@ -83,7 +87,12 @@ class Ingest:
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
-        ways: tuple[Way, ...] = (self, InfluxRoutes(door, settings.http.line_protocol_topic))
+        section = settings.http
+        ways: tuple[Way, ...] = (
+            self,
+            InfluxRoutes(door, section.line_protocol_topic),
+            RemoteWriteRoutes(door, section.remote_write_topic),
+        )
         self._ways = {path: (way, handler) for way in ways for path, handler in way.routes.items()}
 
     # --- for requests that are answered without ASGI ----------------------------------------------

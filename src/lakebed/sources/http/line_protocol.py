@@ -23,7 +23,7 @@ from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.time_parsing import SENT_TIMES, Unit, parse_time
 from lakebed.vocabulary.times import UNSET as NO_TIME
 from lakebed.vocabulary.times import Micros
-from lakebed.vocabulary.topic_templates import fill, level
+from lakebed.vocabulary.topic_templates import fill, level, tag_levels
 
 LONGEST_LINE = 2**20
 """Most bytes of a line."""
@@ -186,8 +186,8 @@ def _channel(head: re.Match[bytes], field: bytes, way: Way) -> Channel:
         raise ValueError("a tag is given twice")
     filled = {
         "MEASUREMENT": [level(_ESCAPED_IN_MEASUREMENT.sub(rb"\1", head[1]).decode())],
-        "TAGVALUES": [level(tags[name]) for name in sorted(tags)],
         "FIELD": [level(_text(field))],
+        **tag_levels(way.template, tags, "TAGVALUES", "TAGS"),
     }
     channel = way.sender.channel(fill(way.template, filled))
     series = head.string[: head.end(2)]

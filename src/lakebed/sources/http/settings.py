@@ -1,5 +1,6 @@
 """The section `[http]`, and the settings that HTTP ingest reads."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -7,7 +8,17 @@ from pydantic import AfterValidator, Field
 
 from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Section, Size
-from lakebed.vocabulary.topic_templates import LINE_PROTOCOL, check_template
+from lakebed.vocabulary.topic_templates import (
+    LINE_PROTOCOL,
+    REMOTE_WRITE,
+    REMOTE_WRITE_WORDS,
+    Words,
+    check_template,
+)
+
+
+def _template(words: Words) -> AfterValidator:
+    return AfterValidator(partial(check_template, words=words))
 
 
 class HttpSection(Section):
@@ -17,6 +28,9 @@ class HttpSection(Section):
     max_body: Size = Field(64 * 2**20, description="largest request body")
     line_protocol_topic: Annotated[str, AfterValidator(check_template)] = Field(
         LINE_PROTOCOL, description="template of the topics of InfluxDB's line protocol"
+    )
+    remote_write_topic: Annotated[str, _template(REMOTE_WRITE_WORDS)] = Field(
+        REMOTE_WRITE, description="template of the topics of Prometheus' remote write"
     )
     tls_certificate: Path | None = Field(None, description="PEM chain; with it the port speaks TLS")
     tls_key: Path | None = Field(None, description="PEM private key of that chain")

@@ -10,6 +10,7 @@ from lakebed.access.principals import Principal
 from lakebed.vocabulary.errors import BadRequest, Denied
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.owner_topics import split_owner
+from lakebed.vocabulary.topic_templates import Words, check_template
 from lakebed.vocabulary.topics import check_topic
 
 Over: TypeAlias = Callable[[str, str], str | None]
@@ -39,6 +40,20 @@ def parameters(query: bytes, *known: str) -> dict[str, str]:
             raise BadRequest(name, f"name the {name} once")
         found[name] = value
     return found
+
+
+def template_in(given: dict[str, str], words: Words, otherwise: str) -> str:
+    """The template of topics that the parameter `topic` names.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if "topic" not in given:
+        return otherwise
+    try:
+        return check_template(given["topic"], words)
+    except ValueError as error:
+        raise BadRequest("topic", str(error)) from None
 
 
 def channel_of(principal: Principal, owner: str, topic: str, over: Over) -> Channel:

@@ -1,0 +1,197 @@
+"""Decodes requests of remote write into messages: each sample one, and each native histogram.
+
+    up{instance="a:9090", job="node"} 1 @1769860800000   ──>   up/a:9090/node   1
+    └ NAME  └ LABELVALUES, sorted by name
+
+A series is taken whole or not at all. Markers of staleness (a certain NaN) are no values: they are
+counted as written, and make no message. Exemplars, metadata and start times are not kept.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from google.protobuf.message import DecodeError
+
+from lakebed.http.problems import TooLarge
+from lakebed.sources.http.ndjson import MOST_LINES, Decoded, Sender
+from lakebed.sources.http.remote_write import histograms
+from lakebed.sources.http.remote_write.remote_write_1_pb2 import Label, WriteRequest
+from lakebed.sources.http.remote_write.remote_write_2_pb2 import Request
+from lakebed.sources.http.topic_cache import Topics
+from lakebed.vocabulary.errors import BadRequest, Denied, show
+from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
+from lakebed.vocabulary.topic_templates import fill, level, tag_levels
+
+MOST_LABELS = 1_000
+"""Most labels of a series."""
+
+_NAME = "__name__"
+_STALE = struct.pack("<Q", 0x7FF0000000000002)
+"""The NaN by which a sender says that a series has ended (StaleNaN of Prometheus' model/value)."""
+_TIMES = SENT_TIMES._replace(unit="ms")
+_BAD = (ValueError, DecodeError, Denied)
+
+
+class _Sample(Protocol):
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def timestamp(self) -> int: ...
+
+
+class Way(NamedTuple):
+    """How a request's series are read.
+
+    Attributes:
+        sender: who sends them.
+        template: of topics; valid.
+        topics: the channels of series; a cache of this sender and template.
+    """
+
+    sender: Sender
+    template: str
+    topics: Topics
+
+
+@dataclass(slots=True)
+class Written:
+    """What a request holds.
+
+    Attributes:
+        found: its messages, and the series that are rejected, counted from 1.
+        samples, histograms: how many of them are taken, also markers of staleness.
+    """
+
+    found: Decoded = field(default_factory=Decoded)
+    samples: int = 0
+    histograms: int = 0
+
+
+def version_1(body: bytes, way: Way) -> Written:
+    """A `prometheus.WriteRequest`.
+
+    Raises:
+        BadRequest: it is none.
+        TooLarge: it holds more than MOST_LINES samples.
+    """
+    try:
+        request = WriteRequest.FromString(body)
+    except DecodeError:
+        raise BadRequest("body", "it is not the protobuf prometheus.WriteRequest") from None
+    written, topics = Written(), way.topics
+    for number, series in enumerate(request.timeseries, 1):
+        try:
+            key = b"".join(series.labels)
+            channel = topics.get(key) or topics.keep(
+                key, len(key), _channel(_labels(series.labels), way)
+            )
+            _take(written, channel, series.samples, series.histograms, way.sender)
+        except _BAD as error:
+            written.found.reject(number, _named(error))
+    return written
+
+
+def version_2(body: bytes, way: Way) -> Written:
+    """An `io.prometheus.write.v2.Request`.
+
+    Raises:
+        BadRequest: it is none.
+        TooLarge: it holds more than MOST_LINES samples.
+    """
+    try:
+        request = Request.FromString(body)
+    except DecodeError:
+        raise BadRequest("body", "it is not the protobuf io.prometheus.write.v2.Request") from None
+    written, topics, symbols = Written(), way.topics, list(request.symbols)
+    for number, series in enumerate(request.timeseries, 1):
+        try:
+            key = tuple([symbols[reference] for reference in series.labels_refs])
+            channel = topics.get(key)
+            if channel is None:
+                size = sum(map(len, key)) + 60 * len(key)
+                channel = topics.keep(key, size, _channel(_pairs(key), way))
+            _take(written, channel, series.samples, series.histograms, way.sender)
+        except IndexError:
+            written.found.reject(number, ValueError("a label refers to no symbol"))
+        except _BAD as error:
+            written.found.reject(number, error)
+    return written
+
+
+def _named(error: Exception) -> Exception:
+    return ValueError("a label is no text") if isinstance(error, DecodeError) else error
+
+
+def _labels(encoded: Sequence[bytes]) -> list[tuple[str, str]]:
+    if len(encoded) > MOST_LABELS:
+        raise _too_many_labels()
+    return [(label.name, label.value) for label in map(Label.FromString, encoded)]
+
+
+def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
+    if len(texts) > 2 * MOST_LABELS:
+        raise _too_many_labels()
+    if len(texts) % 2:
+        raise ValueError("a label has no value")
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _too_many_labels() -> ValueError:
+    return ValueError(f"it has more than {MOST_LABELS} labels")
+
+
+def _channel(labels: list[tuple[str, str]], way: Way) -> Channel:
+    """The channel of a series. A label that is empty is as one that is not there."""
+    tags = {name: value for name, value in labels if value}
+    if len(tags) < sum(1 for _, value in labels if value):
+        raise ValueError("a label is given twice")
+    name = tags.pop(_NAME, "")
+    if not name:
+        raise ValueError(f"it has no label {_NAME}: {show(tags)}")
+    levels = {"NAME": [level(name)], **tag_levels(way.template, tags, "LABELVALUES", "LABELS")}
+    return way.sender.channel(fill(way.template, levels))
+
+
+def _take(
+    written: Written,
+    channel: Channel,
+    samples: Sequence[_Sample],
+    distributions: Sequence[histograms.Histogram],
+    sender: Sender,
+) -> None:
+    found = written.found
+    taken = [
+        (sender.check_size(_payload(one.value)), parse_time(one.timestamp, _TIMES))
+        for one in samples
+        if not _is_stale(one.value)
+    ]
+    taken += [
+        (sender.check_size(histograms.payload(one)), parse_time(one.timestamp, _TIMES))
+        for one in distributions
+        if not _is_stale(one.sum)
+    ]
+    if len(found.payloads) + len(taken) > MOST_LINES:
+        raise TooLarge("body", f"it holds more than {MOST_LINES} samples: send it in pieces")
+    for payload, event in taken:
+        found.take(channel, payload, event, "")
+    written.samples += len(samples)
+    written.histograms += len(distributions)
+
+
+def _is_stale(value: float) -> bool:
+    return value != value and struct.pack("<d", value) == _STALE
+
+
+_SPECIAL = {"nan": b"NaN", "inf": b"+Inf", "-inf": b"-Inf"}
+
+
+def _payload(value: float) -> bytes:
+    """A number as Prometheus writes it."""
+    text = repr(value)
+    if text[-2:] == ".0":
+        return text[:-2].encode()
+    return _SPECIAL.get(text) or text.encode()
