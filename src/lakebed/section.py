@@ -6,6 +6,7 @@ which the whole of the settings satisfies.
 """
 
 import re
+from ipaddress import ip_network
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -43,6 +44,11 @@ def _address(value: object) -> object:
     return value
 
 
+def _network(value: str) -> str:
+    ip_network(value, strict=False)
+    return value
+
+
 def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -56,6 +62,7 @@ def _unit_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
 Duration = Annotated[Micros, BeforeValidator(_duration), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
 Zone = Annotated[str, AfterValidator(_zone)]
 UnitPatterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_unit_patterns)]
 """Patterns of topics with a `{unit}`: one, or a list."""

@@ -1,5 +1,6 @@
 """The reference says what the code does."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -50,6 +51,8 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if field.default == ():
         return "`[]`"
+    if isinstance(field.default, tuple):
+        return f"`{json.dumps(field.default)}`"
     for marker, written in _SCALARS:
         if marker in field.metadata:
             return f"`{written(field.default)}`"

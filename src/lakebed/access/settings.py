@@ -1,14 +1,13 @@
 """The section `[auth]`: how people, units and programs prove who they are."""
 
 from enum import StrEnum
-from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from lakebed.ports.accounts.users import User
-from lakebed.section import Duration, Section
+from lakebed.section import Duration, Network, Section
 from lakebed.vocabulary.times import DAY
 
 
@@ -19,13 +18,7 @@ def _origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _network(value: str) -> str:
-    ip_network(value, strict=False)
-    return value
-
-
 Origin = Annotated[str, AfterValidator(_origin)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class SecondFactor(StrEnum):

@@ -46,6 +46,11 @@ _MORE_FILES = (
     " lower mqtt.max_connections"
 )
 
+_LOST = (
+    "send over TCP, which is held back instead; for UDP raise net.core.rmem_max, or send less at"
+    " once. lakebed_listener_lost_total counts on"
+)
+
 
 def examine(
     home: Path | None, config: Path | None, roles: Collection[str] | None = None
@@ -129,6 +134,8 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
         yield findings_limits.part(name, text)
     elif name == "refusals" and well and part.get("message"):
         yield note(name, text, "see which, from whom and why: lakebed refusals")
+    elif part.get("lost"):
+        yield note(name, text, _LOST)
     elif part.get("silent"):
         yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:

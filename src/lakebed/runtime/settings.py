@@ -22,6 +22,7 @@ from lakebed.metering.settings import LedgerSection
 from lakebed.section import WRITTEN, Section
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
+from lakebed.sources.syslog.settings import SyslogSection
 from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.series.settings import SeriesSection
@@ -39,6 +40,7 @@ class Settings(Section):
     auth: AuthSection = AuthSection()
     oidc: OidcSection = OidcSection()
     mqtt: MqttSection = MqttSection()
+    syslog: SyslogSection = SyslogSection()
     journal: JournalSection = JournalSection()
     series: SeriesSection = SeriesSection()
     catalog: CatalogSection = CatalogSection()
@@ -106,6 +108,7 @@ def _anchored(settings: Settings) -> Settings:
         update={
             "http": _under(home, settings.http),
             "mqtt": _under(home, settings.mqtt),
+            "syslog": _under(home, settings.syslog),
             "sources": tuple(_under(home, source) for source in settings.sources),
         }
     )

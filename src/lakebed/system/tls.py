@@ -30,5 +30,6 @@ def server_context(
         try:
             context.load_verify_locations(clients)
         except (OSError, ssl.SSLError) as error:
-            raise SettingsError(Problem("mqtt.tls_client_ca", f"{clients}: {error}")) from error
+            where = f"{setting.rpartition('.')[0]}.tls_client_ca"
+            raise SettingsError(Problem(where, f"{clients}: {error}")) from error
     return context

@@ -285,6 +285,46 @@ def _micros_in(fraction: str | None) -> Micros:
     return round(Decimal(f"0.{fraction[:20]}") * SECOND)
 
 
+# --- without a year ------------------------------------------------------------------------------
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_BSD = re.compile(
+    r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (?:(\d{4}) )?(\d\d:\d\d):(\d\d)(?:\.(\d{1,30}))?\Z", re.ASCII
+)
+_HALF_A_YEAR = 183 * 86_400 * SECOND
+
+
+def from_bsd(text: str, near: Micros, zone: str) -> Micros:
+    """`Oct 11 22:14:15`, as RFC 3164 section 4.1.2 writes it; a year may stand before the clock.
+
+    Args:
+        near: without a year it is the year in which the time lies nearest to this one.
+        zone: IANA name of the zone that it is in.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    match = _BSD.match(text)
+    if match is None or match[1] not in _MONTHS:
+        raise ValueError(f"{show(text)} is not a time such as Oct 11 22:14:15")
+    name, day, given, clock, second, fraction = match.groups()
+    month_and_day = f"{_MONTHS.index(name) + 1:02}-{int(day):02}"
+    this = int(given or to_rfc3339(near)[:4])
+    found: list[Micros] = []
+    for year in (this,) if given else (this, this - 1, this + 1):
+        try:
+            found.append(
+                _instant(text, f"{year:04}-{month_and_day}", clock, second, fraction, zone)
+            )
+        except ValueError:  # a leap day in another year
+            continue
+        if abs(found[-1] - near) < _HALF_A_YEAR:
+            break
+    if not found:
+        raise ValueError(f"{show(text)} is not a time such as Oct 11 22:14:15")
+    return min(found, key=lambda time: abs(time - near))
+
+
 # --- suggestions in errors ------------------------------------------------------------------------
 
 _COUNTED_IN = (("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))

@@ -38,6 +38,9 @@ REMOTE_WRITE_WORDS: Final = Words(("NAME", "LABELVALUES", "LABELS"), ("NAME",))
 NONE: Final = "-"
 """The level of a tag that a message does not have, or that is empty."""
 
+SYSLOG: Final = "syslog/HOST/APP"
+SYSLOG_WORDS: Final = Words(("HOST", "APP", "FACILITY", "SEVERITY"))
+
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 

@@ -346,6 +346,13 @@ def test_damage_says_how_to_acknowledge_it() -> None:
 # --- what a running server says -------------------------------------------------------------------
 
 
+def test_what_a_listener_lost_is_told() -> None:
+    part = {"ok": True, "message": "7 messages were lost since the start", "lost": 7}
+    (text,) = said(list(findings._part("syslog", part)), "note")
+    assert "7 messages were lost" in text
+    assert said(list(findings._part("syslog", {"ok": True, "lost": 0})), "note") == []
+
+
 def test_a_server_that_may_open_few_files_is_told_with_what_to_do() -> None:
     part = {"ok": True, "message": "this process may open 256 files", "refused": 3, "files": 256}
     (text,) = said(list(findings._part("connections", part)))

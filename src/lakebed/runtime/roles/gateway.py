@@ -28,6 +28,7 @@ from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
+    from lakebed.sources.listening.door import Listener
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
@@ -38,13 +39,21 @@ log = structlog.get_logger(__name__)
 _CONNECTING = 400
 """Clients whose keys are looked up in one turn of a thread."""
 
+_LISTENERS = ("syslog",)
+"""Sections with ports that need no token."""
+
 _REPORT_EVERY = 5.0  # seconds between two looks at what sources did not store
 
 
 def _listens(settings: Settings) -> Sequence[tuple[str, str]]:
     names = ("listen", "tls_listen", "ws_listen", "wss_listen")
-    found = ((getattr(settings.mqtt, name), f"mqtt.{name}") for name in names)
-    return [(address, name) for address, name in found if address is not None]
+    mqtt = ((getattr(settings.mqtt, name), f"mqtt.{name}") for name in names)
+    others = [
+        (address, f"{section}.{name}")
+        for section in _LISTENERS
+        for address, name in getattr(settings, section).listens
+    ]
+    return [*((address, name) for address, name in mqtt if address is not None), *others]
 
 
 def _known(journal: KnownKeys) -> Callable[[bytes], Awaitable[list[bytes]]]:
@@ -60,6 +69,7 @@ def _known(journal: KnownKeys) -> Callable[[bytes], Awaitable[list[bytes]]]:
 
 
 async def _open(process: Process, _: Contribution) -> Contribution:
+    from lakebed.sources.listening.stats import metrics as of_listeners
     from lakebed.sources.mqtt.client import retained
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import metrics
@@ -91,23 +101,40 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         for source in settings.sources
     ]
     retaining = [(client.name, client.retained) for client in clients if client.retained]
+    listeners = _listeners(process)
     senders = [client.senders for client in clients if client.senders is not None]
     return Contribution(
         intake=intake,
-        doors=(endpoint, *clients),
+        doors=(endpoint, *clients, *listeners),
         addresses={"mqtt": lambda: endpoint.addresses},
         upgrades={"/mqtt": endpoint.websocket},
         health={
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},
+            **{one.name: one.health for one in listeners},
         },
         metrics=(
             endpoint.stats.metrics,
             *((partial(metrics, senders),) if senders else ()),
             *((partial(retained.metrics, retaining),) if retaining else ()),
+            *((partial(of_listeners, [one.stats for one in listeners]),) if listeners else ()),
         ),
         tasks={"source reports": partial(_report, process.catalog, senders)} if senders else {},
     )
+
+
+def _listeners(process: Process) -> "list[Listener]":
+    """Those that have an address."""
+    from lakebed.sources.listening.door import Listener
+    from lakebed.sources.syslog.listener import syslog
+
+    settings = process.settings
+    each = ((settings.syslog, syslog(settings.syslog)),)
+    return [
+        Listener(format, section, process.intake, settings.limits.payload, process.descriptors)
+        for section, format in each
+        if section.listens or section.udp_listen
+    ]
 
 
 def _connections(endpoint: "MqttEndpoint", descriptors: Descriptors, settings: Settings) -> Health:

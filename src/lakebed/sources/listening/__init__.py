@@ -1,0 +1,1 @@
+"""Listeners for protocols without acknowledgements and tokens: what syslog and GELF share."""
