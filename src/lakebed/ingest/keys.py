@@ -16,14 +16,16 @@ def id_key(owner: str, topic: str, id: str) -> bytes:
     return b"%b%b\0%b" % (id_prefix(owner), topic.encode(), id.encode())
 
 
-def sent_key(channel: Channel, sender: str, id: str) -> bytes:
+def sent_key(channel: Channel, sender: str, id: str | int) -> bytes:
     """A message with an id, whose sender belongs to the owner `sender`.
 
     Ids of others are apart from those of the topic's owner: nobody can take these before it does.
+    A number is another id than a text of its digits. No id and no name of an owner holds a NUL.
     """
-    if channel.owner == sender:
-        return id_key(sender, channel.topic, id)
-    return id_key(channel.owner, channel.topic, f"{id}\0{sender}")
+    marks = "" if channel.owner == sender else f"\0{sender}"
+    if isinstance(id, int):
+        marks = f"{marks or chr(0)}\0number"
+    return id_key(channel.owner, channel.topic, f"{id}{marks}")
 
 
 def packet_prefix(owner: str, client_id: str) -> bytes:

@@ -52,16 +52,15 @@ class _Copying:
         channels = [entry.batch.channels[int(entry.batch.channel[row])] for entry, row, _ in found]
         events, ids, keys, attributes = [], [], [], []
         mine = id_prefix(self.order.owner)  # behind it an id is apart from those of other senders
-        for (entry, row, own), channel in zip(found, channels, strict=True):
+        for entry, row, own in found:
             batch, sparse = entry.batch, entry.batch.sparse
             offset = entry.offset + row
             id = sparse.ids[row] if sparse.ids is not None else ""
             events.append(UNSET if sparse.event is None else int(sparse.event[row]))
             ids.append(id)
             key = sparse.keys[row] if sparse.keys is not None else b""
-            named = f"{channel.topic}\0{id}" if id else ""
-            if key.startswith(mine):
-                named = key.removeprefix(mine).decode()
+            # a journal without keys has each id once, and needs none to be told apart
+            named = key.removeprefix(mine).decode() if key.startswith(mine) else ""
             keys.append(parked_key(self.order.owner, self.order.partition, offset, named))
             attributes.append(self._released(own, int(batch.received[row])))
         payloads = [entry.batch.payloads[row] for entry, row, _ in found]

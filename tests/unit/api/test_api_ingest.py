@@ -218,6 +218,33 @@ def test_lines_of_a_batch_may_have_time_and_id(api: Api) -> None:
     assert entry.batch.sparse.duplicate.tolist() == [-1, -1, -1, 1]
 
 
+def test_a_number_is_another_id_than_the_text_of_its_digits(api: Api) -> None:
+    ids = [1, "1", "1.0", "01", 0, "0", -1, "-1", 10**30, str(10**30), "true", "null"]
+    lines = [{"topic": "number-or-text", "value": n, "id": id} for n, id in enumerate(ids)]
+    for repeated in (False, True):
+        before = api.end
+        assert batch(api, *lines).json()["accepted"] == len(ids)
+        (entry,) = api.entries(before)
+        found = entry.batch.sparse.duplicate
+        again = [False] * len(ids) if found is None else (found >= 0).tolist()
+        assert again == [repeated] * len(ids)
+
+
+def test_every_way_to_give_an_id_as_text_is_the_same_id(api: Api) -> None:
+    event = b'{"name":"by-all-ways","id":"1"}'
+    before = api.end
+    for content in (event, b"[" + event + b"]"):
+        assert api.post(EVENTS, content=content).json()["accepted"] == 1
+    assert batch(api, {"topic": "events/by-all-ways", "value": 1, "id": "1"}).status_code == 202
+    single = {"params": {"topic": "events/by-all-ways"}, "headers": {"X-Message-Id": "1"}}
+    assert api.post("/api/v1/messages", content=b"1", **single).status_code == 202
+    assert api.post(EVENTS, content=event.replace(b'"1"', b"1")).json()["accepted"] == 1
+    counts = [e.batch.sparse.counts for e in api.entries(before)]
+    new = sum(len(c) if k is None else int(k.sum()) for k, c in
+              zip(counts, (e.batch for e in api.entries(before)), strict=True))  # fmt: skip
+    assert new == 2  # "1" and 1
+
+
 BAD_LINES = [
     (b"{", "truncated"),
     (b"[1]", "object"),
@@ -233,6 +260,15 @@ BAD_LINES = [
     (b'{"topic":"a","value":1,"time":true}', "bool"),
     (b'{"topic":"a","value":1,"time":1e300}', "time"),
     (b'{"topic":"a","value":1,"id":""}', "id"),
+    (b'{"topic":"a","value":1,"id":1.0}', "id"),
+    (b'{"topic":"a","value":1,"id":1e3}', "id"),
+    (b'{"topic":"a","value":1,"id":true}', "id"),
+    (b'{"topic":"a","value":1,"id":null}', "id"),
+    (b'{"topic":"a","value":1,"id":["1"]}', "id"),
+    (b'{"topic":"a","value":1,"id":"1\\u00002"}', "NUL"),
+    (b'{"topic":"a","value":1,"id":"' + b"1" * 1025 + b'"}', "1024 bytes"),
+    (b'{"topic":"a","value":1,"id":' + b"1" * 1025 + b"}", "1024 bytes"),
+    (b'{"topic":"a","value":1,"id":' + b"1" * 5000 + b"}", "out of range"),
     (b'{"topic":"a","value":"\xff"}', "UTF-8"),
     (b'{"topic":"a","value":"\\ud800"}', "truncated"),
     (b'{"topic":"a","value":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested"),

@@ -14,6 +14,10 @@ def test_an_id_counts_within_its_topic_and_its_sender() -> None:
         sent_key(HALL, "eve", "1"),
         sent_key(Channel("eve", "room"), "eve", "1"),
         sent_key(ROOM, "ann", "2"),
+        sent_key(ROOM, "ann", 1),
+        sent_key(ROOM, "eve", 1),
+        sent_key(ROOM, "ann", "1.0"),
+        sent_key(ROOM, "number", "1"),  # the name of an owner, not the kind of an id
         parked_key("ann", 0, 1, "1"),
         parked_key("ann", 0, 1, "room\0" + "1"),
         parked_key("ann", 0, 1),

@@ -40,7 +40,10 @@ BOM = b"\xef\xbb\xbf"
 _QUOTE = 0x22
 _REMEMBERED = 50_000  # topics of one sender
 
-Message: TypeAlias = tuple[Channel, bytes, Micros, str]
+Id: TypeAlias = int | str
+"""A whole number, which is another id than a text of its digits; "" is none."""
+
+Message: TypeAlias = tuple[Channel, bytes, Micros, Id]
 """Channel, payload, event time and id."""
 
 
@@ -75,11 +78,11 @@ class Decoded:
     channels: list[Channel] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     events: list[Micros] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
+    ids: list[Id] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
 
-    def take(self, channel: Channel, payload: bytes, event: Micros, id: str) -> None:
+    def take(self, channel: Channel, payload: bytes, event: Micros, id: Id) -> None:
         self.channels.append(channel)
         self.payloads.append(payload)
         self.events.append(event)
@@ -99,10 +102,10 @@ class Decoded:
         event = ids = keys = None
         if self.events.count(NO_TIME) < len(self.events):
             event = self.events
-        if any(self.ids):
-            ids = self.ids
+        if self.ids.count("") < len(self.ids):
+            ids = list(map(str, self.ids))
             pairs = zip(self.channels, self.ids, strict=True)
-            keys = [sent_key(channel, sender, id) if id else b"" for channel, id in pairs]
+            keys = [b"" if id == "" else sent_key(channel, sender, id) for channel, id in pairs]
         return Columns(self.channels, self.payloads, received, Sparse(event, ids, keys))
 
 
@@ -245,7 +248,7 @@ def _columns(decoded: list[Line], sender: Sender) -> Decoded:
     events = [
         NO_TIME if line.time is UNSET else parse_time(line.time, SENT_TIMES) for line in decoded
     ]
-    ids = ["" if line.id is UNSET else check_id(str(line.id)) for line in decoded]
+    ids = [_id(line.id) for line in decoded]
     return Decoded(channels, payloads, events, ids)
 
 
@@ -297,8 +300,11 @@ def _time(given: int | float | str | UnsetType) -> Micros:
     return NO_TIME if given is UNSET else parse_time(given, SENT_TIMES)
 
 
-def _id(given: int | str | UnsetType) -> str:
-    return "" if given is UNSET else check_id(str(given))
+def _id(given: Id | UnsetType) -> Id:
+    if given is UNSET:
+        return ""
+    check_id(str(given))
+    return given
 
 
 def check_id(id: str) -> str:
