@@ -37,6 +37,7 @@ _SOURCE = """
 name = "shared"
 url = "mqtt://127.0.0.1:{port}"
 topics = ["$share/lb/#"]
+stamps = ["id", "time"]
 """
 _PROBES = 16  # topics: enough that each of four partitions has some
 _PROBE = {"name": "probe", "topics": ["probe/#"], "type": "number", "keep": "archive"}

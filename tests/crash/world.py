@@ -38,6 +38,7 @@ _SOURCES = """
 name = "one"
 url = "mqtt://127.0.0.1:{port}"
 topics = ["o/+/broker-1", "o/+/broker-1-ids", "nobody/broker-1-ids"]
+stamps = ["id", "time"]
 
 [[sources]]
 name = "two"

@@ -52,7 +52,7 @@ class LimitsSection(Section):
     )
 
 
-def _names(value: object) -> object:
+def names(value: object) -> object:
     """`a, b`, as an environment variable has it, is a list of two."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
@@ -63,7 +63,7 @@ class IngestSection(Section):
     """Attributes recorded with each message."""
 
     record: Annotated[
-        tuple[Literal["principal", "content_type", "properties"], ...], BeforeValidator(_names)
+        tuple[Literal["principal", "content_type", "properties"], ...], BeforeValidator(names)
     ] = Field(
         (),
         description="of `principal`, `content_type` and `properties` (user properties of MQTT 5)",

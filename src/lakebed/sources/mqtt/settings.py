@@ -4,9 +4,9 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from lakebed.ingest.settings import LimitsSection
+from lakebed.ingest.settings import LimitsSection, names
 from lakebed.section import Address, Duration, Section, UnitPatterns
 from lakebed.vocabulary.owners import check_known
 from lakebed.vocabulary.times import parse_duration
@@ -97,6 +97,11 @@ class MqttSource(Section):
         65535, ge=1, le=65535, description="Receive Maximum sent to the broker (MQTT 5)"
     )
     keep_alive: int = Field(30, ge=1, le=65535, description="seconds between pings")
+    stamps: Annotated[tuple[Literal["id", "time"], ...], BeforeValidator(names)] = Field(
+        (),
+        description="of `id` and `time`: user properties of MQTT 5 that are a message's id and its"
+        " event time, where publishers mean these",
+    )
     retained: Literal["first", "always", "never"] = Field(
         "first",
         description="which messages that the broker has retained are taken: those that are new or"

@@ -25,7 +25,7 @@ from lakebed.sources.mqtt.codec.reasons import (
     reason_name,
     violation,
 )
-from lakebed.sources.mqtt.codec.stamps import message_properties
+from lakebed.sources.mqtt.codec.stamps import STAMPS, message_properties
 from lakebed.sources.mqtt.codec.subscriptions import SubAck, Subscribe, SubscriptionRequest
 from lakebed.sources.mqtt.codec.wire import PACKET_ROOM, UINT32_MAXIMUM, V5
 from lakebed.sources.mqtt.connection import MqttConnection
@@ -136,6 +136,7 @@ class BrokerConnection(MqttConnection):
         self.accepted: float | None = None
         self.taken_over = self.closed = False
         senders = session.senders
+        stamps = self._stamps = frozenset(session.source.stamps)
         self._decoder: Decoder[Any] = Decoder(
             session.version,
             AT_CLIENT,
@@ -145,7 +146,8 @@ class BrokerConnection(MqttConnection):
             packet_maximum=session.packet_maximum,
             alias_maximum=65535 if session.version == V5 else 0,
             accept=self._accept,
-            describe=describer(intake.recorder, f"source:{session.source.name}"),
+            stamped=len(stamps) == len(STAMPS),
+            describe=describer(intake.recorder, f"source:{session.source.name}", stamps),
             retained=session.retained is not None,
             tolerant=True,
         )
@@ -256,7 +258,7 @@ class BrokerConnection(MqttConnection):
     def _accept(self, payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
         """Read a message's properties, and ignore invalid ones: the sender cannot be told."""
         try:
-            return message_properties(payload, found)
+            return message_properties(payload, found, self._stamps)
         except Refuse as refuse:
             self._session.stats.refused[f"property_{reason_name(refuse.reason)}"] += 1
             return times.UNSET, ""

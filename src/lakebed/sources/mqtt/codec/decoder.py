@@ -93,6 +93,7 @@ class Decoder(Generic[T]):
         packet_maximum: bytes of a whole packet; beyond it the connection must end.
         alias_maximum: topic aliases that the peer may use (MQTT 5).
         accept: reads event time and id of a message with properties; may raise `Refuse`.
+        stamped: whether both may be read by `read_stamps`, which is quicker.
         describe: reads the attributes of a message with properties; None if none are recorded.
         retained: give publishes with RETAIN in runs of their own: a broker sends with it what it
             held when it got a subscription (section 3.3.1.3).
@@ -115,6 +116,7 @@ class Decoder(Generic[T]):
         alias_maximum: int = 0,
         accept: Accept | None = None,
         describe: Describe | None = None,
+        stamped: bool = True,
         topics: Topics[T] | None = None,
         retained: bool = False,
         tolerant: bool = False,
@@ -127,6 +129,7 @@ class Decoder(Generic[T]):
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
         self._describe = describe
+        self._short = stamped and describe is None and version == V5
         self._retained = retained
         self._plain = _PLAIN_LIVE if retained else _PLAIN
         self._tolerant = tolerant and version != V5
@@ -288,8 +291,7 @@ class Decoder(Generic[T]):
             retained = self._retained and head & 1 == 1
             if retained or (qos == 1 and head & 8):
                 return self._publish(reader, qos, qos == 1 and head & 8 == 8, retained)
-            short = self._version == V5 and stop - body > 4 and self._describe is None
-            if short and self._stamped(data, qos, body, stop):
+            if self._short and stop - body > 4 and self._stamped(data, qos, body, stop):
                 return None
             return self._publish(reader, qos)
         parser = self._parsers.get(head >> 4)

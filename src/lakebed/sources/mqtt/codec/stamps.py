@@ -1,6 +1,6 @@
 """Reads event time and id of a message from its user properties `time` and `id` (MQTT 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lakebed.sources.mqtt.codec.reasons import ProtocolError, Reason, Refuse
@@ -9,6 +9,9 @@ from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
 from lakebed.vocabulary.times import UNSET, Micros
 
 _USER_PROPERTY = 0x26
+
+STAMPS = frozenset(("id", "time"))
+"""User properties that are columns of their own."""
 
 
 def read_stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
@@ -35,8 +38,13 @@ def read_stamps(data: bytes, at: int, end: int) -> tuple[Micros, str] | None:
     return (event, identifier) if identifier or event != UNSET else None
 
 
-def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros, str]:
+def message_properties(
+    payload: bytes, found: Mapping[str, Any], stamps: Collection[str] = STAMPS
+) -> tuple[Micros, str]:
     """Read a message's event time and id from its user properties `time` and `id`.
+
+    Args:
+        stamps: which of the two count.
 
     Raises:
         Refuse: the time is invalid, the id is empty, or the payload is said to be UTF-8 but is not.
@@ -48,6 +56,8 @@ def message_properties(payload: bytes, found: Mapping[str, Any]) -> tuple[Micros
         except UnicodeDecodeError:
             raise Refuse(Reason.PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8") from None
     for key, value in found.get("user_property", ()):
+        if key not in stamps:
+            continue
         if key == "time":
             try:
                 event = parse_time(value, SENT_TIMES)
