@@ -27,7 +27,7 @@ class KeyedSeries:
         assert not unknown, f"{table} has no columns {unknown}"
         self.inserts += 1
         for row in rows.to_pylist():
-            key = (table, *(row[name] for name in kind.key))
+            key = (table, *(row.get(name) for name in kind.key))
             held = self._rows.get(key)
             if held is None or kind.version is None or row[kind.version] >= held[kind.version]:
                 self._rows[key] = row

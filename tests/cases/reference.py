@@ -30,7 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEAREST = (
     "kept", "unique", "max_rate", "deny", "allow", "max", "min", "late", "inactive",
     "out_of_range_time", "bad_time", "out_of_range", "not_finite", "not_a_number", "not_text",
-    "missing_path", "not_json", "max_size", "skipped",
+    "missing_path", "not_json", "max_size", "too_many", "skipped",
 )  # fmt: skip
 """Outcomes; a message under several policies counts in the whole by the first of these."""
 
@@ -154,9 +154,30 @@ def within(number: float) -> float:
     return number
 
 
-def value_of(policy: dict[str, Any], payload: bytes) -> tuple[Any, datetime | None]:
+def parts_of(policy: dict[str, Any], payload: bytes) -> list[tuple[int, str, bytes]]:
+    """Element, field and JSON of each part of a message that holds a value."""
+    names = list(policy.get("fields", [""]))
+    if "split" not in policy:
+        return [(0, name, payload) for name in names]
+    elements = follow(document_of(payload), policy["split"])
+    if not isinstance(elements, list) or not elements:
+        raise Dropped("missing_path")
+    if len(elements) > 1000:
+        raise Dropped("too_many")
+    return [
+        (place, name, json.dumps(element).encode())
+        for place, element in enumerate(elements)
+        for name in names
+    ]
+
+
+def value_of(policy: dict[str, Any], field: str, payload: bytes) -> tuple[Any, datetime | None]:
     """The value, and the event time where the policy reads it from the payload."""
     kind, at, time_at = policy["type"], policy.get("at"), policy.get("time_at")
+    if field:
+        at = policy["fields"][field]
+    elif "split" in policy:
+        at = at or ""
     if at is None and time_at is None:
         return plain(kind, payload), None
     document = document_of(payload)
@@ -238,15 +259,44 @@ def transformed(rules: dict[str, Any], value: Any) -> Any:
 
 
 class Record:
-    def __init__(self, place: int, message: Message, moment: datetime, value: Any) -> None:
-        self.place, self.message, self.moment, self.value = place, message, moment, value
+    """A value that was kept. `size` is that of its message, or of several an equal share."""
+
+    def __init__(
+        self, place: tuple[int, int], field: str, message: Message, moment: datetime, value: Any
+    ) -> None:
+        self.place, self.field, self.message = place, field, message
+        self.moment, self.value, self.size = moment, value, len(message.payload)
+        self.series = (message.topic, field)
+
+
+def kept_of(
+    policy: dict[str, Any],
+    field: str,
+    part: bytes,
+    message: Message,
+    before: dict[tuple[str, str], tuple[datetime, Any]],
+) -> Record:
+    """One value, if it is kept."""
+    rules = policy.get("filter", {})
+    value, found = value_of(policy, field, part)
+    moment = found or message.given
+    check_time(policy, moment, message.received)
+    check_value(rules, value)
+    # max_rate and unique look at the value kept before, in the order of arrival
+    last = before.get((message.topic, field))
+    if last and "max_rate" in rules and abs(moment - last[0]) < span(rules["max_rate"]):
+        raise Dropped("max_rate")
+    if last and rules.get("unique") and value == last[1]:
+        raise Dropped("unique")
+    before[message.topic, field] = (moment, value)
+    return Record((0, 0), field, message, moment, transformed(policy.get("transform", {}), value))
 
 
 def keep(policy: dict[str, Any], messages: list[Message]) -> tuple[list[Record], dict[int, str]]:
     """The messages a policy keeps, and the outcome of each that matches its topics."""
     records: list[Record] = []
     outcomes: dict[int, str] = {}
-    before: dict[str, tuple[datetime, Any]] = {}
+    before: dict[tuple[str, str], tuple[datetime, Any]] = {}
     rules = policy.get("filter", {})
     for place, message in enumerate(messages):
         if not any(under(filter, message.topic) for filter in policy["topics"]):
@@ -254,23 +304,22 @@ def keep(policy: dict[str, Any], messages: list[Message]) -> tuple[list[Record],
         try:
             if "max_size" in rules and len(message.payload) > size(rules["max_size"]):
                 raise Dropped("max_size")
-            value, found = value_of(policy, message.payload)
-            moment = found or message.given
-            check_time(policy, moment, message.received)
-            check_value(rules, value)
-            # max_rate and unique look at the message kept before, in the order of arrival
-            last = before.get(message.topic)
-            if last and "max_rate" in rules and abs(moment - last[0]) < span(rules["max_rate"]):
-                raise Dropped("max_rate")
-            if last and rules.get("unique") and value == last[1]:
-                raise Dropped("unique")
-            before[message.topic] = (moment, value)
-            value = transformed(policy.get("transform", {}), value)
+            parts = parts_of(policy, message.payload)
         except Dropped as dropped:
             outcomes[place] = str(dropped)
-        else:
-            outcomes[place] = "kept"
-            records.append(Record(place, message, moment, value))
+            continue
+        kept = []
+        for element, field, part in parts:
+            try:
+                kept.append(kept_of(policy, field, part, message, before))
+                kept[-1].place = (place, element)
+                outcome = "kept"
+            except Dropped as dropped:
+                outcome = str(dropped)
+            outcomes[place] = min(outcomes.get(place, outcome), outcome, key=NEAREST.index)
+        for record in kept:
+            record.size = -(-record.size // len(kept))
+        records += kept
     return records, outcomes
 
 
@@ -279,34 +328,31 @@ def keep(policy: dict[str, Any], messages: list[Message]) -> tuple[list[Record],
 
 def shown(policy: dict[str, Any], record: Record) -> dict[str, Any]:
     value = json.loads(record.value) if policy["type"] == "json" else record.value
-    row = {
-        "topic": record.message.topic,
-        "time": show(record.moment),
-        "value": value,
-        "size": len(record.message.payload),
-    }
+    row = {"topic": record.message.topic} | ({"field": record.field} if record.field else {})
+    row |= {"time": show(record.moment), "value": value, "size": record.size}
     return row | ({"id": record.message.id} if record.message.id else {})
 
 
 def raw_rows(policy: dict[str, Any], records: list[Record]) -> list[dict[str, Any]]:
     """window, archive, last_n and last_value, by event time and place in the journal."""
     chosen = records
-    topics = {record.message.topic for record in records}
+    every = {record.series for record in records}
     if policy["keep"] == "last_n":  # the N that arrived last
         chosen = [
             record
-            for topic in topics
-            for record in [r for r in records if r.message.topic == topic][-policy["count"] :]
+            for series in every
+            for record in [r for r in records if r.series == series][-policy["count"] :]
         ]
     elif policy["keep"] == "last_value":  # the latest event time, or arrival where that is sooner
         chosen = [
             max(
-                (r for r in records if r.message.topic == topic),
+                (r for r in records if r.series == series),
                 key=lambda r: (min(r.moment, r.message.received), r.place),
             )
-            for topic in topics
+            for series in every
         ]
-    chosen.sort(key=lambda record: (record.moment, record.place))
+    # of one message by field, then by element
+    chosen.sort(key=lambda r: (r.moment, r.place[0], r.field, r.place[1]))
     return [shown(policy, record) for record in chosen]
 
 
@@ -382,15 +428,16 @@ def function(name: str, ordered: list[Any]) -> Any:
 def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> list[dict[str, Any]]:
     zone = ZoneInfo(policy.get("timezone", "UTC"))
     functions = policy.get("functions", DEFAULT_FUNCTIONS[policy["type"]])
-    groups: dict[tuple[datetime, datetime, str], list[Record]] = {}
+    groups: dict[tuple[datetime, datetime, str, str], list[Record]] = {}
     for record in records:
         bounds = window(record.moment, policy["every"], zone)
-        groups.setdefault((*bounds, record.message.topic), []).append(record)
+        groups.setdefault((*bounds, *record.series), []).append(record)
     rows = []
-    for (start, end, topic), members in sorted(groups.items(), key=lambda item: item[0]):
+    for (start, end, topic, field), members in sorted(groups.items(), key=lambda item: item[0]):
         members.sort(key=lambda record: (record.moment, record.place))
         values = [record.value for record in members]
-        row = {"topic": topic, "start": show(start), "end": show(end), "complete": end <= now}
+        row = {"topic": topic} | ({"field": field} if field else {})
+        row |= {"start": show(start), "end": show(end), "complete": end <= now}
         row["count"] = len(values)
         rows.append(row | {name: function(name, values) for name in functions})
     return rows

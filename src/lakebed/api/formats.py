@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, cast
 
 import msgspec
@@ -38,7 +38,7 @@ _NUMBER, _JSON = TYPES["number"], TYPES["json"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
 _MARKS = frozenset({"cut", "late"})  # of windows: left out of a JSON row that has none
-_RAW_FIELDS = ("topic", "time", "value", "size", "position", "id")
+_RAW_FIELDS = ("topic", "field", "time", "value", "size", "position", "id")
 
 _encoder = msgspec.json.Encoder()
 encode, encode_lines = _encoder.encode, _encoder.encode_lines
@@ -83,26 +83,42 @@ def rows(page: Page) -> Iterator[dict[str, Any] | msgspec.Struct]:
     """Rows as the JSON formats show them; JSON values are passed on as they were sent."""
     shape: Callable[[pa.Table], Iterator[dict[str, Any] | msgspec.Struct]]
     shape = _aggregates if "start" in page.rows.column_names else _records
-    for start in range(0, len(page.rows), _ROWS):
-        yield from shape(page.rows.slice(start, _ROWS))
+    found = page.rows if _has_fields(page) else page.rows.drop_columns(["field"])
+    for start in range(0, len(found), _ROWS):
+        yield from shape(found.slice(start, _ROWS))
+
+
+def _has_fields(page: Page) -> bool:
+    """Whether answers have a column `field`: the policy has some, or an earlier version had."""
+    if page.question.policy.fields:
+        return True
+    found = page.rows["field"]
+    return bool(pc.any(pc.not_equal(found, "")).as_py())
 
 
 def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
     columns = {name: _listed(part[name]) for name in _RAW_COLUMNS if name != "time"}
     columns["time"] = texts_of(part["time"].to_numpy())
-    for topic, time, type, number, text, size, partition, offset, id in zip(
-        *(columns[name] for name in _RAW_COLUMNS), strict=True
+    fields = _listed(part["field"]) if "field" in part.column_names else repeat(None)
+    elements = _listed(part["element"])
+    for topic, time, type, number, text, size, partition, offset, id, field, element in zip(
+        *(columns[name] for name in _RAW_COLUMNS), fields, elements, strict=False
     ):
-        row = {
-            "topic": topic,
+        row = {"topic": topic} if field is None else {"topic": topic, "field": field}
+        row |= {
             "time": time,
             "value": show(type, number, text),
             "size": size,
-            "position": f"{partition}:{offset}",
+            "position": position(partition, offset, element),
         }
         if id:
             row["id"] = id
         yield row
+
+
+def position(partition: int, offset: int, element: int = 0) -> str:
+    """Where a message stands in the journal, and the element where it was taken apart."""
+    return f"{partition}:{offset}/{element}" if element else f"{partition}:{offset}"
 
 
 _RAW_COLUMNS = ("topic", "time", "type", "number", "text", "size", "partition", "offset", "id")
@@ -210,6 +226,8 @@ def _csv(page: Page, guarded: bool) -> Iterator[bytes]:
     """RFC 4180, with a header line."""
     aggregates = "start" in page.rows.column_names
     names = page.rows.column_names if aggregates else _RAW_FIELDS
+    if not _has_fields(page):
+        names = [name for name in names if name != "field"]
     yield _csv_lines([names])
     for piece in _pieces(rows(page)):
         named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
@@ -271,7 +289,7 @@ def _pieces(found: Iterator[Any]) -> Iterator[list[Any]]:
 
 def to_arrow(page: Page) -> pa.Table:
     """The page in Arrow's types: times as timestamps, numbers as float64, JSON as its text."""
-    found = page.rows
+    found = page.rows if _has_fields(page) else page.rows.drop_columns(["field"])
     if "start" in found.column_names:
         for name in ("start", "end"):
             column = found[name].cast(_UTC)
@@ -279,15 +297,19 @@ def to_arrow(page: Page) -> pa.Table:
         return found
     partition, offset = (found[name].cast(pa.string()) for name in ("partition", "offset"))
     id = pc.if_else(pc.equal(found["id"], ""), pa.scalar(None, pa.string()), found["id"])
-    columns = [
-        found["topic"],
-        found["time"].cast(_UTC),
-        _values(page),
-        found["size"],
-        pc.binary_join_element_wise(partition, offset, ":"),
-        id,
-    ]
-    return pa.table(dict(zip(_RAW_FIELDS, columns, strict=True)))
+    places = pc.binary_join_element_wise(partition, offset, ":")
+    element = found["element"]
+    if pc.any(pc.not_equal(element, 0)).as_py():
+        with_element = pc.binary_join_element_wise(places, element.cast(pa.string()), "/")
+        places = pc.if_else(pc.equal(element, 0), places, with_element)
+    columns = {
+        "time": found["time"].cast(_UTC),
+        "value": _values(page),
+        "position": places,
+        "id": id,
+    }
+    names = [name for name in _RAW_FIELDS if name in columns or name in found.column_names]
+    return pa.table({name: columns[name] if name in columns else found[name] for name in names})
 
 
 def _values(page: Page) -> Any:

@@ -49,9 +49,17 @@ def flat(counts: Mapping[str, Any]) -> dict[str, Any]:
         if key == "filtered" and isinstance(value, dict):
             entries["filtered"] = sum(value.values())
             entries.update({f"filtered: {reason}": n for reason, n in value.items()})
+        elif key == "fields" and isinstance(value, dict):
+            entries.update({f"field {name}": _field(found) for name, found in value.items()})
         else:
             entries[key] = value
     return entries
+
+
+def _field(found: Mapping[str, Any]) -> str:
+    """In how many messages a field was kept, and why not in the others."""
+    missed = (f"{count} {reason}" for reason, count in found["missed"].items())
+    return ", ".join([f"{found['kept']} kept", *missed])
 
 
 def _explain(examples: list[dict[str, Any]]) -> None:

@@ -13,6 +13,9 @@ from lakebed.vocabulary.times import now, to_rfc3339
 
 def last(
     topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
+    field: Annotated[
+        list[str] | None, typer.Option(help="Only this field; may be given several times.")
+    ] = None,
     owner: FromOwner = None,
     url: Url = URL,
     token: Token = None,
@@ -24,7 +27,7 @@ def last(
 
     key = "filter" if "+" in topic or "#" in topic else "topic"
     with Server(url, token, home) as server:
-        found = server.get("/api/v1/last", **{key: topic}, owner=owner)
+        found = server.get("/api/v1/last", **{key: topic}, field=field or None, owner=owner)
     if not output.rows(found):
         what = topic if owner is None else f"{topic} of {owner}"
         raise NotFound(f"no last value of {what}: does a policy with `keep: last_value` name it?")

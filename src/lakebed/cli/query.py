@@ -39,6 +39,9 @@ _POINTS = 1000
 def query(
     topic: Annotated[str, typer.Argument(help="A topic, or a filter such as 'plant/+/temp'.")],
     policy: Annotated[str | None, typer.Option(help="Rows of this policy.")] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Rows of this field; may be given several times.")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", help="From this time on: RFC 3339, a number since 1970, -1h."),
@@ -79,6 +82,7 @@ def query(
     asked = {
         "topic": topic,
         "policy": policy,
+        "field": field or None,
         "from": moment("--from", start),
         "to": moment("--to", end),
         "owner": owner,

@@ -37,6 +37,7 @@ class Ledger:
         topics: their topics, in the same order.
         index: the small int of each channel.
         policies: for each (owner, name), int64[CODES] of outcomes under that policy.
+        fields: for each (owner, name) of a policy with fields, and for each of them, the same.
         offsets: for each partition, the offset up to which messages are counted.
     """
 
@@ -45,6 +46,7 @@ class Ledger:
         self.topics: list[str] = []
         self.index: dict[Channel, int] = {}
         self.policies: dict[tuple[str, str], Ints] = {}
+        self.fields: dict[tuple[str, str], dict[str, Ints]] = {}
         self.offsets: dict[int, int] = {}
         self._counts: dict[int, Ints] = {}  # outcome -> int64[capacity]
         self._bytes = np.zeros(0, np.int64)
@@ -89,6 +91,15 @@ class Ledger:
         """Count what became of n messages under one policy."""
         row = self.policies.setdefault(policy, np.zeros(CODES, np.int64))
         row += np.bincount(outcomes, minlength=CODES)
+
+    def count_fields(
+        self, policy: tuple[str, str], names: Sequence[str], outcomes: NDArray[np.uint8]
+    ) -> None:
+        """Count what became of the fields of n messages: uint8[n, fields]."""
+        known = self.fields.setdefault(policy, {})
+        for name, column in zip(names, outcomes.T, strict=True):
+            row = known.setdefault(name, np.zeros(CODES, np.int64))
+            row += np.bincount(column, minlength=CODES)
 
     def _column(self, outcome: int) -> Ints:
         column = self._counts.get(outcome)
@@ -169,6 +180,12 @@ class Ledger:
             "last": self.last_seen.tobytes(),
             "policies": [(*key, row.tobytes()) for key, row in self.policies.items()],
         }
+        if self.fields:
+            state["fields"] = [
+                (*key, name, row.tobytes())
+                for key, rows in self.fields.items()
+                for name, row in rows.items()
+            ]
         return zstandard.compress(msgspec.msgpack.encode(state), 1)
 
     @classmethod
@@ -183,6 +200,8 @@ class Ledger:
             _ints(state[name]) for name in ("bytes", "first", "last")
         )
         ledger.policies = {(owner, name): _ints(row) for owner, name, row in state["policies"]}
+        for owner, name, field, row in state.get("fields", ()):
+            ledger.fields.setdefault((owner, name), {})[field] = _ints(row)
         return ledger
 
     def add(self, other: "Ledger") -> None:
@@ -195,6 +214,10 @@ class Ledger:
         self._last[codes] = np.maximum(self._last[codes], other.last_seen)
         for key, row in other.policies.items():
             self.policies[key] = self.policies.get(key, np.zeros(CODES, np.int64)) + row
+        for key, rows in other.fields.items():
+            known = self.fields.setdefault(key, {})
+            for name, row in rows.items():
+                known[name] = known.get(name, np.zeros(CODES, np.int64)) + row
         self.offsets |= other.offsets
 
 

@@ -10,7 +10,6 @@ from functools import partial
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.deduplication import Deduplicator
@@ -20,8 +19,7 @@ from lakebed.keeper.replay import replay
 from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.stores import Stores
-from lakebed.keeper.task import PolicyTask, TaskFactory
-from lakebed.policies.outcomes import Outcome
+from lakebed.keeper.task import Became, PolicyTask, TaskFactory
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES
@@ -55,10 +53,10 @@ class Poison:
         self._tasks = tasks
         self._offsets: dict[str, set[int]] = {}
 
-    def isolate(self, task: PolicyTask, chunk: Chunk) -> tuple[PolicyTask, NDArray[np.uint8]]:
+    def isolate(self, task: PolicyTask, chunk: Chunk) -> tuple[PolicyTask, Became]:
         """Restore a task that failed on `chunk`.
 
-        Returns the task that has absorbed the chunk without the poison, and the chunk's outcomes.
+        Returns the task that has absorbed the chunk without the poison, and what became of it.
         """
         self._find(task, chunk)
         while True:
@@ -74,12 +72,12 @@ class Poison:
             except Exception:
                 self._find(task, piece)
 
-    def _absorb(self, task: PolicyTask, chunk: Chunk) -> NDArray[np.uint8]:
+    def _absorb(self, task: PolicyTask, chunk: Chunk) -> Became:
         bad = np.isin(chunk.offset, list(self._offsets.get(task.part, ())))
-        outcomes = np.full(len(chunk), Outcome.DEAD_LETTER, np.uint8)
-        outcomes[~bad] = task.absorb(chunk.take(np.flatnonzero(~bad)))
+        fine = np.flatnonzero(~bad)
+        became = task.absorb(chunk.take(fine)).among(fine, len(chunk))
         task.offset = max(task.offset, int(chunk.offset[-1]) + 1)
-        return outcomes
+        return became
 
     def _find(self, task: PolicyTask, chunk: Chunk) -> None:
         """Try each message alone on a task without state; where none fails, all are poison."""

@@ -102,7 +102,7 @@ class Preview:
             "dead_letter": int(self.outcomes[Outcome.DEAD_LETTER]),
             "rows": self.rows.count,
             "bytes": self.rows.size,
-            "topics": len(self.rows.topics),
+            "topics": len({topic for topic, _ in self.rows.series}),
             "from": _text(self.since),
             "to": _text(self.until),
             "held_from": _text(self.held),
@@ -223,7 +223,7 @@ class _Partition:
         """What becomes of messages; those on which the policy fails are dead letters."""
         before = self.task.checkpoint()
         try:
-            return self.task.absorb(piece)
+            return self.task.absorb(piece).outcomes
         except LakebedError:
             raise
         except Exception as error:
@@ -233,7 +233,7 @@ class _Partition:
         fine = [row for row in range(len(piece)) if not self._fails(piece.take(np.array([row])))]
         self.task = self._tasks.restored(policy, before)
         try:
-            outcomes[fine] = self.task.absorb(piece.take(np.array(fine, np.intp)))
+            outcomes[fine] = self.task.absorb(piece.take(np.array(fine, np.intp))).outcomes
         except LakebedError:
             raise
         except Exception:  # together they fail again

@@ -23,7 +23,7 @@ NEWEST = 20
 """Rows that are shown as they are."""
 
 SERIES = 20
-"""Topics of which there are points."""
+"""Series of which there are points: topics, or their fields."""
 
 MOST_REMEMBERED = 300_000
 """Rows that are remembered by their key; with more the preview stops."""
@@ -35,12 +35,13 @@ _TOPICS = 100_000  # topics that are told apart
 class PreviewRows:
     """Attributes:
     count, size: rows, and their bytes as usage counts them.
-    topics: of which there are rows, in the order in which they came.
+    series: topic and field of those of which there are rows, in the order in which they came.
     """
 
     def __init__(self, policy: Policy, points: int) -> None:
         self.count = self.size = 0
-        self.topics: dict[str, int] = {}
+        self.series: dict[tuple[str, str], int] = {}
+        self._fields = bool(policy.fields)
         self._windows = KINDS[policy.keep].answers == "windows"
         self._numbers = policy.type == "number" and KINDS[policy.keep].answers != "values"
         self._reduction = Reduction(points) if points and self._numbers else None
@@ -58,12 +59,14 @@ class PreviewRows:
                     self._add(TABLES[table], rows)
                 case LastValues(values):
                     for one in values:
-                        row = {"topic": one.topic, "time": one.time, "value": _cut(one.value)}
-                        self._remember((partition, one.topic), row | {"size": one.size})
+                        row = {"topic": one.topic, "field": one.field, "time": one.time}
+                        row |= {"value": _cut(one.value), "size": one.size}
+                        self._remember((partition, one.topic, one.field), row)
 
     def _add(self, table: Table, rows: pa.Table) -> None:
         if "offset" not in table.key:
-            names = table.key[2:]  # owner and policy are the same of all
+            # owner and policy are the same of all; what has no column is the same too
+            names = [name for name in table.key[2:] if name in rows.column_names]
             key = [rows.column(name).to_pylist() for name in names]
             for one, row in zip(zip(*key, strict=True), _shown(table, rows), strict=True):
                 self._remember(one, row)
@@ -73,7 +76,7 @@ class PreviewRows:
         times = rows["time"].cast(pa.int64()).to_numpy()
         last = np.argsort(times, kind="stable")[-NEWEST:]
         self._note_newest(_shown(table, rows.take(last)))
-        codes = self._codes(rows["topic"])
+        codes = self._codes(rows)
         if self._reduction is not None and "number" in table.columns:
             chosen = (codes >= 0) & (codes < SERIES)
             numbers = rows["number"].to_numpy()
@@ -84,18 +87,21 @@ class PreviewRows:
         self.count += before is None
         self.size += row["size"] - (0 if before is None else before["size"])
         self._replaced[key] = row
-        self._code(row["topic"])
+        self._code((row["topic"], row["field"]))
 
-    def _codes(self, topics: Any) -> Any:
-        encoded = topics.combine_chunks().dictionary_encode()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        of = np.array([self._code(topic) for topic in encoded.dictionary.to_pylist()], np.int32)
-        return of[encoded.indices.to_numpy()] if len(encoded) else np.zeros(0, np.int32)
+    def _codes(self, rows: pa.Table) -> Any:
+        """The small int of the series of each row; -1 beyond the most."""
+        topics, topic = _encoded(rows["topic"])
+        fields, field = [""], np.zeros(len(rows), np.int32)
+        if "field" in rows.column_names:
+            fields, field = _encoded(rows["field"])
+        pairs, inverse = np.unique(topic * len(fields) + field, return_inverse=True)
+        of = [self._code((topics[n // len(fields)], fields[n % len(fields)])) for n in pairs]
+        return np.array(of, np.int32)[inverse]
 
-    def _code(self, topic: str) -> int:
-        if topic in self.topics or len(self.topics) < _TOPICS:
-            return self.topics.setdefault(topic, len(self.topics))
+    def _code(self, series: tuple[str, str]) -> int:
+        if series in self.series or len(self.series) < _TOPICS:
+            return self.series.setdefault(series, len(self.series))
         return -1
 
     def _note_newest(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -104,23 +110,25 @@ class PreviewRows:
     def newest(self) -> list[dict[str, Any]]:
         """The newest rows, as an answer shows them."""
         found = nlargest(NEWEST, [*self._newest, *self._replaced.values()], key=itemgetter("time"))
-        return [_told(row) for row in found]
+        return [_told(row, self._fields) for row in found]
 
     def points(self) -> pa.Table | None:
-        """Points of the first `SERIES` topics; None where nothing can be plotted."""
+        """Points of the first `SERIES` series; None where nothing can be plotted."""
         if self._reduction is None:
             return None
         reduction = self._reduction
         if self._replaced:
             reduction = Reduction(reduction.points)
             reduction.add(self._remembered())
-        return reduction.table(list(self.topics), self._windows)
+        return reduction.table(list(self.series), self._windows)
 
     def _remembered(self) -> Any:
         """The rows that are remembered, with numbers, as rows of a reduction."""
-        kept = [row for row in self._replaced.values() if self.topics[row["topic"]] < SERIES]
+        coded = ((self._code((row["topic"], row["field"])), row) for row in self._replaced.values())
+        plotted = [(code, row) for code, row in coded if 0 <= code < SERIES]
+        kept = [row for _, row in plotted]
         rows = np.zeros(len(kept), ROW)
-        rows["topic"] = [self.topics[row["topic"]] for row in kept]
+        rows["series"] = [code for code, _ in plotted]
         rows["start"] = [row["time"] for row in kept]
         rows["end"] = [row.get("end", row["time"]) for row in kept]
         for name in ("min", "max", "first", "last", "sum"):
@@ -135,12 +143,27 @@ def _shown(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
     if "start" not in table.columns:
         column = "number" if "number" in rows.column_names else "text"
         columns = (rows["topic"], rows["time"].cast(pa.int64()), rows[column], rows["size"])
+        listed = (*(c.to_pylist() for c in columns), _fields_of(rows))
         return [
-            {"topic": topic, "time": time, "value": _cut(value), "size": size}
-            for topic, time, value, size in zip(*(c.to_pylist() for c in columns), strict=True)
+            {"topic": topic, "field": field, "time": time, "value": _cut(value), "size": size}
+            for topic, time, value, size, field in zip(*listed, strict=True)
         ]
-    names = [name for name in _OF_WINDOWS if name in table.columns]
-    return [_window_of(row) for row in rows.select(names).to_pylist()]
+    names = [name for name in _OF_WINDOWS if name in rows.column_names]
+    found = [_window_of(row) for row in rows.select(names).to_pylist()]
+    return [row | {"field": f} for row, f in zip(found, _fields_of(rows), strict=True)]
+
+
+def _fields_of(rows: pa.Table) -> list[str]:
+    named = "field" in rows.column_names
+    return rows["field"].to_pylist() if named else [""] * len(rows)
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[list[str], Any]:
+    """The distinct texts of a column, and int32[n], which of them each row has."""
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 
 _OF_WINDOWS = (
@@ -162,11 +185,12 @@ def _cut(value: float | str) -> float | str:
     return value
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told(row: Mapping[str, Any], fields: bool) -> dict[str, Any]:
+    told = {"topic": row["topic"]} | ({"field": row["field"]} if fields else {})
     if "end" not in row:
-        told = {"topic": row["topic"], "time": to_rfc3339(row["time"])}
+        told |= {"time": to_rfc3339(row["time"])}
         return told | {"value": row["value"], "size": row["size"]}
-    told = {"topic": row["topic"], "start": to_rfc3339(row["time"]), "end": to_rfc3339(row["end"])}
+    told |= {"start": to_rfc3339(row["time"]), "end": to_rfc3339(row["end"])}
     told |= {name: row[name] for name in ("count", "min", "max", "first", "last")}
     if "sum" in row:
         told["avg"] = min(max(row["sum"] / row["count"], row["min"]), row["max"])

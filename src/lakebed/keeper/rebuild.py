@@ -12,9 +12,10 @@ task writes only fragments that are older than the one in memory. All rows have 
 data, so a rebuild that was interrupted starts again from the same checkpoints without harm.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -312,16 +313,17 @@ def _note_open_windows(work: _Work, kept: PolicyTask) -> None:
     for effect in kept.drain(0, final=True):
         assert isinstance(effect, Rows)
         work.memory = rows = effect.rows
-        topics, starts, fragments = (
-            rows[name].to_pylist() for name in ("topic", "start", "fragment")
-        )
-        keys = zip(topics, starts, strict=True)
-        work.fragments = dict(zip(keys, fragments, strict=True))
+        work.fragments = dict(zip(_series(rows), rows["fragment"].to_pylist(), strict=True))
+
+
+def _series(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Topic, start and, where there are fields, field of each window."""
+    names = [name for name in ("topic", "start", "field") if name in rows.column_names]
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
 
 
 def _not_in_memory(rows: pa.Table, work: _Work) -> pa.Table:
-    keys = zip(rows["topic"].to_pylist(), rows["start"].to_pylist(), strict=True)
-    newest = [work.fragments.get(key) for key in keys]
+    newest = [work.fragments.get(key) for key in _series(rows)]
     stays = [
         limit is None or fragment < limit
         for limit, fragment in zip(newest, rows["fragment"].to_pylist(), strict=True)

@@ -37,7 +37,7 @@ from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
-from lakebed.keeper.task import PolicyTask, TaskFactory
+from lakebed.keeper.task import Became, PolicyTask, TaskFactory
 from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
 from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
 from lakebed.metering.partition import CONSUMER as SEGMENTS
@@ -194,12 +194,14 @@ class Shard:
         fresh = chunk.offset >= self._state.counted
         policies = self.meter.start(len(chunk))
         for task, index, piece in self._routes.deliver(chunk, self.ledger.channels):
-            became = self._absorb(task, piece)
+            became, by_field = self._absorb(task, piece)
             outcomes[index] = np.minimum(outcomes[index], became)
             self.meter.deliver(policies, index, task.policy.name, became)
             key = (task.policy.owner, task.policy.name)
             new = fresh[index]
             self.ledger.count_policy(key, became[new])
+            if by_field is not None:
+                self.ledger.count_fields(key, task.policy.field_names, by_field[new])
             self._examples.note(key, became[new], chunk, index[new], self.ledger.channels)
         self._count(chunk, outcomes, fresh, policies)
         self._reports.absorb(chunk.take(np.flatnonzero(fresh)), self.ledger.channels)
@@ -214,17 +216,17 @@ class Shard:
         skipped = np.flatnonzero(fresh & (outcomes == Outcome.SKIPPED))
         self._examples.note_skipped(skipped, chunk, self.ledger.channels)
 
-    def _absorb(self, task: PolicyTask, chunk: Chunk) -> NDArray[np.uint8]:
+    def _absorb(self, task: PolicyTask, chunk: Chunk) -> Became:
         try:
             return task.absorb(chunk)
         except LakebedError:
             raise
         except Exception:
             log.exception("a policy's code failed, isolating the message", policy=task.part)
-        restored, outcomes = self._poison.isolate(task, chunk)
+        restored, became = self._poison.isolate(task, chunk)
         self._tasks[task.part] = restored
         self._routes = Routes(list(self._tasks.values()))
-        return outcomes
+        return became
 
     def _count_all(self, chunk: Chunk, outcome: Outcome) -> NDArray[np.bool_]:
         """Count messages that no policy sees; returns which were not counted before."""
@@ -268,12 +270,15 @@ class Shard:
         newest = int(self.ledger.last_seen.max(initial=0))
         writes = []
         for old in gone.values():
-            if continues(new.get((old.policy.owner, old.policy.name)), old.policy):
+            policy = new.get((old.policy.owner, old.policy.name))
+            ends = now if caught_up else min(now, newest)
+            if continues(policy, old.policy):
                 writes.append(old.drain(now, final=True))
-            else:
-                ends = now if caught_up else min(now, newest)
-                old.cut(ends)
-                writes.append(old.drain(ends, final=True))
+                if (left := self._factory.without(old, policy)) is None:
+                    continue
+                old = left
+            old.cut(ends)
+            writes.append(old.drain(ends, final=True))
         self._stores.write(writes)
         fresh = []
         for name, policy in new.items():
@@ -297,7 +302,7 @@ class Shard:
             return self._factory.fresh(policy, self.offset)
         since = 0 if continues(policy, former.policy) else newest
         task = self._factory.fresh(policy, self.offset, since)
-        task.restore(former.state())
+        task.restore(former.state(), former.policy.field_names)
         return task
 
     # --- writing ---------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def split(
         codes = np.flatnonzero(partitions == partition)
         ledger = whole.ledger.take(codes)
         if not made:
-            ledger.policies = whole.ledger.policies
+            ledger.policies, ledger.fields = whole.ledger.policies, whole.ledger.fields
         numbers = np.full(len(partitions), -1, np.int32)
         numbers[codes] = np.arange(len(codes))
         windows = numbers

@@ -9,7 +9,8 @@ Routes give it nothing below its offset, so the journal may be read again from a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,11 +20,35 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Effect, ErasedRange, Site, Values
-from lakebed.policies.pipeline import Pipeline
+from lakebed.policies.outcomes import Outcome
+from lakebed.policies.pipeline import Pipeline, Result
+from lakebed.policies.values import Origin
 from lakebed.ports.catalog.checkpoints import Checkpoint
-from lakebed.vocabulary.messages import Codes
+from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
+
+
+class Became(NamedTuple):
+    """What became of n messages under a policy.
+
+    Attributes:
+        outcomes: uint8[n].
+        by_field: uint8[n, fields], of each field of them; None if the policy has no fields.
+    """
+
+    outcomes: NDArray[np.uint8]
+    by_field: NDArray[np.uint8] | None = None
+
+    def among(self, rows: NDArray[np.intp], n: int) -> "Became":
+        """The same of n messages, of which those at other places than `rows` are dead letters."""
+        outcomes = np.full(n, Outcome.DEAD_LETTER, np.uint8)
+        outcomes[rows] = self.outcomes
+        if self.by_field is None:
+            return Became(outcomes)
+        by_field = np.full((n, self.by_field.shape[1]), Outcome.DEAD_LETTER, np.uint8)
+        by_field[rows] = self.by_field
+        return Became(outcomes, by_field)
 
 
 class PolicyTask:
@@ -39,6 +64,7 @@ class PolicyTask:
         self.offset = self.saved = offset
         self.changed = True
         self._topics = site.topics
+        self._fields = len(site.policy.field_names)
         self._pipeline = Pipeline(site.policy, future)
         self._state = KINDS[site.policy.keep].open(site)
 
@@ -60,12 +86,15 @@ class PolicyTask:
     def load(self) -> tuple[int, int]:
         return self._state.load()
 
-    def absorb(self, chunk: Chunk) -> NDArray[np.uint8]:
-        """Work through messages at or behind `offset`; returns uint8[n], the outcome of each."""
+    def absorb(self, chunk: Chunk) -> Became:
+        """Work through messages at or behind `offset`."""
         run = self._pipeline.run(
             chunk.channel, chunk.payloads, chunk.times, chunk.received, chunk.columns
         )
         self.changed = True
+        if run.origin is not None:
+            self._state.absorb(self._several(chunk, run, run.origin))
+            return Became(run.outcomes, run.by_field if self.policy.fields else None)
         if len(run.kept):
             # mostly all of it, which then is not copied: nobody writes into these columns
             kept = slice(None) if len(run.kept) == len(chunk) else run.kept
@@ -78,7 +107,23 @@ class PolicyTask:
                     chunk.received[kept], chunk.size[kept], run.numbers, run.texts, ids,
                 )
             )  # fmt: skip
-        return run.outcomes
+        return Became(run.outcomes)
+
+    def _several(self, chunk: Chunk, run: Result, origin: Origin) -> Values:
+        """The values of messages that have several. Each has an equal share of the size."""
+        kept, ids = run.kept, chunk.sparse.ids
+        shares = np.bincount(kept, minlength=len(chunk))[kept]
+        return Values(
+            (chunk.channel[kept] * self._fields + origin.field).astype(np.int32),
+            run.times,
+            chunk.offset[kept],
+            chunk.received[kept],
+            -(-chunk.size[kept] // shares),
+            run.numbers,
+            run.texts,
+            None if ids is None else [ids[row] for row in kept.tolist()],
+            None if self.policy.split is None else origin.element,
+        )
 
     def due(self) -> Micros | None:
         return self._state.due()
@@ -99,6 +144,9 @@ class PolicyTask:
             self.changed = True
 
     def erase(self, gone: ErasedRange) -> None:
+        fields = range(self._fields)
+        series = frozenset(c * self._fields + f for c in gone.channels for f in fields)
+        gone = replace(gone, channels=series)
         self._pipeline.erase(gone.channels, gone.start, gone.end)
         self._state.erase(gone)
         self.changed = True
@@ -111,6 +159,8 @@ class PolicyTask:
         """
         tables = KINDS[self.policy.keep].tables.values()
         has_windows = any("fragment" in table.key for table in tables)
+        same = np.arange(self._fields)
+        codes, windows = (_series(each, same, self._fields) for each in (codes, windows))
         self._pipeline.renumber(codes)
         self._state.renumber(windows if has_windows else codes)
         self.changed = True
@@ -121,11 +171,36 @@ class PolicyTask:
     def state(self) -> bytes:
         return msgspec.msgpack.encode((self._pipeline.snapshot(), self._state.snapshot()))
 
-    def restore(self, state: bytes) -> None:
-        """Go on where a task of the same kind and type stopped."""
+    def restore(self, state: bytes, fields: Sequence[str] | None = None) -> None:
+        """Go on where a task of the same kind and type stopped.
+
+        Args:
+            fields: its `Policy.field_names`; None if they are the same. The series of those that
+                this task does not have are left out.
+        """
         pipeline, kind = msgspec.msgpack.decode(state)
         self._pipeline.restore(pipeline)
         self._state.restore(kind)
+        own = self.policy.field_names
+        if fields is not None and tuple(fields) != own:
+            channels = np.arange(len(self._topics), dtype=np.int32)
+            places = np.array([own.index(name) if name in own else -1 for name in fields])
+            codes = _series(channels, places, self._fields)
+            self._pipeline.renumber(codes)
+            self._state.renumber(codes)
+
+
+def _series(codes: Codes, places: Ints, fields: int) -> Codes:
+    """The new number of each series, or -1.
+
+    Args:
+        codes: int32[channels], the new number of each channel, or -1.
+        places: int[former fields], the new place of each field, or -1.
+        fields: how many there are then.
+    """
+    new = codes[:, None].astype(np.int64) * fields + places
+    new[(codes < 0)[:, None] | (places < 0)] = -1
+    return new.ravel().astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +220,20 @@ class TaskFactory:
         """A task without a past. For `since` see `Site`."""
         site = Site(policy, self.partition, self.topics, since)
         return PolicyTask(site, offset, self.future)
+
+    def without(self, task: PolicyTask, policy: Policy) -> PolicyTask | None:
+        """The task with the series alone of fields that a policy does not have; None without any.
+
+        Args:
+            task: nothing waits to be written.
+        """
+        gone = set(task.policy.field_names) - set(policy.field_names)
+        if not gone:
+            return None
+        fields = tuple(field for field in task.policy.fields if field[0] in gone)
+        left = self.fresh(replace(task.policy, fields=fields), task.offset)
+        left.restore(task.state(), task.policy.field_names)
+        return left
 
     def restored(self, policy: Policy, checkpoint: Checkpoint) -> PolicyTask:
         """The task as it was saved."""

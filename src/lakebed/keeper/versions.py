@@ -1,5 +1,7 @@
 """Policies by the version that a checkpoint names."""
 
+from typing import TypeGuard
+
 import structlog
 
 from lakebed.kinds import KINDS
@@ -26,8 +28,8 @@ def same_values(one: Policy, other: Policy) -> bool:
     return (one.keep, one.type) == (other.keep, other.type)
 
 
-def continues(new: Policy | None, former: Policy) -> bool:
-    """Whether a version continues the windows of a former one."""
+def continues(new: Policy | None, former: Policy) -> TypeGuard[Policy]:
+    """Whether a version continues the windows of a former one, of the fields that both have."""
     kind = KINDS[former.keep]
     return new is not None and kind.alignment(new) == kind.alignment(former)
 

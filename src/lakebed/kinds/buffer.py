@@ -85,12 +85,13 @@ class BufferedState(ABC):
 
 
 def join(chunks: list[Values]) -> Values:
-    """Concatenate chunks, of which all or none must have numbers, and all or none texts."""
+    """Concatenate chunks, of which all or none must have numbers, texts, and elements."""
     numbers = [c.numbers for c in chunks if c.numbers is not None]
     texts = [c.texts for c in chunks if c.texts is not None]
     ids = None
     if any(c.ids is not None for c in chunks):
         ids = list(chain.from_iterable(c.ids or [""] * len(c) for c in chunks))
+    elements = [c.element for c in chunks if c.element is not None]
     return Values(
         np.concatenate([c.channel for c in chunks]),
         np.concatenate([c.time for c in chunks]),
@@ -100,4 +101,5 @@ def join(chunks: list[Values]) -> Values:
         np.concatenate(numbers) if numbers else None,
         list(chain.from_iterable(texts)) if texts else None,
         ids,
+        np.concatenate(elements) if elements else None,
     )

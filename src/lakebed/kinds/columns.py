@@ -16,6 +16,9 @@ FOREVER = 2**32 - 1
 """`expires` of rows without a retention: DateTime's last second (2106)."""
 
 
+ONE = ("",)
+"""The fields of a policy whose messages have one value."""
+
 _KINDS = {
     np.dtype(kind): arrow
     for kind, arrow in {
@@ -57,13 +60,17 @@ def times(column: Ints) -> pa.Array:
 
 
 def owner_columns(site: Site, channel: Codes) -> dict[str, Any]:
-    n = len(channel)
-    return {
+    n, fields = len(channel), site.policy.field_names
+    columns = {
         "owner": constant(n, site.policy.owner),
         "policy": constant(n, site.policy.name),
-        "topic": topics(channel, site.topics),
         "partition": plain(np.full(n, site.partition, np.uint32)),
     }
+    if fields != ONE:
+        codes = (channel % len(fields)).astype(np.int32)
+        columns["field"] = pa.DictionaryArray.from_arrays(plain(codes), pa.array(fields))
+        channel = channel // len(fields)
+    return columns | {"topic": topics(channel, site.topics)}
 
 
 def record_columns(site: Site, values: Values) -> dict[str, Any]:
@@ -78,6 +85,8 @@ def record_columns(site: Site, values: Values) -> dict[str, Any]:
         columns["number"] = plain(values.numbers)
     if values.texts is not None:
         columns["text"] = pa.array(values.texts, pa.string())
+    if values.element is not None:
+        columns["element"] = plain(values.element)
     if values.ids is not None:
         columns["id"] = pa.array(values.ids, pa.string())
     return columns

@@ -29,14 +29,16 @@ class Values:
     """k values that passed a policy's filters, in journal order.
 
     Attributes:
-        channel: int32[k], small ints; `Site.topics` has their topics.
+        channel: int32[k], small ints, one for each series: `Site.topic_of` has their topics, and
+            `Site.field_of` their fields.
         time: int64[k], event time, microseconds.
         offset: int64[k], offset in the partition.
         received: int64[k], receive time, microseconds.
-        size: int64[k], payload bytes.
+        size: int64[k], payload bytes; of a message with several values a share of each.
         numbers: float64[k] if the policy's type is number, else None.
         texts: k texts (JSON as text) for other types, else None.
         ids: k ids that the senders gave, "" for none; None if no message has one.
+        element: uint32[k], the place in the array that the policy takes apart; None without one.
     """
 
     channel: Codes
@@ -47,6 +49,7 @@ class Values:
     numbers: NDArray[np.float64] | None
     texts: Sequence[str] | None
     ids: Sequence[str] | None
+    element: NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -56,8 +59,11 @@ class Values:
 class Site:
     """The policy and partition of a state.
 
+    A policy with f fields has f series for each topic: channel `c` of the partition is that of the
+    series `c * f` and the next ones, in the order of the fields.
+
     Attributes:
-        topics: topics by channel number.
+        topics: topics by channel number of the partition.
         since: receive time of the newest message of a former version of the policy whose windows
             were aligned differently; 0 if there was none.
     """
@@ -66,6 +72,14 @@ class Site:
     partition: int
     topics: Sequence[str]
     since: Micros = 0
+
+    def topic_of(self, series: int) -> str:
+        return self.topics[series // len(self.policy.field_names)]
+
+    def field_of(self, series: int) -> str:
+        """Its field; "" where a message has one value."""
+        names = self.policy.field_names
+        return names[series % len(names)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lakebed.vocabulary.times import SECOND
 LAST_N = Table(
     "last_n",
     {**RECORD, "received": Column("time"), "ring": Column("int64"), "slot": Column("uint32")},
-    ("owner", "policy", "topic", "partition", "ring", "slot"),
+    ("owner", "policy", "topic", "partition", "ring", "slot", "field"),
     version="offset",
 )
 

@@ -102,7 +102,7 @@ class LastValueState:
         return [LastValues(list(self._last_values(codes)))] if len(codes) else []
 
     def _last_values(self, codes: Ints) -> Iterator[LastValue]:
-        policy, topics, partition = self._site.policy, self._site.topics, self._site.partition
+        site, policy, partition = self._site, self._site.policy, self._site.partition
         shown = self._time, self._as_of, self._size, self._offset
         columns = (column[codes].tolist() for column in shown)
         for code, time, as_of, size, offset in zip(codes.tolist(), *columns, strict=True):
@@ -110,7 +110,7 @@ class LastValueState:
             yield LastValue(
                 policy.owner,
                 policy.name,
-                topics[code],
+                site.topic_of(code),
                 policy.type,
                 time,
                 value,
@@ -119,6 +119,7 @@ class LastValueState:
                 offset,
                 id,
                 as_of,
+                site.field_of(code),
             )
 
     def cut(self, now: Micros) -> None:

@@ -7,6 +7,8 @@ Rules of all tables:
   a row written again replaces itself, and readers see each key once.
 * A row and the one that it replaces lie in the same partition, because the partition is computed
   from the key.
+* A column that an earlier version did not have goes to the end of the key: tables that exist get
+  it there.
 * `size` is the size of the message's payload in bytes; for aggregates, of the stored state.
 """
 
@@ -73,11 +75,16 @@ class Table:
 
 _OWNER = {"owner": Column("name"), "policy": Column("name"), "topic": Column("name")}
 
+SEVERAL: Mapping[str, Column] = {"field": Column("name"), "element": Column("uint32")}
+"""What tells values of one message apart, behind its position: the field, "" where it has one
+value, and the place in the array that the policy takes apart."""
+
 RECORD: Mapping[str, Column] = {
     **_OWNER,
     "time": Column("time", follows="close"),
     "partition": Column("uint32"),
     "offset": Column("int64", follows="even"),
+    **SEVERAL,
     "type": Column("uint8"),
     "number": Column("float64"),
     "text": Column("text"),
@@ -104,11 +111,12 @@ WINDOW: Mapping[str, Column] = {
     "last_offset": Column("int64"),
     "size": Column("uint32"),
     "expires": Column("second"),
+    "field": Column("name"),
 }
 """Columns of a table that holds windows."""
 
-RECORD_KEY = ("owner", "policy", "topic", "time", "partition", "offset")
+RECORD_KEY = ("owner", "policy", "topic", "time", "partition", "offset", "field", "element")
 
-WINDOW_KEY = ("owner", "policy", "topic", "start", "end", "partition", "fragment")
+WINDOW_KEY = ("owner", "policy", "topic", "start", "end", "partition", "fragment", "field")
 """`fragment` is the offset of its first message. A window that late data opens again after it left
 memory gets another fragment; readers merge the fragments."""

@@ -135,6 +135,8 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         version=version,
         at=doc.at,
         time_at=doc.time_at,
+        fields=tuple((doc.several or {}).items()),
+        split=doc.split,
         time_unit=doc.time_unit or "auto",  # type: ignore[arg-type]  # checked to be one of them
         time_zone="UTC" if doc.time_at is None else doc.time_zone or zone,
         time_else=doc.time_else or "refuse",  # type: ignore[arg-type]
@@ -194,6 +196,8 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "topics": list(policy.topics),
         "type": policy.type,
         "at": policy.at,
+        "fields": dict(policy.fields) or None,
+        "split": policy.split,
         "time_at": policy.time_at,
         **_times(policy),
         "encoding": policy.encoding if policy.encoding != "utf-8" else None,

@@ -27,6 +27,7 @@ LONGEST: Micros = 3653 * DAY
 """The longest retention: ten years with their leap days."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _LARGEST = 2**40  # bytes
 
 
@@ -63,6 +64,16 @@ def name(value: object) -> str:
         raise ValueError(
             f"{show(text)} is not a name: 1 to 64 letters, digits, dots, underscores or hyphens, "
             "the first a letter or digit"
+        )
+    return text
+
+
+def field_name(value: object) -> str:
+    text = is_text(value, "the name of a field")
+    if not _FIELD.match(text):
+        raise ValueError(
+            f"{show(text)} is no name of a field: 1 to 64 letters, digits, dots, underscores or "
+            "hyphens, the first a letter, digit or underscore"
         )
     return text
 

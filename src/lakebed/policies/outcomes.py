@@ -31,6 +31,7 @@ class Outcome(IntEnum):
     MISSING_PATH = 35
     NOT_JSON = 36
     MAX_SIZE = 37
+    TOO_MANY = 38
     # an error of Lakebed, or a limit of the owner
     DEAD_LETTER = 50
     OVER_QUOTA = 51

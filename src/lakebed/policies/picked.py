@@ -50,6 +50,10 @@ _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
 def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
     """The function that reads payloads for this policy."""
+    if policy.fields or policy.split is not None:
+        from lakebed.policies.several import SeveralReader
+
+        return SeveralReader(Reading.of(policy)).read
     if policy.at is not None or policy.time_at is not None:
         return JsonReader(Reading.of(policy)).read
     prepared = Preparation(policy.strip, policy.map, policy.decimal)
@@ -71,53 +75,28 @@ class Reading(NamedTuple):
     strip: bool
     map: tuple[tuple[str, float | str], ...]
     decimal: str
+    fields: tuple[tuple[str, str], ...]
+    split: str | None
 
     @classmethod
     def of(cls, policy: Policy) -> "Reading":
         return cls(*(getattr(policy, name) for name in cls._fields))
 
 
-class JsonReader:
-    """Decodes each payload once, and reads the value, the event time, or both."""
+class Picker:
+    """Decodes each payload once, and returns what is at each of some pointers."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._type = reading.type
-        self._at = None if reading.at is None else parse_pointer(reading.at)
-        self._time_at = None if reading.time_at is None else parse_pointer(reading.time_at)
-        self._bounds = EVENT_TIMES._replace(unit=reading.time_unit, zone=reading.time_zone)
-        self._prepared = Preparation(reading.strip, reading.map, reading.decimal)
-        self._or_received = reading.time_else == "received"
-        self._wanted = [tokens for tokens in (self._at, self._time_at) if tokens is not None]
-        self._struct = None if () in self._wanted else _narrow(self._wanted)
-        self._getters = [_getter(self._struct, tokens) for tokens in self._wanted]
+    def __init__(self, wanted: Sequence[Tokens]) -> None:
+        self._wanted = wanted
+        struct = None if () in wanted else _narrow(wanted)
+        self._getters = [_getter(struct, tokens) for tokens in wanted]
         self._narrow: Callable[[bytes], Any] = _decode
         self._nothing: Any = None  # what stands in for a document until it is decoded in full
-        if self._struct is not None:
-            self._narrow = msgspec.json.Decoder(self._struct).decode
-            self._nothing = self._struct()
+        if struct is not None:
+            self._narrow = msgspec.json.Decoder(struct).decode
+            self._nothing = struct()
 
-    def read(self, payloads: Sequence[bytes]) -> Column:
-        parts = self._pick(payloads)
-        if self._at is None:
-            column = read_json(payloads)
-        elif self._type == "number":
-            found = parts.pop(0)
-            column = _numbers([*map(self._prepared.part, found)] if self._prepared else found)
-        else:
-            column = _texts(self._type, parts.pop(0), payloads, self._at)
-            if self._prepared and column.texts is not None:
-                column = replace(column, texts=[*map(self._prepared.text, column.texts)])
-        if self._time_at is None:
-            return column
-        times, outcomes = _times(parts.pop(0), self._bounds)
-        if self._or_received:
-            without = (outcomes == Outcome.BAD_TIME) | (outcomes == Outcome.MISSING_PATH)
-            times[without], outcomes[without] = UNSET, Outcome.KEPT
-        # the outcome of the value comes before that of the time
-        first = np.where(column.outcomes == Outcome.KEPT, outcomes, column.outcomes)
-        return replace(column, outcomes=first, times=times)
-
-    def _pick(self, payloads: Sequence[bytes]) -> list[list[Any]]:
+    def pick(self, payloads: Sequence[bytes]) -> list[list[Any]]:
         """The value at each pointer of each payload; MISSING, or BROKEN if it is not JSON."""
         documents, failed = decode_each(self._narrow, payloads)
         for row in failed:
@@ -131,6 +110,61 @@ class JsonReader:
             for column in parts:
                 column[row] = BROKEN
         return parts
+
+
+class Parts:
+    """Turns what was found at a pointer into values and times, as a policy reads them."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._type = reading.type
+        self._bounds = EVENT_TIMES._replace(unit=reading.time_unit, zone=reading.time_zone)
+        self._prepared = Preparation(reading.strip, reading.map, reading.decimal)
+        self._or_received = reading.time_else == "received"
+
+    def values(self, found: list[Any], written: Iterable[Callable[[], str | None]]) -> Column:
+        """
+        Args:
+            found: parts of documents.
+            written: for each a function that returns it as its payload writes it.
+        """
+        if self._type == "number":
+            return _numbers([*map(self._prepared.part, found)] if self._prepared else found)
+        column = _texts(self._type, found, written)
+        if self._prepared and column.texts is not None:
+            column = replace(column, texts=[*map(self._prepared.text, column.texts)])
+        return column
+
+    def times(self, found: list[Any]) -> tuple[Ints, Outcomes]:
+        """Times in microseconds, UNSET where the message's own is taken, and their outcomes."""
+        times, outcomes = _times(found, self._bounds)
+        if self._or_received:
+            without = (outcomes == Outcome.BAD_TIME) | (outcomes == Outcome.MISSING_PATH)
+            times[without], outcomes[without] = UNSET, Outcome.KEPT
+        return times, outcomes
+
+
+class JsonReader:
+    """Decodes each payload once, and reads the value, the event time, or both."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._at = None if reading.at is None else parse_pointer(reading.at)
+        self._time_at = None if reading.time_at is None else parse_pointer(reading.time_at)
+        wanted = [tokens for tokens in (self._at, self._time_at) if tokens is not None]
+        self._picker, self._parts = Picker(wanted), Parts(reading)
+
+    def read(self, payloads: Sequence[bytes]) -> Column:
+        parts = self._picker.pick(payloads)
+        if self._at is None:
+            column = read_json(payloads)
+        else:
+            written = (partial(as_written, payload, self._at) for payload in payloads)
+            column = self._parts.values(parts.pop(0), written)
+        if self._time_at is None:
+            return column
+        times, outcomes = self._parts.times(parts.pop(0))
+        # the outcome of the value comes before that of the time
+        first = np.where(column.outcomes == Outcome.KEPT, outcomes, column.outcomes)
+        return replace(column, outcomes=first, times=times)
 
 
 def _not_utf8(payloads: Sequence[bytes]) -> list[int]:
@@ -196,17 +230,16 @@ def _numbers(parts: list[Any]) -> Column:
     return Column(outcomes, np.array(values, np.float64) + 0.0)
 
 
-def _texts(as_type: Type, parts: list[Any], payloads: Sequence[bytes], at: Tokens) -> Column:
+def _texts(as_type: Type, parts: list[Any], written: Iterable[Callable[[], str | None]]) -> Column:
     """JSON values as a column of texts, numbers and whole parts as their payload writes them."""
     if as_type == "text" and set(map(type, parts)) <= {str} and is_clean("".join(parts)):
         return Column(np.zeros(len(parts), np.uint8), texts=parts)
     convert = text_of if as_type == "text" else json_of
-    written = (partial(_as_written, payload, at) for payload in payloads)
     texts, outcomes = _unzip(map(convert, parts, written))
     return Column(outcomes, texts=texts)
 
 
-def _as_written(payload: bytes, tokens: Tokens) -> str | None:
+def as_written(payload: bytes, tokens: Tokens) -> str | None:
     """The part of a payload, with no spaces around its own parts.
 
     Returns:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import Reading, reader
-from lakebed.policies.values import Column, Outcomes
+from lakebed.policies.values import Column, Origin, Outcomes
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.times import UNSET, Micros
@@ -40,6 +40,9 @@ class Result:
         times: int64[k], their event times.
         numbers: float64[k], finite; None unless the policy's type is number.
         texts: k texts; None if it is.
+        origin: where the values come from, if a message has several, which then are what is
+            counted as k: `kept` has a message as often as it has values. Else None.
+        by_field: uint8[n, fields], the outcome of each field of a message; None as `origin` is.
     """
 
     outcomes: Outcomes
@@ -47,6 +50,8 @@ class Result:
     times: Ints
     numbers: Numbers | None
     texts: list[str] | None
+    origin: Origin | None = None
+    by_field: Outcomes | None = None
 
 
 class Pipeline:
@@ -92,6 +97,16 @@ class Pipeline:
                 one adds those that it reads.
         """
         column = self._column(payloads, {} if columns is None else columns)
+        origin = column.origin
+        if origin is None:
+            return self._steps(column, channel, times, received)
+        message, fields = origin.message, len(self._policy.field_names)
+        series = (channel[message] * fields + origin.field).astype(np.int32)
+        result = self._steps(column, series, times[message], received[message])
+        return _gathered(result, origin, fields)
+
+    def _steps(self, column: Column, channel: Codes, times: Ints, received: Ints) -> Result:
+        """Take values, each with its channel and times, through the steps behind reading."""
         if column.times is not None:
             found = column.times
             times = np.where(found == UNSET, times, found) if self._or_received else found
@@ -164,6 +179,23 @@ class Pipeline:
             _drop(outcomes, ~_among(column, self._allow), Outcome.ALLOW)
         if self._deny is not None:
             _drop(outcomes, _among(column, self._deny), Outcome.DENY)
+
+
+def _gathered(result: Result, origin: Origin, fields: int) -> Result:
+    """The result of values as the result of their messages: the best outcome of each counts."""
+    outcomes = origin.barren.copy()
+    by_field = np.repeat(outcomes[:, None], fields, axis=1)
+    if len(origin.message):
+        fresh = np.append(True, origin.message[1:] != origin.message[:-1])
+        starts = np.flatnonzero(fresh)
+        outcomes[origin.message[starts]] = np.minimum.reduceat(result.outcomes, starts)
+        by_field[origin.message] = Outcome.SKIPPED
+        np.minimum.at(by_field, (origin.message, origin.field), result.outcomes)
+    kept = result.kept
+    of_kept = Origin(origin.message[kept], origin.element[kept], origin.field[kept], origin.barren)
+    return replace(
+        result, outcomes=outcomes, kept=of_kept.message, origin=of_kept, by_field=by_field
+    )
 
 
 class _Memory:
@@ -271,6 +303,10 @@ def _chosen(column: Column, rows: NDArray[np.intp]) -> tuple[Numbers | None, lis
 
 def _spread(column: Column, rows: NDArray[np.intp], n: int) -> Column:
     """The column of n messages of which only those at `rows` were read."""
+    if (origin := column.origin) is not None:
+        barren = np.full(n, Outcome.MAX_SIZE, np.uint8)
+        barren[rows] = origin.barren
+        return replace(column, origin=replace(origin, message=rows[origin.message], barren=barren))
     outcomes = np.full(n, Outcome.MAX_SIZE, np.uint8)
     outcomes[rows] = column.outcomes
     numbers = texts = times = None

@@ -47,6 +47,7 @@ _MOST_VALUES = 10_000
 _MOST_COUNT = 1_000_000
 _MOST_FUNCTIONS = 11
 _MOST_MAPPED = 1_000
+MOST_FIELDS = 64
 _LONGEST_KEY = 256
 
 
@@ -63,6 +64,13 @@ class Facts:
     type: str | None
     has_at: bool
     has_time_at: bool
+    has_fields: bool
+    has_split: bool
+
+    @property
+    def picks(self) -> bool:
+        """Whether the value is found inside of a JSON payload."""
+        return self.has_at or self.has_fields or self.has_split
 
 
 _Info = ValidationInfo[Facts]
@@ -75,6 +83,8 @@ def facts_of(document: Mapping[str, Any]) -> Facts:
         type if isinstance(type, str) and type in TYPES else None,
         document.get("at") is not None,
         document.get("time_at") is not None,
+        document.get("fields") is not None,
+        document.get("split") is not None,
     )
 
 
@@ -107,7 +117,7 @@ def _encoding(value: object, info: _Info) -> object:
     known = ENCODINGS.get(info.context.type or "")
     if value is None or known is None:
         return value
-    if value != "utf-8" and (info.context.has_at or info.context.has_time_at):
+    if value != "utf-8" and (info.context.picks or info.context.has_time_at):
         raise ValueError("encoding is of a payload that is the value: JSON is always utf-8")
     return one_of(value, f"encoding of type {info.context.type}", known)
 
@@ -127,6 +137,19 @@ def _mapping(value: object, info: _Info) -> object:
     if any(isinstance(one, str) and not is_clean(one) for one in values):
         raise ValueError("a value must be text without the character U+0000")
     return dict(zip(keys, values, strict=True))
+
+
+def _fields(value: object, info: _Info) -> object:
+    """The pointer of each field."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError("write names with JSON pointers, such as {celsius: /t, humidity: /h}")
+    if not 1 <= len(value) <= MOST_FIELDS:
+        raise ValueError(f"a mapping of 1 to {MOST_FIELDS} fields, not of {len(value)}")
+    if info.context.has_at:
+        raise ValueError("`fields` picks several values and `at` one: leave out one of the two")
+    return {fields.field_name(name): fields.pointer(one) for name, one in value.items()}
 
 
 _Values = Annotated[
@@ -243,6 +266,14 @@ class Document(_Part):
     time_at: Annotated[str | None, _given(fields.pointer)] = Field(
         None, description="JSON pointer to the event time inside a JSON payload"
     )
+    several: Annotated[dict[str, str] | None, BeforeValidator(_fields)] = Field(
+        None,
+        alias="fields",
+        description="several values of a payload, a series each: {celsius: /t, humidity: /h}",
+    )
+    split: Annotated[str | None, _given(fields.pointer)] = Field(
+        None, description="JSON pointer to an array whose elements are taken apart"
+    )
     time_unit: Annotated[str | None, _given(lambda value: one_of(value, "unit", UNITS))] = Field(
         None, description="what a number at `time_at` counts: s, ms, us, ns, or auto by its size"
     )
@@ -319,10 +350,10 @@ class Document(_Part):
     @classmethod
     def _needs_json(cls, value: str | None, info: _Info) -> str | None:
         facts = info.context
-        if value is not None and facts.type in ("number", "text") and not facts.has_at:
+        if value is not None and facts.type not in (None, "json") and not facts.picks:
             raise ValueError(
                 "time_at reads the time out of a JSON payload: say type: json, or pick the value "
-                "with `at`"
+                "with `at` or `fields`"
             )
         return value
 

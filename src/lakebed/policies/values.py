@@ -27,6 +27,23 @@ _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where m values of n messages come from, in the order of message, element and field.
+
+    Attributes:
+        message: intp[m], the index of the message.
+        element: uint32[m], the place in the array that `split` takes apart; else 0.
+        field: int32[m], the number of the field.
+        barren: uint8[n], outcomes of messages without any value; KEPT for the others.
+    """
+
+    message: NDArray[np.intp]
+    element: NDArray[np.uint32]
+    field: NDArray[np.int32]
+    barren: Outcomes
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """The values of n messages; a value is undefined if its outcome is not KEPT.
 
@@ -35,12 +52,14 @@ class Column:
         numbers: float64[n], finite, or None.
         texts: n texts, or None.
         times: int64[n], event times found in the payloads; None if the policy asks for none.
+        origin: where the values come from, if a message has several; None if it has one.
     """
 
     outcomes: Outcomes
     numbers: NDArray[np.float64] | None = None
     texts: list[str] | None = None
     times: Ints | None = None
+    origin: Origin | None = None
 
 
 def read_numbers(payloads: Sequence[bytes]) -> Column:

@@ -56,5 +56,6 @@ def _digest(question: Question, body: bytes) -> bytes:
         question.end,
         question.order,
         *question.beside,
+        *question.fields,
     )
     return blake2b(msgspec.msgpack.encode(scope) + body, digest_size=_DIGEST).digest()

@@ -29,6 +29,7 @@ class Question:
         start, end: half-open range of event time (aggregates: of the window's start).
         offset: number of rows to leave out at the beginning; not together with a cursor.
         cursor: `next_cursor` of the page before; "" for the first page.
+        fields: the fields that it is about; empty for all.
         beside: further topics or filters, of which rows are in the same answer.
         points: 0 for rows as they are; else the number of equal parts of the range, of each of
             which one row per topic has the extremes. All rows of the range are in the one answer.
@@ -47,6 +48,7 @@ class Question:
     cursor: str = ""
     beside: tuple[str, ...] = ()
     points: int = 0
+    fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.topics) > MOST_TOPICS:
@@ -92,12 +94,13 @@ class Page:
     """The rows that answer a question, in the order asked for.
 
     Attributes:
-        rows: of records the columns topic, time (int64 microseconds), type (`kinds.tables.TYPES`),
-            number, text, size, partition, offset, id; of windows topic, start, end (int64
-            microseconds), complete, count, one column per function of the policy, and cut: whether
-            a change of the policy cut it short. Of points topic, start and end (of the first and
-            the last record or window, int64 microseconds), min, max, first, last; of windows also
-            complete, count, avg and late: whether late messages opened one again.
+        rows: of records the columns topic, field, element, time (int64 microseconds), type
+            (`kinds.tables.TYPES`), number, text, size, partition, offset, id; of windows topic,
+            field, start, end (int64 microseconds), complete, count, one column per function of the
+            policy, and cut: whether a change of the policy cut it short. Of points topic, field,
+            start and end (of the first and the last record or window, int64 microseconds), min,
+            max, first, last; of windows also complete, count, avg and late: whether late messages
+            opened one again.
         next_cursor: cursor of the page that follows; None at the end.
     """
 

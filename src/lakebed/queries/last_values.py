@@ -1,6 +1,6 @@
-"""Records of the kind last_value: one row per topic, from the catalog."""
+"""Records of the kind last_value: one row per topic and field, from the catalog."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pyarrow as pa
@@ -11,11 +11,13 @@ from lakebed.ports.catalog.last_values import LastValue, LastValueReader
 from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.topics import fixed_prefix, is_wildcard, matches
 
-_KEY_TYPES = (int, int, int)
+_KEY_TYPES = (int, int, int, str)
 
 _SCHEMA = pa.schema(
     [
         ("topic", pa.string()),
+        ("field", pa.string()),
+        ("element", pa.uint32()),
         ("time", pa.int64()),
         ("partition", pa.uint32()),
         ("offset", pa.int64()),
@@ -29,22 +31,32 @@ _SCHEMA = pa.schema(
 
 
 def find(
-    store: LastValueReader, owner: str, topic: str, policy: str | None = None
+    store: LastValueReader,
+    owner: str,
+    topic: str,
+    policy: str | None = None,
+    fields: Collection[str] = (),
 ) -> list[LastValue]:
-    """Last values of a topic, or of all topics under a filter; by topic and policy."""
+    """Last values of a topic, or of all topics under a filter; by topic, policy and field.
+
+    Args:
+        fields: the fields that are wanted; none for all.
+    """
     if not is_wildcard(topic):
-        return store.last_values(owner, topic=topic, policy=policy)
-    under = store.last_values(owner, prefix=fixed_prefix(topic), policy=policy)
-    return [value for value in under if matches(topic, value.topic)]
+        found = store.last_values(owner, topic=topic, policy=policy)
+    else:
+        under = store.last_values(owner, prefix=fixed_prefix(topic), policy=policy)
+        found = [value for value in under if matches(topic, value.topic)]
+    return [value for value in found if value.field in fields] if fields else found
 
 
 def read(store: LastValueReader, question: Question) -> Page:
     """One page of last values, in order of event time and position."""
     policy = question.policy
     found = {
-        (value.topic, value.policy): value
+        (value.topic, value.field): value
         for topic in question.topics
-        for value in find(store, policy.owner, topic, policy.name)
+        for value in find(store, policy.owner, topic, policy.name, question.fields)
     }
     values = sorted(found.values(), key=_key)
     values = [value for value in values if _in_range(value, question)]
@@ -64,6 +76,8 @@ def to_rows(values: list[LastValue]) -> pa.Table:
     rows = [
         {
             "topic": value.topic,
+            "field": value.field,
+            "element": 0,
             "time": value.time,
             "partition": value.partition,
             "offset": value.offset,
@@ -78,8 +92,8 @@ def to_rows(values: list[LastValue]) -> pa.Table:
     return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def _key(value: LastValue) -> tuple[int, int, int]:
-    return value.time, value.partition, value.offset
+def _key(value: LastValue) -> tuple[int, int, int, str]:
+    return value.time, value.partition, value.offset, value.field
 
 
 def _in_range(value: LastValue, question: Question) -> bool:

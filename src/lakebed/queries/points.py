@@ -38,9 +38,9 @@ def read(series: SeriesReader, question: Question) -> Page:
 
 
 def by_time(page: Page) -> Page:
-    """The same points in the order of time, and of the topic where the time is the same."""
+    """The same points in the order of time, and of topic and field where it is the same."""
     direction = "descending" if page.question.descending else "ascending"
-    keys = [("start", direction), ("topic", "ascending")]
+    keys = [("start", direction), ("topic", "ascending"), ("field", "ascending")]
     return replace(page, rows=page.rows.sort_by(keys))
 
 

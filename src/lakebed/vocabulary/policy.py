@@ -50,6 +50,10 @@ class Policy:
         type: the type of a value, after `at` has selected it.
         keep: the name of its kind.
         at, time_at: JSON pointers (RFC 6901) to the value and to the event time, or None.
+        fields: name and JSON pointer of each of several values of a message, each of which is a
+            series of its own; empty where a message has one value.
+        split: JSON pointer to an array whose elements are taken apart; the other pointers begin at
+            an element then. None where there is none.
         time_unit: what numbers at `time_at` count.
         time_zone: IANA name of the zone of texts at `time_at` that have none.
         time_else: what becomes of a message without a time at `time_at`: it is dropped, or has the
@@ -78,6 +82,8 @@ class Policy:
     version: int = 0
     at: str | None = None
     time_at: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    split: str | None = None
     time_unit: Unit = "auto"
     time_zone: str = "UTC"
     time_else: Literal["refuse", "received"] = "refuse"
@@ -97,3 +103,8 @@ class Policy:
     filter: Filter = Filter()
     transform: Transform = Transform()
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The names of its fields; one that is empty where a message has one value."""
+        return tuple(name for name, _ in self.fields) or ("",)

@@ -21,6 +21,7 @@ WHY = {
     "missing_path": _("the field that the policy reads is not there"),
     "not_json": _("it is no JSON"),
     "max_size": _("larger than the policy allows"),
+    "too_many": _("more elements than are taken apart"),
     "dead_letter": _("the policy failed on it, and it was put aside"),
     "over_quota": _("over a limit: it is parked"),
     "duplicates": _("sent before: it is kept once"),

@@ -55,7 +55,7 @@ def test_a_replicated_table_and_the_distributed_one_over_it() -> None:
         "ENGINE = ReplicatedReplacingMergeTree("
         "'/clickhouse/tables/{shard}/lakebed/last_n', '{replica}', offset)",
         "PARTITION BY tuple()",
-        "ORDER BY (`owner`, `policy`, `topic`, `partition`, `ring`, `slot`)",
+        "ORDER BY (`owner`, `policy`, `topic`, `partition`, `ring`, `slot`, `field`)",
     ]
     assert settings.startswith("SETTINGS fsync_after_insert = 1, fsync_part_directory = 1")
     assert distributed == (

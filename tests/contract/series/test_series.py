@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from tests.servers import clickhouse
 
 from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
+from lakebed.kinds.tables import SEVERAL
 from lakebed.ports.series import Part, Series
 from lakebed.stores.series.clickhouse import embedded
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
+from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.stores.series.opening import open_series
 from lakebed.stores.series.settings import SeriesSection
 from lakebed.vocabulary.errors import SettingsError, StoreDamaged, StoreUnavailable
@@ -283,6 +286,34 @@ def test_opening_again_keeps_what_is_there(series: Series, owner: str) -> None:
     series.write("window", records(owner, range(7)))
     series.migrate()
     assert count(series, "window", owner) == 7
+
+
+def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(
+    series: Series, owner: str
+) -> None:
+    assert isinstance(series, ClickHouseSeries)
+    table, layout = TABLES["archive"], series._layout
+    former = replace(
+        table,
+        columns={name: kind for name, kind in table.columns.items() if name not in SEVERAL},
+        key=tuple(name for name in table.key if name not in SEVERAL),
+    )
+    drops = [f"DROP TABLE {DATABASE}.{name}{_on(series)} SYNC" for name in layout.names([table])]
+    series._command("make an earlier one", *drops, *layout.statements(DATABASE, [former]))
+    getattr(series, "_parts", {}).clear()  # chDB's table has another folder
+    old = records(owner, range(7))
+    series.write("archive", old)
+    series.migrate()
+    assert count(series, "archive", owner) == 7
+    series.write("archive", old)  # written again it replaces itself
+    series.write("archive", old.append_column("field", constant(7, "celsius")))
+    series.write("archive", old.append_column("element", pa.array([1] * 7, pa.uint32())))
+    assert count(series, "archive", owner) == 21
+
+
+def _on(series: ClickHouseSeries) -> str:
+    cluster = series._layout.cluster
+    return "" if cluster is None else f" ON CLUSTER '{cluster}'"
 
 
 @embedded_one

@@ -719,3 +719,83 @@ def test_devices_whose_clock_stands_at_its_beginning_have_windows_of_their_own(
     found = {(row["topic"], row["start"], row["sum"]) for _, row in world.series.rows}
     today = (NOW + 9 * HOUR) // DAY * DAY - 9 * HOUR
     assert found == {("a", today // SECOND, 7), ("a", 0, 1), ("b", 0, 20), ("c", 0, 100)}
+
+
+# --- several values of a message ------------------------------------------------------------------
+
+
+FIELDS = {"t": "/t", "h": "/h"}
+
+
+def counted(world: World) -> dict[tuple[str, int], tuple[int, int]]:
+    """Field and minutes from the full hour -> `count` and `complete` as last written."""
+    hour = NOW // HOUR * HOUR // SECOND
+    return {
+        (row["field"], (row["start"] - hour) // 60): (row["count"], row["complete"])
+        for _, row in sorted(world.series.rows, key=lambda found: found[1]["version"])
+    }
+
+
+def test_windows_of_fields_go_on_where_others_come_and_go(world: World) -> None:
+    world.policies(aggregate(fields=FIELDS))
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b'{"t": 1, "h": 2, "x": 3}')
+    world.read(shard)
+    world.policies(aggregate(fields={"x": "/x", "t": "/t"}))  # one is new, one gone, one moves
+    world.adopt(shard)
+    assert counted(world)["h", 0] == (1, CUT)
+    world.send(b'{"t": 4, "h": 5, "x": 6}')
+    world.work_through(shard)
+    shard = world.shard()
+    shard.load()
+    world.adopt(shard)
+    world.send(b'{"t": 7}')
+    world.read(shard)
+    shard.flush(NOW + HOUR, final=True)
+    assert counted(world) == {("h", 0): (1, CUT), ("t", 0): (3, COMPLETE), ("x", 0): (1, COMPLETE)}
+
+
+def test_the_flow_counts_fields_once_also_in_a_replay(world: World) -> None:
+    world.policies({**ARCHIVE, "fields": FIELDS})
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b'{"t": 1, "h": 2}', b'{"h": "x"}', b"{", b'{"t": 3}')
+    world.read(shard)
+    world.work_through(shard)
+    shard = world.shard()
+    shard.load()
+    world.adopt(shard)
+    world.read(shard)
+    world.work_through(shard)
+    ledger = load(world.catalog)
+    found = ledger.fields["anna", "all"]
+    assert {name: row[Outcome.KEPT] for name, row in found.items()} == {"t": 2, "h": 1}
+    assert found["h"][Outcome.NOT_A_NUMBER] == found["t"][Outcome.MISSING_PATH] == 1
+    assert found["t"][Outcome.NOT_JSON] == found["h"][Outcome.NOT_JSON] == 1
+    assert ledger.policies["anna", "all"][Outcome.KEPT] == 2
+
+
+def test_a_message_that_breaks_the_code_counts_for_every_field(world: World, fragile: None) -> None:
+    world.policies({**ARCHIVE, "fields": FIELDS})
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b'{"t": 1, "h": 2}', b'{"t": 13, "h": 2}', b'{"t": 3}')
+    world.work_through(shard)
+    found = load(world.catalog).fields["anna", "all"]
+    assert {name: row[Outcome.DEAD_LETTER] for name, row in found.items()} == {"t": 1, "h": 1}
+    assert [row["number"] for _, row in world.series.rows] == [1.0, 2.0, 3.0]
+
+
+def test_filters_of_fields_forget_what_was_deleted(world: World) -> None:
+    shard = started(world, {**ARCHIVE, "fields": FIELDS, "filter": {"unique": True}})
+    world.send(b'{"t": 1, "h": 2}')
+    world.send(b'{"t": 1, "h": 2}', topic="u")
+    world.read(shard)
+    shard.erase(ALL, NOW)
+    world.send(b'{"t": 1, "h": 2}')
+    world.send(b'{"t": 1, "h": 2}', topic="u")
+    world.work_through(shard)
+    assert [(row["topic"], row["field"]) for _, row in world.series.rows] == [
+        ("t", "t"), ("t", "h"), ("u", "t"), ("u", "h"), ("t", "t"), ("t", "h"),
+    ]  # fmt: skip

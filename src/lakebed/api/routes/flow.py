@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -28,7 +29,7 @@ from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.policies.outcomes import UNFILTERED, Outcome
 from lakebed.vocabulary.errors import Unavailable
-from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.messages import Channel, Ints
 from lakebed.vocabulary.times import to_rfc3339
 from lakebed.vocabulary.topics import matches
 
@@ -165,7 +166,16 @@ def _by_policy(services: Services, ledger: Ledger, caller: Caller) -> Iterator[d
     for (owner, name), row in sorted(ledger.policies.items()):
         if owner == caller.owner and (whole or caller.may(*topics.get(name, ()))):
             counts = {outcome: int(row[outcome]) for outcome in Outcome}
-            yield {"policy": name, **show(counts, 0)}
+            fields = ledger.fields.get((owner, name))
+            shown = {} if fields is None else {"fields": {f: _field(r) for f, r in fields.items()}}
+            yield {"policy": name, **show(counts, 0), **shown}
+
+
+def _field(row: Ints) -> dict[str, Any]:
+    """In how many of a policy's messages a field was kept, and why not in the others."""
+    counts = {Outcome(code): int(row[code]) for code in np.flatnonzero(row).tolist()}
+    kept = counts.pop(Outcome.KEPT, 0)
+    return {"kept": kept, "missed": {o.reason: count for o, count in counts.items()}}
 
 
 def _names(ledger: Ledger, pending: Counter[Channel], owner: str) -> list[str]:

@@ -51,6 +51,9 @@ class RecordsQuery(BaseModel):
         description="a topic, or an MQTT filter with wildcards; several for an answer about all",
         min_length=1,
     )
+    field: list[str] = Field(
+        default_factory=list, description="of a policy with fields, only these; several as topic"
+    )
     policy: str | None = Field(
         None, description="default: the policy in force whose kind has the lowest rank"
     )
@@ -122,7 +125,8 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
     caller.require(*topics)
     if query.policy:
         _hide_foreign_policies(services, caller, query.policy)
-    policy = choice.choose(services.catalog, caller.owner, topics, query.policy, query.keep)
+    fields = tuple(dict.fromkeys(query.field))
+    policy = choice.choose(services.catalog, caller.owner, topics, query.policy, query.keep, fields)
     parts = query.points or query.most_points or 0
     if parts and "limit" in query.model_fields_set:
         raise BadRequest("limit", "an answer of `points` is whole: leave it out")
@@ -137,6 +141,7 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
         query.cursor,
         topics[1:],
         parts,
+        fields,
     )
 
 
@@ -229,6 +234,7 @@ def last(
     topic: Annotated[str | None, Query(description="a topic")] = None,
     filter: Annotated[str | None, Query(description="an MQTT filter")] = None,
     policy: Annotated[str | None, Query(description="only of this policy")] = None,
+    field: Annotated[list[str] | None, Query(description="only of these fields")] = None,
     start: Annotated[
         str | None, Query(alias="from", description="only values of this time or later")
     ] = None,
@@ -241,7 +247,7 @@ def last(
     check_filter_in("topic" if topic is not None else "filter", asked)
     caller.require(asked)
     since = moment("from", start)
-    found = last_values.find(services.catalog, caller.owner, asked, policy)
+    found = last_values.find(services.catalog, caller.owner, asked, policy, field or ())
     if since is not None:
         found = [value for value in found if value.time >= since]
     body = formats.encode({"records": [_last(value) for value in found]})
@@ -254,6 +260,7 @@ def _last(value: LastValue) -> dict[str, Any]:
     number = 0.0 if isinstance(value.value, str) else value.value
     shown = {
         "topic": value.topic,
+        **({"field": value.field} if value.field else {}),
         "policy": value.policy,
         "time": to_rfc3339(value.time),
         "value": formats.show(TYPES[value.type], number, text),

@@ -15,6 +15,7 @@ class LastValue:
         time: its event time.
         as_of: the time by which it is older or newer than others: its event time, but none later
             than it was received. So one of a clock that was ahead gives way. None is `time`.
+        field: which of several values of a message; "" where it has one.
     """
 
     owner: str
@@ -28,13 +29,14 @@ class LastValue:
     offset: int
     id: str = ""
     as_of: Micros | None = None
+    field: str = ""
 
 
 class LastValueReader(Protocol):
     def last_values(
         self, owner: str, topic: str | None = None, prefix: str = "", policy: str | None = None
     ) -> list[LastValue]:
-        """Values of one topic, or of all topics with a prefix, in order of topic and policy."""
+        """Values of one topic, or of all with a prefix, in order of topic, policy and field."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Last values: one row per owner, topic and policy, written in bulk."""
+"""Last values: one row per owner, topic, policy and field, written in bulk."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,7 +14,7 @@ from lakebed.vocabulary.times import Micros
 
 _TABLE = tables.last_values
 _NAMES = [column.name for column in _TABLE.columns]
-_KEY = ("owner", "topic", "policy")
+_KEY = ("owner", "topic", "policy", "field")
 _ORDER = ("as_of", "partition", "offset")
 
 
@@ -24,9 +24,9 @@ class SqlLastValues(Database):
     def upsert_last(self, values: Sequence[LastValue]) -> None:
         # One row per key, because PostgreSQL refuses to update a row twice in one statement.
         # In the order of keys, so that two writers cannot deadlock.
-        latest: dict[tuple[str, str, str], LastValue] = {}
+        latest: dict[tuple[str, str, str, str], LastValue] = {}
         for value in values:
-            key = (value.owner, value.topic, value.policy)
+            key = (value.owner, value.topic, value.policy, value.field)
             known = latest.get(key)
             if known is None or _order(known) < _order(value):
                 latest[key] = value
@@ -87,7 +87,7 @@ def _select(*asked: str) -> Select[Any]:
         "end": columns.topic < bindparam("end"),
     }
     chosen = [conditions[name] for name in asked]
-    return select(_TABLE).where(*chosen).order_by(columns.topic, columns.policy)
+    return select(_TABLE).where(*chosen).order_by(columns.topic, columns.policy, columns.field)
 
 
 @cache
@@ -129,11 +129,14 @@ def _row(value: LastValue) -> tuple[Any, ...]:
         value.offset,
         tables.to_utf8(value.id),
         _as_of(value),
+        value.field,
     )
 
 
 def _value(row: Sequence[Any]) -> LastValue:
-    owner, topic, policy, kind, time, number, text, size, partition, offset, id_, as_of = row
+    owner, topic, policy, kind, time, number, text, size, partition, offset, id_, as_of, field = row
     value = number if kind == "number" else text
     as_of = None if as_of == time else as_of
-    return LastValue(owner, policy, topic, kind, time, value, size, partition, offset, id_, as_of)
+    return LastValue(
+        owner, policy, topic, kind, time, value, size, partition, offset, id_, as_of, field
+    )

@@ -95,6 +95,7 @@ last_values = Table(
     Column("offset", BigInteger, nullable=False),
     Column("id", Utf8, nullable=False),
     Column("as_of", BigInteger, nullable=False),
+    Column("field", Name, primary_key=True),
     sqlite_with_rowid=False,
 )
 

@@ -107,7 +107,7 @@ def test_a_window_is_cut_if_one_of_its_fragments_is(series: Series, insert: Inse
 def test_only_the_functions_of_the_policy_are_shown(series: Series, insert: Insert) -> None:
     insert("aggregate", fragment([1.0], [START]), policy="few", topic="t")
     (row,) = read(series, Question(policy("few", ("max", "avg")), "t"))
-    assert list(row) == ["topic", "start", "end", "complete", "count", "max", "avg", "cut"]
+    assert list(row) == ["topic", "field", "start", "end", "complete", "count", "max", "avg", "cut"]
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -181,7 +181,7 @@ def test_fragments_of_text_merge_too(series: Series, insert: Insert) -> None:
 def test_a_policy_without_windows_has_an_empty_page_with_its_columns(series: Series) -> None:
     page = aggregates.read(series, Question(policy("none"), "t"))
     assert page.rows.column_names == [
-        "topic", "start", "end", "complete", "count",
+        "topic", "field", "start", "end", "complete", "count",
         "min", "max", "sum", "avg", "first", "last", "stddev", "p50", "p95", "p99", "cut",
     ]  # fmt: skip
     assert len(page.rows) == 0

@@ -46,6 +46,7 @@ def test_each_part_has_the_extremes_of_its_records(series: Series, insert: Inser
             expected.append(
                 {
                     "topic": "t",
+                    "field": "",
                     "start": int(times[inside][0]),
                     "end": int(times[inside][-1]),
                     "min": values[inside].min(),

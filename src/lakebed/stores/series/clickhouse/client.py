@@ -63,6 +63,7 @@ _SIZE = (
     "SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active AND database ="
     " {database:String}"
 )
+_COLUMNS = "SELECT table, name FROM system.columns WHERE database = {database:String}"
 _HERE = "SELECT name FROM system.tables WHERE database = {database:String}"
 _THERE = f"""
 SELECT name, count() AS nodes FROM {{tables}}
@@ -122,7 +123,19 @@ class ClickHouseSeries:
         if any(there.get(name) != there[_NODES] for name in wanted):
             made = self._layout.statements(DATABASE, list(TABLES.values()))
             self._command("create tables", *made)
+        self._add_columns()
         self._look_at_fsync()
+
+    def _add_columns(self) -> None:
+        """Add the columns that tables of an earlier version do not have."""
+        rows = self.query(_COLUMNS, {"database": DATABASE}).to_pylist()
+        have = {(row["table"], row["name"]) for row in rows}
+        for table in TABLES.values():
+            names = self._layout.names([table])
+            new = [c for c in table.columns if any((name, c) not in have for name in names)]
+            if new:
+                self._command("add columns", *self._layout.additions(DATABASE, table, new))
+                log.info("columns added to a table", table=table.name, columns=new)
 
     def _look_at_fsync(self) -> None:
         lazy = self._everywhere(_LAZY)["name"].to_pylist()

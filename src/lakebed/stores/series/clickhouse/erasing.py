@@ -42,7 +42,7 @@ def _erase(client: Alter, table: Table, wanted: Erasure, below: Mapping[int, int
         # Older records of these slots are deleted first, else they would be seen again. This is a
         # statement of its own, because it must not delete the rows that its subquery reads: parts
         # are rewritten one by one.
-        slot = "policy, topic, partition, ring, slot"
+        slot = "policy, topic, partition, ring, slot, field"
         rings = f"SELECT {slot} FROM {source(table.name)} WHERE {where}"
         older = f"owner = {{owner:String}} AND ({slot}) IN ({rings}) AND NOT ({where})"
         client.delete(table.name, older, parameters)

@@ -6,12 +6,12 @@ in both layouts. Owner and topic, which are part of every sorting key, choose th
 versions of a row are on one shard, and FINAL, which each shard applies by itself, is correct.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lakebed.kinds.tables import Table
-from lakebed.stores.series.clickhouse.schema import create
+from lakebed.stores.series.clickhouse.schema import create, extend
 
 SHARDING = "cityHash64(owner, topic)"
 """Owner and topic also choose the journal's partition, but by another hash."""
@@ -29,6 +29,10 @@ class Layout(Protocol):
 
     def statements(self, database: str, tables: list[Table]) -> list[str]:
         """Statements that create the database and its tables where they are missing."""
+        ...
+
+    def additions(self, database: str, table: Table, columns: Sequence[str]) -> list[str]:
+        """Statements that add columns to a table of an earlier version."""
         ...
 
     def names(self, tables: list[Table]) -> list[str]:
@@ -72,6 +76,9 @@ class OneServer:
     def statements(self, database: str, tables: list[Table]) -> list[str]:
         made = [create(table, f"{database}.{table.name}", more=self.more) for table in tables]
         return [f"CREATE DATABASE IF NOT EXISTS {database}", *made]
+
+    def additions(self, database: str, table: Table, columns: Sequence[str]) -> list[str]:
+        return [extend(table, f"{database}.{table.name}", columns)]
 
     def names(self, tables: list[Table]) -> list[str]:
         return [table.name for table in tables]
@@ -124,6 +131,11 @@ class Cluster:
                 f"\nENGINE = Distributed('{self.cluster}', '{database}', '{local}', {SHARDING})"
             )
         return made
+
+    def additions(self, database: str, table: Table, columns: Sequence[str]) -> list[str]:
+        local = f"{database}.{self.local(table.name)} {self._on}"
+        distributed = f"{database}.{table.name} {self._on}"
+        return [extend(table, local, columns), extend(table, distributed, columns, keyed=False)]
 
     def names(self, tables: list[Table]) -> list[str]:
         return [name for table in tables for name in (table.name, self.local(table.name))]

@@ -60,6 +60,26 @@ def _partition(table: Table) -> str:
     return parts[0] if len(parts) == 1 else f"({', '.join(parts)})" if parts else "tuple()"
 
 
+def extend(table: Table, name: str, columns: Sequence[str], keyed: bool = True) -> str:
+    """The ALTER TABLE statement that adds columns, which an earlier version did not have.
+
+    A column of the sorting key can be added to its end, together with the key: the rows that exist
+    have its default, and keep their order.
+
+    Args:
+        name: `database.name`, and an ON CLUSTER clause if needed.
+        keyed: whether the table has a sorting key.
+    """
+    added = [f"ADD COLUMN IF NOT EXISTS `{c}` {_column(table.columns[c])}" for c in columns]
+    if keyed and set(columns) & set(table.key):
+        added.append(f"MODIFY ORDER BY ({_listed(table.key)})")
+    return f"ALTER TABLE {name} {', '.join(added)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def create(table: Table, name: str, path: str | None = None, more: Sequence[str] = ()) -> str:
     """The CREATE TABLE statement.
 
@@ -73,12 +93,11 @@ def create(table: Table, name: str, path: str | None = None, more: Sequence[str]
     if table.version:
         arguments.append(table.version)
     engine = "ReplicatedReplacingMergeTree" if path else "ReplacingMergeTree"
-    key = ", ".join(f"`{column}`" for column in table.key)
     lines = [
         f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n)",
         f"ENGINE = {engine}({', '.join(arguments)})",
         f"PARTITION BY {_partition(table)}",
-        f"ORDER BY ({key})",
+        f"ORDER BY ({_listed(table.key)})",
     ]
     if table.expires:
         lines.append("TTL expires")

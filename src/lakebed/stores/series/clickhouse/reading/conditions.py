@@ -38,7 +38,14 @@ def of_question(question: Question) -> Conditions:
     conditions = Conditions(question.policy.owner)
     conditions.add("policy = {policy:String}", policy=question.policy.name)
     add_topics(conditions, question.topics)
+    if question.fields:
+        add_fields(conditions, question.fields)
     return conditions
+
+
+def add_fields(conditions: Conditions, fields: Sequence[str]) -> None:
+    names = {f"field{number}": field for number, field in enumerate(fields)}
+    conditions.add(f"field IN ({', '.join(f'{{{name}:String}}' for name in names)})", **names)
 
 
 def add_topics(conditions: Conditions, topics: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ _SETTINGS = "optimize_move_to_prewhere = 0"  # nearly all rows that are read are
 
 
 def read(client: Select, question: Question) -> Page:
-    """One row for each topic and part of the range that has rows.
+    """One row for each topic, field and part of the range that has rows.
 
     Args:
         question: its range has both ends.
@@ -62,12 +62,16 @@ def read(client: Select, question: Question) -> Page:
     moment = "toInt64(toUnixTimestamp(start)) * 1000000" if of_windows else _MICROS
     width = -(-(question.end - question.start) // question.points)
     direction = "DESC" if question.descending else "ASC"
-    topic = "" if question.of_one_topic else "topic, "
+    series = "" if question.of_one_topic else "topic, "
+    if not question.policy.fields:
+        conditions.add("field = ''")  # earlier versions may have had some
+    elif len(question.fields) != 1:
+        series += "field, "
     # a key of 16 bits is grouped by an array, which is quicker than a hash table
     sql = (
-        f"SELECT {topic}toUInt16(intDiv({moment} - {{begin:Int64}}, {{width:Int64}})) AS bucket,"
+        f"SELECT {series}toUInt16(intDiv({moment} - {{begin:Int64}}, {{width:Int64}})) AS bucket,"
         f" {_WINDOWS if of_windows else _RECORDS} FROM {rows} WHERE {conditions.where}"
-        f" GROUP BY {topic}bucket ORDER BY {topic}bucket {direction}"
+        f" GROUP BY {series}bucket ORDER BY {series}bucket {direction}"
         f" LIMIT {LARGEST_LIMIT + 1} SETTINGS {_SETTINGS}"
     )
     found = client.query(
@@ -108,7 +112,11 @@ def _page(question: Question, found: pa.Table, of_windows: bool) -> Page:
         if question.of_one_topic
         else found["topic"]
     )
-    columns = {"topic": topics}
+    if "field" in found.column_names:
+        fields = found["field"]
+    else:
+        fields = pa.array(["".join(question.fields)] * len(found), pa.string())
+    columns = {"topic": topics, "field": fields}
     for name, column in (("start", "s"), ("end", "e")):
         columns[name] = pa.array(found[column].to_numpy() * unit, pa.int64())
     if of_windows:

@@ -23,10 +23,10 @@ from lakebed.vocabulary.times import Micros, now
 PAGE_BYTES = 64 * 2**20
 """Bytes of payload after which a page ends early, so that an answer fits into memory."""
 
-_KEY = "time, partition, offset"
-_KEY_TYPES = (int, int, int)
+_KEY = "time, partition, offset, field, element"
+_KEY_TYPES = (int, int, int, str, int)
 _COLUMNS = (
-    "topic, toUnixTimestamp64Micro(time) AS time_us, partition, offset,"
+    "topic, field, element, toUnixTimestamp64Micro(time) AS time_us, partition, offset,"
     " type, number, text, id, size"
 )
 _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
@@ -76,15 +76,16 @@ def read(client: Select, question: Question) -> Page:
 
 
 def newest(conditions: Conditions, table: str, count: int | None) -> str:
-    """The N newest records of each topic over all its rings.
+    """The N newest records of each topic and field over all its rings.
 
-    A policy whose N was changed leaves rows of an older ring. A message in two rings counts once.
+    A policy whose N was changed leaves rows of an older ring. What is in two rings counts once.
     """
     conditions.parameters["count"] = count
-    newest = "received DESC, offset DESC, partition DESC"
+    newest = "received DESC, offset DESC, partition DESC, element DESC"
     rows = f"SELECT * FROM {source(table)} WHERE {conditions.where}"
-    once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY topic, partition, offset"
-    return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic)"
+    place = "topic, partition, offset, field, element"
+    once = f"{rows} ORDER BY {newest}, ring DESC LIMIT 1 BY {place}"
+    return f"(SELECT * FROM ({once}) ORDER BY {newest} LIMIT {{count:UInt64}} BY topic, field)"
 
 
 def add_range(conditions: Conditions, question: Question, key: cursors.Key | None = None) -> None:
@@ -100,10 +101,13 @@ def add_range(conditions: Conditions, question: Question, key: cursors.Key | Non
         conditions.add(
             # only the first condition can use the sorting key
             f"time {sign}= {moment} AND "
-            f"({_KEY}) {sign} ({moment}, {{key_partition:UInt32}}, {{key_offset:Int64}})",
+            f"({_KEY}) {sign} ({moment}, {{key_partition:UInt32}}, {{key_offset:Int64}},"
+            " {key_field:String}, {key_element:UInt32})",
             key_time=key[0],
             key_partition=key[1],
             key_offset=key[2],
+            key_field=key[3],
+            key_element=key[4],
         )
 
 
@@ -138,5 +142,6 @@ def _page(question: Question, found: pa.Table, limit: int) -> Page:
     following = None
     if len(found) > limit:
         last = rows.slice(limit - 1).to_pylist()[0]
-        following = cursors.encode(question, (last["time"], last["partition"], last["offset"]))
+        names = ("time", "partition", "offset", "field", "element")
+        following = cursors.encode(question, tuple(last[name] for name in names))
     return Page(question, rows, following)

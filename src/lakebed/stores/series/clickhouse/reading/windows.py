@@ -27,8 +27,8 @@ from lakebed.vocabulary.times import SECOND
 
 _TOP = 10
 _LAST_SECOND = 2**32 - 1  # what a DateTime column can hold
-_KEY = "start, end, topic"
-_KEY_TYPES = (int, int, str)
+_KEY = "start, end, topic, field"
+_KEY_TYPES = (int, int, str, str)
 
 _SCALE = 2**40  # more than the messages of all that is read
 MEAN = f"sum(mean / {_SCALE} * `count`) / sum(`count`) * {_SCALE}"
@@ -86,7 +86,7 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def read(client: Select, question: Question) -> Page:
-    """Answer a question with one page of windows, in order of start, end and topic."""
+    """Answer a question with one page of windows, in order of start, end, topic and field."""
     policy = question.policy
     table = KINDS[policy.keep].tables[policy.type].name
     conditions = of_question(question)
@@ -97,15 +97,15 @@ def read(client: Select, question: Question) -> Page:
     needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
     inner = ", ".join(
         [
-            f"topic, start, end, min(bitAnd(complete, {COMPLETE})) AS whole",
+            f"topic, field, start, end, min(bitAnd(complete, {COMPLETE})) AS whole",
             f"max(bitAnd(complete, {CUT})) > 0 AS cut, sum(`count`) AS n",
             *(f"{available[part]} AS {part}" for part in needed),
         ]
     )
     outer = ", ".join(
         [
-            "topic, toInt64(toUnixTimestamp(start)) AS s, toInt64(toUnixTimestamp(end)) AS e",
-            "whole, cut, n",
+            "topic, field, toInt64(toUnixTimestamp(start)) AS s",
+            "toInt64(toUnixTimestamp(end)) AS e, whole, cut, n",
             *_expressions(functions),
         ]
     )
@@ -113,7 +113,7 @@ def read(client: Select, question: Question) -> Page:
     order = ", ".join(f"{column} {direction}" for column in _KEY.split(", "))
     sql = (
         f"SELECT {outer} FROM (SELECT {inner} FROM {source(table)} WHERE {conditions.where}"
-        " GROUP BY topic, start, end)"
+        " GROUP BY topic, field, start, end)"
         f" ORDER BY {order} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}{effort(question)}"
     )
     found = client.query(
@@ -148,10 +148,12 @@ def add_range(conditions: Conditions, question: Question) -> None:
         moment = "toDateTime({key_start:UInt32}, 'UTC')"
         conditions.add(
             f"start {sign}= {moment} AND ({_KEY}) {sign} "
-            f"({moment}, toDateTime({{key_end:UInt32}}, 'UTC'), {{key_topic:String}})",
+            f"({moment}, toDateTime({{key_end:UInt32}}, 'UTC'), {{key_topic:String}},"
+            " {key_field:String})",
             key_start=key[0],
             key_end=key[1],
             key_topic=key[2],
+            key_field=key[3],
         )
 
 
@@ -164,9 +166,10 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
     following = None
     if len(found) > question.limit:
         last = rows.slice(question.limit - 1).to_pylist()[0]
-        following = cursors.encode(question, (last["s"], last["e"], last["topic"]))
+        following = cursors.encode(question, (last["s"], last["e"], last["topic"], last["field"]))
     columns = {
         "topic": rows["topic"],
+        "field": rows["field"],
         "start": _micros(rows["s"]),
         "end": _micros(rows["e"]),
         "complete": rows["whole"].cast(pa.bool_()),
