@@ -11,7 +11,7 @@ from lakebed.access.actions import Action
 from lakebed.access.decision import allow, require
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.preconditions import ExpectedDep, etag
+from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.boards import documents
@@ -53,10 +53,15 @@ def list_boards(services: ServicesDep, caller: Reader) -> dict[str, Any]:
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT)
 def create_board(
-    services: ServicesDep, caller: Writer, body: Body, response: Response
+    services: ServicesDep,
+    caller: Writer,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create a board; 409 if its name is taken."""
-    made, _ = write(services, caller, document_in(body), create=True)
+    with expected.creating():
+        made, _ = write(services, caller, document_in(body), create=True)
     response.headers["Location"] = f"/api/v1/boards/{made.name}"
     return _show(made, response)
 

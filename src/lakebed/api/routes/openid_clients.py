@@ -1,16 +1,17 @@
 """Routes of the programs in which people sign in with their account here; for admins."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
 from lakebed.api.openid.settings import is_loopback
+from lakebed.api.preconditions import ANYTHING, Expected, ExpectedDep, show
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.ports.accounts.openid import OpenIdClient
 from lakebed.vocabulary.credentials import new_secret
@@ -70,7 +71,9 @@ def list_clients(services: ServicesDep) -> dict[str, Any]:
     openapi_extra=_BODY,
     dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)],
 )
-def register_client(services: ServicesDep, body: Body) -> dict[str, Any]:
+def register_client(
+    services: ServicesDep, body: Body, expected: ExpectedDep = ANYTHING
+) -> dict[str, Any]:
     """Register a client. Only this answer shows its secret."""
     wanted: ClientDocument = document_in(body, _decode)
     problems = list(_problems(wanted.redirects, wanted.title))
@@ -82,35 +85,47 @@ def register_client(services: ServicesDep, body: Body) -> dict[str, Any]:
         raise Invalid(*problems)
     secret = new_secret()
     client = OpenIdClient(wanted.id, wanted.title, wanted.redirects)
-    made = services.accounts.add_openid_client(client, secret)
+    with expected.creating():
+        made = services.accounts.add_openid_client(client, secret)
     return {"client_secret": secret, **_show(made)}
 
 
 @router.get("/{id}", dependencies=[OnInstance(Action.OPENID_CLIENTS_READ)])
-def read_client(services: ServicesDep, id: str) -> dict[str, Any]:
+def read_client(services: ServicesDep, id: str, response: Response) -> dict[str, Any]:
     """Show one client."""
     found = services.accounts.openid_client(id)
     if found is None:
         raise NotFound(f"there is no client {id!r}")
-    return _show(found)
+    return show(_show(found), response)
 
 
 @router.patch("/{id}", openapi_extra=_BODY, dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])
-def change_client(services: ServicesDep, id: str, body: Body) -> dict[str, Any]:
+def change_client(
+    services: ServicesDep,
+    id: str,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
+) -> dict[str, Any]:
     """Change a client's title or addresses. Its codes and access tokens become invalid."""
     wanted: ClientChange = document_in(body, _decode_change)
     if problems := list(_problems(wanted.redirects, wanted.title or "")):
         raise Invalid(*problems)
     changed = services.accounts.change_openid_client(
-        id, title=wanted.title, redirects=wanted.redirects
+        id, title=wanted.title, redirects=wanted.redirects, check=_unmoved(expected)
     )
-    return _show(changed)
+    return show(_show(changed), response)
 
 
 @router.delete("/{id}", status_code=204, dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])
-def remove_client(services: ServicesDep, id: str) -> None:
+def remove_client(services: ServicesDep, id: str, expected: ExpectedDep = ANYTHING) -> None:
     """Delete a client: users cannot sign in there with their accounts any more."""
-    services.accounts.delete_openid_client(id)
+    services.accounts.delete_openid_client(id, _unmoved(expected))
+
+
+def _unmoved(expected: Expected) -> Callable[[OpenIdClient], None]:
+    """Checks what the caller has seen of a client that is about to change."""
+    return lambda client: expected.check_document(lambda: _show(client))
 
 
 @router.post("/{id}/secret", dependencies=[OnInstance(Action.OPENID_CLIENTS_WRITE)])

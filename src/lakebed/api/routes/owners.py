@@ -1,15 +1,17 @@
 """Routes of owners and their members."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from lakebed.access.actions import Action
 from lakebed.access.decision import INSTANCE, Resource, allow, require
 from lakebed.access.principals import Kind
 from lakebed.accounts import reports
 from lakebed.api.callers import Caller, OfOwner, OnInstance, SignedIn
+from lakebed.api.preconditions import ANYTHING, ExpectedDep, show
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Services
 from lakebed.documents.sections import path_text
@@ -87,6 +89,7 @@ def create_owner(
     services: ServicesDep,
     caller: Annotated[Caller, OnInstance(Action.OWNERS_ADMINISTER)],
     body: Body,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create an owner with a first manager; for admins."""
     wanted: OwnerDocument = document_in(body, _decode)
@@ -96,14 +99,15 @@ def create_owner(
     manager = wanted.manager
     if manager is None and caller.principal.kind is Kind.USER:
         manager = caller.principal.name
-    made = services.accounts.add_owner(Owner(wanted.owner, wanted.title), manager)
+    with expected.creating():
+        made = services.accounts.add_owner(Owner(wanted.owner, wanted.title), manager)
     return _show_whole(services, made)
 
 
 @router.get("/{owner}", dependencies=[OfOwner(Action.OWNERS_READ)])
-def read_owner(services: ServicesDep, owner: str) -> dict[str, Any]:
+def read_owner(services: ServicesDep, owner: str, response: Response) -> dict[str, Any]:
     """Show an owner and its members; for members."""
-    return _show_whole(services, _found(services, owner))
+    return show(_show_whole(services, _found(services, owner)), response)
 
 
 @router.patch("/{owner}", openapi_extra=_example({"title": "The club"}))
@@ -112,6 +116,8 @@ def change_owner(
     caller: Annotated[Caller, OfOwner(Action.OWNERS_CHANGE)],
     owner: str,
     body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Change the given fields. `blocked` and `limits` are for admins."""
     changes: OwnerChanges = document_in(body, _decode_changes)
@@ -119,14 +125,22 @@ def change_owner(
         parse(changes.limits)
     if changes.blocked is not None or changes.limits is not None:
         require(caller.principal, Action.OWNERS_ADMINISTER, INSTANCE)
-    changed = services.accounts.change_owner(
-        owner,
-        title=changes.title,
-        blocked=changes.blocked,
-        limits=changes.limits,
-        report_topics=_report_topics(changes),
-    )
-    return _show_whole(services, changed)
+    topics = _report_topics(changes)
+    with services.accounts.transaction():
+        expected.check_document(partial(_locked, services, owner))
+        changed = services.accounts.change_owner(
+            owner,
+            title=changes.title,
+            blocked=changes.blocked,
+            limits=changes.limits,
+            report_topics=topics,
+        )
+        return show(_show_whole(services, changed), response)
+
+
+def _locked(services: Services, owner: str) -> dict[str, Any]:
+    """What is shown of an owner; who changes it waits until this transaction has ended."""
+    return _show_whole(services, services.accounts.change_owner(owner))
 
 
 def _report_topics(changes: OwnerChanges) -> dict[str, list[str]] | None:
@@ -151,6 +165,7 @@ def _report_topics(changes: OwnerChanges) -> dict[str, list[str]] | None:
 def delete_owner(
     services: ServicesDep,
     owner: str,
+    expected: ExpectedDep,
     confirm: Annotated[str, Query(description="the owner's name, once more")] = "",
 ) -> None:
     """Delete an owner and its members, tokens, units, shares, boards, policies; not records."""
@@ -160,6 +175,7 @@ def delete_owner(
     if confirm != owner:
         raise Conflict(f"{_takes_along(services, owner)}: repeat it with confirm={owner}")
     with services.accounts.transaction():
+        expected.check_document(partial(_locked, services, owner))
         for policy in services.catalog.policies(owner):
             services.catalog.delete_policy(owner, policy.name)
         services.accounts.delete_owner(owner)
@@ -172,11 +188,15 @@ def delete_owner(
     dependencies=[OfOwner(Action.MEMBERS_WRITE)],
     responses={201: {"description": "Added"}},
 )
-def put_member(services: ServicesDep, owner: str, user: str, body: Body) -> dict[str, Any]:
+def put_member(
+    services: ServicesDep, owner: str, user: str, body: Body, expected: ExpectedDep = ANYTHING
+) -> dict[str, Any]:
     """Add a user to an owner, or change their role: viewer, editor or manager."""
     wanted: MemberDocument = document_in(body, _decode_member)
     role = role_of(wanted.role)
-    services.accounts.put_member(Member(owner, user, role))
+    with services.accounts.transaction():
+        added = services.accounts.put_member(Member(owner, user, role))
+        expected.check(None if added else "a member")
     return {"owner": owner, "user": user, "role": role.word}
 
 

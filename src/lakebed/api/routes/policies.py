@@ -9,7 +9,7 @@ from lakebed.access.actions import Action
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.formats import encode, rows
-from lakebed.api.preconditions import ExpectedDep
+from lakebed.api.preconditions import ANYTHING, ExpectedDep
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
 from lakebed.api.routes.flow import show_example
 from lakebed.api.services import Services
@@ -66,11 +66,15 @@ def list_policies(services: ServicesDep, caller: Reader) -> dict[str, Any]:
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT)
 def create_policy(
-    services: ServicesDep, caller: Writer, body: Body, response: Response
+    services: ServicesDep,
+    caller: Writer,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create a policy; 409 if its name is taken. It takes effect within two seconds."""
     document = _posted(services, caller, document_in(body))
-    with services.accounts.transaction():
+    with expected.creating(), services.accounts.transaction():
         ((stored, _),) = services.catalog.put_policies(caller.owner, [document], create=True)
         stock.check_policies(services, caller.owner)
     services.policies_changed()

@@ -8,7 +8,7 @@ from lakebed.access.actions import Action
 from lakebed.accounts import shares as documents
 from lakebed.api import sections
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.preconditions import ExpectedDep, etag
+from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.documents.sections import Entry
@@ -50,11 +50,16 @@ def list_shares(services: ServicesDep, caller: Reader) -> dict[str, Any]:
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT)
 def create_share(
-    services: ServicesDep, caller: Writer, body: Body, response: Response
+    services: ServicesDep,
+    caller: Writer,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create a share; 409 if its name is taken. It takes effect within two seconds."""
     share = _posted(services, caller, document_in(body))
-    ((made, _),) = services.accounts.put_shares([share], create=True)
+    with expected.creating():
+        ((made, _),) = services.accounts.put_shares([share], create=True)
     response.headers["Location"] = f"/api/v1/shares/{made.name}"
     return _show(made, response)
 

@@ -11,7 +11,7 @@ from lakebed.access.decision import Resource, allow
 from lakebed.accounts import units as documents
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.preconditions import ExpectedDep, etag
+from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, moment
 from lakebed.api.services import Services
 from lakebed.api.showing import seen_by_members, seen_by_others
@@ -82,11 +82,15 @@ def list_units(
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT)
 def create_unit(
-    services: ServicesDep, caller: Writer, body: Body, response: Response
+    services: ServicesDep,
+    caller: Writer,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create a unit; 409 if its name is taken. `POST …/token` then creates its token."""
     unit = _posted(services, caller, document_in(body))
-    with services.accounts.transaction():
+    with expected.creating(), services.accounts.transaction():
         ((made, _),) = services.accounts.put_units([unit], create=True)
         stock.check_units(services, caller.owner)
     response.headers["Location"] = f"/api/v1/units/{made.name}"
@@ -108,6 +112,8 @@ def read_unit(
     services: ServicesDep, caller: Reader, unit: str, response: Response
 ) -> dict[str, Any]:
     """Show one unit, by name or uuid; its revision is the ETag."""
+    # the revision is that of the document: what the unit reported since changes more than that
+    response.headers["Cache-Control"] = "no-store"
     return _show(services, caller, _found(services, caller, unit), response)
 
 

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
 from lakebed.access.decision import INSTANCE, require
@@ -13,6 +13,7 @@ from lakebed.accounts.passwords import fault_of_password
 from lakebed.accounts.tickets import password_link
 from lakebed.api import origins
 from lakebed.api.callers import Caller, OfUser, OnInstance
+from lakebed.api.preconditions import ANYTHING, ExpectedDep, show
 from lakebed.api.requests import Body, ServicesDep, document_in
 from lakebed.api.services import Services
 from lakebed.ports.accounts.users import User
@@ -75,11 +76,13 @@ async def create_user(
     services: ServicesDep,
     caller: Annotated[Caller, OnInstance(Action.USERS_ADMINISTER)],
     body: Body,
+    expected: ExpectedDep = ANYTHING,
 ) -> dict[str, Any]:
     """Create a user, and an owner of the same name that they manage; for admins."""
     wanted: UserDocument = document_in(body, _decode)
     caller.note(f"users/{wanted.user}")
-    return await services.sign_in.passwords.run(partial(make_user, services, wanted))
+    with expected.creating():
+        return await services.sign_in.passwords.run(partial(make_user, services, wanted))
 
 
 def make_user(services: Services, wanted: UserDocument) -> dict[str, Any]:
@@ -109,29 +112,44 @@ def checked_user(user: User, password: str | None) -> User:
 
 
 @router.get("/{name}", dependencies=[OfUser(Action.USERS_READ)])
-def read_user(services: ServicesDep, name: str) -> dict[str, Any]:
+def read_user(services: ServicesDep, name: str, response: Response) -> dict[str, Any]:
     """Show a user and their roles; for the user and admins."""
-    members = services.accounts.members(user=name)
-    roles = {member.owner: member.role.word for member in members}
-    return _show(_found(services, name)) | {"roles": roles}
+    return show(_show_whole(services, _found(services, name)), response)
 
 
 @router.patch("/{name}", openapi_extra=_example({"blocked": True}))
-def change_user(services: ServicesDep, caller: Changer, name: str, body: Body) -> dict[str, Any]:
+def change_user(
+    services: ServicesDep,
+    caller: Changer,
+    name: str,
+    body: Body,
+    response: Response,
+    expected: ExpectedDep = ANYTHING,
+) -> dict[str, Any]:
     """Change the given fields. `blocked` and `admin` are for admins."""
     changes: UserChanges = document_in(body, _decode_changes)
     if changes.blocked is not None or changes.admin is not None:
         require(caller.principal, Action.USERS_ADMINISTER, INSTANCE)
-    changed = services.accounts.change_user(
-        name, title=changes.title, blocked=changes.blocked, admin=changes.admin
-    )
+    with services.accounts.transaction():
+        expected.check_document(partial(_locked, services, name))
+        changed = services.accounts.change_user(
+            name, title=changes.title, blocked=changes.blocked, admin=changes.admin
+        )
+        show(_show_whole(services, changed), response)
     return _show(changed)
 
 
+def _locked(services: Services, name: str) -> dict[str, Any]:
+    """What is shown of a user; who changes them waits until this transaction has ended."""
+    return _show_whole(services, services.accounts.change_user(name))
+
+
 @router.delete("/{name}", status_code=204, dependencies=[OnInstance(Action.USERS_ADMINISTER)])
-def delete_user(services: ServicesDep, name: str) -> None:
+def delete_user(services: ServicesDep, name: str, expected: ExpectedDep = ANYTHING) -> None:
     """Delete a user with their sessions, memberships and created tokens. Their owner stays."""
-    services.accounts.delete_user(name)
+    with services.accounts.transaction():
+        expected.check_document(partial(_locked, services, name))
+        services.accounts.delete_user(name)
 
 
 @router.post(
@@ -184,6 +202,11 @@ def _found(services: Services, name: str) -> User:
     if user is None:
         raise NotFound(f"there is no user {name!r}")
     return user
+
+
+def _show_whole(services: Services, user: User) -> dict[str, Any]:
+    members = services.accounts.members(user=user.name)
+    return _show(user) | {"roles": {member.owner: member.role.word for member in members}}
 
 
 def _show(user: User) -> dict[str, Any]:

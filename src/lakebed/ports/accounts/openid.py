@@ -1,6 +1,6 @@
 """What the OpenID provider stores: clients, codes, access tokens, and keys that sign."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,17 +99,25 @@ class OpenIdStore(Protocol):
         title: str | None = None,
         redirects: Sequence[str] | None = None,
         secret: str | None = None,
+        check: Callable[[OpenIdClient], None] = lambda client: None,
     ) -> OpenIdClient:
         """Change what is given; the codes and tokens of before end.
+
+        Args:
+            check: called with the client as it is, in the same transaction; what it raises ends it.
 
         Raises:
             NotFound: there is no such client.
         """
         ...
 
-    def delete_openid_client(self, id: str) -> None:
-        """Raises:
-        NotFound: there is no such client.
+    def delete_openid_client(
+        self, id: str, check: Callable[[OpenIdClient], None] = lambda client: None
+    ) -> None:
+        """As `change_openid_client`.
+
+        Raises:
+            NotFound: there is no such client.
         """
         ...
 

@@ -1,10 +1,10 @@
 """Clients, codes, tokens and keys of the OpenID provider."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lakebed.ports.accounts.openid import OpenIdClient, OpenIdCode, OpenIdToken, SigningKey
@@ -61,6 +61,7 @@ class SqlOpenId(Database):
         title: str | None = None,
         redirects: Sequence[str] | None = None,
         secret: str | None = None,
+        check: Callable[[OpenIdClient], None] = lambda client: None,
     ) -> OpenIdClient:
         given = {
             "title": title,
@@ -69,21 +70,22 @@ class SqlOpenId(Database):
         }
         changes = {column: value for column, value in given.items() if value is not None}
         with self._call() as connection:
+            check(_locked(connection, id))
             if changes:
                 connection.execute(update(_CLIENTS).where(_CLIENTS.c.id == id).values(changes))
-            row = connection.execute(_CLIENT.where(_CLIENTS.c.id == id)).one_or_none()
-            if row is None:
-                raise NotFound(f"there is no client {id!r}")
+            row = connection.execute(_CLIENT.where(_CLIENTS.c.id == id)).one()
             for table in (_CODES, _TOKENS):
                 connection.execute(delete(table).where(table.c.client == id))
             return _client(row)
 
-    def delete_openid_client(self, id: str) -> None:
+    def delete_openid_client(
+        self, id: str, check: Callable[[OpenIdClient], None] = lambda client: None
+    ) -> None:
         with self._call() as connection:
+            check(_locked(connection, id))
             for table in (_CODES, _TOKENS):
                 connection.execute(delete(table).where(table.c.client == id))
-            if not connection.execute(delete(_CLIENTS).where(_CLIENTS.c.id == id)).rowcount:
-                raise NotFound(f"there is no client {id!r}")
+            connection.execute(delete(_CLIENTS).where(_CLIENTS.c.id == id))
 
     # --- codes and tokens -------------------------------------------------------------------------
 
@@ -156,6 +158,15 @@ class SqlOpenId(Database):
             for table in (_CODES, _TOKENS):
                 connection.execute(delete(table).where(table.c.expires <= now()))
             connection.execute(delete(_KEYS).where(_KEYS.c.created < keys_before))
+
+
+def _locked(connection: Connection, id: str) -> OpenIdClient:
+    """A client; others wait that would change it."""
+    one = _CLIENT.where(_CLIENTS.c.id == id).with_for_update()
+    row = connection.execute(one).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no client {id!r}")
+    return _client(row)
 
 
 def _client(row: Any) -> OpenIdClient:

@@ -38,7 +38,7 @@ def change_title(view: Changer, form: FormDep) -> Response:
     """Change how the user is called."""
     body = msgspec.json.encode({"title": form.text("title")})
     try:
-        users.change_user(view.services, view.caller, _name(view), body)
+        users.change_user(view.services, view.caller, _name(view), body, Response())
     except Invalid as error:
         return _page(view, error.problems)
     return view.go("/account", view.word(_("Saved.")))
@@ -164,7 +164,7 @@ def _page(
         name, reader = view.principal.name, view.caller.to(Action.USERS_READ)
         listed = factors.list_factors(view.services, reader, name)
         values = {
-            "user": users.read_user(view.services, name),
+            "user": users.read_user(view.services, name, Response()),
             "sessions": sessions.list_sessions(view.services, reader, name)["sessions"],
             "factors": listed["factors"],
             "recovery": listed["recovery_codes"],

@@ -7,7 +7,7 @@ from fastapi import Query, Response
 
 from lakebed.access.actions import Action
 from lakebed.accounts.units import all_topics
-from lakebed.api.preconditions import Expected
+from lakebed.api.preconditions import ANYTHING, seen
 from lakebed.api.routes import boards as routes
 from lakebed.api.routes import units
 from lakebed.boards import documents, tiles
@@ -315,7 +315,7 @@ def save(view: Writer, name: str, form: FormDep) -> Response:
 
 def _write(view: View, name: str, document: dict[str, Any], etag: str) -> None:
     """Write the document, under another name too, where it says so."""
-    expected = Expected(frozenset({etag}))
+    expected = seen(etag)
     if document["name"] == name:
         routes.write(view.services, view.caller, document, expected=expected)
         return
@@ -349,7 +349,7 @@ def delete(view: Writer, name: str, form: FormDep) -> Response:
     if not form.flag("sure"):
         view.caller.changes_nothing()
         return view.render("board_delete.html", board=board)
-    routes.delete(view.services, view.caller, name, Expected())
+    routes.delete(view.services, view.caller, name, ANYTHING)
     told = view.word(_("Deleted the board %(name)s. What its tiles showed stays."), name=name)
     return view.go("/boards", told)
 

@@ -43,7 +43,7 @@ def change(view: Writer, form: FormDep) -> Response:
     view.caller.note(f"oidc/clients/{name}")
     wanted = {"title": form.text("title"), "redirects": form.raw("redirects").split()}
     try:
-        openid_clients.change_client(view.services, name, msgspec.json.encode(wanted))
+        openid_clients.change_client(view.services, name, msgspec.json.encode(wanted), Response())
     except (*REFUSED, NotFound) as error:
         return _page(view, problems_of(error), error.status, changed=form)
     return view.go("/clients", view.word(_("Saved.")))

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import Response
 
 from lakebed.access.actions import Action
-from lakebed.api.preconditions import Expected
+from lakebed.api.preconditions import ANYTHING
 from lakebed.api.routes import invitations, owners, shares
 from lakebed.vocabulary.errors import Problem
 from lakebed.web.navigation import Page
@@ -86,7 +86,7 @@ def put_share(view: Sharer, form: FormDep) -> Response:
     view.caller.note(f"shares/{name}")
     body = msgspec.json.encode(_share(form))
     try:
-        shares.put_share(view.services, view.caller, name, body, Response(), Expected())
+        shares.put_share(view.services, view.caller, name, body, Response(), ANYTHING)
     except REFUSED as error:
         return _page(view, problems_of(error), error.status, form=form)
     return view.go("/people", view.word(_("Shared.")))
@@ -99,7 +99,7 @@ def remove_share(
     """End a share."""
     name = form.text("name")
     view.caller.note(f"shares/{name}")
-    shares.delete_share(view.services, view.caller, name, Expected())
+    shares.delete_share(view.services, view.caller, name, ANYTHING)
     return view.go("/people", view.word(_("The share has ended.")))
 
 
@@ -131,7 +131,7 @@ def _page(
     return view.render(
         "people.html",
         status,
-        owner=owners.read_owner(services, view.owner),
+        owner=owners.read_owner(services, view.owner, Response()),
         invitations=invited,
         shares=shared,
         problems=problems,

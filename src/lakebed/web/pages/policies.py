@@ -10,7 +10,7 @@ from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
-from lakebed.api.preconditions import Expected
+from lakebed.api.preconditions import ANYTHING, seen
 from lakebed.api.routes import flow, policies
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
@@ -129,7 +129,7 @@ def delete(view: Deleter, form: FormDep) -> Response:
         view.caller.changes_nothing()
         rows, size = weight(view)
         return view.render("policy_delete.html", name=name, rows=rows[name], size=size[name])
-    policies.delete_policy(view.services, view.caller, name, Expected())
+    policies.delete_policy(view.services, view.caller, name, ANYTHING)
     told = _("Deleted the policy %(name)s. What it kept stays readable under its name.")
     return view.go("/policies", view.word(told, name=name))
 
@@ -159,7 +159,7 @@ def _saved(view: View, form: Form, document: dict[str, Any]) -> Response:
     body = msgspec.json.encode(document)
     answered = Response()
     if before and before == name:
-        expected = Expected(frozenset({form.text("etag").strip('"')}))
+        expected = seen(form.text("etag"))
         policies.put_policy(view.services, view.caller, name, body, answered, expected)
         told = _("Saved %(name)s. It takes effect within two seconds.")
     else:

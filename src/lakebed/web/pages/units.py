@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Query, Response
 
 from lakebed.access.actions import Action
-from lakebed.api.preconditions import Expected
+from lakebed.api.preconditions import ANYTHING, seen
 from lakebed.api.routes import limits as limit_routes
 from lakebed.api.routes import units
 from lakebed.vocabulary.errors import BadRequest, Conflict, Denied, Invalid, LakebedError, Problem
@@ -123,7 +123,7 @@ def save(view: Writer, form: FormDep) -> Response:
     body, response = msgspec.json.encode(document), Response()
     try:
         if before:
-            expected = Expected(frozenset({form.text("etag").strip('"')}))
+            expected = seen(form.text("etag"))
             units.put_unit(view.services, view.caller, before, body, response, expected)
         else:
             units.create_unit(view.services, view.caller, body, response)
@@ -149,7 +149,7 @@ def block(view: Writer, form: FormDep) -> Response:
     name, blocked = form.text("unit"), form.flag("blocked")
     view.caller.note(f"units/{name}")
     body = msgspec.json.encode({"blocked": blocked})
-    units.change_unit(view.services, view.caller, name, body, Response(), Expected())
+    units.change_unit(view.services, view.caller, name, body, Response(), ANYTHING)
     told = _("Blocked %(name)s: it is out within seconds.") if blocked else _("%(name)s may again.")
     return view.go(f"/units/at/{name}", view.word(told, name=name))
 
@@ -162,7 +162,7 @@ def delete(view: Deleter, form: FormDep) -> Response:
     if not form.flag("sure"):
         view.caller.changes_nothing()
         return view.render("unit_delete.html", name=name)
-    units.delete_unit(view.services, view.caller, name, Expected())
+    units.delete_unit(view.services, view.caller, name, ANYTHING)
     return view.go("/units", view.word(_("Deleted %(name)s."), name=name))
 
 

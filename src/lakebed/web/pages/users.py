@@ -52,7 +52,7 @@ def change(view: Admin, form: FormDep) -> Response:
     changes = {key: form.flag(key) for key in ("blocked", "admin") if key in form}
     caller = view.caller.to(Action.USERS_CHANGE)
     try:
-        users.change_user(view.services, caller, name, msgspec.json.encode(changes))
+        users.change_user(view.services, caller, name, msgspec.json.encode(changes), Response())
     except REFUSED as error:
         return _page(view, problems_of(error), error.status)
     return view.go("/users", view.word(_("Saved.")))
@@ -110,7 +110,9 @@ def change_owner(view: OwnerAdmin, form: FormDep) -> Response:
             for key, text in given.items()
         }
     try:
-        owners.change_owner(view.services, view.caller, name, msgspec.json.encode(changes))
+        owners.change_owner(
+            view.services, view.caller, name, msgspec.json.encode(changes), Response()
+        )
     except REFUSED as error:
         return _page(view, problems_of(error), error.status)
     return view.go("/users", view.word(_("Saved.")))
@@ -129,7 +131,9 @@ def _page(
     name: str = "",
 ) -> Response:
     services = view.services
-    found = [owners.read_owner(services, one.name) for one in services.accounts.owners()]
+    found = [
+        owners.read_owner(services, one.name, Response()) for one in services.accounts.owners()
+    ]
     return view.render(
         "users.html",
         status,
