@@ -2,7 +2,8 @@
 
 HttpServer ─> Application ──┬── path of ingest ──> Ingest          plain ASGI, event loop only
                             ├── path of EMQX ────> EmqxAuth        the same
-                            └── all others ──────> FastAPI         handlers in the thread pool
+                            └── all others ──────> Heads ─> Compressed ─> Conditional ─> FastAPI
+                                                                   handlers in the thread pool
 
 A process without the API has ingest and health only, and does not import the rest.
 """
@@ -17,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import Metric
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from lakebed import __version__
 from lakebed.api import openapi
@@ -28,6 +30,10 @@ from lakebed.api.watch import StoreWatch
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.at_once import AtOnce
+from lakebed.http.compression import Compressed
+from lakebed.http.conditional import Conditional
+from lakebed.http.heads import Heads
+from lakebed.http.queries import without_cache_buster
 from lakebed.sources.http.ingest import Ingest
 from lakebed.vocabulary.errors import LakebedError, Problem
 
@@ -48,9 +54,10 @@ class Application:
         self.at_once: AtOnce | None = control.state.at_once
         self.ingest = ingest
         services, app = control.state.services, StoreWatch(control, control.state.probes)
-        self._watched: App = app
+        watched: App = app
         if isinstance(services, Services):
-            self._watched = Audited(app, services.audit)
+            watched = Audited(app, services.audit)
+        self._answered = Heads(Compressed(Conditional(watched)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -58,9 +65,12 @@ class Application:
         await (handler or self._call_control)(scope, receive, send)
 
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = without_cache_buster(scope["query_string"])
+        if query != scope["query_string"]:
+            scope = {**scope, "query_string": query}
         # Starlette raises again what `_answer_error` has logged and answered
         with suppress(Exception):
-            await self._watched(scope, receive, send)
+            await self._answered(scope, receive, send)
 
 
 def create_app(services: Services) -> Application:
@@ -226,6 +236,9 @@ async def _answer_router_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path}"
     elif error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=error.headers)
         detail = f"{request.method} is not allowed at {request.url.path}"
     else:
         detail = str(error.detail)
@@ -236,6 +249,15 @@ async def _answer_router_error(request: Request, error: Exception) -> Response:
         detail += f"; {_hint(request)}"
     document = problems.document(error.status_code, detail)
     return _answer(error.status_code, document, dict(error.headers or {}))
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes at the path of a request: Starlette tells those of the first."""
+    found = {"OPTIONS"}
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _hint(request: Request) -> str:

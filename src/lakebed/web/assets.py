@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Public
+from lakebed.http.negotiation import coding
 from lakebed.vocabulary.errors import NotFound
 
 DIST = Path(__file__).parent / "dist"
@@ -52,7 +53,7 @@ def show(request: Request, name: str) -> Response:
     headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff"}
     if file.suffix in _COMPRESSED:
         headers["Vary"] = "Accept-Encoding"
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if coding(request.headers.get("accept-encoding", ""), ("gzip",)) is not None:
             headers["Content-Encoding"] = "gzip"
             return Response(_compressed(name), headers=headers, media_type=_TYPES[file.suffix])
     return Response(_content(name), headers=headers, media_type=_TYPES[file.suffix])

@@ -27,14 +27,12 @@ async def common(request: Request) -> Common:
 CommonDep = Annotated[Common, Depends(common)]
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, Any]:
     """Answer 200 while the process runs."""
     return {"status": "alive", "version": __version__}
 
 
-@router.head("/ping", include_in_schema=False)
 @router.get("/ping", status_code=204, response_class=Response)
 async def ping() -> Response:
     """Answer 204, as clients of InfluxDB ask, with the version whose requests are understood."""
@@ -42,7 +40,6 @@ async def ping() -> Response:
     return Response(status_code=204, headers={name.decode(): version.decode()})
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     responses={503: {"description": "Some part is not ready; the body says which."}},

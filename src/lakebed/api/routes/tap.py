@@ -65,7 +65,9 @@ async def tap(
         services.sent("tap", owner, caller.label, topics, "", messages, size)
 
     stream = lines(services.feed, asked, is_allowed, sent)
-    return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"])
+    # live: nobody on the way may collect or change it
+    headers = {"Cache-Control": "no-store, no-transform"}
+    return StreamingResponse(stream, media_type=MEDIA_TYPES["ndjson"], headers=headers)
 
 
 def _split(filter: str, owner: str) -> tuple[str, str, str]:

@@ -33,7 +33,7 @@ LONGEST_QUERY = 64 * 2**10
 """Most bytes of the body of a query."""
 
 _NAMED = 20  # bad lines that an error names
-_COMMON = ("precision", "topic", "owner", "_")
+_COMMON = ("precision", "topic", "owner")
 _KNOWN = {
     WRITE: ("db", "u", "p", "rp", "consistency", *_COMMON),
     WRITE_V2: ("org", "orgID", "bucket", *_COMMON),

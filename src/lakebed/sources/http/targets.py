@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from lakebed.access.actions import Action
 from lakebed.access.decision import Resource, require
 from lakebed.access.principals import Principal
+from lakebed.http.queries import CACHE_BUSTER
 from lakebed.vocabulary.errors import BadRequest, Denied
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.owner_topics import split_owner
@@ -33,6 +34,8 @@ def parameters(query: bytes, *known: str) -> dict[str, str]:
         raise BadRequest(known[0], "the query string is not percent-encoded UTF-8") from None
     found: dict[str, str] = {}
     for name, value in pairs:
+        if name == CACHE_BUSTER:
+            continue
         if name not in known:
             allowed = " and ".join(f"`{one}`" for one in known)
             raise BadRequest(name, f"there is no such parameter: only {allowed} is known here")
