@@ -145,7 +145,7 @@ def test_commands_in_snippets_exist_with_the_flags_they_are_given(page: str, cal
 def openapi() -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of FastAPI, about HEAD beside GET
-        document: dict[str, Any] = create_app(Mock()).control.openapi()
+        document: dict[str, Any] = create_app(Mock(settings=Settings())).control.openapi()
     return document
 
 

@@ -32,6 +32,7 @@ from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.at_once import AtOnce
 from lakebed.http.compression import Compressed
 from lakebed.http.conditional import Conditional
+from lakebed.http.cross_origin import CrossOrigin
 from lakebed.http.heads import Heads
 from lakebed.http.queries import without_cache_buster
 from lakebed.sources.http.ingest import Ingest
@@ -71,6 +72,17 @@ class Application:
         # Starlette raises again what `_answer_error` has logged and answered
         with suppress(Exception):
             await self._answered(scope, receive, send)
+
+
+class OpenApplication(Application):
+    """The same for pages of other sites too. Ingest pays for that only where it is asked for."""
+
+    def __init__(self, ingest: Ingest, control: FastAPI, origins: Sequence[str]) -> None:
+        super().__init__(ingest, control)
+        self._crossed = CrossOrigin(super().__call__, origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._crossed(scope, receive, send)
 
 
 def create_app(services: Services) -> Application:
@@ -213,6 +225,8 @@ def assemble(
         common.intake,
         partial(refuse_messages, common.audit, common.settings.auth.proxies),
     )
+    if common.settings.http.cors:
+        return OpenApplication(control.state.ingest, control, common.settings.http.cors)
     return Application(control.state.ingest, control)
 
 

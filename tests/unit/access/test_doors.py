@@ -18,11 +18,12 @@ from lakebed.api.app import Application, create_app, create_front
 from lakebed.api.callers import Acting
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.cli.main import LOCAL, app
+from lakebed.runtime.settings import Settings
 from lakebed.sources.http import ingest
 from lakebed.sources.mqtt.codec.decoder import AT_SERVER
 from lakebed.sources.mqtt.server.actions import ACTIONS as PACKETS
 
-APPLICATIONS = [create_app(Mock()), create_front(Mock())]
+APPLICATIONS = [create_app(Mock(settings=Settings())), create_front(Mock(settings=Settings()))]
 
 
 def acting(dependant: Dependant) -> Iterator[Action]:

@@ -1,5 +1,6 @@
 """The section `[http]`, and the settings that HTTP ingest reads."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -21,6 +22,18 @@ def _template(words: Words) -> AfterValidator:
     return AfterValidator(partial(check_template, words=words))
 
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not _ORIGIN.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no origin: write SCHEME://HOST or SCHEME://HOST:PORT in lower case, such"
+            " as https://app.example.com, without a slash at its end; or * for all"
+        )
+    return value
+
+
 class HttpSection(Section):
     """The port that HTTP listens on, for ingest and for the API."""
 
@@ -31,6 +44,9 @@ class HttpSection(Section):
     )
     remote_write_topic: Annotated[str, _template(REMOTE_WRITE_WORDS)] = Field(
         REMOTE_WRITE, description="template of the topics of Prometheus' remote write"
+    )
+    cors: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        (), description="origins of other sites whose pages may ask with a token: CORS; `*` for all"
     )
     tls_certificate: Path | None = Field(None, description="PEM chain; with it the port speaks TLS")
     tls_key: Path | None = Field(None, description="PEM private key of that chain")
