@@ -1,5 +1,6 @@
-"""Producers that people have: logger and rsyslog send to a server of theirs."""
+"""Producers that people have: logger, rsyslog and pygelf send to a server of theirs."""
 
+import logging
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import pytest
 
 from tests import processes
 from tests.ports import free_port
-from tests.server import Server
+from tests.server import Server, eventually
 
 UDP = "127.0.0.2"
 """Where UDP listens: `free_port` holds the UDP port of the usual address."""
@@ -32,7 +33,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    ports = {name: free_port() for name in ("syslog",)}
+    ports = {name: free_port() for name in ("syslog", "gelf")}
     settings = {
         f"{name.upper()}__{key}": value
         for name, port in ports.items()
@@ -40,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                            ("OWNER", "admin"))
     }  # fmt: skip
     with Server(tmp_path_factory.mktemp("listeners") / "home", settings) as server:
-        topics = ["syslog/#"]
+        topics = ["syslog/#", "gelf/#"]
         policy = {"name": "logs", "topics": topics, "keep": "archive", "type": "json",
                   "buffer": "0s"}  # fmt: skip
         server.put_policies([policy])
@@ -97,8 +98,6 @@ def rsyslog(folder: Path, port: int) -> Iterator[Path]:
 
 
 def test_rsyslog_forwards_by_tcp_and_udp(site: Site, tmp_path: Path) -> None:
-    from tests.server import eventually
-
     with rsyslog(tmp_path, site.ports["syslog"]) as socket:
         eventually(socket.exists)
         for tag in ("overtcp", "overudp"):
@@ -118,3 +117,32 @@ def test_rsyslog_forwards_by_tcp_and_udp(site: Site, tmp_path: Path) -> None:
         for topic in topics:
             found = site.values(topic, 3)
             assert [one["message"].strip() for one in found] == [f"number {n}" for n in range(3)]
+
+
+def test_pygelf_over_tcp_and_udp_with_chunks(site: Site) -> None:
+    from pygelf import GelfTcpHandler, GelfUdpHandler
+
+    port = site.ports["gelf"]
+    handlers = [
+        GelfTcpHandler("127.0.0.1", port, _app="shop"),
+        GelfUdpHandler(UDP, port, _app="shop", compress=True),
+        GelfUdpHandler(UDP, port, _app="shop", compress=False, chunk_size=500),
+    ]
+    long = "x" * 5_000
+    for number, handler in enumerate(handlers):
+        record = logging.LogRecord("till", logging.WARNING, "", 1, long, (), None)
+        record.created = 1769860800.25 + number
+        handler.emit(record)
+        handler.close()
+
+    def topic() -> str:
+        listed = site.server.get("/api/v1/topics")["topics"]
+        found = [one["topic"] for one in listed if one["topic"].startswith("gelf/")]
+        assert len(found) == 1
+        return str(found[0])
+
+    found = site.values(eventually(topic), 3)
+    assert [one["short_message"] for one in found] == [long] * 3
+    assert {(one["level"], one["_app"]) for one in found} == {(4, "shop")}
+    records = site.server.records(topic(), "logs")
+    assert records[0]["time"].startswith("2026-01-31T12:00:00.25")

@@ -29,6 +29,7 @@ def _addresses(settings: Settings) -> Iterator[Finding]:
         "mqtt.listen": settings.mqtt.listen,
         "mqtt.tls_listen": settings.mqtt.tls_listen,
         **{f"syslog.{name}": address for address, name in settings.syslog.listens},
+        **{f"gelf.{name}": address for address, name in settings.gelf.listens},
     }
     places = {key: split_address(value) for key, value in listens.items() if value is not None}
     taken: dict[tuple[str, int], str] = {}

@@ -20,6 +20,7 @@ from lakebed.ingest.settings import IngestSection, LimitsSection
 from lakebed.keeper.settings import DeadLettersSection, KeeperSection, UnitsSection
 from lakebed.metering.settings import LedgerSection
 from lakebed.section import WRITTEN, Section
+from lakebed.sources.gelf.settings import GelfSection
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
 from lakebed.sources.syslog.settings import SyslogSection
@@ -41,6 +42,7 @@ class Settings(Section):
     oidc: OidcSection = OidcSection()
     mqtt: MqttSection = MqttSection()
     syslog: SyslogSection = SyslogSection()
+    gelf: GelfSection = GelfSection()
     journal: JournalSection = JournalSection()
     series: SeriesSection = SeriesSection()
     catalog: CatalogSection = CatalogSection()
@@ -109,6 +111,7 @@ def _anchored(settings: Settings) -> Settings:
             "http": _under(home, settings.http),
             "mqtt": _under(home, settings.mqtt),
             "syslog": _under(home, settings.syslog),
+            "gelf": _under(home, settings.gelf),
             "sources": tuple(_under(home, source) for source in settings.sources),
         }
     )

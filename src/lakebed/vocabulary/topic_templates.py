@@ -41,6 +41,9 @@ NONE: Final = "-"
 SYSLOG: Final = "syslog/HOST/APP"
 SYSLOG_WORDS: Final = Words(("HOST", "APP", "FACILITY", "SEVERITY"))
 
+GELF: Final = "gelf/HOST"
+GELF_WORDS: Final = Words(("HOST",))
+
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 

@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 _CONNECTING = 400
 """Clients whose keys are looked up in one turn of a thread."""
 
-_LISTENERS = ("syslog",)
+_LISTENERS = ("syslog", "gelf")
 """Sections with ports that need no token."""
 
 _REPORT_EVERY = 5.0  # seconds between two looks at what sources did not store
@@ -125,11 +125,12 @@ async def _open(process: Process, _: Contribution) -> Contribution:
 
 def _listeners(process: Process) -> "list[Listener]":
     """Those that have an address."""
+    from lakebed.sources.gelf.listener import gelf
     from lakebed.sources.listening.door import Listener
     from lakebed.sources.syslog.listener import syslog
 
     settings = process.settings
-    each = ((settings.syslog, syslog(settings.syslog)),)
+    each = ((settings.syslog, syslog(settings.syslog)), (settings.gelf, gelf(settings.gelf)))
     return [
         Listener(format, section, process.intake, settings.limits.payload, process.descriptors)
         for section, format in each
