@@ -1,9 +1,11 @@
 """Boards as pages: read without script, arranged by forms, imported, exported."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -123,6 +125,8 @@ def test_each_mistake_is_named_and_nothing_that_was_typed_is_lost(api: Api, ann:
     for where in ("range", "tiles[0].kind", "tiles[0].topics[0]"):
         assert where in told
     assert "kind: plto" in answer.text
+    (marked,) = re.findall(r' problems="([^"]*)"', answer.text)
+    assert {one["line"] for one in json.loads(unescape(marked))} == {2, 4, 5}
     tile = {"kind": "number", "tile-topics": "a/+", "tile-suffix": "x" * 20, "do": "add"}
     answer = ann.send("/boards/house/edit", fields | tile)
     assert answer.status_code == 422

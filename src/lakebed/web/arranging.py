@@ -6,10 +6,11 @@ form ──document_in──> document ──changed──> document ──> the
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from lakebed.boards import tiles
-from lakebed.boards.documents import section
+from lakebed.boards.documents import KEYS, SHARES, section
 from lakebed.documents.sections import path_text, read_entries
 from lakebed.policies.fields import listed
 from lakebed.vocabulary.errors import BadRequest, Invalid, Problem
@@ -172,6 +173,27 @@ def _number(text: str) -> float | str:
     except ValueError:
         return text
     return text if not math.isfinite(number) else int(number) if text.isdecimal() else number
+
+
+@cache
+def completions() -> dict[str, Any]:
+    """What an editor of the YAML offers: see `drafts.completions`."""
+    keys = dict.fromkeys(key for kind in tiles.KINDS.values() for key in kind.keys)
+    return {
+        "keys": {"": dict.fromkeys(KEYS, ""), "tiles": {key: _users(key) for key in keys}},
+        "values": {
+            "share": list(SHARES),
+            "kind": list(tiles.KINDS),
+            "functions": list(tiles.FUNCTIONS),
+        },
+        "kinds": {},
+    }
+
+
+def _users(key: str) -> str:
+    """The kinds of tiles that have a key; empty where all have it."""
+    users = [name for name, kind in tiles.KINDS.items() if key in kind.keys]
+    return "" if len(users) == len(tiles.KINDS) else listed(users)
 
 
 def written(document: Mapping[str, Any]) -> str:

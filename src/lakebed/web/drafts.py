@@ -114,15 +114,21 @@ def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
     return changed
 
 
-def located(text: str, problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Problems of the document in a text, with the lines that they are about."""
+def located(
+    text: str, problems: Sequence[Problem], section: str = "policies"
+) -> tuple[Problem, ...]:
+    """Problems of the document in a text, with the lines that they are about.
+
+    Args:
+        section: in which the document may stand, as its only entry.
+    """
     try:
         source = read_source(text)
     except Invalid:
         return tuple(problems)
     value, prefix = source.value, cast(Path, ())
-    if isinstance(value, dict) and set(value) == {"policies"}:
-        value, prefix = value["policies"], ("policies",)
+    if isinstance(value, dict) and set(value) == {section}:
+        value, prefix = value[section], (section,)
     if isinstance(value, list):
         prefix = (*prefix, 0)
     depth = len(prefix)

@@ -120,13 +120,15 @@ def test_two_who_change_a_board_at_once_are_told_and_lose_nothing(
     for page in (one, two):
         page.goto("/boards/both/edit")
     for page, title in ((one, "Of one"), (two, "Of two")):
-        text = page.get_by_label("Document")
-        text.fill(text.input_value().replace("title: The house", f"title: {title}"))
+        page.locator("lb-yaml .cm-line", has_text="title: The house").click()
+        for keys in ("Home", "Shift+End"):
+            page.keyboard.press(keys)
+        page.keyboard.type(f"title: {title}")
         page.get_by_role("button", name="Save").click()
     one.wait_for_url("**/boards/both")
     expect(two.get_by_role("alert")).to_contain_text("Somebody has changed this board meanwhile")
     assert stored(visitor, "both")["title"] == "Of one"
-    assert "title: Of two" in two.get_by_label("Document").input_value()
+    assert "title: Of two" in two.locator("textarea[name=yaml]").input_value()
     two.get_by_text("What is there now").click()
     expect(two.locator("pre")).to_contain_text("title: Of one")
     two.get_by_role("button", name="Save").click()

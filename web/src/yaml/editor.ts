@@ -44,6 +44,14 @@ const wrongLines = StateField.define<RangeSet<GutterMarker>>({
   provide: (field) => gutterLineClass.from(field),
 });
 
+/** Types over a selection. Chromium itself would keep the colour of what was there as a style, which the policy of the page refuses. */
+function replace(event: InputEvent, view: EditorView): boolean {
+  const { inputType, data, isComposing } = event;
+  if (inputType !== "insertText" || data === null || isComposing || view.state.selection.main.empty) return false;
+  view.dispatch(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+  return true; // nothing else is done
+}
+
 export class YamlEditor extends HTMLElement {
   #view: EditorView | null = null;
   #area: HTMLTextAreaElement | null = null;
@@ -129,7 +137,7 @@ export class YamlEditor extends HTMLElement {
         EditorView.updateListener.of(({ docChanged, transactions, view }) => {
           if (docChanged) this.#typed(view, transactions.some((one) => one.annotation(fromPage) === true));
         }),
-        EditorView.domEventHandlers({ blur: (_, view) => view.setTabFocusMode(false) }),
+        EditorView.domEventHandlers({ blur: (_, view) => view.setTabFocusMode(false), beforeinput: replace }),
         theme,
       ],
     });

@@ -26,7 +26,7 @@ from lakebed.vocabulary.errors import (
     Problem,
 )
 from lakebed.vocabulary.times import MINUTE
-from lakebed.web import arranging, guard
+from lakebed.web import arranging, drafts, guard
 from lakebed.web import tiles as shown_tiles
 from lakebed.web.navigation import Page
 from lakebed.web.page import Form, FormDep, Pages, View, Viewing
@@ -374,13 +374,17 @@ def _editor(
     found = [] if text is not None else tiles.placed(document.get("tiles") or [])
     order = sorted(range(len(found)), key=lambda index: (found[index]["y"], found[index]["x"]))
     whole = {**document, "tiles": found}
+    shown = arranging.written(whole) if text is None else text
+    marked = drafts.located(shown, problems, "boards")
     return view.render(
         "board_edit.html",
         status if problems else 200,
         name=name,
         title=document.get("title", name) if text is None else name,
         tiles=[(index, found[index]) for index in order],
-        yaml=arranging.written(whole) if text is None else text,
+        yaml=shown,
+        marked=[{"where": one.where, "what": one.what, "line": one.line} for one in marked],
+        completions=arranging.completions(),
         theirs=None if theirs is None else arranging.written(theirs.document),
         etag=etag,
         form=form or Form(),
