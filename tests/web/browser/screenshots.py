@@ -1,9 +1,10 @@
 """Pictures of every page, of a demo with data: `make screenshots`, or
-`python -m tests.web.browser.screenshots [PART OF A NAME …]`.
+`python -m tests.web.browser.screenshots [PART OF A FILE'S NAME …]`.
 
 A page is in the navigation, or in `MORE`. Each is taken at the sizes of a phone and a desk, light
-and dark, into `.screenshots/NAME-SIZE-THEME.png`. Those that the documentation shows (`SHOWN`) are
-written to `docs/pictures` too: always, or where `shown` is asked for.
+and dark, and in Russian, into `.screenshots/NAME-SIZE-THEME-LANGUAGE.png`. Those that the
+documentation shows (`SHOWN`) are written to `docs/pictures` too: always, or where `shown` is asked
+for.
 """
 
 import os
@@ -22,6 +23,11 @@ from tests.web.browser.instance import COOKIE, Instance, Visitor
 INTO = Path(__file__).parents[3] / ".screenshots"
 SHOWN_INTO = Path(__file__).parents[3] / "docs" / "pictures"
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
+VARIANTS = [
+    *((size, theme, "en") for size in SIZES for theme in ("light", "dark")),
+    ("desk", "light", "ru"),
+    ("phone", "dark", "ru"),
+]
 OWNER = "admin"
 """Whose name space the demo fills."""
 
@@ -68,13 +74,23 @@ class Demo(Server):
     fork = False
 
 
-def browse(browser: Browser, url: str, size: str, theme: str, visitor: Visitor | None) -> Page:
+def browse(
+    browser: Browser,
+    url: str,
+    variant: tuple[str, str, str] = ("desk", "light", "en"),
+    visitor: Visitor | None = None,
+    *,
+    script: bool = True,
+) -> Page:
+    size, theme, language = variant
     width, height = SIZES[size]
     context = browser.new_context(
         base_url=url,
         viewport={"width": width, "height": height},
         color_scheme="dark" if theme == "dark" else "light",
         reduced_motion="reduce",
+        locale=language,
+        java_script_enabled=script,
     )
     if visitor is not None:
         context.add_cookies([{"name": COOKIE, "value": visitor.session, "url": url}])
@@ -97,23 +113,39 @@ def _name(address: str) -> str:
 def take(page: Page, address: str, file: Path, *, full: bool = True) -> None:
     page.goto(address)
     if "/policies/edit/" in address and full:
-        page.get_by_role("button", name="What would it have kept?").click()
+        page.locator(".ask button").click()
+        page.locator("#preview").wait_for()
     if not full and page.locator("lb-plot [data-value='86400']").count():
         page.locator("lb-plot [data-value='86400']").click()  # a whole day
+    if full and (size := page.viewport_size):  # what is out of sight is not drawn
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
     page.wait_for_timeout(1000)  # live values and plots have come by then
+    save(page, file, full=full)
+
+
+def save(page: Page, file: Path, *, full: bool = True) -> None:
     page.screenshot(path=file, full_page=full)
     print(file, flush=True)
 
 
 def take_kept(page: Page, instance: Instance, visitor: Visitor, file: Path) -> None:
-    """What was typed while the session ended."""
-    session = instance.sign_in(visitor)
+    """What was typed while the session ended, without script."""
     page.goto("/first-steps?topic=attic/1")
+    session = instance.sign_in(visitor)
     page.context.add_cookies([{"name": COOKIE, "value": session, "url": instance.url}])
-    page.get_by_role("button", name="Send from this page").click()
+    page.locator("form[action^='/first-steps/send'] button").first.click()
     page.wait_for_url("**/kept")
-    page.screenshot(path=file, full_page=True)
-    print(file, flush=True)
+    save(page, file)
+
+
+def take_ended(page: Page, file: Path) -> None:
+    """The same with script: a dialog over the page."""
+    page.goto("/first-steps?topic=attic/1")
+    page.context.clear_cookies()
+    page.locator("form[action^='/first-steps/send'] button").first.click()
+    page.locator("dialog[open]").wait_for()
+    save(page, file, full=False)
 
 
 def main(wanted: list[str]) -> None:
@@ -129,23 +161,33 @@ def main(wanted: list[str]) -> None:
         fill(server, f"{folder}/backups")
         visitor = instance.visitor("ada", admin=True)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        pages = navigation(browse(browser, server.url, "desk", "light", visitor)) | MORE
+        pages = navigation(browse(browser, server.url, visitor=visitor)) | MORE
         pages = {
             f"{number:02} {name}".replace(" ", "-"): address
             for number, (name, address) in enumerate(pages.items())
         }
-        for size in SIZES:
-            for theme in ("light", "dark"):
-                for who, them in ((visitor, pages), (None, STRANGERS)):
-                    page = browse(browser, server.url, size, theme, who)
-                    for name, address in them.items():
-                        if not wanted or any(part in name for part in wanted):
-                            take(page, address, INTO / f"{name}-{size}-{theme}.png")
-                    if who and (not wanted or "kept" in wanted):
-                        take_kept(page, instance, who, INTO / f"kept-{size}-{theme}.png")
-                    page.context.close()
+        for variant in VARIANTS:
+
+            def into(name: str, variant: tuple[str, str, str] = variant) -> Path | None:
+                file = INTO / f"{name}-{'-'.join(variant)}.png"
+                return file if not wanted or any(part in file.name for part in wanted) else None
+
+            for who, them in ((visitor, pages), (None, STRANGERS)):
+                for name, address in them.items():
+                    if file := into(name):
+                        page = browse(browser, server.url, variant, who)
+                        take(page, address, file)
+                        page.context.close()
+            if file := into("kept"):
+                page = browse(browser, server.url, variant, visitor, script=False)
+                take_kept(page, instance, visitor, file)
+                page.context.close()
+            if file := into("ended"):
+                page = browse(browser, server.url, variant, visitor)
+                take_ended(page, file)
+                page.context.close()
         if not wanted or "shown" in wanted:
-            page = browse(browser, server.url, "desk", "light", visitor)
+            page = browse(browser, server.url, visitor=visitor)
             for name, address in SHOWN.items():
                 take(page, address, SHOWN_INTO / f"{name}.png", full=False)
         browser.close()
