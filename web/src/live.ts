@@ -292,6 +292,11 @@ export class Live extends Followed {
   #shown = "";
   #age: HTMLTimeElement | null = null;
 
+  override connectedCallback(): void {
+    this.#time ||= Date.parse(this.getAttribute("since") ?? "") || 0;
+    super.connectedCallback();
+  }
+
   paint({ text, size, time }: Value): void {
     // where numbers are kept, others are not; and what comes late is no news
     if (this.hasAttribute("numbers") && (text.trim() === "" || !Number.isFinite(Number(text)))) return;

@@ -207,7 +207,9 @@ class ClusterReports:
         near = self.near()
         owners = sum(key.endswith("/") for key in near)
         found = {"owners_near": owners, "units_near": len(near) - owners}
-        text = f"{owners} owners and {len(near) - owners} units use {NEAR:.0%} of a limit, or more"
+        counts = ((owners, "owner"), (len(near) - owners, "unit"))
+        who = " and ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n)
+        text = f"{who} {'uses' if len(near) == 1 else 'use'} {NEAR:.0%} of a limit, or more"
         return Health(True, text if near else "", found)
 
     def _usages(self) -> list[UsageReport]:

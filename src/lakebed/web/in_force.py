@@ -54,6 +54,8 @@ def _text(name: str, value: Any) -> str:
         return ""
     if _SECRET.search(name):
         return HIDDEN
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(name, one) for one in value)
     return _without_credentials(str(value))

@@ -29,6 +29,21 @@ WHY = {
 }
 """Sentences by reason; one that is not here is shown by its name."""
 
+REFUSED = {
+    "bad_request": _("the request is wrong"),
+    "invalid": _("what was sent is wrong"),
+    "line_rejected": _("lines of a batch are wrong"),
+    "malformed_packet": _("the packet is malformed"),
+    "not_authenticated": _("the sender did not sign in"),
+    "not_authorized": _("the sender may not publish there"),
+    "packet_too_large": _("the packet is too large"),
+    "payload_format_invalid": _("the payload has another format than it says"),
+    "payload_too_large": _("the payload is too large"),
+    "quota_exceeded": _("over a limit"),
+    "topic_name_invalid": _("the topic is no valid one"),
+}
+"""Why a message was refused at the door, by the reason of MQTT 5 or of the same name."""
+
 GAPS = {
     "over_quota": _("messages over a limit are parked"),
     "dropped": _("messages over a limit were dropped"),

@@ -58,6 +58,7 @@ def _environment(language: str) -> Environment:
         "share": share,
         "when": when,
         "exact": exact,
+        "moment": moment_of,
         "mark": visible,
         "yaml": as_yaml,
     }
@@ -118,16 +119,21 @@ def when(moment: Micros | str | None) -> Markup:
     """A time, absolute in UTC; a script shows it relative to now, in the reader's own zone."""
     if moment is None or moment == "":
         return Markup("–")
-    exact = moment if isinstance(moment, str) else to_rfc3339(moment)
+    exact = moment_of(moment)
     shown = exact[:19].replace("T", " ")
     return _TIME.format(exact, shown)
+
+
+def moment_of(moment: Micros | str) -> str:
+    """A time for a script: RFC 3339."""
+    return moment if isinstance(moment, str) else to_rfc3339(moment)
 
 
 def exact(moment: Micros | str | None) -> Markup:
     """A time that is not told relative to now, such as the bounds of a range."""
     if moment is None or moment == "":
         return Markup("–")
-    text = moment if isinstance(moment, str) else to_rfc3339(moment)
+    text = moment_of(moment)
     return _EXACT.format(text, text[:16].replace("T", " "))
 
 

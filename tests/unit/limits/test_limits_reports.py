@@ -133,7 +133,7 @@ def test_used_parts_of_a_limit_add_up(store: MemoryReports, clock: Clock) -> Non
     for process in (one, asked):
         health = process.cluster.health()
         assert health.detail == {"owners_near": 1, "units_near": 0}
-        assert health.message == "1 owners and 0 units use 80% of a limit, or more"
+        assert health.message == "1 owner uses 80% of a limit, or more"
         assert health.ok
 
 

@@ -1,4 +1,5 @@
 /** What every page has: keys, relative times, the theme, forms that ask first and are not lost. */
+import "../cards";
 import "../filter";
 import "../menu";
 import "../sending";

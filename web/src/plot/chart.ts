@@ -5,6 +5,7 @@ import { figure, seconds, short, tick } from "./figures";
 import { type Colours, drawRings, drawSpans, type Mark } from "./marks";
 
 export const HEIGHT = 320;
+const NARROW = 480; // pixels
 const FEW = 30; // points that are drawn one by one
 
 /** What a chart shows, and whom it tells. */
@@ -132,7 +133,7 @@ function options(chart: Chart, width: number, series: uPlot.Series[], bands: uPl
   return {
     width,
     height: chart.height,
-    ...(chart.tile && { padding: [8, 28, 0, 0] as uPlot.Padding }), // half of the last time stands at the right
+    ...((chart.tile || width < NARROW) && { padding: [8, 28, 0, 0] as uPlot.Padding }), // half of the last time stands at the right
     series,
     bands,
     legend: { show: false },

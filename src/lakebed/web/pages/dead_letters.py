@@ -1,14 +1,17 @@
 """Dead letters: messages on which a policy failed; look at them, send them again, drop them."""
 
 from base64 import b64decode
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Response
 
 from lakebed.access.actions import Action
 from lakebed.api.routes import dead_letters, refusals
+from lakebed.web.figures_of_parts import refused
 from lakebed.web.navigation import Page
 from lakebed.web.page import FormDep, Pages, View, Viewing
+from lakebed.web.reasons import REFUSED
 from lakebed.web.words import mark as _
 
 PAGE = Page(
@@ -35,6 +38,7 @@ def show(view: Reader, topic: Choice = "", policy: Choice = "", reason: Choice =
         policy=policy,
         reason=reason,
         text=text,
+        reason_of=partial(_reason, view),
         refused=refusals.list_refusals(view.services, reader, limit=50)["refusals"],
     )
 
@@ -81,6 +85,14 @@ def _chosen(form: Any) -> dict[str, str | None]:
     if not any(chosen.values()):
         chosen["topic"] = "#"
     return chosen
+
+
+def _reason(view: View, told: str) -> str:
+    """A reason as a sentence, where it begins with the name of why a door refused a message."""
+    name, colon, rest = told.partition(": ")
+    if not colon or name not in REFUSED:
+        return told
+    return f"{refused(view, name)}: {rest}"
 
 
 def text(letter: dict[str, Any]) -> str:

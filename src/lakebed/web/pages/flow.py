@@ -8,6 +8,7 @@ from lakebed.access.actions import Action
 from lakebed.api.routes import flow
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
+from lakebed.web.reasons import WHY
 from lakebed.web.words import mark as _
 
 PAGE = Page("flow", "/flow", _("Flow"), "accounts", 10, Action.FLOW_READ)
@@ -49,4 +50,5 @@ def show(
         more=len(rows) - _MOST,
         words=words,
         outcomes=OUTCOMES,
+        why=WHY,
     )

@@ -1,5 +1,6 @@
 """The node: health of its parts, the journal and who reads it, the series, sources, settings."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,9 +12,11 @@ from lakebed.access.actions import Action
 from lakebed.api.routes import journal, series, sources
 from lakebed.vocabulary.errors import LakebedError, NotFound, Problem
 from lakebed.web import in_force
+from lakebed.web.figures_of_parts import called, figures, message
 from lakebed.web.navigation import Page
 from lakebed.web.page import REFUSED, FormDep, Pages, View, Viewing, problems_of, whole_number
-from lakebed.web.rendering import number, size, visible
+from lakebed.web.reasons import REFUSED as REFUSED_AT_THE_DOOR
+from lakebed.web.reasons import WHY
 from lakebed.web.words import mark as _
 
 PAGE = Page("node", "/node", _("Node"), "instance", 10, Action.JOURNAL_READ)
@@ -87,27 +90,30 @@ def _page(view: View, problems: tuple[Problem, ...] = (), status: int = 200) -> 
         "node.html",
         status,
         version=__version__,
-        parts=sorted(services.ready().items()),
+        parts=[
+            (
+                called(view, name),
+                health,
+                message(view, name, health),
+                figures(view, name, health),
+            )
+            for name, health in sorted(services.ready().items())
+        ],
         journal=_or_error(lambda: journal.journal(services)),
         sources=_or_error(lambda: sources.list_sources(services)),
         series=_or_error(lambda: series.series(services)),
-        settings=list(in_force.shown(settings)) if isinstance(settings, BaseModel) else [],
+        settings=_by_section(settings) if isinstance(settings, BaseModel) else {},
         problems=problems,
-        shown=shown,
+        why=WHY | REFUSED_AT_THE_DOOR,
     )
 
 
-_SIZES = {"bytes", "used", "limit", "free", "memory"}
-
-
-def shown(key: str, value: object) -> str:
-    """A figure of a part as people read it."""
-    if isinstance(value, dict):
-        told = (f"{visible(str(name))} {shown(key, one)}" for name, one in value.items())
-        return ", ".join(told) or "0"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return visible(str(value))
-    return size(value) if key in _SIZES else number(round(value, 2))
+def _by_section(settings: BaseModel) -> dict[str, list[tuple[str, str]]]:
+    """Names and values of all settings, by their section."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, value in in_force.shown(settings):
+        found.setdefault(re.split(r"[.\[]", name, maxsplit=1)[0], []).append((name, value))
+    return found
 
 
 def _or_error(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from lakebed.access.actions import Action
 from lakebed.api.requests import policies_by_topic
 from lakebed.api.routes import flow, journal, limits
 from lakebed.ports.health import Health
+from lakebed.web.figures_of_parts import called, message
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
 from lakebed.web.topic_index import indexes_of, unkept
@@ -48,7 +49,10 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
         values["weight"] = weights.by_policy(view)
     if view.principal.admin:
         parts = view.services.ready()
-        values["parts"] = sorted(parts.items())
+        values["parts"] = [
+            (called(view, name), one, message(view, name, one))
+            for name, one in sorted(parts.items())
+        ]
         values["free"] = parts["disk"].detail.get("free") if "disk" in parts else None
         values["sizes"] = _sizes(parts)
         values["lag"] = sum(journal.lag_by_partition(view.services).values())

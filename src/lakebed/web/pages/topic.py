@@ -25,7 +25,7 @@ from lakebed.vocabulary.times import SECOND, now
 from lakebed.vocabulary.topics import is_wildcard, overlaps
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
-from lakebed.web.pages.policies import KEEPS
+from lakebed.web.pages.policies import KEEPS, TYPES_SHOWN
 from lakebed.web.reasons import GAPS, WHY
 from lakebed.web.tile_policies import CHANGED
 from lakebed.web.words import mark as _
@@ -76,6 +76,7 @@ def show(
         topic=first,
         policies=policies,
         keeps=KEEPS,
+        types=TYPES_SHOWN,
         chosen=chosen,
         plotted=_plotted(policies, chosen),
         found=found,

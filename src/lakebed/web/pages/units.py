@@ -185,6 +185,7 @@ def _one(view: View, name: str, token: str = "") -> Response:
         ),
         token=token,
         shown_to=SHOWN_TO,
+        over=OVER,
     )
 
 

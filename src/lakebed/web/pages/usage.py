@@ -10,6 +10,7 @@ from lakebed.api.routes import ledger
 from lakebed.queries import reading
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
+from lakebed.web.pages.policies import KEEPS
 from lakebed.web.words import mark as _
 
 PAGE = Page("usage", "/usage", _("Usage"), "accounts", 20, Action.LEDGER_READ)
@@ -45,5 +46,13 @@ def show(
                 rows[one["keep"]] += one["rows"]
                 size[one["keep"]] += one["bytes"]
     return view.render(
-        "usage.html", found=found, by=by, start=start, end=end, rows=rows, size=size, choices=BY
+        "usage.html",
+        found=found,
+        by=by,
+        start=start,
+        end=end,
+        rows=rows,
+        size=size,
+        choices=BY,
+        keeps=KEEPS,
     )
