@@ -32,6 +32,7 @@ from lakebed.policies.values import (
     read_json,
     read_numbers,
     read_texts,
+    too_deep,
 )
 from lakebed.vocabulary.messages import Ints
 from lakebed.vocabulary.policy import Policy, Type
@@ -43,7 +44,9 @@ _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 BROKEN: Final = Missing()
-"""Stands for each part of a payload that is not JSON."""
+"""Stands for each part of a payload that is not JSON,"""
+TOO_DEEP: Final = Missing()
+"""and for each of one that is nested too deeply."""
 
 _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
@@ -106,9 +109,10 @@ class Picker:
             document = _decode_fully(payloads[row])
             for column, tokens in zip(parts, self._wanted, strict=True):
                 column[row] = BROKEN if document is BROKEN else follow(document, tokens)
-        for row in _not_utf8(payloads):
-            for column in parts:
-                column[row] = BROKEN
+        for rows, part in ((_not_utf8(payloads), BROKEN), (too_deep(payloads), TOO_DEEP)):
+            for row in rows:
+                for column in parts:
+                    column[row] = part
         return parts
 
 
@@ -273,6 +277,8 @@ def _times(parts: list[Any], bounds: Bounds) -> tuple[Ints, Outcomes]:
 
 
 def _absence(value: Missing) -> int:
+    if value is TOO_DEEP:
+        return Outcome.TOO_DEEP
     return Outcome.NOT_JSON if value is BROKEN else Outcome.MISSING_PATH
 
 

@@ -6,6 +6,7 @@ exactly, so the outcome of a message never depends on its neighbours.
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -20,6 +21,13 @@ from lakebed.vocabulary.messages import Ints
 
 Outcomes = NDArray[np.uint8]
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
+MOST_LEVELS = 512
+"""Arrays and objects of JSON within each other. Decoders end at about 1,000, how soon depends on the
+stack of the thread; this many are always decoded, so a replay comes to the same outcome.
+"""
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_OTHERS = bytes(set(range(256)) - set(b"[{]}"))
 _DIGITS = 1000  # longer numbers would take too long to parse
 _json_numbers = msgspec.json.Decoder(list[float]).decode
 _json_number = msgspec.json.Decoder(float).decode
@@ -154,7 +162,23 @@ def read_json(payloads: Sequence[bytes]) -> Column:
     for row in decode_each(_skip, payloads)[1]:
         if decode_slowly(payloads[row]) is MISSING:
             column.outcomes[row] = Outcome.NOT_JSON
+    column.outcomes[too_deep(payloads)] = Outcome.TOO_DEEP
     return column
+
+
+def too_deep(payloads: Sequence[bytes]) -> list[int]:
+    """Rows whose arrays and objects are nested more than MOST_LEVELS deep."""
+    if max(map(len, payloads), default=0) <= MOST_LEVELS:
+        return []
+    return [row for row, payload in enumerate(payloads) if _is_too_deep(payload)]
+
+
+def _is_too_deep(payload: bytes) -> bool:
+    if payload.count(b"[") + payload.count(b"{") <= MOST_LEVELS:
+        return False
+    steps = _TEXT.sub(b"", payload).translate(_BRACKETS, _OTHERS)
+    depths = np.cumsum(np.frombuffer(steps, np.int8), dtype=np.int64)
+    return bool(depths.max(initial=0) > MOST_LEVELS)
 
 
 def decode_slowly(payload: bytes) -> Any:

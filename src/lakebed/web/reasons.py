@@ -20,6 +20,7 @@ WHY = {
     "not_text": _("it is no text"),
     "missing_path": _("the field that the policy reads is not there"),
     "not_json": _("it is no JSON"),
+    "too_deep": _("its JSON is nested too deeply"),
     "max_size": _("larger than the policy allows"),
     "too_many": _("more elements than are taken apart"),
     "dead_letter": _("the policy failed on it, and it was put aside"),

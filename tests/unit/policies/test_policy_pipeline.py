@@ -99,7 +99,14 @@ AT = [
     ("number", "/c", b"[1]", O.MISSING_PATH),
     ("number", "/c", b'{"c": 1', O.NOT_JSON),
     ("number", "/c", b"", O.NOT_JSON),
-    ("number", "/c", b"[" * 100_000, O.NOT_JSON),
+    ("number", "/c", b"[" * 100_000, O.TOO_DEEP),
+    ("number", "/c", b'{"x": ' + b"[" * 511 + b"]" * 511 + b', "c": 1}', 1.0),
+    ("number", "/c", b'{"x": ' + b"[" * 512 + b"]" * 512 + b', "c": 1}', O.TOO_DEEP),
+    ("number", "/c", b'{"c": 1, "x": [' + b"{}," * 600 + b"[]]}", 1.0),  # beside each other
+    ("number", "/c", b'{"c": 1, "x": "' + b"[" * 600 + b'"}', 1.0),  # of a text
+    ("number", "/c", b'{"c": 1, "x": "\\\\", "y": "\\"' + b"[" * 600 + b'"}', 1.0),
+    ("text", "/c", b'{"c": ' + b"[" * 990 + b"]" * 990 + b"}", O.TOO_DEEP),
+    ("json", "/c", b'{"c": ' + b"[" * 990 + b"]" * 990 + b"}", O.TOO_DEEP),
     ("number", "/c", b'{"c": 1, "x": "\xff"}', O.NOT_JSON),
     ("number", "/c", b'{"c": 1, "c": 2}', 2.0),  # the last counts
     ("number", "/c", b'{"\\u0063": 1}', 1.0),  # an escaped key is that key
@@ -143,7 +150,10 @@ AT = [
     ("json", None, b"NaN", O.NOT_JSON),
     ("json", None, b"01", O.NOT_JSON),
     ("json", None, b'"\xff"', O.NOT_JSON),
-    ("json", None, b"[" * 100_000 + b"]" * 100_000, O.NOT_JSON),
+    ("json", None, b"[" * 100_000 + b"]" * 100_000, O.TOO_DEEP),
+    ("json", None, b"[" * 513 + b"]" * 513, O.TOO_DEEP),
+    ("json", None, b"[" * 512 + b"]" * 512, "[" * 512 + "]" * 512),
+    ("json", None, b'{"a":' * 990 + b"1" + b"}" * 990, O.TOO_DEEP),
     ("text", None, "grün".encode(), "grün"),
     ("text", None, b"", ""),
     ("text", None, b"\xff", O.NOT_TEXT),
