@@ -175,3 +175,34 @@ def test_a_preview_says_where_it_stopped(
     monkeypatch.setattr(api.journal, "holds_older", lambda: True)
     page = ann.send("/policies/preview", FIELDS | {"topics": "part/#"}).text
     assert "Not all was looked at" in text_of(page)
+
+
+def test_what_is_hardly_meant_is_told_and_can_be_saved(api: Api, ann: Browser) -> None:
+    text = "name: doubtful\ntype: number\nkeep: archive\ntopics:\n- far/#\n- $share/g/near\n"
+    answer = ann.send("/policies/draft", {"side": "yaml", "yaml": text}).json()
+    assert answer["problems"] == []
+    ((where, line),) = [(one["where"], one["line"]) for one in answer["warnings"]]
+    assert (where, line) == ("topics[1]", 6)
+    assert ann.send("/policies/save", {"side": "yaml", "yaml": text}).status_code == 303
+    page = text_of(ann.see("/policies/edit/doubtful"))
+    assert "This can be saved, but is hardly meant" in page
+    assert "matches nothing" in page
+    wrong = text.replace("archive", "nothing")
+    assert "warnings" not in ann.send("/policies/draft", {"side": "yaml", "yaml": wrong}).json()
+
+
+def test_check_warns_of_what_keeps_the_same_as_a_policy_in_force(api: Api) -> None:
+    document = {"name": "one", "topics": ["same/#"], "type": "number", "keep": "archive"}
+    assert api.post("/api/v1/policies", json=document).status_code == 201
+    check = "/api/v1/policies/check"
+    assert api.post(check, json=document).json() == {"ok": True}
+    again = document | {"name": "two", "topics": ["same/1"]}
+    for body in ({"json": again}, {"json": [again]}):
+        ((where, what),) = [
+            (one["where"], one["what"]) for one in api.post(check, **body).json()["warnings"]
+        ]
+        assert where.endswith("topics")
+        assert "'one'" in what
+    yaml = {"content": "name: a\ntype: number\nkeep: archive\ntopics: [$share/g/x]\n"}
+    answer = api.post(check, headers={"Content-Type": "application/yaml"}, **yaml).json()
+    assert [(one["where"], one["line"]) for one in answer["warnings"]] == [("topics[0]", 4)]

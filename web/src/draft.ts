@@ -6,6 +6,7 @@ interface Answer {
   yaml?: string;
   fields?: Record<string, string | string[]>;
   problems: Problem[];
+  warnings?: Problem[];
 }
 
 const PAUSE = 300; // milliseconds after the last key
@@ -40,25 +41,27 @@ export class Draft extends HTMLElement {
     if (sent !== this.#sent) return; // something was typed meanwhile
     if (side === "fields" && found.yaml !== undefined) text(form, "yaml", found.yaml);
     if (side === "yaml" && found.fields !== undefined) fill(form, found.fields);
-    this.#mark(form, found.problems);
+    this.#mark(form, found.problems, found.warnings ?? []);
     this.#showKeys(form);
   }
 
-  #mark(form: HTMLFormElement, problems: Problem[]): void {
+  #mark(form: HTMLFormElement, problems: Problem[], warnings: Problem[]): void {
     for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
     for (const problem of problems) {
       const name = problem.where.replace(/\[.*$/, "");
       form.querySelector(`[name="${CSS.escape(name)}"]`)?.setAttribute("aria-invalid", "true");
     }
     const editor = form.querySelector("lb-yaml");
-    if (editor instanceof YamlEditor) editor.mark(problems);
+    if (editor instanceof YamlEditor) editor.mark(problems, warnings);
     const place = form.querySelector(".marks");
     if (place === null) return;
     place.replaceChildren();
-    if (problems.length === 0) {
-      place.textContent = this.getAttribute("fine");
-      return;
-    }
+    if (problems.length > 0) place.append(this.#list(problems, "wrong"));
+    else place.append(this.getAttribute("fine") ?? "");
+    if (warnings.length > 0) place.append(this.#list(warnings, "doubtful"));
+  }
+
+  #list(problems: Problem[], label: string): HTMLUListElement {
     const list = document.createElement("ul");
     for (const problem of problems) {
       const item = document.createElement("li");
@@ -66,8 +69,9 @@ export class Draft extends HTMLElement {
       item.textContent = `${line}${problem.where ? `${problem.where}: ` : ""}${problem.what}`;
       list.append(item);
     }
-    list.setAttribute("aria-label", this.getAttribute("wrong") ?? "");
-    place.append(list);
+    list.setAttribute("aria-label", this.getAttribute(label) ?? "");
+    list.className = label;
+    return list;
   }
 
   /** Hides the fields that the chosen kind does not have. */

@@ -18,6 +18,7 @@ def apply(
     from lakebed.cli.client import Server
 
     found = documents.read(file)
+    documents.warn(file, found)
     with Server(url, token, home) as server:
         headers = {"Content-Type": "application/yaml"}
         try:

@@ -52,6 +52,17 @@ def read(file: Path, known: "tuple[DocumentSection, ...] | None" = None) -> Docu
         raise placed(file, error.problems) from None
 
 
+def warn(file: Path, found: Document) -> list[Problem]:
+    """Tell on stderr what is hardly meant in a document without mistakes; return it."""
+    from lakebed.cli import output
+    from lakebed.documents.sections import find_warnings
+
+    warnings = find_warnings(found.text, list(found.sections))
+    for one in warnings:
+        output.note(f"warning: {_line(file, one)}")
+    return warnings
+
+
 def placed(file: Path, problems: tuple[Problem, ...]) -> Invalid:
     """Prefix each problem with its file and line, as compilers do."""
     return Invalid(*(Problem("", _line(file, problem)) for problem in problems))

@@ -22,11 +22,13 @@ class DocumentSection:
     """Attributes:
     name: its key in the document. Entries are written to `/api/v1/NAME/ENTRY`.
     entry: what one of them is called.
+    warn: finds what is allowed in an entry without mistakes, and hardly meant; None if nothing is.
     """
 
     name: str
     entry: str
     check: Check
+    warn: Check | None = None
 
     def count(self, entries: Sequence[object]) -> str:
         """`1 policy`, `3 policies`."""
@@ -77,6 +79,22 @@ def read_entries(text: str, sections: Sequence[DocumentSection]) -> dict[str, li
     if problems:
         raise Invalid(*sorted(problems, key=lambda problem: problem.line or 0))
     return found
+
+
+def find_warnings(text: str, sections: Sequence[DocumentSection]) -> list[Problem]:
+    """What is hardly meant in a text without mistakes, each with its line.
+
+    Args:
+        sections: those that have read it, which know all of its entries.
+    """
+    source = read_source(text)
+    return [
+        Problem(_where(section, (*path, *inner)), what, source.line((*path, *inner)))
+        for section, base, value in _sections(source, sections)
+        if section.warn is not None
+        for path, entry in _entries(source, section, base, value)
+        for inner, what in section.warn(entry)
+    ]
 
 
 def _where(section: DocumentSection, path: Path) -> str:

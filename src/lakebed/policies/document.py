@@ -6,7 +6,7 @@ All problems are found at once. Each says its path, what is wrong and what is al
 its line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -19,10 +19,11 @@ from lakebed.policies import schema
 from lakebed.policies.fields import listed, suggest
 from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.schema import Document, facts_of, keys_of
+from lakebed.policies.warnings import LONGEST_TOPIC, repeated, warnings
 from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.sizes import format_size
-from lakebed.vocabulary.times import HOUR, Micros, format_duration, to_rfc3339
+from lakebed.vocabulary.times import HOUR, Micros, format_duration, now, to_rfc3339
 from lakebed.vocabulary.widths import format_width
 
 _MISSING = {
@@ -299,7 +300,35 @@ def section(owner: str, default_timezone: str = "UTC") -> DocumentSection:
     return collecting([], owner, default_timezone)
 
 
-def collecting(found: list[Policy], owner: str, default_timezone: str) -> DocumentSection:
+class Surroundings(NamedTuple):
+    """What warnings depend on besides the policies of a document.
+
+    Attributes:
+        documents: policies in force, as `to_document` writes them.
+        longest: see `warnings.warnings`, as `systems`.
+    """
+
+    documents: Sequence[Mapping[str, Any]] = ()
+    longest: int = LONGEST_TOPIC
+    systems: Sequence[str] = ()
+
+
+def warnings_of(
+    policy: Policy, around: Surroundings, beside: Sequence[Policy] = ()
+) -> list[tuple[Path, str]]:
+    """What is hardly meant in a policy, by itself and beside others."""
+    found = warnings(policy, now(), around.longest, around.systems)
+    names = {one.name for one in beside}
+    others = [one for one in around.documents if one["name"] not in names]
+    return found + repeated(to_document(policy), [*map(to_document, beside), *others])
+
+
+def collecting(
+    found: list[Policy],
+    owner: str,
+    default_timezone: str,
+    around: Surroundings = Surroundings(),  # noqa: B008  # it is immutable
+) -> DocumentSection:
     """The section; its check adds each valid policy to `found`."""
 
     def check(document: object) -> list[tuple[Path, str]]:
@@ -309,7 +338,11 @@ def collecting(found: list[Policy], owner: str, default_timezone: str) -> Docume
         found.append(result)
         return []
 
-    return DocumentSection("policies", "policy", check)
+    def warn(document: object) -> list[tuple[Path, str]]:
+        result = _check(document, owner, 0, default_timezone)
+        return warnings_of(result, around, found) if isinstance(result, Policy) else []
+
+    return DocumentSection("policies", "policy", check, warn)
 
 
 def read_file(text: str, owner: str, default_timezone: str = "UTC") -> PolicyFile:

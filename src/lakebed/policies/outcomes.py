@@ -31,4 +31,33 @@ class Outcome(IntEnum):
     MISSING_PATH = 35
     NOT_JSON = 36
     MAX_SIZE = 37
+    TOO_MANY = 38
     TOO_DEEP = 39
+    # an error of Lakebed, or a limit of the owner
+    DEAD_LETTER = 50
+    OVER_QUOTA = 51
+    # no policy at all
+    SKIPPED = 60
+    # it stands in the journal twice
+    DUPLICATES = 61
+
+    @property
+    def reason(self) -> str:
+        """The name under `filtered` in the flow."""
+        return self.name.lower()
+
+
+CODES = 64
+"""All outcomes are below; counters are int64[channels, CODES]."""
+
+UNFILTERED = frozenset(
+    {
+        Outcome.KEPT,
+        Outcome.LATE,
+        Outcome.DEAD_LETTER,
+        Outcome.OVER_QUOTA,
+        Outcome.SKIPPED,
+        Outcome.DUPLICATES,
+    }
+)
+"""Outcomes with a field of their own in the flow; all others count under `filtered`."""

@@ -22,8 +22,8 @@ from lakebed.vocabulary.messages import Ints
 Outcomes = NDArray[np.uint8]
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
 MOST_LEVELS = 512
-"""Arrays and objects of JSON within each other. Decoders end at about 1,000, how soon depends on the
-stack of the thread; this many are always decoded, so a replay comes to the same outcome.
+"""Arrays and objects of JSON within each other. Decoders end at about 1,000, how soon depends on
+the stack of the thread; this many are always decoded, so a replay comes to the same outcome.
 """
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")

@@ -49,6 +49,16 @@ def test_check_says_yes_without_a_server(run: Run, tmp_path: Path) -> None:
     assert run("check", "-f", "p.yaml") == (0, "", "p.yaml: 1 policy, all right\n")
 
 
+def test_check_warns_and_says_yes(run: Run, tmp_path: Path) -> None:
+    text = "policies:\n- name: x\n  topics: [$share/g/a]\n  type: number\n  keep: archive\n"
+    (tmp_path / "p.yaml").write_text(text)
+    result = run("check", "-f", "p.yaml")
+    assert (result.code, result.out) == (0, "")
+    warning, last = result.err.splitlines()
+    assert warning.startswith("warning: p.yaml:3: policies[0].topics[0]: matches nothing")
+    assert last == "p.yaml: 1 policy, no mistakes"
+
+
 def test_check_names_file_line_place_and_reason(run: Run, tmp_path: Path) -> None:
     text = "policies:\n  - name: x\n    topics: [a]\n    type: number\n    keep: wndow\n"
     (tmp_path / "p.yaml").write_text(text)

@@ -62,7 +62,7 @@ export class YamlEditor extends HTMLElement {
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     this.#view = new EditorView({ root, parent: root, state: this.#state(this.#area.value) });
     if (this.nextElementSibling?.classList.contains("yaml-hint")) (this.nextElementSibling as HTMLElement).hidden = false;
-    this.mark(this.#read<Problem[]>("problems", []));
+    this.mark(this.#read<Problem[]>("problems", []), this.#read<Problem[]>("warnings", []));
     this.#area.labels.forEach((label) => label.addEventListener("click", () => this.#view?.focus()));
     addEventListener("pageshow", this.#restore); // a browser that comes back fills in what was typed
   }
@@ -82,16 +82,18 @@ export class YamlEditor extends HTMLElement {
     view.dispatch({ changes, annotations: fromPage.of(true) });
   }
 
-  /** Marks mistakes at their lines. */
-  mark(problems: readonly Problem[]): void {
+  /** Marks mistakes, and what is hardly meant, at their lines. */
+  mark(problems: readonly Problem[], warnings: readonly Problem[] = []): void {
     if (this.#view === null) return;
     const { doc } = this.#view.state;
-    const found = problems.map(({ where, what, line }): Diagnostic => {
+    const shown = (severity: "error" | "warning") => ({ where, what, line }: Problem): Diagnostic => {
       const { from, to, text } = doc.line(Math.min(Math.max(line ?? 1, 1), doc.lines));
       const message = where === "" ? what : `${where}: ${what}`;
-      return { from: from + (text.length - text.trimStart().length), to, severity: "error", message };
-    });
-    const lines = new Set(found.map(({ from }) => doc.lineAt(from).from));
+      return { from: from + (text.length - text.trimStart().length), to, severity, message };
+    };
+    const wrong = problems.map(shown("error"));
+    const found = [...wrong, ...warnings.map(shown("warning"))];
+    const lines = new Set(wrong.map(({ from }) => doc.lineAt(from).from));
     this.#view.dispatch(setDiagnostics(this.#view.state, found), { effects: setWrong.of([...lines]) });
   }
 

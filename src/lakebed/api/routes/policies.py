@@ -13,12 +13,13 @@ from lakebed.api.preconditions import ANYTHING, ExpectedDep
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, text_in
 from lakebed.api.routes.flow import show_example
 from lakebed.api.services import Services
+from lakebed.documents.sections import find_warnings, path_text, read_entries
 from lakebed.http import problems
-from lakebed.policies.document import parse, read_file, to_document
+from lakebed.policies.document import Surroundings, collecting, parse, to_document, warnings_of
 from lakebed.policies.fields import LONGEST, duration_within
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.question import Page, Question
-from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound
+from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import SECOND, now
 
@@ -84,18 +85,22 @@ def create_policy(
 
 @router.post("/check", openapi_extra=_DOCUMENT)
 def check_policies(services: ServicesDep, caller: Writer, body: Body, request: Request) -> Response:
-    """Check a policy, or a whole file of them (JSON or YAML), and change nothing."""
+    """Check a policy, or a whole file of them (JSON or YAML), and change nothing.
+
+    `warnings` are no mistakes: what is hardly meant, such as a topic that nothing can match.
+    """
     try:
-        _check(services, caller, body, request.headers.get("content-type", ""))
+        found = _check(services, caller, body, request.headers.get("content-type", ""))
     except BadRequest:
         raise
     except Invalid as error:
         document = problems.document(422, str(error), error.problems, ok=False)
         return JSONResponse(document, 422, media_type=problems.MEDIA_TYPE)
-    return JSONResponse({"ok": True})
+    shown = [{"where": one.where, "what": one.what, "line": one.line} for one in found]
+    return JSONResponse({"ok": True} | ({"warnings": shown} if shown else {}))
 
 
-def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
+def _check(services: Services, caller: Caller, body: bytes, media: str) -> list[Problem]:
     zone = services.settings.keeper.timezone
     if media.partition(";")[0].strip().lower() not in _YAML:
         document = document_in(body)
@@ -104,9 +109,31 @@ def _check(services: Services, caller: Caller, body: bytes, media: str) -> None:
         )
         if not is_file:
             _posted(services, caller, document)
-            return
-    for policy in read_file(text_in(body), caller.owner, zone).policies:
+            policy = _parsed(services, caller, document)
+            return [
+                Problem(path_text(path), what)
+                for path, what in warnings_of(policy, surroundings(services, caller))
+            ]
+    policies: list[Policy] = []
+    sections = [collecting(policies, caller.owner, zone, surroundings(services, caller))]
+    read_entries(text_in(body), sections)
+    for policy in policies:
         caller.require(*policy.topics)
+    return find_warnings(text_in(body), sections)
+
+
+def surroundings(services: Services, caller: Caller) -> Surroundings:
+    """What warnings about the caller's policies depend on: never policies that it may not read."""
+    stored = services.catalog.policies(caller.owner)
+    readable = [one.document for one in stored if caller.may(*topics_of(one))]
+    systems = [
+        filter
+        for source in services.settings.sources
+        if source.owner == caller.owner
+        for filter in source.filters()
+        if filter.startswith("$")
+    ]
+    return Surroundings(readable, services.settings.limits.topic, systems)
 
 
 @router.post("/preview", openapi_extra=_DOCUMENT)

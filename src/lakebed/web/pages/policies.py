@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse
 from lakebed.access.actions import Action
 from lakebed.api.preconditions import ANYTHING, seen
 from lakebed.api.routes import flow, policies
+from lakebed.documents.sections import path_text
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
-from lakebed.policies.document import parse
+from lakebed.policies.document import parse, warnings_of
 from lakebed.queries import reading
 from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Outdated, Problem
 from lakebed.web import drafts, guard, points
@@ -99,7 +100,10 @@ def draft(view: Writer, form: FormDep) -> Response:
     seen = form.raw("yaml") if form.text("side") == "yaml" else text
     found = drafts.located(seen, _mistakes(view, document))
     fields = drafts.fields_of(document)
-    return _json({"yaml": text, "fields": fields, "problems": [_shown(one) for one in found]})
+    answer = {"yaml": text, "fields": fields, "problems": [_shown(one) for one in found]}
+    if not found:
+        answer["warnings"] = _warnings(view, document, seen)
+    return _json(answer)
 
 
 @router.post("/policies/preview")
@@ -210,6 +214,15 @@ def _mistakes(view: View, document: dict[str, Any]) -> tuple[Problem, ...]:
     return ()
 
 
+def _warnings(view: View, document: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    """What is hardly meant in a document without mistakes, with its lines in a text."""
+    zone = view.services.settings.keeper.timezone
+    policy = parse(document, view.owner, default_timezone=zone)
+    around = policies.surroundings(view.services, view.caller)
+    found = [Problem(path_text(path), what) for path, what in warnings_of(policy, around)]
+    return [_shown(one) for one in drafts.located(text, found)]
+
+
 def _editor(
     view: View,
     document: dict[str, Any],
@@ -224,6 +237,7 @@ def _editor(
 ) -> Response:
     before = name if form is None else form.text("before")
     text = drafts.written(document) if text is None else text
+    sound = not problems and not _mistakes(view, document)
     return view.render(
         "policy.html",
         status or (422 if problems else 200),
@@ -231,6 +245,7 @@ def _editor(
         fields=drafts.fields_of(document),
         yaml=text,
         marked=[_shown(one) for one in drafts.located(text, problems)],
+        doubtful=_warnings(view, document, text) if sound else [],
         completions=drafts.completions(),
         before=before,
         etag=etag if form is None else form.text("etag"),
