@@ -11,7 +11,7 @@ with the next one.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from lakebed.access.identification import Identification
@@ -63,9 +63,9 @@ class Presence:
             self._connections[unit] = left
         self._touch(unit)
 
-    def sent(self, unit: str) -> None:
-        """Note that a unit has sent something through a broker. Event loop only."""
-        self._sent[unit] = self._clock()
+    def sent(self, units: Iterable[str]) -> None:
+        """Note that units have sent something through a broker. Event loop only."""
+        self._sent.update(dict.fromkeys(units, self._clock()))
 
     def _take_sent(self, everything: bool) -> None:
         """Have those written that were not for a while, or everything that waits."""

@@ -5,6 +5,7 @@ from itertools import repeat
 
 import numpy as np
 
+from lakebed.vocabulary.attributes import numbered
 from lakebed.vocabulary.messages import Batch, Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse, SparseBuilder
 from lakebed.vocabulary.times import Micros
@@ -54,14 +55,9 @@ class BatchBuilder:
     def build(self) -> Batch:
         """The batch so far. The builder must not be used afterwards."""
         n = len(self.payloads)
-        index = dict.fromkeys(self._channels, 0)
-        if len(index) == n:  # as where many devices send one message each
-            codes = np.arange(n, dtype=np.int32)
-        else:
-            index = dict(zip(index, range(n), strict=False))
-            codes = np.fromiter(map(index.__getitem__, self._channels), np.int32, n)
+        codes, channels = numbered(self._channels)
         return Batch(
-            tuple(index),
+            channels,
             codes,
             self.payloads,
             np.repeat(np.array(self._moments, np.int64), np.array(self._counts, np.intp)),

@@ -103,6 +103,7 @@ class LimitBook:
             "owner": parse(owner or {}, "limits.owner"),
             "unit": parse(unit or {}, "limits.unit", unit=True),
         }
+        self._usual = {kind: merge(default) for kind, default in self._defaults.items()}
         self._store = store
         self._clock = clock
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
@@ -167,8 +168,9 @@ class LimitBook:
 
     def limits(self, owner: str, unit: str = "") -> Limits:
         """The limits in force for an owner, or for one of its units."""
-        default = self._defaults["unit" if unit else "owner"]
-        return merge(default, self._documents.get((owner, unit), {}))
+        kind = "unit" if unit else "owner"
+        document = self._documents.get((owner, unit))
+        return merge(self._defaults[kind], document) if document else self._usual[kind]
 
     def owners_limited(self, field: str) -> list[str]:
         """The owners that have this limit: those with a document, and those that sent of late."""

@@ -90,7 +90,7 @@ class LoadTable(Generic[K]):
 
     def add(self, keys: Sequence[K], messages: Sequence[float], sizes: Sequence[float],
             at: float) -> None:  # fmt: skip
-        """Count messages and their bytes; the keys of one call are all different."""
+        """Count messages and their bytes."""
         self._turn(int(at))
         if len(keys) > self._capacity:  # the heaviest of them
             order = np.argsort(np.asarray(messages))[-self._capacity // 2 :].tolist()
@@ -99,15 +99,17 @@ class LoadTable(Generic[K]):
             self.evicted = True
         rows = list(map(self._rows.get, keys))
         if None in rows:
-            self._admit([key for key, row in zip(keys, rows, strict=True) if row is None])
+            unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
+            self._admit(list(dict.fromkeys(unknown)))
             rows = list(map(self._rows.get, keys))
         found: Any = [row for row in rows if row is not None]
         if len(found) < len(rows):  # evicted again by others of this call
             kept = [i for i, row in enumerate(rows) if row is not None]
             messages, sizes = [messages[i] for i in kept], [sizes[i] for i in kept]
         slot = self._seconds[:, self._second % _SECONDS]
-        slot[found, 0] += np.asarray(messages, np.float32)
-        slot[found, 1] += np.asarray(sizes, np.float32)
+        index = np.asarray(found, np.intp)
+        np.add.at(slot[:, 0], index, np.asarray(messages, np.float32))
+        np.add.at(slot[:, 1], index, np.asarray(sizes, np.float32))
 
     def loads(self, at: float, of: str, most: int | None = None) -> dict[K, Load]:
         """The load of each key that had any in this time; of more than `most`, of the heaviest."""
@@ -283,9 +285,9 @@ class LoadMeter:
             )
 
     def count_units(
-        self, units: Sequence[tuple[str, str]], messages: Sequence[int], sizes: Sequence[int]
+        self, units: Sequence[tuple[str, str]], messages: Sequence[int], sizes: Sequence[float]
     ) -> None:
-        """Count what units have sent, each named once."""
+        """Count what units have sent."""
         at = self._clock()
         with self.lock:
             self.units.add(units, messages, sizes, at)

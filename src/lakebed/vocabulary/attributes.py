@@ -5,7 +5,7 @@ Most messages of a connection have equal attributes, so a batch holds each disti
     Coded: codes int32[n] ──> table of the distinct values
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, overload
 
@@ -39,6 +39,24 @@ class Attributes(NamedTuple):
 NO_ATTRIBUTES: Final = Attributes()
 
 
+def numbered(column: Sequence[T]) -> tuple[NDArray[np.int32], tuple[T, ...]]:
+    """Number the distinct values in the order of their first places; each is hashed once.
+
+    Returns:
+        int32[n], for each place the number of its value, and the distinct values.
+    """
+    n = len(column)
+    first: dict[T, int] = {}
+    places = np.fromiter(map(first.setdefault, column, range(n)), np.int32, n)
+    table = tuple(first)
+    if len(table) == n:  # as where many units send one message each
+        return places, table
+    numbers = np.empty(n, np.int32)
+    starts = np.fromiter(first.values(), np.intp, len(table))
+    numbers[starts] = np.arange(len(table), dtype=np.int32)
+    return numbers[places], table
+
+
 @dataclass(frozen=True, slots=True)
 class Coded(Generic[T]):
     """n values of which many are equal (dictionary encoding).
@@ -68,13 +86,8 @@ class Coded(Generic[T]):
 
     @classmethod
     def of(cls, values: Iterable[T]) -> "Coded[T]":
-        column = list(values)
-        distinct = tuple(dict.fromkeys(column))
-        if len(distinct) == len(column):  # as where many units send one message each
-            return cls(np.arange(len(column), dtype=np.int32), distinct)
-        index = dict(zip(distinct, range(len(distinct)), strict=True))
-        codes = np.fromiter(map(index.__getitem__, column), np.int32, len(column))
-        return cls(codes, distinct)
+        codes, table = numbered(list(values))
+        return cls(codes, table)
 
     @classmethod
     def constant(cls, value: T, n: int) -> "Coded[T]":

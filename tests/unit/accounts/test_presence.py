@@ -117,11 +117,11 @@ def test_a_unit_behind_a_broker_is_seen_with_any_message_and_written_once_a_minu
 ) -> None:
     begun = story.clock
     for _ in range(13):  # a minute of messages
-        story.presence.sent("u1")
+        story.presence.sent(["u1"])
         story.flush()
         story.clock += 5 * SECOND
     assert story.store.touched == [{"u1": begun}, {"u1": begun + SEEN_EVERY}]
-    story.presence.sent("u1")
+    story.presence.sent(["u1"])
     last = story.clock
     story.clock += SEEN_EVERY
     story.flush()  # the last message is not forgotten
@@ -133,9 +133,9 @@ def test_a_unit_behind_a_broker_is_seen_with_any_message_and_written_once_a_minu
 
 
 def test_what_waits_is_written_when_the_process_stops(story: Story) -> None:
-    story.presence.sent("u1")
+    story.presence.sent(["u1"])
     story.flush()
     story.clock += SECOND
-    story.presence.sent("u1")
+    story.presence.sent(["u1"])
     asyncio.run(story.presence.leave(cast(Any, story.store), cast(Identification, story)))
     assert story.store.seen == {"u1": story.clock}

@@ -105,8 +105,10 @@ def test_a_batch_counts_by_topic_and_owner() -> None:
     channels = (Channel("a", "x"), Channel("a", "y"), Channel("b", "x"))
     codes = np.array([0, 1, 1, 2, 0], np.int32)
     meter.count(Batch(channels, codes, [b"1", b"22", b"333", b"4", b"5"], np.zeros(5, np.int64)))
-    meter.count_units([("a", "u")], [3], [6])
+    meter.count_units([("a", "u"), ("a", "v"), ("a", "u")], [2, 9, 1], [4, 9, 2])
     assert meter.topics.loads(1.0, "1m")[Channel("a", "y")].bytes_peak == 5
     owners = meter.owners.loads(1.0, "1m")
     assert (owners["a"].messages_peak, owners["b"].messages_peak) == (4, 1)
-    assert meter.units.loads(1.0, "1m")["a", "u"].bytes_peak == 6
+    units = meter.units.loads(1.0, "1m")
+    assert (units["a", "u"].messages_peak, units["a", "u"].bytes_peak) == (3, 6)
+    assert units["a", "v"].messages_peak == 9

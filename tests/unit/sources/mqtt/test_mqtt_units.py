@@ -129,7 +129,7 @@ def test_a_unit_over_its_limit_is_parked_or_left_out_and_the_others_go_on() -> N
     )
     source = MqttSource(name="s", url="mqtt://h", topics=("#",), topic=PATTERN, owner="ann")
     seen: set[str] = set()
-    senders = UnitSenders(source, directory, limits, seen.add)
+    senders = UnitSenders(source, directory, limits, seen.update)
     names = ["lamp", "pump", "fan"] * 3
     targets = [senders.resolve(f"t/{name}/pepeunit") for name in names]
     ids = [bytes([0, n]) for n in range(9)]

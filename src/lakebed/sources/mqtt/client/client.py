@@ -17,7 +17,7 @@ import hashlib
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class MqttClient:
         home: Path | None = None,
         identity: str = "",
         units: UnitDirectory | None = None,
-        seen: Callable[[str], None] = lambda unit: None,
+        seen: Callable[[Collection[str]], None] = lambda units: None,
     ) -> None:
         self.stats = Stats()
         self.name = source.name
