@@ -23,7 +23,7 @@ class Proxy:
     """A thread that passes connections on. Attributes may be changed at any time.
 
     Args:
-        targets: ports of the loopback.
+        targets: ports of the loopback, or paths of Unix sockets.
         port: where it listens; 0 for any.
 
     Attributes:
@@ -33,7 +33,7 @@ class Proxy:
         passed: bytes so far.
     """
 
-    def __init__(self, targets: Sequence[int], seed: int = 0, port: int = 0) -> None:
+    def __init__(self, targets: Sequence[int | str], seed: int = 0, port: int = 0) -> None:
         self.targets = targets
         self.latency = (0.0, 0.0)
         self.bandwidth = 0
@@ -130,6 +130,8 @@ class Proxy:
             self._next += 1
             port = self.targets[self._next % len(self.targets)]
             with suppress(OSError):
+                if isinstance(port, str):
+                    return await asyncio.open_unix_connection(port)
                 return await asyncio.open_connection("127.0.0.1", port)
         return None
 

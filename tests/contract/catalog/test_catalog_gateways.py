@@ -1,15 +1,21 @@
 """Reports of gateways, and the leases of limits that are made of them."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from catalog_place import Place
-from tests.gateways import AMOUNT, World, steady
+from sqlalchemy.engine import make_url
+from tests.crash.network import Proxy
+from tests.gateways import AMOUNT, RATE, Gateway, World, steady
+from tests.servers.postgres import PostgresServer
 
-from lakebed.limits.leases import LEASE
+from lakebed.limits.leases import LEASE, Leases
 from lakebed.ports.catalog.gateways import GatewayReport
-from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 
 
 @pytest.fixture
@@ -44,6 +50,106 @@ def test_one_that_stops_gives_its_share_back_at_once(world: World) -> None:
     world.run(2, steady(500))
     assert first.share == 1
     assert world.most_over() <= AMOUNT + 2  # the share comes as empty as it was
+
+
+class Ways:
+    """To a PostgreSQL server, one for each gateway."""
+
+    def __init__(self, url: str, home: Path, stack: ExitStack) -> None:
+        self.proxies: list[Proxy] = []
+        self.world = World(self._open)
+        self._url, self._home, self._stack = make_url(url), home, stack
+        self._server = f"{self._url.query['host']}/.s.PGSQL.5432"
+
+    def _open(self) -> SqlCatalog:
+        proxy = self._stack.enter_context(Proxy([self._server]))
+        self.proxies.append(proxy)
+        url = self._url.difference_update_query(["host"]).set(host="127.0.0.1", port=proxy.port)
+        catalog = open_catalog(url.render_as_string(False), self._home)
+        self._stack.callback(catalog.close)
+        return catalog
+
+    def start(self) -> tuple[Gateway, Gateway]:
+        """Two gateways, which renew as a process does; all is sent to the first."""
+        first, second = self.world.start(2)
+        for gateway in (first, second):
+            gateway.renew = lambda leases=gateway.leases: _renew(leases)  # type: ignore[method-assign, misc]
+        self.world.run(6, steady(500), steady(0))
+        assert first.share > 0.9
+        return first, second
+
+    def lose(self, *gone: int) -> None:
+        for one in gone:
+            self.proxies[one].targets = []
+            self.proxies[one].cut()
+
+    def find(self) -> None:
+        for proxy in self.proxies:
+            proxy.targets = [self._server]
+
+
+def _renew(leases: Leases) -> None:
+    asyncio.run(leases._renew())
+    leases.check()
+
+
+@pytest.fixture
+def ways(postgres: PostgresServer, tmp_path: Path) -> Iterator[Ways]:
+    with ExitStack() as stack:
+        yield Ways(postgres.create_schema(), tmp_path, stack)
+
+
+@pytest.mark.server("postgres")
+def test_gateways_that_lose_the_catalog_keep_the_limit_by_their_last_leases_and_then_evenly(
+    ways: Ways,
+) -> None:
+    first, second = ways.start()
+    ways.lose(0, 1)
+    ways.world.run(LEASE - 2, steady(500), steady(500))
+    assert first.share > 0.9
+    ways.world.run(4, steady(500), steady(500))
+    assert (first.share, second.share) == (0.5, 0.5)
+    assert first.leases.lost
+    assert second.leases.lost
+    ways.find()
+    ways.world.run(2, steady(500), steady(500))
+    assert not first.leases.lost
+    assert first.share + second.share <= 1 + 1e-9
+    assert ways.world.most_over() <= AMOUNT + 2
+
+
+@pytest.mark.server("postgres")
+def test_while_one_of_two_gateways_loses_the_catalog_half_as_much_more_passes(ways: Ways) -> None:
+    first, second = ways.start()
+    ways.lose(0)
+    ways.world.run(LEASE + 3, steady(500), steady(500))
+    assert (first.share, second.share) == (0.5, 1)
+    found = ways.world.run(10, steady(500), steady(500))
+    assert sum(found) <= 1.5 * RATE * 10 + 2
+    ways.find()
+    ways.world.run(3, steady(500), steady(500))
+    assert first.share + second.share <= 1 + 1e-9
+    found = ways.world.run(5, steady(500), steady(500))
+    assert sum(found) <= RATE * 5 + 2
+
+
+@pytest.mark.server("postgres")
+def test_a_catalog_that_hangs_is_a_lost_one_until_it_answers(ways: Ways) -> None:
+    first, second = ways.start()
+
+    async def story() -> None:
+        ways.proxies[0].stall(0.5)
+        renewal = asyncio.create_task(first.leases._renew())
+        await asyncio.sleep(0.05)
+        ways.world.clock.at += LEASE
+        first.leases.check()
+        assert (first.share, first.leases.lost) == (0.5, True)
+        await renewal
+
+    asyncio.run(story())
+    ways.world.run(3, steady(500), steady(0))
+    assert not first.leases.lost
+    assert first.share + second.share <= 1 + 1e-9
 
 
 def report(process: str, kind: str = "k", beat: int = 1, state: bytes = b"") -> GatewayReport:
