@@ -16,6 +16,7 @@ from lakebed.api.callers import Public
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
 from lakebed.sources.http import influx, ingest, line_protocol, ndjson
+from lakebed.sources.http.otlp import routes as otlp
 from lakebed.sources.http.remote_write import routes as remote_write
 
 document_router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
@@ -95,6 +96,18 @@ def _body(what: str, **content: Any) -> dict[str, Any]:
 
 
 _EMPTY_422 = ("422", "nothing was accepted; `rejected` says why of each line")
+_TEMPLATE_PARAMETERS = [
+    _parameter("topic", "query", False, "the template of the topics"),
+    _parameter("owner", "query", False, "whose topics they are"),
+]
+_EXPORT = _body(
+    "An export request of OTLP.", **{"application/x-protobuf": {}, "application/json": {}}
+)
+_EXPORTED = {
+    "200": {"description": "all is durable, but for what `partial_success` counts"},
+    "4XX": {"description": "refused for ever, but for 429; a `google.rpc.Status`"},
+    "503": {"description": "not durable: try again later"},
+}
 _LINE_PARAMETERS = [
     _parameter("precision", "query", False, "of the times: ns, us, ms, s"),
     _parameter("topic", "query", False, "the template of the topics"),
@@ -162,10 +175,7 @@ _PATHS: dict[str, Any] = {
     remote_write.WRITE: _operation(
         "remote_write",
         "Send Prometheus' remote write, 1.0 or 2.0",
-        parameters=[
-            _parameter("topic", "query", False, "the template of the topics"),
-            _parameter("owner", "query", False, "whose topics they are"),
-        ],
+        parameters=_TEMPLATE_PARAMETERS,
         requestBody=_body(
             "A `prometheus.WriteRequest`, or an `io.prometheus.write.v2.Request` where the media "
             "type says `proto=`; compressed by snappy.",
@@ -177,6 +187,26 @@ _PATHS: dict[str, Any] = {
             "4XX": {"description": "refused for ever, but for 429; the reason as text"},
             "503": {"description": "not durable: try again later"},
         },
+    ),
+    otlp.METRICS: _operation(
+        "otlp_metrics",
+        "Send OpenTelemetry's metrics by OTLP/HTTP",
+        parameters=_TEMPLATE_PARAMETERS,
+        requestBody=_EXPORT,
+        responses=_EXPORTED,
+    ),
+    otlp.LOGS: _operation(
+        "otlp_logs",
+        "Send OpenTelemetry's logs by OTLP/HTTP",
+        parameters=_TEMPLATE_PARAMETERS,
+        requestBody=_EXPORT,
+        responses=_EXPORTED,
+    ),
+    otlp.TRACES: _operation(
+        "otlp_traces",
+        "Answer exporters of traces, which are not kept",
+        requestBody=_EXPORT,
+        responses={"404": {"description": "traces are not kept"}},
     ),
     influx.QUERY: _operation(
         "create_database",

@@ -8,6 +8,7 @@ one tag, others for themselves.
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from lakebed.vocabulary.topics import check_topic
@@ -34,6 +35,16 @@ REMOTE_WRITE: Final = "NAME/LABELVALUES"
 """The topic of a series of Prometheus, where nothing else is asked for."""
 
 REMOTE_WRITE_WORDS: Final = Words(("NAME", "LABELVALUES", "LABELS"), ("NAME",))
+
+OTLP_METRICS: Final = "{service.name}/NAME/ATTRIBUTEVALUES"
+"""The topic of a data point of OpenTelemetry, where nothing else is asked for."""
+
+OTLP_METRICS_WORDS: Final = Words(("NAME", "ATTRIBUTEVALUES", "ATTRIBUTES"), ("NAME",))
+
+OTLP_LOGS: Final = "logs/{service.name}/SEVERITY"
+"""The topic of a log record of OpenTelemetry, where nothing else is asked for."""
+
+OTLP_LOGS_WORDS: Final = Words(("SEVERITY", "SCOPE", "EVENT"))
 
 NONE: Final = "-"
 """The level of a tag that a message does not have, or that is empty."""
@@ -68,23 +79,35 @@ def fill(template: str, found: Mapping[str, Sequence[str]]) -> str:
     return "/".join([one for word in template.split("/") for one in found.get(word, (word,))])
 
 
+def names_in(template: str) -> list[str]:
+    """The tags that a template names as `{NAME}`."""
+    return [one[1:-1] for one in template.split("/") if one[:1] == "{" and one[-1:] == "}"]
+
+
 def tag_levels(
-    template: str, tags: Mapping[str, str], values: str, pairs: str
+    template: str,
+    tags: Mapping[str, str],
+    values: str = "",
+    pairs: str = "",
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[str]]:
     """The levels for `fill` that tags, labels or attributes stand for.
 
     Args:
         values: the word for the values of all tags that the template does not name as `{NAME}`, in
-            the order of their names; a level for each.
+            the order of their names; a level for each. Empty for none.
         pairs: the same with the names: `NAME=VALUE`.
+        more: other tags that the template may name.
     """
-    named = {one: one[1:-1] for one in template.split("/") if one[:1] == "{" and one[-1:] == "}"}
-    rest = sorted(tags.keys() - named.values())
-    return {
-        **{word: [level(tags.get(name, "")) or NONE] for word, name in named.items()},
+    named = names_in(template)
+    rest = sorted(tags.keys() - named)
+    found = {
+        **{f"{{{one}}}": [level(tags.get(one) or more.get(one, "")) or NONE] for one in named},
         values: [level(tags[name]) or NONE for name in rest],
         pairs: [level(f"{name}={tags[name]}") for name in rest],
     }
+    found.pop("", None)  # a level that is empty is itself
+    return found
 
 
 def level(text: str) -> str:

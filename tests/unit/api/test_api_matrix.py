@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from tests.unit.access.test_decision import HEAD as MATRIX_HEAD
 from tests.unit.access.test_decision import ROWS as MATRIX_ROWS
 from tests.unit.access.test_doors import acting
+from tests.unit.sources.test_otlp import logged, point_of
 from tests.unit.sources.test_remote_write import one
 
 from lakebed.access.actions import RULES, About, Action
@@ -64,10 +65,14 @@ ASKED = {
     "/write": ({}, b"room 1=21.5"),
     "/api/v1/write": ({}, bytes(cramjam.snappy.compress_raw(one([(ROOM, [21.5])])))),
     "/api/v2/write": ({}, b"room 1=21.5"),
+    "/v1/metrics": ({"topic": "{service.name}/NAME"}, point_of("room").SerializeToString()),
+    "/v1/logs": ({"topic": "room/SEVERITY"}, logged().SerializeToString()),
     "/query": ({}, b"q=CREATE+DATABASE+telegraf"),
     "/invitation/x": ({}, b"user=somebody&password=a+few+words"),
 }
 """Parameters and body, where others would not be read."""
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+MEDIA = {"/v1/metrics": PROTOBUF, "/v1/logs": PROTOBUF}
 OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/sign-in")
 """These ask for a secret or a password of their own, whoever comes."""
 _SENT = "sent to one's own name space, which every user has"
@@ -81,6 +86,9 @@ OTHERWISE = {
     "POST /api/v1/messages/batch": _SENT,
     "POST /api/v1/write": _SENT,
     "POST /api/v2/write": _SENT,
+    "POST /v1/logs": _SENT,
+    "POST /v1/metrics": _SENT,
+    "POST /v1/traces": f"{_SENT}; but they are not kept",
     "POST /query": _SENT,
     "POST /write": _SENT,
     "POST /api/v1/events": f"{_SENT}; its topic is in no filter of the room",
@@ -226,7 +234,8 @@ def outcome(api: Api, method: str, path: str, column: str) -> str:
     path = path.replace("{", "").replace("}", "")
     secret = secret_of(api, column)
     asked, body = ASKED.get(f"{method} {path}", ASKED.get(path, OF_ANN))
-    answer = api.ask(method, path, token=secret, params=asked, content=body)
+    headers = MEDIA.get(path, {})
+    answer = api.ask(method, path, token=secret, params=asked, content=body, headers=headers)
     refused = answer.status_code in (401, 403)
     if column == "nobody" and answer.headers.get("location", "").startswith("/sign-in?"):
         refused = True  # a page, which leads to the form first
@@ -236,8 +245,10 @@ def outcome(api: Api, method: str, path: str, column: str) -> str:
         "/write",
         "/api/v1/write",
         "/api/v2/write",
+        "/v1/metrics",
+        "/v1/logs",
     ):  # they refuse line by line
-        refused |= answer.status_code not in (202, 204)
+        refused |= answer.status_code not in (200, 202, 204)
     assert answer.status_code != (403 if column == "nobody" else 401) or path in OWN_PROOF
     return "no" if refused else "yes"
 

@@ -19,7 +19,7 @@ from lakebed.sources.http.remote_write.remote_write_2_pb2 import Request
 from lakebed.sources.http.topic_cache import TopicCache
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.messages import Channel
-from lakebed.vocabulary.topic_templates import REMOTE_WRITE
+from lakebed.vocabulary.topic_templates import REMOTE_WRITE, REMOTE_WRITE_WORDS
 
 TIME = 1769860800_123
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
@@ -59,7 +59,7 @@ both = pytest.mark.parametrize(("encode", "read"), WAYS, ids=["1.0", "2.0"])
 
 
 def way(template: str = REMOTE_WRITE) -> Way:
-    return Way(SENDER, template, TopicCache().of(SENDER, template))
+    return Way(SENDER, template, TopicCache().of(SENDER, REMOTE_WRITE_WORDS, template))
 
 
 def messages(written: Written) -> list[tuple[str, bytes, int]]:
@@ -198,10 +198,10 @@ def test_no_bytes_break_it(encode: Any, read: Any, body: bytes) -> None:
 def test_known_series_are_kept_apart_by_template_and_within_a_budget() -> None:
     cache = TopicCache(most=2_000)
     for number in range(50):
-        topics = cache.of(SENDER, "NAME")
+        topics = cache.of(SENDER, REMOTE_WRITE_WORDS, "NAME")
         topics.keep(number, 100, Channel("ann", "x"))
-    assert len(cache.of(SENDER, "NAME")) < 5
-    assert cache.of(SENDER, "x/NAME") == {}
+    assert len(cache.of(SENDER, REMOTE_WRITE_WORDS, "NAME")) < 5
+    assert cache.of(SENDER, REMOTE_WRITE_WORDS, "x/NAME") == {}
 
 
 @given(content=st.binary(max_size=2_000))

@@ -20,6 +20,7 @@ from lakebed.sources.http import ndjson, refusing
 from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import parameters
+from lakebed.sources.http.topic_cache import TopicCache
 from lakebed.system.extras import missing
 from lakebed.vocabulary.attributes import Attributes
 from lakebed.vocabulary.errors import Denied, LakebedError, NotFound, Unavailable
@@ -67,6 +68,7 @@ class Door:
     Attributes:
         intake: that one.
         largest_payload, largest_body: bytes.
+        topics: channels of series, of all ways that have series.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Door:
         self.largest_payload = settings.limits.payload
         self.largest_body = settings.http.max_body
         self._identification = identification
+        self.topics = TopicCache()
+        self._large = asyncio.Lock()
         self._senders: dict[tuple[Principal, str], ndjson.Sender] = {}
 
     async def identify(
@@ -144,6 +148,17 @@ class Door:
             return None
         content = content_type.decode("latin-1")
         return self.intake.recorder.record(principal.label, content, properties)
+
+    async def decode(self, decode: Callable[[bytes], T], body: bytes, inline: int = INLINE) -> T:
+        """Decode a body that takes many times its bytes in memory: of large ones one at a time.
+
+        Args:
+            inline: bytes up to which it is decoded on the event loop.
+        """
+        if len(body) <= inline:
+            return decode(body)
+        async with self._large:
+            return await asyncio.to_thread(decode, body)
 
     async def take(
         self, scope: Scope, principal: Principal, found: ndjson.Decoded, received: Micros

@@ -21,6 +21,8 @@ from lakebed.sources.http import influx, ndjson
 from lakebed.sources.http.door import INLINE, Door, HeaderMap, Way, decoded, sender_of
 from lakebed.sources.http.influx_routes import InfluxRoutes
 from lakebed.sources.http.limiting import with_attributes
+from lakebed.sources.http.otlp import routes as otlp
+from lakebed.sources.http.otlp.routes import OtlpRoutes
 from lakebed.sources.http.remote_write import routes as remote_write
 from lakebed.sources.http.remote_write.routes import RemoteWriteRoutes
 from lakebed.sources.http.request_heads import CachedHead, read_head
@@ -41,7 +43,7 @@ BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 INFLUX = (influx.WRITE, influx.WRITE_V2, influx.QUERY)
 ACTIONS = dict.fromkeys(
-    (MESSAGES, BATCH, EVENTS, *INFLUX, remote_write.WRITE), Action.MESSAGES_PUBLISH
+    (MESSAGES, BATCH, EVENTS, *INFLUX, remote_write.WRITE, *otlp.PATHS), Action.MESSAGES_PUBLISH
 )
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
@@ -92,6 +94,7 @@ class Ingest:
             self,
             InfluxRoutes(door, section.line_protocol_topic),
             RemoteWriteRoutes(door, section.remote_write_topic),
+            OtlpRoutes(door, section.otlp_metrics_topic, section.otlp_logs_topic),
         )
         self._ways = {path: (way, handler) for way in ways for path, handler in way.routes.items()}
 

@@ -11,6 +11,10 @@ from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Section, Size
 from lakebed.vocabulary.topic_templates import (
     LINE_PROTOCOL,
+    OTLP_LOGS,
+    OTLP_LOGS_WORDS,
+    OTLP_METRICS,
+    OTLP_METRICS_WORDS,
     REMOTE_WRITE,
     REMOTE_WRITE_WORDS,
     Words,
@@ -44,6 +48,12 @@ class HttpSection(Section):
     )
     remote_write_topic: Annotated[str, _template(REMOTE_WRITE_WORDS)] = Field(
         REMOTE_WRITE, description="template of the topics of Prometheus' remote write"
+    )
+    otlp_metrics_topic: Annotated[str, _template(OTLP_METRICS_WORDS)] = Field(
+        OTLP_METRICS, description="template of the topics of OpenTelemetry's metrics"
+    )
+    otlp_logs_topic: Annotated[str, _template(OTLP_LOGS_WORDS)] = Field(
+        OTLP_LOGS, description="template of the topics of OpenTelemetry's logs"
     )
     cors: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description="origins of other sites whose pages may ask with a token: CORS; `*` for all"

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 
 from lakebed.sources.http.ndjson import Sender
 from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.topic_templates import Words
 
 _MOST = 64 * 2**20  # bytes of the keys of all senders together,
 _COST = 300  # and about what an entry takes besides its key
@@ -15,13 +16,13 @@ class TopicCache:
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._bytes = 0
-        self._of: dict[tuple[Sender, str], Topics] = {}
+        self._of: dict[tuple[Sender, Words, str], Topics] = {}
 
-    def of(self, sender: Sender, template: str) -> "Topics":
-        """The channels of a sender under a template; for one request."""
-        topics = self._of.get((sender, template))
+    def of(self, sender: Sender, words: Words, template: str) -> "Topics":
+        """The channels of a sender under a template of these words; for one request."""
+        topics = self._of.get((sender, words, template))
         if topics is None:
-            topics = self._of[sender, template] = Topics(self)
+            topics = self._of[sender, words, template] = Topics(self)
             self.count(len(template))
         return topics
 

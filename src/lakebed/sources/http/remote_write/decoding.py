@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from lakebed.http.problems import TooLarge
+from lakebed.sources.http import numbers
 from lakebed.sources.http.ndjson import MOST_LINES, Decoded, Sender
 from lakebed.sources.http.remote_write import histograms
 from lakebed.sources.http.remote_write.remote_write_1_pb2 import Label, WriteRequest
@@ -165,7 +166,7 @@ def _take(
 ) -> None:
     found = written.found
     taken = [
-        (sender.check_size(_payload(one.value)), parse_time(one.timestamp, _TIMES))
+        (sender.check_size(numbers.written(one.value)), parse_time(one.timestamp, _TIMES))
         for one in samples
         if not _is_stale(one.value)
     ]
@@ -184,14 +185,3 @@ def _take(
 
 def _is_stale(value: float) -> bool:
     return value != value and struct.pack("<d", value) == _STALE
-
-
-_SPECIAL = {"nan": b"NaN", "inf": b"+Inf", "-inf": b"-Inf"}
-
-
-def _payload(value: float) -> bytes:
-    """A number as Prometheus writes it."""
-    text = repr(value)
-    if text[-2:] == ".0":
-        return text[:-2].encode()
-    return _SPECIAL.get(text) or text.encode()

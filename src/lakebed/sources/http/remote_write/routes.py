@@ -9,21 +9,20 @@ another 4xx it drops. So what can never be taken is never a 5xx, and what may be
 nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lakebed.http import bodies, problems
 from lakebed.http.asgi import App, Headers, Receive, Scope, Send
 from lakebed.http.problems import UnknownEncoding
-from lakebed.sources.http.door import Door, HeaderMap, decoded, installed
+from lakebed.sources.http.door import Door, HeaderMap, installed
 from lakebed.sources.http.targets import parameters, template_in
-from lakebed.sources.http.topic_cache import TopicCache
 from lakebed.vocabulary.times import now
 from lakebed.vocabulary.topic_templates import REMOTE_WRITE_WORDS
 
 if TYPE_CHECKING:
-    from lakebed.sources.http.remote_write.decoding import Way, Written
+    from lakebed.sources.http.remote_write.decoding import Written
 
 WRITE = "/api/v1/write"
 """The path that Prometheus and its kin have by convention."""
@@ -46,7 +45,6 @@ class RemoteWriteRoutes:
     def __init__(self, door: Door, template: str) -> None:
         self._door = door
         self._template = template
-        self._topics = TopicCache()
 
     @property
     def routes(self) -> Mapping[str, App]:
@@ -73,9 +71,12 @@ class RemoteWriteRoutes:
         block = await bodies.read(receive, plain, limit)
         received = now()
         sender = self._door.sender(principal, owner)
-        way = decoding.Way(sender, template, self._topics.of(sender, template))
+        way = decoding.Way(
+            sender, template, self._door.topics.of(sender, REMOTE_WRITE_WORDS, template)
+        )
         decode = decoding.version_2 if version == _VERSION_2 else decoding.version_1
-        written = await decoded(partial(_decode, snappy.decompress, decode, limit, way), block)
+        body = snappy.decompress(block, limit)
+        written = await self._door.decode(partial(decode, way=way), body)
         await self._door.take(scope, principal, written.found, received)
         counts = _counts(headers, written.samples, written.histograms)
         if not written.found.refused:
@@ -83,16 +84,6 @@ class RemoteWriteRoutes:
             await send({"type": "http.response.body"})
             return
         await _answer(send, 400, _rejected(written), counts)
-
-
-def _decode(
-    decompress: Callable[[bytes, int], bytes],
-    decode: "Callable[[bytes, Way], Written]",
-    limit: int,
-    way: "Way",
-    block: bytes,
-) -> "Written":
-    return decode(decompress(block, limit), way)
 
 
 def _asked(headers: HeaderMap) -> str:
