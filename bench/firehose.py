@@ -1,6 +1,6 @@
 """The whole way at full speed: MQTT in, every ack after fsync, three policies on every topic.
 
-python -m bench.firehose [--qos 1] [--messages 3000000]
+python -m bench.firehose [--qos 1] [--websocket] [--messages 3000000]
 """
 
 import argparse
@@ -24,19 +24,22 @@ def main() -> None:
     parser.add_argument("--topics", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--in-flight", type=int, default=200)
+    parser.add_argument("--websocket", action="store_true", help="to /mqtt on the HTTP port")
     given = parser.parse_args()
+    flags = f"--qos {given.qos}" + " --websocket" * given.websocket
 
     def load(server: Server) -> Load:
         return Load(
-            server.mqtt_port, server.token, given.messages, given.connections,
-            given.in_flight, given.topics, given.qos,
+            server.http_port if given.websocket else server.mqtt_port,
+            server.token, given.messages, given.connections,
+            given.in_flight, given.topics, given.qos, websocket=given.websocket,
         )  # fmt: skip
 
     Report(
-        f"firehose-qos{given.qos}",
+        f"firehose-qos{given.qos}" + "-websocket" * given.websocket,
         f"{given.connections} connections, {given.in_flight} in flight, QoS {given.qos}, "
         f"{given.topics:,} topics, three policies on each",
-        f"python -m bench.firehose --qos {given.qos}",
+        f"python -m bench.firehose {flags}",
         Trial(load).run(),
         _GOALS[given.qos],
     ).show()

@@ -15,6 +15,7 @@ from typing import cast
 
 from bench.apart import apart
 from bench.pace import Pace, drive_at
+from bench.websocket import Framed
 
 _PUBACK = 4  # bytes of a PUBACK without properties
 _TOGETHER = 200  # connections that are opened at a time
@@ -33,6 +34,7 @@ class Load:
         qos: 0 or 1.
         rate: messages a second of all connections together; 0 for as fast as it goes.
         regular: whether these are equally far apart; see `Pace`.
+        websocket: whether `port` is one of HTTP, and MQTT goes to `/mqtt` there.
     """
 
     port: int
@@ -46,6 +48,7 @@ class Load:
     prefix: str = "plant"
     rate: float = 0.0
     regular: bool = True
+    websocket: bool = False
 
 
 @dataclass(slots=True)
@@ -235,13 +238,13 @@ async def _open(connections: Sequence[Connection], load: Load) -> None:
     for start in range(0, len(connections), _TOGETHER):
         few = connections[start : start + _TOGETHER]
         await asyncio.gather(
-            *(loop.create_connection(partial(_itself, c), load.host, load.port) for c in few)
+            *(loop.create_connection(partial(_protocol, c), load.host, load.port) for c in few)
         )
         await asyncio.gather(*(connection.ready for connection in few))
 
 
-def _itself(connection: Connection) -> Connection:
-    return connection
+def _protocol(connection: Connection) -> asyncio.Protocol:
+    return Framed(connection) if connection.load.websocket else connection
 
 
 async def _paced(load: Load, connections: Sequence[Connection], names: Sequence[bytes]) -> float:

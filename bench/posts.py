@@ -1,7 +1,6 @@
 """A load generator for HTTP/1.1: kept connections, each with one request under way.
 
-Requests are built beforehand. Answers are not parsed beyond their status line: the server's 202
-has a fixed length.
+Requests are built beforehand. Answers are not parsed beyond their status line and their end.
 """
 
 import asyncio
@@ -16,7 +15,7 @@ from bench.apart import apart
 from bench.load import Load, Measured, payload, topic, value
 from bench.pace import Pace, drive_at
 
-_OK = b"HTTP/1.1 202"
+_OK, _DONE = b"HTTP/1.1 202", b"HTTP/1.1 204"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,12 @@ class Posts:
     Attributes:
         load: what to send; `connections` and `rate` count for HTTP too.
         lines: messages of one request: 1 for a POST per message, more for NDJSON.
+        influx: whether these lines are InfluxDB's line protocol.
     """
 
     load: Load
     lines: int = 1
+    influx: bool = False
 
     def requests(self) -> list[bytes]:
         load = self.load
@@ -45,10 +46,20 @@ class Posts:
         ]
 
     def _batch(self, share: range) -> bytes:
+        if self.influx:
+            return self._lines(share)
         body = "\n".join(
             f'{{"topic":"{topic(i, self.load)}","value":{value(i):.2f}}}' for i in share
         ).encode()
         return self._head("/api/v1/messages/batch", len(body)) + body
+
+    def _lines(self, share: range) -> bytes:
+        """By the default template they go to the same topics."""
+        n, prefix = self.load.topics, self.load.prefix
+        body = "\n".join(
+            f"{prefix},n={i % n:06d} temperature={value(i):.2f}" for i in share
+        ).encode()
+        return self._head("/write", len(body)) + body
 
     def _head(self, path: str, length: int) -> bytes:
         return (
@@ -75,11 +86,11 @@ class _Poster(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        body = self._answer.partition(b"\r\n\r\n")[2]
-        if not body.endswith(b"}"):
+        end = b"\r\n\r\n" if self._answer.startswith(_DONE) else b"}"
+        if not self._answer.endswith(end):
             return
         answer, self._answer = self._answer, b""
-        if not answer.startswith(_OK):
+        if not answer.startswith((_OK, _DONE)):
             self._work.fail(RuntimeError(f"refused: {answer[:300]!r}"))
             return
         self._work.answered(time.perf_counter() - self._due)
