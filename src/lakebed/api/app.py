@@ -23,6 +23,7 @@ from starlette.routing import Match
 from lakebed import __version__
 from lakebed.api import openapi
 from lakebed.api.auditing import Audited, refuse_messages
+from lakebed.api.file_parts import FileParts
 from lakebed.api.routes import health
 from lakebed.api.services import Common, Services
 from lakebed.api.strangers import Strangers
@@ -142,6 +143,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
     emqx = EmqxAuth(services)
     app.state.front, app.state.at_once = emqx.paths, emqx
     app.state.metrics = (*app.state.metrics, emqx.metrics)
+    app.state.file_parts = FileParts()
     app.state.strangers = Strangers(services.settings.auth.public_rate)
     app.state.probes = {
         "the journal": lambda: services.journal.readers(CONSUMER),

@@ -1,7 +1,7 @@
 """Routes that read and delete kept data: records, last values, usage."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
 from itertools import chain
@@ -12,8 +12,9 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.access.actions import Action
-from lakebed.api import formats
+from lakebed.api import file_parts, formats
 from lakebed.api.callers import Caller, InOwner, OnInstance
+from lakebed.api.file_parts import FileParts, Made
 from lakebed.api.requests import ServicesDep, check_filter_in, moment
 from lakebed.api.routes.parked import gaps
 from lakebed.api.services import Services
@@ -102,19 +103,46 @@ def records(
     """Read what a policy kept of a topic, or of all topics under a filter, page by page."""
     form = formats.choose(query.format, request.headers.get("accept", ""))
     question = question_of(services, caller, query)
-    policy = question.policy
+    ask = partial(_ask, services, question, form, query)
+    sent = partial(_count, services, caller, question)
+    if file_parts.is_in_parts(request):
+        kept: FileParts = request.app.state.file_parts
+        key = (caller.owner, question.policy.name, question.policy.version, form, request.url.query)
+        made = kept.of(request, key, lambda: _made(ask()))
+        if made is not None:
+            return file_parts.answer(request, made, sent)
+    return _send(request, ask(), _uncounted if file_parts.is_head(request) else sent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An answer of records, in pieces."""
+
+    pieces: Iterator[bytes]
+    media_type: str
+    headers: dict[str, str]
+    rows: int
+
+
+def _ask(services: Services, question: Question, form: str, query: RecordsQuery) -> _Asked:
     page = queries.read(services.series, services.catalog, question)
     if query.most_points and not question.of_one_topic:
         page = points.by_time(page)  # Grafana makes a curve per topic of a sorted table alone
-    headers = {"X-Policy": policy.name}
+    headers = {"X-Policy": question.policy.name}
+    if query.format is None:
+        headers["Vary"] = "Accept"
     if page.next_cursor is not None:
         headers["X-Next-Cursor"] = page.next_cursor
-    missing = gaps(services, caller.owner, question.topics, question.start, question.end)
+    missing = gaps(services, question.policy.owner, question.topics, question.start, question.end)
     if missing:
         headers["X-Gaps"] = str(len(missing))
-    sent = partial(_count, services, caller, question, len(page.rows))
     pieces = formats.write(page, form, missing, query.csv == "safe")
-    return _send(pieces, formats.MEDIA_TYPES[form], headers, sent)
+    return _Asked(pieces, formats.MEDIA_TYPES[form], headers, len(page.rows))
+
+
+def _made(asked: _Asked) -> Made | None:
+    body = file_parts.joined(asked.pieces)
+    return None if body is None else Made(body, asked.media_type, asked.headers, asked.rows)
 
 
 def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Question:
@@ -166,23 +194,25 @@ def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> Non
         raise BadRequest("policy", f"there is no policy {name!r}")
 
 
-def _send(
-    pieces: Iterator[bytes], media: str, headers: dict[str, str], sent: Callable[[int], None]
-) -> Response:
+def _send(request: Request, asked: _Asked, sent: Callable[[int, int], None]) -> Response:
     """Send a small answer as a whole: each streamed chunk would switch threads twice.
 
     Args:
-        sent: called with the bytes of the body.
+        sent: called with the rows, and the bytes of the body.
     """
+    media, headers = asked.media_type, asked.headers
     ready: list[bytes] = []
-    for piece in pieces:
+    for piece in asked.pieces:
         ready.append(piece)
         if sum(map(len, ready)) > _WHOLE:
-            whole = _measured(chain(ready, pieces), sent)
+            whole = _measured(chain(ready, asked.pieces), partial(sent, asked.rows))
             return StreamingResponse(whole, media_type=media, headers=headers)
-    body = b"".join(ready)
-    sent(len(body))
-    return Response(body, media_type=media, headers=headers)
+    made = Made(b"".join(ready), media, headers, asked.rows)
+    return file_parts.answer(request, made, sent)
+
+
+def _uncounted(rows: int, size: int) -> None:
+    """Nothing is sent of a body that HEAD asks about."""
 
 
 def _measured(pieces: Iterable[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
@@ -210,6 +240,7 @@ class EraseQuery(BaseModel):
 
 @router.delete("/records")
 def forget(
+    request: Request,
     services: ServicesDep,
     caller: Annotated[Caller, OnInstance(Action.RECORDS_DELETE)],
     query: Annotated[EraseQuery, Query()],
@@ -224,7 +255,9 @@ def forget(
     start, end = moment("from", query.start, allowed), moment("to", query.end, allowed)
     if start is not None and end is not None and start >= end:
         raise BadRequest("from", "it must lie before `to`, which is not part of the range")
-    return {"deleted": services.erase(Erasure(owner, query.topic, query.policy, start, end))}
+    deleted = services.erase(Erasure(owner, query.topic, query.policy, start, end))
+    request.app.state.file_parts.clear()
+    return {"deleted": deleted}
 
 
 @router.get("/last")
