@@ -97,10 +97,10 @@ class Page:
         rows: of records the columns topic, field, element, time (int64 microseconds), type
             (`kinds.tables.TYPES`), number, text, size, partition, offset, id; of windows topic,
             field, start, end (int64 microseconds), complete, count, one column per function of the
-            policy, and cut: whether a change of the policy cut it short. Of points topic, field,
-            start and end (of the first and the last record or window, int64 microseconds), min,
-            max, first, last; of windows also complete, count, avg and late: whether late messages
-            opened one again.
+            policy, cut: whether a change of the policy cut it short, and late: whether late
+            messages opened it again. Of points topic, field, start and end (of the first and the
+            last record or window, int64 microseconds), min, max, first, last; of windows also
+            complete, count, avg and late: of one of them.
         next_cursor: cursor of the page that follows; None at the end.
     """
 

@@ -353,9 +353,9 @@ def test_windows_of_a_changed_policy_say_their_width_and_which_are_cut(
         ("15m", True, True), ("1h", False, True), ("15m", True, None),
     ]  # fmt: skip
     lines = api.get(RECORDS, params=asked | {"format": "csv"}).text.splitlines()
-    assert lines[0].split(",")[-2:] == ["cut", "every"]
-    assert [line.split(",")[-2:] for line in lines[1:]] == [
-        ["true", "15m"], ["true", "1h"], ["false", "15m"],
+    assert lines[0].split(",")[-3:] == ["cut", "late", "every"]
+    assert [line.split(",")[-3:] for line in lines[1:]] == [
+        ["true", "false", "15m"], ["true", "false", "1h"], ["false", "false", "15m"],
     ]  # fmt: skip
     for form in ("arrow", "parquet"):
         assert api.get(RECORDS, params=asked | {"format": form}).status_code == 200

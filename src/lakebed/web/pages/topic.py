@@ -168,7 +168,7 @@ def _records(
     except (BadRequest, NotFound) as error:
         return None, error
     rows = [_shown(row) for row in formats.rows(page)]
-    names = [name for name in page.rows.column_names if name not in ("topic", "cut")]
+    names = [name for name in page.rows.column_names if name not in ("topic", "cut", "late")]
     policy = question.policy
     size = sum(len(str(row)) for row in rows)
     view.services.sent(

@@ -99,15 +99,26 @@ def test_a_window_is_cut_if_one_of_its_fragments_is(series: Series, insert: Inse
     insert("aggregate", whole, whole | {"fragment": 5, "complete": 2}, policy="c", topic="open")
     insert("aggregate", whole, policy="c", topic="whole")
     rows = read(series, Question(policy("c", ("sum",)), "+"))
-    assert {row["topic"]: (row["complete"], row["cut"]) for row in rows} == {
-        "both": (True, True), "open": (False, True), "whole": (True, False),
+    assert {row["topic"]: (row["complete"], row["cut"], row["late"]) for row in rows} == {
+        "both": (True, True, True), "open": (False, True, True), "whole": (True, False, False),
     }  # fmt: skip
 
 
 def test_only_the_functions_of_the_policy_are_shown(series: Series, insert: Insert) -> None:
     insert("aggregate", fragment([1.0], [START]), policy="few", topic="t")
     (row,) = read(series, Question(policy("few", ("max", "avg")), "t"))
-    assert list(row) == ["topic", "field", "start", "end", "complete", "count", "max", "avg", "cut"]
+    assert list(row) == [
+        "topic",
+        "field",
+        "start",
+        "end",
+        "complete",
+        "count",
+        "max",
+        "avg",
+        "cut",
+        "late",
+    ]
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -182,7 +193,7 @@ def test_a_policy_without_windows_has_an_empty_page_with_its_columns(series: Ser
     page = aggregates.read(series, Question(policy("none"), "t"))
     assert page.rows.column_names == [
         "topic", "field", "start", "end", "complete", "count",
-        "min", "max", "sum", "avg", "first", "last", "stddev", "p50", "p95", "p99", "cut",
+        "min", "max", "sum", "avg", "first", "last", "stddev", "p50", "p95", "p99", "cut", "late",
     ]  # fmt: skip
     assert len(page.rows) == 0
     page = aggregates.read(series, Question(policy("none", TEXT, "text"), "t"))

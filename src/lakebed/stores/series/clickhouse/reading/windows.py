@@ -98,14 +98,14 @@ def read(client: Select, question: Question) -> Page:
     inner = ", ".join(
         [
             f"topic, field, start, end, min(bitAnd(complete, {COMPLETE})) AS whole",
-            f"max(bitAnd(complete, {CUT})) > 0 AS cut, sum(`count`) AS n",
+            f"max(bitAnd(complete, {CUT})) > 0 AS cut, count() > 1 AS reopened, sum(`count`) AS n",
             *(f"{available[part]} AS {part}" for part in needed),
         ]
     )
     outer = ", ".join(
         [
             "topic, field, toInt64(toUnixTimestamp(start)) AS s",
-            "toInt64(toUnixTimestamp(end)) AS e, whole, cut, n",
+            "toInt64(toUnixTimestamp(end)) AS e, whole, cut, reopened, n",
             *_expressions(functions),
         ]
     )
@@ -178,6 +178,7 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
     for name in functions:
         columns[name] = _evaluate(name, rows)
     columns["cut"] = rows["cut"].cast(pa.bool_())
+    columns["late"] = rows["reopened"].cast(pa.bool_())
     return Page(question, pa.table(columns), following, functions)
 
 
