@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,6 +36,8 @@ NEAREST = (
 """Outcomes; a message under several policies counts in the whole by the first of these."""
 
 DEFAULT_FUNCTIONS = {"number": ["min", "max", "sum", "avg"], "text": ["count"]}
+IN_ORDER = ("increase", "rate", "delta", "time_weighted_avg", "durations")
+Bounds = tuple[datetime, datetime | None]  # of a window; its end once that has passed
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SIZES = {"KiB": 1024, "MiB": 1024**2, "": 1}
 
@@ -405,8 +408,57 @@ def quantile(values: list[float], q: Fraction) -> float:
     return float(ordered[low] + (ordered[high] - ordered[low]) * (rank - low))
 
 
+def grown(before: Fraction, after: Fraction, bits: int | None) -> Fraction:
+    """How much a counter grew: one that fell began again at 0, or passed its end if near."""
+    if after >= before:
+        return after - before
+    if bits is not None and after - before + 2**bits < 2 ** (bits - 1):
+        return after - before + 2**bits
+    return after
+
+
+def in_order(
+    name: str, members: list[Record], before: Record | None, bounds: Bounds, bits: int | None
+) -> Any:
+    """A function of the values one after the other, each of which holds until the next.
+
+    The last value before the window, whatever its age, is the first. The last of a window holds
+    until its end, once that has passed.
+    """
+    start, end = bounds
+    points = [(record.moment, record.value) for record in members]
+    if name in ("increase", "rate", "delta"):
+        points = ([(before.moment, before.value)] if before else []) + points
+        if len(points) < 2:
+            return None
+        exact = [Fraction(value) for _, value in points]
+        rises = sum((grown(a, b, bits) for a, b in pairwise(exact)), Fraction())
+        seconds = Fraction((points[-1][0] - points[0][0]) // timedelta(microseconds=1), 10**6)
+        if name == "rate":
+            return float(rises / seconds) if seconds else None
+        return float(rises if name == "increase" else exact[-1] - exact[0])
+    points = ([(start, before.value)] if before else []) + points
+    points += [(end, None)] if end is not None else [(points[-1][0], None)]
+    held = [(value, later - moment) for (moment, value), (later, _) in pairwise(points)]
+    if name == "durations":
+        spans: dict[str, timedelta] = {}
+        for value, length in held:
+            spans[value] = spans.get(value, timedelta()) + length
+        ranked = sorted(spans.items(), key=lambda pair: (-pair[1], pair[0]))
+        return [{"value": value, "seconds": length.total_seconds()} for value, length in ranked]
+    whole = (points[-1][0] - points[0][0]) // timedelta(microseconds=1)
+    if not whole:
+        return float(points[-2][1])
+    weighted = sum(
+        Fraction(value) * (length // timedelta(microseconds=1)) for value, length in held
+    )
+    return float(weighted / whole)
+
+
 def function(name: str, ordered: list[Any]) -> Any:
     """One function of the values of a window, ordered by event time and arrival."""
+    if name == "mode":
+        return function("top", ordered)[0]["value"]
     if name in ("count", "min", "max", "first", "last", "unique", "top"):
         counts = Counter(ordered) if name in ("unique", "top") else Counter()
         top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10]
@@ -439,7 +491,15 @@ def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> lis
         row = {"topic": topic} | ({"field": field} if field else {})
         row |= {"start": show(start), "end": show(end), "complete": end <= now}
         row["count"] = len(values)
-        rows.append(row | {name: function(name, values) for name in functions})
+        former = [r for r in records if r.message.topic == topic and r.moment < start]
+        before = max(former, key=lambda record: (record.moment, record.place), default=None)
+        passed = (start, end if end <= now else None)
+        for name in functions:
+            if name in IN_ORDER:
+                row[name] = in_order(name, members, before, passed, policy.get("counter_bits"))
+            else:
+                row[name] = function(name, values)
+        rows.append(row)
     return rows
 
 

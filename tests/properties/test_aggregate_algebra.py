@@ -39,6 +39,8 @@ WORDS = st.text(st.sampled_from("abжé"), max_size=2)
 EXACT = ["count", "sum", "avg", "min", "max", "first", "last", "stddev"]
 NUMBER = {"type": "number", "functions": [*EXACT, "p50", "p95", "p99"]}
 TEXT = {"type": "text", "functions": ["count", "unique", "top", "first", "last", "min", "max"]}
+IN_ORDER = {"type": "number", "functions": ["increase", "rate", "delta", "time_weighted_avg"]}
+STATES = {"type": "text", "functions": ["durations", "mode"]}
 number = count()  # of the question: each has a topic of its own
 
 
@@ -125,6 +127,25 @@ def test_texts_in_any_parts_in_any_order_give_one_answer(
     series: Series, rows: list[tuple[int, str]], parts: int, chance: random.Random
 ) -> None:
     check(series, policy(TEXT), rows, parts, chance)
+
+
+@OFTEN
+@given(
+    st.dictionaries(MOMENTS, st.tuples(NUMBERS, WORDS), min_size=1, max_size=60),
+    st.integers(2, 6),
+    st.randoms(),
+)
+def test_values_in_any_parts_are_put_in_order(
+    series: Series, rows: dict[int, tuple[float, str]], parts: int, chance: random.Random
+) -> None:
+    for kept, which in ((policy(IN_ORDER), 0), (policy(STATES), 1)):
+        values = [(second, both[which]) for second, both in rows.items()]
+        (whole,) = dealt(values, 1, chance)
+        expected = answer(series, kept, [whole])
+        found = answer(series, kept, dealt(values, parts, chance))
+        for name, value in expected.items():
+            close = pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
+            assert found[name] == close, name
 
 
 HISTOGRAM = st.lists(NUMBERS, max_size=30).map(

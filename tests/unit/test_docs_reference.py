@@ -210,7 +210,7 @@ def test_the_table_of_actions_in_the_reference_is_the_one_that_is_tested() -> No
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
-        ("Fields", schema.Document),
+        ("Fields", schema.document_model(tuple(KINDS))),
         ("Filter", schema.FilterDocument),
         ("Transform", schema.TransformDocument),
     ],

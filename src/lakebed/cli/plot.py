@@ -8,7 +8,8 @@ from lakebed.vocabulary.time_parsing import from_rfc3339
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros, to_datetime
 
 _LINES = {
-    "value": "hd", "avg": "hd", "max": "˙", "min": ".", "last": "hd", "sum": "hd", "count": "hd",
+    "value": "hd", "increase": "hd", "rate": "hd", "time_weighted_avg": "hd", "delta": "hd",
+    "avg": "hd", "max": "˙", "min": ".", "last": "hd", "sum": "hd", "count": "hd",
 }  # fmt: skip
 
 

@@ -115,6 +115,10 @@ WINDOW: Mapping[str, Column] = {
 }
 """Columns of a table that holds windows."""
 
+IN_ORDER: Mapping[str, Column] = {"moments": Column("int64", many=True)}
+"""Columns of windows with functions that depend on the order of values: times of those that tell,
+in microseconds. One before `start` is that of the last value before the window."""
+
 RECORD_KEY = ("owner", "policy", "topic", "time", "partition", "offset", "field", "element")
 
 WINDOW_KEY = ("owner", "policy", "topic", "start", "end", "partition", "fragment", "field")

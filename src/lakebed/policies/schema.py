@@ -38,14 +38,14 @@ TYPES_OF = {
     "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
     "scale": ("number",), "offset": ("number",), "round": ("number",), "slice": ("text",),
     "strip": ("number", "text"), "map": ("number", "text"), "encoding": ("number", "text"),
-    "decimal": ("number",),
+    "decimal": ("number",), "counter_bits": ("number",),
 }  # fmt: skip
 """Keys that only some types have."""
 
 _MOST_TOPICS = 64
 _MOST_VALUES = 10_000
 _MOST_COUNT = 1_000_000
-_MOST_FUNCTIONS = 11
+_MOST_FUNCTIONS = 16
 _MOST_MAPPED = 1_000
 MOST_FIELDS = 64
 _LONGEST_KEY = 256

@@ -23,7 +23,10 @@ from lakebed.policies.schema import document_model, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem
 from lakebed.web.page import Form
 
-TEXTS = ("name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone")
+TEXTS = (
+    "name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone",
+    "counter_bits",
+)  # fmt: skip
 """Keys of a document that are one text or number in the form."""
 
 _WORDS = ("name", "type", "keep", "at", "time_at", "timezone")  # never numbers

@@ -81,6 +81,7 @@ def test_a_full_document_is_read() -> None:
         active_until=from_rfc3339("2026-06-30T18:30:00Z"),
         filter=Filter(SECOND, True, -40, 125, frozenset({1.0, 2.5}), frozenset({3.0}), 65536),
         transform=Transform(0.1, 1, 2),
+        options={"counter_bits": None},
     )
     sliced = parse(TEXT | {"transform": {"slice": [None, 20]}}, "ann")
     assert sliced.transform == Transform(slice=(None, 20))
@@ -185,6 +186,10 @@ REFUSED = [
     (RING | {"count": 1.5}, "count", "whole number"),
     (RING | {"count": True}, "count", "whole number"),
     # windows
+    (SUMS | {"counter_bits": 7}, "counter_bits", "no number of bits from 8 to 64"),
+    (SUMS | {"counter_bits": "32"}, "counter_bits", "no number of bits from 8 to 64"),
+    (WINDOW | {"counter_bits": 32}, "counter_bits", "belongs to keep: aggregate"),
+    (SUMS | {"type": "text", "counter_bits": 32}, "counter_bits", "belongs to type: number"),
     (SUMS | {"every": "2d"}, "every", "the nearest that do are 24h and 7d"),
     (SUMS | {"every": "2w"}, "every", "a window of 2w begins with no certain day"),
     (SUMS | {"every": "30d"}, "every", "the nearest that do are 7d and 1mo"),
@@ -202,7 +207,7 @@ REFUSED = [
     (SUMS | {"functions": ["unique"]}, "functions[0]", "no function of type number"),
     (SUMS | {"type": "text", "functions": ["sum"]}, "functions[0]", "no function of type text"),
     (SUMS | {"functions": ["min", "min"]}, "functions", "'min' is listed twice"),
-    (SUMS | {"functions": []}, "functions", "1 to 11"),
+    (SUMS | {"functions": []}, "functions", "1 to 16"),
     (SUMS | {"timezone": "Europe/Berlim"}, "timezone", "Did you mean Europe/Berlin?"),
     (SUMS | {"timezone": "Europe"}, "timezone", "IANA"),
     (SUMS | {"timezone": "../etc/passwd"}, "timezone", "IANA"),

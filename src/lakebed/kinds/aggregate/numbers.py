@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lakebed.kinds.aggregate.sequence import NumberOrder
 from lakebed.kinds.aggregate.sketch import bins_of
 from lakebed.kinds.aggregate.state import AggregateState
 from lakebed.kinds.aggregate.windows import Groups
 from lakebed.kinds.columns import plain
 from lakebed.kinds.kind import Site, Values
-from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
+from lakebed.kinds.tables import IN_ORDER, WINDOW, WINDOW_KEY, Column, Table
 from lakebed.vocabulary.messages import Ints
 
 AGGREGATE = Table(
@@ -28,6 +29,10 @@ AGGREGATE = Table(
         **dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), Column("float64")),
         "bins": Column("int32", many=True),
         "counts": Column("uint32", many=True),
+        **IN_ORDER,
+        "levels": Column("float64", many=True),
+        "grown": Column("float64"),
+        "area": Column("float64"),
     },
     WINDOW_KEY,
     partition=(("month", "start"),),
@@ -37,8 +42,10 @@ AGGREGATE = Table(
 
 _FIELDS = dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), np.float64)
 _QUANTILES = {"p50", "p95", "p99"}
+ORDERED = ("increase", "rate", "delta", "time_weighted_avg")
 _STATE_SIZE = 96  # bytes of the fixed columns of a window
 _BIN_SIZE = 8  # bytes of one bucket of a sketch
+_POINT_SIZE = 16  # bytes of a time with its value
 
 
 _SCALE = 2.0**40  # more than the messages of a window
@@ -57,7 +64,9 @@ def _means(
 
 class NumbersState(AggregateState):
     def __init__(self, site: Site) -> None:
-        super().__init__(site, AGGREGATE, _FIELDS)
+        super().__init__(site, AGGREGATE, _FIELDS, ORDERED, {"before": np.float64})
+        self._bits: int | None = site.policy.options.get("counter_bits")
+        self._orders: dict[int, NumberOrder] = {}
         self._sketches: dict[int, Counter[int]] | None = None
         if _QUANTILES & set(site.policy.functions):
             self._sketches = {}
@@ -71,6 +80,22 @@ class NumbersState(AggregateState):
         table["last"][groups.slot[last]] = values.numbers[groups.order[groups.ends[last]]]
         if self._sketches is not None:
             self._sketch(values.numbers, groups)
+        if self._in_order:
+            for slot, rows in groups.spans():
+                order = self._orders.get(slot)
+                if order is None:
+                    order = self._orders[slot] = NumberOrder(self._bits)
+                arrived = np.sort(rows)
+                order.add(values.time[arrived], values.numbers[arrived])
+
+    def _last(self, slot: int) -> float:
+        return float(self._windows.slots["last"][slot])
+
+    def _before(self, slot: int) -> float:
+        return float(self._windows.slots["before"][slot])
+
+    def _begin(self, slot: int, value: float) -> None:
+        self._windows.slots["before"][slot] = value
 
     def _fold_moments(self, column: NDArray[np.float64], groups: Groups) -> None:
         """Fold the groups' numbers (ordered as `groups.order`) into their slots."""
@@ -111,8 +136,35 @@ class NumbersState(AggregateState):
             columns["bins"] = pa.array(bins, pa.list_(pa.int32()))
             columns["counts"] = pa.array(counts, pa.list_(pa.uint32()))
             sizes += np.array([_BIN_SIZE * len(b) for b in bins], np.uint32)
+        if self._in_order:
+            columns |= self._order_columns(slots, sizes)
         columns["size"] = plain(sizes)
         return columns
+
+    def _order_columns(self, slots: Ints, sizes: NDArray[np.uint32]) -> dict[str, Any]:
+        """The columns of functions that depend on the order; their size is added."""
+        table = self._windows.slots
+        times, levels = [], []
+        sums = np.zeros((2, len(slots)))
+        for row, slot in enumerate(slots.tolist()):
+            order = self._orders.get(slot)
+            if order is None:  # open since before the policy asked for one of them
+                times.append(np.zeros(0, np.int64))
+                levels.append(np.zeros(0))
+                continue
+            moments, values, sums[0, row], sums[1, row] = order.piece()
+            if table["known_before"][slot]:
+                moments = np.append(table["before_time"][slot], moments)
+                values = np.append(table["before"][slot], values)
+            times.append(moments)
+            levels.append(values)
+            sizes[row] += _POINT_SIZE * len(moments)
+        return {
+            "moments": pa.array(times, pa.list_(pa.int64())),
+            "levels": pa.array(levels, pa.list_(pa.float64())),
+            "grown": plain(sums[0]),
+            "area": plain(sums[1]),
+        }
 
     def _sketch_columns(self, slots: Ints) -> tuple[list[list[int]], list[list[int]]]:
         assert self._sketches is not None
@@ -124,15 +176,31 @@ class NumbersState(AggregateState):
         return bins, counts
 
     def _to_state(self, slots: Ints) -> Any:
-        if self._sketches is None:
-            return None
-        return [dict(self._sketches.get(slot, {})) for slot in slots.tolist()]
+        sketches = None
+        if self._sketches is not None:
+            sketches = [dict(self._sketches.get(slot, {})) for slot in slots.tolist()]
+        if not self._in_order:
+            return sketches  # as versions without such functions have it
+        known = (self._orders.get(slot) for slot in slots.tolist())
+        orders = [order and order.to_state() for order in known]
+        return {"sketches": sketches, "orders": orders, "last_known": self._last_known.to_state()}
 
     def _from_state(self, slots: Ints, values: Any) -> None:
+        if isinstance(values, dict):
+            if self._in_order:
+                self._restore_orders(slots, values)
+            values = values["sketches"]
         if self._sketches is not None and values is not None:
             pairs = zip(slots.tolist(), values, strict=True)
             self._sketches = {slot: Counter(sketch) for slot, sketch in pairs}
 
+    def _restore_orders(self, slots: Ints, values: dict[str, Any]) -> None:
+        for slot, state in zip(slots.tolist(), values["orders"], strict=True):
+            if state:
+                self._orders[slot] = NumberOrder.from_state(state, self._bits)
+        self._last_known.from_state(values["last_known"])
+
     def _evict(self, slot: int) -> None:
+        self._orders.pop(slot, None)
         if self._sketches is not None:
             self._sketches.pop(slot, None)

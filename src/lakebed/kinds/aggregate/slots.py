@@ -100,5 +100,6 @@ class Slots:
         channel, start = np.array(pairs, np.int64).reshape(-1, 2).T
         slots, _ = self.find(keys_of(channel, np.maximum(start, 0)))
         for name, data in columns.items():
-            self.columns[name][slots] = np.frombuffer(data, self._fields[name])
+            if name in self._fields:  # else of a function that the policy asks for no more
+                self.columns[name][slots] = np.frombuffer(data, self._fields[name])
         return slots

@@ -1,4 +1,4 @@
-"""`aggregate` of texts: count, unique, first, last, min, max, top.
+"""`aggregate` of texts: count, unique, first, last, min, max, top, mode, durations.
 
 `unique` is exact up to `sketch.K` different texts in a window, and an estimate above. `top` is
 exact up to `CAPACITY` different texts. Above, a new text replaces the rarest one and takes over its
@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from lakebed.kinds.aggregate.sequence import TextOrder
 from lakebed.kinds.aggregate.sketch import K, hash_text, smallest
 from lakebed.kinds.aggregate.state import AggregateState
 from lakebed.kinds.aggregate.windows import Groups
 from lakebed.kinds.kind import Site, Values
-from lakebed.kinds.tables import WINDOW, WINDOW_KEY, Column, Table
+from lakebed.kinds.tables import IN_ORDER, WINDOW, WINDOW_KEY, Column, Table
 from lakebed.vocabulary.messages import Ints
 
 AGGREGATE_TEXT = Table(
@@ -28,6 +30,10 @@ AGGREGATE_TEXT = Table(
         "hashes": Column("uint64", many=True),
         "tops": Column("text", many=True),
         "counts": Column("uint64", many=True),
+        **IN_ORDER,
+        "levels": Column("text", many=True),
+        "states": Column("text", many=True),
+        "spans": Column("int64", many=True),  # microseconds; one more than `states`: the others
     },
     WINDOW_KEY,
     partition=(("month", "start"),),
@@ -38,6 +44,7 @@ AGGREGATE_TEXT = Table(
 CAPACITY = 1024
 """Different texts of a window that are counted one by one for `top`."""
 
+ORDERED = ("durations",)
 _STATE_SIZE = 64  # bytes of the fixed columns of a window
 
 
@@ -51,6 +58,8 @@ class _Texts:
     max: str = ""
     hashes: set[int] = field(default_factory=set)
     top: Counter[str] = field(default_factory=Counter)
+    before: str = ""
+    order: TextOrder | None = None
 
     @property
     def size(self) -> int:
@@ -60,10 +69,10 @@ class _Texts:
 
 class TextsState(AggregateState):
     def __init__(self, site: Site) -> None:
-        super().__init__(site, AGGREGATE_TEXT, {})
+        super().__init__(site, AGGREGATE_TEXT, {}, ORDERED, {})
         self._texts: dict[int, _Texts] = {}
         self._unique = "unique" in site.policy.functions
-        self._top = "top" in site.policy.functions
+        self._top = not {"top", "mode"}.isdisjoint(site.policy.functions)
 
     def _fold(self, values: Values, groups: Groups) -> None:
         assert values.texts is not None
@@ -79,6 +88,21 @@ class TextsState(AggregateState):
             self._texts[int(groups.slot[row])].last = texts[groups.order[groups.ends[row]]]
         for slot, rows in groups.spans():
             self._fold_texts(self._texts[slot], Counter(texts[row] for row in rows.tolist()))
+            if self._in_order:
+                window = self._texts[slot]
+                window.order = window.order or TextOrder()
+                arrived = np.sort(rows)
+                said = np.array([texts[row] for row in arrived.tolist()], np.object_)
+                window.order.add(values.time[arrived], said)
+
+    def _last(self, slot: int) -> str:
+        return self._texts[slot].last
+
+    def _before(self, slot: int) -> str:
+        return self._texts[slot].before
+
+    def _begin(self, slot: int, value: str) -> None:
+        self._texts[slot].before = value
 
     def _fold_texts(self, window: _Texts, counts: Counter[str]) -> None:
         window.min = min(window.min, min(counts))
@@ -100,14 +124,54 @@ class TextsState(AggregateState):
         columns["tops"] = pa.array([list(w.top) for w in windows], pa.list_(pa.string()))
         counts = [list(w.top.values()) for w in windows]
         columns["counts"] = pa.array(counts, pa.list_(pa.uint64()))
-        columns["size"] = pa.array(np.array([w.size for w in windows], np.uint32))
+        sizes = np.array([w.size for w in windows], np.uint32)
+        if self._in_order:
+            columns |= self._order_columns(slots, sizes)
+        columns["size"] = pa.array(sizes)
         return columns
 
+    def _order_columns(self, slots: Ints, sizes: NDArray[np.uint32]) -> dict[str, Any]:
+        """The columns of functions that depend on the order; their size is added."""
+        table = self._windows.slots
+        pieces: list[tuple[list[Any], ...]] = []
+        for row, slot in enumerate(slots.tolist()):
+            window = self._texts[slot]
+            if window.order is None:  # open since before the policy asked for one of them
+                pieces.append(([], [], [], []))
+                continue
+            times, texts, spans = window.order.piece()
+            if table["known_before"][slot]:
+                times.insert(0, int(table["before_time"][slot]))
+                texts.insert(0, window.before)
+            others = spans.pop(None, 0)
+            states: list[str] = [text for text in spans if text is not None]
+            pieces.append((times, texts, states, [*spans.values(), others]))
+            sizes[row] += sum(map(len, texts)) + sum(map(len, states)) + 8 * (len(spans) + 4)
+        kinds = {"moments": pa.int64(), "levels": pa.string(), "states": pa.string()}
+        columns = zip(*pieces, strict=True)
+        named = zip([*kinds.items(), ("spans", pa.int64())], columns, strict=True)
+        return {name: pa.array(list(column), pa.list_(kind)) for (name, kind), column in named}
+
     def _to_state(self, slots: Ints) -> Any:
-        used = (self._texts[slot] for slot in slots.tolist())
-        return [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]
+        used = [self._texts[slot] for slot in slots.tolist()]
+        texts = [(w.first, w.last, w.min, w.max, list(w.hashes), list(w.top.items())) for w in used]
+        if not self._in_order:
+            return texts  # as versions without such functions have it
+        orders = [(w.before, w.order and w.order.to_state()) for w in used]
+        return {"texts": texts, "orders": orders, "last_known": self._last_known.to_state()}
 
     def _from_state(self, slots: Ints, values: Any) -> None:
+        if isinstance(values, dict):
+            self._texts_from_state(slots, values["texts"])
+            if self._in_order:
+                for slot, (before, state) in zip(slots.tolist(), values["orders"], strict=True):
+                    self._texts[slot].before = before
+                    self._texts[slot].order = state and TextOrder.from_state(state)
+                self._last_known.from_state(values["last_known"])
+        else:
+            self._texts_from_state(slots, values)
+
+    def _texts_from_state(self, slots: Ints, values: Any) -> None:
         for slot, (first, last, low, high, hashes, top) in zip(slots.tolist(), values, strict=True):
             counts = Counter(dict(top))
             self._texts[slot] = _Texts(first, last, low, high, set(hashes), counts)

@@ -198,6 +198,14 @@ class Windows:
         table["waits"][open_ones] = True
         self._ended = True
 
+    def wait(self, slots: Ints) -> None:
+        """Let windows wait to be written again."""
+        if len(slots):
+            table = self.slots
+            table["waits"][slots] = True
+            if self._waiting_since is None:
+                self._waiting_since = int(table["touched"][slots].min())
+
     def rewrite(self) -> None:
         """Let all windows in memory wait to be written again."""
         self.slots["waits"][self.slots.used()] = True

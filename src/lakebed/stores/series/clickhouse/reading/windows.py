@@ -6,12 +6,20 @@ formula of Chan, Golub, LeVeque ("Updating Formulae and a Pairwise Algorithm for
 Variances", 1979). Sketches are added up in SQL and evaluated here.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from lakebed.kinds import KINDS
 from lakebed.kinds.aggregate import sketch
+from lakebed.kinds.aggregate.pieces import (
+    Piece,
+    Span,
+    counters,
+    durations,
+    time_weighted_avg,
+)
 from lakebed.kinds.tables import COMPLETE, CUT
 from lakebed.ports import cursors
 from lakebed.ports.question import Page, Question
@@ -52,18 +60,35 @@ _COMMON = {
     "f_first": "argMin(`first`, (first_time, first_offset))",
     "f_last": "argMax(`last`, (last_time, last_offset))",
 }
-_NUMBER = _COMMON | {
-    "f_sum": "sum(`sum`)",
-    "f_mean": MEAN,
-    "ns": "groupArray(toFloat64(`count`))",
-    "means": "groupArray(mean)",
-    "m2s": "sum(m2)",
-    "sketch": "sumMap(bins, arrayMap(c -> toUInt64(c), counts))",
+_PIECES = {
+    "o_moments": "groupArray(moments)",
+    "o_levels": "groupArray(levels)",
+    "o_fragment": "groupArray(fragment)",
+    "o_count": "groupArray(`count`)",
 }
-_TEXT = _COMMON | {
-    "hash": "groupUniqArrayArray(hashes)",
-    "tops": "sumMap(tops, counts)",
-}
+_NUMBER_PIECES = _PIECES | {"o_grown": "groupArray(grown)", "o_area": "groupArray(area)"}
+_TEXT_PIECES = _PIECES | {"o_states": "groupArray(states)", "o_spans": "groupArray(spans)"}
+
+_NUMBER = (
+    _COMMON
+    | _NUMBER_PIECES
+    | {
+        "f_sum": "sum(`sum`)",
+        "f_mean": MEAN,
+        "ns": "groupArray(toFloat64(`count`))",
+        "means": "groupArray(mean)",
+        "m2s": "sum(m2)",
+        "sketch": "sumMap(bins, arrayMap(c -> toUInt64(c), counts))",
+    }
+)
+_TEXT = (
+    _COMMON
+    | _TEXT_PIECES
+    | {
+        "hash": "groupUniqArrayArray(hashes)",
+        "tops": "sumMap(tops, counts)",
+    }
+)
 _MEAN = "arraySum(arrayMap((n, m) -> n * m, ns, means)) / n"
 _VARIANCE = f"(m2s + arraySum(arrayMap((c, m) -> c * pow(m - {_MEAN}, 2), ns, means))) / n"
 
@@ -81,7 +106,12 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "p99": (("sketch", "f_min", "f_max"), "sketch"),
     "unique": (("hash",), "hash"),
     "top": (("tops",), "tops"),
+    "mode": (("tops",), "tops"),
+    **dict.fromkeys(("increase", "rate", "delta"), (tuple(_NUMBER_PIECES), "")),
+    "time_weighted_avg": ((*_NUMBER_PIECES, "f_min", "f_max"), ""),
+    "durations": (tuple(_TEXT_PIECES), ""),
 }
+_COUNTERS = ("increase", "rate", "delta")
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -129,8 +159,10 @@ def _expressions(functions: tuple[str, ...]) -> list[str]:
         if name in _QUANTILES:
             columns["s_bins"], columns["s_counts"] = "sketch.1", "sketch.2"
             columns["s_min"], columns["s_max"] = "f_min", "f_max"
-        elif name == "top":
+        elif name in ("top", "mode"):
             columns["t_values"], columns["t_counts"] = "tops.1", "tops.2"
+        elif not _FUNCTIONS[name][1]:
+            columns |= {part: part for part in _FUNCTIONS[name][0]}
         else:
             columns[f"r_{name}"] = _FUNCTIONS[name][1]
     return [f"{expression} AS {name}" for name, expression in columns.items()]
@@ -175,8 +207,9 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
         "complete": rows["whole"].cast(pa.bool_()),
         "count": rows["n"],
     }
+    counted = _counters(question, rows) if set(_COUNTERS) & set(functions) else {}
     for name in functions:
-        columns[name] = _evaluate(name, rows)
+        columns[name] = counted[name] if name in counted else _evaluate(name, rows)
     columns["cut"] = rows["cut"].cast(pa.bool_())
     columns["late"] = rows["reopened"].cast(pa.bool_())
     return Page(question, pa.table(columns), following, functions)
@@ -201,12 +234,43 @@ def _evaluate(name: str, rows: pa.Table) -> Any:
     if name == "unique":
         counts = [sketch.distinct(hashes) for hashes in rows["r_unique"].to_pylist()]
         return pa.array(counts, pa.int64())
+    if name == "time_weighted_avg":
+        found = (time_weighted_avg(*window) for window in _windows(rows))
+        return pa.array(found, pa.float64())
+    if name == "durations":
+        kind = pa.list_(pa.struct([("value", pa.string()), ("seconds", pa.float64())]))
+        return pa.array([durations(*window) for window in _windows(rows)], kind)
+    if name == "mode":
+        pairs = zip(rows["t_values"].to_pylist(), rows["t_counts"].to_pylist(), strict=True)
+        modes = [_largest(*pair)[0]["value"] if pair[0] else None for pair in pairs]
+        return pa.array(modes, pa.string())
     if name == "top":
         pairs = zip(rows["t_values"].to_pylist(), rows["t_counts"].to_pylist(), strict=True)
         tops = [_largest(values, counts) for values, counts in pairs]
         kind = pa.list_(pa.struct([("value", pa.string()), ("count", pa.int64())]))
         return pa.array(tops, kind)
     return rows[f"r_{name}"]
+
+
+def _counters(question: Question, rows: pa.Table) -> dict[str, pa.Array]:
+    bits = question.policy.options.get("counter_bits")
+    found = [counters(*window, bits) for window in _windows(rows)]
+    columns = zip(*found, strict=True) if found else ((),) * len(_COUNTERS)
+    return {
+        name: pa.array(column, pa.float64())
+        for name, column in zip(_COUNTERS, columns, strict=True)
+    }
+
+
+def _windows(rows: pa.Table) -> Iterator[tuple[Span, list[Piece]]]:
+    """Each window with its pieces."""
+    names = [name for name in rows.column_names if name.startswith("o_")]
+    fields = [name.removeprefix("o_") for name in names]
+    columns = zip(*(rows[name].to_pylist() for name in names), strict=True)
+    bounds = zip(*(rows[name].to_pylist() for name in ("s", "e", "whole")), strict=True)
+    for (start, end, whole), parts in zip(bounds, columns, strict=True):
+        made = [Piece(**dict(zip(fields, one, strict=True))) for one in zip(*parts, strict=True)]
+        yield Span(start * SECOND, end * SECOND if whole else None), made
 
 
 def _largest(values: list[str], counts: list[int]) -> list[dict[str, Any]]:
