@@ -33,6 +33,7 @@ class Series:
 
         self.asked.append(question)
         names = ["topic", "time", "partition", "offset", "type", "number", "text", "id", "size"]
+        names += ["field", "element"]
         table = {name: [row[name] for row in self.rows] for name in names}
         return Page(question, pa.table(table), "next" if self.rows else None)
 
@@ -44,6 +45,7 @@ def row(text: str = "", number: float = 0.0, type: int = 1, id: str = "") -> dic
     return {
         "topic": "room/1", "time": now() - 5_000_000, "partition": 0, "offset": 7, "type": type,
         "number": number, "text": text, "id": id, "size": len(text) or 3,
+        "field": "", "element": 0,
     }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ _MOST_SHOWN = 2_000  # characters of a value
 _MOST_TOPICS = 50
 _LETTERS = 20
 _EXPORT = 100_000  # rows
+_NO_FUNCTIONS = ("topic", "field", "cut", "late")  # columns of windows that have their own place
 
 
 @router.get("/topic")
@@ -168,7 +169,7 @@ def _records(
     except (BadRequest, NotFound) as error:
         return None, error
     rows = [_shown(row) for row in formats.rows(page)]
-    names = [name for name in page.rows.column_names if name not in ("topic", "cut", "late")]
+    names = [name for name in page.rows.column_names if name not in _NO_FUNCTIONS]
     policy = question.policy
     size = sum(len(str(row)) for row in rows)
     view.services.sent(
@@ -180,6 +181,7 @@ def _records(
         "type": policy.type,
         "rows": rows,
         "windows": "start" in names,
+        "fields": bool(rows) and "field" in rows[0],
         "functions": [name for name in names if name not in ("start", "end", "complete")],
         "next": page.next_cursor,
     }, None
