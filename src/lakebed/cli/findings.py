@@ -51,6 +51,11 @@ _LOST = (
     " once. lakebed_listener_lost_total counts on"
 )
 
+_RAW = (
+    "messages of Sparkplug were kept as they came: restart the edge nodes, or have them send their"
+    " births again (Node Control/Rebirth)"
+)
+
 
 def examine(
     home: Path | None, config: Path | None, roles: Collection[str] | None = None
@@ -136,6 +141,8 @@ def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Find
         yield note(name, text, "see which, from whom and why: lakebed refusals")
     elif part.get("lost"):
         yield note(name, text, _LOST)
+    elif well and part.get("kept_raw"):
+        yield note(name, text, _RAW)
     elif part.get("silent"):
         yield note(name, text, "where so little is sent, set the source's silence to 0s")
     else:

@@ -55,6 +55,9 @@ SYSLOG_WORDS: Final = Words(("HOST", "APP", "FACILITY", "SEVERITY"))
 GELF: Final = "gelf/HOST"
 GELF_WORDS: Final = Words(("HOST",))
 
+SPARKPLUG: Final = "GROUP/NODE/DEVICE/METRIC"
+SPARKPLUG_WORDS: Final = Words(("GROUP", "NODE", "DEVICE", "METRIC"), ("METRIC",))
+
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 

@@ -353,6 +353,13 @@ def test_what_a_listener_lost_is_told() -> None:
     assert said(list(findings._part("syslog", {"ok": True, "lost": 0})), "note") == []
 
 
+def test_sparkplug_that_could_not_be_read_is_told_with_what_to_do() -> None:
+    part = {"ok": True, "joined": True, "kept_raw": 3, "before_birth": 3, "seq_gaps": 0}
+    (text,) = said(list(findings._part("source floor", part)), "note")
+    assert "before_birth 3" in text
+    assert said(list(findings._part("source floor", part | {"kept_raw": 0})), "note") == []
+
+
 def test_a_server_that_may_open_few_files_is_told_with_what_to_do() -> None:
     part = {"ok": True, "message": "this process may open 256 files", "refused": 3, "files": 256}
     (text,) = said(list(findings._part("connections", part)))

@@ -8,7 +8,7 @@ apps ────HTTP───┘
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,10 +28,13 @@ from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
     from lakebed.sources.listening.door import Listener
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 
 log = structlog.get_logger(__name__)
@@ -103,6 +106,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     retaining = [(client.name, client.retained) for client in clients if client.retained]
     listeners = _listeners(process)
     senders = [client.senders for client in clients if client.senders is not None]
+    plugged = [(client.name, client.sparkplug) for client in clients if client.sparkplug]
     return Contribution(
         intake=intake,
         doors=(endpoint, *clients, *listeners),
@@ -117,10 +121,17 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             endpoint.stats.metrics,
             *((partial(metrics, senders),) if senders else ()),
             *((partial(retained.metrics, retaining),) if retaining else ()),
+            *((partial(_of_sparkplug, plugged),) if plugged else ()),
             *((partial(of_listeners, [one.stats for one in listeners]),) if listeners else ()),
         ),
         tasks={"source reports": partial(_report, process.catalog, senders)} if senders else {},
     )
+
+
+def _of_sparkplug(plugged: "Sequence[tuple[str, SparkplugMessages]]") -> "Iterator[Metric]":
+    from lakebed.sources.mqtt.sparkplug.messages import metrics  # needs protobuf
+
+    return metrics(plugged)
 
 
 def _listeners(process: Process) -> "list[Listener]":

@@ -10,6 +10,7 @@ from lakebed.ingest.settings import LimitsSection, names
 from lakebed.section import Address, Duration, Section, UnitPatterns
 from lakebed.vocabulary.owners import check_known
 from lakebed.vocabulary.times import parse_duration
+from lakebed.vocabulary.topic_templates import SPARKPLUG, SPARKPLUG_WORDS, check_template
 from lakebed.vocabulary.topics import overlaps
 from lakebed.vocabulary.unit_topics import UnitPattern, parse_unit_pattern
 
@@ -63,6 +64,10 @@ def _without_share(topic: str) -> str:
     return topic.split("/", 2)[-1] if topic.startswith("$share/") else topic
 
 
+def _sparkplug_template(value: str) -> str:
+    return check_template(value, SPARKPLUG_WORDS)
+
+
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
@@ -107,11 +112,33 @@ class MqttSource(Section):
         description="which messages that the broker has retained are taken: those that are new or"
         " changed, all that it sends after a connect, or none",
     )
+    sparkplug: bool = Field(
+        False,
+        description="whether messages of Sparkplug B (`spBv1.0/…`) are read: each metric becomes a"
+        " message",
+    )
+    sparkplug_topic: Annotated[str, AfterValidator(_sparkplug_template)] = Field(
+        SPARKPLUG,
+        description="template of their topics: of GROUP, NODE, DEVICE, which a node's own metrics"
+        " have none of, and METRIC",
+    )
     silence: Duration = Field(
         parse_duration("5m"),
         description="a silence so long, while the broker accepts messages, is reported; 0s: never",
     )
     ca_file: Path | None = Field(None, description="PEM of the authority, for `mqtts://`")
+
+    @model_validator(mode="after")
+    def _check_sparkplug(self) -> Self:
+        if not self.sparkplug:
+            return self
+        if self.unit_patterns():
+            raise ValueError("`sparkplug` names nodes, which are no units: leave out `topic`")
+        if any(topic.startswith("$share/") for topic in self.topics):
+            raise ValueError(
+                "with `sparkplug` subscribe without $share/: births and data must come together"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_reached(self) -> Self:

@@ -42,6 +42,7 @@ from lakebed.vocabulary.times import SECOND, Micros
 
 if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ class ClientSession:
         recent: its QoS 1 messages that came in last.
         senders: whose messages come in; None where all belong to the source's owner.
         retained: which retained messages are taken; None where all are.
+        sparkplug: reads Sparkplug's messages; None where they are stored as they come.
     """
 
     source: MqttSource
@@ -71,6 +73,7 @@ class ClientSession:
     stats: Stats
     senders: UnitSenders | None = None
     retained: RetainedMessages | None = None
+    sparkplug: "SparkplugMessages | None" = None
     recent: RecentPublishes = field(default_factory=RecentPublishes)
 
     @property
@@ -166,7 +169,7 @@ class BrokerConnection(MqttConnection):
             told=self._tell_refused,
             urgent=False,
             attributes=attributes,
-            senders=senders if session.retained is None else session.retained,
+            senders=session.retained or senders or session.sparkplug,
             limiter=Limiter(allowance, session.stats, attributes) if senders is None else None,
             hold=partial(self.hold_back, allowance),
         )

@@ -19,6 +19,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +34,7 @@ from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, Clie
 from lakebed.sources.mqtt.client.last_messages import LastMessages
 from lakebed.sources.mqtt.client.retained import RetainedMessages
 from lakebed.sources.mqtt.client.silence import Silence, read_counter
+from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.client.takeover import TakeoverDetector
 from lakebed.sources.mqtt.client.unit_senders import UnitSenders
 from lakebed.sources.mqtt.codec.handshake import Connect
@@ -47,6 +49,7 @@ from lakebed.vocabulary.topics import check_filter
 
 if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 log = structlog.get_logger(__name__)
 
@@ -110,11 +113,14 @@ class MqttClient:
         if source.unit_patterns():
             assert units is not None
             self.senders = UnitSenders(source, units, intake.limits, seen)
+        of = f"{self._host}:{self._port} {source.owner}"
+        path = None if home is None else home / _remembered_in(source.name, client_id)
+        self.sparkplug = None
+        if source.sparkplug:
+            self.sparkplug = _sparkplug(source, of, path, intake, payload_maximum)
         self.retained = None
         if source.retained != "always":
-            of = f"{self._host}:{self._port} {source.owner}"
-            path = None if home is None else home / _remembered_in(source.name, client_id)
-            self.retained = RetainedMessages(source, of, path, self.senders)
+            self.retained = RetainedMessages(source, of, path, self.senders or self.sparkplug)
         self._session = ClientSession(
             source,
             client_id,
@@ -126,6 +132,7 @@ class MqttClient:
             stats=self.stats,
             senders=self.senders,
             retained=self.retained,
+            sparkplug=self.sparkplug,
         )
         self._takeovers = TakeoverDetector()
         self._silence = Silence(source.silence, self._ask_counter)
@@ -149,6 +156,10 @@ class MqttClient:
         if self.retained is not None and self.retained.last is not None:
             remember = self._remember(self.retained.last)
             self._tasks.append(asyncio.create_task(remember, name=f"mqtt-retained-{self.name}"))
+
+        if self.sparkplug is not None:
+            keep = self.sparkplug.births.keep()
+            self._tasks.append(asyncio.create_task(keep, name=f"mqtt-births-{self.name}"))
 
     async def stop(self, grace: float = 3.0) -> None:
         """Read nothing more, send the acks that are due within `grace` seconds, disconnect."""
@@ -201,6 +212,8 @@ class MqttClient:
             detail["not_stored"] = sum(self.senders.left_out.values())
         if self.retained is not None:
             detail["retained_left_out"] = self.retained.left_out
+        if self.sparkplug is not None:
+            detail.update(self.sparkplug.figures())
         return Health(joined and not silence, message, detail)
 
     async def _run(self) -> None:
@@ -212,6 +225,8 @@ class MqttClient:
         if self.retained is not None and self.retained.last is not None:
             await asyncio.to_thread(self.retained.last.read)
             self._read = True
+        if self.sparkplug is not None:
+            self.sparkplug.births.read()
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -337,6 +352,16 @@ class MqttClient:
         snapshot = last.snapshot()
         await self._settle()
         await asyncio.to_thread(last.write, snapshot)
+
+
+def _sparkplug(
+    source: MqttSource, of: str, last: Path | None, intake: "Intake", longest: int
+) -> "SparkplugMessages":
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages  # needs protobuf
+
+    path = None if last is None else last.with_suffix(".births")
+    check = partial(check_stored, limits=intake.limits)
+    return SparkplugMessages(source.owner, source.sparkplug_topic, of, path, check, longest)
 
 
 def _remembered_in(name: str, client_id: str) -> str:
