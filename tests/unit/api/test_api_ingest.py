@@ -5,6 +5,7 @@ import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import zstandard
 
@@ -429,3 +430,31 @@ def test_refused_messages_are_in_the_audit_log_a_few_of_a_kind(open_api: Open) -
     assert api.get("/api/v1/policies?owner=ann", token=EVE).status_code == 403
     trail.flush()
     assert trail.written == 61
+
+
+TELEGRAF = (
+    b'{"metrics":[{"fields":{"usage_idle":97.5},"name":"cpu","tags":{"host":"a"},'
+    b'"timestamp":1769860800}]}'
+)
+
+
+def test_the_json_of_telegraf_is_one_message(api: Api) -> None:
+    since = api.end
+    answer = api.post("/api/v1/messages", params={"topic": "telegraf"}, content=TELEGRAF)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+    assert api.appended(since) == [("ann", "telegraf", TELEGRAF)]
+
+
+@pytest.mark.parametrize("space", [b"", b" \n"])
+def test_elsewhere_the_json_of_telegraf_is_told_where_it_belongs(api: Api, space: bytes) -> None:
+    body = TELEGRAF.replace(b"[", b"[" + space.replace(b"\n", b""))
+    for path in ("/api/v1/messages/batch", "/api/v1/events"):
+        document = problem(api.post(path, content=body), 422)
+        assert 'data_format = "influx"' in document["rejected"][0]["error"], path
+    assert "/write" in problem(api.post("/api/v1/messages", content=body), 400)["detail"]
+
+
+def test_a_metric_of_telegraf_alone_is_an_event(api: Api) -> None:
+    since, (metric,) = api.end, msgspec.json.decode(TELEGRAF)["metrics"]
+    assert api.post("/api/v1/events", content=msgspec.json.encode(metric)).status_code == 202
+    assert [(owner, topic) for owner, topic, _ in api.appended(since)] == [("ann", "events/cpu")]

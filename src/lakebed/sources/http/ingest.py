@@ -241,7 +241,10 @@ class Ingest:
             return known[1]
         given = parameters(query, "topic", "owner")
         if "topic" not in given:
-            raise BadRequest("topic", "name the topic: /api/v1/messages?topic=TOPIC")
+            raise BadRequest(
+                "topic",
+                "name the topic: /api/v1/messages?topic=TOPIC; line protocol is sent to /write",
+            )
         owner = given.get("owner", principal.owner)
         try:
             channel = channel_of(principal, owner, given["topic"], self._door.over_topics)

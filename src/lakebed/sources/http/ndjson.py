@@ -5,6 +5,7 @@ lines are accepted and the invalid ones named.
 """
 
 import binascii
+import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -148,6 +149,7 @@ class Sender:
 _LINE = msgspec.json.Decoder(Line)
 _EVENT = msgspec.json.Decoder(Event)
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+_TELEGRAF = re.compile(rb'\{\s*"metrics"\s*:\s*\[')
 _BAD = (ValueError, msgspec.MsgspecError, RecursionError, Denied)
 
 
@@ -234,8 +236,18 @@ def _one_by_one(
             raw.decode()
             take(raw)
         except _BAD as error:
-            found.reject(number, error)
+            found.reject(number, _explained(raw, error))
     return found
+
+
+def _explained(raw: bytes, error: Exception) -> Exception:
+    """What is wrong; of what Telegraf sends as JSON, where it belongs."""
+    if _TELEGRAF.match(raw) is None:
+        return error
+    return ValueError(
+        'this is Telegraf\'s JSON, whose metrics have no topics: send them with data_format = "influx"'
+        " to /write"
+    )
 
 
 def _columns(decoded: list[Line], sender: Sender) -> Decoded:
