@@ -31,11 +31,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEAREST = (
     "kept", "unique", "max_rate", "deny", "allow", "max", "min", "late", "inactive",
     "out_of_range_time", "bad_time", "out_of_range", "not_finite", "not_a_number", "not_text",
-    "missing_path", "not_json", "max_size", "too_many", "skipped",
+    "missing_path", "not_json", "max_size", "too_many", "too_deep", "not_an_integer",
+    "not_a_boolean", "skipped",
 )  # fmt: skip
 """Outcomes; a message under several policies counts in the whole by the first of these."""
 
-DEFAULT_FUNCTIONS = {"number": ["min", "max", "sum", "avg"], "text": ["count"]}
+DEFAULT_FUNCTIONS = {
+    "number": ["min", "max", "sum", "avg"],
+    "integer": ["min", "max", "sum", "avg"],
+    "boolean": ["avg", "last"],
+    "text": ["count"],
+}
 IN_ORDER = ("increase", "rate", "delta", "time_weighted_avg", "durations")
 Bounds = tuple[datetime, datetime | None]  # of a window; its end once that has passed
 SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -196,7 +202,37 @@ def value_of(policy: dict[str, Any], field: str, payload: bytes) -> tuple[Any, d
         raise Dropped("bad_time") from None
 
 
+def integer_in(text: str) -> int:
+    """A whole number, however it is written, exactly."""
+    text = text.strip()
+    if re.fullmatch(r"[+-]?(nan|inf|infinity)", text, re.IGNORECASE):
+        raise Dropped("not_finite")
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
+        raise Dropped("not_an_integer")
+    return whole(Fraction(text))
+
+
+def whole(number: Fraction) -> int:
+    if abs(number) <= 2**64 and number.denominator != 1:
+        raise Dropped("not_an_integer")
+    if not -(2**63) <= number < 2**63:
+        raise Dropped("out_of_range")
+    return int(number)
+
+
+def truth_of(value: Any) -> bool:
+    if isinstance(value, str):
+        value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip())
+    if value is None or isinstance(value, (dict, list)) or value not in (0, 1):
+        raise Dropped("not_a_boolean")
+    return bool(value)
+
+
 def plain(kind: str, payload: bytes) -> Any:
+    if kind == "integer":
+        return integer_in(payload.decode("latin-1"))
+    if kind == "boolean":
+        return truth_of(payload.decode("latin-1"))
     if kind == "number":
         try:
             return number_in(payload.decode("ascii"))
@@ -215,6 +251,14 @@ def plain(kind: str, payload: bytes) -> Any:
 
 
 def picked(kind: str, value: Any) -> Any:
+    if kind == "boolean":
+        return truth_of(value)
+    if kind == "integer":
+        if isinstance(value, str):
+            return integer_in(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise Dropped("not_an_integer")
+        return whole(Fraction(value)) if abs(value) < math.inf else whole(Fraction(2**70))
     if kind == "json":
         return json.dumps(value)
     if kind == "number":
@@ -255,6 +299,8 @@ def check_value(rules: dict[str, Any], value: Any) -> None:
 
 
 def transformed(rules: dict[str, Any], value: Any) -> Any:
+    if isinstance(value, (bool, int)):
+        return value
     if isinstance(value, str):
         return value[slice(*rules["slice"])] if "slice" in rules else value
     value = within(value * rules.get("scale", 1.0) + rules.get("offset", 0.0))
@@ -468,6 +514,9 @@ def function(name: str, ordered: list[Any]) -> Any:
             "top": [{"value": value, "count": count} for value, count in top],
         }[name]  # fmt: skip
     exact = [Fraction(value) for value in ordered]
+    if name == "sum" and isinstance(ordered[0], int):
+        total = sum(ordered)
+        return total if -(2**63) <= total < 2**63 else None
     if name == "sum":
         return float(sum(exact))
     if name == "avg":

@@ -237,7 +237,9 @@ def test_a_kind_stands_in_the_reference(kind: str) -> None:
 @pytest.mark.parametrize("type", TYPES)
 def test_the_matrix_of_types_and_kinds_is_that_of_the_checks(kind: str, type: str) -> None:
     row = rows(sections(REFERENCE / "policies.md")["Kinds"])[kind]
-    said = dict(zip(TYPES, [cell.strip() for cell in row.split("|")[3:6]], strict=True))
+    said = dict(
+        zip(TYPES, [cell.strip() for cell in row.split("|")[3 : 3 + len(TYPES)]], strict=True)
+    )
     document: dict[str, Any] = {"name": "p", "topics": ["t"], "type": type, "keep": kind}
     document |= {"window": {"for": "1h"}, "aggregate": {"every": "1m"}, "last_n": {"count": 1}}.get(
         kind, {}

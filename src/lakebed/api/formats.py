@@ -35,6 +35,7 @@ _EXACT = 2.0**53  # integers below are exact in float64, and in JavaScript
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What begins a formula, in full width too."""
 _NUMBER, _JSON = TYPES["number"], TYPES["json"]
+_INTEGER, _BOOLEAN = TYPES["integer"], TYPES["boolean"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
 _MARKS = frozenset({"cut", "late"})  # of windows: left out of a JSON row that has none
@@ -167,6 +168,10 @@ def show(type: int, number: float, text: str) -> Any:
     """The value of a row, by its `type`, for a JSON encoder."""
     if type == _NUMBER:
         return tidy(number)
+    if type == _INTEGER:
+        return int(text)
+    if type == _BOOLEAN:
+        return number == 1
     return msgspec.Raw(one_line(text).encode()) if type == _JSON else text
 
 
@@ -313,13 +318,20 @@ def to_arrow(page: Page) -> pa.Table:
 
 
 def _values(page: Page) -> Any:
-    """Numbers where the page holds nothing else, text otherwise (a policy's type may change)."""
+    """One type where the page holds nothing else, text otherwise (a policy's type may change)."""
     found = page.rows
     types = set(pc.unique(found["type"]).to_pylist()) or {TYPES[page.question.policy.type]}
     if types == {_NUMBER}:
         return found["number"]
-    if _NUMBER not in types:
+    if types == {_INTEGER}:
+        return found["text"].cast(pa.int64())
+    if types == {_BOOLEAN}:
+        return found["number"].cast(pa.bool_())
+    if not types & {_NUMBER, _BOOLEAN}:
         return found["text"]
     triples = zip(*(found[name].to_pylist() for name in ("type", "number", "text")), strict=True)
-    texts = [str(tidy(n)) if kind == _NUMBER else text for kind, n, text in triples]
+    texts = [
+        str(_cell(show(kind, number, text))) if kind in (_NUMBER, _BOOLEAN) else text
+        for kind, number, text in triples
+    ]
     return pa.array(texts, pa.string())

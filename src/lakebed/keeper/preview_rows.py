@@ -15,7 +15,7 @@ import pyarrow as pa
 from lakebed.keeper.reduction import ROW, Reduction
 from lakebed.kinds import KINDS, TABLES
 from lakebed.kinds.kind import Effect, LastValues, Rows
-from lakebed.kinds.tables import COMPLETE, Table
+from lakebed.kinds.tables import COMPLETE, NUMERIC, TYPES, Table
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import SECOND, to_rfc3339
 
@@ -43,7 +43,7 @@ class PreviewRows:
         self.series: dict[tuple[str, str], int] = {}
         self._fields = bool(policy.fields)
         self._windows = KINDS[policy.keep].answers == "windows"
-        self._numbers = policy.type == "number" and KINDS[policy.keep].answers != "values"
+        self._numbers = policy.type in NUMERIC and KINDS[policy.keep].answers != "values"
         self._reduction = Reduction(points) if points and self._numbers else None
         self._newest: list[dict[str, Any]] = []
         self._replaced: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -60,7 +60,8 @@ class PreviewRows:
                 case LastValues(values):
                     for one in values:
                         row = {"topic": one.topic, "field": one.field, "time": one.time}
-                        row |= {"value": _cut(one.value), "size": one.size}
+                        value = one.value == 1 if one.type == "boolean" else _cut(one.value)
+                        row |= {"value": value, "size": one.size}
                         self._remember((partition, one.topic, one.field), row)
 
     def _add(self, table: Table, rows: pa.Table) -> None:
@@ -141,8 +142,7 @@ class PreviewRows:
 def _shown(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
     """What is remembered of rows: of records a value, of windows what every type of them has."""
     if "start" not in table.columns:
-        column = "number" if "number" in rows.column_names else "text"
-        columns = (rows["topic"], rows["time"].cast(pa.int64()), rows[column], rows["size"])
+        columns = (rows["topic"], rows["time"].cast(pa.int64()), _values(rows), rows["size"])
         listed = (*(c.to_pylist() for c in columns), _fields_of(rows))
         return [
             {"topic": topic, "field": field, "time": time, "value": _cut(value), "size": size}
@@ -151,6 +151,16 @@ def _shown(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
     names = [name for name in _OF_WINDOWS if name in rows.column_names]
     found = [_window_of(row) for row in rows.select(names).to_pylist()]
     return [row | {"field": f} for row, f in zip(found, _fields_of(rows), strict=True)]
+
+
+def _values(rows: pa.Table) -> pa.ChunkedArray:
+    """The values of records, which are of one type."""
+    if "number" not in rows.column_names:
+        return rows["text"]
+    if "text" in rows.column_names:
+        return rows["text"].cast(pa.int64())
+    boolean = len(rows) and rows["type"][0].as_py() == TYPES["boolean"]
+    return rows["number"].cast(pa.bool_()) if boolean else rows["number"]
 
 
 def _fields_of(rows: pa.Table) -> list[str]:

@@ -82,7 +82,9 @@ def record_columns(site: Site, values: Values) -> dict[str, Any]:
         "size": plain(values.size.astype(np.uint32)),
     }
     if values.numbers is not None:
-        columns["number"] = plain(values.numbers)
+        if values.numbers.dtype == np.int64:
+            columns["text"] = plain(values.numbers).cast(pa.string())
+        columns["number"] = plain(values.numbers.astype(np.float64, copy=False))
     if values.texts is not None:
         columns["text"] = pa.array(values.texts, pa.string())
     if values.element is not None:

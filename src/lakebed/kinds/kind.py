@@ -35,8 +35,9 @@ class Values:
         offset: int64[k], offset in the partition.
         received: int64[k], receive time, microseconds.
         size: int64[k], payload bytes; of a message with several values a share of each.
-        numbers: float64[k] if the policy's type is number, else None.
-        texts: k texts (JSON as text) for other types, else None.
+        numbers: float64[k] for numbers and, as 1 and 0, truth values; int64[k] for integers; None
+            for other types.
+        texts: k texts (JSON as text) for these, else None.
         ids: k ids that the senders gave, "" for none; None if no message has one.
         element: uint32[k], the place in the array that the policy takes apart; None without one.
     """
@@ -46,7 +47,7 @@ class Values:
     offset: Ints
     received: Ints
     size: Ints
-    numbers: NDArray[np.float64] | None
+    numbers: NDArray[Any] | None
     texts: Sequence[str] | None
     ids: Sequence[str] | None
     element: NDArray[np.uint32] | None = None

@@ -16,8 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-TYPES = {"number": 1, "text": 2, "json": 3}
-"""Values of the column `type`: which of `number` and `text` holds the value."""
+TYPES = {"number": 1, "integer": 4, "boolean": 5, "text": 2, "json": 3}
+"""Values of the column `type`: which of `number` and `text` holds the value. An integer is in both:
+exact as text, and near enough for a plot as number. A truth value is 1 or 0."""
+
+NUMERIC = ("number", "integer", "boolean")
+"""Types whose values are in the column `number`."""
 
 ColumnType = Literal[
     "name",

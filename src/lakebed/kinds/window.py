@@ -2,7 +2,7 @@
 
 from lakebed.kinds.kind import DocumentKey, Kind
 from lakebed.kinds.records import RecordsState
-from lakebed.kinds.tables import RECORD, RECORD_KEY, Column, Table
+from lakebed.kinds.tables import NUMERIC, RECORD, RECORD_KEY, Column, Table
 from lakebed.vocabulary.times import SECOND
 
 WINDOW = Table(
@@ -17,10 +17,10 @@ WINDOW = Table(
 
 KIND = Kind(
     name="window",
-    types=("number", "text"),
+    types=(*NUMERIC, "text"),
     keys={"for": DocumentKey(needed="24h"), "buffer": DocumentKey(default=SECOND)},
     open=lambda site: RecordsState(site, WINDOW),
     answers="records",
     rank=1,
-    tables=dict.fromkeys(("number", "text"), WINDOW),
+    tables=dict.fromkeys((*NUMERIC, "text"), WINDOW),
 )

@@ -33,6 +33,8 @@ class Outcome(IntEnum):
     MAX_SIZE = 37
     TOO_MANY = 38
     TOO_DEEP = 39
+    NOT_AN_INTEGER = 40
+    NOT_A_BOOLEAN = 41
     # an error of Lakebed, or a limit of the owner
     DEAD_LETTER = 50
     OVER_QUOTA = 51

@@ -13,18 +13,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from lakebed.policies.discrete import booleans, integers, read_booleans, read_integers
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.policies.preparing import Preparation, payload_reader
 from lakebed.policies.values import (
+    BROKEN,
     NOT_JSON,
+    TOO_DEEP,
     Column,
     Outcomes,
+    absence,
     decode_each,
     decode_slowly,
     is_clean,
@@ -43,11 +47,6 @@ Tokens = tuple[str, ...]
 _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-BROKEN: Final = Missing()
-"""Stands for each part of a payload that is not JSON,"""
-TOO_DEEP: Final = Missing()
-"""and for each of one that is nested too deeply."""
-
 _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
 
@@ -62,7 +61,16 @@ def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
     prepared = Preparation(policy.strip, policy.map, policy.decimal)
     if prepared or policy.encoding != "utf-8":
         return payload_reader(policy.type, policy.encoding, prepared)
-    return {"number": read_numbers, "text": read_texts, "json": read_json}[policy.type]
+    return _READERS[policy.type]
+
+
+_READERS: dict[str, Callable[[Sequence[bytes]], Column]] = {
+    "number": read_numbers,
+    "text": read_texts,
+    "json": read_json,
+    "integer": read_integers,
+    "boolean": read_booleans,
+}
 
 
 class Reading(NamedTuple):
@@ -131,8 +139,8 @@ class Parts:
             found: parts of documents.
             written: for each a function that returns it as its payload writes it.
         """
-        if self._type == "number":
-            return _numbers([*map(self._prepared.part, found)] if self._prepared else found)
+        if (convert := _CONVERTERS.get(self._type)) is not None:
+            return convert([*map(self._prepared.part, found)] if self._prepared else found)
         column = _texts(self._type, found, written)
         if self._prepared and column.texts is not None:
             column = replace(column, texts=[*map(self._prepared.text, column.texts)])
@@ -234,6 +242,13 @@ def _numbers(parts: list[Any]) -> Column:
     return Column(outcomes, np.array(values, np.float64) + 0.0)
 
 
+_CONVERTERS: dict[str, Callable[[list[Any]], Column]] = {
+    "number": _numbers,
+    "integer": integers,
+    "boolean": booleans,
+}
+
+
 def _texts(as_type: Type, parts: list[Any], written: Iterable[Callable[[], str | None]]) -> Column:
     """JSON values as a column of texts, numbers and whole parts as their payload writes them."""
     if as_type == "text" and set(map(type, parts)) <= {str} and is_clean("".join(parts)):
@@ -276,16 +291,10 @@ def _times(parts: list[Any], bounds: Bounds) -> tuple[Ints, Outcomes]:
     return np.array(times_each, np.int64), outcomes
 
 
-def _absence(value: Missing) -> int:
-    if value is TOO_DEEP:
-        return Outcome.TOO_DEEP
-    return Outcome.NOT_JSON if value is BROKEN else Outcome.MISSING_PATH
-
-
 def number_of(value: Any) -> tuple[float, int]:
     """A JSON number, or a string that holds one."""
     if isinstance(value, Missing):
-        return 0.0, _absence(value)
+        return 0.0, absence(value)
     if isinstance(value, str):
         return number_in(value.encode(errors="replace"))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -300,7 +309,7 @@ def number_of(value: Any) -> tuple[float, int]:
 def text_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
     """A JSON string; numbers and booleans as the payload writes them."""
     if isinstance(value, Missing):
-        return "", _absence(value)
+        return "", absence(value)
     if isinstance(value, str):
         return (value, Outcome.KEPT) if is_clean(value) else ("", Outcome.NOT_TEXT)
     if isinstance(value, (bool, int, float)):
@@ -310,7 +319,7 @@ def text_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
 
 def json_of(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
     """A part of a document, as the payload writes it."""
-    return ("", _absence(value)) if isinstance(value, Missing) else _written(value, written)
+    return ("", absence(value)) if isinstance(value, Missing) else _written(value, written)
 
 
 def _written(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
@@ -329,7 +338,7 @@ def _written(value: Any, written: Callable[[], str | None]) -> tuple[str, int]:
 def time_of(value: Any, bounds: Bounds) -> tuple[Micros, int]:
     """A number since 1970, or a text."""
     if isinstance(value, Missing):
-        return 0, _absence(value)
+        return 0, absence(value)
     try:
         return parse_time(value, bounds), Outcome.KEPT
     except ValueError:

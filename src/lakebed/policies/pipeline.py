@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import Reading, reader
-from lakebed.policies.values import Column, Origin, Outcomes
+from lakebed.policies.values import Column, Numbers, Origin, Outcomes
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.times import UNSET, Micros
 
-Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
 _LONG = 64  # characters; of longer texts `unique` stores a digest
@@ -38,8 +37,8 @@ class Result:
         outcomes: uint8[n], values of `Outcome`.
         kept: intp[k], indices of the kept messages, ascending.
         times: int64[k], their event times.
-        numbers: float64[k], finite; None unless the policy's type is number.
-        texts: k texts; None if it is.
+        numbers: float64[k], finite, or int64[k] for integers; None for text and json.
+        texts: k texts; None for others.
         origin: where the values come from, if a message has several, which then are what is
             counted as k: `kept` has a message as often as it has values. Else None.
         by_field: uint8[n, fields], the outcome of each field of a message; None as `origin` is.
@@ -259,7 +258,7 @@ class _Memory:
     def restore(self, state: bytes) -> None:
         if state:
             self._last = msgspec.msgpack.decode(
-                state, type=dict[int, tuple[Micros, float | str | None]]
+                state, type=dict[int, tuple[Micros, int | float | str | None]]
             )
 
 
@@ -288,7 +287,8 @@ def _sorted(
     """Numbers as an array, texts as they are."""
     if values is None or any(isinstance(value, str) for value in values):
         return values  # type: ignore[return-value]  # the sets are of one type throughout
-    return np.array(sorted(values), np.float64)
+    exact = all(isinstance(value, int) for value in values)
+    return np.array(sorted(values), np.int64 if exact else np.float64)
 
 
 def _chosen(column: Column, rows: NDArray[np.intp]) -> tuple[Numbers | None, list[str] | None]:
@@ -311,7 +311,7 @@ def _spread(column: Column, rows: NDArray[np.intp], n: int) -> Column:
     outcomes[rows] = column.outcomes
     numbers = texts = times = None
     if column.numbers is not None:
-        numbers = np.zeros(n, np.float64)
+        numbers = np.zeros(n, column.numbers.dtype)
         numbers[rows] = column.numbers
     if column.texts is not None:
         texts = [""] * n

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lakebed.policies.discrete import read_booleans, read_integers
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.values import Column, read_numbers, read_texts
 
@@ -31,7 +32,12 @@ _TEXTS: dict[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "base64": lambda payload: base64.b64encode(payload).decode(),
 }
-ENCODINGS = {"number": ("utf-8", *BINARY), "text": ("utf-8", *_TEXTS)}
+ENCODINGS = {
+    "number": ("utf-8", *BINARY),
+    "integer": ("utf-8", *(name for name in BINARY if name[0] != "f")),
+    "text": ("utf-8", *_TEXTS),
+    "boolean": ("utf-8",),
+}
 """Which encodings a type has."""
 
 _BLANKS = " \t\r\n\v\f\0"
@@ -79,7 +85,17 @@ class Preparation:
         return value
 
 
+_READERS: dict[str, Callable[[Sequence[bytes]], Column]] = {
+    "number": read_numbers,
+    "text": read_texts,
+    "integer": read_integers,
+    "boolean": read_booleans,
+}
+
+
 def _written(value: float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return value if isinstance(value, str) else repr(value)
 
 
@@ -88,8 +104,9 @@ def payload_reader(
 ) -> Callable[[Sequence[bytes]], Column]:
     """The function that reads payloads which are values, and not JSON around them."""
     if encoding in BINARY:
-        return lambda payloads: _read_binary(payloads, BINARY[encoding])
-    read = read_numbers if type == "number" else read_texts
+        exact = type == "integer"
+        return lambda payloads: _read_binary(payloads, BINARY[encoding], exact)
+    read = _READERS[type]
     decode = _TEXTS.get(encoding)
 
     def prepare(payloads: Sequence[bytes]) -> Column:
@@ -100,13 +117,21 @@ def payload_reader(
     return prepare
 
 
-def _read_binary(payloads: Sequence[bytes], dtype: "np.dtype[Any]") -> Column:
-    """Payloads of another size are not a number; NaN and infinity are not finite."""
+def _read_binary(payloads: Sequence[bytes], dtype: "np.dtype[Any]", exact: bool) -> Column:
+    """Payloads of another size are not a number; NaN and infinity are not finite.
+
+    Args:
+        exact: as int64.
+    """
     outcomes = np.zeros(len(payloads), np.uint8)
     zero = bytes(dtype.itemsize)
     whole = [len(payload) == dtype.itemsize for payload in payloads]
-    outcomes[~np.array(whole, np.bool_)] = Outcome.NOT_A_NUMBER
+    outcomes[~np.array(whole, np.bool_)] = Outcome.NOT_AN_INTEGER if exact else Outcome.NOT_A_NUMBER
     joined = b"".join(p if fits else zero for p, fits in zip(payloads, whole, strict=True))
+    if exact:
+        found = np.frombuffer(joined, dtype)
+        outcomes[found > np.iinfo(np.int64).max] = Outcome.OUT_OF_RANGE
+        return Column(outcomes, found.astype(np.int64))
     with np.errstate(invalid="ignore"):
         numbers = np.frombuffer(joined, dtype).astype(np.float64) + 0.0
     outcomes[~np.isfinite(numbers)] = Outcome.NOT_FINITE

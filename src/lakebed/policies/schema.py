@@ -24,6 +24,7 @@ from pydantic import (
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
 from lakebed.policies import fields
+from lakebed.policies.discrete import GREATEST, LEAST
 from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.values import is_clean
@@ -35,10 +36,13 @@ LATER = {"keep": ("file", "timelapse"), "type": ("image", "binary")}
 """Keys of the document that are reserved for later versions."""
 
 TYPES_OF = {
-    "min": ("number",), "max": ("number",), "allow": ("number", "text"), "deny": ("number", "text"),
+    "min": ("number", "integer"), "max": ("number", "integer"),
+    "allow": ("number", "integer", "text"), "deny": ("number", "integer", "text"),
     "scale": ("number",), "offset": ("number",), "round": ("number",), "slice": ("text",),
-    "strip": ("number", "text"), "map": ("number", "text"), "encoding": ("number", "text"),
-    "decimal": ("number",), "counter_bits": ("number",),
+    "strip": ("number", "integer", "boolean", "text"),
+    "map": ("number", "integer", "boolean", "text"),
+    "encoding": ("number", "integer", "text"),
+    "decimal": ("number",), "counter_bits": ("number", "integer"),
 }  # fmt: skip
 """Keys that only some types have."""
 
@@ -101,6 +105,10 @@ def _constant(value: object, info: _Info) -> object:
     """One value of `allow` or `deny`, of the policy's own type."""
     if info.context.type == "number":
         return finite(value)
+    if info.context.type == "integer":
+        return fields.whole(value, LEAST, GREATEST)
+    if info.context.type == "boolean":
+        return fields.flag(value)
     if info.context.type == "text":
         return is_text(value, "a value of type text")
     return value
@@ -258,7 +266,9 @@ class Document(_Part):
         list[Annotated[str, BeforeValidator(fields.topic_filter)]],
         BeforeValidator(fields.several("topic filters", _MOST_TOPICS)),
     ] = Field(description="MQTT topic filters; each topic that matches is a series of its own")
-    type: str = Field(description="number, text or json: what a value is, once `at` has picked it")
+    type: str = Field(
+        description="number, integer, boolean, text or json: what a value is, once it is picked"
+    )
     keep: str = Field(description=f"the kind: {listed(KINDS)}")
     at: Annotated[str | None, _given(fields.pointer)] = Field(
         None, description="JSON pointer to the value inside a JSON payload"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.picked import BROKEN, Parts, Picker, Reading, Tokens, as_written
-from lakebed.policies.pointers import follow, parse_pointer
-from lakebed.policies.values import Column, Origin
+from lakebed.policies.picked import Parts, Picker, Reading, Tokens, as_written
+from lakebed.policies.pointers import Missing, follow, parse_pointer
+from lakebed.policies.values import Column, Origin, absence
 
 MOST_ELEMENTS = 1_000
 """Elements of one array: a message of more is dropped whole."""
@@ -78,8 +78,8 @@ class SeveralReader:
 
 def _array(found: Any) -> tuple[list[Any], int]:
     """The elements at `split`, and the outcome of a message that has none."""
-    if found is BROKEN:
-        return [], Outcome.NOT_JSON
+    if isinstance(found, Missing):
+        return [], absence(found)
     if not isinstance(found, list) or not found:
         return [], Outcome.MISSING_PATH
     if len(found) > MOST_ELEMENTS:

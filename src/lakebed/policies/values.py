@@ -9,17 +9,19 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.pointers import MISSING
+from lakebed.policies.pointers import MISSING, Missing
 from lakebed.vocabulary.messages import Ints
 
 Outcomes = NDArray[np.uint8]
+Numbers = NDArray[Any]
+"""float64, or int64 for integers."""
 NOT_JSON = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
 MOST_LEVELS = 512
 """Arrays and objects of JSON within each other. Decoders end at about 1,000, how soon depends on
@@ -32,6 +34,19 @@ _DIGITS = 1000  # longer numbers would take too long to parse
 _json_numbers = msgspec.json.Decoder(list[float]).decode
 _json_number = msgspec.json.Decoder(float).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+BROKEN: Final = Missing()
+"""Stands for each part of a payload that is not JSON,"""
+TOO_DEEP: Final = Missing()
+"""and for each of one that is nested too deeply."""
+
+
+def absence(value: Missing) -> int:
+    """The outcome of a value that was not found."""
+    if value is TOO_DEEP:
+        return Outcome.TOO_DEEP
+    return Outcome.NOT_JSON if value is BROKEN else Outcome.MISSING_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +72,14 @@ class Column:
 
     Attributes:
         outcomes: uint8[n].
-        numbers: float64[n], finite, or None.
+        numbers: float64[n], finite, 1 and 0 for truth values; int64[n] for integers; or None.
         texts: n texts, or None.
         times: int64[n], event times found in the payloads; None if the policy asks for none.
         origin: where the values come from, if a message has several; None if it has one.
     """
 
     outcomes: Outcomes
-    numbers: NDArray[np.float64] | None = None
+    numbers: Numbers | None = None
     texts: list[str] | None = None
     times: Ints | None = None
     origin: Origin | None = None

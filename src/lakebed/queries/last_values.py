@@ -82,8 +82,8 @@ def to_rows(values: list[LastValue]) -> pa.Table:
             "partition": value.partition,
             "offset": value.offset,
             "type": TYPES[value.type],
-            "number": 0.0 if isinstance(value.value, str) else value.value,
-            "text": value.value if isinstance(value.value, str) else "",
+            "number": 0.0 if isinstance(value.value, str) else float(value.value),
+            "text": "" if isinstance(value.value, float) else str(value.value),
             "id": value.id,
             "size": value.size,
         }

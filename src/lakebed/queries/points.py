@@ -6,6 +6,7 @@
 from dataclasses import replace
 
 from lakebed.kinds import KINDS
+from lakebed.kinds.tables import NUMERIC
 from lakebed.ports.question import Order, Page, Question
 from lakebed.ports.series import SeriesReader
 from lakebed.vocabulary.errors import BadRequest
@@ -23,7 +24,7 @@ def read(series: SeriesReader, question: Question) -> Page:
     if KINDS[policy.keep].answers == "values":
         what = f"policy {policy.name!r} keeps last values alone, which are no series"
         raise BadRequest("points", f"{what}: ask without it")
-    if policy.type != "number":
+    if policy.type not in NUMERIC:
         what = f"policy {policy.name!r} keeps {policy.type}, and only numbers have extremes"
         raise BadRequest("points", f"{what}: ask without it")
     start, end = question.start, question.end

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lakebed.vocabulary.time_parsing import Unit
 from lakebed.vocabulary.times import Micros
 
-Type = Literal["number", "text", "json"]
+Type = Literal["number", "text", "json", "integer", "boolean"]
 
 
 @dataclass(frozen=True, slots=True)

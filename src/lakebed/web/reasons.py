@@ -22,6 +22,8 @@ WHY = {
     "not_json": _("it is no JSON"),
     "too_deep": _("its JSON is nested too deeply"),
     "max_size": _("larger than the policy allows"),
+    "not_an_integer": _("it is no whole number"),
+    "not_a_boolean": _("it is neither true nor false"),
     "too_many": _("more elements than are taken apart"),
     "dead_letter": _("the policy failed on it, and it was put aside"),
     "over_quota": _("over a limit: it is parked"),

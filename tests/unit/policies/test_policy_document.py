@@ -93,7 +93,7 @@ def test_the_matrix_of_types_and_kinds_holds(type: str, keep: str) -> None:
     needs = {"last_n": {"count": 5}, "window": {"for": "1h"}, "aggregate": {"every": "1m"}}
     document = without(LAST, "keep") | {"type": type, "keep": keep} | needs.get(keep, {})
     if type == "json" and keep in ("window", "aggregate"):
-        assert "number or text" in problems(document)["keep"]
+        assert "number, integer, boolean or text" in problems(document)["keep"]
     else:
         assert parse(document, "ann").keep == keep
 
@@ -133,7 +133,7 @@ REFUSED = [
     (without(LAST, "name"), "name", "needs a name"),
     (LAST | {"name": None}, "name", "needs a name"),
     (without(LAST, "topics"), "topics", "needs topics"),
-    (without(LAST, "type"), "type", "number, text or json"),
+    (without(LAST, "type"), "type", "number, integer, boolean, text or json"),
     (without(LAST, "keep"), "keep", "last_value, last_n, window, archive or aggregate"),
     (LAST | {"name": "a b"}, "name", "letters, digits"),
     (LAST | {"name": "-a"}, "name", "the first a letter or digit"),
@@ -148,7 +148,7 @@ REFUSED = [
     (LAST | {"topics": [5]}, "topics[0]", "quotes"),
     (LAST | {"type": "image"}, "type", "not available in this version"),
     (LAST | {"type": "binary"}, "type", "not available in this version"),
-    (LAST | {"type": "float"}, "type", "allowed are number, text or json"),
+    (LAST | {"type": "float"}, "type", "allowed are number, integer, boolean, text or json"),
     (LAST | {"type": ["number"]}, "type", "is text"),
     (LAST | {"keep": "file"}, "keep", "not available in this version"),
     (LAST | {"keep": "timelapse"}, "keep", "not available in this version"),
@@ -223,7 +223,7 @@ REFUSED = [
     (LAST | {"time_zone": "Europe/Berlin"}, "time_zone", "give time_at too"),
     (LAST | {"encoding": "hex"}, "encoding", "allowed are utf-8, i8"),
     (LAST | {"encoding": "f32le", "at": "/v"}, "encoding", "JSON is always utf-8"),
-    (LAST | {"type": "json", "strip": True}, "strip", "belongs to type: number or text"),
+    (LAST | {"type": "json", "strip": True}, "strip", "integer, boolean or text"),
     (LAST | {"strip": "yes"}, "strip", "true or false"),
     (LAST | {"decimal": ";"}, "decimal", "allowed are . or ,"),
     (LAST | {"type": "text", "decimal": ","}, "decimal", "belongs to type: number"),
@@ -249,8 +249,8 @@ REFUSED = [
     (LAST | {"filter": {"min": "3"}}, "filter.min", "'3' is not a number"),
     (LAST | {"filter": {"min": float("inf")}}, "filter.min", "finite"),
     (LAST | {"filter": {"min": 10**400}}, "filter.min", "float64"),
-    (TEXT | {"filter": {"min": 3}}, "filter.min", "`min` belongs to type: number, not to text"),
-    (JSON | {"filter": {"deny": ["x"]}}, "filter.deny", "belongs to type: number or text"),
+    (TEXT | {"filter": {"min": 3}}, "filter.min", "number or integer, not to text"),
+    (JSON | {"filter": {"deny": ["x"]}}, "filter.deny", "belongs to type: number, integer or text"),
     (LAST | {"filter": {"allow": ["x"]}}, "filter.allow[0]", "is not a number"),
     (TEXT | {"filter": {"allow": ["x", 1]}}, "filter.allow[1]", "quotes"),
     (LAST | {"filter": {"allow": []}}, "filter.allow", "1 to 10000"),

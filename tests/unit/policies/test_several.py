@@ -89,6 +89,7 @@ ARRAYS = [
     ({"0": 1}, O.MISSING_PATH),
     ("text", O.MISSING_PATH),
     ([None], O.NOT_A_NUMBER),
+    (json.loads("[" * 600 + "]" * 600), O.TOO_DEEP),
     ([1] * MOST_ELEMENTS, O.KEPT),
     ([1] * (MOST_ELEMENTS + 1), O.TOO_MANY),
 ]

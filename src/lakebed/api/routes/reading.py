@@ -289,8 +289,8 @@ def last(
 
 
 def _last(value: LastValue) -> dict[str, Any]:
-    text = value.value if isinstance(value.value, str) else ""
-    number = 0.0 if isinstance(value.value, str) else value.value
+    text = "" if isinstance(value.value, float) else str(value.value)
+    number = 0.0 if isinstance(value.value, str) else float(value.value)
     shown = {
         "topic": value.topic,
         **({"field": value.field} if value.field else {}),

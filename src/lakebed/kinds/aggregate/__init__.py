@@ -1,6 +1,9 @@
-"""`aggregate`: windows of numbers or texts, aligned to the clock."""
+"""`aggregate`: windows of numbers, integers, truth values or texts, aligned to the clock."""
+
+from collections.abc import Callable
 
 from lakebed.kinds.aggregate import numbers, texts
+from lakebed.kinds.aggregate.integers import AGGREGATE_INTEGER, IntegersState
 from lakebed.kinds.aggregate.numbers import AGGREGATE, NumbersState
 from lakebed.kinds.aggregate.texts import AGGREGATE_TEXT, TextsState
 from lakebed.kinds.kind import DocumentKey, Kind, Site, State
@@ -10,7 +13,7 @@ from lakebed.vocabulary.widths import check_width
 
 
 def _open(site: Site) -> State:
-    return NumbersState(site) if site.policy.type == "number" else TextsState(site)
+    return _STATES[site.policy.type](site)
 
 
 def _bits(value: object) -> int:
@@ -19,9 +22,32 @@ def _bits(value: object) -> int:
     return value
 
 
+_STATES: dict[str, Callable[[Site], State]] = {
+    "number": NumbersState,
+    "integer": IntegersState,
+    "boolean": NumbersState,
+    "text": TextsState,
+}
+
+
+_OF_NUMBERS = (
+    "min",
+    "max",
+    "sum",
+    "avg",
+    "count",
+    "first",
+    "last",
+    "stddev",
+    "p50",
+    "p95",
+    "p99",
+    *numbers.ORDERED,
+)
+
 KIND = Kind(
     name="aggregate",
-    types=("number", "text"),
+    types=("number", "integer", "boolean", "text"),
     keys={
         "every": DocumentKey(needed="15m", check=check_width),
         "for": DocumentKey(),
@@ -36,24 +62,23 @@ KIND = Kind(
     open=_open,
     answers="windows",
     rank=4,
-    tables={"number": AGGREGATE, "text": AGGREGATE_TEXT},
+    tables={
+        "number": AGGREGATE,
+        "integer": AGGREGATE_INTEGER,
+        "boolean": AGGREGATE,
+        "text": AGGREGATE_TEXT,
+    },
     functions={
-        "number": (
-            "min",
-            "max",
-            "sum",
-            "avg",
-            "count",
-            "first",
-            "last",
-            "stddev",
-            "p50",
-            "p95",
-            "p99",
-            *numbers.ORDERED,
-        ),
+        "number": _OF_NUMBERS,
+        "integer": _OF_NUMBERS,
+        "boolean": ("count", "avg", "first", "last"),
         "text": ("count", "unique", "first", "last", "min", "max", "top", "mode", *texts.ORDERED),
     },
     aligned_by=("every", "timezone"),
-    default_functions={"number": ("min", "max", "sum", "avg"), "text": ("count",)},
+    default_functions={
+        "number": ("min", "max", "sum", "avg"),
+        "integer": ("min", "max", "sum", "avg"),
+        "boolean": ("avg", "last"),
+        "text": ("count",),
+    },
 )

@@ -7,6 +7,7 @@ Variances" (1979).
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ AGGREGATE = Table(
     expires=True,
 )
 
-_FIELDS = dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), np.float64)
+FIELDS = dict.fromkeys(("sum", "min", "max", "first", "last", "mean", "m2"), np.float64)
 _QUANTILES = {"p50", "p95", "p99"}
 ORDERED = ("increase", "rate", "delta", "time_weighted_avg")
 _STATE_SIZE = 96  # bytes of the fixed columns of a window
@@ -63,8 +64,16 @@ def _means(
 
 
 class NumbersState(AggregateState):
-    def __init__(self, site: Site) -> None:
-        super().__init__(site, AGGREGATE, _FIELDS, ORDERED, {"before": np.float64})
+    """
+    Args:
+        table: `AGGREGATE`, or one that has more columns.
+        fields: `FIELDS`, or more of them.
+    """
+
+    def __init__(
+        self, site: Site, table: Table = AGGREGATE, fields: Mapping[str, Any] = FIELDS
+    ) -> None:
+        super().__init__(site, table, fields, ORDERED, {"before": np.float64})
         self._bits: int | None = site.policy.options.get("counter_bits")
         self._orders: dict[int, NumberOrder] = {}
         self._sketches: dict[int, Counter[int]] | None = None
@@ -75,18 +84,17 @@ class NumbersState(AggregateState):
         assert values.numbers is not None
         self._fold_moments(values.numbers[groups.order], groups)
         first, last = self._windows.fold_edges(values, groups)
-        table = self._windows.slots
-        table["first"][groups.slot[first]] = values.numbers[groups.order[groups.starts[first]]]
-        table["last"][groups.slot[last]] = values.numbers[groups.order[groups.ends[last]]]
+        self._fold_edges(values.numbers, groups, first, last)
         if self._sketches is not None:
             self._sketch(values.numbers, groups)
         if self._in_order:
+            numbers = values.numbers.astype(np.float64, copy=False)
             for slot, rows in groups.spans():
                 order = self._orders.get(slot)
                 if order is None:
                     order = self._orders[slot] = NumberOrder(self._bits)
                 arrived = np.sort(rows)
-                order.add(values.time[arrived], values.numbers[arrived])
+                order.add(values.time[arrived], numbers[arrived])
 
     def _last(self, slot: int) -> float:
         return float(self._windows.slots["last"][slot])
@@ -97,7 +105,13 @@ class NumbersState(AggregateState):
     def _begin(self, slot: int, value: float) -> None:
         self._windows.slots["before"][slot] = value
 
-    def _fold_moments(self, column: NDArray[np.float64], groups: Groups) -> None:
+    def _fold_edges(self, column: NDArray[Any], groups: Groups, first: Ints, last: Ints) -> None:
+        """Keep the first and last values of the windows to which these groups gave one."""
+        table = self._windows.slots
+        table["first"][groups.slot[first]] = column[groups.order[groups.starts[first]]]
+        table["last"][groups.slot[last]] = column[groups.order[groups.ends[last]]]
+
+    def _fold_moments(self, column: NDArray[Any], groups: Groups) -> None:
         """Fold the groups' numbers (ordered as `groups.order`) into their slots."""
         table, slot, starts, n = self._windows.slots, groups.slot, groups.starts, groups.counts
         opened = slot[groups.new]
@@ -119,7 +133,7 @@ class NumbersState(AggregateState):
             table["sum"][slot] += sums
         table["count"][slot] = total
 
-    def _sketch(self, numbers: NDArray[np.float64], groups: Groups) -> None:
+    def _sketch(self, numbers: NDArray[Any], groups: Groups) -> None:
         assert self._sketches is not None
         buckets = bins_of(numbers)
         for slot, rows in groups.spans():
@@ -128,7 +142,7 @@ class NumbersState(AggregateState):
 
     def _columns(self, slots: Ints) -> dict[str, Any]:
         columns: dict[str, Any] = {}
-        for name in _FIELDS:
+        for name in FIELDS:
             columns[name] = plain(self._windows.slots[name][slots])
         sizes = np.full(len(slots), _STATE_SIZE, np.uint32)
         if self._sketches is not None:

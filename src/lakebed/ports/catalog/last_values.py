@@ -9,7 +9,8 @@ from lakebed.vocabulary.times import Micros
 
 @dataclass(frozen=True, slots=True)
 class LastValue:
-    """What `last_value` keeps of one channel. `value` is a number, text, or JSON as text.
+    """What `last_value` keeps of one channel. `value` is a number, an int for integers, 1 or 0
+    for truth values, text, or JSON as text.
 
     Attributes:
         time: its event time.

@@ -1,6 +1,6 @@
 """Last values: one row per owner, topic, policy and field, written in bulk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -116,6 +116,8 @@ def _as_of(value: LastValue) -> Micros:
 def _row(value: LastValue) -> tuple[Any, ...]:
     """The values in the order of the table's columns, as their types would bind them."""
     text = value.value if isinstance(value.value, str) else None
+    if value.type == "integer":
+        text = str(value.value)  # BIGINT would be one more column
     return (
         value.owner,
         value.topic,
@@ -133,9 +135,12 @@ def _row(value: LastValue) -> tuple[Any, ...]:
     )
 
 
+_READ: dict[str, Callable[[Any], Any]] = {"integer": int, "number": float, "boolean": float}
+
+
 def _value(row: Sequence[Any]) -> LastValue:
     owner, topic, policy, kind, time, number, text, size, partition, offset, id_, as_of, field = row
-    value = number if kind == "number" else text
+    value = _READ.get(kind, str)(number if kind in ("number", "boolean") else text)
     as_of = None if as_of == time else as_of
     return LastValue(
         owner, policy, topic, kind, time, value, size, partition, offset, id_, as_of, field

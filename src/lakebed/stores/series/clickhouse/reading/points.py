@@ -11,7 +11,7 @@ read without FINAL, which takes twice as long. What adds up, such as a count, wo
 import pyarrow as pa
 
 from lakebed.kinds import KINDS
-from lakebed.kinds.tables import COMPLETE, TYPES
+from lakebed.kinds.tables import COMPLETE, NUMERIC, TYPES
 from lakebed.ports.question import LARGEST_LIMIT, Page, Question
 from lakebed.stores.series.clickhouse.reading import records, windows
 from lakebed.stores.series.clickhouse.reading.conditions import (
@@ -93,7 +93,8 @@ def _records(conditions: Conditions, question: Question) -> str:
         rows = records.newest(conditions, table, question.policy.count)
         conditions.parts = ["1"]
     records.add_range(conditions, question)
-    conditions.add(f"type = {TYPES['number']}")  # a policy's type may have been another
+    # a policy's type may have been another
+    conditions.add(f"type IN ({', '.join(str(TYPES[name]) for name in NUMERIC)})")
     return rows
 
 

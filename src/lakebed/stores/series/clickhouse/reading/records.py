@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakebed.kinds import KINDS
+from lakebed.kinds.tables import NUMERIC
 from lakebed.ports import cursors
 from lakebed.ports.question import Page, Question
 from lakebed.stores.series.clickhouse.reading.conditions import (
@@ -127,7 +128,7 @@ def _clamp(micros: Micros) -> Micros:
 
 def _affordable(question: Question, rows_of: Callable[[str, int], pa.Table]) -> int:
     """How many rows of the page fit into PAGE_BYTES; queried only where values may be long."""
-    if question.policy.type == "number" or question.limit <= 100:
+    if question.policy.type in NUMERIC or question.limit <= 100:
         return question.limit
     sizes = rows_of("size", question.limit)
     total = pc.cumulative_sum(sizes["size"].cast(pa.int64()))

@@ -6,7 +6,7 @@ formula of Chan, Golub, LeVeque ("Updating Formulae and a Pairwise Algorithm for
 Variances", 1979). Sketches are added up in SQL and evaluated here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -89,6 +89,13 @@ _TEXT = (
         "tops": "sumMap(tops, counts)",
     }
 )
+_INTEGER = _NUMBER | {
+    "x_min": "min(i_min)",
+    "x_max": "max(i_max)",
+    "x_first": "argMin(i_first, (first_time, first_offset))",
+    "x_last": "argMax(i_last, (last_time, last_offset))",
+    "x_sum": f"toInt256(sum(i_high)) * {2**32} + toInt256(sum(i_low))",
+}
 _MEAN = "arraySum(arrayMap((n, m) -> n * m, ns, means)) / n"
 _VARIANCE = f"(m2s + arraySum(arrayMap((c, m) -> c * pow(m - {_MEAN}, 2), ns, means))) / n"
 
@@ -112,6 +119,13 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "durations": (tuple(_TEXT_PIECES), ""),
 }
 _COUNTERS = ("increase", "rate", "delta")
+_EXACT: dict[str, tuple[tuple[str, ...], str]] = {
+    **{name: ((f"x_{name}",), f"x_{name}") for name in ("min", "max", "first", "last")},
+    # beyond int64 there is none
+    "sum": (("x_sum",), f"if(x_sum BETWEEN {-(2**63)} AND {2**63 - 1}, toInt64(x_sum), NULL)"),
+}
+"""The same for integers, where it differs."""
+_AVAILABLE = {"text": _TEXT, "integer": _INTEGER}
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -123,8 +137,9 @@ def read(client: Select, question: Question) -> Page:
     add_unexpired(conditions, table)
     add_range(conditions, question)
     functions = tuple(name for name in question.policy.functions if name != "count")
-    available = _TEXT if policy.type == "text" else _NUMBER
-    needed = dict.fromkeys(part for name in functions for part in _FUNCTIONS[name][0])
+    available = _AVAILABLE.get(policy.type, _NUMBER)
+    known = _FUNCTIONS | (_EXACT if policy.type == "integer" else {})
+    needed = dict.fromkeys(part for name in functions for part in known[name][0])
     inner = ", ".join(
         [
             f"topic, field, start, end, min(bitAnd(complete, {COMPLETE})) AS whole",
@@ -136,7 +151,7 @@ def read(client: Select, question: Question) -> Page:
         [
             "topic, field, toInt64(toUnixTimestamp(start)) AS s",
             "toInt64(toUnixTimestamp(end)) AS e, whole, cut, reopened, n",
-            *_expressions(functions),
+            *_expressions(functions, known),
         ]
     )
     direction = "DESC" if question.descending else "ASC"
@@ -152,7 +167,9 @@ def read(client: Select, question: Question) -> Page:
     return _page(question, functions, found)
 
 
-def _expressions(functions: tuple[str, ...]) -> list[str]:
+def _expressions(
+    functions: tuple[str, ...], known: Mapping[str, tuple[tuple[str, ...], str]]
+) -> list[str]:
     """The columns of the outer query; functions that share a sketch share its columns."""
     columns: dict[str, str] = {}
     for name in functions:
@@ -164,7 +181,7 @@ def _expressions(functions: tuple[str, ...]) -> list[str]:
         elif not _FUNCTIONS[name][1]:
             columns |= {part: part for part in _FUNCTIONS[name][0]}
         else:
-            columns[f"r_{name}"] = _FUNCTIONS[name][1]
+            columns[f"r_{name}"] = known[name][1]
     return [f"{expression} AS {name}" for name, expression in columns.items()]
 
 
@@ -210,6 +227,8 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
     counted = _counters(question, rows) if set(_COUNTERS) & set(functions) else {}
     for name in functions:
         columns[name] = counted[name] if name in counted else _evaluate(name, rows)
+        if question.policy.type == "boolean" and name in ("first", "last"):
+            columns[name] = columns[name].cast(pa.bool_())
     columns["cut"] = rows["cut"].cast(pa.bool_())
     columns["late"] = rows["reopened"].cast(pa.bool_())
     return Page(question, pa.table(columns), following, functions)
