@@ -245,8 +245,8 @@ def _explained(raw: bytes, error: Exception) -> Exception:
     if _TELEGRAF.match(raw) is None:
         return error
     return ValueError(
-        'this is Telegraf\'s JSON, whose metrics have no topics: send them with data_format = "influx"'
-        " to /write"
+        "this is Telegraf's JSON, whose metrics have no topics: send them to /write, with"
+        ' data_format = "influx"'
     )
 
 
