@@ -16,6 +16,7 @@ from lakebed.api.callers import Public
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
 from lakebed.sources.http import influx, ingest, line_protocol, ndjson
+from lakebed.sources.http.cloud_events import routes as cloud_events
 from lakebed.sources.http.otlp import routes as otlp
 from lakebed.sources.http.remote_write import routes as remote_write
 
@@ -187,6 +188,20 @@ _PATHS: dict[str, Any] = {
             "4XX": {"description": "refused for ever, but for 429; the reason as text"},
             "503": {"description": "not durable: try again later"},
         },
+    ),
+    cloud_events.PATH: _operation(
+        "send_cloudevents",
+        "Send CloudEvents, in each form of their HTTP binding",
+        parameters=_TEMPLATE_PARAMETERS,
+        requestBody=_body(
+            "The data, with attributes in headers `ce-…`; or an event, or an array of events.",
+            **{
+                "application/cloudevents+json": {},
+                "application/cloudevents-batch+json": {},
+                "*/*": {},
+            },
+        ),
+        responses={"202": _accepted(True), **_refusals(_EMPTY_422)},
     ),
     otlp.METRICS: _operation(
         "otlp_metrics",

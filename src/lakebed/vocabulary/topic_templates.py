@@ -46,6 +46,11 @@ OTLP_LOGS: Final = "logs/{service.name}/SEVERITY"
 
 OTLP_LOGS_WORDS: Final = Words(("SEVERITY", "SCOPE", "EVENT"))
 
+CLOUDEVENTS: Final = "events/TYPE/SOURCE/SUBJECT"
+"""The topic of a CloudEvent, where nothing else is asked for."""
+
+CLOUDEVENTS_WORDS: Final = Words(("TYPE", "SOURCE", "SUBJECT"))
+
 NONE: Final = "-"
 """The level of a tag that a message does not have, or that is empty."""
 

@@ -11,6 +11,7 @@ stand in `OTHERWISE` with the reason; each of these was decided by hand, and
 `test_each_row_follows_from_its_action` keeps it so.
 """
 
+import json
 import secrets
 from pathlib import Path
 from unittest.mock import Mock
@@ -21,6 +22,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from tests.unit.access.test_decision import HEAD as MATRIX_HEAD
 from tests.unit.access.test_decision import ROWS as MATRIX_ROWS
 from tests.unit.access.test_doors import acting
+from tests.unit.sources.test_cloud_events import SOLD
 from tests.unit.sources.test_otlp import logged, point_of
 from tests.unit.sources.test_remote_write import one
 
@@ -65,6 +67,7 @@ ASKED = {
     "/write": ({}, b"room 1=21.5"),
     "/api/v1/write": ({}, bytes(cramjam.snappy.compress_raw(one([(ROOM, [21.5])])))),
     "/api/v2/write": ({}, b"room 1=21.5"),
+    "/api/v1/cloudevents": ({"topic": "room/1"}, json.dumps(SOLD).encode()),
     "/v1/metrics": ({"topic": "{service.name}/NAME"}, point_of("room").SerializeToString()),
     "/v1/logs": ({"topic": "room/SEVERITY"}, logged().SerializeToString()),
     "/query": ({}, b"q=CREATE+DATABASE+telegraf"),
@@ -72,7 +75,11 @@ ASKED = {
 }
 """Parameters and body, where others would not be read."""
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
-MEDIA = {"/v1/metrics": PROTOBUF, "/v1/logs": PROTOBUF}
+MEDIA = {
+    "/api/v1/cloudevents": {"Content-Type": "application/cloudevents+json"},
+    "/v1/metrics": PROTOBUF,
+    "/v1/logs": PROTOBUF,
+}
 OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/sign-in")
 """These ask for a secret or a password of their own, whoever comes."""
 _SENT = "sent to one's own name space, which every user has"
@@ -84,6 +91,7 @@ OTHERWISE = {
     "GET /api/v1/limits": "the limits of an owner are of all its topics",
     "POST /api/v1/messages": _SENT,
     "POST /api/v1/messages/batch": _SENT,
+    "POST /api/v1/cloudevents": _SENT,
     "POST /api/v1/write": _SENT,
     "POST /api/v2/write": _SENT,
     "POST /v1/logs": _SENT,

@@ -22,7 +22,7 @@ from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import parameters
 from lakebed.sources.http.topic_cache import TopicCache
 from lakebed.system.extras import missing
-from lakebed.vocabulary.attributes import Attributes
+from lakebed.vocabulary.attributes import Attributes, Coded
 from lakebed.vocabulary.errors import Denied, LakebedError, NotFound, Unavailable
 from lakebed.vocabulary.times import Micros
 
@@ -161,9 +161,17 @@ class Door:
             return await asyncio.to_thread(decode, body)
 
     async def take(
-        self, scope: Scope, principal: Principal, found: ndjson.Decoded, received: Micros
+        self,
+        scope: Scope,
+        principal: Principal,
+        found: ndjson.Decoded,
+        received: Micros,
+        attributes: Coded[Attributes] | None = None,
     ) -> None:
         """Note what is rejected, and append the rest; it is durable when this returns.
+
+        Args:
+            attributes: of each message, where they differ.
 
         Raises:
             TooMany: a limit is reached, and nothing is taken.
@@ -172,16 +180,17 @@ class Door:
         if self.intake is not None:
             refusing.note_lines(self.intake.refusals, scope, principal, found)
         if found.payloads:
-            attributes = self.attributes(principal)
-            columns = with_attributes(found.columns(principal.owner, received), attributes)
-            await self.append(principal, columns, attributes)
+            columns = found.columns(principal.owner, received)
+            if attributes is None:
+                columns = with_attributes(columns, self.attributes(principal))
+            else:
+                columns.sparse = columns.sparse._replace(attributes=attributes)
+            await self.append(principal, columns)
 
-    async def append(
-        self, principal: Principal, columns: Columns, attributes: Attributes | None
-    ) -> None:
+    async def append(self, principal: Principal, columns: Columns) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
-        apply_limits(self.intake.limits.of(principal), columns, attributes)
+        apply_limits(self.intake.limits.of(principal), columns)
         await self.intake.append(columns, TIMEOUT)
 
     def note(self, scope: Scope, error: Exception) -> None:

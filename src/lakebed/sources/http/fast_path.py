@@ -20,8 +20,9 @@ from lakebed.http.at_once import AtOnce
 from lakebed.http.connection import KEEP_ALIVE, HttpConnection, Shared
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
+from lakebed.sources.http.answers import response
 from lakebed.sources.http.door import TIMEOUT
-from lakebed.sources.http.ingest import ACCEPTED, Ingest, response
+from lakebed.sources.http.ingest import ACCEPTED, Ingest
 from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import TooMany, Unavailable
@@ -197,7 +198,7 @@ class FastPathConnection(HttpConnection):
 
     def _offer(self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes) -> None:
         try:
-            apply_limits(head.allowance, columns, head.attributes)
+            apply_limits(head.allowance, columns)
         except TooMany as over:
             self._loop.call_soon(self._answer, problems.whole(*problems.of_error(over)))
             return

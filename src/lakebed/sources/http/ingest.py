@@ -8,16 +8,19 @@ The answer 202 is sent only after the intake has reported that all messages are 
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakebed.access.actions import Action
 from lakebed.access.principals import Principal
 from lakebed.http import bodies, problems
-from lakebed.http.asgi import App, Headers, Receive, Scope, Send
+from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import token_in
 from lakebed.ingest.keys import sent_key
 from lakebed.ingest.offers import Columns
 from lakebed.sources.http import influx, ndjson
+from lakebed.sources.http.answers import response
+from lakebed.sources.http.cloud_events import routes as cloud_events
+from lakebed.sources.http.cloud_events.routes import CloudEventsRoutes
 from lakebed.sources.http.door import INLINE, Door, HeaderMap, Way, decoded, sender_of
 from lakebed.sources.http.influx_routes import InfluxRoutes
 from lakebed.sources.http.limiting import with_attributes
@@ -28,7 +31,7 @@ from lakebed.sources.http.remote_write.routes import RemoteWriteRoutes
 from lakebed.sources.http.request_heads import CachedHead, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
-from lakebed.vocabulary.errors import BadRequest, Denied, LakebedError, Problem
+from lakebed.vocabulary.errors import BadRequest, Denied, LakebedError
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.sparse import NOTHING, Sparse
 from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
@@ -43,7 +46,8 @@ BATCH = "/api/v1/messages/batch"
 EVENTS = "/api/v1/events"
 INFLUX = (influx.WRITE, influx.WRITE_V2, influx.QUERY)
 ACTIONS = dict.fromkeys(
-    (MESSAGES, BATCH, EVENTS, *INFLUX, remote_write.WRITE, *otlp.PATHS), Action.MESSAGES_PUBLISH
+    (MESSAGES, BATCH, EVENTS, *INFLUX, remote_write.WRITE, *otlp.PATHS, cloud_events.PATH),
+    Action.MESSAGES_PUBLISH,
 )
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
@@ -94,6 +98,7 @@ class Ingest:
             self,
             InfluxRoutes(door, section.line_protocol_topic),
             RemoteWriteRoutes(door, section.remote_write_topic),
+            CloudEventsRoutes(door, section.cloudevents_topic),
             OtlpRoutes(door, section.otlp_metrics_topic, section.otlp_logs_topic),
         )
         self._ways = {path: (way, handler) for way in ways for path, handler in way.routes.items()}
@@ -188,7 +193,7 @@ class Ingest:
         attributes = self._door.attributes(principal, headers.get(b"content-type", b""))
         payload = await bodies.read(receive, headers, self._door.largest_payload)
         columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
-        await self._door.append(principal, columns, attributes)
+        await self._door.append(principal, columns)
         await send(_START)
         await send(_END)
 
@@ -209,7 +214,7 @@ class Ingest:
             raise BadRequest("payload", f"it is longer than {self._door.largest_payload} bytes")
         attributes = self._door.attributes(principal)
         columns = with_attributes(Columns([channel], [payload], now(), NOTHING), attributes)
-        await self._door.append(principal, columns, attributes)
+        await self._door.append(principal, columns)
 
     async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._many(scope, receive, send, ndjson.batch)
@@ -273,19 +278,6 @@ def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:
             raise BadRequest("X-Message-Id", str(error)) from None
         sparse = sparse._replace(ids=[id], keys=[sent_key(channel, sender, id)])
     return sparse
-
-
-def response(found: ndjson.Decoded) -> tuple[int, dict[str, Any], Headers, str]:
-    """Status, document, further headers and media type of the answer to many messages."""
-    body: dict[str, Any] = {"accepted": len(found.payloads), "rejected": found.rejected}
-    if found.refused > len(found.rejected):
-        body["more_rejected"] = found.refused - len(found.rejected)
-    if found.payloads or not found.refused:
-        return 202, body, [], "application/json"
-    first = found.rejected[:20]
-    named = tuple(Problem("body", entry["error"], entry["line"]) for entry in first)
-    document = problems.document(422, "nothing was accepted", named, **body)
-    return 422, document, [], problems.MEDIA_TYPE
 
 
 async def _other_method(scope: Scope, send: Send) -> None:

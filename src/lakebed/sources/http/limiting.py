@@ -21,13 +21,10 @@ def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:
     return columns
 
 
-def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes | None) -> None:
+def apply_limits(allowance: Allowance, columns: Columns) -> None:
     """Decide whether the messages of a request are within the limits.
 
     Those to be parked get that decision in their attributes.
-
-    Args:
-        attributes: those that all of them have.
 
     Raises:
         TooMany: none of them is taken.
@@ -42,9 +39,10 @@ def apply_limits(allowance: Allowance, columns: Columns, attributes: Attributes 
             of_sender = np.arange(len(payloads)) >= verdict.passed
             over = of_sender if over is None else over | of_sender
         if over is not None:
-            shared = (attributes or NO_ATTRIBUTES, allowance.parked(attributes))
-            coded = Coded(over.astype(np.int32), shared)
-            columns.sparse = columns.sparse._replace(attributes=coded)
+            given = columns.sparse.attributes or Coded.constant(NO_ATTRIBUTES, len(payloads))
+            table = (*given.table, *map(allowance.parked, given.table))
+            codes = given.codes + over.astype(np.int32) * np.int32(len(given.table))
+            columns.sparse = columns.sparse._replace(attributes=Coded(codes, table).compact())
     if allowance.unit is not None:
         allowance.unit.note_sent(len(payloads), sum(map(len, payloads)))
 

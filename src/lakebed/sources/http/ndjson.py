@@ -274,14 +274,18 @@ def _message(line: Line, sender: Sender) -> Message:
 
 
 def _payload(line: Line) -> bytes:
-    """The payload of a value: the text of a string, the JSON text of any other value."""
     if line.value is UNSET:
         if line.payload_base64 is UNSET:
             raise ValueError("it needs `value` or `payload_base64`")
-        return _base64(line.payload_base64)
+        return from_base64(line.payload_base64)
     if line.payload_base64 is not UNSET:
         raise ValueError("it may have `value` or `payload_base64`, not both")
-    raw = bytes(line.value)
+    return payload_of(line.value)
+
+
+def payload_of(value: msgspec.Raw) -> bytes:
+    """The payload of a value: the text of a string, the JSON text of any other value."""
+    raw = bytes(value)
     if raw[0] != _QUOTE:
         return raw
     if b"\\" not in raw:
@@ -289,11 +293,11 @@ def _payload(line: Line) -> bytes:
     return msgspec.json.decode(raw, type=str).encode()
 
 
-def _base64(text: str) -> bytes:
+def from_base64(text: str, field: str = "payload_base64") -> bytes:
     try:
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("`payload_base64` is not base64 (RFC 4648 section 4)") from None
+        raise ValueError(f"`{field}` is not base64 (RFC 4648 section 4)") from None
 
 
 def _event(raw: bytes, sender: Sender) -> Message:

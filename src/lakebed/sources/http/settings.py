@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field
 from lakebed.ingest.settings import LimitsSection
 from lakebed.section import Address, Section, Size
 from lakebed.vocabulary.topic_templates import (
+    CLOUDEVENTS,
+    CLOUDEVENTS_WORDS,
     LINE_PROTOCOL,
     OTLP_LOGS,
     OTLP_LOGS_WORDS,
@@ -54,6 +56,9 @@ class HttpSection(Section):
     )
     otlp_logs_topic: Annotated[str, _template(OTLP_LOGS_WORDS)] = Field(
         OTLP_LOGS, description="template of the topics of OpenTelemetry's logs"
+    )
+    cloudevents_topic: Annotated[str, _template(CLOUDEVENTS_WORDS)] = Field(
+        CLOUDEVENTS, description="template of the topics of CloudEvents"
     )
     cors: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description="origins of other sites whose pages may ask with a token: CORS; `*` for all"
