@@ -1,12 +1,18 @@
 """Hours of the byte ledger that are merged into days: the same sums, whatever is interrupted."""
 
+import itertools
+import multiprocessing
+import os
 import random
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from catalog_place import Place
 
 from lakebed.metering.merging import WRITER, Merging, merge_day
@@ -16,8 +22,8 @@ from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.ledger import LedgerSegment, Measure
 from lakebed.queries.ledger import BY, LedgerQuestion, answer
 from lakebed.stores.catalog import ledger
-from lakebed.stores.catalog.sql import SqlCatalog
-from lakebed.vocabulary.times import DAY, HOUR
+from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.vocabulary.times import DAY, HOUR, MINUTE
 
 MONDAY = 1_790_000_000_000_000 // DAY * DAY
 TUESDAY = MONDAY + DAY
@@ -39,11 +45,11 @@ def segment(
     return of_rows(MONDAY + hour * HOUR, measure, writer, first, rows)
 
 
-def week(catalog: SqlCatalog) -> None:
+def week(catalog: SqlCatalog, hours: int = 48) -> None:
     """Two days by two partitions, one of which has an open segment; and what went out and lay."""
     segments = [
         segment(hour, measure, seed=100 * hour + number, writer=writer, first=hour)
-        for hour in range(48)
+        for hour in range(hours)
         for number, (measure, writer) in enumerate(
             [(Measure.IN, "0"), (Measure.IN, "1"), (Measure.OUT, "abc"), (Measure.STORED, "")]
         )
@@ -120,6 +126,45 @@ def test_a_merge_that_is_interrupted_leaves_the_hours(
             merge_day(catalog, MONDAY)
     assert len(writers(catalog)) == 96
     assert sums(catalog) == before
+
+
+def _merge_until_killed(url: str, home: Path, statement: int, now: int) -> None:
+    """A process that merges, and is killed right before it sends its so many-th statement."""
+    counted = itertools.count(1)
+
+    def sent(*_: object) -> None:
+        if next(counted) == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    catalog = open_catalog(url, home)
+    for moment in ("before_cursor_execute", "commit"):
+        sqlalchemy.event.listen(sqlalchemy.Engine, moment, sent)
+    merging = Merging(catalog, DAY)
+    while merging.merge_one(now):
+        pass
+    os._exit(0)
+
+
+def test_a_keeper_that_is_killed_at_any_statement_of_a_merge_changes_no_sum(place: Place) -> None:
+    catalog = place.open()
+    week(catalog, hours=4)
+    before, forked = sums(catalog), multiprocessing.get_context("fork")
+    codes = []
+    for statement in itertools.count(1):
+        now = TUESDAY + DAY + statement * 11 * MINUTE  # the claim of the one before has run out
+        given = place.url, place.home, statement, now
+        catalog.close()  # a file is of one process
+        process = forked.Process(target=_merge_until_killed, args=given)
+        process.start()
+        process.join(60)
+        catalog = place.open()
+        assert sums(catalog) == before, statement
+        codes.append(process.exitcode)
+        if process.exitcode != -signal.SIGKILL:
+            break
+    assert codes[-1] == 0
+    assert len(codes) > 10
+    assert sorted(writers(catalog)) == sorted(MERGED)
 
 
 def test_of_two_that_merge_at_once_one_does(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
