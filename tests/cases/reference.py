@@ -180,6 +180,14 @@ def parts_of(policy: dict[str, Any], payload: bytes) -> list[tuple[int, str, byt
     ]
 
 
+def mapped(policy: dict[str, Any], value: Any) -> Any:
+    """What stands for a text, or for a number or a boolean of JSON, if it is in the map."""
+    known = policy.get("map", {})
+    if isinstance(value, (dict, list)) or value is None:
+        return value
+    return known.get(value if isinstance(value, str) else json.dumps(value), value)
+
+
 def value_of(policy: dict[str, Any], field: str, payload: bytes) -> tuple[Any, datetime | None]:
     """The value, and the event time where the policy reads it from the payload."""
     kind, at, time_at = policy["type"], policy.get("at"), policy.get("time_at")
@@ -188,15 +196,20 @@ def value_of(policy: dict[str, Any], field: str, payload: bytes) -> tuple[Any, d
     elif "split" in policy:
         at = at or ""
     if at is None and time_at is None:
+        if "map" in policy:
+            return picked(kind, mapped(policy, payload.decode())), None
         return plain(kind, payload), None
     document = document_of(payload)
-    value = payload.decode() if at is None else picked(kind, follow(document, at))
+    value = payload.decode() if at is None else picked(kind, mapped(policy, follow(document, at)))
     if time_at is None:
         return value, None
     given = follow(document, time_at)
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise Dropped("bad_time")
     try:
+        if isinstance(given, str) and datetime.fromisoformat(given).tzinfo is None:
+            zone = ZoneInfo(policy.get("time_zone", policy.get("timezone", "UTC")))
+            return value, datetime.fromisoformat(given).replace(tzinfo=zone).astimezone(UTC)
         return value, instant(given)
     except (ValueError, OverflowError):
         raise Dropped("bad_time") from None
