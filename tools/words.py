@@ -1,11 +1,15 @@
 """Compiles the words of pages: locale/LANGUAGE/*.po become INTO/LANGUAGE.mo.
 
+Sentences of other layers (context "sentence"), which are found by their pattern, become
+INTO/LANGUAGE.sentences.json (`web/sentences.py`).
+
     tools/words.py LOCALE INTO
 
 A page or an area has a file of its own, so the same text may be in several; the first translation
 counts, and a test (tests/web/test_words.py) fails if another one differs.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,6 +18,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+SENTENCE = "sentence"
 _VALUE = re.compile(r"%\((\w+)\)")
 
 
@@ -54,8 +59,14 @@ def message_of(catalog: Catalog, like: Message) -> Message | None:
 def main(locale: Path, into: Path) -> None:
     into.mkdir(parents=True)
     for folder in sorted(path for path in locale.glob("*") if path.is_dir()):
+        whole = compile_language(folder)
+        sentences = {one.id: one.string for one in whole if one.context == SENTENCE}
+        for text in sentences:
+            whole.delete(text, SENTENCE)
+        text = json.dumps(sentences, ensure_ascii=False, indent=0)
+        (into / f"{folder.name}.sentences.json").write_text(text, "utf-8")
         with (into / f"{folder.name}.mo").open("wb") as made:
-            write_mo(made, compile_language(folder))
+            write_mo(made, whole)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 A page is one file in `pages/` with such a `router`, and a template; the shell finds it by itself.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode
@@ -39,7 +39,7 @@ from lakebed.vocabulary.errors import (
     Unauthenticated,
     show,
 )
-from lakebed.web import guard, kept_forms, navigation, rendering
+from lakebed.web import guard, kept_forms, navigation, rendering, sentences
 from lakebed.web.navigation import Page
 from lakebed.web.words import language_of, translations
 
@@ -309,6 +309,14 @@ REFUSED = (Invalid, Conflict, Denied)
 def problems_of(error: LakebedError) -> tuple[Problem, ...]:
     """What is wrong, by the fields of the form."""
     return error.problems if isinstance(error, Invalid) else (Problem("", str(error)),)
+
+
+def shown_problems(view: View, problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Mistakes for a script, in the language of the page."""
+    return [
+        {"where": one.where, "what": sentences.told(view.language, one.what), "line": one.line}
+        for one in problems
+    ]
 
 
 def whole_number(text: str) -> int:

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lakebed.vocabulary.times import Micros, to_rfc3339
-from lakebed.web import assets
+from lakebed.web import assets, sentences
 from lakebed.web.words import LANGUAGES, translations
 
 _SCRIPT = Markup('<script type="module" src="{}"></script>')
@@ -61,6 +61,7 @@ def _environment(language: str) -> Environment:
         "moment": moment_of,
         "mark": visible,
         "yaml": as_yaml,
+        "told": sentences.teller(language),
     }
     environment.globals |= {
         "script": script,

@@ -141,7 +141,7 @@ function options(chart: Chart, width: number, series: uPlot.Series[], bands: uPl
     scales: { x: { time: true, range: () => chart.range().map(seconds) as Span } },
     axes: [
       { ...axis, size: chart.tile ? 30 : 50, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at * 1000, step)), space: 80 },
-      { ...axis, size: chart.tile ? 52 : 64, values: (_, ticks) => ticks.map((at) => (chart.tile ? short : figure).format(at)) },
+      { ...axis, size: (_, ticks) => widthOf(ticks, chart.tile ? 52 : 64), values: (_, ticks) => ticks.map((at) => (chart.tile ? short : figure).format(at)) },
     ],
     hooks: {
       drawClear: [(drawn) => drawSpans(drawn, chart.marks, colours, chart.words)],
@@ -165,6 +165,10 @@ function select(drawn: uPlot, chart: Chart): void {
   drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   chart.chosen([time(left), time(left + width)]);
 }
+
+/** Pixels for the texts of an axis, of a font of 12 pixels. */
+const widthOf = (texts: string[] | null, least: number): number =>
+  Math.max(least, 18 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length)));
 
 function fade(colour: string, part: number): string {
   return colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${part})`);

@@ -29,7 +29,7 @@ from lakebed.vocabulary.times import MINUTE
 from lakebed.web import arranging, drafts, guard
 from lakebed.web import tiles as shown_tiles
 from lakebed.web.navigation import Page
-from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.page import Form, FormDep, Pages, View, Viewing, shown_problems
 from lakebed.web.pictures import picture_of
 from lakebed.web.tile_policies import Range
 from lakebed.web.words import mark as _
@@ -190,6 +190,8 @@ def _made(view: View, name: str, unit: str) -> dict[str, Any]:
     document = made(name, unit, topics)
     if document is None:
         raise NotFound(f"there is no made board {name!r}")
+    for one in (document, *document["tiles"]):
+        one |= {key: view.word(one[key]) for key in ("title", "text") if key in one}
     return document
 
 
@@ -383,7 +385,7 @@ def _editor(
         title=document.get("title", name) if text is None else name,
         tiles=[(index, found[index]) for index in order],
         yaml=shown,
-        marked=[{"where": one.where, "what": one.what, "line": one.line} for one in marked],
+        marked=shown_problems(view, marked),
         completions=arranging.completions(),
         theirs=None if theirs is None else arranging.written(theirs.document),
         etag=etag,

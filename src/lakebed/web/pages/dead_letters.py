@@ -8,6 +8,7 @@ from fastapi import Query, Response
 
 from lakebed.access.actions import Action
 from lakebed.api.routes import dead_letters, refusals
+from lakebed.web import sentences
 from lakebed.web.figures_of_parts import refused
 from lakebed.web.navigation import Page
 from lakebed.web.page import FormDep, Pages, View, Viewing
@@ -92,7 +93,7 @@ def _reason(view: View, told: str) -> str:
     name, colon, rest = told.partition(": ")
     if not colon or name not in REFUSED:
         return told
-    return f"{refused(view, name)}: {rest}"
+    return f"{refused(view, name)}: {sentences.told(view.language, rest)}"
 
 
 def text(letter: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from lakebed.queries import reading
 from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Outdated, Problem
 from lakebed.web import drafts, guard, points
 from lakebed.web.navigation import Page
-from lakebed.web.page import Form, FormDep, Pages, View, Viewing
+from lakebed.web.page import Form, FormDep, Pages, View, Viewing, shown_problems
 from lakebed.web.reasons import WHY
 from lakebed.web.words import mark as _
 
@@ -95,12 +95,12 @@ def draft(view: Writer, form: FormDep) -> Response:
     try:
         document = _document(form)
     except Invalid as error:
-        return _json({"problems": [_shown(one) for one in error.problems]})
+        return _json({"problems": shown_problems(view, error.problems)})
     text = drafts.written(document)
     seen = form.raw("yaml") if form.text("side") == "yaml" else text
     found = drafts.located(seen, _mistakes(view, document))
     fields = drafts.fields_of(document)
-    answer = {"yaml": text, "fields": fields, "problems": [_shown(one) for one in found]}
+    answer = {"yaml": text, "fields": fields, "problems": shown_problems(view, found)}
     if not found:
         answer["warnings"] = _warnings(view, document, seen)
     return _json(answer)
@@ -220,7 +220,7 @@ def _warnings(view: View, document: dict[str, Any], text: str) -> list[dict[str,
     policy = parse(document, view.owner, default_timezone=zone)
     around = policies.surroundings(view.services, view.caller)
     found = [Problem(path_text(path), what) for path, what in warnings_of(policy, around)]
-    return [_shown(one) for one in drafts.located(text, found)]
+    return shown_problems(view, drafts.located(text, found))
 
 
 def _editor(
@@ -244,7 +244,7 @@ def _editor(
         document=document,
         fields=drafts.fields_of(document),
         yaml=text,
-        marked=[_shown(one) for one in drafts.located(text, problems)],
+        marked=shown_problems(view, drafts.located(text, problems)),
         doubtful=_warnings(view, document, text) if sound else [],
         completions=drafts.completions(),
         before=before,
@@ -266,7 +266,3 @@ def _editor(
 
 def _json(answer: dict[str, Any]) -> Response:
     return JSONResponse(answer, headers=guard.HEADERS)
-
-
-def _shown(problem: Problem) -> dict[str, Any]:
-    return {"where": problem.where, "what": problem.what, "line": problem.line}
