@@ -14,7 +14,7 @@ import pytest
 from lakebed.kinds import KINDS
 from lakebed.kinds.aggregate import sequence
 from lakebed.kinds.aggregate.pieces import Piece, Span, counters, durations, time_weighted_avg
-from lakebed.kinds.kind import Site, State, Values
+from lakebed.kinds.kind import ErasedRange, Site, State, Values
 from lakebed.policies.document import parse
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import HOUR, SECOND
@@ -257,3 +257,37 @@ def test_more_states_than_are_told_apart_are_summed_up() -> None:
     assert len(row["states"]) == sequence.MOST_STATES
     assert row["spans"] == [SECOND] * 100 + [49 * SECOND]  # the last one holds
     assert len(state.snapshot()) < 20_000
+
+
+def test_a_late_value_after_a_restart_is_known_to_the_window_behind() -> None:
+    state = opened(NUMBERS)
+    absorb(state, NUMBERS, [(10, 1.0), (3700, 9.0)], 0)
+    state.drain(START + WINDOWS * HOUR, 2, final=True)
+    state = opened(NUMBERS, state.snapshot())
+    absorb(state, NUMBERS, [(20, 4.0)], 2)
+    found = answers(NUMBERS, rows_of(state))
+    # both windows are written again, also the one that nothing came for
+    assert [answer[0] for answer in found.values()] == [3.0, 5.0]
+
+
+def test_what_is_deleted_is_not_what_a_window_is_begun_with() -> None:
+    state = opened(NUMBERS)
+    absorb(state, NUMBERS, [(10, 1.0), (3700, 5.0), (7300, 9.0)], 0)
+    state.drain(START + WINDOWS * HOUR, 3, final=True)
+    state.erase(ErasedRange(frozenset({0}), START + HOUR, START + 2 * HOUR))
+    state.rewrite()
+    found = answers(NUMBERS, rows_of(state))
+    assert [answer[0] for answer in found.values()] == [None, 8.0]
+
+
+def test_windows_that_left_memory_are_what_later_ones_are_begun_with() -> None:
+    state = opened(NUMBERS)
+    absorb(state, NUMBERS, [(10, 1.0), (20, 4.0)], 0)
+    state.drain(START + WINDOWS * HOUR, 2, final=True)
+    assert state.release(START + 20 * HOUR)
+    state = opened(NUMBERS, state.snapshot())
+    absorb(state, NUMBERS, [(7300, 9.0)], 2)
+    assert [answer[0] for answer in answers(NUMBERS, rows_of(state)).values()] == [5.0]
+    state.renumber(np.array([-1], np.int32))
+    absorb(state, NUMBERS, [(7300, 9.0)], 3)
+    assert [answer[0] for answer in answers(NUMBERS, rows_of(state)).values()] == [None]

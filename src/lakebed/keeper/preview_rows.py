@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lakebed.keeper.reduction import ROW, Reduction
 from lakebed.kinds import KINDS, TABLES
+from lakebed.kinds.aggregate.pieces import Piece, Span, answers
 from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.kinds.tables import COMPLETE, NUMERIC, TYPES, Table
 from lakebed.vocabulary.policy import Policy
@@ -39,6 +40,7 @@ class PreviewRows:
     """
 
     def __init__(self, policy: Policy, points: int) -> None:
+        self._policy = policy
         self.count = self.size = 0
         self.series: dict[tuple[str, str], int] = {}
         self._fields = bool(policy.fields)
@@ -69,8 +71,9 @@ class PreviewRows:
             # owner and policy are the same of all; what has no column is the same too
             names = [name for name in table.key[2:] if name in rows.column_names]
             key = [rows.column(name).to_pylist() for name in names]
-            for one, row in zip(zip(*key, strict=True), _shown(table, rows), strict=True):
-                self._remember(one, row)
+            shown = zip(_shown(table, rows), self._in_order(rows), strict=True)
+            for one, (row, more) in zip(zip(*key, strict=True), shown, strict=True):
+                self._remember(one, row | more)
             return
         self.count += len(rows)
         self.size += int(rows["size"].to_numpy().sum())
@@ -82,6 +85,21 @@ class PreviewRows:
             chosen = (codes >= 0) & (codes < SERIES)
             numbers = rows["number"].to_numpy()
             self._reduction.add_records(codes[chosen], times[chosen], numbers[chosen])
+
+    def _in_order(self, rows: pa.Table) -> list[dict[str, Any]]:
+        """What functions that depend on the order of values give, by row."""
+        if "moments" not in rows.column_names:
+            return [{}] * len(rows)
+        names = [name for name in _OF_PIECES if name in rows.column_names]
+        found = []
+        for row in rows.select(["start", "end", "complete", *names]).to_pylist():
+            ended = row["complete"] & COMPLETE
+            span = Span(row["start"] * SECOND, row["end"] * SECOND if ended else None)
+            piece = Piece(**{name: row[name] for name in names})
+            policy = self._policy
+            bits = policy.options.get("counter_bits")
+            found.append({"more": answers(span, [piece], policy.functions, bits)})
+        return found
 
     def _remember(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
         before = self._replaced.get(key)
@@ -181,6 +199,11 @@ _OF_WINDOWS = (
 )  # fmt: skip
 
 
+_OF_PIECES = (
+    "moments", "levels", "fragment", "count", "grown", "area", "states", "spans",
+)  # fmt: skip
+
+
 def _window_of(row: dict[str, Any]) -> dict[str, Any]:
     start, end = row.pop("start") * SECOND, row.pop("end") * SECOND
     complete = bool(row["complete"] & COMPLETE)
@@ -204,4 +227,5 @@ def _told(row: Mapping[str, Any], fields: bool) -> dict[str, Any]:
     told |= {name: row[name] for name in ("count", "min", "max", "first", "last")}
     if "sum" in row:
         told["avg"] = min(max(row["sum"] / row["count"], row["min"]), row["max"])
-    return told | {"complete": row["complete"]}
+    more: dict[str, Any] = row.get("more", {})
+    return told | more | {"complete": row["complete"]}

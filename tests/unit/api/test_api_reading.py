@@ -361,6 +361,47 @@ def test_windows_of_a_changed_policy_say_their_width_and_which_are_cut(
         assert api.get(RECORDS, params=asked | {"format": form}).status_code == 200
 
 
+def test_counters_and_durations_are_columns_of_every_format(api: Api, insert: Insert) -> None:
+    start = 1_790_002_800
+    meter = document(
+        "meter", "aggregate", ["meter"], every="1mo", functions=["increase", "rate", "delta"]
+    )
+    valve = document("valve", "aggregate", ["valve"], every="1h", functions=["durations", "mode"])
+    valve["type"] = "text"
+    for one in (meter, valve):
+        assert api.ask("PUT", f"/api/v1/policies/{one['name']}", json=one).status_code < 300
+    second, first = 1_000_000, (start - 10) * 1_000_000
+    window = {
+        "start": start, "end": start + 3600, "complete": 1, "count": 2, "first_time": T0,
+        "first_offset": 1, "last_time": T0, "last_offset": 2,
+    }  # fmt: skip
+    moments = [first, first + 20 * second, first + 30 * second]
+    insert(
+        "aggregate",
+        window | {"moments": moments, "levels": [7.0, 9.0, 3.0], "sum": 12.0, "min": 3.0},
+        policy="meter", topic="meter",
+    )  # fmt: skip
+    insert(
+        "aggregate_text",
+        window | {"moments": moments, "levels": ["=on", "off", "=on"], "states": ["off"],
+                  "spans": [10 * second, 0], "tops": ["off", "=on"], "counts": [2, 1]},
+        policy="valve", topic="valve",
+    )  # fmt: skip
+    (row,) = api.get(RECORDS, params={"topic": "meter"}).json()["records"]
+    assert (row["increase"], row["rate"], row["delta"]) == (5, 5 / 30, -4)
+    (row,) = api.get(RECORDS, params={"topic": "valve"}).json()["records"]
+    durations = [{"value": "=on", "seconds": 3590}, {"value": "off", "seconds": 10}]
+    assert (row["durations"], row["mode"]) == (durations, "off")
+    for topic, names in (("meter", ["increase", "rate", "delta"]), ("valve", ["durations"])):
+        for form in ("csv", "ndjson", "arrow", "parquet"):
+            found = api.get(RECORDS, params={"topic": topic, "format": form})
+            assert found.status_code == 200
+            if form == "csv":
+                assert set(names) <= set(found.text.splitlines()[0].split(","))
+            if form == "parquet":
+                assert set(names) <= set(pq.read_table(io.BytesIO(found.content)).column_names)
+
+
 def test_usage_weighs_what_each_policy_keeps(api: Api) -> None:
     usage = api.get("/api/v1/usage").json()
     kept = {(row["policy"], row["topic"]): row for row in usage["usage"]}

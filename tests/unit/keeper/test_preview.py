@@ -201,3 +201,17 @@ def test_what_the_policy_fails_on_is_a_dead_letter_and_the_others_are_kept(
     assert [one.excerpt for one in found.examples if one.outcome == Outcome.DEAD_LETTER] == [b"42"]
     assert points(found)[2]["max"] == 44
     assert sum(row["count"] for row in points(found)) == 107
+
+
+def test_counters_and_states_are_shown_as_a_policy_asks_for_them() -> None:
+    journal = MemoryJournal()
+    for minute, payload in enumerate([b"10", b"25", b"5", b"7"]):
+        append(journal, BEGIN + minute * MINUTE, payload)
+    counters = WINDOWS | {"functions": ["increase", "time_weighted_avg"]}
+    (row,) = look(journal, counters).rows.newest()
+    assert row["increase"] == 15 + 5 + 2
+    # the window has not ended: the last value holds to its own time
+    assert row["time_weighted_avg"] == pytest.approx((10 + 25 + 5) / 3)
+    states = WINDOWS | {"type": "text", "functions": ["durations"]}
+    (row,) = look(journal, states).rows.newest()
+    assert [one["seconds"] for one in row["durations"]] == [60, 60, 60, 0]

@@ -15,6 +15,8 @@ import numpy as np
 from lakebed.kinds.aggregate.sequence import MOST_TURNS, SCALE, add_spans, area, rise
 from lakebed.vocabulary.times import SECOND, Micros
 
+COUNTERS = ("increase", "rate", "delta")
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -162,6 +164,21 @@ def time_weighted_avg(span: Span, pieces: Sequence[Piece]) -> float | None:
     if all(len(one.piece.moments) <= MOST_TURNS // 2 for one in inside):  # no turn was dropped
         average = min(max(average, least), most)
     return float(average)
+
+
+def answers(
+    span: Span, pieces: Sequence[Piece], functions: Iterable[str], bits: int | None
+) -> dict[str, Any]:
+    """Those of the functions that depend on the order of values."""
+    asked = set(functions)
+    found: dict[str, Any] = {}
+    if asked & set(COUNTERS):
+        found = dict(zip(COUNTERS, counters(span, pieces, bits), strict=True))
+    if "time_weighted_avg" in asked:
+        found["time_weighted_avg"] = time_weighted_avg(span, pieces)
+    if "durations" in asked:
+        found["durations"] = durations(span, pieces)
+    return {name: value for name, value in found.items() if name in asked}
 
 
 def durations(span: Span, pieces: Sequence[Piece]) -> list[dict[str, Any]]:

@@ -129,6 +129,8 @@ class AggregateState(ABC):
         restored = self._windows.restore(state)
         if restored is not None:
             self._from_state(*restored)
+            starts = self._windows.slots["start"][restored[0]]
+            self._newest, self._stale = int(starts.max(initial=0)), True
 
     def release(self, now: Micros) -> bool:
         self._refresh()

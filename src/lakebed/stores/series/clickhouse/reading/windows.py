@@ -14,6 +14,7 @@ import pyarrow as pa
 from lakebed.kinds import KINDS
 from lakebed.kinds.aggregate import sketch
 from lakebed.kinds.aggregate.pieces import (
+    COUNTERS,
     Piece,
     Span,
     counters,
@@ -118,7 +119,6 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "time_weighted_avg": ((*_NUMBER_PIECES, "f_min", "f_max"), ""),
     "durations": (tuple(_TEXT_PIECES), ""),
 }
-_COUNTERS = ("increase", "rate", "delta")
 _EXACT: dict[str, tuple[tuple[str, ...], str]] = {
     **{name: ((f"x_{name}",), f"x_{name}") for name in ("min", "max", "first", "last")},
     # beyond int64 there is none
@@ -224,7 +224,7 @@ def _page(question: Question, functions: tuple[str, ...], found: pa.Table) -> Pa
         "complete": rows["whole"].cast(pa.bool_()),
         "count": rows["n"],
     }
-    counted = _counters(question, rows) if set(_COUNTERS) & set(functions) else {}
+    counted = _counters(question, rows) if set(COUNTERS) & set(functions) else {}
     for name in functions:
         columns[name] = counted[name] if name in counted else _evaluate(name, rows)
         if question.policy.type == "boolean" and name in ("first", "last"):
@@ -274,10 +274,9 @@ def _evaluate(name: str, rows: pa.Table) -> Any:
 def _counters(question: Question, rows: pa.Table) -> dict[str, pa.Array]:
     bits = question.policy.options.get("counter_bits")
     found = [counters(*window, bits) for window in _windows(rows)]
-    columns = zip(*found, strict=True) if found else ((),) * len(_COUNTERS)
+    columns = zip(*found, strict=True) if found else ((),) * len(COUNTERS)
     return {
-        name: pa.array(column, pa.float64())
-        for name, column in zip(_COUNTERS, columns, strict=True)
+        name: pa.array(column, pa.float64()) for name, column in zip(COUNTERS, columns, strict=True)
     }
 
 
