@@ -39,7 +39,13 @@ SPANS = ("1h", "15m", "6h", "24h", "7d", "")
 
 _POINTS = 400  # parts of a preview's plot
 
-TYPES_SHOWN = {"number": _("number"), "text": _("text"), "json": _("JSON")}
+TYPES_SHOWN = {
+    "number": _("number"),
+    "integer": _("whole number"),
+    "boolean": _("true or false"),
+    "text": _("text"),
+    "json": _("JSON"),
+}
 Reader = Annotated[View, Viewing(Action.POLICIES_READ, PAGE)]
 Writer = Annotated[View, Viewing(Action.POLICIES_WRITE, PAGE)]
 Previewer = Annotated[View, Viewing(Action.POLICIES_PREVIEW, PAGE)]
