@@ -49,11 +49,12 @@ async def begin(
         principal = await user_of(request)
     except (Unauthenticated, Denied):  # an old cookie: the form gives a new one
         principal = None
-    if principal is None:
-        caller.changes_nothing()
-    else:
+    if principal is not None:
         caller.noted.actor = principal.label
-    return await to_thread(_go_on, services, provider, asked, principal)
+    answer = await to_thread(_go_on, services, provider, asked, principal)
+    if principal is None and answer.status_code < 400:
+        caller.changes_nothing()
+    return answer
 
 
 @router.post("/authorize")
@@ -81,8 +82,10 @@ async def sign_in(
     asked = fields_of(request.url.query)
     caller.note(f"oidc/clients/{_one(asked, 'client_id')}")
     if (wrong := await to_thread(provider.check, asked)) is not None:
-        caller.changes_nothing()
-        return _refuse(wrong)
+        answer = _refuse(wrong)
+        if answer.status_code < 400:
+            caller.changes_nothing()
+        return answer
     try:
         session, secret = await services.sign_in.passwords.run(begun)
     except (Unauthenticated, TooMany) as error:
