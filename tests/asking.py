@@ -47,7 +47,8 @@ def ask(app: App, method: str = "GET", /, **headers: str) -> Answered:
     async def receive() -> Message:
         return await asyncio.Future()  # the client stays
 
-    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/", "headers": fields}
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/", "raw_path": b"/"}
+    scope |= {"query_string": b"", "headers": fields, "scheme": "http", "server": ("lakebed", 80)}
     asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))  # type: ignore[arg-type]
     start, *bodies = sent
     assert [one.get("more_body", False) for one in bodies].index(False) == len(bodies) - 1

@@ -24,7 +24,7 @@ from lakebed import __version__
 from lakebed.api import openapi
 from lakebed.api.auditing import Audited, refuse_messages
 from lakebed.api.file_parts import FileParts
-from lakebed.api.routes import health
+from lakebed.api.routes import health, root
 from lakebed.api.services import Common, Services
 from lakebed.api.strangers import Strangers
 from lakebed.api.watch import StoreWatch
@@ -70,6 +70,8 @@ class Application:
         query = without_cache_buster(scope["query_string"])
         if query != scope["query_string"]:
             scope = {**scope, "query_string": query}
+        if root.is_asked_at_root(self.control, scope):
+            scope = {**scope, "path": root.PATH, "raw_path": root.PATH.encode()}
         # Starlette raises again what `_answer_error` has logged and answered
         with suppress(Exception):
             await self._answered(scope, receive, send)
@@ -233,7 +235,7 @@ def assemble(
 
 
 def _common_routes(app: FastAPI) -> None:
-    for router in (health.router, openapi.document_router):
+    for router in (health.router, root.router, openapi.document_router):
         add_routes(app, router)
 
 

@@ -79,6 +79,7 @@ MEDIA = {
     "/api/v1/cloudevents": {"Content-Type": "application/cloudevents+json"},
     "/v1/metrics": PROTOBUF,
     "/v1/logs": PROTOBUF,
+    "/": {"Accept": "text/html"},
 }
 OWN_PROOF = ("/api/v1/auth/emqx/authn", "/api/v1/auth/emqx/authz", "/sign-in")
 """These ask for a secret or a password of their own, whoever comes."""
