@@ -23,6 +23,11 @@ SCENARIOS = {
     "http": ["--messages", "20000"],
     "http-paced": ["--messages", "10000"],
     "http-batch": ["--messages", "300000"],
+    "http-influx": ["--messages", "100000"],
+    "http-remote-write-1": ["--messages", "100000"],
+    "http-remote-write-2": ["--messages", "100000"],
+    "http-otlp": ["--messages", "100000"],
+    "http-cloudevents": ["--messages", "100000"],
     "many-series": ["--messages", "200000"],
     "many-policies": ["--messages", "100000"],
     "queries": ["--rows", "2000000", "--seconds", "10"],
@@ -41,6 +46,10 @@ _COMMANDS = {
     "firehose-qos0": ["bench.firehose", "--qos", "0"],
     "pages-firehose": ["bench.pages", "--firehose"],
     "http-paced": ["bench.http", "--rate", "3500"],
+    **{
+        f"http-{form}": ["bench.http_batch", "--form", form]
+        for form in ("influx", "remote-write-1", "remote-write-2", "otlp", "cloudevents")
+    },
 }
 
 

@@ -6,16 +6,17 @@ Requests are built beforehand. Answers are not parsed beyond their status line a
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from bench.apart import apart
-from bench.load import Load, Measured, payload, topic, value
+from bench.forms import FORMS
+from bench.load import Load, Measured, payload, topic
 from bench.pace import Pace, drive_at
 
-_OK, _DONE = b"HTTP/1.1 202", b"HTTP/1.1 204"
+_OK, _DONE, _EXPORTED = b"HTTP/1.1 202", b"HTTP/1.1 204", b"HTTP/1.1 200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,12 @@ class Posts:
     Attributes:
         load: what to send; `connections` and `rate` count for HTTP too.
         lines: messages of one request: 1 for a POST per message, more for NDJSON.
-        influx: whether these lines are InfluxDB's line protocol.
+        form: of these, one of `FORMS`.
     """
 
     load: Load
     lines: int = 1
-    influx: bool = False
+    form: str = "ndjson"
 
     def requests(self) -> list[bytes]:
         load = self.load
@@ -46,24 +47,14 @@ class Posts:
         ]
 
     def _batch(self, share: range) -> bytes:
-        if self.influx:
-            return self._lines(share)
-        body = "\n".join(
-            f'{{"topic":"{topic(i, self.load)}","value":{value(i):.2f}}}' for i in share
-        ).encode()
-        return self._head("/api/v1/messages/batch", len(body)) + body
+        form = FORMS[self.form]
+        body = form.body(share, self.load)
+        return self._head(form.path, len(body), form.headers) + body
 
-    def _lines(self, share: range) -> bytes:
-        """By the default template they go to the same topics."""
-        n, prefix = self.load.topics, self.load.prefix
-        body = "\n".join(
-            f"{prefix},n={i % n:06d} temperature={value(i):.2f}" for i in share
-        ).encode()
-        return self._head("/write", len(body)) + body
-
-    def _head(self, path: str, length: int) -> bytes:
+    def _head(self, path: str, length: int, headers: Mapping[str, str] | None = None) -> bytes:
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         return (
-            f"POST {path} HTTP/1.1\r\nHost: {self.load.host}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self.load.host}\r\n{more}"
             f"Authorization: Bearer {self.load.token}\r\nContent-Length: {length}\r\n\r\n"
         ).encode()
 
@@ -86,11 +77,11 @@ class _Poster(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        end = b"\r\n\r\n" if self._answer.startswith(_DONE) else b"}"
+        end = b"\r\n\r\n" if self._answer.startswith((_DONE, _EXPORTED)) else b"}"
         if not self._answer.endswith(end):
             return
         answer, self._answer = self._answer, b""
-        if not answer.startswith((_OK, _DONE)):
+        if not answer.startswith((_OK, _DONE, _EXPORTED)):
             self._work.fail(RuntimeError(f"refused: {answer[:300]!r}"))
             return
         self._work.answered(time.perf_counter() - self._due)

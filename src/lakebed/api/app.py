@@ -229,6 +229,7 @@ def assemble(
         common.intake,
         partial(refuse_messages, common.audit, common.settings.auth.proxies),
     )
+    control.state.metrics = (*control.state.metrics, control.state.ingest.door.metrics)
     if common.settings.http.cors:
         return OpenApplication(control.state.ingest, control, common.settings.http.cors)
     return Application(control.state.ingest, control)

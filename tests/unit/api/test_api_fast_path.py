@@ -79,10 +79,12 @@ ACCEPTED = (202, b'{"accepted":1}')
 def test_a_head_seen_before_is_answered_as_it_was_the_first_time(
     remembering: Api, device: socket.socket
 ) -> None:
-    before = remembering.end
+    before, taken = remembering.end, dict(remembering.app.ingest.door.taken)
     for value in (b"1", b"2", b"3"):
         device.sendall(post(value))
         assert answers(device) == [ACCEPTED]
+    counted = remembering.app.ingest.door.taken["/api/v1/messages"]
+    assert counted == taken.get("/api/v1/messages", 0) + 3
     assert remembering.appended(before) == [("ann", "room/1", v) for v in (b"1", b"2", b"3")]
     assert remembering.app.ingest.cached_head(post(b"4")[:-1]) is not None
 

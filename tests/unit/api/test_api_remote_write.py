@@ -138,6 +138,17 @@ def test_what_is_not_installed_loses_nothing() -> None:
     assert {extras.EXTRAS[name] for name in ("google", "opentelemetry")} == {"server"}
 
 
+def test_messages_are_counted_by_their_way_in(api: Api) -> None:
+    def counted() -> float:
+        line = 'lakebed_http_messages_total{path="/api/v1/write"} '
+        found = [one for one in api.get("/metrics").text.splitlines() if one.startswith(line)]
+        return sum(float(one.removeprefix(line)) for one in found)
+
+    before = counted()
+    assert write(api, one([(UP, [1.0, 2.0]), ([], [3.0])])).status_code == 400
+    assert counted() == before + 2
+
+
 def test_the_template_is_a_setting(open_api: Open) -> None:
     section = HttpSection(remote_write_topic="prom/NAME")
     other = open_api(NoSeries(), settings=SETTINGS.model_copy(update={"http": section}))

@@ -5,6 +5,7 @@ way in ──identify──> principal ──sender──> its own decoder ─�
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -27,6 +28,8 @@ from lakebed.vocabulary.errors import Denied, LakebedError, NotFound, Unavailabl
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
     from lakebed.access.identification import Identification
     from lakebed.ingest.intake import Intake
 
@@ -69,6 +72,7 @@ class Door:
         intake: that one.
         largest_payload, largest_body: bytes.
         topics: channels of series, of all ways that have series.
+        taken: durable messages since the start, by the path that they came by.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Door:
         self.largest_body = settings.http.max_body
         self._identification = identification
         self.topics = TopicCache()
+        self.taken: Counter[str] = Counter()
         self._large = asyncio.Lock()
         self._senders: dict[tuple[Principal, str], ndjson.Sender] = {}
 
@@ -185,13 +190,24 @@ class Door:
                 columns = with_attributes(columns, self.attributes(principal))
             else:
                 columns.sparse = columns.sparse._replace(attributes=attributes)
-            await self.append(principal, columns)
+            await self.append(principal, columns, scope["path"])
 
-    async def append(self, principal: Principal, columns: Columns) -> None:
+    async def append(self, principal: Principal, columns: Columns, path: str) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
         apply_limits(self.intake.limits.of(principal), columns)
         await self.intake.append(columns, TIMEOUT)
+        self.taken[path] += len(columns.payloads)
+
+    def metrics(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(
+            "lakebed_http_messages", "Messages taken by HTTP, by their way in.", labels=["path"]
+        )
+        for path, count in sorted(self.taken.copy().items()):
+            family.add_metric([path], count)
+        yield family
 
     def note(self, scope: Scope, error: Exception) -> None:
         """Note a request that is refused."""

@@ -22,7 +22,7 @@ from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
 from lakebed.sources.http.answers import response
 from lakebed.sources.http.door import TIMEOUT
-from lakebed.sources.http.ingest import ACCEPTED, Ingest
+from lakebed.sources.http.ingest import ACCEPTED, BATCH, MESSAGES, Ingest
 from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import TooMany, Unavailable
@@ -59,6 +59,7 @@ class FastPathConnection(HttpConnection):
         self._at_once = at_once
         self._ingest = ingest
         self._intake = ingest.intake
+        self._taken = ingest.door.taken
         self._behind: list[bytes] = []  # bytes behind the request under way,
         self._behind_size = 0  # and their number
         self._under_way = False  # a request waits for the journal
@@ -184,7 +185,7 @@ class FastPathConnection(HttpConnection):
             intake.single_added(len(singles.marks))
         else:
             columns = with_attributes(Columns([channel], [body], now()), head.attributes)
-            self._offer(intake, head, columns, _ACCEPTED)
+            self._offer(intake, head, columns, _ACCEPTED, MESSAGES)
 
     def _offer_many(self, intake: Intake, head: CachedHead, body: bytes) -> None:
         received = now()
@@ -192,23 +193,30 @@ class FastPathConnection(HttpConnection):
         answer = problems.whole(*response(found))
         if found.payloads:
             columns = found.columns(head.principal.owner, received)
-            self._offer(intake, head, with_attributes(columns, head.attributes), answer)
+            self._offer(intake, head, with_attributes(columns, head.attributes), answer, BATCH)
         else:
             self._loop.call_soon(self._answer, answer)
 
-    def _offer(self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes) -> None:
+    def _offer(
+        self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes, path: str
+    ) -> None:
         try:
             apply_limits(head.allowance, columns)
         except TooMany as over:
             self._loop.call_soon(self._answer, problems.whole(*problems.of_error(over)))
             return
         refused = partial(self.refused_one, answer)
-        intake.offer(columns, partial(self._answer, answer), refused, timeout=self.timeout)
+        durable = partial(self._durable, answer, path, len(columns.payloads))
+        intake.offer(columns, durable, refused, timeout=self.timeout)
 
     # --- answers ----------------------------------------------------------------------------------
 
     def durable_one(self, answer: bytes) -> None:
-        """The messages of the request are on disk."""
+        """The message of the request is on disk."""
+        self._durable(answer, MESSAGES, 1)
+
+    def _durable(self, answer: bytes, path: str, count: int) -> None:
+        self._taken[path] += count
         self._answer(answer)
 
     def refused_one(self, answer: bytes, reason: Unavailable) -> None:

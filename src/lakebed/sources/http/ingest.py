@@ -85,11 +85,12 @@ class Ingest:
 
         Attributes:
             intake: that one.
+            door: what all ways share.
         """
         self._identification = identification
         self._refused = refused
         self.intake = intake
-        self._door = door = Door(settings, identification, intake)
+        self.door = door = Door(settings, identification, intake)
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
@@ -135,20 +136,20 @@ class Ingest:
         if self.intake is None or not isinstance(principal, Principal):
             return None
         allowance = self.intake.limits.of(principal)
-        if head.path == MESSAGES.encode() and head.length <= self._door.largest_payload:
+        if head.path == MESSAGES.encode() and head.length <= self.door.largest_payload:
             channel = self._channel(principal, head.query)
-            attributes = self._door.attributes(principal, head.content_type)
+            attributes = self.door.attributes(principal, head.content_type)
             return CachedHead(token, principal, channel, head.length, attributes, allowance)
-        small = head.length <= min(INLINE, self._door.largest_body)
+        small = head.length <= min(INLINE, self.door.largest_body)
         if head.path == BATCH.encode() and not head.query and small:
-            attributes = self._door.attributes(principal)
+            attributes = self.door.attributes(principal)
             return CachedHead(token, principal, None, head.length, attributes, allowance)
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
         """Decode a small batch."""
         principal = cached_head.principal
-        return ndjson.batch(body, self._door.sender(principal, principal.owner))
+        return ndjson.batch(body, self.door.sender(principal, principal.owner))
 
     # --- ASGI -------------------------------------------------------------------------------------
 
@@ -180,20 +181,20 @@ class Ingest:
             except Exception as error:
                 if isinstance(error, Denied):
                     self._refused(scope, sender_of(scope))
-                self._door.note(scope, error)
+                self.door.note(scope, error)
                 await way.answer_error(scope, send, error)
 
         return guarded
 
     async def _message(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = await self._door.identify(scope, headers)
+        principal = await self.door.identify(scope, headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, channel, principal.owner)
-        attributes = self._door.attributes(principal, headers.get(b"content-type", b""))
-        payload = await bodies.read(receive, headers, self._door.largest_payload)
+        attributes = self.door.attributes(principal, headers.get(b"content-type", b""))
+        payload = await bodies.read(receive, headers, self.door.largest_payload)
         columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
-        await self._door.append(principal, columns)
+        await self.door.append(principal, columns, MESSAGES)
         await send(_START)
         await send(_END)
 
@@ -207,14 +208,14 @@ class Ingest:
             Unavailable: the journal has no room, or does not answer.
         """
         try:
-            channel = channel_of(principal, owner, topic, self._door.over_topics)
+            channel = channel_of(principal, owner, topic, self.door.over_topics)
         except ValueError as error:
             raise BadRequest("topic", str(error)) from None
-        if len(payload) > self._door.largest_payload:
-            raise BadRequest("payload", f"it is longer than {self._door.largest_payload} bytes")
-        attributes = self._door.attributes(principal)
+        if len(payload) > self.door.largest_payload:
+            raise BadRequest("payload", f"it is longer than {self.door.largest_payload} bytes")
+        attributes = self.door.attributes(principal)
         columns = with_attributes(Columns([channel], [payload], now(), NOTHING), attributes)
-        await self._door.append(principal, columns)
+        await self.door.append(principal, columns, MESSAGES)
 
     async def _batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._many(scope, receive, send, ndjson.batch)
@@ -230,13 +231,13 @@ class Ingest:
         decode: Callable[..., ndjson.Decoded],
     ) -> None:
         headers: HeaderMap = dict(scope["headers"])
-        principal = await self._door.identify(scope, headers)
-        owner = self._door.owner(principal, scope["query_string"])
-        body = await bodies.read(receive, headers, self._door.largest_body)
+        principal = await self.door.identify(scope, headers)
+        owner = self.door.owner(principal, scope["query_string"])
+        body = await bodies.read(receive, headers, self.door.largest_body)
         received = now()
-        sender = self._door.sender(principal, owner)
+        sender = self.door.sender(principal, owner)
         found = await decoded(partial(decode, sender=sender), body)
-        await self._door.take(scope, principal, found, received)
+        await self.door.take(scope, principal, found, received)
         await problems.answer_json(send, *response(found))
 
     def _channel(self, principal: Principal, query: bytes) -> Channel:
@@ -252,7 +253,7 @@ class Ingest:
             )
         owner = given.get("owner", principal.owner)
         try:
-            channel = channel_of(principal, owner, given["topic"], self._door.over_topics)
+            channel = channel_of(principal, owner, given["topic"], self.door.over_topics)
         except ValueError as error:
             raise BadRequest("topic", str(error)) from None
         if len(self._channels) >= _REMEMBERED:
