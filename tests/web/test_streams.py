@@ -173,11 +173,27 @@ def test_a_body_that_is_something_else_is_refused(api: Api) -> None:
 
 
 def test_a_stream_ends_with_the_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RECHECK", 0.02)
+    monkeypatch.setattr(streams, "BEAT", 0.02)
     page = Page(api, ["brief"], "brief-token")
     page.until(":\n\n:\n\n")  # it was looked up, and may
     api.catalog.revoke_token("ann", "brief")
     page.ends()
+
+
+def test_a_page_whose_token_is_revoked_is_sent_no_more_values(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "RECHECK", 0.0)
+    token = api.catalog.add_token(StoredToken("ann", "passing"))
+    page = Page(api, ["passing"], token)
+    page.until(":\n\n")
+    send(api, "passing", "1")
+    page.until("passing")
+    before = page.data
+    api.catalog.revoke_token("ann", "passing")
+    send(api, "passing", "2")
+    page.ends()
+    assert page.data == before
 
 
 def test_what_pages_are_sent_is_counted(api: Api) -> None:

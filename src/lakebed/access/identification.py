@@ -173,8 +173,11 @@ class Identification:
 
     async def _identify(self, key: bytes, credential: Credential) -> Principal | None:
         # A caller that is cancelled must not cancel the lookup of the others.
-        if self._version_until <= self._clock():
+        left = self._version_until - self._clock()
+        if left <= 0:
             await asyncio.shield(self._begin_refresh())
+        elif left < self._ttl / 2:
+            self._begin_refresh()  # who asks again and again hears of a change in `ttl`
         answer = self._cached(key, self._clock())
         if answer is not MISSING:
             return answer

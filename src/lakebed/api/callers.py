@@ -233,7 +233,7 @@ def OfUser(action: Action) -> Any:  # noqa: N802
 
 
 async def is_still_allowed(request: Request, caller: Caller, *topics: str) -> bool:
-    """Whether a long-running request is still allowed: its token is looked up again.
+    """Whether a long-running request that was admitted is still allowed: its token is looked up.
 
     True where the catalog does not answer.
     """
@@ -241,6 +241,8 @@ async def is_still_allowed(request: Request, caller: Caller, *topics: str) -> bo
         principal = await identification_of(request).identify(_secret(request))
     except Unavailable:
         return True
+    if principal is caller.principal:
+        return True  # was admitted, and may what it might then
     return principal is not None and replace(caller, principal=principal).may(*topics)
 
 

@@ -27,9 +27,13 @@ from lakebed.web.hub import Feed, Hub, Stream
 
 router = APIRouter(include_in_schema=False)
 
-RECHECK = 10.0
-"""Seconds after which the caller is looked up again, and a page that was sent nothing is sent a
-comment."""
+RECHECK = 0.5
+"""Seconds after which the caller is looked up again before values are sent, so that who is blocked
+gets none after two seconds."""
+
+BEAT = 10.0
+"""Seconds after which the caller is looked up in any case, and a page that was sent nothing is sent
+a comment."""
 
 LARGEST = 256 * 2**10
 """Most bytes of a request."""
@@ -130,7 +134,6 @@ class Live(Response):
         stream: Stream,
         is_allowed: Callable[[], Awaitable[bool]],
         sent: Callable[[int, int], None],
-        recheck: float | None = None,
     ) -> None:
         self.background = None
         self.status_code = 200
@@ -138,14 +141,14 @@ class Live(Response):
         self._stream = stream
         self._is_allowed = is_allowed
         self._sent = sent
-        self._recheck = RECHECK if recheck is None else recheck
         self._gone = False
         self._due = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
         leaving = loop.create_task(self._leave(receive))
-        timer = loop.call_later(self._recheck, self._beat)
+        timer = loop.call_later(BEAT, self._beat)
+        recheck_at = loop.time() + RECHECK
         values = size = 0
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -155,6 +158,10 @@ class Live(Response):
                 if self._gone or self._stream.ended:
                     break
                 if frame := self._stream.take():
+                    if loop.time() >= recheck_at:
+                        if not await self._is_allowed():
+                            break
+                        recheck_at = loop.time() + RECHECK
                     await send(_part(frame.data))  # waits while the browser does not read
                     values, size = values + frame.values, size + len(frame.data)
                 if self._due:
@@ -166,7 +173,7 @@ class Live(Response):
                     if values:
                         self._sent(values, size)
                         values = size = 0
-                    timer = loop.call_later(self._recheck, self._beat)
+                    timer = loop.call_later(BEAT, self._beat)
             await send({"type": "http.response.body", "body": b""})
         finally:
             timer.cancel()

@@ -28,8 +28,9 @@ router = APIRouter(prefix="/api/v1", tags=["reading"])
 HEARTBEAT = 10.0
 """Seconds of silence after which a blank line is sent, to detect dead readers."""
 
-RECHECK = 10.0
-"""Seconds after which a token is looked up again, so that a revoked one ends its taps."""
+RECHECK = 0.5
+"""Seconds after which a token is looked up again before messages are sent, so that a revoked one
+gets none after two seconds."""
 
 MOST_WAITING = 20_000
 """Most messages queued for a slow reader; more are dropped and counted."""
