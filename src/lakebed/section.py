@@ -53,6 +53,10 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _listed(value: object) -> object:
+    return tuple(re.findall(r"[^,\s]+", value)) if isinstance(value, str) else value
+
+
 def _unit_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     for text in value:
         parse_unit_pattern(text)
@@ -63,6 +67,8 @@ Duration = Annotated[Micros, BeforeValidator(_duration), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
+Listed = BeforeValidator(_listed)
+"""Of a list of words: the environment, which has no lists, has them with commas between."""
 Zone = Annotated[str, AfterValidator(_zone)]
 UnitPatterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_unit_patterns)]
 """Patterns of topics with a `{unit}`: one, or a list."""

@@ -45,6 +45,22 @@ def test_the_file_of_the_home_is_read(tmp_path: Path) -> None:
     assert load(environment={"LAKEBED__HOME": str(tmp_path)}).limits.payload == 1024
 
 
+@pytest.mark.parametrize(
+    "text", ["http://a.example,http://b.example:3000", " http://a.example , http://b.example:3000,"]
+)
+def test_the_environment_has_lists_with_commas(text: str) -> None:
+    settings = load(
+        environment={"LAKEBED__HTTP__CORS": text, "LAKEBED__AUTH__PROXIES": "10.0.0.0/8"}
+    )
+    assert settings.http.cors == ("http://a.example", "http://b.example:3000")
+    assert settings.auth.proxies == ("10.0.0.0/8",)
+    assert load(environment={"LAKEBED__HTTP__CORS": ""}).http.cors == ()
+
+
+def test_an_entry_of_a_list_in_the_environment_is_checked(tmp_path: Path) -> None:
+    assert "http.cors" in problem(None, LAKEBED__HTTP__CORS="http://a.example,b")
+
+
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "[http]\nlisten = ':1'\nmax_body = 1\n[journal]\nspan = '1m'\n")
     environment = {"LAKEBED__HTTP__LISTEN": ":2", "LAKEBED__HTTP__MAX_BODY": "2", "OTHER": "x"}

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from lakebed.ports.accounts.users import User
-from lakebed.section import Duration, Network, Section
+from lakebed.section import Duration, Listed, Network, Section
 from lakebed.vocabulary.times import DAY
 
 
@@ -51,7 +51,7 @@ class AuthSection(Section):
         description="the address that people type, where a proxy stands in front: of links and"
         " cookies",
     )
-    proxies: tuple[Network, ...] = Field(
+    proxies: Annotated[tuple[Network, ...], Listed] = Field(
         (), description="proxies whose X-Forwarded-For is believed: addresses or networks"
     )
     public: bool = Field(

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, Field
 
 from lakebed.ingest.settings import LimitsSection
-from lakebed.section import Address, Section, Size
+from lakebed.section import Address, Listed, Section, Size
 from lakebed.vocabulary.topic_templates import (
     CLOUDEVENTS,
     CLOUDEVENTS_WORDS,
@@ -60,7 +60,7 @@ class HttpSection(Section):
     cloudevents_topic: Annotated[str, _template(CLOUDEVENTS_WORDS)] = Field(
         CLOUDEVENTS, description="template of the topics of CloudEvents"
     )
-    cors: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+    cors: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Listed] = Field(
         (), description="origins of other sites whose pages may ask with a token: CORS; `*` for all"
     )
     tls_certificate: Path | None = Field(None, description="PEM chain; with it the port speaks TLS")
