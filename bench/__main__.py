@@ -28,6 +28,10 @@ SCENARIOS = {
     "http-remote-write-2": ["--messages", "100000"],
     "http-otlp": ["--messages", "100000"],
     "http-cloudevents": ["--messages", "100000"],
+    "syslog": ["--messages", "20000"],
+    "syslog-udp": ["--messages", "20000"],
+    "gelf": ["--messages", "20000"],
+    "sparkplug": ["--messages", "20000"],
     "many-series": ["--messages", "200000"],
     "many-policies": ["--messages", "100000"],
     "queries": ["--rows", "2000000", "--seconds", "10"],
@@ -50,6 +54,10 @@ _COMMANDS = {
         f"http-{form}": ["bench.http_batch", "--form", form]
         for form in ("influx", "remote-write-1", "remote-write-2", "otlp", "cloudevents")
     },
+    "syslog": ["bench.listeners", "syslog"],
+    "syslog-udp": ["bench.listeners", "syslog", "--udp"],
+    "gelf": ["bench.listeners", "gelf"],
+    "sparkplug": ["bench.listeners", "sparkplug"],
 }
 
 
