@@ -24,7 +24,7 @@ def doctor(
 ) -> None:
     """Check settings, clock, disks, ports, stores, readers; say what to do. Changes nothing."""
     from lakebed.cli import findings
-    from lakebed.cli.finding import bad
+    from lakebed.diagnosis.finding import bad
     from lakebed.runtime.roles import parse
 
     try:

@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakebed.cli import findings_clock, findings_journal, findings_limits, findings_sources, output
-from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.cli import findings_clock, findings_limits, findings_sources, output
 from lakebed.cli.findings_disk import disks, existing
 from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, is_foreign, running_on
+from lakebed.diagnosis import journal, parts
+from lakebed.diagnosis.finding import Finding, bad, note, ok
 from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.settings import Settings, load
 from lakebed.section import split_address
@@ -28,33 +29,6 @@ from lakebed.vocabulary.errors import Denied, LakebedError, SettingsError
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
-
-_DURABLE = {"FULL", "EXTRA", "on"}
-"""When a store fsyncs, for what it answered to be on disk."""
-
-
-_FSYNC_ON = {
-    "sqlite": "find out what changes SQLite's PRAGMA synchronous: Lakebed sets it to FULL",
-    "postgresql": "turn on fsync and synchronous_commit in PostgreSQL",
-    "clickhouse": "ALTER TABLE … MODIFY SETTING fsync_after_insert = 1 on these tables",
-    "clickhouses": "ALTER TABLE … MODIFY SETTING fsync_after_insert = 1 on these tables",
-    "chdb": "stop it, rename the folder of the series, start it: it fills new tables from backup"
-    " and journal",
-}
-_MORE_FILES = (
-    "raise the limit of open files (ulimit -n, LimitNOFILE= of the unit, ulimits: of compose), or"
-    " lower mqtt.max_connections"
-)
-
-_LOST = (
-    "send over TCP, which is held back instead; for UDP raise net.core.rmem_max, or send less at"
-    " once. lakebed_listener_lost_total counts on"
-)
-
-_RAW = (
-    "messages of Sparkplug were kept as they came: restart the edge nodes, or have them send their"
-    " births again (Node Control/Rebirth)"
-)
 
 
 def examine(
@@ -127,39 +101,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
 def _part(name: str, part: Mapping[str, Any], scheme: str = "") -> Iterator[Finding]:
     figures = (f"{k} {output.plain(v)}" for k, v in part.items() if k not in ("ok", "message"))
     text = ", ".join(filter(None, (str(part.get("message", "")), *figures))) or "well"
-    # a source that does not work is told by a server that is ready all the same
-    well = part.get("ok") and part.get("joined", True)
-    if name == "connections" and (part.get("message") or part.get("refused")):
-        yield (bad if part.get("refused") else note)(name, text, _MORE_FILES)
-    elif name == "disk" and part.get("message"):
-        yield (note if well else bad)(name, text, "see how many files there are: df -i")
-    elif well and part.get("reports_refused"):
-        yield note(name, text, "the log names the units and says why; see lakebed units")
-    elif name in ("limits", "parked") and well and part.get("message"):
-        yield findings_limits.part(name, text)
-    elif name == "refusals" and well and part.get("message"):
-        yield note(name, text, "see which, from whom and why: lakebed refusals")
-    elif part.get("lost"):
-        yield note(name, text, _LOST)
-    elif well and part.get("kept_raw"):
-        yield note(name, text, _RAW)
-    elif part.get("silent"):
-        yield note(name, text, "where so little is sent, set the source's silence to 0s")
-    else:
-        yield ok(name, text) if well else bad(name, text, "see the server's log")
-    yield from _durability(name, part, scheme)
-
-
-def _durability(name: str, figures: Mapping[str, Any], scheme: str = "") -> Iterator[Finding]:
-    """The problems that a store's own figures show."""
-    fsync = figures.get("fsync")
-    if fsync is not None and fsync not in _DURABLE:
-        yield bad(
-            name,
-            f"its fsync is {fsync}: a loss of power may take what it answered for",
-            _FSYNC_ON.get(scheme, "turn it on there"),
-        )
-    yield from findings_clock.ahead(figures.get("ahead") or 0.0)
+    return parts.part(name, part, text, scheme)
 
 
 def _journal(server: "Server") -> Iterator[Finding]:
@@ -168,17 +110,17 @@ def _journal(server: "Server") -> Iterator[Finding]:
     except Denied:
         yield note("journal", "only admins see its consumers", "give an admin's --token")
         return
-    yield from findings_journal.change(found)
-    yield from findings_journal.damage(found)
-    yield from findings_journal.partitions(found)
-    yield from findings_journal.consumers(found)
+    yield from journal.change(found)
+    yield from journal.damage(found)
+    yield from journal.partitions(found)
+    yield from journal.consumers(found)
 
 
 def _descriptors(settings: Settings) -> Iterator[Finding]:
     """Compare the hard limit: a server raises its soft one to that."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and (few := too_few(hard, settings.mqtt.max_connections)):
-        yield note("files", f"started from here: {few}", _MORE_FILES)
+        yield note("files", f"started from here: {few}", parts.MORE_FILES)
 
 
 def _ports(settings: Settings, roles: Collection[str]) -> Iterator[Finding]:
@@ -265,4 +207,4 @@ def _opened(
         yield ok(part, f"{scheme} opens{f', {health.message}' if health.message else ''}")
     else:
         yield bad(part, health.message, _store_advice(part, scheme))
-    yield from _durability(part, health.detail, scheme)
+    yield from parts.durability(part, health.detail, scheme)

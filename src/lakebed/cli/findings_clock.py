@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakebed.cli.finding import Finding, bad, note, ok
 from lakebed.cli.moments import TOLERANCE
+from lakebed.diagnosis.finding import Finding, bad, note, ok
 from lakebed.vocabulary.errors import Denied, Invalid, LakebedError
 from lakebed.vocabulary.time_parsing import parse_time
 from lakebed.vocabulary.times import Micros, check_clock, now, to_rfc3339
@@ -26,7 +26,6 @@ _CLOCK_SKEW = 2.0  # seconds by which a file system's clock may differ
 _SECONDS = 20.0  # in which all policies of all owners are asked for records of the future
 _PAGE = 1000  # records
 _MOST_NAMED = 5  # topics named in one finding
-_TOLERANCE = 5.0  # seconds by which the newest message may be ahead: more than a step of NTP
 
 
 def clock(folder: Path) -> Iterator[Finding]:
@@ -52,16 +51,6 @@ def clock(folder: Path) -> Iterator[Finding]:
         )
     else:
         yield ok("clock", to_rfc3339(at))
-
-
-def ahead(seconds: float) -> Iterator[Finding]:
-    """Report a clock that is behind the newest stored message: it was set back."""
-    if seconds > _TOLERANCE:
-        yield bad(
-            "clock",
-            f"the newest message was received {seconds:.0f} s in the future: the clock went back",
-            "set it right; until then retention and windows wait",
-        )
 
 
 def future(server: "Server", settings: "Settings") -> Iterator[Finding]:

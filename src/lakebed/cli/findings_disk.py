@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lakebed.cli import output
-from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.diagnosis.finding import Finding, bad, note, ok
 from lakebed.runtime.settings import Settings
 from lakebed.stores.home import readable_by_others
 from lakebed.system.advice import advice

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lakebed.cli.finding import Finding, note
+from lakebed.diagnosis.finding import Finding, note
+from lakebed.diagnosis.parts import ADVICE
 from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
@@ -11,16 +12,6 @@ if TYPE_CHECKING:
 
 _OWNERS = 100  # that are asked about
 _SHOWN = 5  # examples in one line
-_ADVICE = {
-    "limits": "raise the limit, or have them send less: lakebed limits, lakebed load",
-    "parked": "lakebed parked list, release, drop --owner OWNER; or raise limits.parked_for and"
-    " journal.limit",
-}
-
-
-def part(name: str, text: str) -> Finding:
-    """The finding about a part of the server that has a message."""
-    return note(name, text, _ADVICE[name])
 
 
 def near(server: "Server", part: Mapping[str, Any]) -> Iterator[Finding]:
@@ -34,7 +25,7 @@ def near(server: "Server", part: Mapping[str, Any]) -> Iterator[Finding]:
         return  # that admins alone are told is said where the journal is asked
     if found:
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        yield note("limits", "; ".join(found[:_SHOWN]) + more, _ADVICE["limits"])
+        yield note("limits", "; ".join(found[:_SHOWN]) + more, ADVICE["limits"])
 
 
 def _of_owner(server: "Server", owner: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from lakebed.cli import output
-from lakebed.cli.finding import Finding, bad, note
+from lakebed.diagnosis.finding import Finding, bad, note
 from lakebed.runtime.settings import Settings
 from lakebed.section import split_address
 from lakebed.vocabulary.owners import NO_SLUG, is_slug

@@ -75,15 +75,20 @@ _SIZES = {"bytes", "used", "limit", "free", "memory"}
 _SECONDS = {"oldest", "ahead"}
 _MILLISECONDS = {"query_ms", "retention_ms"}
 _REFUSALS = re.compile(r"\b(\d+) ([a-z]+(?:_[a-z]+)*)\b")
+_NAMED = {
+    "source": _("source %(name)s"),
+    "consumer": _("consumer %(name)s"),
+    "partition": _("partition %(name)s"),
+}
 _ALONE = {"keeper"}
 """Consumers whose name says nothing where they are the only one."""
 
 
 def called(view: View, part: str) -> str:
-    """The name of a part; a source has its own behind the word."""
+    """The name of a part; some have a name of their own behind the word."""
     kind, _blank, name = part.partition(" ")
-    if kind == "source" and name:
-        return view.word(_("source %(name)s"), name=name)
+    if name and kind in _NAMED:
+        return view.word(_NAMED[kind], name=name)
     return view.word(PARTS[part]) if part in PARTS else part
 
 

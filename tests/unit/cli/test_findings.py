@@ -14,15 +14,15 @@ from lakebed.cli import (
     findings,
     findings_clock,
     findings_disk,
-    findings_journal,
     findings_limits,
     findings_sources,
     home,
     running,
 )
 from lakebed.cli.client import Server
-from lakebed.cli.finding import Finding, ok
 from lakebed.cli.findings_settings import contradictions
+from lakebed.diagnosis import journal, parts
+from lakebed.diagnosis.finding import Finding, ok
 from lakebed.runtime.roles import parse
 from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.times import DAY, MINUTE, now, to_rfc3339
@@ -282,14 +282,14 @@ def test_policies_that_there_was_no_time_for_are_told(monkeypatch: pytest.Monkey
 
 
 def test_messages_from_the_future_tell_that_the_clock_went_back() -> None:
-    (text,) = said(list(findings._durability("journal", {"ahead": 3600.0, "fsync": "FULL"})))
+    (text,) = said(list(parts.durability("journal", {"ahead": 3600.0, "fsync": "FULL"})))
     assert "3600 s in the future" in text
-    assert list(findings._durability("journal", {"ahead": 0.2, "fsync": "EXTRA"})) == []
+    assert list(parts.durability("journal", {"ahead": 0.2, "fsync": "EXTRA"})) == []
 
 
 @pytest.mark.parametrize("mode", ["off", "NORMAL", "synchronous_commit off", "off for window"])
 def test_a_store_that_does_not_fsync_is_found(mode: str) -> None:
-    (text,) = said(list(findings._durability("catalog", {"fsync": mode})))
+    (text,) = said(list(parts.durability("catalog", {"fsync": mode})))
     assert mode in text
 
 
@@ -318,7 +318,7 @@ def test_a_consumer_that_stands_still_is_found(
 ) -> None:
     pressure = {"full": full, "by": "retention"} if full else None
     answer = {"consumers": [{**KEEPER, **changes}], "pressure": pressure, "damage": WHOLE}
-    (finding,) = findings_journal.consumers(answer)
+    (finding,) = journal.consumers(answer)
     assert finding.state == state
     assert word in finding.text
     if state != "ok":
@@ -332,15 +332,15 @@ def test_a_partition_without_a_keeper_is_found_where_something_waits_in_it() -> 
         {"partition": number, "owner": owner, "lag": lag}
         for number, (owner, lag) in enumerate([("k1:17", 5), (None, 0), (None, 70)])
     ]
-    (finding,) = findings_journal.partitions({"partitions": parts})
+    (finding,) = journal.partitions({"partitions": parts})
     assert (finding.state, finding.part) == ("bad", "partition 2")
     assert "70 messages wait" in finding.text
 
 
 def test_damage_says_how_to_acknowledge_it() -> None:
-    (finding,) = findings_journal.damage({"damage": {"messages": 7, "salvaged": False}})
+    (finding,) = journal.damage({"damage": {"messages": 7, "salvaged": False}})
     assert (finding.state, "journal acknowledge" in finding.advice) == ("bad", True)
-    assert list(findings_journal.damage({"damage": WHOLE})) == []
+    assert list(journal.damage({"damage": WHOLE})) == []
 
 
 # --- what a running server says -------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_the_limit_of_open_files_is_compared_before_the_start(
     ("scheme", "name"), [("sqlite", "SQLite"), ("postgresql", "PostgreSQL"), ("chdb", "series")]
 )
 def test_a_store_that_does_not_fsync_is_told_by_its_own_name(scheme: str, name: str) -> None:
-    (finding,) = findings._durability("catalog", {"fsync": "off"}, scheme)
+    (finding,) = parts.durability("catalog", {"fsync": "off"}, scheme)
     assert name in finding.advice
     assert ("PostgreSQL" in finding.advice) == (scheme == "postgresql")
 

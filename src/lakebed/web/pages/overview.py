@@ -9,10 +9,11 @@ from lakebed.access.actions import Action
 from lakebed.api.requests import policies_by_topic
 from lakebed.api.routes import flow, journal, limits
 from lakebed.ports.health import Health
-from lakebed.web.figures_of_parts import called, message
+from lakebed.web.figures_of_parts import called
 from lakebed.web.navigation import Page
 from lakebed.web.page import Pages, View, Viewing
 from lakebed.web.topic_index import indexes_of, unkept
+from lakebed.web.warnings import warnings
 from lakebed.web.weight import days_left, weights_of
 from lakebed.web.words import mark as _
 
@@ -31,7 +32,8 @@ STORES = {
 def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
     """Health, rates, the account of messages, and topics for which nothing is kept yet."""
     values: dict[str, Any] = {
-        "flow": None, "rate": None, "unkept": [], "parts": [], "lag": None, "free": None,
+        "flow": None, "rate": None, "unkept": [], "parts": [], "warnings": [], "lag": None,
+        "free": None,
         "near": [], "stores": STORES, "weight": None, "of_all": None, "sizes": [], "days": None,
     }  # fmt: skip
     if view.may(Action.FLOW_READ):
@@ -49,10 +51,8 @@ def show(view: Annotated[View, Viewing(Action.ME_READ, PAGE)]) -> Response:
         values["weight"] = weights.by_policy(view)
     if view.principal.admin:
         parts = view.services.ready()
-        values["parts"] = [
-            (called(view, name), one, message(view, name, one))
-            for name, one in sorted(parts.items())
-        ]
+        values["parts"] = [called(view, name) for name in sorted(parts)]
+        values["warnings"] = [(called(view, one.part), one) for one in warnings(view, parts)]
         values["free"] = parts["disk"].detail.get("free") if "disk" in parts else None
         values["sizes"] = _sizes(parts)
         values["lag"] = sum(journal.lag_by_partition(view.services).values())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lakebed.cli.finding import Finding, bad, note, ok
+from lakebed.diagnosis.finding import Finding, bad, note, ok
 
 _LONG = 600.0  # seconds; a consumer that lags more gets a finding
 _CROWDED = 0.5  # part of the journal's limit; above it a lag of a minute is enough
