@@ -106,6 +106,22 @@ def test_every_message_is_written_once_again(world: World) -> None:
     assert report.missing == 0
 
 
+def test_counters_know_the_value_before_each_window_again(world: World) -> None:
+    counters = {
+        "name": "counters", "keep": "aggregate", "every": "2s", **COMMON,
+        "functions": ["increase", "time_weighted_avg"],
+    }  # fmt: skip
+    world.catalog.put_policies("anna", [counters])
+    for number in (7, 9, 2, 30, 8, 40):
+        world.journal.write(number)
+    world.work_through()
+    before = world.series.rows()
+    points = [len(row["moments"]) for _, row in before if row["policy"] == "counters"]
+    assert sum(points) == 6 + len(points) - 1  # all values, and of each window the one before
+    world.lose_series()
+    assert world.series.rows() == before
+
+
 def test_messages_that_are_gone_are_told_though_as_many_duplicates_are_left(world: World) -> None:
     world.journal.write(1, 2)
     world.journal.write(3, 3, 3)
