@@ -324,3 +324,23 @@ def test_a_board_for_everybody_is_seen_without_signing_in_where_the_instance_all
             assert stranger.get(path).headers["location"].startswith("/sign-in"), path
     finally:
         state.services = before
+
+
+def test_tiles_show_one_field_or_name_each(api: Api, ann: Browser) -> None:
+    for field, value in (("celsius", 21.5), ("humidity", 43.0)):
+        moment = now()
+        one = LastValue("ann", "now", "room/9", "number", moment, value, 4, 0, moment)
+        api.catalog.upsert_last([replace(one, field=field)])
+    last = {"kind": "last", "topics": ["room/9"]}
+    tiles = [last, last | {"field": "humidity", "title": "One"}]
+    put(api, name="fields", tiles=tiles)
+    text = text_of(ann.see("/boards/fields"))
+    assert "room/9 · celsius" in text
+    assert text.count("21.5") == 1
+    assert text.count("43") == 2
+    refused = api.ask(
+        "PUT",
+        "/api/v1/boards/fields",
+        content=json.dumps({"name": "fields", "tiles": [last | {"field": "a b"}]}),
+    )
+    assert refused.status_code == 422

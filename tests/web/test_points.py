@@ -32,10 +32,13 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[tuple[list[float], Any]]]:
     return head, series
 
 
-def line(*rows: tuple[float, float, float, float, float, float], topic: str = "a") -> pa.Table:
+def line(
+    *rows: tuple[float, float, float, float, float, float], topic: str = "a", field: str = ""
+) -> pa.Table:
     """Of start, end (seconds), min, max, first, last."""
     names = ("start", "end", "min", "max", "first", "last")
     table = {"topic": pa.array([topic] * len(rows), pa.string())}
+    table["field"] = pa.array([field] * len(rows), pa.string())
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         if name in ("start", "end"):
             table[name] = pa.array([T0 + int(one * 1e6) for one in column], pa.int64())
@@ -93,6 +96,7 @@ def test_bands_have_their_late_and_open_windows_marked() -> None:
     table = pa.table(
         {
             "topic": ["a"] * 4,
+            "field": [""] * 4,
             "start": pa.array([T0 + h * 3_600_000_000 for h in hours]),
             "end": pa.array([T0 + (h + 1) * 3_600_000_000 for h in hours]),
             "complete": [True, True, True, False],
@@ -121,6 +125,14 @@ def test_topics_follow_each_other() -> None:
     head, [(_, [first]), (_, [second])] = decode(encode(Page(RAW, table, None)))
     assert [one["topic"] for one in head["series"]] == ["a", "b"]
     assert (first, second) == ([1], [2])
+
+
+def test_each_field_of_a_topic_has_a_curve() -> None:
+    row = (0, 0, 1, 1, 1, 1)
+    parts = [line(row, row, field="h"), line(row, field="t"), line(row, topic="b", field="t")]
+    head, _ = decode(encode(Page(RAW, pa.concat_tables(parts), None)))
+    named = [(one["topic"], one["n"]) for one in head["series"]]
+    assert named == [("a · h", 2), ("a · t", 1), ("b · t", 1)]
 
 
 @pytest.mark.parametrize("table", [line((0, 0, 1, 1, 1, 1)).slice(0, 0)])

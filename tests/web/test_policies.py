@@ -63,6 +63,35 @@ def test_fields_without_a_value_leave_no_trace(ann: Browser) -> None:
     assert document == {"name": "a", "topics": ["b"], "type": "number", "keep": "archive"}
 
 
+READING = {
+    "fields": "1", "name": "shelf", "topics": "shelf/#", "type": "boolean", "keep": "archive",
+    "pointers": "lamp: /a\nfan: /b/c", "split": "/all", "map": "ON: true\nOFF: false",
+    "strip": "true", "time_at": "/at", "time_unit": "ms", "time_zone": "Europe/Berlin",
+    "time_else": "received", "limits.future": "5m",
+}  # fmt: skip
+
+
+def test_the_form_says_how_a_value_is_read(api: Api, ann: Browser) -> None:
+    assert ann.send("/policies/save", READING).status_code == 303
+    document = stored(api, "shelf")
+    wanted = {
+        "fields": {"lamp": "/a", "fan": "/b/c"}, "split": "/all", "strip": True,
+        "map": {"ON": True, "OFF": False}, "time_at": "/at", "time_unit": "ms",
+        "time_zone": "Europe/Berlin", "time_else": "received", "limits": {"future": "5m"},
+    }  # fmt: skip
+    assert {key: document[key] for key in wanted} == wanted
+    page = ann.see("/policies/edit/shelf")
+    for shown in ("lamp: /a", "fan: /b/c", "ON", 'value="/all"', 'value="5m"'):
+        assert shown in page, shown
+
+
+def test_pairs_that_are_none_are_a_mistake_that_stays(ann: Browser) -> None:
+    answer = ann.send("/policies/save", READING | {"name": "bad", "pointers": "lamp /a"})
+    assert answer.status_code == 422
+    assert "names with JSON pointers" in text_of(answer.text)
+    assert "lamp /a" in answer.text
+
+
 def test_a_name_that_looks_like_a_number_stays_a_name(api: Api, ann: Browser) -> None:
     for name in ("12", "1e5", "nan"):
         assert ann.send("/policies/save", FIELDS | {"name": name}).status_code == 303

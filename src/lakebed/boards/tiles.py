@@ -14,7 +14,7 @@ from lakebed.accounts import fields
 from lakebed.boards import conditions
 from lakebed.documents.source import Path
 from lakebed.kinds import KINDS as POLICIES
-from lakebed.policies.fields import duration_within, listed, suggest
+from lakebed.policies.fields import duration_within, field_name, listed, suggest
 from lakebed.policies.fields import name as policy_name
 from lakebed.vocabulary.errors import show
 from lakebed.vocabulary.times import DAY, SECOND
@@ -65,13 +65,13 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "plot": Kind(("topics",), ("policy", "functions"), w=6, h=4),
-    "number": Kind(("topics",), ("policy", "functions", "suffix"), one=True, w=3, h=2),
-    "table": Kind(("topics",), ("policy", "functions", "rows"), w=6, h=4),
-    "last": Kind(("topics",), ("policy",), w=4, h=4),
+    "plot": Kind(("topics",), ("policy", "field", "functions"), w=6, h=4),
+    "number": Kind(("topics",), ("policy", "field", "functions", "suffix"), one=True, w=3, h=2),
+    "table": Kind(("topics",), ("policy", "field", "functions", "rows"), w=6, h=4),
+    "last": Kind(("topics",), ("policy", "field"), w=4, h=4),
     "text": Kind(("text",), w=4, h=2),
     "image": Kind(("topics",), ("policy",), one=True, w=4, h=4),
-    "alert": Kind(("topics",), ("policy", *conditions.KEYS), w=3, h=2),
+    "alert": Kind(("topics",), ("policy", "field", *conditions.KEYS), w=3, h=2),
     "flow": Kind((), ("topics",), w=4, h=3),
     "load": Kind((), ("rows",), w=6, h=4),
     "errors": Kind((), ("topics", "rows"), w=6, h=4),
@@ -212,6 +212,7 @@ _CHECKS: dict[str, Callable[[Mapping[Any, Any], str], fields.Problems]] = {
     "title": _text(LONGEST_TITLE),
     "topics": _topics,
     "policy": _read(policy_name),
+    "field": _read(field_name),
     "functions": _functions,
     "suffix": _text(16),
     "rows": lambda tile, key: _whole(tile, key, 1, MOST_ROWS),

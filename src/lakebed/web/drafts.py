@@ -19,22 +19,33 @@ from lakebed.documents.source import Path, read_source
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
 from lakebed.policies.document import PARTS
+from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.schema import document_model, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem
+from lakebed.vocabulary.time_parsing import UNITS
 from lakebed.web.page import Form
 
 TEXTS = (
     "name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone",
-    "counter_bits",
+    "counter_bits", "split", "encoding", "decimal", "strip", "time_unit", "time_zone", "time_else",
 )  # fmt: skip
 """Keys of a document that are one text or number in the form."""
 
-_WORDS = ("name", "type", "keep", "at", "time_at", "timezone")  # never numbers
+_WORDS = (
+    "name", "type", "keep", "at", "time_at", "timezone", "split", "encoding", "decimal",
+    "time_unit", "time_zone", "time_else",
+)  # fmt: skip
+"""Those of them that are never numbers."""
+
+PAIRS = {"pointers": "fields", "map": "map"}
+"""Keys that are lines of YAML in the form, `name: value`, by the name that they have there."""
+
 LISTS = ("topics", "functions")
 BOUNDS = ("from", "until")  # of `active`
+LIMITS = ("future",)
 FILTERS = ("min", "max", "max_rate")
 TRANSFORMS = ("scale", "offset", "round")
-_PARTS = {"active": BOUNDS, "filter": FILTERS, "transform": TRANSFORMS}
+_PARTS = {"active": BOUNDS, "limits": LIMITS, "filter": FILTERS, "transform": TRANSFORMS}
 _NEW = {"type": "number", "keep": "window", "for": "30d"}
 
 
@@ -77,6 +88,9 @@ def fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
     for key in LISTS:
         value = document.get(key)
         shown[key] = [_text(one) for one in value] if isinstance(value, list) else []
+    for name, key in PAIRS.items():
+        value = document.get(key)
+        shown[name] = written(value).strip() if isinstance(value, dict) else _text(value)
     for part, keys in _PARTS.items():
         value = document.get(part)
         inside = value if isinstance(value, dict) else {}
@@ -91,6 +105,9 @@ def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
         if key in form:
             text = form.text(key)
             _set(changed, key, text if key in _WORDS else _value(text, document.get(key)))
+    for name, key in PAIRS.items():
+        if name in form:
+            _set(changed, key, _pairs(form.raw(name)))
     if "topics" in form:
         _set(
             changed,
@@ -166,6 +183,11 @@ def completions() -> dict[str, Any]:
             "keep": list(KINDS),
             "functions": list(dict.fromkeys(functions)),
             "unique": ["true", "false"],
+            "strip": ["true", "false"],
+            "encoding": list(dict.fromkeys(one for all in ENCODINGS.values() for one in all)),
+            "decimal": [".", ","],
+            "time_unit": list(UNITS),
+            "time_else": ["refuse", "received"],
             "active": ["always"],
         },
         "kinds": keys_by_kind(),
@@ -189,10 +211,20 @@ def _set(document: dict[str, Any], key: str, value: Any) -> None:
         document[key] = value
 
 
+def _pairs(text: str) -> Any:
+    """Lines of YAML as a mapping; the text as it is where it is none, which the check tells."""
+    try:
+        return read_source(text).value if text.strip() else {}
+    except Invalid:
+        return text.strip()
+
+
 def _value(text: str, before: Any) -> Any:
     """A text of the form as YAML would read it, if that is a number; unchanged where it is."""
     if not text or _text(before) == text:
         return before if text else ""
+    if text in ("true", "false"):
+        return text == "true"
     try:
         return int(text)
     except ValueError:

@@ -272,8 +272,11 @@ class _Kept:
         return Known(_text(value), time, points)
 
 
+_TEXTS = (TYPES["text"], TYPES["json"])
+
+
 def _record(row: Mapping[str, Any]) -> tuple[Micros, Any]:
-    return row["time"], row["number"] if row["type"] == TYPES["number"] else row["text"]
+    return row["time"], row["text"] if row["type"] in _TEXTS else row["number"]
 
 
 def _window(row: Mapping[str, Any], functions: Sequence[str]) -> tuple[Micros, Any]:

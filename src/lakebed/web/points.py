@@ -9,6 +9,7 @@ to two records of a column are where they were, and no extreme is missing. NaN s
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -50,6 +51,7 @@ def points(
     services: ServicesDep,
     caller: Annotated[Caller, InOwner(Action.RECORDS_READ)],
     topic: Annotated[list[str], Query(min_length=1)],
+    field: Annotated[list[str] | None, Query()] = None,
     columns: Annotated[int, Query(ge=1, le=MOST_COLUMNS)] = 1_000,
     policy: str | None = None,
     start: Annotated[str | None, Query(alias="from")] = None,
@@ -58,6 +60,7 @@ def points(
     """What a policy kept of some topics, for a plot."""
     columns = min(columns, LARGEST_LIMIT // len(topic))
     asked = {"topic": topic, "policy": policy, "from": start, "to": end, "points": columns}
+    asked["field"] = field or []
     question = question_of(services, caller, RecordsQuery.model_validate(asked))
     page = reading.read(services.series, services.catalog, question)
     missing = gaps(services, caller.owner, question.topics, question.start, question.end)
@@ -82,7 +85,7 @@ def encode(page: Page, gaps: Sequence[Mapping[str, str]] = ()) -> bytes:
     last = int(rows["end"].to_numpy().max()) if len(rows) else 0
     step = max(1, -(-(last - first) // (_TICKS * _MILLISECOND)))  # milliseconds to a tick
     series, blocks = [], []
-    for topic, part in _by_topic(rows):
+    for topic, part in _by_series(rows):
         times, values = _band(part) if bands else _line(part)
         base = _base(values)
         newest = float(part["avg" if bands else "last"][-1].as_py())
@@ -110,13 +113,21 @@ def encode(page: Page, gaps: Sequence[Mapping[str, str]] = ()) -> bytes:
     return len(text).to_bytes(4, "little") + text + b"".join(blocks)
 
 
-def _by_topic(rows: "pa.Table") -> Iterator[tuple[str, "pa.Table"]]:
-    """The rows of each topic, which lie together."""
-    codes = rows["topic"].combine_chunks().dictionary_encode()
-    numbers = codes.indices.to_numpy() if len(rows) else np.zeros(0, np.int64)
-    edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
-    for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        yield rows["topic"][begin].as_py(), rows.slice(begin, end - begin)
+def series_of(topic: str, field: str) -> str:
+    """The name of a curve."""
+    return f"{topic} · {field}" if field else topic
+
+
+def _by_series(rows: "pa.Table") -> Iterator[tuple[str, "pa.Table"]]:
+    """The rows of each topic and field, which lie together, with the name of their curve."""
+    changes = np.zeros(max(len(rows) - 1, 0), np.bool_)
+    for name in ("topic", "field"):
+        codes = rows[name].combine_chunks().dictionary_encode()
+        changes |= np.diff(codes.indices.to_numpy()) != 0 if len(rows) else changes
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(rows)] if len(rows) else []
+    for begin, end in pairwise(edges):
+        name = series_of(*(rows[key][begin].as_py() for key in ("topic", "field")))
+        yield name, rows.slice(begin, end - begin)
 
 
 def _columns(part: "pa.Table", *names: str) -> list[Any]:

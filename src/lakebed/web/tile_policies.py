@@ -13,6 +13,7 @@ from typing import Any
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller
 from lakebed.kinds import KINDS
+from lakebed.kinds.tables import NUMERIC, TYPES
 from lakebed.policies.document import parse
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.ports.catalog.policies import StoredPolicy
@@ -23,6 +24,7 @@ from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros, now, parse_duration
 from lakebed.vocabulary.topics import overlaps
 from lakebed.web.page import View
+from lakebed.web.points import series_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ def last_of(view: View, reader: Caller, tile: Mapping[str, Any]) -> list[LastVal
     """Last values of all topics under the filters of a tile, each once."""
     catalog, policy = view.services.catalog, tile.get("policy")
     found = {
-        (value.topic, value.policy): value
+        (value.topic, value.policy, value.field): value
         for topic in tile["topics"]
-        for value in last_values.find(catalog, view.owner, topic, policy)
+        for value in last_values.find(catalog, view.owner, topic, policy, fields_of(tile))
     }
     values = [value for _, value in sorted(found.items())]
     size = sum(value.size for value in values)
@@ -70,9 +72,17 @@ def last_of(view: View, reader: Caller, tile: Mapping[str, Any]) -> list[LastVal
     return values
 
 
+def fields_of(tile: Mapping[str, Any]) -> tuple[str, ...]:
+    """The one field that a tile is about; none for all."""
+    return (tile["field"],) if "field" in tile else ()
+
+
 CHANGED = frozenset(
-    ("at", "time_at", "encoding", "strip", "map", "decimal", "filter", "transform", "limits")
-)
+    (
+        "at", "fields", "split", "time_at", "encoding", "strip", "map", "decimal", "filter",
+        "transform", "limits",
+    )
+)  # fmt: skip
 """Keys with which a policy keeps something else than each payload at the time it came with."""
 
 
@@ -116,6 +126,7 @@ def policy_of(
         parse(stored.document, stored.owner, stored.version)
         for stored in catalog.policies(view.owner)
         if _fits(stored, tile["topics"], numbers)
+        and set(fields_of(tile)) <= (stored.document.get("fields") or {}).keys()
     ]
     if not fitting:
         asked = ", ".join(tile["topics"])
@@ -135,22 +146,41 @@ def policy_of(
 
 def _fits(stored: StoredPolicy, topics: list[str], numbers: bool) -> bool:
     document = stored.document
-    if KINDS[document["keep"]].answers == "values" or (numbers and document["type"] != "number"):
+    if KINDS[document["keep"]].answers == "values" or (numbers and document["type"] not in NUMERIC):
         return False
     return any(overlaps(own, topic) for own in document["topics"] for topic in topics)
 
 
-def newest_of(view: View, policy: Policy, topics: list[str], most: int) -> list[dict[str, Any]]:
-    """The newest rows of a policy, each with `topic`, `time` in microseconds, and its values."""
+def newest_of(
+    view: View, policy: Policy, topics: list[str], most: int, fields: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """The newest rows of a policy, each with `topic`, `time` in microseconds, and its values.
+
+    Args:
+        fields: which fields; none for all. `topic` names the field then.
+    """
     services = view.services
     first, *others = topics
-    question = Question(policy, first, order="desc", limit=most, beside=tuple(others))
+    beside = tuple(others)
+    question = Question(policy, first, order="desc", limit=most, beside=beside, fields=fields)
     table = reading.read(services.series, services.catalog, question).rows
     count(view, first, policy.name, table)
-    rows = table.to_pylist()
+    rows = [
+        row | {"topic": series_of(row["topic"], "" if fields else row["field"])}
+        for row in table.to_pylist()
+    ]
     if KINDS[policy.keep].answers == "windows":
         return [row | {"time": row["start"]} for row in rows]
-    return [row | {"value": row["text"] or row["number"]} for row in rows]
+    return [row | {"value": show(row["type"], row["number"], row["text"])} for row in rows]
+
+
+def show(type: int, number: float, text: str) -> Any:
+    """The value of a record; JSON as its text."""
+    if type == TYPES["integer"]:
+        return int(text)
+    if type == TYPES["boolean"]:
+        return number == 1
+    return number if type == TYPES["number"] else text
 
 
 def count(view: View, topic: str, policy: str, rows: Any) -> None:

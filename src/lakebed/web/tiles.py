@@ -26,9 +26,11 @@ from lakebed.vocabulary.topics import is_wildcard, matches
 from lakebed.web.curves import Curves, curves_of
 from lakebed.web.page import View
 from lakebed.web.pictures import picture_of
+from lakebed.web.points import series_of
 from lakebed.web.tile_policies import (
     Range,
     count,
+    fields_of,
     is_direct,
     is_raw,
     last_of,
@@ -105,16 +107,23 @@ def _plot(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     policy = policy_of(view, reader, tile, over, numbers=True)
     first, *others = tile["topics"]
     services, points = view.services, POINTS * tile["w"]
-    question = Question(policy, first, over.start, over.end, beside=tuple(others), points=points)
+    fields, beside = fields_of(tile), tuple(others)
+    question = Question(
+        policy, first, over.start, over.end, beside=beside, points=points, fields=fields
+    )
     page = reading.read(services.series, services.catalog, question)
     count(view, first, policy.name, page.rows)
     functions = tile.get("functions", ())
     rows = page.rows.to_pylist()
     topics = sorted({row["topic"] for row in rows})[:MOST_CURVES]
-    found: Curves = curves_of(rows, over.start, over.end, functions)
+    named = [
+        row | {"topic": series_of(row["topic"], "" if fields else row["field"])} for row in rows
+    ]
+    found: Curves = curves_of(named, over.start, over.end, functions)
     return {
         "curves": found,
         "policy": policy.name,
+        "fields": fields,
         "topics": topics,
         "seconds": (over.end - over.start) // SECOND,
         "direct": is_direct(view, policy.name),
@@ -131,7 +140,7 @@ def _number(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
         live = is_raw(view, newest.policy)
         return {"value": newest.value, "time": newest.time, "live": topic if live else ""}
     policy = policy_of(view, reader, tile, over)
-    rows = newest_of(view, policy, [topic], 1)
+    rows = newest_of(view, policy, [topic], 1, fields_of(tile))
     if not rows:
         return {"value": None, "time": None, "live": ""}
     row, wanted = rows[0], tile.get("functions") or policy.functions or ("value",)
@@ -141,7 +150,7 @@ def _number(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 def _table(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     reader = reader_of(view, tile["topics"])
     policy = policy_of(view, reader, tile, over)
-    rows = newest_of(view, policy, tile["topics"], tile.get("rows", 10))
+    rows = newest_of(view, policy, tile["topics"], tile.get("rows", 10), fields_of(tile))
     names = tuple(tile.get("functions") or policy.functions)
     if KINDS[policy.keep].answers != "windows":
         names = ("value",)
@@ -149,10 +158,11 @@ def _table(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 
 
 def _last_values(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
-    found = last_of(view, reader_of(view, tile["topics"]), tile)
+    found, fields = last_of(view, reader_of(view, tile["topics"]), tile), fields_of(tile)
     rows = [
-        {"topic": value.topic, "value": value.value, "time": value.time,
-         "live": value.topic if is_raw(view, value.policy) else ""}
+        {"topic": series_of(value.topic, "" if fields else value.field),
+         "value": value.value == 1 if value.type == "boolean" else value.value,
+         "time": value.time, "live": value.topic if is_raw(view, value.policy) else ""}
         for value in found[:MOST_LAST]
     ]  # fmt: skip
     return {"rows": rows, "more": len(found) - len(rows)}
@@ -170,19 +180,20 @@ def _image(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
 def _alert(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     newest: dict[str, LastValue] = {}
     for value in last_of(view, reader_of(view, tile["topics"]), tile):
-        if value.topic not in newest or value.time > newest[value.topic].time:
-            newest[value.topic] = value
+        name = series_of(value.topic, "" if fields_of(tile) else value.field)
+        if name not in newest or value.time > newest[name].time:
+            newest[name] = value
     condition = Condition.of(tile)
     states: list[dict[str, Any]] = [
-        {"topic": value.topic, "value": value.value, "time": value.time,
+        {"topic": name, "value": value.value, "time": value.time,
          "state": condition.state(value.value, value.time, over.end)}
-        for value in newest.values()
+        for name, value in newest.items()
     ]  # fmt: skip
     if condition.silent is not None:  # one that was named and never heard
         states += [
             {"topic": topic, "value": None, "time": None, "state": "silent"}
             for topic in tile["topics"]
-            if not is_wildcard(topic) and topic not in newest
+            if not is_wildcard(topic) and topic not in {one.topic for one in newest.values()}
         ]
     counts = Counter(one["state"] for one in states)
     states.sort(key=lambda one: (_WORST.index(one["state"]), one["topic"]))

@@ -267,6 +267,7 @@ def _editor(
             one for one in kind.functions.get("text", ()) if one not in kind.functions["number"]
         ] for name, kind in KINDS.items() if kind.functions},
         keys=drafts.keys_by_kind(),
+        encodings=[(one, one) for one in drafts.completions()["values"]["encoding"][1:]],
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from lakebed.api.requests import check_filter_in
 from lakebed.api.routes import dead_letters, flow, parked
 from lakebed.api.routes.reading import RecordsQuery, question_of
 from lakebed.kinds import KINDS
+from lakebed.kinds.tables import NUMERIC
 from lakebed.ports.question import Order
 from lakebed.queries import reading
 from lakebed.vocabulary.errors import BadRequest, LakebedError, NotFound
@@ -146,7 +147,7 @@ def _plotted(policies: list[dict[str, Any]], chosen: str) -> dict[str, Any] | No
     able = [
         one
         for one in policies
-        if one["all"] and one["type"] == "number" and KINDS[one["keep"]].answers != "values"
+        if one["all"] and one["type"] in NUMERIC and KINDS[one["keep"]].answers != "values"
     ]
     named = [one for one in able if one["name"] == chosen]
     if named:
