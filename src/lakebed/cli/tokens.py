@@ -1,4 +1,4 @@
-"""`lakebed token`, or `lakebed tokens`: make, list and revoke tokens."""
+"""`lakebed token`, or `lakebed tokens`: make, list, show and revoke tokens."""
 
 from typing import Annotated
 
@@ -6,9 +6,9 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
-from lakebed.vocabulary.errors import Conflict
+from lakebed.vocabulary.errors import Conflict, NotFound
 
-app = Commands("Who may send and ask: add, list, revoke.")
+app = Commands("Who may send and ask: add, list, show, revoke.")
 _PATH = "/api/v1/tokens"
 Owner = Annotated[str, typer.Option(help="In whose name space it works.")]
 Filters = Annotated[list[str] | None, typer.Option(help="MQTT filter; may be given repeatedly.")]
@@ -62,6 +62,27 @@ def list_(
 
 
 @app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="What it was called.")],
+    owner: Owner = "admin",
+    form: Format = Shape.TABLE,
+    url: Url = URL,
+    token: Token = None,
+    home: Home = HOME,
+) -> None:
+    """Show one token, never its secret."""
+    from lakebed.cli.client import Server
+
+    with Server(url, token, home) as server:
+        found = output.rows(server.get(_PATH))
+    for one in found:
+        if (one["owner"], one["name"]) == (owner, name):
+            return output.one(one, form)
+    raise NotFound(f"there is no token {name!r} of {owner!r} that you may see")
+
+
+@app.command()
+@app.command("remove", hidden=True)  # as of everything else
 def revoke(
     name: Annotated[str, typer.Argument(help="What it was called.")],
     owner: Owner = "admin",

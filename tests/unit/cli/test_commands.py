@@ -351,9 +351,19 @@ def test_token_add_prints_the_secret_and_nothing_else(run: Run, server: FakeServ
     }
 
 
-def test_token_revoke_names_owner_and_token(run: Run, server: FakeServer) -> None:
+def test_token_show_finds_the_one_of_the_owner(run: Run, server: FakeServer) -> None:
+    tokens = [{"owner": owner, "name": "gate", "role": "editor"} for owner in ("plant", "admin")]
+    server.on("GET", "/api/v1/tokens", Reply(200, {"tokens": tokens}))
+    assert json.loads(run("tokens", "show", "gate", "--json").out) == tokens[1]
+    missing = run("token", "show", "gate", "--owner", "eve")
+    assert missing.code != 0
+    assert "no token 'gate' of 'eve'" in missing.err
+
+
+@pytest.mark.parametrize("word", ["revoke", "remove"])
+def test_token_revoke_names_owner_and_token(run: Run, server: FakeServer, word: str) -> None:
     server.on("DELETE", "/api/v1/tokens", Reply(204))
-    assert run("token", "revoke", "gate").code == 0
+    assert run("token", word, "gate").code == 0
     assert server.seen[0].query == {"owner": "admin", "name": "gate"}
 
 

@@ -22,7 +22,7 @@ def test_only_the_command_that_is_run_is_prepared(
     assert main(["send", "--help"]) == 0
     assert prepared == ["send"]
     assert main(["tokens", "--help"]) == 0
-    assert len(prepared) == 1 + len(["add", "list", "revoke"])
+    assert len(prepared) == 1 + len(["add", "list", "show", "revoke", "remove"])
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [], ["nonsense"]])
