@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 from pydantic import SecretStr
 
+from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings, load
 from lakebed.web import in_force
 from tests.application import Api
@@ -176,3 +178,20 @@ def test_no_setting_is_a_secret_by_another_name() -> None:
         return found
 
     assert [name for name, kind in fields(Settings) if kind is SecretStr] == []
+
+
+def test_the_overview_tells_what_is_wrong_and_what_to_do(
+    api: Api, root: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = {
+        "connections": Health(True, "few files", {"refused": 0}),
+        "catalog": Health(True, "", {"fsync": "OFF"}),
+        "journal": Health(True),
+    }
+    monkeypatch.setattr(api, "ready", ready)
+    shown = text_of(root.see("/"))
+    assert "all well" not in shown
+    assert "problem catalog its fsync is OFF" in shown
+    assert "few files raise the limit of open files" in shown
+    monkeypatch.setattr(api, "ready", {"journal": Health(True)})
+    assert "all well 1 part works" in text_of(root.see("/"))
