@@ -24,6 +24,7 @@ from lakebed.sources.http.topic_cache import Topics
 from lakebed.vocabulary.errors import BadRequest, Denied, show
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
+from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topic_templates import fill, level, tag_levels
 
 MOST_LABELS = 1_000
@@ -65,11 +66,13 @@ class Written:
     Attributes:
         found: its messages, and the series that are rejected, counted from 1.
         samples, histograms: how many of them are taken, also markers of staleness.
+        times: the event times of time stamps; most samples of a request share theirs.
     """
 
     found: Decoded = field(default_factory=Decoded)
     samples: int = 0
     histograms: int = 0
+    times: dict[int, Micros] = field(default_factory=dict)
 
 
 def version_1(body: bytes, way: Way) -> Written:
@@ -90,7 +93,7 @@ def version_1(body: bytes, way: Way) -> Written:
             channel = topics.get(key) or topics.keep(
                 key, len(key), _channel(_labels(series.labels), way)
             )
-            _take(written, channel, series.samples, series.histograms, way.sender)
+            _take(written, channel, series.samples, series.histograms, way)
         except _BAD as error:
             written.found.reject(number, _named(error))
     return written
@@ -115,7 +118,7 @@ def version_2(body: bytes, way: Way) -> Written:
             if channel is None:
                 size = sum(map(len, key)) + 60 * len(key)
                 channel = topics.keep(key, size, _channel(_pairs(key), way))
-            _take(written, channel, series.samples, series.histograms, way.sender)
+            _take(written, channel, series.samples, series.histograms, way)
         except IndexError:
             written.found.reject(number, ValueError("a label refers to no symbol"))
         except _BAD as error:
@@ -162,19 +165,22 @@ def _take(
     channel: Channel,
     samples: Sequence[_Sample],
     distributions: Sequence[histograms.Histogram],
-    sender: Sender,
+    way: Way,
 ) -> None:
-    found = written.found
-    taken = [
-        (sender.check_size(numbers.written(one.value)), parse_time(one.timestamp, _TIMES))
-        for one in samples
-        if not _is_stale(one.value)
-    ]
-    taken += [
-        (sender.check_size(histograms.payload(one)), parse_time(one.timestamp, _TIMES))
-        for one in distributions
-        if not _is_stale(one.sum)
-    ]
+    found, times, check_size = written.found, written.times, way.sender.check_size
+    taken: list[tuple[bytes, Micros]] = []
+    for sample in samples:
+        value, time = sample.value, sample.timestamp
+        if value != value and _is_stale(value):
+            continue
+        event = times.get(time)
+        if event is None:
+            event = times[time] = parse_time(time, _TIMES)
+        taken.append((check_size(numbers.written(value)), event))
+    for one in distributions:
+        if not _is_stale(one.sum):
+            event = parse_time(one.timestamp, _TIMES)
+            taken.append((check_size(histograms.payload(one)), event))
     if len(found.payloads) + len(taken) > MOST_LINES:
         raise TooLarge("body", f"it holds more than {MOST_LINES} samples: send it in pieces")
     for payload, event in taken:
