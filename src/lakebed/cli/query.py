@@ -131,8 +131,14 @@ def _table(records: Iterable[dict[str, Any]]) -> None:
 def _draw(records: Iterable[dict[str, Any]], topic: str, to_file: Path | None) -> None:
     from lakebed.cli.plot import plot
 
+    rows = list(records)
+    fields = sorted({row["field"] for row in rows if "field" in row})
+    if len(fields) > 1:
+        raise BadRequest(
+            "--plot", f"it draws one field: choose one by --field: {', '.join(fields)}"
+        )
     columns, lines = shutil.get_terminal_size((100, 30))
     color = to_file is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    picture = plot(list(records), topic, min(columns, 160), max(10, min(lines - 2, 28)), color)
+    picture = plot(rows, topic, min(columns, 160), max(10, min(lines - 2, 28)), color)
     with output.opened(to_file) as stream:
         stream.write(picture.encode() + b"\n")
