@@ -3,17 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from lakebed.section import Address, Network, Section
+from lakebed.section import Address, Listed, Network, Section
 from lakebed.vocabulary.owners import check_known
 
 LOCAL: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-
-
-def _split(value: object) -> object:
-    """`a, b`, as an environment variable has it, is a list of two."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class ListenerSection(Section):
@@ -25,7 +20,7 @@ class ListenerSection(Section):
     owner: Annotated[str, AfterValidator(check_known)] | None = Field(
         None, description="owner of what comes in; without one nothing listens"
     )
-    networks: Annotated[tuple[Network, ...], BeforeValidator(_split)] = Field(
+    networks: Annotated[tuple[Network, ...], Listed] = Field(
         LOCAL, description="addresses or networks that may send; of others nothing is taken"
     )
     tls_certificate: Path | None = Field(None, description="PEM chain for `tls_listen`")
