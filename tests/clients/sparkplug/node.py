@@ -1,11 +1,11 @@
 """An edge node with a device, by pysparkplug: sends what its standard input asks for.
 
-PORT: connects and is born. Then lines: `node VALUE`, `device VALUE`, `leave`.
+PORT [TOKEN]: connects and is born. Then lines: `node VALUE`, `device VALUE`, `leave`.
 """
 
 import sys
 
-from pysparkplug import DataType, Device, EdgeNode, Metric, get_current_timestamp
+from pysparkplug import Client, DataType, Device, EdgeNode, Metric, get_current_timestamp
 
 
 def metric(name: str, kind: DataType, value: object) -> Metric:
@@ -13,7 +13,9 @@ def metric(name: str, kind: DataType, value: object) -> Metric:
 
 
 def main() -> None:
-    node = EdgeNode("plant", "press", [metric("Inlet/Temperature", DataType.FLOAT, 20.5)])
+    client = Client(username="press", password=sys.argv[2]) if sys.argv[2:] else None
+    metrics = [metric("Inlet/Temperature", DataType.FLOAT, 20.5)]
+    node = EdgeNode("plant", "press", metrics, client)
     node.register(Device("motor", [metric("speed", DataType.INT32, -5)]))
     node.connect("127.0.0.1", port=int(sys.argv[1]))
     print("started", flush=True)

@@ -8,6 +8,7 @@ apps ────HTTP───┘
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
-    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 
 log = structlog.get_logger(__name__)
@@ -106,7 +106,11 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     retaining = [(client.name, client.retained) for client in clients if client.retained]
     listeners = _listeners(process)
     senders = [client.senders for client in clients if client.senders is not None]
-    plugged = [(client.name, client.sparkplug) for client in clients if client.sparkplug]
+    plugged = [(client.name, client.sparkplug.counts) for client in clients if client.sparkplug]
+    own = {}
+    if settings.mqtt.sparkplug:
+        plugged.append(("mqtt", endpoint.sparkplug))
+        own["sparkplug"] = partial(_sparkplug_of, endpoint)
     return Contribution(
         intake=intake,
         doors=(endpoint, *clients, *listeners),
@@ -116,6 +120,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},
             **{one.name: one.health for one in listeners},
+            **own,
         },
         metrics=(
             endpoint.stats.metrics,
@@ -128,7 +133,14 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     )
 
 
-def _of_sparkplug(plugged: "Sequence[tuple[str, SparkplugMessages]]") -> "Iterator[Metric]":
+def _sparkplug_of(endpoint: "MqttEndpoint") -> Health:
+    """What was read of Sparkplug B at the endpoint."""
+    from lakebed.sources.mqtt.sparkplug.messages import figures  # needs protobuf
+
+    return Health(True, "", figures(endpoint.sparkplug))
+
+
+def _of_sparkplug(plugged: Sequence[tuple[str, Counter[str]]]) -> "Iterator[Metric]":
     from lakebed.sources.mqtt.sparkplug.messages import metrics  # needs protobuf
 
     return metrics(plugged)

@@ -73,6 +73,7 @@ class InboundPublishes:
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
         attributes: recorded with each message that has none of its own.
         senders: find the channel of each message; None where the decoder did.
+        of_many: whether `senders` find out whose a message is, so that ids are its owner's.
         limiter: decides what is over a limit.
         hold: called with the seconds in which nothing more should be read.
         recent: what the session received last; None where it ends with the connection.
@@ -97,6 +98,7 @@ class InboundPublishes:
         urgent: bool = True,
         attributes: Attributes | None = None,
         senders: Senders | None = None,
+        of_many: bool = True,
         limiter: Limiter | None = None,
         hold: Callable[[float], None] = lambda seconds: None,
         recent: RecentPublishes | None = None,
@@ -115,6 +117,7 @@ class InboundPublishes:
         self._urgent = urgent
         self._attributes = attributes
         self._senders = senders
+        self._own_ids = senders is None or not of_many
         self._limiter = limiter
         self._unit = None if limiter is None else limiter.allowance.unit
         self._hold = hold
@@ -382,7 +385,7 @@ class InboundPublishes:
     def _id_keys(self, run: Run[Channel]) -> list[bytes]:
         """The key of each message that has an id: ids are unique within a topic."""
         pairs = zip(run.targets, run.ids or (), strict=True)
-        if self._senders is None:
+        if self._own_ids:
             return [sent_key(channel, self._owner, id) if id else b"" for channel, id in pairs]
         return [id_key(channel.owner, channel.topic, id) if id else b"" for channel, id in pairs]
 

@@ -15,6 +15,13 @@ from lakebed.vocabulary.topics import overlaps
 from lakebed.vocabulary.unit_topics import UnitPattern, parse_unit_pattern
 
 
+def _sparkplug_template(value: str) -> str:
+    return check_template(value, SPARKPLUG_WORDS)
+
+
+SparkplugTopic = Annotated[str, AfterValidator(_sparkplug_template)]
+
+
 class MqttSection(Section):
     """The endpoint that devices connect to."""
 
@@ -52,6 +59,14 @@ class MqttSection(Section):
         " acknowledged all the same and kept as a dead letter, or the connection ends",
     )
     max_connections: int = Field(20_000, ge=1, description="connections at one time")
+    sparkplug: bool = Field(
+        False,
+        description="whether messages of Sparkplug B (`spBv1.0/…`) are read: each metric becomes a"
+        " message",
+    )
+    sparkplug_topic: SparkplugTopic = Field(
+        SPARKPLUG, description="template of their topics, as that of a source"
+    )
 
 
 def _hosted(value: str) -> str:
@@ -62,10 +77,6 @@ def _hosted(value: str) -> str:
 def _without_share(topic: str) -> str:
     """The filter of a shared subscription."""
     return topic.split("/", 2)[-1] if topic.startswith("$share/") else topic
-
-
-def _sparkplug_template(value: str) -> str:
-    return check_template(value, SPARKPLUG_WORDS)
 
 
 class MqttSource(Section):
@@ -117,7 +128,7 @@ class MqttSource(Section):
         description="whether messages of Sparkplug B (`spBv1.0/…`) are read: each metric becomes a"
         " message",
     )
-    sparkplug_topic: Annotated[str, AfterValidator(_sparkplug_template)] = Field(
+    sparkplug_topic: SparkplugTopic = Field(
         SPARKPLUG,
         description="template of their topics: of GROUP, NODE, DEVICE, which a node's own metrics"
         " have none of, and METRIC",

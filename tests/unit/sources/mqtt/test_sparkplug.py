@@ -1,5 +1,6 @@
 """Sparkplug B: births say what data mean, whatever comes between them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.principals import of_token
 
 from lakebed.limits.book import LimitBook
+from lakebed.ports.accounts.tokens import StoredToken
+from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.codec.publish import Run
+from lakebed.sources.mqtt.server.admission import sparkplug_of
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.sources.mqtt.sparkplug import births, messages
 from lakebed.sources.mqtt.sparkplug import sparkplug_b_pb2 as tahu
@@ -225,6 +230,19 @@ def test_data_sets_and_templates_are_json() -> None:
     row.elements.add(int_value=1)  # more than there are columns
     made = dict(Host().messages("spBv1.0/g/NBIRTH/n", birth.SerializeToString()))
     assert "spBv1.0/g/NBIRTH/n" in made
+
+
+def test_at_the_endpoint_a_sender_must_be_allowed_to_publish_the_metrics() -> None:
+    settings = Settings.model_validate({"mqtt": {"sparkplug": True}})
+    token = StoredToken("ann", "press", ("spBv1.0/#", "plant/+/Inlet/#"), ())
+    read = sparkplug_of(of_token(token), settings, LIMITS, Counter())
+    assert read is not None
+    topic = "spBv1.0/plant/NBIRTH/press"
+    run = read.sort(Run(0, [Channel("ann", topic)], [NBIRTH], []))
+    assert [c.topic for c in run.targets] == ["plant/press/Inlet/Temperature", topic]
+    others = read.sort(Run(0, [Channel("bob", topic)], [NBIRTH], []))
+    assert others.targets == [Channel("bob", topic)]  # into what bob shares
+    assert sparkplug_of(of_token(token), Settings(), LIMITS, Counter()) is None
 
 
 _KINDS = ["NBIRTH", "NDATA", "NDEATH", "DBIRTH/d", "DDATA/d", "DDEATH/d"]

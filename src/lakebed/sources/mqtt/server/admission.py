@@ -5,8 +5,10 @@ CONNECT ──> authenticate ──> principal, or Refuse with the reason for CO
 PUBLISH ──> publishable  ──> channel, or Refuse with the reason for PUBACK
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lakebed.access.actions import Action
@@ -27,6 +29,7 @@ from lakebed.vocabulary.topics import check_topic
 if TYPE_CHECKING:
     from lakebed.access.identification import Identification
     from lakebed.limits.book import LimitBook
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 BRIDGE_STATE = "$SYS/broker/connection/"
 """Below it Mosquitto says whether a bridge is connected."""
@@ -143,6 +146,22 @@ def publishable(principal: Principal, limits: "LimitBook", topic: str) -> Channe
     if why is not None:
         raise Refuse(Reason.QUOTA_EXCEEDED, why)
     return Channel(owner, name)
+
+
+def sparkplug_of(
+    principal: Principal, settings: MqttSettings, limits: "LimitBook", counts: Counter[str]
+) -> "SparkplugMessages | None":
+    """Reads Sparkplug's messages of one connection; None where they are stored as they come.
+
+    A metric is a message on a topic of its own, to which its sender must be allowed to publish.
+    """
+    if not settings.mqtt.sparkplug:
+        return None
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages  # needs protobuf
+
+    check = partial(publishable, principal, limits)
+    template, longest = settings.mqtt.sparkplug_topic, settings.limits.payload
+    return SparkplugMessages(principal.owner, template, "", None, check, longest, counts)
 
 
 def session_key(principal: Principal, client_id: str) -> tuple[str, str]:

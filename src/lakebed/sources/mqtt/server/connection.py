@@ -56,6 +56,7 @@ from lakebed.sources.mqtt.server.admission import (
     publishable,
     session_expiry,
     session_key,
+    sparkplug_of,
 )
 from lakebed.sources.mqtt.server.certificates import ClientCertificate, certificate_of
 from lakebed.sources.mqtt.server.sessions import Session
@@ -344,6 +345,9 @@ class Connection(MqttConnection):
         attributes = recorder.record(session.principal)
         self._allowance = allowance = shared.intake.limits.of(self._principal)
         session.limiter = Limiter(allowance, shared.stats, attributes)
+        session.sparkplug = sparkplug_of(
+            self._principal, shared.settings, shared.intake.limits, shared.sparkplug
+        )
         self._inbound = InboundPublishes(
             shared.intake,
             key[0],
@@ -355,6 +359,8 @@ class Connection(MqttConnection):
             explain=bool(connect.properties.get("request_problem_information", 1)),
             attributes=attributes,
             limiter=session.limiter,
+            senders=session.sparkplug,
+            of_many=False,
             hold=partial(self.hold_back, allowance),
             recent=session.recent if session.expiry else None,
             told=self._tell_refused,
@@ -373,7 +379,7 @@ class Connection(MqttConnection):
         )
         singles = shared.intake.singles
         self._single = _not_single
-        if attributes is None:
+        if attributes is None and session.sparkplug is None:
             self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
         granted = connack(shared.settings, connect, present, assigned, session.expiry)
         self.write(granted.encode(connect.version))

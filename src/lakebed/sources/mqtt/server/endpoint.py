@@ -7,6 +7,7 @@ Intake's gate          ──> all sockets are read, or none
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,11 @@ class MqttEndpoint:
     def sessions(self) -> int:
         """Sessions connected or kept now."""
         return len(self._shared.sessions)
+
+    @property
+    def sparkplug(self) -> Counter[str]:
+        """What was read of Sparkplug B."""
+        return self._shared.sparkplug
 
     async def start(self) -> None:
         """Listen.

@@ -38,6 +38,7 @@ from lakebed.vocabulary.times import UNSET
 
 if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
+    from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Session:
         subscriptions: filter -> the request and its subscription identifier (0 for none).
         principal: label of the principal that uses it, or used it last.
         limiter: of that principal's messages; None before a connection is admitted.
+        sparkplug: reads that principal's messages of Sparkplug; None where nothing does.
         will: due later (Will Delay Interval), with its timer.
         timer: ends the session; set while no client is connected.
     """
@@ -73,6 +75,7 @@ class Session:
     recent: RecentPublishes = field(default_factory=RecentPublishes)
     principal: str = ""
     limiter: Limiter | None = None
+    sparkplug: "SparkplugMessages | None" = None
     connection: Connected | None = None
     subscriptions: dict[str, tuple[SubscriptionRequest, int]] = field(default_factory=dict)
     will: Will | None = None
@@ -178,12 +181,17 @@ class Sessions:
             self._refuse(session, will, refuse)
             return
         self._stats.wills += 1
-        sparse = Sparse([event]) if event != UNSET else NOTHING
+        run = Run(0, [Channel(owner, topic)], [will.payload], [], [event], [identifier])
+        if session.sparkplug is not None:
+            run = session.sparkplug.sort(run)
+        sparse = Sparse(run.event) if run.event != [UNSET] * len(run) else NOTHING
         if identifier:
-            sparse = sparse._replace(ids=[identifier], keys=[id_key(owner, topic, identifier)])
+            pairs = zip(run.targets, run.ids or (), strict=True)
+            keys = [id_key(channel.owner, channel.topic, id) for channel, id in pairs]
+            sparse = sparse._replace(ids=run.ids, keys=keys)
         if attributes is not None:
-            sparse = sparse._replace(attributes=Coded.constant(attributes, 1))
-        columns = Columns([Channel(owner, topic)], [will.payload], times.now(), sparse)
+            sparse = sparse._replace(attributes=Coded.constant(attributes, len(run)))
+        columns = Columns(run.targets, run.payloads, times.now(), sparse)
         self._intake.offer(columns, _nothing, _lost)
 
     def _refuse(self, session: Session, will: Will, refuse: Refuse) -> None:

@@ -1,5 +1,6 @@
 """State that the connections of one endpoint share."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class Shared:
         open: whether new connections are accepted.
         connections: all open ones, the oldest first.
         closing: those that are closing, the longest closing first.
+        sparkplug: what was read of Sparkplug.
     """
 
     settings: MqttSettings
@@ -52,6 +54,7 @@ class Shared:
     open: bool = True
     connections: dict["Connection", None] = field(default_factory=dict)
     closing: dict["Connection", None] = field(default_factory=dict)
+    sparkplug: Counter[str] = field(default_factory=Counter)
     topics: WeakValueDictionary[Principal, Topics[Channel]] = field(
         default_factory=WeakValueDictionary
     )

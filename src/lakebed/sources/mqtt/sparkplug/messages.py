@@ -76,13 +76,14 @@ class _BeforeBirth(_Unresolved):
 
 
 class SparkplugMessages:
-    """Of one source, over all of its connections. Event loop only.
+    """Of one source, over all of its connections, or of a client. Event loop only.
 
     Args:
         of: broker and owner.
         path: where births are remembered over a restart.
         check: raises Refuse where nothing may be stored under a topic.
         longest: bytes of a payload.
+        counts: shared with others; None for its own.
 
     Attributes:
         counts: by `EVENTS`.
@@ -94,11 +95,12 @@ class SparkplugMessages:
         template: str,
         of: str,
         path: Path | None,
-        check: Callable[[str], None],
+        check: Callable[[str], object],
         longest: int,
+        counts: Counter[str] | None = None,
     ) -> None:
         self._longest = longest
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._owner = owner
         self._template = template
         self._check = check
@@ -107,7 +109,7 @@ class SparkplugMessages:
     def sort(self, run: Run[Any]) -> Run[Channel]:
         """The messages to be stored; those of QoS 2, which Sparkplug does not use, as they came."""
         targets: list[Channel] = run.targets
-        if run.qos == 2 or not any(one.topic.startswith(NAMESPACE) for one in targets):
+        if run.qos == 2 or not any(self._reads(one) for one in targets):
             return run
         made: list[_Made] = []
         ids: list[str] = []
@@ -132,10 +134,14 @@ class SparkplugMessages:
             retained=run.retained,
         )
 
+    def _reads(self, channel: Channel) -> bool:
+        """Whether it may be a message of Sparkplug's; not those into what others share."""
+        return channel.topic.startswith(NAMESPACE) and channel.owner == self._owner
+
     def _messages(self, channel: Channel, raw: bytes, event: Micros) -> list[_Made]:
         as_it_came = [_Made(channel, raw, event)]
         levels = channel.topic.split("/")
-        if levels[0] != NAMESPACE[:-1] or len(levels) not in (4, 5) or levels[1] == "STATE":
+        if not self._reads(channel) or len(levels) not in (4, 5) or levels[1] == "STATE":
             return as_it_came
         sent = _Sent(f"{levels[1]}/{levels[3]}", levels[2], "/".join(levels[4:]))
         if sent.kind in _COMMANDS:
@@ -272,8 +278,12 @@ class SparkplugMessages:
 
     def figures(self) -> dict[str, int]:
         """For the health of the source."""
-        found = {name: self.counts[name] for name in (KEPT_RAW, BEFORE_BIRTH, SEQ_GAPS)}
-        return {"sparkplug_nodes": len(self.births.nodes), **found}
+        return {"sparkplug_nodes": len(self.births.nodes), **figures(self.counts)}
+
+
+def figures(counts: Counter[str]) -> dict[str, int]:
+    """What people should look at."""
+    return {name: counts[name] for name in (KEPT_RAW, BEFORE_BIRTH, SEQ_GAPS)}
 
 
 def _metric(birth: Birth, given: "tahu.Payload.Metric") -> Metric:
@@ -311,7 +321,7 @@ def _time(given: int | None) -> Micros:
         return UNSET
 
 
-def metrics(found: "Iterable[tuple[str, SparkplugMessages]]") -> "Iterator[Family]":
+def metrics(found: "Iterable[tuple[str, Counter[str]]]") -> "Iterator[Family]":
     """The metric family for /metrics, of sources by name."""
     from prometheus_client.core import CounterMetricFamily
 
@@ -320,7 +330,7 @@ def metrics(found: "Iterable[tuple[str, SparkplugMessages]]") -> "Iterator[Famil
         "What sources read of Sparkplug B.",
         labels=["source", "event"],
     )
-    for name, one in found:
+    for name, counts in found:
         for event in EVENTS:
-            family.add_metric([name, event], one.counts[event])
+            family.add_metric([name, event], counts[event])
     yield family
