@@ -1,6 +1,6 @@
-"""Single-node VictoriaMetrics, sent the same remote write as `bench.http_batch --form`.
+"""Single-node VictoriaMetrics, sent the same as `bench.http_batch --form remote-write-1`.
 
-python -m bench.peers.victoria PROGRAM [--form remote-write-1] [--messages 500000]
+python -m bench.peers.victoria PROGRAM [--messages 500000]
 
 It answers when a request is in memory, and writes to its disk at intervals of its own; Lakebed
 answers after fsync, keeps every record, and works out last values and aggregates besides.
@@ -17,16 +17,16 @@ import psutil
 from tests.ports import free_port
 
 from bench import posts
-from bench.forms import FORMS
 from bench.load import Load
 from bench.posts import Posts
 from bench.report import Report
+
+_FORM = "remote-write-1"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("program")
-    parser.add_argument("--form", choices=FORMS, default="remote-write-1")
     parser.add_argument("--messages", type=int, default=500_000)
     given = parser.parse_args()
     port = free_port()
@@ -38,15 +38,15 @@ def main() -> None:
                 _wait(address)
                 measured = psutil.Process(process.pid)
                 before = _cpu(measured)
-                sent = posts.run(Posts(Load(port, "x", given.messages), 1000, given.form))
+                sent = posts.run(Posts(Load(port, "x", given.messages), 1000, _FORM))
                 _all_there(address, given.messages)
                 cpu, memory = _cpu(measured) - before, measured.memory_info().rss
             finally:
                 process.terminate()
     Report(
-        f"victoria-{given.form}",
-        f"VictoriaMetrics, 4 connections, {given.form}, 1,000 to a request",
-        f"python -m bench.peers.victoria PROGRAM --form {given.form}",
+        f"victoria-{_FORM}",
+        f"VictoriaMetrics, 4 connections, {_FORM} by 1,000",
+        "python -m bench.peers.victoria PROGRAM",
         {
             "messages": given.messages,
             "acknowledged msg/s": given.messages / sent.seconds,
