@@ -1,6 +1,8 @@
 """Producers that people have: logger, rsyslog and pygelf send to a server of theirs."""
 
 import logging
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import pytest
 from tests import processes
 from tests.ports import free_port
 from tests.server import Server, eventually
+from tests.servers import unavailable
 
 UDP = "127.0.0.2"
 """Where UDP listens: `free_port` holds the UDP port of the usual address."""
@@ -87,7 +90,10 @@ def rsyslog(folder: Path, port: int) -> Iterator[Path]:
             protocol="udp" template="RSYSLOG_TraditionalForwardFormat")
         """
     )
-    command = ["rsyslogd", "-n", "-f", str(config), "-i", str(folder / "pid")]
+    program = shutil.which("rsyslogd", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None:
+        unavailable("rsyslogd")
+    command = [program, "-n", "-f", str(config), "-i", str(folder / "pid")]
     with (folder / "output").open("wb") as output:
         running = subprocess.Popen(command, stdout=output, stderr=output, env=processes.clean())
     try:
