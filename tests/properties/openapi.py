@@ -20,6 +20,7 @@ _CHECKS = [
     response_schema_conformance,
 ]
 schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+schemathesis.serializer.alias("application/x-protobuf", "application/octet-stream")
 
 
 def describe(url: str) -> Any:
