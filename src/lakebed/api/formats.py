@@ -39,7 +39,7 @@ _INTEGER, _BOOLEAN = TYPES["integer"], TYPES["boolean"]
 _JSON_SPACE = " \t\n\r"
 _UTC = pa.timestamp("us", "UTC")
 _MARKS = frozenset({"cut", "late"})  # of windows: left out of a JSON row that has none
-_RAW_FIELDS = ("topic", "field", "time", "value", "size", "position", "id")
+_RAW_FIELDS = ("topic", "field", "time", "value", "size", "position", "id", "with")
 
 _encoder = msgspec.json.Encoder()
 encode, encode_lines = _encoder.encode, _encoder.encode_lines
@@ -84,9 +84,25 @@ def rows(page: Page) -> Iterator[dict[str, Any] | msgspec.Struct]:
     """Rows as the JSON formats show them; JSON values are passed on as they were sent."""
     shape: Callable[[pa.Table], Iterator[dict[str, Any] | msgspec.Struct]]
     shape = _aggregates if "start" in page.rows.column_names else _records
-    found = page.rows if _has_fields(page) else page.rows.drop_columns(["field"])
+    found = _shown(page)
     for start in range(0, len(found), _ROWS):
         yield from shape(found.slice(start, _ROWS))
+
+
+def _shown(page: Page) -> pa.Table:
+    """The rows without columns in which there is nothing to be shown."""
+    gone = [] if _has_fields(page) else ["field"]
+    if "around" in page.rows.column_names and not _has_surroundings(page):
+        gone.append("around")
+    return page.rows.drop_columns(gone) if gone else page.rows
+
+
+def _has_surroundings(page: Page) -> bool:
+    """Whether answers have a column `with`: the policy keeps it, or an earlier version did."""
+    if page.question.policy.around:
+        return True
+    found = page.rows["around"]
+    return bool(pc.any(pc.not_equal(found, "")).as_py())
 
 
 def _has_fields(page: Page) -> bool:
@@ -102,8 +118,9 @@ def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
     columns["time"] = texts_of(part["time"].to_numpy())
     fields = _listed(part["field"]) if "field" in part.column_names else repeat(None)
     elements = _listed(part["element"])
-    for topic, time, type, number, text, size, partition, offset, id, field, element in zip(
-        *(columns[name] for name in _RAW_COLUMNS), fields, elements, strict=False
+    around = _listed(part["around"]) if "around" in part.column_names else repeat("")
+    for topic, time, type, number, text, size, partition, offset, id, field, element, beside in zip(
+        *(columns[name] for name in _RAW_COLUMNS), fields, elements, around, strict=False
     ):
         row = {"topic": topic} if field is None else {"topic": topic, "field": field}
         row |= {
@@ -114,6 +131,8 @@ def _records(part: pa.Table) -> Iterator[dict[str, Any]]:
         }
         if id:
             row["id"] = id
+        if beside:
+            row["with"] = msgspec.Raw(beside.encode())
         yield row
 
 
@@ -233,6 +252,8 @@ def _csv(page: Page, guarded: bool) -> Iterator[bytes]:
     names = page.rows.column_names if aggregates else _RAW_FIELDS
     if not _has_fields(page):
         names = [name for name in names if name != "field"]
+    if not aggregates and not _has_surroundings(page):
+        names = [name for name in names if name != "with"]
     yield _csv_lines([names])
     for piece in _pieces(rows(page)):
         named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
@@ -294,7 +315,7 @@ def _pieces(found: Iterator[Any]) -> Iterator[list[Any]]:
 
 def to_arrow(page: Page) -> pa.Table:
     """The page in Arrow's types: times as timestamps, numbers as float64, JSON as its text."""
-    found = page.rows if _has_fields(page) else page.rows.drop_columns(["field"])
+    found = _shown(page)
     if "start" in found.column_names:
         for name in ("start", "end"):
             column = found[name].cast(_UTC)
@@ -313,6 +334,9 @@ def to_arrow(page: Page) -> pa.Table:
         "position": places,
         "id": id,
     }
+    if "around" in found.column_names:
+        nothing = pa.scalar(None, pa.string())
+        columns["with"] = pc.if_else(pc.equal(found["around"], ""), nothing, found["around"])
     names = [name for name in _RAW_FIELDS if name in columns or name in found.column_names]
     return pa.table({name: columns[name] if name in columns else found[name] for name in names})
 

@@ -20,6 +20,7 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Effect, ErasedRange, Site, Values
+from lakebed.policies.around import Chosen
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pipeline import Pipeline, Result
 from lakebed.policies.values import Origin
@@ -66,6 +67,7 @@ class PolicyTask:
         self._topics = site.topics
         self._fields = len(site.policy.field_names)
         self._pipeline = Pipeline(site.policy, future)
+        self._chosen = Chosen(site.policy.around) if site.policy.around else None
         self._state = KINDS[site.policy.keep].open(site)
 
     @property
@@ -105,6 +107,7 @@ class PolicyTask:
                 Values(
                     chunk.channel[kept], run.times, chunk.offset[kept],
                     chunk.received[kept], chunk.size[kept], run.numbers, run.texts, ids,
+                    around=self._around(chunk, run.kept),
                 )
             )  # fmt: skip
         return Became(run.outcomes)
@@ -123,7 +126,15 @@ class PolicyTask:
             run.texts,
             None if ids is None else [ids[row] for row in kept.tolist()],
             None if self.policy.split is None else origin.element,
+            self._around(chunk, kept),
         )
+
+    def _around(self, chunk: Chunk, kept: NDArray[np.intp]) -> list[str] | None:
+        """What surrounded the messages at `kept`, where the policy keeps that."""
+        attributes = chunk.sparse.attributes
+        if self._chosen is None or attributes is None:
+            return None
+        return self._chosen.texts(attributes, kept.tolist())
 
     def due(self) -> Micros | None:
         return self._state.due()

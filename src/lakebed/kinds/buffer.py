@@ -91,6 +91,9 @@ def join(chunks: list[Values]) -> Values:
     ids = None
     if any(c.ids is not None for c in chunks):
         ids = list(chain.from_iterable(c.ids or [""] * len(c) for c in chunks))
+    around = None
+    if any(c.around is not None for c in chunks):
+        around = list(chain.from_iterable(c.around or [""] * len(c) for c in chunks))
     elements = [c.element for c in chunks if c.element is not None]
     return Values(
         np.concatenate([c.channel for c in chunks]),
@@ -102,4 +105,5 @@ def join(chunks: list[Values]) -> Values:
         list(chain.from_iterable(texts)) if texts else None,
         ids,
         np.concatenate(elements) if elements else None,
+        around,
     )

@@ -91,6 +91,8 @@ def record_columns(site: Site, values: Values) -> dict[str, Any]:
         columns["element"] = plain(values.element)
     if values.ids is not None:
         columns["id"] = pa.array(values.ids, pa.string())
+    if values.around is not None:
+        columns["around"] = pa.array(values.around, pa.string())
     return columns
 
 

@@ -40,6 +40,7 @@ class Values:
         texts: k texts (JSON as text) for these, else None.
         ids: k ids that the senders gave, "" for none; None if no message has one.
         element: uint32[k], the place in the array that the policy takes apart; None without one.
+        around: k JSON objects of what surrounded the messages, "" for none; None if none has any.
     """
 
     channel: Codes
@@ -51,6 +52,7 @@ class Values:
     texts: Sequence[str] | None
     ids: Sequence[str] | None
     element: NDArray[np.uint32] | None = None
+    around: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.time)

@@ -49,6 +49,7 @@ class LastValueState:
         self._waits = np.zeros(0, np.bool_)
         self._values: list[float | str] = []
         self._ids: dict[int, str] = {}
+        self._around: dict[int, str] = {}
 
     @property
     def clean(self) -> bool:
@@ -76,13 +77,8 @@ class LastValueState:
         self._waits[channel] = True
         for code, value in zip(channel.tolist(), _at(values, newest), strict=True):
             self._values[code] = value
-        self._remember_ids(values, channel.tolist(), newest.tolist())
-
-    def _remember_ids(self, values: Values, channels: list[int], rows: list[int]) -> None:
-        if values.ids is None and not self._ids:
-            return
-        for code, row in zip(channels, rows, strict=True):
-            self._ids[code] = values.ids[row] if values.ids else ""
+        _remember(self._ids, values.ids, channel.tolist(), newest.tolist())
+        _remember(self._around, values.around, channel.tolist(), newest.tolist())
 
     def due(self) -> Micros | None:
         written = self._written[self._waits]
@@ -120,6 +116,7 @@ class LastValueState:
                 id,
                 as_of,
                 site.field_of(code),
+                self._around.get(code, ""),
             )
 
     def cut(self, now: Micros) -> None:
@@ -137,11 +134,15 @@ class LastValueState:
         columns = [named.astype(np.int64), *(column[codes] for column in self._columns())]
         values = [self._values[code] for code in codes.tolist()]
         ids = [self._ids.get(code, "") for code in codes.tolist()] if self._ids else []
-        return msgspec.msgpack.encode(([c.tobytes() for c in columns], values, ids, self._arrived))
+        around = [self._around.get(code, "") for code in codes.tolist()] if self._around else []
+        data = [column.tobytes() for column in columns]
+        return msgspec.msgpack.encode((data, values, ids, self._arrived, around))
 
     def restore(self, state: bytes) -> None:
-        columns, values, ids, *arrived = msgspec.msgpack.decode(state)
-        self._arrived = arrived[0] if arrived else _NEVER
+        # earlier versions wrote three, or four
+        columns, values, ids, *rest = msgspec.msgpack.decode(state)
+        self._arrived = rest[0] if rest else _NEVER
+        around = rest[1] if len(rest) > 1 else []
         codes = np.frombuffer(columns[0], np.int64)
         self._grow(int(codes.max(initial=-1)) + 1)
         if len(columns) == len(self._columns()):  # written before there was `as_of`
@@ -151,6 +152,7 @@ class LastValueState:
         for code, value in zip(codes.tolist(), values, strict=True):
             self._values[code] = value
         self._ids = dict(zip(codes.tolist(), ids, strict=True)) if ids else {}
+        self._around = dict(zip(codes.tolist(), around, strict=True)) if around else {}
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
         return self._time, self._offset, self._size, self._written, self._waits, self._as_of
@@ -166,6 +168,7 @@ class LastValueState:
         for code in codes.tolist():
             self._values[code] = ""
             self._ids.pop(code, None)
+            self._around.pop(code, None)
 
     def renumber(self, codes: Codes) -> None:
         known = np.flatnonzero(self._time != _NEVER)
@@ -190,6 +193,16 @@ class LastValueState:
 
 def _extended(column: Ints, more: int, fill: int) -> Ints:
     return np.concatenate([column, np.full(more, fill, np.int64)])
+
+
+def _remember(
+    known: dict[int, str], found: Sequence[str] | None, channels: list[int], rows: list[int]
+) -> None:
+    """Take over the texts of the newest values."""
+    if found is None and not known:
+        return
+    for code, row in zip(channels, rows, strict=True):
+        known[code] = found[row] if found else ""
 
 
 def _at(values: Values, rows: Ints) -> Sequence[float | str]:

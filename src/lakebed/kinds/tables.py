@@ -94,8 +94,10 @@ RECORD: Mapping[str, Column] = {
     "text": Column("text"),
     "id": Column("text"),
     "size": Column("uint32"),
+    "around": Column("text"),
 }
-"""Columns of a table that holds single records."""
+"""Columns of a table that holds single records. `around` is a JSON object of what surrounded the
+message, as far as the policy keeps it."""
 
 COMPLETE, CUT = 1, 2
 """Bits of the column `complete`: the window has ended; a change of its policy cut it short."""

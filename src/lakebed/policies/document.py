@@ -93,7 +93,9 @@ def _check(
 def _explain(entry: Any) -> tuple[Path, str]:
     """Convert an error of Pydantic."""
     # for a missing field Pydantic gives the name of the field, not its alias
-    path = tuple({"span": "for", "start": "from"}.get(step, step) for step in entry["loc"])
+    path = tuple(
+        {"span": "for", "start": "from", "around": "with"}.get(step, step) for step in entry["loc"]
+    )
     key = str(path[-1]) if path else ""
     if entry["type"] == "extra_forbidden":
         return path, _unknown(key, path[:-1])
@@ -138,6 +140,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         time_at=doc.time_at,
         fields=tuple((doc.several or {}).items()),
         split=doc.split,
+        around=tuple(doc.around or ()),
         time_unit=doc.time_unit or "auto",  # type: ignore[arg-type]  # checked to be one of them
         time_zone="UTC" if doc.time_at is None else doc.time_zone or zone,
         time_else=doc.time_else or "refuse",  # type: ignore[arg-type]
@@ -199,6 +202,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "at": policy.at,
         "fields": dict(policy.fields) or None,
         "split": policy.split,
+        "with": list(policy.around) or None,
         "time_at": policy.time_at,
         **_times(policy),
         "encoding": policy.encoding if policy.encoding != "utf-8" else None,

@@ -29,6 +29,8 @@ from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.values import is_clean
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.surroundings import MOST as MOST_SURROUNDINGS
+from lakebed.vocabulary.surroundings import check_name as check_surrounding
 from lakebed.vocabulary.time_parsing import UNITS, parse_time
 from lakebed.vocabulary.times import DAY, SECOND, Micros, to_rfc3339
 
@@ -284,6 +286,14 @@ class Document(_Part):
     split: Annotated[str | None, _given(fields.pointer)] = Field(
         None, description="JSON pointer to an array whose elements are taken apart"
     )
+    around: Annotated[
+        list[Annotated[str, BeforeValidator(check_surrounding)]] | None,
+        _given(fields.several("names of what surrounds a message", MOST_SURROUNDINGS)),
+    ] = Field(
+        None,
+        alias="with",
+        description="kept with each value: client, content_type, qos, retain, properties.NAME, …",
+    )
     time_unit: Annotated[str | None, _given(lambda value: one_of(value, "unit", UNITS))] = Field(
         None, description="what a number at `time_at` counts: s, ms, us, ns, or auto by its size"
     )
@@ -365,6 +375,14 @@ class Document(_Part):
                 "time_at reads the time out of a JSON payload: say type: json, or pick the value "
                 "with `at` or `fields`"
             )
+        return value
+
+    @field_validator("around")
+    @classmethod
+    def _of_single_messages(cls, value: list[str] | None, info: _Info) -> list[str] | None:
+        keep = info.context.keep
+        if value is not None and keep is not None and KINDS[keep].answers == "windows":
+            raise ValueError(f"with goes with kinds that keep single messages, not with {keep}")
         return value
 
     @field_validator("time_unit", "time_zone", "time_else")

@@ -25,6 +25,7 @@ _SCHEMA = pa.schema(
         ("number", pa.float64()),
         ("text", pa.string()),
         ("id", pa.string()),
+        ("around", pa.string()),
         ("size", pa.uint32()),
     ]
 )
@@ -85,6 +86,7 @@ def to_rows(values: list[LastValue]) -> pa.Table:
             "number": 0.0 if isinstance(value.value, str) else float(value.value),
             "text": "" if isinstance(value.value, float) else str(value.value),
             "id": value.id,
+            "around": value.around,
             "size": value.size,
         }
         for value in values

@@ -281,16 +281,18 @@ class Node:
             longest_topic=section.topic,
         )
         await limits.start()
+        recorder = AttributeRecorder(self.settings.ingest)
         intake = Intake(
             self.process.journal,
             on_fatal=self.fail,
             room=partial(_has_room, self.settings) if embedded else None,
             delay=self.settings.journal.commit_delay / SECOND,
-            recorder=AttributeRecorder(self.settings.ingest),
+            recorder=recorder,
             limits=limits,
         )
         await intake.start()
         self._run("limits", limits.run)
+        self._run("what is recorded", partial(recorder.follow, self.process.catalog))
         self._run("refusals", partial(refusals.keep, intake.refusals, self.process.catalog))
         cluster = await self._share_limits(limits)
         self.contributed += Contribution(metrics=(partial(metrics, limits),))

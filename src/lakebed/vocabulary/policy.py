@@ -54,6 +54,8 @@ class Policy:
             series of its own; empty where a message has one value.
         split: JSON pointer to an array whose elements are taken apart; the other pointers begin at
             an element then. None where there is none.
+        around: `with` in the document: what is kept of what surrounds a message; see
+            `vocabulary.surroundings`.
         time_unit: what numbers at `time_at` count.
         time_zone: IANA name of the zone of texts at `time_at` that have none.
         time_else: what becomes of a message without a time at `time_at`: it is dropped, or has the
@@ -84,6 +86,7 @@ class Policy:
     time_at: str | None = None
     fields: tuple[tuple[str, str], ...] = ()
     split: str | None = None
+    around: tuple[str, ...] = ()
     time_unit: Unit = "auto"
     time_zone: str = "UTC"
     time_else: Literal["refuse", "received"] = "refuse"

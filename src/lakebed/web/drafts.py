@@ -22,6 +22,8 @@ from lakebed.policies.document import PARTS
 from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.schema import document_model, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem
+from lakebed.vocabulary.surroundings import NAMES as SURROUNDINGS
+from lakebed.vocabulary.surroundings import PROPERTY
 from lakebed.vocabulary.time_parsing import UNITS
 from lakebed.web.page import Form
 
@@ -91,6 +93,8 @@ def fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
     for name, key in PAIRS.items():
         value = document.get(key)
         shown[name] = written(value).strip() if isinstance(value, dict) else _text(value)
+    beside = document.get("with")
+    shown["with"] = ", ".join(map(_text, beside)) if isinstance(beside, list) else ""
     for part, keys in _PARTS.items():
         value = document.get(part)
         inside = value if isinstance(value, dict) else {}
@@ -114,6 +118,8 @@ def into(document: Mapping[str, Any], form: Form) -> dict[str, Any]:
             "topics",
             [one.strip() for one in form.raw("topics").split("\n") if one.strip()],
         )
+    if "with" in form:
+        _set(changed, "with", [one.strip() for one in form.raw("with").split(",") if one.strip()])
     if "fields" in form:  # boxes that are not checked are not sent
         _set(changed, "functions", form.get("functions", []))
     for part, keys in _PARTS.items():
@@ -189,6 +195,7 @@ def completions() -> dict[str, Any]:
             "time_unit": list(UNITS),
             "time_else": ["refuse", "received"],
             "active": ["always"],
+            "with": [*SURROUNDINGS, PROPERTY],
         },
         "kinds": keys_by_kind(),
     }

@@ -7,6 +7,7 @@ from heapq import nlargest
 from itertools import chain
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -300,7 +301,9 @@ def _last(value: LastValue) -> dict[str, Any]:
         "size": value.size,
         "position": f"{value.partition}:{value.offset}",
     }
-    return shown | ({"id": value.id} if value.id else {})
+    if value.id:
+        shown["id"] = value.id
+    return shown | ({"with": msgspec.Raw(value.around.encode())} if value.around else {})
 
 
 @router.get("/usage")

@@ -17,6 +17,7 @@ class LastValue:
         as_of: the time by which it is older or newer than others: its event time, but none later
             than it was received. So one of a clock that was ahead gives way. None is `time`.
         field: which of several values of a message; "" where it has one.
+        around: a JSON object of what surrounded the message; "" if nothing of it is kept.
     """
 
     owner: str
@@ -31,6 +32,7 @@ class LastValue:
     id: str = ""
     as_of: Micros | None = None
     field: str = ""
+    around: str = ""
 
 
 class LastValueReader(Protocol):

@@ -151,8 +151,9 @@ class Door:
         """The attributes to record. The content type of a batch is not that of its messages."""
         if self.intake is None:
             return None
+        recording = self.intake.recorder.of_sender(principal)
         content = content_type.decode("latin-1")
-        return self.intake.recorder.record(principal.label, content, properties)
+        return recording.record(principal.label, content, properties, client=principal.name)
 
     async def decode(self, decode: Callable[[bytes], T], body: bytes, inline: int = INLINE) -> T:
         """Decode a body that takes many times its bytes in memory: of large ones one at a time.

@@ -61,6 +61,7 @@ _START = {
     "status": 202,
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
 }
+_PROPERTY = b"x-property-"
 _END = {"type": "http.response.body", "body": ACCEPTED}
 _ALLOW = (b"allow", b"POST, OPTIONS")
 
@@ -94,6 +95,7 @@ class Ingest:
         self._channels: dict[bytes, tuple[Principal, Channel]] = {}
         self._cached_heads: dict[bytes, CachedHead] = {}
         self._heads_bytes = 0
+        self._recorded = 0  # the version of what is recorded that the heads go by
         section = settings.http
         ways: tuple[Way, ...] = (
             self,
@@ -108,6 +110,10 @@ class Ingest:
 
     def cached_head(self, head: bytes) -> CachedHead | None:
         """How to handle the body behind a request head; None if the head is not plain."""
+        if self.intake is not None and self._recorded != self.intake.recorder.version:
+            self._recorded = self.intake.recorder.version
+            self._cached_heads.clear()
+            self._heads_bytes = 0
         cached_head = self._cached_heads.get(head)
         if cached_head is None:
             try:
@@ -191,7 +197,8 @@ class Ingest:
         principal = await self.door.identify(scope, headers)
         channel = self._channel(principal, scope["query_string"])
         sparse = _sparse(headers, channel, principal.owner)
-        attributes = self.door.attributes(principal, headers.get(b"content-type", b""))
+        content_type, properties = headers.get(b"content-type", b""), _properties(headers)
+        attributes = self.door.attributes(principal, content_type, properties)
         payload = await bodies.read(receive, headers, self.door.largest_payload)
         columns = with_attributes(Columns([channel], [payload], now(), sparse), attributes)
         await self.door.append(principal, columns, MESSAGES)
@@ -279,6 +286,15 @@ def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:
             raise BadRequest("X-Message-Id", str(error)) from None
         sparse = sparse._replace(ids=[id], keys=[sent_key(channel, sender, id)])
     return sparse
+
+
+def _properties(headers: HeaderMap) -> list[tuple[str, str]]:
+    """User properties in headers, such as `X-Property-Site`; HTTP tells no case of their names."""
+    return [
+        (name.removeprefix(_PROPERTY).decode("latin-1"), value.decode("latin-1").strip())
+        for name, value in headers.items()
+        if name.startswith(_PROPERTY)
+    ]
 
 
 async def _other_method(scope: Scope, send: Send) -> None:

@@ -57,7 +57,8 @@ class Taker:
         self._networks = [ip_network(one, strict=False) for one in networks]
         self._channels: dict[str, Channel] = {}
         self._admitted: dict[str, bool] = {}
-        self._attributes = intake.recorder.record(f"source:{format.name}")
+        self._recorded = -1
+        self._attributes: Attributes | None = None
 
     def admits(self, address: str) -> bool:
         """Whether this address may send."""
@@ -161,6 +162,10 @@ class Taker:
         if not messages:
             return
         count = len(messages)
+        recorder = self.intake.recorder
+        if self._recorded != recorder.version:
+            self._recorded = recorder.version
+            self._attributes = recorder.of(self._owner).record(f"source:{self.format.name}")
         channels = [channel for channel, _, _ in messages]
         payloads = [message.payload for _, message, _ in messages]
         events = [message.event for _, message, _ in messages]

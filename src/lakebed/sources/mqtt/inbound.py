@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lakebed.ingest.keys import id_key, sent_key
 from lakebed.ingest.offers import Columns
+from lakebed.ingest.recording import Recording, beside
 from lakebed.sources.mqtt.codec.answers import PUBACK, PUBCOMP, PUBREC, PUBREL, Answer, answers
 from lakebed.sources.mqtt.codec.decoder import Control
 from lakebed.sources.mqtt.codec.publish import Refused, Run
@@ -72,6 +73,7 @@ class InboundPublishes:
         acknowledge_limited: as well where a limit refuses, which is over after a while.
         urgent: the peer waits for acks before it sends more (see `Intake.offer`).
         attributes: recorded with each message that has none of its own.
+        recording: what is recorded; None if QoS and retain flag are not.
         senders: find the channel of each message; None where the decoder did.
         of_many: whether `senders` find out whose a message is, so that ids are its owner's.
         limiter: decides what is over a limit.
@@ -97,6 +99,7 @@ class InboundPublishes:
         acknowledge_limited: bool = False,
         urgent: bool = True,
         attributes: Attributes | None = None,
+        recording: Recording | None = None,
         senders: Senders | None = None,
         of_many: bool = True,
         limiter: Limiter | None = None,
@@ -115,10 +118,10 @@ class InboundPublishes:
         self._acknowledge_refused = acknowledge_refused
         self._acknowledge_limited = acknowledge_limited
         self._urgent = urgent
-        self._attributes = attributes
-        self._senders = senders
         self._own_ids = senders is None or not of_many
         self._limiter = limiter
+        self.record(attributes, recording)
+        self._senders = senders
         self._unit = None if limiter is None else limiter.allowance.unit
         self._hold = hold
         self._recent = recent
@@ -128,6 +131,14 @@ class InboundPublishes:
         self._singles = intake.singles
         self.in_flight = 0
         self.pending = 0
+
+    def record(self, attributes: Attributes | None, recording: Recording | None) -> None:
+        """Change what is recorded with each message from the next read on; see the class."""
+        self._attributes = attributes
+        self._flags = None if recording is None or not recording.reads_flags else recording
+        self._flagged: dict[tuple[int, bool], Attributes | None] = {}
+        if self._limiter is not None:
+            self._limiter.attributes = attributes or NO_ATTRIBUTES
 
     def finish(self, finished: Callable[[], None]) -> None:
         """Offer nothing more; call `finished` when all acks that are due are written."""
@@ -344,15 +355,25 @@ class InboundPublishes:
         """The sparse columns of a run, as far as it has any."""
         event, ids = run.event, run.ids
         attributes: Any = None
+        of_sender = self._attributes if self._flags is None else self._of_flags(self._flags, run)
         if run.attributes is not None:
-            mine = self._attributes or NO_ATTRIBUTES
+            mine = of_sender or NO_ATTRIBUTES
             attributes = [one or mine for one in run.attributes]  # numbered with their batch
-        elif self._attributes is not None:
-            attributes = Coded.constant(self._attributes, len(run))
+            if mine.decisions:
+                attributes = [one if one is mine else beside(one, mine) for one in attributes]
+        elif of_sender is not None:
+            attributes = Coded.constant(of_sender, len(run))
         if event is None or ids is None:
             return NOTHING if attributes is None else Sparse(attributes=attributes)
         timed = event if event.count(UNSET) < len(event) else None
         return Sparse(timed, ids, self._id_keys(run), attributes=attributes)
+
+    def _of_flags(self, recording: Recording, run: Run[Channel]) -> Attributes | None:
+        """The attributes of a run's messages that have none of their own."""
+        key = run.qos, run.retained
+        if key not in self._flagged:
+            self._flagged[key] = recording.flagged(self._attributes, *key)
+        return self._flagged[key]
 
     def _take_qos2(self, offer: _Offer, run: Run[Channel]) -> None:
         """Store QoS 2 messages whose packet id is new; the others are only answered.

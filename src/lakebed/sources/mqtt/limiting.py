@@ -49,14 +49,14 @@ class Limiter:
         attributes: recorded with each message that has none of its own.
     """
 
-    __slots__ = ("_attributes", "_stats", "allowance")
+    __slots__ = ("_stats", "allowance", "attributes")
 
     def __init__(
         self, allowance: Allowance, stats: Stats, attributes: Attributes | None = None
     ) -> None:
         self.allowance = allowance
         self._stats = stats
-        self._attributes = attributes or NO_ATTRIBUTES
+        self.attributes = attributes or NO_ATTRIBUTES
 
     def limit(self, events: Sequence[Event], stored: "Container[int]") -> Limited:
         """Apply the limits.
@@ -153,7 +153,7 @@ class Limiter:
         for i in over:
             own = attributes[i]
             if own not in made:
-                made[own] = self.allowance.parked(own or self._attributes)
+                made[own] = self.allowance.parked(own or self.attributes)
             attributes[i] = made[own]
         run.attributes = attributes
         return run

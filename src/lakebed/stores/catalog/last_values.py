@@ -132,6 +132,7 @@ def _row(value: LastValue) -> tuple[Any, ...]:
         tables.to_utf8(value.id),
         _as_of(value),
         value.field,
+        tables.to_utf8(value.around),
     )
 
 
@@ -139,9 +140,11 @@ _READ: dict[str, Callable[[Any], Any]] = {"integer": int, "number": float, "bool
 
 
 def _value(row: Sequence[Any]) -> LastValue:
-    owner, topic, policy, kind, time, number, text, size, partition, offset, id_, as_of, field = row
+    owner, topic, policy, kind, time, number, text, size, partition, offset, id_, *more = row
+    as_of, field, around = more
     value = _READ.get(kind, str)(number if kind in ("number", "boolean") else text)
     as_of = None if as_of == time else as_of
+    place = partition, offset, id_
     return LastValue(
-        owner, policy, topic, kind, time, value, size, partition, offset, id_, as_of, field
+        owner, policy, topic, kind, time, value, size, *place, as_of, field, around or ""
     )

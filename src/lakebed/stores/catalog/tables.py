@@ -96,6 +96,7 @@ last_values = Table(
     Column("id", Utf8, nullable=False),
     Column("as_of", BigInteger, nullable=False),
     Column("field", Name, primary_key=True),
+    Column("around", Utf8),
     sqlite_with_rowid=False,
 )
 

@@ -183,6 +183,7 @@ def _records(
         "rows": rows,
         "windows": "start" in names,
         "fields": bool(rows) and "field" in rows[0],
+        "around": any("with" in row for row in rows),
         "functions": [name for name in names if name not in ("start", "end", "complete")],
         "next": page.next_cursor,
     }, None
@@ -197,7 +198,15 @@ def _shown(row: Any) -> dict[str, Any]:
         value = _indented(bytes(value))
     text = value if isinstance(value, str) else json.dumps(value)
     more = len(text) - _MOST_SHOWN
+    if "with" in row:
+        beside = msgspec.json.decode(row["with"])
+        told = "; ".join(f"{name}: {_plain(found)}" for name, found in beside.items())
+        row["with"] = told[:_MOST_SHOWN]
     return {**row, "value": text[:_MOST_SHOWN], "more": max(more, 0)}
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _indented(text: bytes) -> str:

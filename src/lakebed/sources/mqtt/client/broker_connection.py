@@ -150,12 +150,9 @@ class BrokerConnection(MqttConnection):
             alias_maximum=65535 if session.version == V5 else 0,
             accept=self._accept,
             stamped=len(stamps) == len(STAMPS),
-            describe=describer(intake.recorder, f"source:{session.source.name}", stamps),
-            retained=session.retained is not None,
             tolerant=True,
         )
         allowance = intake.limits.of_owner(session.source.owner)
-        attributes = intake.recorder.record(f"source:{session.source.name}")
         self._inbound = InboundPublishes(
             intake,
             session.source.owner,
@@ -168,10 +165,25 @@ class BrokerConnection(MqttConnection):
             recent=session.recent,
             told=self._tell_refused,
             urgent=False,
-            attributes=attributes,
             senders=session.retained or senders or session.sparkplug,
-            limiter=Limiter(allowance, session.stats, attributes) if senders is None else None,
+            limiter=Limiter(allowance, session.stats, None) if senders is None else None,
             hold=partial(self.hold_back, allowance),
+        )
+        self._recorded = -1
+        self._record_anew()
+
+    def _record_anew(self) -> None:
+        """Record what policies ask for by now, from the next read on."""
+        recorder, session = self._intake.recorder, self._session
+        self._recorded = recorder.version
+        # the units of a broker belong to many owners
+        several = session.senders is not None
+        recording = recorder.of_all() if several else recorder.of(session.source.owner)
+        name = f"source:{session.source.name}"
+        self._inbound.record(recording.record(name), recording)
+        self._decoder.record(
+            describer(recording, name, self._stamps),
+            recording.reads_retain or session.retained is not None,
         )
 
     def _channel(self, topic: str) -> Channel:
@@ -196,6 +208,8 @@ class BrokerConnection(MqttConnection):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        if self._recorded != self._intake.recorder.version:
+            self._record_anew()
         error = self._decode(self._decoder, self._inbound, data)
         if error is not None:
             self._give_up(error.reason, error.text)

@@ -128,10 +128,8 @@ class Decoder(Generic[T]):
         self._packet_maximum = packet_maximum
         self._alias_maximum = alias_maximum
         self._accept = accept or message_properties
-        self._describe = describe
-        self._short = stamped and describe is None and version == V5
-        self._retained = retained
-        self._plain = _PLAIN_LIVE if retained else _PLAIN
+        self._stamps = stamped and version == V5
+        self.record(describe, retained)
         self._tolerant = tolerant and version != V5
         self._skip = 0  # bytes of a packet that is skipped, which have not arrived,
         self._skipped: Refused | None = None  # and what becomes of it
@@ -144,6 +142,13 @@ class Decoder(Generic[T]):
         self._run: Run[T] | None = None
         self._usual = -1  # the QoS of the plain run that the last read ended with
         self._events: list[Run[T] | Refused | Control] = []
+
+    def record(self, describe: Describe | None, retained: bool) -> None:
+        """Change what is read of messages from the next read on; see the class."""
+        self._describe = describe
+        self._short = self._stamps and describe is None
+        self._retained = retained
+        self._plain = _PLAIN_LIVE if retained else _PLAIN
 
     def events(self) -> list[Run[T] | Refused | Control]:
         """Return the events since the last call."""

@@ -17,6 +17,7 @@ import structlog
 
 from lakebed.access.actions import Action
 from lakebed.access.principals import NOBODY, Principal
+from lakebed.ingest.recording import Recording
 from lakebed.limits.allowance import Allowance
 from lakebed.ports.accounts.audit import AuditEntry
 from lakebed.ports.accounts.credentials import CommonName, Credential
@@ -100,6 +101,7 @@ class Connection(MqttConnection):
         self._subscriptions: Subscriptions | None = None
         self._will: Will | None = None
         self._present = ""  # the uuid of the unit that is noted as connected
+        self._recorded = -1  # the version of the recorder that the decoder goes by
         self._ended = False
         self._shown: Credential = ""
         self._certificate: ClientCertificate | None = None
@@ -181,6 +183,10 @@ class Connection(MqttConnection):
         if clock >= self._recheck_at and not self._ended:
             self._recheck_at = clock + RECHECK
             self._shared.spawn(self._recheck())
+        recorder = self._shared.intake.recorder
+        if self._recorded != recorder.version and self._principal is not None and self._inbound:
+            self._recorded = recorder.version
+            self._record(recorder.of_sender(self._principal))
         silent = clock - self.heard
         if not self._read_timeout or silent <= self._read_timeout:
             return
@@ -340,11 +346,10 @@ class Connection(MqttConnection):
         self._read_timeout = 1.5 * connect.keep_alive
         self._recheck_at = shared.clock + RECHECK
         five = connect.version == V5
-        recorder = shared.intake.recorder
         session.principal = self._principal.label
-        attributes = recorder.record(session.principal)
+        recording = shared.intake.recorder.of_sender(self._principal)
         self._allowance = allowance = shared.intake.limits.of(self._principal)
-        session.limiter = Limiter(allowance, shared.stats, attributes)
+        session.limiter = Limiter(allowance, shared.stats, None)
         session.sparkplug = sparkplug_of(
             self._principal, shared.settings, shared.intake.limits, shared.sparkplug
         )
@@ -357,7 +362,6 @@ class Connection(MqttConnection):
             shared.stats,
             in_flight_maximum=mqtt.receive_maximum,
             explain=bool(connect.properties.get("request_problem_information", 1)),
-            attributes=attributes,
             limiter=session.limiter,
             senders=session.sparkplug,
             of_many=False,
@@ -374,13 +378,9 @@ class Connection(MqttConnection):
             packet_maximum=shared.settings.limits.payload + PACKET_ROOM,
             alias_maximum=mqtt.topic_alias_maximum if five else 0,
             topics=shared.topics_of(self._principal),
-            describe=describer(recorder, session.principal),
             tolerant=mqtt.on_refused == "ack",
         )
-        singles = shared.intake.singles
-        self._single = _not_single
-        if attributes is None and session.sparkplug is None:
-            self._single = self._decoder.single(singles.channels, singles.payloads, singles.marks)
+        self._record(recording)
         granted = connack(shared.settings, connect, present, assigned, session.expiry)
         self.write(granted.encode(connect.version))
         self._open_subscriptions(connect)
@@ -390,6 +390,24 @@ class Connection(MqttConnection):
         if wait := allowance.wait():
             self.hold_back(allowance, wait)
         self.resume_reading(PauseReason.CONNECTING)
+
+    def _record(self, recording: Recording) -> None:
+        """Record this with messages from the next read on."""
+        session, decoder, inbound = self._session, self._decoder, self._inbound
+        assert session is not None
+        assert decoder is not None
+        assert inbound is not None
+        client = self.client_id
+        attributes = recording.record(session.principal, client=client)
+        inbound.record(attributes, recording)
+        decoder.record(
+            describer(recording, session.principal, client=client), recording.reads_retain
+        )
+        singles = self._shared.intake.singles
+        self._single = _not_single
+        simple = attributes is None and not recording.reads_flags
+        if simple and session.sparkplug is None:
+            self._single = decoder.single(singles.channels, singles.payloads, singles.marks)
 
     def _open_subscriptions(self, connect: Connect) -> None:
         """Connect to the live feed, with the subscriptions of a kept session."""

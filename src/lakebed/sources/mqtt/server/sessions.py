@@ -174,7 +174,10 @@ class Sessions:
         owner, topic, _ = split_owner(will.topic, session.key[0])
         try:
             event, identifier = message_properties(will.payload, will.properties)
-            attributes = describe(self._intake.recorder, session.principal, will.properties)
+            recording = self._intake.recorder.of(owner)
+            client = session.key[1]
+            own = describe(recording, session.principal, will.properties, client=client)
+            attributes = recording.flagged(own, will.qos, will.retain)
             if session.limiter is not None:
                 attributes = _limit(session.limiter, Channel(owner, topic), will, attributes)
         except Refuse as refuse:

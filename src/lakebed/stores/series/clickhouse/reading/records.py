@@ -28,7 +28,7 @@ _KEY = "time, partition, offset, field, element"
 _KEY_TYPES = (int, int, int, str, int)
 _COLUMNS = (
     "topic, field, element, toUnixTimestamp64Micro(time) AS time_us, partition, offset,"
-    " type, number, text, id, size"
+    " type, number, text, id, around, size"
 )
 _FIRST_TIME, _LAST_TIME = -2_208_988_800_000_000, 10_413_791_999_000_000
 """1900-01-01 and the end of 2299: what a DateTime64(6) column can hold."""
