@@ -132,6 +132,7 @@ export class YamlEditor extends HTMLElement {
           indentWithTab,
         ]),
         EditorView.contentAttributes.of({
+          tabindex: "0", // as it has it anyway; what scrolls is found to be reached by keyboard
           "aria-label": this.getAttribute("label") ?? "",
           "aria-description": this.getAttribute("hint") ?? "",
         }),
