@@ -15,12 +15,12 @@ import clickhouse_connect
 import msgspec
 import numpy as np
 import pyarrow as pa
-from lakebed.ports.tokens import StoredToken
+from tests.principals import of_token
 
 from bench.load import Load, topic, value
-from lakebed.access.identification import of_token
 from lakebed.kinds.window import WINDOW
 from lakebed.policies.values import decode_each, read_numbers
+from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.sources.http import ndjson
 from lakebed.sources.mqtt.codec import plain
 from lakebed.sources.mqtt.codec.publish import publish
