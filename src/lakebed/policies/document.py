@@ -7,6 +7,7 @@ its line.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +20,7 @@ from lakebed.policies import schema
 from lakebed.policies.fields import listed, suggest
 from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.schema import Document, facts_of, keys_of
-from lakebed.policies.warnings import LONGEST_TOPIC, repeated, warnings
+from lakebed.policies.warnings import LONGEST_TOPIC, Repeated, warnings
 from lakebed.vocabulary.errors import Invalid, Problem, show
 from lakebed.vocabulary.policy import Filter, Policy, Transform
 from lakebed.vocabulary.sizes import format_size
@@ -317,14 +318,14 @@ class Surroundings(NamedTuple):
     systems: Sequence[str] = ()
 
 
-def warnings_of(
-    policy: Policy, around: Surroundings, beside: Sequence[Policy] = ()
-) -> list[tuple[Path, str]]:
-    """What is hardly meant in a policy, by itself and beside others."""
+def warnings_of(policy: Policy, around: Surroundings) -> list[tuple[Path, str]]:
+    """What is hardly meant in a policy, by itself and beside those in force."""
+    return _warnings_of(policy, around, Repeated(around.documents))
+
+
+def _warnings_of(policy: Policy, around: Surroundings, others: Repeated) -> list[tuple[Path, str]]:
     found = warnings(policy, now(), around.longest, around.systems)
-    names = {one.name for one in beside}
-    others = [one for one in around.documents if one["name"] not in names]
-    return found + repeated(to_document(policy), [*map(to_document, beside), *others])
+    return found + others.warnings(to_document(policy))
 
 
 def collecting(
@@ -344,7 +345,14 @@ def collecting(
 
     def warn(document: object) -> list[tuple[Path, str]]:
         result = _check(document, owner, 0, default_timezone)
-        return warnings_of(result, around, found) if isinstance(result, Policy) else []
+        return _warnings_of(result, around, others()) if isinstance(result, Policy) else []
+
+    @cache
+    def others() -> Repeated:
+        """The policies found, and those in force whose names they leave."""
+        names = {policy.name for policy in found}
+        left = (one for one in around.documents if one["name"] not in names)
+        return Repeated([*map(to_document, found), *left])
 
     return DocumentSection("policies", "policy", check, warn)
 

@@ -1,14 +1,17 @@
 """Finds what is allowed in a policy and hardly meant: it keeps nothing, or what another keeps.
 
     Policy ──warnings──> of its topics, its filter, its times
-    Policy, others ──repeated──> others that keep the same of its topics
+    Repeated(policies) ──warnings──> of those that keep the same of the same topics
 
 A warning refuses nothing. Only what is certain is told, and what a few comparisons find.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from lakebed.documents.source import Path
 from lakebed.vocabulary.owner_topics import OF_OTHERS, split_owner
@@ -116,24 +119,31 @@ def _of_values(policy: Policy) -> Iterator[tuple[Path, str]]:
         yield ("filter", "allow"), "keeps nothing: none of these values is between `min` and `max`"
 
 
-def repeated(
-    document: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
-) -> list[tuple[Path, str]]:
-    """A warning if another policy keeps the same of all topics of this one.
+class Repeated:
+    """Policies by what they keep, which finds one that keeps the same as another.
 
     Args:
-        document: as `to_document` writes it, like the others.
+        documents: of all of them, as `to_document` writes them.
     """
-    alike = _apart(document)
-    same = (one for one in others if one["name"] != document["name"] and _apart(one) == alike)
-    for one in islice(same, _MOST_OTHERS):
-        if all(covers(one["topics"], filter) for filter in document["topics"][:_MOST_FILTERS]):
-            name = one["name"]
-            text = f"keeps twice what the policy {name!r} keeps: both are about these topics"
-            return [(("topics",), text)]
-    return []
+
+    def __init__(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        self._alike: defaultdict[bytes, list[Mapping[str, Any]]] = defaultdict(list)
+        for document in documents:
+            self._alike[_apart(document)].append(document)
+
+    def warnings(self, document: Mapping[str, Any]) -> list[tuple[Path, str]]:
+        """A warning if another policy keeps the same of all topics of this one."""
+        alike = self._alike.get(_apart(document), ())
+        same = (one for one in alike if one["name"] != document["name"])
+        for one in islice(same, _MOST_OTHERS):
+            if all(covers(one["topics"], filter) for filter in document["topics"][:_MOST_FILTERS]):
+                name = one["name"]
+                text = f"keeps twice what the policy {name!r} keeps: both are about these topics"
+                return [(("topics",), text)]
+        return []
 
 
-def _apart(document: Mapping[str, Any]) -> dict[str, Any]:
+def _apart(document: Mapping[str, Any]) -> bytes:
     """What a policy keeps, apart from its name and topics."""
-    return {key: value for key, value in document.items() if key not in ("name", "topics")}
+    settings = {key: value for key, value in document.items() if key not in ("name", "topics")}
+    return msgspec.json.encode(settings, order="deterministic")

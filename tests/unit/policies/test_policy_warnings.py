@@ -6,7 +6,7 @@ import pytest
 
 from lakebed.documents.sections import find_warnings, path_text, read_entries
 from lakebed.policies.document import Surroundings, collecting, parse, to_document, warnings_of
-from lakebed.policies.warnings import repeated
+from lakebed.policies.warnings import Repeated
 
 BASE: dict[str, Any] = {"name": "a", "topics": ["t"], "type": "number", "keep": "archive"}
 
@@ -101,8 +101,8 @@ def test_a_policy_that_keeps_what_another_keeps_is_told(
     documents = [
         to_document(parse(BASE | rest, "ann")) for rest in (mine, {"name": "other"} | other)
     ]
-    assert bool(repeated(documents[0], documents[1:])) == same
-    assert repeated(documents[0], documents[:1]) == []  # itself, as it is in force
+    assert bool(Repeated(documents[1:]).warnings(documents[0])) == same
+    assert Repeated(documents[:1]).warnings(documents[0]) == []  # itself, as it is in force
 
 
 def test_warnings_of_a_file_have_their_lines() -> None:
