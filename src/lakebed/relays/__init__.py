@@ -1,0 +1,23 @@
+"""Relays: named consumers that pass on messages, and what policies gave, to other systems.
+
+    journal ──absorb──> RelayShard ──head, duplicates──┐   one consumer `relays` of the journal
+                        (one per partition)            │   for all relays: who has a partition
+                                                       v   serves its lanes of every relay
+    journal ──entries──> MessageSource ──┐
+                         (recent entries │
+                          are cached)    ├─Piece─> filter, transform, template ─> lanes by topic
+    outbox  ───────────> PolicySource  ──┘                                          │
+       ^                                                                       Delivery
+       └─ keeper: what policies gave, saved in the                                  v
+          transaction of its checkpoint               retries, back-off, rate ──> Target
+                                                                                    │
+                                             positions, dead letters ──> catalog <──┘
+
+    documents.py    the document of a relay: `from`, `to`, `filter`, `transform`, `template`, `hold`
+    source.py       the contract of what a relay reads
+    targets/        one file for each kind of target
+
+A relay that lies behind reads by itself from its own position, so a dead target never holds up the
+others. The shard commits the lowest position of all relays, each at most `hold` behind the head:
+one that is further behind is paused, its gap is recorded, and the journal may trim.
+"""
