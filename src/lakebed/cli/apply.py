@@ -3,23 +3,19 @@
 import typer
 
 from lakebed.cli import documents, exact, output
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, Shape
 from lakebed.vocabulary.errors import Denied, Invalid, Unauthenticated
 
 
 def apply(
     file: documents.File,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Write all of a file: created, changed or unchanged. What is not in it stays as it is."""
-    from lakebed.cli.client import Server
-
     found = documents.read(file)
     documents.warn(file, found)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         headers = {"Content-Type": "application/yaml"}
         try:
             answer = server.request(

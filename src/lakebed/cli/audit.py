@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 
 _PATH = "/api/v1/audit"
 _PAGE = 1_000
@@ -22,12 +22,9 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many.")] = 100,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show who did what, the newest first: changes, and what was refused."""
-    from lakebed.cli.client import Server
 
     asked = {
         "from": moment("--from", start),
@@ -38,7 +35,7 @@ def audit(
     }
     entries: list[dict[str, Any]] = []
     cursor: str | None = ""
-    with Server(url, token, home) as server:
+    with access.server() as server:
         while cursor is not None and len(entries) < limit:
             size = min(_PAGE, limit - len(entries))
             page = server.get(_PATH, **asked, limit=size, cursor=cursor)

@@ -8,7 +8,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.home import held, running_on
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, HOME, URL, Access, Format, Home, Shape
 from lakebed.cli.up import Config
 from lakebed.vocabulary.errors import Invalid, LakebedError, Unavailable
 
@@ -37,20 +37,19 @@ def backup(
             "--take-over", help="Back up a restored home to the location of its original."
         ),
     ] = False,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     config: Config = None,
     form: Format = Shape.TABLE,
 ) -> None:
     """Take a backup of everything, while the server runs or of the home of one that does not."""
     place = _absolute(place)
+    url, home = access.url, access.home
     running = running_on(home) if held(home) else None
     if running is not None or url != URL or not home.is_dir():
         at = running.http if running is not None and url == URL else url
         wanted = {"to": place, "keep": keep, "take_over": take_over}
         try:
-            ended = _back_up_running(at, token, home, wanted)
+            ended = _back_up_running(access._replace(url=at), wanted)
         except Unavailable as error:
             if home.is_dir() or url != URL:
                 raise
@@ -71,13 +70,9 @@ def backup(
         output.note(f"{name}: removed")
 
 
-def _back_up_running(
-    url: str, token: str | None, home: Path, wanted: dict[str, Any]
-) -> dict[str, Any]:
+def _back_up_running(access: Access, wanted: dict[str, Any]) -> dict[str, Any]:
     """Have the running server take a backup, and wait for it."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         state = server.ask("POST", _PATH, json=wanted)
         while state["running"] is not None:
             time.sleep(_POLL)

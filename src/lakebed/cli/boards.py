@@ -7,16 +7,13 @@ import typer
 
 from lakebed.cli import documents, output
 from lakebed.cli.options import (
-    HOME,
-    URL,
+    ACCESS,
+    Access,
     Commands,
     Format,
-    Home,
     InOwner,
     Shape,
     Title,
-    Token,
-    Url,
     given,
     whose,
 )
@@ -34,14 +31,10 @@ Share = Annotated[str | None, typer.Option(help="private, owner, instance or pub
 def list_(
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the boards by name."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, owner=owner)["boards"]
     if form is Shape.TABLE:
         found = [{**board, "tiles": len(board["tiles"])} for board in found]
@@ -53,14 +46,10 @@ def show(
     name: Name,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show one board, as the document that `lakebed apply` takes."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         _print(server.get(_PATH, name, owner=owner), form)
 
 
@@ -69,15 +58,12 @@ def add(
     file: documents.File,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Add the board in a file; one of its name must not be there."""
-    from lakebed.cli.client import Server
 
     board = _one(file)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         _print(server.ask("POST", _PATH, json=board, owner=owner), form)
 
 
@@ -90,18 +76,14 @@ def change(
     share: Share = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Change what is given of a board; a file replaces all of it."""
-    from lakebed.cli.client import Server
-
     wanted = given(title=title, range=range, share=share)
     if not wanted and file is None:
         raise BadRequest("change", "say what to change, such as --title or --file")
     board = None if file is None else _one(file)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         _print(server.revise(_PATH, name, wanted, board, owner=owner), form)
 
 
@@ -110,14 +92,10 @@ def remove(
     name: Name,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Remove a board; what its tiles showed stays."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, name, owner=owner)
     output.done({"removed": name}, f"{name}: removed", form)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape, given
 from lakebed.vocabulary.errors import BadRequest
 
 app = Commands("Messages that broke a policy's code: list, show, resend, drop.")
@@ -26,14 +26,10 @@ def list_(
     reason: Reason = None,
     limit: Annotated[int, typer.Option(help="Show at most this many.")] = 100,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List them, the newest first, and count those that were settled."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, topic=topic, policy=policy, reason=reason, limit=limit)
     if form is Shape.JSON:
         output.document(found)
@@ -49,14 +45,10 @@ def list_(
 def show(
     id: Annotated[str, typer.Argument(help="As `list` shows it.")],
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show one with its payload and the error in full."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, id)
     if form is Shape.JSON:
         output.document(found)
@@ -76,13 +68,11 @@ def resend(
     policy: Policy = None,
     reason: Reason = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Send their messages again, to the policies they broke; twice sent they are stored once."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle_letters("POST", ("resend",), ids or [], chosen, url, token, home)
+    count = _settle_letters("POST", ("resend",), ids or [], chosen, access)
     output.done({"resent": count}, f"{count} sent again", form)
 
 
@@ -93,13 +83,11 @@ def drop(
     policy: Policy = None,
     reason: Reason = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Drop letters without sending them."""
     chosen = {"topic": topic, "policy": policy, "reason": reason}
-    count = _settle_letters("DELETE", (), ids or [], chosen, url, token, home)
+    count = _settle_letters("DELETE", (), ids or [], chosen, access)
     output.done({"dropped": count}, f"{count} dropped", form)
 
 
@@ -108,17 +96,14 @@ def _settle_letters(
     action: tuple[str, ...],
     ids: list[str],
     chosen: dict[str, Any],
-    url: str,
-    token: str | None,
-    home: Any,
+    access: Access,
 ) -> int:
     """Settle letters by id, or all that the options choose by one request; return their number."""
-    from lakebed.cli.client import Server
 
     options = given(**chosen)
     if bool(ids) == bool(options):
         raise BadRequest("ID", "name letters, or choose by --topic, --policy or --reason")
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if options:
             answer = server.ask(method, _PATH, *action, **options)
             return int(next(iter(answer.values())))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 from lakebed.vocabulary.errors import Denied, NotFound
 
 if TYPE_CHECKING:
@@ -17,15 +17,12 @@ _PAGE = 5_000  # units
 def export(
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Print policies, units, shares, reports and boards as the document that `apply` takes."""
     from lakebed.accounts import units
-    from lakebed.cli.client import Server
 
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found: dict[str, list[dict[str, Any]]] = {
             "policies": server.get("/api/v1/policies", owner=owner)["policies"],
             "units": [

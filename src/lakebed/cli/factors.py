@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, URL, Access, Commands, Format, Shape, Url
 from lakebed.vocabulary.errors import BadRequest, FactorNeeded
 
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ def list_(
     name: Name,
     sign_in: SignIn = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the factors of a user, never their secrets, and count the recovery codes."""
-    with _server(name, sign_in, url, token, home) as server:
+    with _server(name, sign_in, access) as server:
         found = server.get(_PATH, name, "factors")
     output.listing(found, f"{name} has no second factor", form)
     if form is Shape.TABLE and found["factors"]:
@@ -71,14 +69,12 @@ def remove(
     everything: Annotated[bool, typer.Option("--all", help="All that the user has.")] = False,
     sign_in: SignIn = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Remove a factor, also of somebody who has lost it. The recovery codes go with the last."""
     if (id is None) is not everything:
         raise BadRequest("ID", "name a factor, or choose --all")
-    with _server(name, sign_in, url, token, home) as server:
+    with _server(name, sign_in, access) as server:
         if id is None:
             ids = [factor["id"] for factor in server.get(_PATH, name, "factors")["factors"]]
         else:
@@ -107,12 +103,8 @@ def ask(what: str, *, hidden: bool = False) -> str:
 
 
 @contextmanager
-def _server(
-    name: str, sign_in: bool, url: str, token: str | None, home: Home
-) -> Iterator["Server"]:
-    from lakebed.cli.client import Server
-
-    with _signed_in(name, url) if sign_in else Server(url, token, home) as server:
+def _server(name: str, sign_in: bool, access: Access) -> Iterator["Server"]:
+    with _signed_in(name, access.url) if sign_in else access.server() as server:
         yield server
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 
 
 class By(StrEnum):
@@ -21,15 +21,11 @@ def flow(
         bool, typer.Option("--why", help="Show the last few messages that were not kept.")
     ] = False,
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """Account for every message: received = skipped + kept + filtered + … + in flight."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/flow", by=by, examples=True if why else None, owner=owner)
     examples = found.get("examples", [])
     if form is Shape.JSON:

@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import SECONDS, moment
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url, Yes, given
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape, Yes, given
 
 
 def forget(
@@ -21,13 +21,9 @@ def forget(
     owner: InOwner = None,
     yes: Yes = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Delete what was kept of a topic, for good. What arrives from now on is kept as before."""
-    from lakebed.cli.client import Server
-
     times = {
         "from": moment("--from", since, allowed=SECONDS),
         "to": moment("--to", until, allowed=SECONDS),
@@ -36,6 +32,6 @@ def forget(
     if not yes:
         what = ", ".join(f"{key} {value}" for key, value in asked.items())
         typer.confirm(f"Delete what was kept of {what}?", abort=True, err=True)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         answer = server.ask("DELETE", "/api/v1/records", **asked)
     output.done(answer, f"{answer['deleted']} rows deleted", form)

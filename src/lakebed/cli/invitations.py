@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape, given
 
 app = Commands("Links that let people make an account or join an owner: list, add, show, remove.")
 _PATH = "/api/v1/invitations"
@@ -17,14 +17,10 @@ Owner = Annotated[str | None, typer.Option(help="The owner to join. [default: no
 def list_(
     owner: Annotated[str | None, typer.Option(help="Only to this owner.")] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the open invitations, never their codes."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, owner=owner)["invitations"]
     output.listing(found, "no open invitations", form, ("created", "maker"))
 
@@ -38,15 +34,11 @@ def add(
     ] = True,
     expires_in: Annotated[str | None, typer.Option(help="Such as 24h.")] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Make an invitation and print its link: the only time it can be seen."""
-    from lakebed.cli.client import Server
-
     wanted = given(owner=owner, role=role, account=account, expires_in=expires_in)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.secret(server.ask("POST", _PATH, json=wanted), "link", form)
 
 
@@ -54,14 +46,10 @@ def add(
 def show(
     code: Annotated[str, typer.Argument(help="The end of an invitation's link.")],
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show to what an invitation leads."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.get(_PATH, code), form)
 
 
@@ -69,13 +57,9 @@ def show(
 def remove(
     id: Annotated[str, typer.Argument(help="As `list` shows it.")],
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Take an invitation back."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, id)
     output.done({"removed": id}, f"{id}: taken back", form)

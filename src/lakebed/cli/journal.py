@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape
 from lakebed.vocabulary.errors import Conflict
 
 app = Commands("The journal: show it, acknowledge damage, drop a consumer, adopt another topic.")
@@ -19,13 +19,9 @@ _WHY = {
 
 
 @app.command()
-def show(
-    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
-) -> None:
+def show(form: Format = Shape.TABLE, access: Access = ACCESS) -> None:
     """Show its partitions and who has them, who holds it, and what could not be read."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH)
     if form is Shape.JSON:
         output.document(found)
@@ -41,14 +37,10 @@ def show(
 def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Adopt a Kafka topic that was created again or has grown; first show what is lost by it."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         change = server.get(_PATH).get("change")
         if change is None:
             text = "the journal is the one in use: there is nothing to adopt"
@@ -69,14 +61,10 @@ def adopt(
 @app.command()
 def acknowledge(
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Print what was damaged, and say that it was seen: the server is ready again."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         damage = server.get(_PATH)["damage"]
         if form is Shape.TABLE:
             _print_damage(damage)
@@ -92,14 +80,10 @@ def acknowledge(
 def drop_consumer(
     name: Annotated[str, typer.Argument(help="As `show` lists it.")],
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Forget a consumer that is gone, so that the journal keeps nothing for it."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, "consumers", name)
     output.done({"removed": name}, f"{name}: dropped", form)
 

@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import TOLERANCE
-from lakebed.cli.options import HOME, URL, Format, FromOwner, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, FromOwner, Shape
 from lakebed.vocabulary.errors import NotFound
 from lakebed.vocabulary.times import now, to_rfc3339
 
@@ -17,16 +17,13 @@ def last(
         list[str] | None, typer.Option(help="Only this field; may be given several times.")
     ] = None,
     owner: FromOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """Show last values, as the `last_value` policies keep them."""
-    from lakebed.cli.client import Server
 
     key = "filter" if "+" in topic or "#" in topic else "topic"
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/last", **{key: topic}, field=field or None, owner=owner)
     if not output.rows(found):
         what = topic if owner is None else f"{topic} of {owner}"

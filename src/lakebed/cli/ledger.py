@@ -9,7 +9,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Home, Limit, Token, Url
+from lakebed.cli.options import ACCESS, Access, Limit
 
 _PAGE = 20_000  # rows
 _FORMULA = ("=", "+", "-", "@")
@@ -53,9 +53,7 @@ def ledger(
     ] = None,
     limit: Limit = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Short for --format csv.")] = False,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Annotated[
         LedgerFormat, typer.Option("--format", help="For people, or for programs.")
     ] = LedgerFormat.TABLE,
@@ -69,7 +67,7 @@ def ledger(
         "every": None if every is None else every.value,
         "owner": owner,
     }
-    found = _read(url, token, home, asked, limit)
+    found = _read(access, asked, limit)
     if form is LedgerFormat.JSON:
         output.document(found)
     elif form is LedgerFormat.CSV:
@@ -78,13 +76,9 @@ def ledger(
         _show(found, by, every)
 
 
-def _read(
-    url: str, token: str | None, home: Home, asked: dict[str, Any], limit: int | None
-) -> dict[str, Any]:
+def _read(access: Access, asked: dict[str, Any], limit: int | None) -> dict[str, Any]:
     """The answer with the rows of all pages."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         size = min(limit or _PAGE, _PAGE)
         page: dict[str, Any] = server.get("/api/v1/ledger", **asked, limit=size)
         rows = page["rows"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Limit, Shape, Token, Url, whose
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Limit, Shape, whose
 
 
 class By(StrEnum):
@@ -26,15 +26,11 @@ def load(
     of: Annotated[Of, typer.Option(help="Of this last time.")] = Of.MINUTE,
     limit: Limit = None,
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """Messages and bytes per second: now, on average, and in the busiest second."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/load", by=by.value, of=of.value, limit=limit, owner=owner)
     gateways, age = found["gateways"], found["age"]
     if form is Shape.TABLE:
@@ -57,15 +53,11 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 def limits(
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """The limits in force, and how much of them is used."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/limits", owner=owner)
     if form is Shape.JSON:
         output.document(found)

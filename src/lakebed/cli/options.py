@@ -6,11 +6,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from lakebed.vocabulary.errors import BadRequest
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +28,23 @@ Token = Annotated[
     ),
 ]
 Home = Annotated[Path, typer.Option(envvar="LAKEBED__HOME", help="The home of the server.")]
+
+
+class Access(NamedTuple):
+    """The server that a command asks: such a parameter becomes --url, --token and --home."""
+
+    url: str = URL
+    token: str | None = None
+    home: Path = HOME
+
+    def server(self) -> "Server":
+        """A connection to it; a context manager."""
+        from lakebed.cli.client import Server
+
+        return Server(self.url, self.token, self.home)
+
+
+ACCESS = Access()
 
 
 class Shape(StrEnum):
@@ -61,7 +81,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 class Commands(typer.Typer):
-    """A group of commands. One that has --format has --json too, which is short for it."""
+    """A group of commands.
+
+    One with a parameter `access` has the options of `Access`. One that has --format has --json
+    too, which is short for it.
+    """
 
     def __init__(self, help: str, **options: Any) -> None:
         super().__init__(help=help, no_args_is_help=True, pretty_exceptions_enable=False, **options)
@@ -70,10 +94,41 @@ class Commands(typer.Typer):
         register = super().command(name, **options)
 
         def registered(command: F) -> F:
-            register(_with_json(command))
+            register(_with_json(_with_access(command)))
             return command
 
         return registered
+
+
+def _with_access(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with --url, --token and --home, where it has a parameter `access`."""
+    signature = inspect.signature(command, eval_str=True)
+    if "access" not in signature.parameters:
+        return command
+
+    @wraps(command)
+    def run(*, url: str, token: str | None, home: Path, **given: Any) -> Any:
+        return command(access=Access(url, token, home), **given)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    options = {"url": (Url, URL), "token": (Token, None), "home": (Home, HOME)}
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "access":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            inspect.Parameter(name, kind, default=default, annotation=annotation)
+            for name, (annotation, default) in options.items()
+        ]
+    _show(run, signature.replace(parameters=parameters))
+    return run
+
+
+def _show(run: Callable[..., Any], signature: inspect.Signature) -> None:
+    """Have Typer see this signature."""
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
 
 
 def _with_json(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,8 +151,7 @@ def _with_json(command: Callable[..., Any]) -> Callable[..., Any]:
     behind = list(signature.parameters).index("form") + 1
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters.insert(behind, inspect.Parameter("as_json", kind, default=False, annotation=option))
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {**command.__annotations__, "as_json": option}
+    _show(run, signature.replace(parameters=parameters))
     return run
 
 

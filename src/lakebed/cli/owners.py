@@ -6,16 +6,13 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import (
-    HOME,
-    URL,
+    ACCESS,
+    Access,
     Commands,
     Format,
-    Home,
     Limits,
     Shape,
     Title,
-    Token,
-    Url,
     Yes,
     changes,
     given,
@@ -35,13 +32,9 @@ User = Annotated[str, typer.Argument(help="Name of a user.")]
 
 
 @app.command("list")
-def list_(
-    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
-) -> None:
+def list_(form: Format = Shape.TABLE, access: Access = ACCESS) -> None:
     """List the owners by name."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH)["owners"]
     output.listing(found, "no owners that you may see", form)
 
@@ -50,14 +43,10 @@ def list_(
 def show(
     name: Name,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show an owner and its members."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.get(_PATH, name), form)
 
 
@@ -67,15 +56,11 @@ def add(
     manager: Annotated[str | None, typer.Option(help="A user, its first member.")] = None,
     title: Title = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Make an owner that people share."""
-    from lakebed.cli.client import Server
-
     wanted = {"owner": name} | given(manager=manager, title=title)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("POST", _PATH, json=wanted), form)
 
 
@@ -91,13 +76,9 @@ def change(
     state: Patterns = None,
     log: Patterns = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Change what is given of an owner."""
-    from lakebed.cli.client import Server
-
     wanted = changes(
         "--title",
         title=title,
@@ -106,7 +87,7 @@ def change(
         state=_patterns(state),
         log=_patterns(log),
     )
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("PATCH", _PATH, name, json=wanted), form)
 
 
@@ -115,14 +96,10 @@ def remove(
     name: Name,
     yes: Yes = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """End an owner with its members, tokens, units, shares, boards and policies. Asks first."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if not yes:
             try:
                 server.ask("DELETE", _PATH, name)
@@ -141,14 +118,10 @@ def member(
     role: Annotated[str, typer.Option(help="viewer, editor or manager.")] = "viewer",
     remove: Annotated[bool, typer.Option("--remove", help="Take the user out.")] = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Add a user to an owner, change their role, or take them out."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if remove:
             server.ask("DELETE", _PATH, name, "members", user)
         else:

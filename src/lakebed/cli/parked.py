@@ -6,7 +6,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, InOwner, Shape, Token, Url, given
+from lakebed.cli.options import ACCESS, Access, Commands, Format, InOwner, Shape, given
 from lakebed.vocabulary.errors import BadRequest
 
 app = Commands("Release or drop what was over a limit.")
@@ -23,16 +23,13 @@ def show(
     owner: InOwner = None,
     start: From = None,
     end: To = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """List parked stretches, the oldest first."""
-    from lakebed.cli.client import Server
 
     parameters = {"owner": owner, "from": moment("--from", start), "to": moment("--to", end)}
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, **parameters)
     output.listing(found, "nothing is parked", form, ("owner", "state", "units"))
 
@@ -45,12 +42,10 @@ def release(
     everything: All = False,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Have policies keep parked messages as if they had come in time."""
-    _settle("release", ids, start, end, everything, owner, form, url, token, home)
+    _settle("release", ids, start, end, everything, owner, form, access)
 
 
 @app.command()
@@ -61,25 +56,22 @@ def drop(
     everything: All = False,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Drop parked messages for good."""
-    _settle("drop", ids, start, end, everything, owner, form, url, token, home)
+    _settle("drop", ids, start, end, everything, owner, form, access)
 
 
 def _settle(
     action: str, ids: Ids, start: From, end: To, everything: bool, owner: InOwner,
-    form: Shape, url: Url, token: Token, home: Home,
+    form: Shape, access: Access,
 ) -> None:  # fmt: skip
-    from lakebed.cli.client import Server
 
     if not (ids or start or end or everything):
         raise BadRequest("", "say which: ids, --from and --to, or --all")
     times: dict[str, Any] = {"from": moment("--from", start), "to": moment("--to", end)}
     wanted = given(action=action, ids=ids or None, all=everything, **times)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         answer = server.ask("POST", _PATH, json=wanted, owner=owner)
     if form is Shape.JSON or not answer["stretches"]:
         output.done(answer, "nothing that is parked fits", form)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 from lakebed.vocabulary.errors import BadRequest
 
 _PATH = "/api/v1/policies"
@@ -19,17 +19,14 @@ def policies(
         bool, typer.Option("--delete", help="Delete this one; what it kept stays readable.")
     ] = False,
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """List the policies, or show one as the document that `apply` takes."""
-    from lakebed.cli.client import Server
 
     if delete and name is None:
         raise BadRequest("--delete", "name the policy to delete")
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if name is not None:
             if delete:
                 server.ask("DELETE", _PATH, name, owner=owner)

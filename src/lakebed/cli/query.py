@@ -12,7 +12,7 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, FromOwner, Home, Token, Url
+from lakebed.cli.options import ACCESS, Access, FromOwner
 from lakebed.cli.reading import Reading
 from lakebed.vocabulary.errors import BadRequest
 
@@ -68,12 +68,9 @@ def query(
     plot: Annotated[bool, typer.Option("--plot", help="Draw it in the terminal.")] = False,
     owner: FromOwner = None,
     everything: Annotated[bool, typer.Option("--all", help="All pages, oldest first.")] = False,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Read back what the policies kept."""
-    from lakebed.cli.client import Server
     from lakebed.cli.formats import WRITERS
 
     _check(form, to_file, plot, everything, limit)
@@ -92,7 +89,7 @@ def query(
     }
     short = _ROWS if form is Form.TABLE and not plot else _POINTS
     reading = Reading(asked, order, everything, limit or short)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if form is not Form.TABLE:
             with output.opened(to_file) as stream:
                 WRITERS[form](reading.pages(server, form), reading.reverse, stream)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 
 _COLUMNS = ("last", "count", "door", "client", "address", "topic", "reason", "text")
 
@@ -14,15 +14,11 @@ def refusals(
     reason: Annotated[str | None, typer.Option(help="Only for this reason.")] = None,
     limit: Annotated[int, typer.Option(help="Show at most this many kinds.")] = 100,
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """List messages and connections that were refused of late, by kind, the newest first."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/refusals", reason=reason, limit=limit, owner=owner)
     if form is Shape.JSON:
         output.document(found)

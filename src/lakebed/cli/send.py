@@ -10,7 +10,7 @@ import typer
 
 from lakebed.cli import exact, output
 from lakebed.cli.moments import moment
-from lakebed.cli.options import HOME, URL, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, Shape
 from lakebed.vocabulary.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -42,19 +42,16 @@ def send(
         ),
     ] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Send a message; returns once it is durable."""
-    from lakebed.cli.client import Server
 
     when = moment("--time", time)
     if by_line and (payload not in (None, "-") or ident is not None):
         raise BadRequest("--lines", "it takes neither a payload nor --id")
     if not by_line and payload is None:
         raise BadRequest("PAYLOAD", "say what to send, - to read it from stdin, or use --lines")
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if by_line:
             _send_lines(server, topic, when, sys.stdin.buffer, owner, form)
         else:

@@ -5,20 +5,16 @@ from typing import Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape
 
 app = Commands("The series: show what of it is lost, acknowledge it.")
 _PATH = "/api/v1/series"
 
 
 @app.command()
-def show(
-    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
-) -> None:
+def show(form: Format = Shape.TABLE, access: Access = ACCESS) -> None:
     """Show what is being rebuilt, and what is lost for ever."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH)
     if form is Shape.JSON:
         output.document(found)
@@ -29,14 +25,10 @@ def show(
 @app.command()
 def acknowledge(
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Print what is lost for ever, and say that it was seen: the server is ready again."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         loss = server.get(_PATH)["loss"]
         if form is Shape.TABLE:
             _print_loss(loss)

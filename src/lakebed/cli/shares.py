@@ -6,15 +6,12 @@ import typer
 
 from lakebed.cli import output
 from lakebed.cli.options import (
-    HOME,
-    URL,
+    ACCESS,
+    Access,
     Commands,
     Format,
-    Home,
     InOwner,
     Shape,
-    Token,
-    Url,
     changes,
     given,
     whose,
@@ -38,14 +35,10 @@ May = Annotated[list[str] | None, typer.Option(help="read or publish; may be rep
 def list_(
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the shares by name."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH, owner=owner)["shares"]
     output.listing(found, f"nothing of {whose(owner)} is shared", form)
 
@@ -55,14 +48,10 @@ def show(
     name: Name,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show one share."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.get(_PATH, name, owner=owner), form)
 
 
@@ -74,15 +63,11 @@ def add(
     may: May = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Open topics to others, to be read where --may says nothing else."""
-    from lakebed.cli.client import Server
-
     wanted = {"name": name} | given(topics=topic, **{"with": with_}, may=may or ["read"])
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("POST", _PATH, json=wanted, owner=owner), form)
 
 
@@ -94,15 +79,11 @@ def change(
     may: May = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Change what is given of a share; a list replaces the list that is there."""
-    from lakebed.cli.client import Server
-
     wanted = changes("--with instance", topics=topic, **{"with": with_}, may=may)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.revise(_PATH, name, wanted, owner=owner), form)
 
 
@@ -111,13 +92,9 @@ def remove(
     name: Name,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Close what a share opened."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, name, owner=owner)
     output.done({"removed": name}, f"{name}: closed", form)

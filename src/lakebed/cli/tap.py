@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lakebed.cli import exact, output
-from lakebed.cli.options import HOME, URL, FromOwner, Home, Token, Url
+from lakebed.cli.options import ACCESS, Access, FromOwner
 
 
 class Lines(StrEnum):
@@ -20,16 +20,12 @@ def tap(
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
     form: Annotated[Lines, typer.Option("--format", help="How to print them.")] = Lines.TEXT,
     owner: FromOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Print messages as they arrive, until Ctrl-C. Needs no policy and keeps nothing."""
-    from lakebed.cli.client import Server
-
     try:
         with (
-            Server(url, token, home) as server,
+            access.server() as server,
             server.stream("/api/v1/tap", filter=topic_filter, owner=owner) as body,
         ):
             _print(messages(body), count, form)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Commands, Format, Home, Shape, Token, Url, given
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape, given
 from lakebed.vocabulary.errors import Conflict, NotFound
 
 app = Commands("Who may send and ask: add, list, show, revoke.")
@@ -28,13 +28,9 @@ def add(
         str | None, typer.Option(help="When it ends: a time, or a duration such as 90d.")
     ] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Make a token and print it: the only time it can be seen."""
-    from lakebed.cli.client import Server
-
     wanted = {
         "owner": owner,
         "name": name,
@@ -42,21 +38,17 @@ def add(
         "read": read or ["#"],
         "admin": admin,
     } | given(role=role, expires=expires)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.secret(server.ask("POST", _PATH, json=wanted), "token", form)
 
 
 @app.command("list")
 def list_(
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the tokens, never their secrets."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH)
     output.listing(found, "no tokens that you may see", form, ("maker", "created", "admin"))
 
@@ -66,14 +58,10 @@ def show(
     name: Annotated[str, typer.Argument(help="What it was called.")],
     owner: Owner = "admin",
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show one token, never its secret."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = output.rows(server.get(_PATH))
     for one in found:
         if (one["owner"], one["name"]) == (owner, name):
@@ -88,14 +76,10 @@ def revoke(
     owner: Owner = "admin",
     yes: Annotated[bool, typer.Option("--yes", help="The last token of an admin too.")] = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """End a token: nobody gets in with it from now on. Asks before it ends the last admin's."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         try:
             server.ask("DELETE", _PATH, owner=owner, name=name)
         except Conflict as last:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, FromOwner, Home, Limit, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, FromOwner, Limit, Shape
 
 if TYPE_CHECKING:
     from lakebed.cli.client import Server
@@ -22,15 +22,11 @@ def topics(
     ] = "#",
     limit: Limit = None,
     owner: FromOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """List the topics seen: how many messages, how much, when last."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found, total = _read(server, topic_filter, limit, owner)
     if total and form is Shape.TABLE:
         size = output.size(total["bytes"])

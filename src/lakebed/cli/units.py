@@ -7,16 +7,13 @@ import typer
 from lakebed.cli import output
 from lakebed.cli.export import units_of
 from lakebed.cli.options import (
-    HOME,
-    URL,
+    ACCESS,
+    Access,
     Commands,
     Format,
-    Home,
     InOwner,
     Limits,
     Shape,
-    Token,
-    Url,
     changes,
     given,
     limits_of,
@@ -41,14 +38,10 @@ def list_(
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the units by name."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         units = units_of(server, owner, tag)
     empty = f"no units in {whose(owner)}: `lakebed units add NAME` makes one"
     output.listing(units, empty, form, ("visibility", "tags", "read"), _COLUMNS)
@@ -60,14 +53,10 @@ def show(
     owner: InOwner = None,
     log: Annotated[bool, typer.Option("--log", help="What it has logged, newest first.")] = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show one unit, or its log."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if log:
             entries = server.get(_PATH, unit, "log", owner=owner)["entries"]
             output.listing(entries, "it has logged nothing yet", form)
@@ -85,17 +74,13 @@ def add(
     limits: Limits = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Make a unit. `lakebed units token NAME` makes its token."""
-    from lakebed.cli.client import Server
-
     wanted = {"name": name} | given(
         publish=publish, read=read, tags=tag, visibility=visibility, limits=limits_of(limits)
     )
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("POST", _PATH, json=wanted, owner=owner), form)
 
 
@@ -109,14 +94,12 @@ def change(
     limits: Limits = None,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Change what is given of a unit; a list replaces the list that is there."""
     options: dict[str, Any] = {"publish": publish, "read": read, "tags": tag}
     wanted = changes("--tag north", **options, visibility=visibility, limits=limits_of(limits))
-    _patch(unit, wanted, owner, form, url, token, home)
+    _patch(unit, wanted, owner, form, access)
 
 
 @app.command()
@@ -124,12 +107,10 @@ def block(
     unit: Unit,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Block a unit: it may do nothing until it is unblocked. Its tokens stay."""
-    _patch(unit, {"blocked": True}, owner, form, url, token, home)
+    _patch(unit, {"blocked": True}, owner, form, access)
 
 
 @app.command()
@@ -137,12 +118,10 @@ def unblock(
     unit: Unit,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Let a blocked unit do again what it may."""
-    _patch(unit, {"blocked": False}, owner, form, url, token, home)
+    _patch(unit, {"blocked": False}, owner, form, access)
 
 
 @app.command("token")
@@ -153,14 +132,10 @@ def token_(
     ] = "0s",
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Give a unit a new token and print it: the only time it can be seen."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         made = server.ask("POST", _PATH, unit, "token", json={"grace": grace}, owner=owner)
     output.secret(made, "token", form)
 
@@ -170,23 +145,18 @@ def remove(
     unit: Unit,
     owner: InOwner = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """End a unit, its tokens and its log. What it sent stays."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, unit, owner=owner)
     output.done({"removed": unit}, f"{unit}: removed; what it sent stays", form)
 
 
 def _patch(
     unit: str, wanted: dict[str, Any], owner: str | None, form: Shape,
-    url: str, token: str | None, home: Home,
+    access: Access,
 ) -> None:  # fmt: skip
-    from lakebed.cli.client import Server
 
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("PATCH", _PATH, unit, json=wanted, owner=owner), form)

@@ -3,21 +3,17 @@
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.options import HOME, URL, Format, Home, InOwner, Limit, Shape, Token, Url
+from lakebed.cli.options import ACCESS, Access, Format, InOwner, Limit, Shape
 
 
 def usage(
     limit: Limit = None,
     owner: InOwner = None,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
     """Rows and bytes kept: by policy, then by policy and topic; --limit shows the heaviest."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get("/api/v1/usage", limit=limit, owner=owner)
     if form is Shape.TABLE and (policies := found.get("policies")):
         typer.echo(f"{found['rows']:,} rows, {output.size(found['bytes'])} of payload\n")

@@ -6,19 +6,7 @@ from typing import Annotated
 import typer
 
 from lakebed.cli import factors, output
-from lakebed.cli.options import (
-    HOME,
-    URL,
-    Commands,
-    Format,
-    Home,
-    Shape,
-    Title,
-    Token,
-    Url,
-    changes,
-    given,
-)
+from lakebed.cli.options import ACCESS, Access, Commands, Format, Shape, Title, changes, given
 
 app = Commands("People who sign in: list, add, change, passwords, sessions.")
 app.add_typer(factors.app, name="factors")
@@ -30,13 +18,9 @@ FromStdin = Annotated[bool, typer.Option("--stdin", help="Read the password from
 
 
 @app.command("list")
-def list_(
-    form: Format = Shape.TABLE, url: Url = URL, token: Token = None, home: Home = HOME
-) -> None:
+def list_(form: Format = Shape.TABLE, access: Access = ACCESS) -> None:
     """List the users by name."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         found = server.get(_PATH)["users"]
     output.listing(found, "no users yet", form, ("second_factor", "password"))
 
@@ -45,14 +29,10 @@ def list_(
 def show(
     name: Name,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Show a user and their roles."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.get(_PATH, name), form)
 
 
@@ -62,15 +42,11 @@ def add(
     title: Title = None,
     admin: Admin = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Make a user without a password. `lakebed users link NAME` lets them choose one."""
-    from lakebed.cli.client import Server
-
     wanted = {"user": name} | given(title=title, admin=admin)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("POST", _PATH, json=wanted), form)
 
 
@@ -83,15 +59,11 @@ def change(
         bool | None, typer.Option("--block/--unblock", help="A blocked user may nothing.")
     ] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Change what is given of a user."""
-    from lakebed.cli.client import Server
-
     wanted = changes("--block", title=title, admin=admin, blocked=blocked)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.one(server.ask("PATCH", _PATH, name, json=wanted), form)
 
 
@@ -99,14 +71,10 @@ def change(
 def remove(
     name: Name,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """End a user, their sessions and the tokens they made. Their owner stays."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("DELETE", _PATH, name)
     output.done({"removed": name}, f"{name}: removed", form)
 
@@ -116,18 +84,15 @@ def password(
     name: Name,
     stdin: FromStdin = False,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Set a user's password, which ends their sessions. Asks for it twice."""
-    from lakebed.cli.client import Server
 
     if stdin:
         chosen = sys.stdin.readline().rstrip("\r\n")
     else:
         chosen = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    with Server(url, token, home) as server:
+    with access.server() as server:
         server.ask("POST", _PATH, name, "password", json={"password": chosen})
     output.done({"changed": name}, f"{name}: the password is set", form)
 
@@ -136,14 +101,10 @@ def password(
 def link(
     name: Name,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """Print a link by which a user chooses a password, once."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         output.secret(server.ask("POST", _PATH, name, "link"), "link", form)
 
 
@@ -154,14 +115,10 @@ def sessions(
         str | None, typer.Option(metavar="ID", help="End this one; `all` ends all.")
     ] = None,
     form: Format = Shape.TABLE,
-    url: Url = URL,
-    token: Token = None,
-    home: Home = HOME,
+    access: Access = ACCESS,
 ) -> None:
     """List the sessions of a user, or end them."""
-    from lakebed.cli.client import Server
-
-    with Server(url, token, home) as server:
+    with access.server() as server:
         if end is not None:
             server.ask("DELETE", _PATH, name, "sessions", *(() if end == "all" else (end,)))
         found = server.get(_PATH, name, "sessions")["sessions"]
