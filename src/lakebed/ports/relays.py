@@ -12,7 +12,7 @@ Batching, order, retries, time-outs, rate limit, positions and counting live onc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.times import Micros
@@ -20,6 +20,10 @@ from lakebed.vocabulary.times import Micros
 What = Literal["message", "kept", "finished", "changed"]
 """What a record is: a message; a record that a policy kept; a window that has ended; a window or
 last value that has changed, and may change again."""
+
+
+TIMES: Final = frozenset({"start", "end"})
+"""Columns of `Record.values` that are instants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Record:
         received: when Lakebed read the message, or wrote the window.
         what: see `What`.
         values: the columns of what a policy gave, in order, such as `value`, or `start`, `end`,
-            `count`, `avg`; numbers, texts, truth values, None. Empty for a message.
+            `count`, `avg`; numbers, texts, truth values, None, and of JSON lists and mappings too.
+            Those named in `TIMES` are `Micros`. Empty for a message.
         payload: the message as it was sent, or the bytes that the relay's `template` made; None
             for what a policy gave.
         attributes: what surrounded the message: content type, principal, user properties.
@@ -60,8 +65,8 @@ class Position:
     lane are delivered in order, one delivery after the other; lanes work beside each other.
 
     Attributes:
-        relay: its lasting identity, `OWNER/NAME/NUMBER`: one that is deleted and made again has
-            another number. It fits into names of transactions and of keys.
+        relay: its lasting identity, `OWNER/NAME/NUMBER`: one that is deleted and made again, or
+            rewound, has another number. It fits into names of transactions and of keys.
     """
 
     relay: str
@@ -114,6 +119,23 @@ class TargetUnavailable(LakebedError):
         self.wait = wait
 
 
+class Refused(LakebedError):
+    """A target that keeps the position will never take some records, and has taken none.
+
+    The refused ones become dead letters first; then the others are sent as a delivery of their own,
+    with the same position. So a crash in between neither loses a dead letter nor sends one twice.
+
+    Attributes:
+        refusals: at least one.
+    """
+
+    status = 422
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__(refusals[0].reason)
+        self.refusals = refusals
+
+
 class Target(Protocol):
     """A system that a relay sends to; one object for each lane, used by one thread.
 
@@ -126,7 +148,8 @@ class Target(Protocol):
 
         A target that writes `Delivery.position` in one transaction with the records answers it:
         what lies below is never sent again, so each record takes effect once. It also fences off an
-        earlier holder of the lane, whose transactions fail from here on.
+        earlier holder of the lane, whose transactions fail from here on. The lane begins at the
+        greater of this and the position in the catalog.
 
         Raises:
             TargetUnavailable: it does not answer.
@@ -139,8 +162,12 @@ class Target(Protocol):
         Blocks for at most the relay's `timeout`. What was sent before and did not count may come
         again, with the same ids.
 
+        Returns:
+            Refusals, where the others were taken; a target that answers `position` returns none.
+
         Raises:
             TargetUnavailable: unknown or not taken; nothing of the delivery counts as delivered.
+            Refused: nothing was taken, because of some records.
             Superseded: another holder of this lane has taken over.
         """
         ...
