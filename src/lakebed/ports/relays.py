@@ -7,7 +7,7 @@
 
 A target knows its own job alone: how n records become one request, and what an answer means.
 Batching, order, retries, time-outs, rate limit, positions and counting live once, around it, in
-`relays/delivering.py`. To add a target: a file in `relays/targets/`, a line in its dict, cases.
+`relays/lanes.py`. To add a target: a file in `relays/targets/`, a line in its dict, cases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,9 +39,10 @@ class Record:
         what: see `What`.
         values: the columns of what a policy gave, in order, such as `value`, or `start`, `end`,
             `count`, `avg`; numbers, texts, truth values, None, and of JSON lists and mappings too.
-            Those named in `TIMES` are `Micros`. Empty for a message.
-        payload: the message as it was sent, or the bytes that the relay's `template` made; None
-            for what a policy gave.
+            Those named in `TIMES` are `Micros`. Of a message it has `value` where the relay reads
+            one (`type`), else nothing.
+        payload: the message as it was sent, or what `template` or `transform` made of it; None
+            for what a policy gave, where there is no template.
         attributes: what surrounded the message: content type, principal, user properties.
         policy: the name of the policy that gave it, else "".
     """
@@ -137,10 +138,11 @@ class Refused(LakebedError):
 
 
 class Target(Protocol):
-    """A system that a relay sends to; one object for each lane, used by one thread.
+    """A system that a relay sends to; one object for each lane, used by one thread at a time.
 
-    Call order: [position] send* close. After `TargetUnavailable` was raised the next call may find
-    a broken connection, and opens another. Nothing is connected before the first call.
+    Threads may change between calls. Call order: [position] send* close. After `TargetUnavailable`
+    was raised the next call may find a broken connection, and opens another. Nothing is connected
+    before the first call.
     """
 
     def position(self) -> int | None:
