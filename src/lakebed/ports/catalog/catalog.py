@@ -15,6 +15,7 @@ from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
 from lakebed.ports.catalog.ledger import LedgerStore
 from lakebed.ports.catalog.notes import NoteStore
+from lakebed.ports.catalog.outbox import OutboxStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
@@ -51,6 +52,7 @@ class Catalog(
     ReportTopicStore,
     LedgerStore,
     BoardStore,
+    OutboxStore,
     GatewayReports,
     Copyable,
     Protocol,

@@ -101,7 +101,7 @@ class SqlPolicies(Database):
                 written.append((policy, before is None))
             if added:
                 _add_versions(connection, added)
-                _bump(connection)
+                bump_policies(connection)
         return written
 
     def delete_policy(self, owner: str, name: str, check: Check = anything) -> None:
@@ -114,7 +114,7 @@ class SqlPolicies(Database):
             connection.execute(
                 delete(policies).where(policies.c.owner == owner, policies.c.name == name)
             )
-            _bump(connection)
+            bump_policies(connection)
 
 
 def _in_force(connection: Connection, owner: str, names: Sequence[str]) -> dict[str, StoredPolicy]:
@@ -170,7 +170,8 @@ def _lock(connection: Connection) -> None:
     connection.execute(_READ_REVISION.with_for_update())
 
 
-def _bump(connection: Connection) -> None:
+def bump_policies(connection: Connection) -> None:
+    """Move the revision, so that keepers look at the policies again."""
     connection.execute(update(revisions).where(_REVISION).values(value=revisions.c.value + 1))
 
 

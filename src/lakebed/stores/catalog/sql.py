@@ -2,8 +2,8 @@
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
-                 │        SqlGatewayReports, SqlOwners, SqlUsers, SqlUnits, SqlPresence, SqlShares,
-                 │        SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
+                 │        SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits, SqlPresence,
+                 │        SqlShares, SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
                  │        SqlAudit, SqlOpenId
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
@@ -33,6 +33,7 @@ from lakebed.stores.catalog.ledger import SqlLedger
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
 from lakebed.stores.catalog.openid import SqlOpenId
+from lakebed.stores.catalog.outbox import SqlOutbox
 from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
@@ -70,6 +71,7 @@ class SqlCatalog(
     SqlRefusals,
     SqlLedger,
     SqlGatewayReports,
+    SqlOutbox,
     SqlOwners,
     SqlUsers,
     SqlUnits,

@@ -255,3 +255,39 @@ refusals = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
 )
+
+outbox_followers = Table(
+    "outbox_followers",  # relays that follow policies
+    metadata,
+    Column("relay", Name, primary_key=True),
+    Column("owner", Name, nullable=False),
+    Column("policy", Name, nullable=False),
+    Column("gives", Name, nullable=False),
+    Column("hold", BigInteger, nullable=False),
+)
+
+outbox_streams = Table(
+    "outbox_streams",  # how far each is numbered, and the bytes that wait
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("policy", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("reader", Name, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+outbox_blocks = Table(
+    "outbox_blocks",  # what policies gave, until relays have passed it on
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("policy", Name, primary_key=True),
+    Column("partition", BigInteger, primary_key=True, autoincrement=False),
+    Column("reader", Name, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("format", BigInteger, nullable=False),  # of `state`
+    Column("state", LargeBinary, nullable=False),
+)
