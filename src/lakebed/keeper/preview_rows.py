@@ -166,8 +166,11 @@ def _shown(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
             {"topic": topic, "field": field, "time": time, "value": _cut(value), "size": size}
             for topic, time, value, size, field in zip(*listed, strict=True)
         ]
-    names = [name for name in _OF_WINDOWS if name in rows.column_names]
-    found = [_window_of(row) for row in rows.select(names).to_pylist()]
+    names = {name: name for name in _OF_WINDOWS if name in rows.column_names}
+    # of integers the columns beside these are exact
+    exact = {name: f"i_{name}" for name in names if f"i_{name}" in rows.column_names}
+    chosen = {name: rows[column] for name, column in (names | exact).items()}
+    found = [_window_of(row) for row in pa.table(chosen).to_pylist()]
     return [row | {"field": f} for row, f in zip(found, _fields_of(rows), strict=True)]
 
 

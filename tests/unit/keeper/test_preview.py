@@ -126,6 +126,13 @@ def test_points_of_windows_are_bands(journal: MemoryJournal) -> None:
     assert [row["complete"] for row in rows] == [True] * 7 + [False]
 
 
+def test_windows_of_large_integers_are_exact() -> None:
+    journal = MemoryJournal()
+    append(journal, BEGIN, b"9007199254740993", b"9007199254740995")
+    (row,) = look(journal, WINDOWS | {"type": "integer"}).rows.newest()
+    assert (row["min"], row["max"]) == (9007199254740993, 9007199254740995)
+
+
 def test_a_window_that_is_written_often_counts_once(
     journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
