@@ -96,6 +96,19 @@ def test_a_policy_that_changes_values_is_not_shown_from_the_stream(ann: Browser)
     assert " direct" not in ann.see("/topic?topic=scaled")
 
 
+def test_a_plot_of_windows_shows_a_function_that_is_chosen(ann: Browser) -> None:
+    hourly = {"keep": "aggregate", "every": "1h"}
+    put(ann, "grown", ["meter"], functions=["increase", "rate"], **hourly)
+    put(ann, "mixed", ["mixed"], functions=["avg", "max", "p95"], **hourly)
+    shown = ann.see("/topic?topic=meter")
+    assert '<lb-plot url="/points?policy=grown&amp;function=increase"' in shown
+    assert '<option value="rate">rate</option>' in shown
+    assert '<lb-plot url="/points?policy=mixed"' in ann.see("/topic?topic=mixed")
+    shown = ann.see("/topic?topic=mixed&function=p95")
+    assert '<lb-plot url="/points?policy=mixed&amp;function=p95"' in shown
+    assert '<lb-plot url="/points?policy=mixed"' in ann.see("/topic?topic=mixed&function=evil")
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_strings_of_others_are_text(ann: Browser, series: Series, hostile: str) -> None:
     put(ann, "texts", ["text/#"], type="text")

@@ -33,6 +33,8 @@ class Question:
         beside: further topics or filters, of which rows are in the same answer.
         points: 0 for rows as they are; else the number of equal parts of the range, of each of
             which one row per topic has the extremes. All rows of the range are in the one answer.
+        function: of a policy with windows, the function whose values `points` reduces; "" for the
+            extremes and the average of what the windows hold.
 
     Raises:
         BadRequest: it names the parameter of the HTTP API that is wrong.
@@ -49,6 +51,7 @@ class Question:
     beside: tuple[str, ...] = ()
     points: int = 0
     fields: tuple[str, ...] = ()
+    function: str = ""
 
     def __post_init__(self) -> None:
         if len(self.topics) > MOST_TOPICS:
@@ -100,7 +103,7 @@ class Page:
             policy, cut: whether a change of the policy cut it short, and late: whether late
             messages opened it again. Of points topic, field, start and end (of the first and the
             last record or window, int64 microseconds), min, max, first, last; of windows also
-            complete, count, avg and late: of one of them.
+            complete, count, avg and late: of one of them; of a function the same without avg.
         next_cursor: cursor of the page that follows; None at the end.
     """
 

@@ -9,22 +9,31 @@ from lakebed.kinds import KINDS
 from lakebed.kinds.tables import NUMERIC
 from lakebed.ports.question import Order, Page, Question
 from lakebed.ports.series import SeriesReader
-from lakebed.vocabulary.errors import BadRequest
+from lakebed.queries import functions
+from lakebed.vocabulary.errors import BadRequest, show
+from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
+
+EXTREMES = {"min", "max", "avg"}
+"""Functions that the points of windows have by themselves."""
 
 
 def read(series: SeriesReader, question: Question) -> Page:
     """Reduce a range; where the question leaves an end open, to the first or last row.
 
     Raises:
-        BadRequest: the policy keeps no numbers in a row over time, or there are too many topics.
+        BadRequest: the policy keeps no numbers in a row over time, or has no such function, or
+            there are too many topics.
         StoreUnavailable: the store does not answer.
     """
     policy = question.policy
     if KINDS[policy.keep].answers == "values":
         what = f"policy {policy.name!r} keeps last values alone, which are no series"
         raise BadRequest("points", f"{what}: ask without it")
-    if policy.type not in NUMERIC:
+    function = question.function or function_of(policy)
+    if function:
+        question = replace(question, function=_checked(policy, function))
+    if policy.type not in NUMERIC and not function:
         what = f"policy {policy.name!r} keeps {policy.type}, and only numbers have extremes"
         raise BadRequest("points", f"{what}: ask without it")
     start, end = question.start, question.end
@@ -35,7 +44,24 @@ def read(series: SeriesReader, question: Question) -> Page:
         end = None if end is None else end + 1
     if start is None or end is None or start >= end:
         start, end = start or 0, (start or 0) + 1  # nothing is there
-    return series.read(replace(question, start=start, end=end))
+    question = replace(question, start=start, end=end)
+    return functions.read(series, question) if function else series.read(question)
+
+
+def function_of(policy: Policy) -> str:
+    """The function that stands for a policy in a plot; "" where its extremes do."""
+    if policy.type not in NUMERIC or EXTREMES & set(policy.functions):
+        return ""
+    return next(iter(functions.plotted(policy)), "")
+
+
+def _checked(policy: Policy, function: str) -> str:
+    possible = functions.plotted(policy)
+    if function not in possible:
+        known = f"it answers with {', '.join(possible)}" if possible else "it has none"
+        what = f"policy {policy.name!r} has no function {show(function)} of numbers: {known}"
+        raise BadRequest("function", what)
+    return function
 
 
 def by_time(page: Page) -> Page:

@@ -54,13 +54,14 @@ def points(
     field: Annotated[list[str] | None, Query()] = None,
     columns: Annotated[int, Query(ge=1, le=MOST_COLUMNS)] = 1_000,
     policy: str | None = None,
+    function: str = "",
     start: Annotated[str | None, Query(alias="from")] = None,
     end: Annotated[str | None, Query(alias="to")] = None,
 ) -> Response:
     """What a policy kept of some topics, for a plot."""
     columns = min(columns, LARGEST_LIMIT // len(topic))
     asked = {"topic": topic, "policy": policy, "from": start, "to": end, "points": columns}
-    asked["field"] = field or []
+    asked |= {"field": field or [], "function": function}
     question = question_of(services, caller, RecordsQuery.model_validate(asked))
     page = reading.read(services.series, services.catalog, question)
     missing = gaps(services, caller.owner, question.topics, question.start, question.end)
@@ -91,13 +92,14 @@ def encode(page: Page, gaps: Sequence[Mapping[str, str]] = ()) -> bytes:
         newest = float(part["avg" if bands else "last"][-1].as_py())
         about: dict[str, Any] = {"topic": topic, "n": len(times), "base": base}
         about["last"] = newest if math.isfinite(newest) else None
-        series.append(about | _marks(part, bands))
+        series.append(about | _marks(part))
         blocks.append(np.rint((times - first) / (_MILLISECOND * step)).astype("<u4").tobytes())
         blocks.append((values - base).astype("<f4").tobytes())
     question = page.question
     head = {
         "policy": question.policy.name,
         "keep": question.policy.keep,
+        "function": question.function,
         "form": "band" if bands else "line",
         "from": first / _MILLISECOND,
         "to": last / _MILLISECOND,
@@ -183,9 +185,9 @@ def _base(values: Floats) -> float:
     return base if math.isfinite(base) else 0.0
 
 
-def _marks(part: "pa.Table", bands: bool) -> dict[str, Any]:
+def _marks(part: "pa.Table") -> dict[str, Any]:
     """What is to be marked of windows, as pairs of epoch milliseconds."""
-    if not bands:
+    if "complete" not in part.column_names:
         return {}
     start, end, complete, late = _columns(part, "start", "end", "complete", "late")
     spans = np.stack([start, end], axis=1) // _MILLISECOND

@@ -20,6 +20,7 @@ from lakebed.kinds import KINDS
 from lakebed.ports.catalog.last_values import LastValue
 from lakebed.ports.question import Question
 from lakebed.queries import reading
+from lakebed.queries.points import EXTREMES
 from lakebed.vocabulary.errors import Denied, LakebedError
 from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import is_wildcard, matches
@@ -108,12 +109,14 @@ def _plot(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
     first, *others = tile["topics"]
     services, points = view.services, POINTS * tile["w"]
     fields, beside = fields_of(tile), tuple(others)
+    functions = tile.get("functions", ())
+    function = "" if set(functions) & EXTREMES else next(iter(functions), "")
     question = Question(
-        policy, first, over.start, over.end, beside=beside, points=points, fields=fields
-    )
+        policy, first, over.start, over.end, beside=beside, points=points, fields=fields,
+        function=function,
+    )  # fmt: skip
     page = reading.read(services.series, services.catalog, question)
     count(view, first, policy.name, page.rows)
-    functions = tile.get("functions", ())
     rows = page.rows.to_pylist()
     topics = sorted({row["topic"] for row in rows})[:MOST_CURVES]
     named = [
@@ -124,6 +127,7 @@ def _plot(view: View, tile: Mapping[str, Any], over: Range) -> dict[str, Any]:
         "curves": found,
         "policy": policy.name,
         "fields": fields,
+        "function": page.question.function,
         "topics": topics,
         "seconds": (over.end - over.start) // SECOND,
         "direct": is_direct(view, policy.name),

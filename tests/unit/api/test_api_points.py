@@ -132,3 +132,57 @@ def test_topics_of_different_policies_are_asked_for_one_by_one(api: Api) -> None
 def test_every_topic_must_be_covered_by_the_token(api: Api) -> None:
     assert points(api, "room/1", token=ROOMS).status_code == 200
     problem(points(api, ["room/1", "hall"], token=ROOMS), 403)
+
+
+def counter_windows(n: int) -> list[dict[str, Any]]:
+    """Windows of an hour, in the i-th of which a counter grows by 10 + i."""
+    start, level, found = 1_790_002_800, 100.0, []
+    for i in range(n):
+        begin = start + 3600 * i
+        moments = [begin * 1_000_000 - 1, begin * 1_000_000 + 5_000_000]
+        found.append(
+            {"start": begin, "end": begin + 3600, "complete": 1, "count": 1, "sum": level,
+             "min": level, "max": level, "first_time": T0, "first_offset": i, "last_time": T0,
+             "last_offset": i, "fragment": i, "moments": moments,
+             "levels": [level, level + 10 + i]}
+        )  # fmt: skip
+        level += 10 + i
+    return found
+
+
+def test_points_of_a_counter_are_what_it_grew_by(api: Api, insert: Insert) -> None:
+    for name, functions in (("meter", ["increase", "delta"]), ("both", ["avg", "increase"])):
+        document = {"name": name, "keep": "aggregate", "topics": [name], "type": "number",
+                    "every": "1h", "functions": functions}  # fmt: skip
+        assert api.post("/api/v1/policies", json=document).status_code == 201
+        insert("aggregate", *counter_windows(24), policy=name, topic=name)
+    range_ = {"from": 1_790_002_800, "to": 1_790_002_800 + 24 * 3600}
+    found = points(api, "meter", points=6, **range_).json()["records"]
+    assert [(row["min"], row["max"], row["first"], row["last"]) for row in found] == [
+        (10.0 + i, 13.0 + i, 10.0 + i, 13.0 + i) for i in range(0, 24, 4)
+    ]
+    assert [row["count"] for row in found] == [4] * 6
+    assert not any("avg" in row for row in found)
+    (row,) = points(api, "both", points=1, **range_).json()["records"]
+    assert row["avg"] == row["avg"]  # extremes and average, as before
+    (row,) = points(api, "both", points=1, function="increase", **range_).json()["records"]
+    assert (row["min"], row["max"], row["start"]) == (10, 33, "2026-09-21T15:00:00Z")
+    last, *_ = points(api, "meter", points=6, order="desc", **range_).json()["records"]
+    assert (last["first"], last["complete"]) == (30, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"topic": "meter", "function": "rate"}, "it answers with increase, delta"),
+        ({"topic": "room/1", "function": "avg"}, "it has none"),
+        ({"topic": "meter", "function": "delta", "points": None}, "give both, or none"),
+    ],
+)
+def test_functions_that_a_policy_has_not_are_refused(
+    api: Api, asked: dict[str, Any], what: str
+) -> None:
+    given = {"points": 5, **asked}
+    given = {name: value for name, value in given.items() if value is not None}
+    answer = problem(api.get(RECORDS, params=given, token="ann-token"), 400, "function")
+    assert what in answer["detail"]

@@ -79,6 +79,10 @@ class RecordsQuery(BaseModel):
         le=LARGEST_POINTS,
         description="the same for Grafana: rows of several topics are in the order of time",
     )
+    function: str = Field(
+        "",
+        description="of an aggregate, which function `points` reduces; default: see the reference",
+    )
     format: str | None = Field(None, description=f"{', '.join(formats.MEDIA_TYPES)}; or by Accept")
     csv: Literal["exact", "safe"] = Field(
         "exact", description="safe: text that a spreadsheet would run gets a ' in front"
@@ -159,6 +163,8 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
     parts = query.points or query.most_points or 0
     if parts and "limit" in query.model_fields_set:
         raise BadRequest("limit", "an answer of `points` is whole: leave it out")
+    if query.function and not parts:
+        raise BadRequest("function", "it says what `points` reduces: give both, or none")
     return Question(
         policy,
         topics[0],
@@ -171,6 +177,7 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
         topics[1:],
         parts,
         fields,
+        query.function,
     )
 
 

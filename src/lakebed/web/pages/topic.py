@@ -19,7 +19,9 @@ from lakebed.api.routes.reading import RecordsQuery, question_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import NUMERIC
 from lakebed.ports.question import Order
-from lakebed.queries import reading
+from lakebed.queries import points, reading
+from lakebed.queries.choice import to_policy
+from lakebed.queries.functions import plotted
 from lakebed.vocabulary.errors import BadRequest, LakebedError, NotFound
 from lakebed.vocabulary.time_parsing import from_rfc3339
 from lakebed.vocabulary.times import SECOND, now
@@ -53,6 +55,7 @@ def show(
     order: Order = "desc",
     cursor: str = "",
     plot: Annotated[str, Query(description="range of the plot, epoch milliseconds")] = "",
+    function: Annotated[str, Query(description="that the plot shows, of windows")] = "",
 ) -> Response:
     """All about a topic."""
     asked = [one.strip() for one in topic if one.strip()][:_MOST_TOPICS]
@@ -80,7 +83,7 @@ def show(
         keeps=KEEPS,
         types=TYPES_SHOWN,
         chosen=chosen,
-        plotted=_plotted(policies, chosen),
+        plotted=_plotted(policies, chosen, function),
         found=found,
         wrong=wrong,
         start=start,
@@ -130,7 +133,7 @@ def _expanded(view: View, asked: list[str]) -> list[str]:
 def _policies(view: View, topics: list[str]) -> list[dict[str, Any]]:
     """Policies that keep the first topic; `all` says whether all topics."""
     stored = [
-        one.document
+        {**one.document, "stored": one}
         for one in view.services.catalog.policies(view.owner)
         if any(overlaps(topics[0], own) for own in one.document["topics"])
     ]
@@ -142,8 +145,11 @@ def _keeps(document: Mapping[str, Any], topic: str) -> bool:
     return any(overlaps(topic, own) for own in document["topics"])
 
 
-def _plotted(policies: list[dict[str, Any]], chosen: str) -> dict[str, Any] | None:
-    """The policy that the plot shows: the chosen one, if it keeps numbers over time."""
+def _plotted(policies: list[dict[str, Any]], chosen: str, function: str) -> dict[str, Any] | None:
+    """The policy that the plot shows: the chosen one, if it keeps numbers over time.
+
+    Of windows also the function that it shows, and all that it could.
+    """
     able = [
         one
         for one in policies
@@ -157,7 +163,11 @@ def _plotted(policies: list[dict[str, Any]], chosen: str) -> dict[str, Any] | No
     else:
         return None
     direct = KINDS[one["keep"]].answers != "windows" and not CHANGED & one.keys()
-    return {"name": one["name"], "direct": direct}
+    possible = plotted(to_policy(one["stored"]))
+    others = [name for name in possible if name not in points.EXTREMES]
+    functions = [*([""] if len(others) < len(possible) else []), *others]
+    shown = function if function in functions else next(iter(functions), "")
+    return {"name": one["name"], "direct": direct, "functions": functions, "function": shown}
 
 
 def _records(
