@@ -1,0 +1,1 @@
+"""Calls to addresses that users give: what they may reach, and how they are called."""
