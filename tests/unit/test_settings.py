@@ -203,3 +203,20 @@ def test_what_is_no_size_is_refused(value: object) -> None:
 def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -> None:
     assert load(environment={}, flags={"http": {"listen": address}}).http.listen == address
     assert split_address(address) == parts
+
+
+def test_the_key_of_secrets_has_a_variable_of_its_own(tmp_path: Path) -> None:
+    home, key = {"home": tmp_path}, "k" * 32
+    assert load(None, {"LAKEBED_SECRETS_KEY": key}, home).secrets.key == key
+    both = {"LAKEBED_SECRETS_KEY": key, "LAKEBED__SECRETS__KEY": f"{key},{key}x"}
+    assert load(None, both, home).secrets.key == f"{key},{key}x"
+    with pytest.raises(SettingsError, match="at least 32 characters"):
+        load(None, {"LAKEBED_SECRETS_KEY": f"{key},short"}, home)
+
+
+def test_networks_of_relays_are_a_list_or_words(tmp_path: Path) -> None:
+    given = {"LAKEBED__RELAYS__ALLOW_PRIVATE": "127.0.0.1/32, 10.0.0.0/8"}
+    assert load(None, given, {"home": tmp_path}).relays.allow_private == (
+        "127.0.0.1/32",
+        "10.0.0.0/8",
+    )

@@ -23,6 +23,7 @@ from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
+from lakebed.ports.catalog.secrets import SecretStore
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
 from lakebed.ports.journal.adoption import Adoptable
@@ -112,6 +113,7 @@ class ApiCatalog(
     ParkedOrders,
     NoteStore,
     BoardStore,
+    SecretStore,
     RefusalStore,
     Protocol,
 ):

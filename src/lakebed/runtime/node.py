@@ -173,7 +173,10 @@ class Node:
         from lakebed.accounts.presence import Presence
         from lakebed.accounts.presence import keep as keep_presence
         from lakebed.consuming.feed import LiveFeed
+        from lakebed.egress.guard import Egress
         from lakebed.metering.outgoing import OutgoingMeter
+        from lakebed.secrets.keys import Keys
+        from lakebed.secrets.resolving import Secrets
 
         if self._alone:
             self._lock_home()
@@ -200,6 +203,7 @@ class Node:
         identification = Identification(catalog, second_factor=auth.second_factor)
         self._stack.push_async_callback(presence.leave, catalog, identification)
         self._run("presence", partial(keep_presence, presence, catalog, identification))
+        keys = Keys(self.settings.home, self.settings.secrets.key, self._alone)
         self.process = Process(
             settings=self.settings,
             alone=self._alone,
@@ -216,6 +220,8 @@ class Node:
             feed=feed,
             descriptors=Descriptors(),
             outgoing=outgoing,
+            secrets=Secrets(catalog, keys),
+            egress=Egress(self.settings.relays.allow_private),
             opened_series=series,
         )
         health: dict[str, Callable[[], Health]] = {

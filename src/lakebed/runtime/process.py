@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from lakebed.accounts.audit_trail import AuditTrail
     from lakebed.accounts.presence import Presence
     from lakebed.consuming.feed import LiveFeed
+    from lakebed.egress.guard import Egress
     from lakebed.ingest.intake import Intake
     from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
+    from lakebed.secrets.resolving import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Process:
         presence: notes which units are connected to this process.
         descriptors: decides whether a new connection may take one.
         outgoing: counts what readers are sent, for the byte ledger.
+        secrets: resolves `secret:NAME` of documents.
+        egress: what calls to addresses of users go through.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake, opened_cluster: None where no role needs them.
     """
@@ -56,6 +60,8 @@ class Process:
     feed: "LiveFeed"
     descriptors: Descriptors
     outgoing: "OutgoingMeter"
+    secrets: "Secrets"
+    egress: "Egress"
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
     opened_cluster: "ClusterReports | None" = None

@@ -19,6 +19,8 @@ from lakebed.backup.settings import BackupSection
 from lakebed.ingest.settings import IngestSection, LimitsSection
 from lakebed.keeper.settings import DeadLettersSection, KeeperSection, UnitsSection
 from lakebed.metering.settings import LedgerSection
+from lakebed.relays.settings import RelaysSection
+from lakebed.secrets.settings import SecretsSection
 from lakebed.section import WRITTEN, Section
 from lakebed.sources.gelf.settings import GelfSection
 from lakebed.sources.http.settings import HttpSection
@@ -31,6 +33,7 @@ from lakebed.system.settings import LogSection
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 _ENV = "LAKEBED__"
+_SECRETS_KEY = "LAKEBED_SECRETS_KEY"  # short for LAKEBED__SECRETS__KEY, which goes before it
 S = TypeVar("S", bound=Section)
 
 
@@ -52,6 +55,8 @@ class Settings(Section):
     dead_letters: DeadLettersSection = DeadLettersSection()
     units: UnitsSection = UnitsSection()
     ledger: LedgerSection = LedgerSection()
+    relays: RelaysSection = RelaysSection()
+    secrets: SecretsSection = SecretsSection()
     backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
     sources: tuple[MqttSource, ...] = ()
@@ -139,6 +144,8 @@ def _problem(path: Path, error: Any) -> Problem:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
+    if _SECRETS_KEY in environment:
+        tree["secrets"] = {"key": environment[_SECRETS_KEY]}
     # sorted, so that a section comes before its keys
     for name in sorted(name for name in environment if name.startswith(_ENV)):
         *sections, key = name.removeprefix(_ENV).lower().split("__")

@@ -18,6 +18,19 @@ def write_file(path: Path, data: bytes) -> None:
     rename(temporary, path)
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """As `write_file`, readable for its user alone; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)  # the mode of one that is there would stay
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    rename(temporary, path)
+
+
 def rename(path: Path, to: Path) -> None:
     """Rename a file or folder, durably; replaces a file of the new name."""
     os.replace(path, to)

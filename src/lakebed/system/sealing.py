@@ -6,7 +6,6 @@ The key of a purpose is HKDF-SHA256 of the instance's key. A text sealed for one
 opens for no other, so that rows cannot be exchanged.
 """
 
-import os
 import secrets
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from lakebed.system.files import write_private
 from lakebed.vocabulary.errors import Fatal
 
 _VERSION = b"\x01"
@@ -85,14 +85,7 @@ def _in_home(path: Path) -> str:
         if path.is_file() and (key := path.read_text().strip()):
             return key
         key = secrets.token_urlsafe(32)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(new, path)
+        write_private(path, f"{key}\n".encode())
         return key
     except OSError as error:
         raise Fatal(

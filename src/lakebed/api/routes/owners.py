@@ -168,7 +168,7 @@ def delete_owner(
     expected: ExpectedDep,
     confirm: Annotated[str, Query(description="the owner's name, once more")] = "",
 ) -> None:
-    """Delete an owner and its members, tokens, units, shares, boards, policies; not records."""
+    """Delete an owner and all but its records: tokens, units, shares, boards, secrets, policies."""
     _found(services, owner)
     if services.accounts.user(owner) is not None:
         raise Conflict(f"it is the own name space of the user {owner!r}: delete the user first")
@@ -228,6 +228,7 @@ def _takes_along(services: Services, owner: str) -> str:
         "tokens": sum(token.owner == owner for token in accounts.tokens()),
         "shares": len(accounts.shares(owner)),
         "boards": len(services.catalog.boards(owner)),
+        "secrets": len(services.catalog.secrets(owner)),
         "policies": len(services.catalog.policies(owner)),
     }
     told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)

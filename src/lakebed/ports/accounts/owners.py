@@ -78,7 +78,7 @@ class OwnerStore(Protocol):
         ...
 
     def delete_owner(self, name: str) -> None:
-        """Delete an owner with its members, tokens, units, shares and boards.
+        """Delete an owner with its members, tokens, units, shares, boards and secrets.
 
         What it kept stays until it is erased. Its name is never given again.
 

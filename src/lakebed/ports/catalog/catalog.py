@@ -19,6 +19,7 @@ from lakebed.ports.catalog.outbox import OutboxStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
+from lakebed.ports.catalog.secrets import SecretStore
 from lakebed.ports.health import Health
 
 
@@ -53,6 +54,7 @@ class Catalog(
     LedgerStore,
     BoardStore,
     OutboxStore,
+    SecretStore,
     GatewayReports,
     Copyable,
     Protocol,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lakebed.ports.erasure import Erasure
 from lakebed.runtime.admin_token import ensure_admin
 from lakebed.runtime.contributions import Contribution
+from lakebed.runtime.health_timeout import with_timeout
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
@@ -58,7 +59,10 @@ async def _open(process: Process, before: Contribution) -> Contribution:
         routes=(partial(routes_of, services), partial(shell.install, live=live)),
         metrics=(*metrics_of(services), live.metrics),
         tasks={"release": releasing.run, "stored": weighing, "parked": parked.run},
-        health={"parked": parked.health},
+        health={
+            "parked": parked.health,
+            "secrets": with_timeout("the catalog", process.secrets.health),
+        },
     )
     revocation = services.revocation
     if revocation is None:

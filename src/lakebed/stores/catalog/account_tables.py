@@ -237,6 +237,20 @@ boards = Table(
     ForeignKeyConstraint(["owner"], ["owners.name"], name="boards_owner"),
 )
 
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # ciphertext, see `lakebed.secrets.keys`
+    Column("key", Name, nullable=False),  # id of the key
+    Column("writer", Utf8, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="secrets_owner"),
+)
+
 openid_clients = Table(
     "openid_clients",
     metadata,

@@ -116,6 +116,7 @@ class SqlOwners(Database):
                 tables.units,
                 tables.shares,
                 tables.boards,
+                tables.secrets,
             ):
                 connection.execute(delete(table).where(table.c.owner == name))
 

@@ -4,7 +4,7 @@ SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, 
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
                  │        SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits, SqlPresence,
                  │        SqlShares, SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
-                 │        SqlAudit, SqlOpenId
+                 │        SqlAudit, SqlOpenId, SqlSecrets
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -39,6 +39,7 @@ from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.presence import SqlPresence
 from lakebed.stores.catalog.refusals import SqlRefusals
+from lakebed.stores.catalog.secrets import SqlSecrets
 from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tickets import SqlTickets
 from lakebed.stores.catalog.tokens import SqlTokens
@@ -78,6 +79,7 @@ class SqlCatalog(
     SqlPresence,
     SqlShares,
     SqlBoards,
+    SqlSecrets,
     SqlTokens,
     SqlCredentials,
     SqlAttempts,
