@@ -120,6 +120,7 @@ _V2 = {"Content-Type": f"{_PROTOBUF};proto=io.prometheus.write.v2.Request"}
 FORMS = {
     "ndjson": Form("/api/v1/messages/batch", {}, _ndjson),
     "influx": Form("/write", {}, _influx),
+    "influx-2": Form("/api/v2/write?bucket=bench", {}, _influx),
     "remote-write-1": Form("/api/v1/write?topic=plant/{n}/NAME", _SNAPPY, _remote_write_1),
     "remote-write-2": Form("/api/v1/write?topic=plant/{n}/NAME", _SNAPPY | _V2, _remote_write_2),
     "otlp": Form("/v1/metrics?topic=plant/{n}/NAME", {"Content-Type": _PROTOBUF}, _otlp),

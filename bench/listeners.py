@@ -90,7 +90,7 @@ def _sparkplug(messages: int) -> list[bytes]:
     ]
 
 
-async def _stream(name: str, port: int, messages: int) -> Measured:
+async def stream(name: str, port: int, messages: int) -> Measured:
     if name == "sparkplug":
         shares = [[connect("bench", "none"), *_sparkplug(messages)]]
     else:
@@ -152,7 +152,7 @@ def _run(name: str, messages: int, udp: bool) -> Figures:
             if name == "sparkplug":
                 broker.wait_for_subscription("spBv1.0/#")
             usage = Usage(server.pid)
-            sent = apart(_datagrams if udp else _stream, name, port, messages)
+            sent = apart(_datagrams if udp else stream, name, port, messages)
             lost = _arrived(server, name, messages, udp)
             flow = server.settle(lambda flow: flow["kept"] >= messages - lost)
             stored = time.monotonic() - sent.began
