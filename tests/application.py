@@ -32,7 +32,7 @@ from lakebed.ports.health import Health
 from lakebed.ports.series import Series
 from lakebed.runtime.settings import Settings
 from lakebed.sources.http.settings import HttpSection
-from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
+from lakebed.stores.catalog.sql import SIZE, SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.system.sealing import Sealer
 from lakebed.vocabulary.errors import LakebedError
@@ -63,7 +63,7 @@ class Api:
         self.catalog = catalog
         self.journal = MemoryJournal()
         self.fatal: list[BaseException] = []
-        self.ready: dict[str, Health] = {"journal": Health(True, detail={"bytes": 5})}
+        self.ready: dict[str, Health] = {"journal": Health(True, "", {"bytes": 5}, (SIZE(5),))}
         self.changes = 0
         self.adopted: list[Plan] = []
         self._series = series

@@ -84,15 +84,16 @@ def _node(uid: str) -> dashboard.Dashboard:
     for title, text, legend, expression, unit in (
         ("Ready", "1 while a part does its work. /readyz says why not.", "{{instance}} {{part}}",
          f"lakebed_ready{_CHOSEN}", units.Short),
-        ("Disk free", "Of the home directory.", "{{instance}}", _part("disk", "free"),
+        ("Disk free", "Of the home directory.", "{{instance}}", _of("lakebed_disk_free_bytes"),
          units.BytesIEC),
-        ("Journal on disk", "The embedded one.", "{{instance}}", _part("journal", "used"),
+        ("Journal on disk", "The embedded one.", "{{instance}}", _of("lakebed_journal_used_bytes"),
          units.BytesIEC),
         ("Pressure of the journal", "At 1 it is at its limit, and sources are held back.",
-         "{{instance}}", _part("journal", "pressure"), units.PercentUnit),
-        ("Connections refused", "The process may not open more files.", "{{instance}}",
-         _part("connections", "refused"), units.Short),
-        ("Catalog", "", "{{instance}}", _part("catalog", "bytes"), units.BytesIEC),
+         "{{instance}}", _of("lakebed_journal_used_ratio"), units.PercentUnit),
+        ("Connections refused", "In 5 minutes: the process may not open more files.",
+         "{{instance}}",
+         f"increase({_of('lakebed_connections_refused_total')}[5m])", units.Short),
+        ("Catalog", "", "{{instance}}", _of("lakebed_catalog_size_bytes"), units.BytesIEC),
     ):  # fmt: skip
         board.with_panel(_curves(title, text, {legend: expression}, unit))
     return board
@@ -115,9 +116,9 @@ def _load(uid: str) -> dashboard.Dashboard:
          f"sum by (qos) (rate(lakebed_mqtt_publishes_total{_CHOSEN}[$__rate_interval]))",
          units.CountsPerSecond),
         ("Rows written", "By the keepers.", "{{instance}}",
-         f"rate({_part('keeper', 'rows_written')}[5m])", units.CountsPerSecond),
-        ("Series: time of a question", "", "{{instance}}", _part("series", "query_ms"),
-         units.Milliseconds),
+         f"rate({_of('lakebed_keeper_rows_written_total')}[5m])", units.CountsPerSecond),
+        ("Series: time of a question", "", "{{instance}}", _of("lakebed_series_probe_seconds"),
+         units.Seconds),
         ("Near a limit", "Owners and units that have used 80 % of one.", "{{of}}",
          f"max by (of) (lakebed_limits_near{_CHOSEN})", units.Short),
     ):  # fmt: skip
@@ -147,14 +148,14 @@ def _errors(uid: str) -> dashboard.Dashboard:
          "max by (state) (lakebed_parked_messages)"),
         ("Parts that do not work", "", "{{instance}} {{part}}", "lakebed_ready == 0"),
         ("Journal records damaged", "Accepted, and not readable any more.", "{{instance}}",
-         _part("journal", "damaged")),
+         _of("lakebed_journal_damaged_messages")),
     ):  # fmt: skip
         board.with_panel(_curves(title, text, {legend: expression}, units.Short))
     return board
 
 
-def _part(part: str, figure: str) -> str:
-    return f'lakebed_part{{instance=~"$instance",part="{part}",figure="{figure}"}}'
+def _of(metric: str) -> str:
+    return f"{metric}{_CHOSEN}"
 
 
 def _records(uid: str) -> dashboard.Dashboard:
@@ -235,21 +236,21 @@ def _parts(board: dashboard.Dashboard) -> None:
         .min(0)
         .max(1)
     )
-    for title, text, part, figure, unit in (
-        ("Journal on disk", "The embedded one; of Kafka's ask Kafka.", "journal", "used",
-         units.BytesIEC),
-        ("Oldest message held", "", "journal", "oldest", units.Seconds),
-        ("Journal records damaged", "Accepted, and not readable any more.", "journal", "damaged",
-         units.Short),
-        ("Journal records in Kafka", "", "journal", "records", units.Short),
-        ("Waiting for the journal", "Taken from senders and not acknowledged yet.", "intake",
-         "pending", units.Short),
-        ("Series: time of a question", "", "series", "query_ms", units.Milliseconds),
-        ("Catalog", "", "catalog", "bytes", units.BytesIEC),
+    for title, text, metric, unit in (
+        ("Journal on disk", "The embedded one; of Kafka's ask Kafka.",
+         "lakebed_journal_used_bytes", units.BytesIEC),
+        ("Oldest message held", "", "lakebed_journal_oldest_age_seconds", units.Seconds),
+        ("Journal records damaged", "Accepted, and not readable any more.",
+         "lakebed_journal_damaged_messages", units.Short),
+        ("Journal records in Kafka", "", "lakebed_journal_records", units.Short),
+        ("Waiting for the journal", "Taken from senders and not acknowledged yet.",
+         "lakebed_intake_pending_bytes", units.BytesIEC),
+        ("Series: time of a question", "", "lakebed_series_probe_seconds", units.Seconds),
+        ("Catalog", "", "lakebed_catalog_size_bytes", units.BytesIEC),
     ):  # fmt: skip
-        shown = {"{{instance}}": _part(part, figure)}
+        shown = {"{{instance}}": _of(metric)}
         board.with_panel(_curves(title, text, shown, unit, 8))
-    rows = f"rate({_part('keeper', 'rows_written')}[5m])"
+    rows = f"rate({_of('lakebed_keeper_rows_written_total')}[5m])"
     board.with_panel(
         _curves("Rows written", "By the keepers.", {"{{instance}}": rows}, units.CountsPerSecond, 8)
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.ports import free_port
 from tests.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -71,19 +70,3 @@ def test_what_a_page_tells_to_type_works(
         )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert last_words in done.stdout
-
-
-def test_the_metrics_of_a_server_stand_in_the_reference_and_no_others(tmp_path: Path) -> None:
-    home, away = tmp_path / "home", "127.0.0.1:1"  # what counts for a part is there with the part
-    home.mkdir()
-    (home / "lakebed.toml").write_text(
-        f'[auth]\nemqx_api = "http://{away}"\nemqx_api_key = "key"\nemqx_api_secret = "secret"\n'
-        f'[[sources]]\nname = "broker"\nurl = "mqtt://{away}"\nowner = "admin"\n'
-        'topics = ["+/pepeunit"]\ntopic = "{unit}/pepeunit"\n'
-        f'[mqtt]\nsparkplug = true\n[syslog]\nlisten = "127.0.0.1:{free_port()}"\nowner = "admin"\n'
-    )
-    with Server(home) as server:
-        shown = re.findall(r"^# TYPE (\w+)", server.request("GET", "/metrics").text, re.MULTILINE)
-    text = (ROOT / "docs/reference/metrics.md").read_text()
-    named = re.findall(r"^\| `(\w+)(?:\{[\w,]+\})?` \|", text, re.MULTILINE)
-    assert sorted(named) == sorted(shown)

@@ -51,7 +51,7 @@ def test_a_flood_of_devices_is_counted_to_the_last_and_the_stores_go_on(tmp_path
         server.send("plant/1", "1")  # HTTP and the stores have some left
         eventually(lambda: len(server.records("plant/1", "all")) == 1)
         metrics = server.request("GET", "/metrics").text
-        assert f'lakebed_part{{figure="refused",part="connections"}} {part["refused"]}.0' in metrics
+        assert f"lakebed_connections_refused_total {part['refused']}.0" in metrics
         doctor = lakebed("doctor", "--home", str(server.home), fails=None)
         assert "mqtt.max_connections is 20000" in doctor
         assert 1 <= server.output.count("connections are refused") <= 3

@@ -4,16 +4,13 @@ import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
-from lakebed.sources.mqtt.client import unit_senders
+from tests.declared import declared
 from tests.deploy.tools import DEPLOY, find, run
-from tests.server import Server
 
 RULES = DEPLOY / "prometheus" / "lakebed.rules.yml"
 GRAFANA = DEPLOY / "grafana"
@@ -21,30 +18,7 @@ DASHBOARDS = sorted(GRAFANA.glob("*.json"))
 FOREIGN = {"up", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
 """Of Prometheus itself and of its node_exporter."""
 
-ELSEWHERE = {("journal", "records"), ("source .*", "joined"), ("source .*", "silent")}
-"""Figures that need a Kafka or a broker to be there: `KafkaJournal.health`, `MqttClient.health`."""
-
 _SELECTOR = re.compile(r"\b(?:lakebed|node|up)(?:_[a-z_0-9]+)?\b(?!:)(?:\{[^}]*\})?")
-_FIGURE = re.compile(r'part=~?"([\w .*]+)",figure="(\w+)"')
-
-
-class Exported(NamedTuple):
-    """What a running server tells: names of metrics, and the figures of its parts."""
-
-    names: set[str]
-    figures: set[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    with Server(tmp_path_factory.mktemp("deploy") / "home") as server:
-        server.send("plant/1", b"21.5")
-        text = httpx.get(f"{server.url}/metrics").text
-    families = list(text_string_to_metric_families(text))
-    # a family that counts something nobody has met yet has no samples, but a name
-    names = {f.name + ("_total" if f.type == "counter" else "") for f in families}
-    labels = [s.labels for f in families if f.name == "lakebed_part" for s in f.samples]
-    return Exported(names, {(found["part"], found["figure"]) for found in labels})
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -72,28 +46,20 @@ def names(expression: str) -> set[str]:
     return {found.partition("{")[0] for found in _SELECTOR.findall(expression)}
 
 
-def test_every_metric_that_is_asked_for_is_exported(exported: Exported) -> None:
+def test_every_metric_that_is_asked_for_is_there() -> None:
     asked = {name for expression in expressions() for name in names(expression)}
-    of_sources = {f"{family.name}_total" for family in unit_senders.metrics([])}  # there with one
     assert {"lakebed_ready", "lakebed_in_flight", "lakebed_messages_total"} <= asked
-    assert of_sources <= asked
-    assert asked - FOREIGN - of_sources <= exported.names
+    bare = {re.sub("_(bucket|count|sum)$", "", name) for name in asked - FOREIGN}
+    assert bare <= declared().keys()
 
 
-def test_every_figure_that_is_asked_for_is_exported(exported: Exported) -> None:
-    asked = {found for expression in expressions() for found in _FIGURE.findall(expression)}
-    assert {("journal", "used"), ("journal", "pressure")} <= asked
-    assert asked >= ELSEWHERE
-    assert asked - ELSEWHERE <= exported.figures
-
-
-def test_the_lag_that_keepers_are_scaled_by_is_exported(exported: Exported) -> None:
+def test_the_lag_that_keepers_are_scaled_by_is_there() -> None:
     template = DEPLOY / "helm" / "lakebed" / "templates" / "keeper-autoscaling.yaml"
     query = re.search(r"query: sum\(max by \(partition\) \((\w+)", template.read_text())
     external = re.search(r"name: (lakebed_\w+)", template.read_text())
     assert query is not None
     assert external is not None
-    assert {query[1], external[1]} <= exported.names
+    assert {query[1], external[1]} <= declared().keys()
 
 
 def test_prometheus_accepts_its_configuration_and_the_rules() -> None:

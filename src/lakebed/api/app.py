@@ -16,7 +16,6 @@ from typing import Any, cast
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import Metric
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -36,6 +35,7 @@ from lakebed.http.conditional import Conditional
 from lakebed.http.cross_origin import CrossOrigin
 from lakebed.http.heads import Heads
 from lakebed.http.queries import without_cache_buster
+from lakebed.ports.metrics import Sample
 from lakebed.sources.http.ingest import Ingest
 from lakebed.vocabulary.errors import LakebedError, Problem
 
@@ -98,7 +98,7 @@ def create_front(common: Common) -> Application:
     return assemble(common)
 
 
-def metrics_of(services: Services) -> list[Callable[[], Iterable[Metric]]]:
+def metrics_of(services: Services) -> list[Callable[[], Iterable[Sample]]]:
     """What a process with the API adds to /metrics, of the whole instance."""
     from lakebed.api.routes import audit, flow, journal, parked
 
@@ -198,7 +198,7 @@ def add_routes(app: FastAPI, router: APIRouter) -> None:
 def assemble(
     common: Common,
     routes: Sequence[Callable[[FastAPI], None]] = (),
-    metrics: Sequence[Callable[[], Iterable[Metric]]] = (),
+    metrics: Sequence[Callable[[], Iterable[Sample]]] = (),
 ) -> Application:
     """The application of a process: ingest and health, and what its roles add to it."""
     control = FastAPI(

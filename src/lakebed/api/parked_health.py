@@ -7,8 +7,14 @@ from contextlib import suppress
 from lakebed.keeper.parking import load, outlook
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.times import Micros, format_duration, now
+
+EXPIRING = GaugeMetric(
+    "lakebed_parked_expiring_messages",
+    "Parked messages that expire within a tenth of the time that they are kept for.",
+)
 
 _EVERY = 10.0  # seconds between two looks
 
@@ -45,4 +51,5 @@ class ParkedHealth:
         if found.expiring:
             soon = format_duration(self._parked_for // 10)
             said.append(f"{found.expiring} parked messages expire within {soon}")
-        self._found = Health(True, "; ".join(said), found._asdict())
+        samples = (EXPIRING(found.expiring),)
+        self._found = Health(True, "; ".join(said), found._asdict(), samples)

@@ -8,8 +8,14 @@ from lakebed.backup import loss as losses
 from lakebed.backup.loss import Loss, LossCatalog
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.times import to_rfc3339
+
+MISSING = GaugeMetric(
+    "lakebed_series_missing_messages",
+    "Messages that a rebuild of the series found in neither backup nor journal.",
+)
 
 
 def health(catalog: NoteStore, series: Health) -> Health:
@@ -27,7 +33,8 @@ def health(catalog: NoteStore, series: Health) -> Health:
     else:
         text = f"{loss.description}: when you have seen it, run `lakebed series acknowledge`"
     message = "; ".join(filter(None, (series.message, text)))
-    return Health(False, message, series.detail | {"missing": loss.missing})
+    samples = (*series.samples, MISSING(loss.missing))
+    return Health(False, message, series.detail | {"missing": loss.missing}, samples)
 
 
 class Losses:

@@ -12,9 +12,27 @@ from collections.abc import Callable
 import structlog
 
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, measured
 from lakebed.vocabulary.errors import JournalFull, Unavailable
 
 log = structlog.get_logger()
+
+OPEN = GaugeMetric(
+    "lakebed_intake_open", "1 while messages are taken; 0 while senders are held back."
+)
+_METRICS = {
+    "pending": GaugeMetric(
+        "lakebed_intake_pending_bytes",
+        "Bytes taken from senders that are not durable yet.",
+    ),
+    "accepted": CounterMetric("lakebed_intake_messages_total", "Messages that became durable."),
+    "duplicates": CounterMetric(
+        "lakebed_intake_duplicates_total", "Messages that were durable already when they came."
+    ),
+    "batches": CounterMetric(
+        "lakebed_intake_appends_total", "Appends to the journal, each of many messages."
+    ),
+}
 
 Gate = Callable[[bool], None]
 
@@ -90,7 +108,8 @@ class Gates:
     def health(self, detail: dict[str, int]) -> Health:
         # `crowded` ends within moments, so the process stays ready
         ok = self.are_open or self.shut_because == _CROWDED
-        return Health(ok, self.shut_because or "", detail)
+        samples = (*measured(_METRICS, detail), OPEN(self.are_open))
+        return Health(ok, self.shut_because or "", detail, samples)
 
     def _reason(self) -> str | None:
         if self.failure is not None:

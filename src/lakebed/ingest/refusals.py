@@ -17,18 +17,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 
 from lakebed.ports.catalog.dead_letters import INCOMPLETE, REFUSED, DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.refusals import Refusal, RefusalStore
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.times import DAY, Micros, now
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+REFUSALS = CounterMetric(
+    "lakebed_refusals_total", "Messages and connections refused at a door.", ("door", "reason")
+)
 
 log = structlog.get_logger(__name__)
 
@@ -115,18 +117,11 @@ class Refusals:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.most_common(5))
         return Health(True, f"refused in the last hour: {reasons}", {"last_hour": found.total()})
 
-    def metrics(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            "lakebed_refusals",
-            "Messages and connections refused at the door.",
-            labels=["door", "reason"],
-        )
+    def metrics(self) -> Iterator[Sample]:
         with self._lock:
-            for (door, reason), count in sorted(self.total.items()):
-                family.add_metric([door, reason], count)
-        yield family
+            found = sorted(self.total.items())
+        for (door, reason), count in found:
+            yield REFUSALS(count, door, reason)
 
     def flush(self, store: Store) -> None:
         """Write what waits; what cannot be written waits on, as far as there is room. Blocks."""

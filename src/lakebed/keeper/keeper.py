@@ -30,9 +30,12 @@ from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.consuming import Consumable
 from lakebed.ports.journal.operating import Pressured, Timed
 from lakebed.ports.journal.reading import JournalReader
+from lakebed.ports.metrics import CounterMetric
 from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
+
+ROWS = CounterMetric("lakebed_keeper_rows_written_total", "Rows that were written to the series.")
 
 
 class KeeperJournal(Consumable, JournalReader, Pressured, Timed, Adoptable, Protocol):
@@ -144,4 +147,4 @@ class Keeper:
         detail: dict[str, Any] = {"behind": behind, "rows_written": self._stores.rows}
         if self._stores.refused:
             detail["reports_refused"] = sum(self._stores.refused.values())
-        return Health(not message, message, detail)
+        return Health(not message, message, detail, (ROWS(self._stores.rows),))

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -21,11 +20,15 @@ import structlog
 from lakebed.limits.book import LimitBook
 from lakebed.limits.dividing import FORMAT, NAMED, WHOLE, Lease, Part, fills, next_lease, smaller
 from lakebed.ports.catalog.gateways import GatewayReport, GatewayReports
+from lakebed.ports.metrics import GaugeMetric, Sample
 from lakebed.vocabulary.errors import StoreUnavailable, Unavailable
 from lakebed.vocabulary.times import SECOND, Micros, now
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+GATEWAYS = GaugeMetric("lakebed_limits_gateways", "Gateways that share the limits.")
+LEASE_LOST = GaugeMetric(
+    "lakebed_limits_lease_lost",
+    "1 while limits are shared evenly, as the catalog does not answer.",
+)
 
 log = structlog.get_logger(__name__)
 
@@ -214,17 +217,7 @@ def _decode(report: GatewayReport, gateways: int) -> Lease:
     return msgspec.msgpack.decode(report.state, type=Lease)
 
 
-def metrics(leases: Leases | None) -> Iterator["Metric"]:
+def metrics(leases: Leases | None) -> Iterator[Sample]:
     """The metric families of a gateway; None for one that is alone. Any thread."""
-    from prometheus_client.core import GaugeMetricFamily
-
-    yield GaugeMetricFamily(
-        "lakebed_limits_gateways",
-        "Gateways that share the limits.",
-        leases.gateways if leases else 1,
-    )
-    yield GaugeMetricFamily(
-        "lakebed_limits_lease_lost",
-        "Whether limits are shared evenly, as the catalog does not answer.",
-        int(leases.lost) if leases else 0,
-    )
+    yield GATEWAYS(leases.gateways if leases else 1)
+    yield LEASE_LOST(leases.lost if leases else 0)

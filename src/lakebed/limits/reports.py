@@ -22,11 +22,21 @@ from lakebed.limits.load import SPANS, Load, LoadMeter
 from lakebed.limits.usage import NEAR, Sent, Used
 from lakebed.ports.catalog.gateways import GatewayReport, GatewayReports
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric, measured
 from lakebed.vocabulary.errors import StoreUnavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import SECOND, Micros, now
 
 log = structlog.get_logger(__name__)
+
+_METRICS = {
+    "owners_near": GaugeMetric(
+        "lakebed_limits_owners_near", "Owners that use 80 % of a limit, at any gateway."
+    ),
+    "units_near": GaugeMetric(
+        "lakebed_limits_units_near", "Units that use 80 % of a limit, at any gateway."
+    ),
+}
 
 FORMAT = 1
 """Of the reports that this version writes."""
@@ -210,7 +220,7 @@ class ClusterReports:
         counts = ((owners, "owner"), (len(near) - owners, "unit"))
         who = " and ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n)
         text = f"{who} {'uses' if len(near) == 1 else 'use'} {NEAR:.0%} of a limit, or more"
-        return Health(True, text if near else "", found)
+        return Health(True, text if near else "", found, tuple(measured(_METRICS, found)))
 
     def _usages(self) -> list[UsageReport]:
         decode = msgspec.msgpack.decode

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import Sample
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from prometheus_client import Metric
 
     from lakebed.ingest.intake import Intake
 
@@ -37,7 +37,8 @@ class Contribution:
     Attributes:
         health: health checks by their name in /readyz; thread-safe. A later contribution replaces
             a check of the same name.
-        metrics: collectors for /metrics; thread-safe.
+        metrics: what the parts have counted, for /metrics; thread-safe. What is known by looking at
+            a part comes with its health.
         routes: functions that add routes to the HTTP application.
         tasks: coroutines by name, which run until the node stops. The node stops if one fails.
         doors: started after everything else, and stopped first.
@@ -54,7 +55,7 @@ class Contribution:
     """
 
     health: Mapping[str, Callable[[], Health]] = field(default_factory=dict)
-    metrics: Sequence[Callable[[], Iterable["Metric"]]] = ()
+    metrics: Sequence[Callable[[], Iterable[Sample]]] = ()
     routes: Sequence[Callable[["FastAPI"], None]] = ()
     tasks: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
     doors: Sequence[Door] = ()

@@ -19,6 +19,7 @@ import structlog
 from lakebed.migration import mark
 from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample, measured
 from lakebed.ports.series import Series
 from lakebed.runtime import room, sharing
 from lakebed.runtime.contributions import Address, Contribution, Door
@@ -36,12 +37,19 @@ from lakebed.vocabulary.errors import Fatal, StoreUnavailable
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-
     from lakebed.limits.book import LimitBook
     from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
     from lakebed.sources.http.server import HttpServer
+
+SENT = CounterMetric(
+    "lakebed_sent_messages_total", "Messages and records sent to readers.", ("way",)
+)
+SENT_BYTES = CounterMetric("lakebed_sent_bytes_total", "Bytes sent to readers.", ("way",))
+_DISK = {
+    "free": GaugeMetric("lakebed_disk_free_bytes", "Free bytes on the disk of the home."),
+    "files": GaugeMetric("lakebed_disk_free_files", "Files that can still be made on that disk."),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -377,7 +385,8 @@ def _disk(settings: Settings) -> Health:
     left = room_at(settings.home)
     message = few_files(left, settings.home)
     detail = {"free": left.bytes} | ({} if left.files is None else {"files": left.files})
-    return Health(left.files is None or left.files >= FEW_FILES, message, detail)
+    ok = left.files is None or left.files >= FEW_FILES
+    return Health(ok, message, detail, tuple(measured(_DISK, detail)))
 
 
 async def _flushing(outgoing: "OutgoingMeter") -> None:
@@ -392,17 +401,10 @@ async def _flushing(outgoing: "OutgoingMeter") -> None:
             log.warning("what readers were sent is not in the byte ledger yet", error=str(error))
 
 
-def _sent(outgoing: "OutgoingMeter") -> Iterator["Metric"]:
-    from prometheus_client.core import CounterMetricFamily
-
-    messages = CounterMetricFamily(
-        "lakebed_sent_messages", "Messages and records sent to readers.", labels=["way"]
-    )
-    size = CounterMetricFamily("lakebed_sent_bytes", "Bytes sent to readers.", labels=["way"])
+def _sent(outgoing: "OutgoingMeter") -> Iterator[Sample]:
     for way in sorted(outgoing.messages):
-        messages.add_metric([way], outgoing.messages[way])
-        size.add_metric([way], outgoing.bytes[way])
-    yield from (messages, size)
+        yield SENT(outgoing.messages[way], way)
+        yield SENT_BYTES(outgoing.bytes[way], way)
 
 
 def _series_health(catalog: Catalog, series: Series) -> Health:

@@ -15,15 +15,20 @@ from typing import Annotated, cast
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner, is_still_allowed
 from lakebed.api.requests import Body, ServicesDep, check_filter_in, document_in
 from lakebed.http.asgi import Message, Receive, Scope, Send
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.web.hub import Feed, Hub, Stream
+
+STREAMS = GaugeMetric("lakebed_live_streams", "Pages with live values that are open.")
+CHANNELS = GaugeMetric("lakebed_live_channels", "Different topics that they have in sight.")
+FRAMES = CounterMetric(
+    "lakebed_live_frames_total", "Frames of live values for pages, by outcome.", ("outcome",)
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -83,18 +88,14 @@ class Pages:
     def __init__(self) -> None:
         self.hub: Hub | None = None
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[Sample]:
         """Streams, channels and frames, for /metrics."""
         hub = self.hub
         streams, channels = (hub.streams, hub.channels) if hub else (0, 0)
-        yield GaugeMetricFamily("lakebed_live_streams", "Pages with live values.", streams)
-        yield GaugeMetricFamily("lakebed_live_channels", "Channels that they look at.", channels)
-        frames = CounterMetricFamily(
-            "lakebed_live_frames", "Frames of live values for pages.", labels=["outcome"]
-        )
-        frames.add_metric(["sent"], hub.frames if hub else 0)
-        frames.add_metric(["skipped"], hub.skipped if hub else 0)
-        yield frames
+        yield STREAMS(streams)
+        yield CHANNELS(channels)
+        yield FRAMES(hub.frames if hub else 0, "sent")
+        yield FRAMES(hub.skipped if hub else 0, "skipped")
 
 
 def hub_of(request: Request) -> Hub:

@@ -298,7 +298,7 @@ def test_metrics_name_neither_owners_nor_topics(api: Api) -> None:
     api.post("/api/v1/messages", params={"topic": "secret/topic"}, content=b"1")
     text = api.get("/metrics", token=None).text
     assert "lakebed_in_flight" in text
-    assert 'lakebed_part{figure="bytes",part="journal"} 5.0' in text
+    assert "lakebed_catalog_size_bytes 5.0" in text
     assert "secret" not in text
     assert "ann" not in text
 

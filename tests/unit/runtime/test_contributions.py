@@ -7,11 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 from tests.ports import free_port
 
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric, Sample
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.node import Node
 from lakebed.runtime.process import Process
@@ -19,6 +18,9 @@ from lakebed.runtime.roles import ROLES
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.errors import Fatal
+
+SECONDS = GaugeMetric("lakebed_counted_seconds", "Seconds that were counted.")
+OPEN = GaugeMetric("lakebed_counter_open", "1 while it is open.")
 
 
 class Counter:
@@ -39,15 +41,18 @@ class Counter:
             app.include_router(router)
 
         return Contribution(
-            health={"counter": lambda: Health(True, detail={"seconds": self.seconds})},
+            health={"counter": self.health},
             metrics=(self.metrics,),
             routes=(routes,),
             tasks={"count": self.count},
             doors=(self,),
         )
 
-    def metrics(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("seconds", "Counted.", self.seconds)
+    def health(self) -> Health:
+        return Health(True, "", {"seconds": self.seconds}, (OPEN(self.open),))
+
+    def metrics(self) -> Iterator[Sample]:
+        yield SECONDS(self.seconds)
 
     async def count(self) -> None:
         while not self.fails:
@@ -104,8 +109,8 @@ def test_all_that_a_role_contributes_is_in_the_process(counter: Counter, tmp_pat
                 assert parts["counter"]["seconds"] > 3
                 assert {"journal", "catalog", "intake"} < parts.keys()
                 text = (await client.get("/metrics")).text
-                assert "\nseconds " in text
-                assert 'lakebed_part{figure="seconds",part="counter"}' in text
+                assert "\nlakebed_counted_seconds " in text
+                assert "\nlakebed_counter_open 1.0" in text
         finally:
             await made.stop()
 

@@ -30,6 +30,7 @@ from lakebed.http.asgi import App, Receive, Scope, Send
 from lakebed.http.tokens import token_in
 from lakebed.ports.accounts.credentials import CommonName, Credential
 from lakebed.ports.accounts.units import Unit
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.sources.http.request_heads import Head, read_head
 from lakebed.vocabulary.credentials import PREFIX
 from lakebed.vocabulary.errors import BadRequest, LakebedError, Unauthenticated
@@ -37,9 +38,11 @@ from lakebed.vocabulary.times import SECOND
 from lakebed.vocabulary.topics import covers
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-
     from lakebed.api.services import Services
+
+ANSWERS = CounterMetric(
+    "lakebed_emqx_answers_total", "Answers to EMQX, by route and result.", ("route", "result")
+)
 
 AUTHN = "/api/v1/auth/emqx/authn"
 AUTHZ = "/api/v1/auth/emqx/authz"
@@ -276,15 +279,9 @@ class EmqxAuth:
         )
         return _ALLOW if may else _DENY
 
-    def metrics(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            "lakebed_emqx_answers", "Answers to EMQX.", labels=["route", "result"]
-        )
+    def metrics(self) -> Iterator[Sample]:
         for (path, result), count in sorted(self.answers.items()):
-            family.add_metric([path.rpartition("/")[2], result], count)
-        yield family
+            yield ANSWERS(count, path.rpartition("/")[2], result)
 
 
 def _action(asked: Asked) -> Action:

@@ -18,7 +18,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 
@@ -34,10 +34,18 @@ from lakebed.ports.accounts.credentials import (
     unit_label,
 )
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample, measured
 from lakebed.vocabulary.errors import StoreUnavailable
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+REVOCATIONS = CounterMetric(
+    "lakebed_emqx_revocations_total", "Connections ended at EMQX, by outcome.", ("outcome",)
+)
+_METRICS = {
+    "waiting": GaugeMetric("lakebed_emqx_waiting", "Connections at EMQX that are to be ended."),
+    "known": GaugeMetric(
+        "lakebed_emqx_clients", "Clients of EMQX that were let in, and are remembered."
+    ),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -191,17 +199,12 @@ class Revocation:
     def health(self) -> Health:
         """Ready in any case: nobody new gets in."""
         message = f"EMQX does not end connections: {self._failing}" if self._failing else ""
-        return Health(True, message, {"waiting": len(self._ending), "known": len(self._clients)})
+        detail = {"waiting": len(self._ending), "known": len(self._clients)}
+        return Health(True, message, detail, tuple(measured(_METRICS, detail)))
 
-    def metrics(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            "lakebed_emqx_revocations", "Connections ended at EMQX.", labels=["outcome"]
-        )
+    def metrics(self) -> Iterator[Sample]:
         for outcome in ("ended", "failed"):
-            family.add_metric([outcome], self.outcomes[outcome])
-        yield family
+            yield REVOCATIONS(self.outcomes[outcome], outcome)
 
 
 def _is_good(client: _SignedIn, subject: Subject | None) -> bool:

@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwnerOrAll
 from lakebed.api.requests import ServicesDep, moment
 from lakebed.api.services import Services
 from lakebed.ports.accounts.audit import AuditEntry
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.times import to_rfc3339
+
+ENTRIES = CounterMetric(
+    "lakebed_audit_entries_total", "Entries of the audit log, by what became of them.", ("outcome",)
+)
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
 
@@ -52,18 +55,12 @@ def read_audit(
     }
 
 
-def metrics(services: Services) -> Iterator[Metric]:
+def metrics(services: Services) -> Iterator[Sample]:
     """What this process has written to the audit log, and what not."""
     trail = services.audit
-    entries = CounterMetricFamily(
-        "lakebed_audit_entries",
-        "Entries of the audit log, by what became of them.",
-        labels=["outcome"],
-    )
-    entries.add_metric(["written"], trail.written)
-    entries.add_metric(["left_out"], trail.left_out)
-    entries.add_metric(["failed"], trail.failed)
-    yield entries
+    yield ENTRIES(trail.written, "written")
+    yield ENTRIES(trail.left_out, "left_out")
+    yield ENTRIES(trail.failed, "failed")
 
 
 def _show(entry: AuditEntry) -> dict[str, Any]:

@@ -16,8 +16,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import Caller, InOwner
@@ -28,10 +26,22 @@ from lakebed.keeper import ledger as ledgers
 from lakebed.keeper.examples import Example
 from lakebed.keeper.ledger import Ledger
 from lakebed.policies.outcomes import UNFILTERED, Outcome
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample
 from lakebed.vocabulary.errors import Unavailable
 from lakebed.vocabulary.messages import Channel, Ints
 from lakebed.vocabulary.times import to_rfc3339
 from lakebed.vocabulary.topics import matches
+
+MESSAGES = CounterMetric(
+    "lakebed_messages_total",
+    "Messages of the whole instance by what became of them.",
+    ("outcome",),
+)
+PAYLOAD = CounterMetric(
+    "lakebed_payload_bytes_total", "Payload bytes of the messages of the whole instance."
+)
+IN_FLIGHT = GaugeMetric("lakebed_in_flight", "Messages that are durable and not processed yet.")
+TOPICS = GaugeMetric("lakebed_topics", "Different topics seen.")
 
 router = APIRouter(prefix="/api/v1", tags=["accounting"])
 
@@ -268,22 +278,16 @@ def _seen(ledger: Ledger, code: int | None) -> dict[str, Any]:
     }
 
 
-def metrics(services: Services) -> Iterator[Metric]:
+def metrics(services: Services) -> Iterator[Sample]:
     """Totals of the instance for /metrics; none while a store is away, which health reports."""
     with suppress(Unavailable):
         yield from _metrics(*load(services), lost(services).total())
 
 
-def _metrics(ledger: Ledger, pending: Counter[Channel], lost: int) -> Iterator[Metric]:
-    outcomes = CounterMetricFamily(
-        "lakebed_messages", "Messages by what became of them.", labels=["outcome"]
-    )
+def _metrics(ledger: Ledger, pending: Counter[Channel], lost: int) -> Iterator[Sample]:
     for outcome, count in ledger.totals.items():
-        outcomes.add_metric([outcome.reason], count)
-    outcomes.add_metric(["lost"], lost)
-    yield outcomes
-    size = int(ledger.sizes.sum())
-    yield CounterMetricFamily("lakebed_payload_bytes", "Payload bytes accounted for.", size)
-    waiting = pending.total()
-    yield GaugeMetricFamily("lakebed_in_flight", "Messages not accounted for yet.", waiting)
-    yield GaugeMetricFamily("lakebed_topics", "Topics seen.", len(ledger.channels))
+        yield MESSAGES(count, outcome.reason)
+    yield MESSAGES(lost, "lost")
+    yield PAYLOAD(int(ledger.sizes.sum()))
+    yield IN_FLIGHT(pending.total())
+    yield TOPICS(len(ledger.channels))

@@ -1,21 +1,21 @@
 """Routes for probes and monitoring: liveness, readiness, metrics. They need no token."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
 
 from lakebed import __version__
 from lakebed.access.actions import Action
 from lakebed.api.callers import Public
+from lakebed.api.exposition import CONTENT_TYPE, exposition
 from lakebed.api.services import Common
-from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric, Sample
 from lakebed.sources.http import influx
+
+BUILD = GaugeMetric("lakebed_build_info", "1, with the version that runs.", ("version",))
+READY = GaugeMetric("lakebed_ready", "1 while a part does its work, else 0.", ("part",))
 
 router = APIRouter(tags=["health"], dependencies=[Public(Action.HEALTH_READ)])
 
@@ -64,34 +64,13 @@ def metrics(services: CommonDep, request: Request) -> Response:
 
     They name no owner and no topic.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(services, request.app.state.metrics))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition(_samples(services, request)), media_type=CONTENT_TYPE)
 
 
-class _Collector(Collector):
-    def __init__(self, common: Common, more: Sequence[Callable[[], Iterable[Metric]]]) -> None:
-        self._common, self._more = common, more
-
-    def describe(self) -> Iterator[Metric]:
-        return iter(())  # collecting is not free: not once more at registration
-
-    def collect(self) -> Iterator[Metric]:
-        yield from _part_gauges(self._common.ready())
-        for more in self._more:
-            yield from more()
-
-
-def _part_gauges(found: Mapping[str, Health]) -> Iterator[Metric]:
-    """The content of /readyz as gauges."""
-    ready = GaugeMetricFamily("lakebed_ready", "Whether a part does its work.", labels=["part"])
-    figures = GaugeMetricFamily(
-        "lakebed_part", "Figures of the parts, as in /readyz.", labels=["part", "figure"]
-    )
-    for name, health in sorted(found.items()):
-        ready.add_metric([name], health.ok)
-        for figure, value in health.detail.items():
-            if isinstance(value, (int, float)):
-                figures.add_metric([name, figure], value)
-    yield ready
-    yield figures
+def _samples(common: Common, request: Request) -> Iterator[Sample]:
+    yield BUILD(1, __version__)
+    for name, health in common.ready().items():
+        yield READY(health.ok, name)
+        yield from health.samples
+    for more in request.app.state.metrics:
+        yield from more()

@@ -5,8 +5,6 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 
 from lakebed.access.actions import Action
 from lakebed.api.callers import OnInstance
@@ -15,8 +13,16 @@ from lakebed.api.services import Services
 from lakebed.keeper import journal_adoption
 from lakebed.keeper.ledger import CONSUMER, PART
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
+from lakebed.ports.metrics import GaugeMetric, Sample
 from lakebed.vocabulary.errors import Conflict, Unavailable
 from lakebed.vocabulary.times import to_rfc3339
+
+LAG = GaugeMetric(
+    "lakebed_partition_lag_messages",
+    "Messages of a partition that no keeper has processed.",
+    ("partition",),
+)
+OWNED = GaugeMetric("lakebed_partition_owned", "1 while a keeper has a partition.", ("partition",))
 
 router = APIRouter(prefix="/api/v1/journal", tags=["administration"])
 
@@ -119,26 +125,16 @@ def _slowest_parts(services: Services) -> dict[int, str]:
     return found
 
 
-def metrics(services: Services) -> Iterator[Metric]:
+def metrics(services: Services) -> Iterator[Sample]:
     """The lag of every partition for /metrics, and whether a keeper has it.
 
     Its cost does not depend on the lag, so an autoscaler of keepers can rely on it.
     """
     with suppress(Unavailable):
         lag, owners = lag_by_partition(services), services.journal.readers(CONSUMER)
-        behind = GaugeMetricFamily(
-            "lakebed_partition_lag_messages",
-            "Messages of a partition that no keeper has processed.",
-            labels=["partition"],
-        )
-        owned = GaugeMetricFamily(
-            "lakebed_partition_owned", "Whether a keeper has a partition.", labels=["partition"]
-        )
         for partition, messages in sorted(lag.items()):
-            behind.add_metric([str(partition)], messages)
-            owned.add_metric([str(partition)], partition in owners)
-        yield behind
-        yield owned
+            yield LAG(messages, partition)
+            yield OWNED(partition in owners, partition)
 
 
 def _consumer(position: ConsumerPosition, held: dict[int, str]) -> dict[str, Any]:

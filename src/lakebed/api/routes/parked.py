@@ -10,8 +10,6 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lakebed.access.actions import Action
@@ -21,9 +19,14 @@ from lakebed.api.services import Services
 from lakebed.keeper import parking
 from lakebed.keeper.parking import Stretch
 from lakebed.ports.catalog.parking import ParkedOrder, Wish
+from lakebed.ports.metrics import GaugeMetric, Sample
 from lakebed.vocabulary.errors import BadRequest, Unavailable
 from lakebed.vocabulary.times import Micros, now, to_rfc3339
 from lakebed.vocabulary.topics import matches
+
+PARKED = GaugeMetric(
+    "lakebed_parked_messages", "Messages over a limit, by what has become of them.", ("state",)
+)
 
 router = APIRouter(prefix="/api/v1/parked", tags=["accounting"])
 
@@ -170,15 +173,11 @@ def _concerns(filters: Iterable[str], topics: Iterable[str]) -> bool:
     return any(matches(filter, topic) for topic in topics for filter in filters)
 
 
-def metrics(services: Services) -> Iterator[Metric]:
+def metrics(services: Services) -> Iterator[Sample]:
     """What is parked of the whole instance; none while the catalog is away, as health reports."""
-    family = GaugeMetricFamily(
-        "lakebed_parked_messages", "Messages over a limit that are parked.", labels=["state"]
-    )
     with suppress(Unavailable):
         counts = Counter(dict.fromkeys(REASONS, 0))
         for stretch in parking.load(services.catalog):
             counts[stretch.state] += stretch.messages
         for state, count in counts.items():
-            family.add_metric([state], count)
-        yield family
+            yield PARKED(count, state)

@@ -20,6 +20,7 @@ from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.catalog.notes import note_of_source
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import KnownKeys
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample, measured
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
@@ -29,13 +30,19 @@ from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-
     from lakebed.sources.listening.door import Listener
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
 
+
+_CONNECTIONS = {
+    "open": GaugeMetric("lakebed_mqtt_connections", "MQTT connections that are open."),
+    "refused": CounterMetric(
+        "lakebed_connections_refused_total",
+        "Connections that were closed at once because the process may not open more files.",
+    ),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +147,7 @@ def _sparkplug_of(endpoint: "MqttEndpoint") -> Health:
     return Health(True, "", figures(endpoint.sparkplug))
 
 
-def _of_sparkplug(plugged: Sequence[tuple[str, Counter[str]]]) -> "Iterator[Metric]":
+def _of_sparkplug(plugged: Sequence[tuple[str, Counter[str]]]) -> Iterator[Sample]:
     from lakebed.sources.mqtt.sparkplug.messages import metrics  # needs protobuf
 
     return metrics(plugged)
@@ -169,7 +176,7 @@ def _connections(endpoint: "MqttEndpoint", descriptors: Descriptors, settings: S
         "refused": descriptors.refused,
         "files": descriptors.most,
     }
-    return Health(True, message, detail)
+    return Health(True, message, detail, tuple(measured(_CONNECTIONS, detail)))
 
 
 async def _report(catalog: Catalog, senders: "Sequence[UnitSenders]") -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from lakebed.ports.journal.journal import Journal
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
@@ -23,10 +24,26 @@ from lakebed.vocabulary.errors import StoreDamaged, StoreUnavailable
 from lakebed.vocabulary.times import HOUR, SECOND, Micros, now
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-
     from lakebed.backup.rebuilding import Rebuilding
     from lakebed.keeper.keeper import Keeper
+
+LAG = GaugeMetric(
+    "lakebed_keeper_lag_messages",
+    "Messages of a partition of this process that its keeper has not processed.",
+    ("partition",),
+)
+REPORTS_REFUSED = CounterMetric(
+    "lakebed_unit_reports_refused_total",
+    "Reports of units, or entries of them, that could not be kept.",
+    ("kind", "reason"),
+)
+LEDGER_ROWS = GaugeMetric(
+    "lakebed_ledger_rows", "Rows of the byte ledger that are still counted in."
+)
+LEDGER_REST = CounterMetric(
+    "lakebed_ledger_rest_messages_total",
+    "Messages counted together in the byte ledger, without their topics.",
+)
 
 log = structlog.get_logger(__name__)
 
@@ -126,35 +143,13 @@ def _recording(process: Process, rebuild: "Rebuilding") -> Callable[[], None]:
     return record
 
 
-def _metrics(keeper: "Keeper") -> Iterator["Metric"]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-    lag = GaugeMetricFamily(
-        "lakebed_keeper_lag_messages",
-        "Messages of a partition of this process that its keeper has not processed.",
-        labels=["partition"],
-    )
+def _metrics(keeper: "Keeper") -> Iterator[Sample]:
     for partition, behind in sorted(keeper.lag().items()):
-        lag.add_metric([str(partition)], behind)
-    yield lag
-    refused = CounterMetricFamily(
-        "lakebed_unit_reports_refused",
-        "Reports of units, or entries of them, that could not be kept.",
-        labels=["kind", "reason"],
-    )
+        yield LAG(behind, partition)
     for (kind, reason), count in sorted(keeper.refused_reports.items()):
-        refused.add_metric([kind, reason], count)
-    yield refused
-    yield GaugeMetricFamily(
-        "lakebed_ledger_rows",
-        "Rows of the byte ledger that are still counted in.",
-        keeper.meter_rows,
-    )
-    yield CounterMetricFamily(
-        "lakebed_ledger_rest_messages",
-        "Messages counted together in the byte ledger, without their topics.",
-        keeper.meter_rest,
-    )
+        yield REPORTS_REFUSED(count, kind, reason)
+    yield LEDGER_ROWS(keeper.meter_rows)
+    yield LEDGER_REST(keeper.meter_rest)
 
 
 def trimming(

@@ -17,6 +17,7 @@ from lakebed.access.principals import NOBODY, Principal
 from lakebed.http.asgi import App, Scope, Send
 from lakebed.http.tokens import is_basic, token_in, unknown
 from lakebed.ingest.offers import Columns
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.sources.http import ndjson, refusing
 from lakebed.sources.http.limiting import apply_limits, with_attributes
 from lakebed.sources.http.settings import HttpSettings
@@ -28,10 +29,14 @@ from lakebed.vocabulary.errors import Denied, LakebedError, NotFound, Unavailabl
 from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-
     from lakebed.access.identification import Identification
     from lakebed.ingest.intake import Intake
+
+MESSAGES = CounterMetric(
+    "lakebed_http_messages_total",
+    "Messages taken by HTTP, by the path that they came by.",
+    ("path",),
+)
 
 HeaderMap = dict[bytes, bytes]
 T = TypeVar("T")
@@ -200,15 +205,9 @@ class Door:
         await self.intake.append(columns, TIMEOUT)
         self.taken[path] += len(columns.payloads)
 
-    def metrics(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily
-
-        family = CounterMetricFamily(
-            "lakebed_http_messages", "Messages taken by HTTP, by their way in.", labels=["path"]
-        )
+    def metrics(self) -> Iterator[Sample]:
         for path, count in sorted(self.taken.copy().items()):
-            family.add_metric([path], count)
-        yield family
+            yield MESSAGES(count, path)
 
     def note(self, scope: Scope, error: Exception) -> None:
         """Note a request that is refused."""

@@ -3,12 +3,23 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+MESSAGES = CounterMetric(
+    "lakebed_listener_messages_total",
+    "Messages taken by listeners without acknowledgements.",
+    ("listener", "transport"),
+)
+LOST = CounterMetric(
+    "lakebed_listener_lost_total",
+    "Messages of listeners that are lost, as nobody sends them again.",
+    ("listener", "reason"),
+)
+CONNECTIONS = GaugeMetric(
+    "lakebed_listener_connections", "Connections to a listener that are open.", ("listener",)
+)
 
 KERNEL, INCOMPLETE, CUT_OFF, STOPPED = "kernel", "incomplete", "cut_off", "stopped"
 """Why messages were lost: the kernel's buffer of the UDP port was full; pieces did not come; a
@@ -48,24 +59,11 @@ class Stats:
         return Health(True, message, detail)
 
 
-def metrics(listeners: Sequence[Stats]) -> "Iterator[Metric]":
-    """The metric families for /metrics."""
-    from prometheus_client.core import CounterMetricFamily
-
-    taken = CounterMetricFamily(
-        "lakebed_listener_messages",
-        "Messages taken by listeners without acknowledgements.",
-        labels=["listener", "transport"],
-    )
-    lost = CounterMetricFamily(
-        "lakebed_listener_lost",
-        "Messages of listeners that are lost, as nobody sends them again.",
-        labels=["listener", "reason"],
-    )
+def metrics(listeners: Sequence[Stats]) -> Iterator[Sample]:
+    """What listeners have counted."""
     for one in listeners:
+        yield CONNECTIONS(one.connections, one.listener)
         for transport in ("tcp", "udp"):
-            taken.add_metric([one.listener, transport], one.messages[transport])
+            yield MESSAGES(one.messages[transport], one.listener, transport)
         for reason in (KERNEL, INCOMPLETE, CUT_OFF, STOPPED):
-            lost.add_metric([one.listener, reason], one.lost[reason])
-    yield taken
-    yield lost
+            yield LOST(one.lost[reason], one.listener, reason)

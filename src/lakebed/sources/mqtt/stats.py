@@ -1,12 +1,20 @@
 """Counters of an endpoint or a client, read by the metrics."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+from lakebed.ports.metrics import CounterMetric, Sample
+
+PUBLISHES = CounterMetric("lakebed_mqtt_publishes_total", "Messages received by MQTT.", ("qos",))
+REFUSED = CounterMetric("lakebed_mqtt_refused_total", "MQTT messages not taken.", ("reason",))
+DISCONNECTS = CounterMetric(
+    "lakebed_mqtt_disconnects_total", "MQTT connections ended.", ("reason",)
+)
+EVENTS = CounterMetric(
+    "lakebed_mqtt_events_total", "What else happened at the MQTT endpoint.", ("event",)
+)
+FEED = CounterMetric("lakebed_mqtt_feed_total", "Messages of the live feed.", ("outcome",))
 
 
 @dataclass(slots=True)
@@ -32,22 +40,16 @@ class Stats:
     dropped: int = 0
     wills: int = 0
 
-    def metrics(self) -> "Iterator[Metric]":
-        """The metric families for /metrics."""
-        by_qos = {str(qos): count for qos, count in enumerate(self.publishes)}
-        yield _counter("publishes", "Messages received by MQTT.", "qos", by_qos)
-        yield _counter("refused", "MQTT messages not taken.", "reason", self.refused)
-        yield _counter("disconnects", "MQTT connections ended.", "reason", self.disconnects)
-        events = {"resent": self.resent, "wills": self.wills, "connections": self.connections}
-        yield _counter("events", "What else happened at the MQTT endpoint.", "event", events)
-        feed = {"delivered": self.delivered, "dropped": self.dropped}
-        yield _counter("feed", "Messages of the live feed.", "outcome", feed)
-
-
-def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> "Metric":
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(f"lakebed_mqtt_{name}", text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
-    return family
+    def metrics(self) -> Iterator[Sample]:
+        """What the endpoint has counted."""
+        for qos, count in enumerate(self.publishes):
+            yield PUBLISHES(count, qos)
+        for reason, count in sorted(self.refused.items()):
+            yield REFUSED(count, reason)
+        for reason, count in sorted(self.disconnects.items()):
+            yield DISCONNECTS(count, reason)
+        yield EVENTS(self.connections, "connections")
+        yield EVENTS(self.resent, "resent")
+        yield EVENTS(self.wills, "wills")
+        yield FEED(self.delivered, "delivered")
+        yield FEED(self.dropped, "dropped")

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric
 from lakebed.stores.catalog.attempts import SqlAttempts
 from lakebed.stores.catalog.audit import SqlAudit
 from lakebed.stores.catalog.boards import SqlBoards
@@ -46,6 +47,8 @@ from lakebed.stores.catalog.tokens import SqlTokens
 from lakebed.stores.catalog.units import SqlUnits
 from lakebed.stores.catalog.users import SqlUsers
 from lakebed.vocabulary.errors import StoreUnavailable, Unsupported
+
+SIZE = GaugeMetric("lakebed_catalog_size_bytes", "Bytes of the catalog's database.")
 
 _BYTES = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
@@ -100,7 +103,7 @@ class SqlCatalog(
                 fsync = connection.execute(text(_FSYNC[connection.dialect.name])).scalar_one()
         except StoreUnavailable as error:
             return Health(False, str(error))
-        return Health(True, detail={"bytes": size, "fsync": fsync})
+        return Health(True, "", {"bytes": size, "fsync": fsync}, (SIZE(size),))
 
     def copy(self, path: Path) -> None:
         if self._engine.dialect.name != "sqlite":

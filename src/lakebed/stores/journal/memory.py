@@ -8,6 +8,7 @@ from lakebed.ports.health import Health
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
+from lakebed.stores.journal import figures
 from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.embedded import EmbeddedJournal
 from lakebed.stores.journal.pins import RetentionPins
@@ -173,7 +174,8 @@ class MemoryJournal(EmbeddedJournal):
             "messages": end - first,
             "pressure": self.pressure().full,
         }
-        return Health(True, "in memory: lost with the process", detail)
+        samples = figures.samples(detail)
+        return Health(True, "in memory: lost with the process", detail, samples)
 
     def close(self) -> None:
         pass

@@ -23,7 +23,7 @@ from lakebed.ports.health import Health
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
-from lakebed.stores.journal import blocks, database, identities, maintenance, salvage
+from lakebed.stores.journal import blocks, database, figures, identities, maintenance, salvage
 from lakebed.stores.journal.age import WriterTime, uptime
 from lakebed.stores.journal.copying import SqliteSnapshot
 from lakebed.stores.journal.embedded import EmbeddedJournal
@@ -337,17 +337,19 @@ class SqliteJournal(EmbeddedJournal):
             "fsync": self._fsync,
             "behind": {name: end - max(at, first) for name, at in sorted(positions.items())},
         }
+        samples = figures.samples({**detail, "file": detail["bytes"]})
         if self._writer.failure is not None:
-            return Health(False, str(self._writer.failure), detail)
+            return Health(False, str(self._writer.failure), detail, samples)
         if self._refused:
-            return Health(False, self._refused, detail)
+            return Health(False, self._refused, detail, samples)
         if self._damaged:
             return Health(
                 False,
                 f"{self._damaged} messages were damaged and put aside: see `lakebed journal show`",
                 detail,
+                samples,
             )
-        return Health(True, "", detail)
+        return Health(True, "", detail, samples)
 
     def _oldest_age(self) -> float | None:
         """Seconds since the oldest batch was written."""

@@ -30,6 +30,7 @@ from lakebed.access.unit_directory import UnitDirectory
 from lakebed.ingest.keys import packet_prefix
 from lakebed.ingest.offers import Columns
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import CounterMetric, GaugeMetric, measured
 from lakebed.sources.mqtt.client.broker_connection import BrokerConnection, ClientSession
 from lakebed.sources.mqtt.client.last_messages import LastMessages
 from lakebed.sources.mqtt.client.retained import RetainedMessages
@@ -52,6 +53,25 @@ if TYPE_CHECKING:
     from lakebed.sources.mqtt.sparkplug.messages import SparkplugMessages
 
 log = structlog.get_logger(__name__)
+
+_METRICS = {
+    "joined": GaugeMetric(
+        "lakebed_source_joined",
+        "1 while a broker is connected and no other client throws us out.",
+        ("source",),
+    ),
+    "silent": GaugeMetric(
+        "lakebed_source_silent",
+        "1 while nothing comes though the broker takes messages in.",
+        ("source",),
+    ),
+    "connects": CounterMetric(
+        "lakebed_source_connects_total", "Connections made to a broker.", ("source",)
+    ),
+    "received": CounterMetric(
+        "lakebed_source_messages_total", "Messages received from a broker.", ("source",)
+    ),
+}
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the next attempt: doubled each time, less a random part of up to half."""
@@ -214,7 +234,8 @@ class MqttClient:
             detail["retained_left_out"] = self.retained.left_out
         if self.sparkplug is not None:
             detail.update(self.sparkplug.figures())
-        return Health(joined and not silence, message, detail)
+        samples = tuple(measured(_METRICS, detail, self.name))
+        return Health(joined and not silence, message, detail, samples)
 
     async def _run(self) -> None:
         if self.senders is not None:

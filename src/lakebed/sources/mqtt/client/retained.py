@@ -10,16 +10,20 @@ has (retain handling, section 3.8.3.1); 3.1.1 gets everything with each.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.sources.mqtt.client.last_messages import LastMessages, checksum
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.inbound import Senders
 from lakebed.sources.mqtt.settings import MqttSource
 from lakebed.vocabulary.messages import Channel
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+LEFT_OUT = CounterMetric(
+    "lakebed_source_retained_left_out_total",
+    "Retained messages of brokers that were acknowledged and not taken.",
+    ("source",),
+)
 
 _HANDLING = {"always": 0, "first": 1, "never": 2}
 
@@ -77,18 +81,10 @@ class RetainedMessages:
         return run if len(new) == len(run) else run.only(new)
 
 
-def metrics(found: "Iterable[tuple[str, RetainedMessages]]") -> "Iterator[Metric]":
-    """The metric family for /metrics, of sources by name."""
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(
-        "lakebed_source_retained_left_out",
-        "Retained messages of brokers that were acknowledged and not taken.",
-        labels=["source"],
-    )
+def metrics(found: "Iterable[tuple[str, RetainedMessages]]") -> Iterator[Sample]:
+    """What sources, by name, have left out."""
     for name, one in found:
-        family.add_metric([name], one.left_out)
-    yield family
+        yield LEFT_OUT(one.left_out, name)
 
 
 def _topic(target: Any) -> str | None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -20,6 +20,7 @@ from lakebed.access.unit_directory import UnitDirectory
 from lakebed.limits.allowance import Allowance
 from lakebed.limits.book import LimitBook
 from lakebed.ports.accounts.units import Unit
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.sources.mqtt.client.stored_topics import check_stored
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.settings import MqttSource
@@ -28,8 +29,11 @@ from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.limits import Over
 from lakebed.vocabulary.messages import Channel
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+NOT_STORED = CounterMetric(
+    "lakebed_source_not_stored_total",
+    "Messages of sources that were acknowledged and not stored: their unit is not known.",
+    ("source", "reason"),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -247,19 +251,11 @@ class UnitSenders:
         return {"not_stored": dict(sorted(self.left_out.items())), "examples": examples[::-1]}
 
 
-def metrics(senders: Iterable[UnitSenders]) -> "Iterator[Metric]":
-    """The metric families for /metrics."""
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(
-        "lakebed_source_not_stored",
-        "Messages of sources that were acknowledged and not stored: their unit is not known.",
-        labels=["source", "reason"],
-    )
+def metrics(senders: Iterable[UnitSenders]) -> Iterator[Sample]:
+    """What sources have not stored."""
     for one in senders:
         for reason in (UNKNOWN, BLOCKED, NO_UNIT, OVER_LIMIT):
-            family.add_metric([one.name, reason], one.left_out[reason])
-    yield family
+            yield NOT_STORED(one.left_out[reason], one.name, reason)
 
 
 def _joined(mine: Attributes | None, own: Attributes | None) -> Attributes | None:

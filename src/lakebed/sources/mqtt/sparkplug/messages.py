@@ -14,10 +14,11 @@ when its node connected.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from lakebed.ports.metrics import CounterMetric, Sample
 from lakebed.sources.mqtt.codec.publish import Run
 from lakebed.sources.mqtt.codec.reasons import Refuse
 from lakebed.sources.mqtt.sparkplug import sparkplug_b_pb2 as tahu
@@ -28,8 +29,9 @@ from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
 from lakebed.vocabulary.times import UNSET, Micros
 from lakebed.vocabulary.topic_templates import fill, level
 
-if TYPE_CHECKING:
-    from prometheus_client import Metric as Family
+SPARKPLUG = CounterMetric(
+    "lakebed_sparkplug_total", "What sources read of Sparkplug B.", ("source", "event")
+)
 
 NAMESPACE = "spBv1.0/"
 
@@ -321,16 +323,8 @@ def _time(given: int | None) -> Micros:
         return UNSET
 
 
-def metrics(found: "Iterable[tuple[str, Counter[str]]]") -> "Iterator[Family]":
-    """The metric family for /metrics, of sources by name."""
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(
-        "lakebed_sparkplug",
-        "What sources read of Sparkplug B.",
-        labels=["source", "event"],
-    )
+def metrics(found: "Iterable[tuple[str, Counter[str]]]") -> Iterator[Sample]:
+    """What sources, by name, have read."""
     for name, counts in found:
         for event in EVENTS:
-            family.add_metric([name, event], counts[event])
-    yield family
+            yield SPARKPLUG(counts[event], name, event)

@@ -24,7 +24,7 @@ from lakebed.ports.journal.adoption import JournalChange
 from lakebed.ports.journal.backup import JournalSnapshot
 from lakebed.ports.journal.consuming import Consumer
 from lakebed.ports.journal.operating import ConsumerPosition, Damage, Pressure
-from lakebed.stores.journal import blocks
+from lakebed.stores.journal import blocks, figures
 from lakebed.stores.journal.age import SharedTime, uptime
 from lakebed.stores.journal.blocks import Damaged
 from lakebed.stores.journal.kafka import address, changes, errors, positions, records
@@ -347,17 +347,18 @@ class KafkaJournal:
         }
         if pressure is not None:
             detail["pressure"] = pressure.full
+        samples = figures.samples(detail)
         failure = self._appender.failure
         if failure is not None:
-            return Health(False, str(failure), detail)
+            return Health(False, str(failure), detail, samples)
         if differs := self.differs():
-            return Health(False, differs, detail)
+            return Health(False, differs, detail, samples)
         if self._appender.waiting:
-            return Health(False, self._appender.waiting, detail)
+            return Health(False, self._appender.waiting, detail, samples)
         if damage.known:
             # a process that reads is not ready; a gateway stays ready, or no process would be
-            return Health(not self._live, _message(damage), detail)
-        return Health(not facts.risk, facts.risk, detail)
+            return Health(not self._live, _message(damage), detail, samples)
+        return Health(not facts.risk, facts.risk, detail, samples)
 
     def close(self) -> None:
         if not self._closed:

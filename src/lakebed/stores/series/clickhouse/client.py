@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from lakebed.kinds import TABLES
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
+from lakebed.ports.metrics import GaugeMetric, measured
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import Contents, Missing, Usage
 from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
@@ -31,6 +32,17 @@ from lakebed.vocabulary.errors import StoreDamaged, StoreUnavailable, Unsupporte
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
+
+_METRICS = {
+    "query_ms": GaugeMetric(
+        "lakebed_series_probe_seconds", "How long the series took to answer just now.", per=1000
+    ),
+    "bytes": GaugeMetric(
+        "lakebed_series_size_bytes", "Bytes of the tables on the disk of the server that was asked."
+    ),
+    "memory": GaugeMetric("lakebed_series_memory_bytes", "Bytes that chDB takes in memory."),
+    "caches": GaugeMetric("lakebed_series_cache_bytes", "Bytes of them that are its caches."),
+}
 
 DELETE_TIMEOUT = 3600.0
 """Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
@@ -316,7 +328,8 @@ class ClickHouseSeries:
             )
         if damaged:
             troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._remedy}")
-        return Health(not troubles, "; ".join(troubles), detail)
+        samples = tuple(measured(_METRICS, detail))
+        return Health(not troubles, "; ".join(troubles), detail, samples)
 
     def _figures(self) -> dict[str, Any]:
         """Figures of this kind of store."""
