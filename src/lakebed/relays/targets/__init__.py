@@ -4,7 +4,9 @@ from importlib import import_module
 
 from lakebed.relays.targets.target import TargetKind
 
-_KINDS: dict[str, str] = {}
+_KINDS: dict[str, str] = {
+    "postgres": "postgres",
+}
 """Key of the document -> module, which has `KIND`."""
 
 

@@ -7,12 +7,14 @@ to: {http: URL, batch: 500, every: 1s, sign: "secret:NAME"}
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lakebed.documents.source import Path
-from lakebed.ports.relays import Target
+from lakebed.egress.guard import Egress, Unreachable
+from lakebed.ports.relays import Target, TargetUnavailable
 from lakebed.vocabulary.times import Micros
 
+T = TypeVar("T")
 Options = Mapping[str, Any]
 """The value of `to:`, plain JSON values, which `TargetKind.check` found without mistakes."""
 
@@ -27,7 +29,7 @@ class Surroundings:
         secret: the value of a reference such as `secret:NAME`; raises `TargetUnavailable` where the
             owner has no such secret. Values that are no references are returned as they are.
         timeout: within which `send` returns or raises, microseconds.
-        allow_private: networks of the setting `relays.allow_private`; for `lakebed.egress`.
+        egress: finds the addresses that may be called, and calls them; nothing else connects.
         objects: opens the instance's own object store below a prefix of the owner.
     """
 
@@ -36,8 +38,20 @@ class Surroundings:
     lane: int
     secret: Callable[[str], str]
     timeout: Micros
-    allow_private: Sequence[str] = ()
+    egress: Egress
     objects: Callable[[], Any] | None = None
+
+
+def reached(call: Callable[[], T]) -> T:
+    """The result of a call by `Surroundings.egress`.
+
+    Raises:
+        TargetUnavailable: the address may not be called, or does not answer.
+    """
+    try:
+        return call()
+    except Unreachable as error:
+        raise TargetUnavailable(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
