@@ -5,7 +5,8 @@
               adopt (policies) ────────────────────────┤
               flush ── drain ──> stores ───────────────┤
               checkpoint ── state of tasks, ledger and deduplicator, ─┬─ one transaction ──> catalog
-                            segments of the byte ledger ──────────────┘
+                            segments of the byte ledger, ─────────────┤
+                            what tasks gave that relays follow ───────┘
 
 Why a replay changes nothing: rows written between two checkpoints have keys made of the data, and a
 restart replays from the checkpoint with the policies that were in force then. So policies are
@@ -42,8 +43,10 @@ from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
 from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
 from lakebed.metering.partition import CONSUMER as SEGMENTS
 from lakebed.metering.partition import PartitionMeter
+from lakebed.outbox.outgoing import Outgoing
 from lakebed.policies.outcomes import Outcome
 from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.outbox import Followed
 from lakebed.ports.catalog.policies import PolicyVersionReader, StoredPolicy
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.journal.reading import JournalReader
@@ -100,6 +103,7 @@ class Shard:
         self._settings, self._monotonic = settings, monotonic
         self._versions = PolicyVersions(policies, settings.keeper.timezone)
         self._tasks: dict[str, PolicyTask] = {}
+        self._followed: Followed = {}
         self._routes = Routes([])
         self._examples = Examples(partition, monotonic)
         self.parking = Parking(partition)
@@ -150,6 +154,7 @@ class Shard:
                 task.changed = False
                 self._tasks[task.part] = task
         state.tasks = {}  # from here on they are in `_tasks`
+        self._follow()
         self._routes = Routes(list(self._tasks.values()))
         self.offset = min([state.counted, *(task.offset for task in self._tasks.values())])
         self._saved = self.offset
@@ -225,6 +230,7 @@ class Shard:
             log.exception("a policy's code failed, isolating the message", policy=task.part)
         restored, became = self._poison.isolate(task, chunk)
         self._tasks[task.part] = restored
+        self._note_for_relays(restored)  # what it gave since the checkpoint it gives again
         self._routes = Routes(list(self._tasks.values()))
         return became
 
@@ -276,10 +282,12 @@ class Shard:
                 writes.append(old.drain(now, final=True))
                 if (left := self._factory.without(old, policy)) is None:
                     continue
+                left.outgoing = old.outgoing
                 old = left
             old.cut(ends)
             writes.append(old.drain(ends, final=True))
         self._stores.write(writes)
+        outgoing = [task.outgoing for task in gone.values() if task.outgoing is not None]
         fresh = []
         for name, policy in new.items():
             task = self._continued(policy, former.get(name), newest)
@@ -287,8 +295,9 @@ class Shard:
             fresh.append(task)
         for part in gone:
             del self._tasks[part]
+        self._follow()
         if gone or fresh or self.revision < 0:
-            self._save([task.checkpoint() for task in fresh], drop=list(gone))
+            self._save([task.checkpoint() for task in fresh], list(gone), outgoing)
             self._routes = Routes(list(self._tasks.values()))
             log.info(
                 "policies in force", partition=self.partition, count=len(self._tasks),
@@ -304,6 +313,21 @@ class Shard:
         task = self._factory.fresh(policy, self.offset, since)
         task.restore(former.state(), former.policy.field_names)
         return task
+
+    def _follow(self) -> None:
+        """Look up which policies relays follow."""
+        self._followed = self._stores.followed()
+        for task in self._tasks.values():
+            self._note_for_relays(task)
+
+    def _note_for_relays(self, task: PolicyTask) -> None:
+        gives = self._followed.get((task.policy.owner, task.policy.name))
+        if not gives:
+            task.outgoing = None
+            return
+        if task.outgoing is None:
+            task.outgoing = Outgoing(task.policy, self.partition)
+        task.outgoing.wants(gives)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -344,7 +368,7 @@ class Shard:
         gone = erased_range(wanted, self.ledger)
         for task in tasks:
             task.erase(gone)
-        self._save([task.checkpoint() for task in tasks])
+        self._save([task.checkpoint() for task in tasks], erased=wanted)
         return self.offset
 
     def checkpoint(self, now: Micros, final: bool = False) -> int:
@@ -392,9 +416,14 @@ class Shard:
         self._interval.took(self._monotonic() - started)
 
     def _is_checkpoint_due(self, task: PolicyTask, at: float) -> bool:
-        if not task.clean or task.saved >= task.offset:
+        outgoing = task.outgoing
+        if outgoing is not None and not outgoing.waits:
+            outgoing = None
+        if not task.clean or (task.saved >= task.offset and outgoing is None):
             return False
         age = at - self._saved_at.get(task.part, 0.0)
+        if outgoing is not None:  # relays wait for it
+            return outgoing.full or age >= self._interval.seconds
         wait = self._interval.between(task.pace, self._uncounted) if task.changed else _UNCHANGED
         return age >= wait
 
@@ -404,8 +433,18 @@ class Shard:
         wait = self._interval.between(pace, self._uncounted)
         return self._state.counted > self._saved and age >= wait
 
-    def _save(self, parts: list[Checkpoint], drop: Sequence[str] = ()) -> None:
+    def _save(
+        self,
+        parts: list[Checkpoint],
+        drop: Sequence[str] = (),
+        dropped: Sequence[Outgoing] = (),
+        erased: Erasure | None = None,
+    ) -> None:
         """One transaction: the ledger is never behind a task, so nothing is counted twice.
+
+        Args:
+            dropped: what the tasks that are dropped gave.
+            erased: what is deleted of what waits for relays.
 
         Raises:
             Superseded: the partition is another worker's.
@@ -420,8 +459,17 @@ class Shard:
             UNIT_REPORTS: self._reports.take_changed(counted),
             SEGMENTS: self.meter.take_open(counted),
         }
-        account = partial(self._stores.account, self.meter.unsaved())
-        self._checkpoints.save(saved, [*drop, *outlived], beside, account)
+        of_parts = (self._tasks[part.part].outgoing for part in parts)
+        outgoing = [*dropped, *(one for one in of_parts if one is not None)]
+        also = partial(
+            self._stores.save_beside,
+            self.meter.unsaved(),
+            [block for one in outgoing for block in one.blocks()],
+            None if erased is None else (self.partition, erased),
+        )
+        self._checkpoints.save(saved, [*drop, *outlived], beside, also)
+        for one in outgoing:
+            one.clear()
         self._state.deduplicator.saved()
         self.meter.saved()
         at = self._monotonic()

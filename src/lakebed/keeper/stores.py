@@ -15,11 +15,14 @@ from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
 from lakebed.keeper.unit_reports import UnitReports
 from lakebed.kinds.kind import Effect, LastValues, Rows
+from lakebed.outbox import erasing
 from lakebed.ports.accounts.owners import ReportTopicStore
 from lakebed.ports.accounts.units import UnitReportStore
 from lakebed.ports.catalog.dead_letters import DeadLetter, DeadLetterSink
 from lakebed.ports.catalog.last_values import LastValueWriter
 from lakebed.ports.catalog.ledger import LedgerSegment, LedgerWriter
+from lakebed.ports.catalog.outbox import Followed, OutboxBlock, OutboxWriter
+from lakebed.ports.erasure import Erasure
 from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.times import Micros
 
@@ -27,7 +30,13 @@ log = structlog.get_logger(__name__)
 
 
 class KeptValues(
-    LastValueWriter, DeadLetterSink, LedgerWriter, UnitReportStore, ReportTopicStore, Protocol
+    LastValueWriter,
+    DeadLetterSink,
+    LedgerWriter,
+    OutboxWriter,
+    UnitReportStore,
+    ReportTopicStore,
+    Protocol,
 ):
     """The part of the catalog that is written beside checkpoints."""
 
@@ -74,9 +83,28 @@ class Stores:
             self.refused,
         )
 
-    def account(self, segments: Sequence[LedgerSegment]) -> None:
-        """Write segments of the byte ledger, within the transaction that is open."""
+    def followed(self) -> Followed:
+        """Which policies relays follow."""
+        return self.retry.until_available(self._catalog.followed)
+
+    def save_beside(
+        self,
+        segments: Sequence[LedgerSegment],
+        blocks: Sequence[OutboxBlock],
+        erased: tuple[int, Erasure] | None,
+    ) -> None:
+        """Write within the transaction that is open.
+
+        Args:
+            segments: of the byte ledger.
+            blocks: of the outbox.
+            erased: a partition, and what is deleted of it from the outbox, these blocks too.
+        """
         self._catalog.save_ledger(segments)
+        if blocks:
+            self._catalog.add_outbox(blocks)
+        if erased is not None:
+            erasing.erase(self._catalog, *erased)
 
     def add_dead_letters(self, letters: Sequence[DeadLetter], keep: DeadLettersSection) -> None:
         self.retry.until_available(lambda: self._catalog.add_dead_letters(letters))

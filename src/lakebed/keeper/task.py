@@ -20,6 +20,7 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.versions import part_of
 from lakebed.kinds import KINDS
 from lakebed.kinds.kind import Effect, ErasedRange, Site, Values
+from lakebed.outbox.outgoing import Outgoing
 from lakebed.policies.around import Chosen
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.pipeline import Pipeline, Result
@@ -58,12 +59,14 @@ class PolicyTask:
     offset: everything below it is absorbed.
     saved: the offset of its newest checkpoint.
     changed: whether it absorbed anything since.
+    outgoing: notes what it gives, where relays follow its policy; else None.
     """
 
     def __init__(self, site: Site, offset: int, future: Micros) -> None:
         self.policy: Policy = site.policy
         self.offset = self.saved = offset
         self.changed = True
+        self.outgoing: Outgoing | None = None
         self._topics = site.topics
         self._fields = len(site.policy.field_names)
         self._pipeline = Pipeline(site.policy, future)
@@ -140,7 +143,10 @@ class PolicyTask:
         return self._state.due()
 
     def drain(self, now: Micros, final: bool = False) -> list[Effect]:
-        return self._state.drain(now, self.offset, final)
+        effects = self._state.drain(now, self.offset, final)
+        if self.outgoing is not None:
+            self.outgoing.note(effects)
+        return effects
 
     def cut(self, now: Micros) -> None:
         """Close the open windows: no other task continues them."""
