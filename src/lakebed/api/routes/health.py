@@ -62,7 +62,7 @@ def readyz(services: CommonDep) -> Response:
 def metrics(services: CommonDep, request: Request) -> Response:
     """Metrics of this process as Prometheus text; of the role api also totals of the instance.
 
-    They name no owner and no topic.
+    They name no topic, and no owner but those of relays.
     """
     return Response(exposition(_samples(services, request)), media_type=CONTENT_TYPE)
 
