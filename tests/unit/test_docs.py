@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from lakebed.runtime.settings import Settings
 from lakebed.section import Duration, Size
+from lakebed.sources.settings import Source
 from lakebed.vocabulary.times import format_duration
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -23,21 +24,31 @@ _SCALARS = [
 def sections() -> Iterator[tuple[str, str]]:
     """Heading and table row of every setting."""
     for name, field in Settings.model_fields.items():
+        if name == "sources":
+            yield from of_sources()
+            continue
         model = _model(field)
         if model is None:
             yield "home", _row(name, field)
         else:
-            heading = f"[[{name}]]" if field.default == () else f"[{name}]"
             for key, below in model.model_fields.items():
-                yield heading, _row(key, below)
+                yield f"[{name}]", _row(key, below)
+
+
+def of_sources() -> Iterator[tuple[str, str]]:
+    """Heading and row of each key of a kind of source."""
+    for kind in get_args(get_args(Source)[0]):
+        model = get_args(kind)[0]
+        name = model.model_fields["kind"].default
+        heading = "[[sources]]" if name == "mqtt" else f"[[sources]]: {name}"
+        for key, below in model.model_fields.items():
+            yield heading, _row(key, below)
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field holds, or holds any number of."""
-    for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    """The section that a field holds."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _row(key: str, field: FieldInfo) -> str:

@@ -15,7 +15,8 @@ _COUNTED = (
 )  # fmt: skip
 _STATES = {
     "lakebed_ready", "lakebed_in_flight", "lakebed_intake_open", "lakebed_source_joined",
-    "lakebed_source_silent", "lakebed_partition_owned", "lakebed_limits_near",
+    "lakebed_source_silent", "lakebed_queue_joined", "lakebed_partition_owned",
+    "lakebed_limits_near",
     "lakebed_limits_owners_near", "lakebed_limits_units_near", "lakebed_limits_lease_lost",
     "lakebed_emqx_waiting", "lakebed_relay_state",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from lakebed.keeper.settings import KeeperSection
 from lakebed.section import Section
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
+from lakebed.sources.settings import Source
 
 
 class ApiSection(Section):
@@ -25,7 +26,10 @@ class ApiSettings(HttpSettings, Protocol):
     """The settings that the API reads."""
 
     @property
-    def sources(self) -> tuple[MqttSource, ...]: ...
+    def sources(self) -> tuple[Source, ...]: ...
+
+    @property
+    def brokers(self) -> tuple[MqttSource, ...]: ...
 
     @property
     def mqtt(self) -> MqttSection: ...

@@ -85,7 +85,7 @@ def _sizes(settings: Settings) -> Iterator[Finding]:
 def _horizons(settings: Settings) -> Iterator[Finding]:
     horizon = settings.journal.id_horizon
     sessions = {"mqtt.session_expiry": settings.mqtt.session_expiry}
-    for source in settings.sources:
+    for source in settings.brokers:
         if source.qos == 2:
             sessions[f"sources {source.name}: session_expiry"] = source.session_expiry
     for key, expiry in sessions.items():
@@ -120,7 +120,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
             yield _finding("sources", f"{times} are called {name}", "give each its own name")
     sessions = Counter(
         (urlsplit(s.url).hostname, urlsplit(s.url).port, s.client_id or f"lakebed-{s.name}")
-        for s in settings.sources
+        for s in settings.brokers
     )
     for (host, _, client), times in sessions.items():
         if times > 1:
@@ -137,7 +137,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
                 f"keep it for what is there; of new ones, {NO_SLUG}",
             )
     own = split_address(settings.mqtt.listen)[1]
-    for source in settings.sources:
+    for source in settings.brokers:
         parts = urlsplit(source.url)
         if parts.hostname in _LOCAL and (parts.port or 1883) == own:
             yield _finding(
@@ -149,7 +149,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
 
 def _emqx(settings: Settings) -> Iterator[Finding]:
     auth = settings.auth
-    if auth.emqx_secret is not None and not settings.sources:
+    if auth.emqx_secret is not None and not settings.brokers:
         yield note(
             "settings",
             "auth.emqx_secret: no source says whose the topics of the broker are, so filters of"

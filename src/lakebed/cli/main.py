@@ -18,6 +18,7 @@ from lakebed.cli import (
     check,
     dead_letters,
     demo,
+    dev,
     doctor,
     export,
     flow,
@@ -136,6 +137,7 @@ for panel, commands in _COMMANDS.items():
 app.add_typer(parked.app, name="parked", rich_help_panel="Look around")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(boards.app, name="boards", rich_help_panel="Look around")
+app.add_typer(dev.app, name="dev", rich_help_panel="More")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")
 app.add_typer(series.app, name="series", rich_help_panel="More")

@@ -65,6 +65,7 @@ class Recording:
         self._properties = "properties" in everywhere
         self._named = frozenset(n.removeprefix(PROPERTY) for n in asked if n.startswith(PROPERTY))
         self._client = "client" in asked
+        self._key = "key" in asked
         self._qos, self.reads_retain = "qos" in asked, "retain" in asked
         self._request = tuple(n for n in ("response_topic", "correlation_data") if n in asked)
         self.reads_flags = self._qos or self.reads_retain
@@ -78,12 +79,14 @@ class Recording:
         properties: Sequence[tuple[str, str]] = (),
         client: str = "",
         request: Mapping[str, Any] = {},  # it is not changed
+        key: str = "",
     ) -> Attributes | None:
         """Return the attributes of a message, or None if nothing of it is recorded.
 
         Args:
             client: the client identifier of its sender, or what stands for one.
             request: `response_topic`, and `correlation_data` as bytes, as far as it has them.
+            key: of a record of Kafka.
         """
         decisions: list[tuple[str, str]] = []
         kept: Pairs = ()
@@ -95,6 +98,8 @@ class Recording:
                 decisions.append((LEFT_OUT, str(len(properties) - len(kept))))
         if self._client and client and len(client.encode()) <= LONGEST_REQUEST:
             decisions.append(("client", client))
+        if self._key and key and len(key.encode()) <= LONGEST_REQUEST:
+            decisions.append(("key", key))
         for name in self._request:
             given = request.get(name)
             if given is not None and len(given) <= LONGEST_REQUEST:

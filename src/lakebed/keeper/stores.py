@@ -71,8 +71,8 @@ class Stores:
         if self._report_topics is None:
             self._report_topics = ReportTopics(
                 self._catalog,
-                [*settings.units.state, *chain.from_iterable(s.state for s in settings.sources)],
-                [*settings.units.log, *chain.from_iterable(s.log for s in settings.sources)],
+                [*settings.units.state, *chain.from_iterable(s.state for s in settings.brokers)],
+                [*settings.units.log, *chain.from_iterable(s.log for s in settings.brokers)],
             )
         return UnitReports(
             partition,

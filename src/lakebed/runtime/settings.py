@@ -25,6 +25,7 @@ from lakebed.section import WRITTEN, Section
 from lakebed.sources.gelf.settings import GelfSection
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
+from lakebed.sources.settings import KINDS, Source
 from lakebed.sources.syslog.settings import SyslogSection
 from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
@@ -59,7 +60,12 @@ class Settings(Section):
     secrets: SecretsSection = SecretsSection()
     backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
-    sources: tuple[MqttSource, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def brokers(self) -> tuple[MqttSource, ...]:
+        """The sources that are brokers of MQTT."""
+        return tuple(one for one in self.sources if isinstance(one, MqttSource))
 
 
 def load(
@@ -134,11 +140,14 @@ def _home(given: Mapping[str, Any]) -> Path:
 
 
 def _problem(path: Path, error: Any) -> Problem:
-    where = ".".join(map(str, error["loc"]))
+    steps = error["loc"]
+    if steps[0] == "sources" and len(steps) > 2 and steps[2] in KINDS:
+        steps = (*steps[:2], *steps[3:])  # pydantic names the kind, which nobody wrote there
+    where = ".".join(map(str, steps))
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = "there is no such setting"
-    variable = _ENV + "__".join(map(str, error["loc"])).upper()
+    variable = _ENV + "__".join(map(str, steps)).upper()
     return Problem(where, f"{what} (from {path}, {variable} or a flag)")
 
 

@@ -1,15 +1,15 @@
 """Names of what surrounds a message, as policies ask for it by `with`.
 
 content_type, principal      attributes of their own
-client, qos, retain, …       `RECORDED`: pairs among the decisions of `Attributes`
+client, key, qos, retain, …  `RECORDED`: pairs among the decisions of `Attributes`
 properties.NAME              user properties of MQTT 5
 """
 
 from typing import Final
 
-RECORDED: Final = ("client", "qos", "retain", "response_topic", "correlation_data")
-"""Client identifier, QoS and retain flag of the packet, and what a request asks for (MQTT 5,
-section 4.10); correlation data as base64."""
+RECORDED: Final = ("client", "key", "qos", "retain", "response_topic", "correlation_data")
+"""Client identifier, the key of a record of Kafka, QoS and retain flag of the packet, and what a
+request asks for (MQTT 5, section 4.10); correlation data as base64."""
 
 OWN: Final = ("content_type", "principal")
 NAMES: Final = (*RECORDED, *OWN)

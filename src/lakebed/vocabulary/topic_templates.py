@@ -63,6 +63,16 @@ GELF_WORDS: Final = Words(("HOST",))
 SPARKPLUG: Final = "GROUP/NODE/DEVICE/METRIC"
 SPARKPLUG_WORDS: Final = Words(("GROUP", "NODE", "DEVICE", "METRIC"), ("METRIC",))
 
+BUS: Final = "bus/NAME"
+"""The topic of an event of a bus, where nothing else is asked for."""
+
+BUS_WORDS: Final = Words(("NAME",))
+
+KAFKA: Final = "kafka/TOPIC"
+"""The topic of a record of Kafka, where nothing else is asked for."""
+
+KAFKA_WORDS: Final = Words(("TOPIC", "PARTITION", "KEY"))
+
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 
 

@@ -77,7 +77,7 @@ class EmqxAuth:
 
     @cached_property
     def _owners(self) -> TopicOwners:
-        sources = self._services.settings.sources
+        sources = self._services.settings.brokers
         topics = [
             BrokerTopics(one.owner, one.filters(), tuple(one.unit_patterns())) for one in sources
         ]
@@ -92,7 +92,7 @@ class EmqxAuth:
         was removed nobody knows any more whose it was.
         """
         units = None if uuids is None else [self._services.units.by_uuid(one) for one in uuids]
-        sources = {source.owner for source in self._services.settings.sources}
+        sources = {source.owner for source in self._services.settings.brokers}
         if uuids is None or any(one is None or one.owner in sources for one in units or ()):
             self._signed_in.clear()
             return

@@ -128,7 +128,7 @@ def surroundings(services: Services, caller: Caller) -> Surroundings:
     readable = [one.document for one in stored if caller.may(*topics_of(one))]
     systems = [
         filter
-        for source in services.settings.sources
+        for source in services.settings.brokers
         if source.owner == caller.owner
         for filter in source.filters()
         if filter.startswith("$")

@@ -19,7 +19,7 @@ _NOTHING: dict[str, Any] = {"not_stored": {}, "examples": []}
 def list_sources(services: ServicesDep) -> dict[str, Any]:
     """List sources that find units in topics, with the latest topics that they do not store."""
     found = []
-    for source in services.settings.sources:
+    for source in services.settings.brokers:
         patterns = [pattern.text for pattern in source.unit_patterns()]
         if patterns:
             note = services.catalog.note(note_of_source(source.name))

@@ -14,3 +14,8 @@ class NoteStore(Protocol):
 def note_of_source(name: str) -> str:
     """The name of the note in which gateways say what a source did not store, as JSON."""
     return f"source {name}"
+
+
+def note_of_position(name: str) -> str:
+    """The name of the note in which a source keeps up to where it has taken its queue."""
+    return f"position of source {name}"

@@ -30,10 +30,12 @@ from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
+    from lakebed.sources.bus.source import BusReader
     from lakebed.sources.listening.door import Listener
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
     from lakebed.sources.mqtt.server.endpoint import MqttEndpoint
+    from lakebed.sources.pulling.position import Lead
 
 
 _CONNECTIONS = {
@@ -95,7 +97,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         process.presence, process.audit.refused, process.outgoing.add,
     )  # fmt: skip
     # that of a home is made at its first start: one without is of an earlier version
-    needed = process.alone or not all(source.client_id for source in settings.sources)
+    needed = process.alone or not all(source.client_id for source in settings.brokers)
     identity = _identity(process) if needed else ""
     clients = [
         MqttClient(
@@ -108,10 +110,11 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             units=process.units,
             seen=process.presence.sent,
         )
-        for source in settings.sources
+        for source in settings.brokers
     ]
     retaining = [(client.name, client.retained) for client in clients if client.retained]
     listeners = _listeners(process)
+    pulled = _pulled(process)
     senders = [client.senders for client in clients if client.senders is not None]
     plugged = [(client.name, client.sparkplug.counts) for client in clients if client.sparkplug]
     own = {}
@@ -120,12 +123,13 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         own["sparkplug"] = partial(_sparkplug_of, endpoint)
     return Contribution(
         intake=intake,
-        doors=(endpoint, *clients, *listeners),
+        doors=(endpoint, *clients, *pulled, *listeners),
         addresses={"mqtt": lambda: endpoint.addresses},
         upgrades={"/mqtt": endpoint.websocket},
         health={
             "connections": partial(_connections, endpoint, descriptors, settings),
             **{f"source {client.name}": partial(_always_ready, client) for client in clients},
+            **{f"source {one.name}": one.health for one in pulled},
             **{one.name: one.health for one in listeners},
             **own,
         },
@@ -134,6 +138,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             *((partial(metrics, senders),) if senders else ()),
             *((partial(retained.metrics, retaining),) if retaining else ()),
             *((partial(_of_sparkplug, plugged),) if plugged else ()),
+            *((partial(_of_pulled, pulled),) if pulled else ()),
             *((partial(of_listeners, [one.stats for one in listeners]),) if listeners else ()),
         ),
         tasks={"source reports": partial(_report, process.catalog, senders)} if senders else {},
@@ -166,6 +171,35 @@ def _listeners(process: Process) -> "list[Listener]":
         for section, format in each
         if section.listens or section.udp_listen
     ]
+
+
+def _pulled(process: Process) -> "list[BusReader]":
+    """Sources that read a queue by a position. Of several gateways one reads each."""
+    from lakebed.sources.bus.settings import BusSource
+
+    settings = process.settings
+    found = []
+    for source in settings.sources:
+        if isinstance(source, BusSource):
+            from lakebed.sources.bus.source import BusReader
+
+            lead = None if process.alone else _lead(process, source.name)
+            found.append(
+                BusReader(source, process.intake, process.catalog, settings.limits.payload, lead)
+            )
+    return found
+
+
+def _lead(process: Process, name: str) -> "Lead":
+    from lakebed.backup.lease import Lease
+
+    return Lease(process.catalog, f"reads source {name}", alone=False)
+
+
+def _of_pulled(pulled: "Sequence[BusReader]") -> Iterator[Sample]:
+    from lakebed.sources.pulling.stats import metrics
+
+    return metrics([one.stats for one in pulled])
 
 
 def _connections(endpoint: "MqttEndpoint", descriptors: Descriptors, settings: Settings) -> Health:

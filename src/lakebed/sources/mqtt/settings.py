@@ -82,6 +82,7 @@ def _without_share(topic: str) -> str:
 class MqttSource(Section):
     """Join a broker and take its messages in. One entry of `[[sources]]`."""
 
+    kind: Literal["mqtt"] = Field("mqtt", description="`mqtt`")
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name in logs and metrics")
     url: str = Field(description="`mqtt://[user:password@]host[:1883]` or `mqtts://…`")
     topics: list[str] = Field(

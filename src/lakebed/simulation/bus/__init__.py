@@ -1,0 +1,1 @@
+"""A bus over HTTP for development and tests, which fails on request."""

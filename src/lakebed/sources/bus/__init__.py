@@ -1,0 +1,1 @@
+"""Takes events off a bus over HTTP, and sends it figures of its own."""
