@@ -163,7 +163,7 @@ def test_a_route_stands_in_the_reference_with_its_parameters(
 ) -> None:
     found = sections(REFERENCE / "http.md")
     named = set(rows(found[route]))
-    if re.search("/(policies|units|shares|boards)", route) or "`owner`" in found[route]:
+    if re.search("/(policies|units|shares|boards|relays)", route) or "`owner`" in found[route]:
         named.add("owner")  # said once for all of them
     assert parameters <= named
 

@@ -76,6 +76,9 @@ class Action(StrEnum):
     BOARDS_READ = "boards.read"
     BOARDS_WRITE = "boards.write"
 
+    RELAYS_READ = "relays.read"
+    RELAYS_WRITE = "relays.write"
+
     TOKENS_READ = "tokens.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
@@ -209,6 +212,10 @@ def _board(does: str, sentence: str, role: Role, shown: bool = False) -> Rule:
     return Rule(About.TOPICS, f"{does} boards with", sentence, role, _READ, True, shown)
 
 
+def _relay(does: str, sentence: str, role: Role) -> Rule:
+    return Rule(About.TOPICS, f"{does} relays of", sentence, role, _READ, True)
+
+
 def _own_tokens(does: str, sentence: str) -> Rule:
     return Rule(About.OWNER, does, sentence, Role.VIEWER, programs=Role.MANAGER)
 
@@ -286,6 +293,10 @@ RULES: dict[Action, Rule] = {
     Action.BOARDS_READ: _board("see", "reads boards", Role.VIEWER, shown=True),
     Action.BOARDS_WRITE: _board(
         "change", "checks, writes, replaces and deletes boards", Role.EDITOR
+    ),
+    Action.RELAYS_READ: _relay("see", "reads relays, and how they fare", Role.VIEWER),
+    Action.RELAYS_WRITE: _relay(
+        "change", "checks, writes, pauses, rewinds and deletes relays", Role.EDITOR
     ),
     Action.TOKENS_READ: _own_tokens(
         "list tokens", "lists tokens, never their secrets: those it made, or all as a manager"

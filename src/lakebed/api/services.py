@@ -20,15 +20,17 @@ from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
 from lakebed.ports.catalog.ledger import LedgerReader
 from lakebed.ports.catalog.notes import NoteStore
+from lakebed.ports.catalog.outbox import OutboxFollowers
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
+from lakebed.ports.catalog.relays import RelayStore
 from lakebed.ports.catalog.secrets import SecretStore
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
 from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
-from lakebed.ports.journal.reading import Backlog
+from lakebed.ports.journal.reading import Backlog, JournalReader
 from lakebed.ports.series import SeriesReader
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -98,7 +100,7 @@ class Losses(Protocol):
         ...
 
 
-class ApiJournal(JournalOperations, Backlog, Adoptable, Protocol):
+class ApiJournal(JournalOperations, JournalReader, Backlog, Adoptable, Protocol):
     """The part of the journal that requests need."""
 
 
@@ -114,6 +116,8 @@ class ApiCatalog(
     NoteStore,
     BoardStore,
     SecretStore,
+    RelayStore,
+    OutboxFollowers,
     RefusalStore,
     Protocol,
 ):

@@ -2,6 +2,7 @@
 
 from lakebed.api.services import Services
 from lakebed.boards.documents import MOST_BOARDS
+from lakebed.relays.documents import MOST_RELAYS
 from lakebed.vocabulary.errors import Invalid, Problem
 
 
@@ -32,6 +33,11 @@ def check_boards(services: Services, owner: str) -> None:
         len(services.catalog.boards(owner)),
         MOST_BOARDS if limit is None else limit,
     )
+
+
+def check_relays(services: Services, owner: str) -> None:
+    """The same for relays, of which every owner may have as many."""
+    _check("relays", owner, len(services.catalog.relays(owner)), MOST_RELAYS)
 
 
 def _check(what: str, owner: str, count: int, limit: int) -> None:

@@ -28,9 +28,10 @@ def sections() -> tuple["DocumentSection", ...]:
     from lakebed.accounts import reports, shares, units
     from lakebed.boards import documents as boards
     from lakebed.policies.document import section as policies
+    from lakebed.relays import documents as relays
 
     people = (units.section(), shares.section(), reports.section())
-    return (policies("admin"), *people, boards.section())
+    return (policies("admin"), *people, boards.section(), relays.section())
 
 
 def read(file: Path, known: "tuple[DocumentSection, ...] | None" = None) -> Document:

@@ -19,7 +19,7 @@ def export(
     form: Format = Shape.TABLE,
     access: Access = ACCESS,
 ) -> None:
-    """Print policies, units, shares, reports and boards as the document that `apply` takes."""
+    """Print policies, units, shares, reports, boards, relays as the document for `apply`."""
     from lakebed.accounts import units
 
     with access.server() as server:
@@ -32,6 +32,7 @@ def export(
             "shares": server.get("/api/v1/shares", owner=owner)["shares"],
             "reports": _reports(server, owner),
             "boards": server.get("/api/v1/boards", owner=owner)["boards"],
+            "relays": server.get("/api/v1/relays", owner=owner)["relays"],
         }
     document = {section: entries for section, entries in found.items() if entries}
     if form is Shape.JSON:
@@ -41,7 +42,9 @@ def export(
 
         typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        output.note(f"no policies, units, shares or boards in {owner or 'your own name space'} yet")
+        output.note(
+            f"no policies, units, shares, boards or relays in {owner or 'your own name space'} yet"
+        )
 
 
 def _reports(server: "Server", owner: str | None) -> list[dict[str, Any]]:

@@ -68,15 +68,16 @@ def parse(
     Raises:
         Invalid: it has all problems.
     """
-    policy = _check(document, owner, version, default_timezone)
+    policy = checked(document, owner, version, default_timezone)
     if isinstance(policy, Policy):
         return policy
     raise Invalid(*(Problem(path_text(path), what) for path, what in policy))
 
 
-def _check(
-    document: object, owner: str, version: int, default_timezone: str
+def checked(
+    document: object, owner: str, version: int = 0, default_timezone: str = "UTC"
 ) -> Policy | list[tuple[Path, str]]:
+    """The policy of a document, or what is wrong with it: paths within it, and what is allowed."""
     if not isinstance(document, Mapping):
         return [((), "a policy is a mapping with the keys name, topics, type, keep and others")]
     try:
@@ -337,14 +338,14 @@ def collecting(
     """The section; its check adds each valid policy to `found`."""
 
     def check(document: object) -> list[tuple[Path, str]]:
-        result = _check(document, owner, 0, default_timezone)
+        result = checked(document, owner, 0, default_timezone)
         if not isinstance(result, Policy):
             return result
         found.append(result)
         return []
 
     def warn(document: object) -> list[tuple[Path, str]]:
-        result = _check(document, owner, 0, default_timezone)
+        result = checked(document, owner, 0, default_timezone)
         return _warnings_of(result, around, others()) if isinstance(result, Policy) else []
 
     @cache

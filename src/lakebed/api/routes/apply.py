@@ -16,6 +16,7 @@ from lakebed.api import stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.requests import Body, ServicesDep, fault_of_owner, text_in
 from lakebed.api.routes import boards as board_rules
+from lakebed.api.routes import relays as relay_rules
 from lakebed.api.sections import located, require_each
 from lakebed.api.services import Services
 from lakebed.boards import documents as board_documents
@@ -25,7 +26,9 @@ from lakebed.ports.accounts.shares import Share
 from lakebed.ports.accounts.units import Unit
 from lakebed.ports.catalog.boards import Board
 from lakebed.ports.catalog.policies import StoredPolicy
-from lakebed.vocabulary.errors import BadRequest, Denied
+from lakebed.ports.catalog.relays import StoredRelay
+from lakebed.relays import documents as relay_documents
+from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, Problem
 from lakebed.vocabulary.policy import Policy
 
 router = APIRouter(prefix="/api/v1", tags=["policies"])
@@ -55,6 +58,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         share_documents.section(),
         report_documents.section(),
         board_documents.section(),
+        relay_documents.section(),
     ]
     found = read_entries(text_in(body), known)
     if (fault := fault_of_owner(services, caller.owner)) is not None:
@@ -71,6 +75,8 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
         steps.append(("reports", _reports(services, caller, found["reports"])))
     if "boards" in found:
         steps.append(("boards", _boards(services, caller, found["boards"])))
+    if "relays" in found:
+        steps.append(("relays", _relays(services, caller, found["relays"])))
     with services.accounts.transaction():
         services.accounts.ensure_owner(caller.owner)
         answer = {section: write() for section, write in steps}
@@ -196,6 +202,38 @@ def _boards(services: Services, caller: Caller, entries: list[Entry]) -> Callabl
         if any(made for _, made in written):
             stock.check_boards(services, caller.owner)
         return [_change(board.name, made, board.version, versions) for board, made in written]
+
+    return write
+
+
+def _relays(services: Services, caller: Caller, entries: list[Entry]) -> Callable[[], Changes]:
+    writer = caller.to(Action.RELAYS_WRITE)
+    label = caller.principal.label
+    relays = [relay_documents.relay_of(entry.value, caller.owner, label) for entry in entries]
+    by_name = _by_name(entries)
+    versions: dict[str, int] = {}
+
+    def check(current: StoredRelay) -> None:
+        versions[current.name] = current.version
+        try:
+            relay_rules.check_change(services, writer, current)
+        except Denied as error:
+            raise Denied(located(by_name[current.name], str(error))) from None
+
+    def write() -> Changes:
+        for relay in relays:  # a policy that it reads may be of the same document
+            try:
+                relay_rules.require_topics(services, writer, relay)
+            except Denied as error:
+                raise Denied(located(by_name[relay.name], str(error))) from None
+            except Invalid as error:
+                entry = by_name[relay.name]
+                raise Invalid(
+                    *(Problem(f"{entry.where}.{p.where}", p.what, entry.line)
+                      for p in error.problems)
+                ) from None  # fmt: skip
+        written = relay_rules.put(services, writer, relays, check=check)
+        return [_change(relay.name, made, relay.version, versions) for relay, made in written]
 
     return write
 

@@ -19,6 +19,7 @@ from lakebed.ports.catalog.outbox import OutboxStore
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
+from lakebed.ports.catalog.relays import RelayStore
 from lakebed.ports.catalog.secrets import SecretStore
 from lakebed.ports.health import Health
 
@@ -55,6 +56,7 @@ class Catalog(
     BoardStore,
     OutboxStore,
     SecretStore,
+    RelayStore,
     GatewayReports,
     Copyable,
     Protocol,

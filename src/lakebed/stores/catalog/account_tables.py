@@ -251,6 +251,23 @@ secrets = Table(
     ForeignKeyConstraint(["owner"], ["owners.name"], name="secrets_owner"),
 )
 
+relays = Table(
+    "relays",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON, ASCII alone
+    Column("maker", Utf8, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("starts", Text, nullable=False),  # JSON: offset by partition
+    Column("since", BigInteger),  # where it was rewound
+    Column("resumed", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    ForeignKeyConstraint(["owner"], ["owners.name"], name="relays_owner"),
+)
+
 openid_clients = Table(
     "openid_clients",
     metadata,

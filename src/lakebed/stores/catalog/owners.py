@@ -117,6 +117,7 @@ class SqlOwners(Database):
                 tables.shares,
                 tables.boards,
                 tables.secrets,
+                tables.relays,
             ):
                 connection.execute(delete(table).where(table.c.owner == name))
 

@@ -4,7 +4,7 @@ SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, 
                  │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
                  │        SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits, SqlPresence,
                  │        SqlShares, SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
-                 │        SqlAudit, SqlOpenId, SqlSecrets
+                 │        SqlAudit, SqlOpenId, SqlSecrets, SqlRelays
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -40,6 +40,7 @@ from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
 from lakebed.stores.catalog.presence import SqlPresence
 from lakebed.stores.catalog.refusals import SqlRefusals
+from lakebed.stores.catalog.relays import SqlRelays
 from lakebed.stores.catalog.secrets import SqlSecrets
 from lakebed.stores.catalog.shares import SqlShares
 from lakebed.stores.catalog.tickets import SqlTickets
@@ -83,6 +84,7 @@ class SqlCatalog(
     SqlShares,
     SqlBoards,
     SqlSecrets,
+    SqlRelays,
     SqlTokens,
     SqlCredentials,
     SqlAttempts,

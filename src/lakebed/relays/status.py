@@ -1,0 +1,104 @@
+"""How a relay fares, for whoever asks any process: the sum of what its partitions have saved.
+
+checkpoints of the consumer `relays` ──> RelayState of each partition ──status_of──> JSON values
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
+from lakebed.ports.journal.reading import Extents, JournalReader
+from lakebed.relays import documents
+from lakebed.relays.state import RelayState, decode, worst
+from lakebed.vocabulary.times import SECOND, Micros, to_rfc3339
+from lakebed.vocabulary.times import now as wall_clock
+
+REASONS = {
+    "hold": "more waits for it than it may hold",
+    "full": "the journal has no room to hold more for it",
+}
+"""Why the engine stops a relay, in words."""
+
+
+def states_of(relay: StoredRelay, catalog: CheckpointReader) -> dict[int, RelayState]:
+    """What each partition has saved of a relay."""
+    found = catalog.checkpoints(CONSUMER, part=relay.id)
+    return {partition: decode(parts[0].state) for partition, parts in found.items()}
+
+
+def status_of(
+    relay: StoredRelay, catalog: CheckpointReader, journal: Extents, now: Micros | None = None
+) -> dict[str, Any]:
+    """State, position, lag, errors and gaps of a relay as JSON values."""
+    at = wall_clock() if now is None else now
+    states = states_of(relay, catalog)
+    each = list(states.values())
+    extents = {} if "policy" in relay.document["from"] else journal.extent()
+    messages = {
+        partition: journal.distance(partition, state.start, extents[partition][1])
+        if partition in extents
+        else state.messages
+        for partition, state in states.items()
+    }
+    oldest = min((s.oldest for s in each if s.oldest), default=0)
+    newest = max(each, key=lambda state: state.error_at, default=None)
+    return {
+        "state": state_word(relay, each, at),
+        "why": why(relay, each),
+        "position": {str(p): state.start for p, state in sorted(states.items())},
+        "lag": {
+            "messages": sum(messages.values()),
+            "bytes": sum(state.bytes for state in each),
+            "seconds": round(max(0, at - oldest) / SECOND, 3) if oldest else 0,
+        },
+        "rate": round(sum(state.rate for state in each), 3),
+        "circuit": worst(each),
+        "error": newest.error if newest is not None else "",
+        "error_at": _time(newest.error_at if newest is not None else 0),
+        "retries": sum(state.retries for state in each),
+        "delivered": sum(state.delivered for state in each),
+        "refused": sum(state.refused for state in each),
+        "filtered": sum(state.filtered for state in each),
+        "gaps": [
+            {
+                "partition": partition, "from": gap.start, "to": gap.end or None,
+                "messages": gap.messages, "since": _time(gap.since), "reason": gap.reason,
+            }
+            for partition, state in sorted(states.items())
+            for gap in state.gaps
+        ],
+    }  # fmt: skip
+
+
+def state_word(relay: StoredRelay, states: Sequence[RelayState], now: Micros) -> str:
+    """`paused` by somebody, `stopped` by the engine, `retrying`, `running`, or `starting`."""
+    if documents.spec_of(relay).paused:
+        return "paused"
+    if any(state.stopped and state.resumed >= relay.resumed for state in states):
+        return "stopped"
+    if any(state.error for state in states):
+        return "retrying"
+    return "running" if states else "starting"
+
+
+def why(relay: StoredRelay, states: Sequence[RelayState]) -> str:
+    """Why it was stopped, and what to do; "" where it was not."""
+    for state in states:
+        if state.stopped and state.resumed >= relay.resumed:
+            text = REASONS.get(state.stopped, state.stopped)
+            return f"{text}: mend the target, raise `hold`, or resume it"
+    return ""
+
+
+def oldest_of(journal: JournalReader) -> Micros | None:
+    """The receive time from which on all messages can be read; None where there are none."""
+    found = []
+    for partition, (start, end) in journal.extent().items():
+        entries = journal.entries(partition, start, 1) if start < end else []
+        found += [int(entry.batch.received[0]) for entry in entries if len(entry.batch)][:1]
+    return max(found, default=None)
+
+
+def _time(micros: Micros) -> str | None:
+    return to_rfc3339(micros) if micros else None

@@ -1,0 +1,69 @@
+"""Relays in the catalog: their lasting identity, and where they begin."""
+
+from dataclasses import replace
+
+import pytest
+
+from lakebed.ports.accounts.owners import Owner
+from lakebed.ports.catalog.relays import StoredRelay
+from lakebed.stores.catalog.sql import SqlCatalog
+from lakebed.vocabulary.errors import Conflict, NotFound
+
+HOOK = {"name": "hook", "from": {"topics": ["a/#"]}, "to": {"http": "https://example.com"}}
+OF_POLICY = {**HOOK, "from": {"policy": "minute", "what": "finished"}}
+
+
+def test_a_relay_keeps_its_number_and_begin_while_it_reads_the_same(catalog: SqlCatalog) -> None:
+    wanted = StoredRelay("ann", "hook", HOOK, "user:ann", starts={0: 7, 2: 0})
+    ((made, created),) = catalog.put_relays([wanted])
+    assert created
+    assert (made.starts, made.maker, made.since) == ({0: 7, 2: 0}, "user:ann", None)
+    assert made.id == f"ann/hook/{made.number}"
+    assert catalog.put_relays([replace(wanted, starts={0: 99})]) == [(made, False)]
+    other = {**HOOK, "from": {"topics": ["b/#"]}, "to": {"http": "https://example.org"}}
+    ((changed, _),) = catalog.put_relays([StoredRelay("ann", "hook", other, starts={0: 99})])
+    assert (changed.number, changed.starts, changed.version) == (made.number, {0: 7, 2: 0}, 2)
+    ((begun, _),) = catalog.put_relays([StoredRelay("ann", "hook", OF_POLICY, starts={0: 99})])
+    assert begun.number > made.number
+    assert begun.starts == {0: 99}
+
+
+def test_a_number_is_never_used_again(catalog: SqlCatalog) -> None:
+    ((first, _),) = catalog.put_relays([StoredRelay("ann", "hook", HOOK)])
+    catalog.delete_relay("ann", "hook")
+    ((second, _),) = catalog.put_relays([StoredRelay("ann", "hook", HOOK)])
+    ((third, _),) = catalog.put_relays([StoredRelay("bob", "hook", HOOK)])
+    assert first.number < second.number < third.number
+    assert catalog.relays() == [second, third]
+    assert catalog.relays("bob") == [third]
+
+
+def test_a_relay_is_rewound_paused_and_resumed(catalog: SqlCatalog) -> None:
+    ((made, _),) = catalog.put_relays([StoredRelay("ann", "hook", HOOK, starts={0: 7})])
+    rewound = catalog.rewind_relay("ann", "hook", 1_000_000)
+    assert rewound.number > made.number
+    assert rewound.since == 1_000_000
+    paused = catalog.resume_relay("ann", "hook", True)
+    assert (paused.document["paused"], paused.number) == (True, rewound.number)
+    resumed = catalog.resume_relay("ann", "hook", False)
+    assert "paused" not in resumed.document
+    assert resumed.resumed == paused.resumed + 1
+    with pytest.raises(NotFound, match="no relay 'other'"):
+        catalog.rewind_relay("ann", "other", 0)
+
+
+def test_all_relays_are_written_or_none(catalog: SqlCatalog) -> None:
+    catalog.put_relays([StoredRelay("ann", "hook", HOOK)])
+    with pytest.raises(Conflict):
+        catalog.put_relays(
+            [StoredRelay("ann", "new", {**HOOK, "name": "new"}), StoredRelay("ann", "hook", HOOK)],
+            create=True,
+        )
+    assert [relay.name for relay in catalog.relays("ann")] == ["hook"]
+
+
+def test_relays_of_an_owner_go_with_it(catalog: SqlCatalog) -> None:
+    catalog.add_owner(Owner("works"))
+    catalog.put_relays([StoredRelay("works", "hook", HOOK)])
+    catalog.delete_owner("works")
+    assert catalog.relays() == []
