@@ -15,9 +15,10 @@ from lakebed.access.actions import Action
 from lakebed.api.callers import Public
 from lakebed.api.emqx import endpoint as emqx
 from lakebed.http import problems
-from lakebed.sources.http import influx, ingest, line_protocol, ndjson
+from lakebed.sources.http import influx, ingest, ndjson
 from lakebed.sources.http.cloud_events import routes as cloud_events
 from lakebed.sources.http.otlp import routes as otlp
+from lakebed.sources.http.plain_lines import LONGEST_LINE
 from lakebed.sources.http.remote_write import routes as remote_write
 
 document_router = APIRouter(include_in_schema=False, dependencies=[Public(Action.API_DESCRIBE)])
@@ -115,8 +116,7 @@ _LINE_PARAMETERS = [
     _parameter("owner", "query", False, "whose topics they are"),
 ]
 _LINES = _body(
-    "Lines `MEASUREMENT,TAG=VALUE FIELD=VALUE TIME`, each of at most "
-    f"{line_protocol.LONGEST_LINE} bytes.",
+    f"Lines `MEASUREMENT,TAG=VALUE FIELD=VALUE TIME`, each of at most {LONGEST_LINE} bytes.",
     **{"text/plain": {"example": "plant,room=1 celsius=21.5 1769860800000000000"}},
 )
 _REFUSED_LINES = {

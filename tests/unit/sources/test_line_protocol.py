@@ -28,7 +28,7 @@ def check_size(payload: bytes) -> bytes:
     return payload
 
 
-SENDER = cast(Sender, SimpleNamespace(channel=channel, check_size=check_size))
+SENDER = cast(Sender, SimpleNamespace(channel=channel, check_size=check_size, limit=100))
 
 
 def read(body: str | bytes, precision: str = "ns", template: str = LINE_PROTOCOL) -> Decoded:
@@ -216,6 +216,45 @@ def test_it_reads_what_a_plain_parser_reads(
         assert found.refused
     else:
         assert (got, found.refused) == (expected, 0)
+
+
+NUMBERS = st.sampled_from(
+    ["1", "-1.50", "+3", ".5", "5.", "1e9", "1.5E-3", "7i", "-7i", "7u", "9" * 18 + "i",
+     "9" * 19 + "i", "t", "1.5i", "e5", "-", "", "1e", "1_0", "0x1", "1" * 101,
+     '"a"', "1,", "1 ", " 1"]
+)  # fmt: skip
+TIMES = st.sampled_from(
+    ["", " ", " 0", " 1769860800000000499", " 1769860800000000500", "  17", " -5", " 17\r", " 1_0",
+     " " + "9" * 19, " " + "9" * 20, " 12 ", " x", "\r"]
+)  # fmt: skip
+SERIES = st.sampled_from(["m", "m,a=1", "m,a=1,b=2", "m\\,k", "m,a", " m", "#m", ""])
+LINES = st.builds(
+    lambda series, fields, time: f"{series} {','.join(f'{n}={v}' for n, v in fields)}{time}",
+    SERIES, st.lists(st.tuples(st.sampled_from("fgh"), NUMBERS), max_size=3), TIMES,
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=8), st.sampled_from(["ns", "us", "s", "h"]))
+def test_plain_lines_are_read_as_any_others(lines: list[str], precision: str) -> None:
+    body = "\n".join(lines).encode()
+    way = Way(SENDER, LINE_PROTOCOL, precision, {})
+    names = [f"{series} {field}=1" for series in ("m", "m,a=1", "m,a=1,b=2") for field in "fgh"]
+    decode("\n".join(names).encode(), way)  # from now on these series are known
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(line_protocol, "decode_lines", lambda _, at, *rest: at)
+        expected = decode(body, way)
+    assert decode(body, way) == expected
+
+
+def test_bounds_hold_for_plain_lines_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = Way(SENDER, LINE_PROTOCOL, "ns", {})
+    assert not decode(b"m f=1", way).refused
+    wide = b"m " + b",".join([b"f=1"] * 1001)
+    found = decode(b"m f=2\n" + wide + b"\nm f=3", way)
+    assert (found.payloads, found.refused) == ([b"2", b"3"], 1)
+    monkeypatch.setattr(line_protocol, "MOST_LINES", 3)
+    with pytest.raises(TooLarge):
+        decode(b"m f=1,f=2\nm f=3,f=4", way)
 
 
 ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in ",= "})

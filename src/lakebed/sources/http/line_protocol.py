@@ -13,29 +13,25 @@ itself. A string may hold newlines. A line is taken whole or not at all.
 """
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias, cast
 
 from lakebed.http.problems import TooLarge
 from lakebed.sources.http.ndjson import MOST_LINES, Decoded, Sender
+from lakebed.sources.http.plain_lines import LONGEST_LINE, MOST_FIELDS, decode_lines
 from lakebed.vocabulary.errors import Denied, show
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.time_parsing import SENT_TIMES, Unit, parse_time
+from lakebed.vocabulary.times import LATEST, Micros
 from lakebed.vocabulary.times import UNSET as NO_TIME
-from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.topic_templates import fill, level, tag_levels
-
-LONGEST_LINE = 2**20
-"""Most bytes of a line."""
-
-MOST_FIELDS = 1_000
-"""Most fields of a line, and most tags."""
 
 PRECISIONS: dict[str, tuple[Unit, int]] = {
     "ns": ("ns", 1), "n": ("ns", 1), "us": ("us", 1), "u": ("us", 1), "µ": ("us", 1),
     "ms": ("ms", 1), "s": ("s", 1), "m": ("s", 60), "h": ("s", 3600),
 }  # fmt: skip
 """Unit of a time in each precision, and by what it is multiplied."""
+
+_MICROS = {"ns": (1, 1000), "us": (1, 1), "ms": (1000, 1), "s": (1_000_000, 1)}
 
 _NAME = rb"(?:[^\\,= \n]|\\[,= ]|\\)++"
 _HEAD = re.compile(rb"((?:[^\\, \n]|\\[, ]|\\)++)((?:,%b=%b)*+) ++" % (_NAME, _NAME))
@@ -82,18 +78,40 @@ def decode(body: bytes, way: Way) -> Decoded:
     Raises:
         TooLarge: it holds more than MOST_LINES lines or fields.
     """
-    found = Decoded()
-    for number, line in _lines(body):
-        try:
-            fields, event = _read(line, way)
-        except (ValueError, Denied) as error:
-            found.reject(number, _named(error))
-            continue
-        if len(found.payloads) + len(fields) > MOST_LINES:
-            raise _too_many()
-        for channel, payload in fields:
-            found.take(channel, payload, event, "")
+    if body.count(b"\n") > MOST_LINES:
+        raise _too_many()
+    found, at, number = Decoded(), 0, 1
+    unit, multiple = PRECISIONS[way.precision]
+    factor, divisor = _MICROS[unit]
+    special = b"\\" in body or b'"' in body
+    while at < len(body):
+        start = at
+        at = decode_lines(
+            body, at, special, way.topics, factor * multiple, divisor, LATEST, NO_TIME,
+            way.sender.limit, MOST_LINES, found.channels, found.payloads, found.events,
+        )  # fmt: skip
+        number += body.count(b"\n", start, at)
+        if at < len(body):
+            start, (line, at) = at, _next_line(body, at)
+            _take(found, line, number, way)
+            number += body.count(b"\n", start, at)
+    found.ids = [""] * len(found.payloads)
     return found
+
+
+def _take(found: Decoded, line: bytes, number: int, way: Way) -> None:
+    """Take a line that may be anything; a blank one and a comment are nothing."""
+    if not line or line.startswith(b"#"):
+        return
+    try:
+        fields, event = _read(line, way)
+    except (ValueError, Denied) as error:
+        found.reject(number, _named(error))
+        return
+    if len(found.payloads) + len(fields) > MOST_LINES:
+        raise _too_many()
+    for channel, payload in fields:
+        found.take(channel, payload, event, "")
 
 
 def _named(error: Exception) -> Exception:
@@ -104,23 +122,16 @@ def _too_many() -> TooLarge:
     return TooLarge("body", f"it holds more than {MOST_LINES} lines or fields: send it in pieces")
 
 
-def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Lines that are neither blank nor comments, with the numbers of their first lines."""
-    if body.count(b"\n") > MOST_LINES:
-        raise _too_many()
-    start, number = 0, 1
-    while start < len(body):
-        stop = body.find(b"\n", start)
-        stop = len(body) if stop < 0 else stop
-        begins = body[start:stop].lstrip(b" \t\r\0")
-        if begins and begins[:1] != b"#":
-            if body.find(b'"', start, stop) >= 0:
-                start = stop - len(begins)
-                stop = cast(re.Match[bytes], _LINE.match(body, start)).end()
-                begins = body[start:stop]
-            yield number, begins.removesuffix(b"\r")
-            number += begins.count(b"\n")
-        start, number = stop + 1, number + 1
+def _next_line(body: bytes, start: int) -> tuple[bytes, int]:
+    """The line that begins at `start`, without blanks before it, and where the next one begins."""
+    stop = body.find(b"\n", start)
+    stop = len(body) if stop < 0 else stop
+    line = body[start:stop].lstrip(b" \t\r\0")
+    if line and line[:1] != b"#" and b'"' in line:
+        start = stop - len(line)
+        stop = cast(re.Match[bytes], _LINE.match(body, start)).end()
+        line = body[start:stop]
+    return line.removesuffix(b"\r"), stop + 1
 
 
 def _read(line: bytes, way: Way) -> tuple[list[tuple[Channel, bytes]], Micros]:
