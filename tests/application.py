@@ -31,6 +31,8 @@ from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
 from lakebed.runtime.settings import Settings
+from lakebed.secrets.keys import Keys
+from lakebed.secrets.resolving import Secrets
 from lakebed.sources.http.settings import HttpSection
 from lakebed.stores.catalog.sql import SIZE, SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
@@ -89,6 +91,7 @@ class Api:
             audit=AuditTrail(self.catalog),
             sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth, lambda: Sealer("k" * 32)),
             sealer=lambda: Sealer("k" * 32),
+            secrets=Secrets(self.catalog, Keys(Path(), "k" * 32)),
             identification=Identification(
                 self.catalog, ttl=self._ttl, second_factor=self._settings.auth.second_factor
             ),

@@ -79,6 +79,10 @@ class Action(StrEnum):
     RELAYS_READ = "relays.read"
     RELAYS_WRITE = "relays.write"
 
+    SECRETS_READ = "secrets.read"
+    SECRETS_WRITE = "secrets.write"
+    SECRETS_ROTATE = "secrets.rotate"
+
     TOKENS_READ = "tokens.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_REVOKE = "tokens.revoke"
@@ -216,6 +220,10 @@ def _relay(does: str, sentence: str, role: Role) -> Rule:
     return Rule(About.TOPICS, f"{does} relays of", sentence, role, _READ, True)
 
 
+def _secrets(does: str, sentence: str) -> Rule:
+    return Rule(About.TOPICS, f"{does} secrets with", sentence, Role.EDITOR, _BOTH, True)
+
+
 def _own_tokens(does: str, sentence: str) -> Rule:
     return Rule(About.OWNER, does, sentence, Role.VIEWER, programs=Role.MANAGER)
 
@@ -298,6 +306,9 @@ RULES: dict[Action, Rule] = {
     Action.RELAYS_WRITE: _relay(
         "change", "checks, writes, pauses, rewinds and deletes relays", Role.EDITOR
     ),
+    Action.SECRETS_READ: _secrets("list", "lists secrets, never their values"),
+    Action.SECRETS_WRITE: _secrets("write", "writes, replaces and deletes secrets"),
+    Action.SECRETS_ROTATE: _admin("change keys", "encrypts the secrets of all by another key"),
     Action.TOKENS_READ: _own_tokens(
         "list tokens", "lists tokens, never their secrets: those it made, or all as a manager"
     ),

@@ -32,6 +32,7 @@ from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import Backlog, JournalReader
 from lakebed.ports.series import SeriesReader
+from lakebed.secrets.resolving import Secrets
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
@@ -157,6 +158,7 @@ class Services(Common):
         policies_changed: called when policies were written or deleted; any thread.
         sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
             key that all its processes share.
+        secrets: resolves and writes secrets.
         sign_in: makes sessions of names and passwords.
         sent: counts what readers are sent.
         backups: None in a process that takes none.
@@ -169,6 +171,7 @@ class Services(Common):
     accounts: Accounts
     units: UnitDirectory
     sealer: "Callable[[], Sealer]"
+    secrets: Secrets
     sign_in: SignIn
     feed: Feed
     resending: Intake

@@ -3,6 +3,7 @@
 from lakebed.api.services import Services
 from lakebed.boards.documents import MOST_BOARDS
 from lakebed.relays.documents import MOST_RELAYS
+from lakebed.secrets.references import MOST_SECRETS
 from lakebed.vocabulary.errors import Invalid, Problem
 
 
@@ -38,6 +39,11 @@ def check_boards(services: Services, owner: str) -> None:
 def check_relays(services: Services, owner: str) -> None:
     """The same for relays, of which every owner may have as many."""
     _check("relays", owner, len(services.catalog.relays(owner)), MOST_RELAYS)
+
+
+def check_secrets(services: Services, owner: str) -> None:
+    """The same for secrets, of which every owner has room for as many."""
+    _check("secrets", owner, len(services.catalog.secrets(owner)), MOST_SECRETS)
 
 
 def _check(what: str, owner: str, count: int, limit: int) -> None:

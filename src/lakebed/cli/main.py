@@ -35,6 +35,7 @@ from lakebed.cli import (
     policies,
     query,
     refusals,
+    secrets,
     send,
     series,
     serve,
@@ -146,6 +147,7 @@ app.add_typer(shares.app, name="shares", rich_help_panel="Who may come in")
 app.add_typer(owners.app, name="owners", rich_help_panel="Who may come in")
 app.add_typer(invitations.app, name="invitations", rich_help_panel="Who may come in")
 app.add_typer(units.app, name="units", rich_help_panel="Who may come in")
+app.add_typer(secrets.app, name="secrets", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="token", rich_help_panel="Who may come in")
 app.add_typer(tokens.app, name="tokens", hidden=True)  # as `users`, `units`, `shares`
 

@@ -98,7 +98,7 @@ def remove(
     form: Format = Shape.TABLE,
     access: Access = ACCESS,
 ) -> None:
-    """End an owner with its members, tokens, units, shares, boards and policies. Asks first."""
+    """End an owner with all that it has but what was kept: units, policies, secrets. Asks first."""
     with access.server() as server:
         if not yes:
             try:

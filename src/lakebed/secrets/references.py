@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 PREFIX = "secret:"
+MOST_SECRETS = 100  # of an owner
 LONGEST = 16_384  # bytes of a value: a private key or a list of certificates fits
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NO_NAME = "a name is 1 to 64 letters, digits, and . _ - behind the first"

@@ -44,7 +44,11 @@ def test_an_export_is_a_document_that_apply_takes(run: Run, server: FakeServer) 
     server.on("GET", SHARES, Reply(200, {"shares": [WEATHER]}))
     board = {"name": "roof", "tiles": [{"kind": "plot", "topics": ["roof/#"]}]}
     server.on("GET", "/api/v1/boards", Reply(200, {"boards": [board]}))
-    relay = {"name": "hook", "from": {"topics": ["a"]}, "to": {"postgres": "secret:w", "table": "t"}}
+    relay = {
+        "name": "hook",
+        "from": {"topics": ["a"]},
+        "to": {"postgres": "secret:w", "table": "t"},
+    }
     server.on("GET", "/api/v1/relays", Reply(200, {"relays": [relay]}))
     server.on("GET", "/api/v1/me", Reply(200, {"owner": "ann"}))
     topics = {"state": ["plant/{unit}/state"], "log": []}

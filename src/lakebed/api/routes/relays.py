@@ -21,6 +21,7 @@ from lakebed.ports.catalog.outbox import Follower
 from lakebed.ports.catalog.relays import StoredRelay
 from lakebed.relays import documents
 from lakebed.relays.status import oldest_of, status_of
+from lakebed.secrets.references import names_in
 from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.time_parsing import parse_time
 from lakebed.vocabulary.times import to_rfc3339
@@ -250,10 +251,13 @@ def put(
 
 def require_topics(services: Services, caller: Caller, relay: StoredRelay) -> None:
     """Raises:
-    Denied: the caller may not read a topic that the relay is to pass on.
+    Denied: the caller may not read a topic that the relay is to pass on, or not use secrets: the
+        relay sends them where its document says.
     Invalid: it reads from a policy that is not there.
     """
     caller.require(*_topics(services, relay, demand=True))
+    if names_in(relay.document) and not caller.to(Action.SECRETS_READ).may("#"):
+        raise Denied("only who may read and publish to `#` may use secrets in relays")
 
 
 def check_change(services: Services, caller: Caller, current: StoredRelay) -> None:

@@ -107,6 +107,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         revocation=_revocation(process),
         sealer=partial(_sealer, process),
         audit=process.audit,
+        secrets=process.secrets,
         sign_in=SignIn(
             process.accounts, passwords, process.settings.auth, partial(_sealer, process)
         ),
