@@ -28,6 +28,8 @@ def test_blocks_are_numbered_one_behind_the_other(catalog: SqlCatalog) -> None:
     assert firsts(catalog) == [0, 3, 5]
     assert catalog.outbox_extent(STREAM) == (0, 8)
     assert catalog.outbox_extent(replace(STREAM, partition=1)) == (0, 3)
+    assert catalog.outbox_ends("anna", "minute") == {0: 8, 1: 3}
+    assert catalog.outbox_ends("anna", "hour") == {}
     second = replace(BLOCK, records=2, at=2_000, state=b"\0\xff", first=3)
     assert catalog.outbox_blocks(STREAM, 3) == catalog.outbox_blocks(STREAM, 4) == [second]
     assert catalog.outbox_blocks(STREAM, 8) == []

@@ -156,6 +156,13 @@ class OutboxFollowers(Protocol):
         """All of them, by relay."""
         ...
 
+    def outbox_ends(self, owner: str, policy: str) -> dict[int, int]:
+        """By partition where the streams for all end: there a relay that is new begins.
+
+        One in a partition that is missing begins at 0.
+        """
+        ...
+
 
 class OutboxStore(OutboxWriter, OutboxReader, OutboxFollowers, Protocol):
     """The outbox as an adapter implements it."""

@@ -81,6 +81,13 @@ class SqlOutbox(Database):
             _clear(connection, owner, policy)
         return True
 
+    def outbox_ends(self, owner: str, policy: str) -> dict[int, int]:
+        query = select(_STREAMS.c.partition, _STREAMS.c.next).where(
+            _STREAMS.c.owner == owner, _STREAMS.c.policy == policy, _STREAMS.c.reader == ""
+        )
+        with self._read() as connection:
+            return {partition: end for partition, end in connection.execute(query)}
+
     # --- writing ---------------------------------------------------------------------------------
 
     def add_outbox(self, blocks: Sequence[OutboxBlock]) -> None:
