@@ -11,15 +11,17 @@ corrected is another record than before, and one that is given again unchanged i
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pyarrow as pa
 
 from lakebed.kinds.tables import TYPES
 from lakebed.ports.catalog.outbox import Gives
 from lakebed.ports.relays import Record
 from lakebed.vocabulary.times import Micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SIZE = 16  # bytes of an id
 _DIGITS = ".12g"
@@ -37,7 +39,7 @@ def id_of(*parts: object) -> str:
 
 
 def of_rows(
-    owner: str, policy: str, gives: Gives, rows: pa.Table, received: Micros
+    owner: str, policy: str, gives: Gives, rows: "pa.Table", received: Micros
 ) -> Iterator[Record]:
     """Yield records and last values.
 
@@ -45,7 +47,7 @@ def of_rows(
         rows: columns as a page of the series has them, `outbox.blocks.COLUMNS`.
     """
     columns = {name: rows[name].to_pylist() for name in rows.column_names if name != "time"}
-    times = rows["time"].cast(pa.int64()).to_pylist()
+    times = rows["time"].cast("int64").to_pylist()
     fields, elements, numbers, texts, arounds = (
         columns.get(name) or repeat(None)
         for name in ("field", "element", "number", "text", "around")

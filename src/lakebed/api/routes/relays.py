@@ -158,8 +158,8 @@ def rewind_relay(
         check = _guard(services, caller)
         before = found(services, caller, name)
         after = services.catalog.rewind_relay(caller.owner, name, since, check)
+        _follow(services, after)  # first: what waits stays for it
         services.catalog.unfollow(before.id)
-        _follow(services, after)
     oldest = oldest_of(services.journal) if "topics" in after.document["from"] else None
     reaches = None if oldest is None else to_rfc3339(max(oldest, since))
     return {**_show(services, after, response), "reaches": reaches}
@@ -231,19 +231,19 @@ def put(
 ) -> list[tuple[StoredRelay, bool]]:
     """Write relays that were checked, within a transaction that is open.
 
-    New ones begin at the end that the journal has now.
+    New ones begin at the end that the journal, or the policy's outbox, has now.
     """
     for relay in relays:
         require_topics(services, caller, relay)
     before = {relay.name: relay.id for relay in services.catalog.relays(caller.owner)}
     ends = {partition: end for partition, (_, end) in services.journal.extent().items()}
-    begun = [replace(relay, starts=ends) for relay in relays]
+    begun = [replace(relay, starts=_ends(services, relay, ends)) for relay in relays]
     written = services.catalog.put_relays(begun, create=create, check=check)
     for relay, _ in written:
         former = before.get(relay.name)
+        _follow(services, relay)
         if former is not None and former != relay.id:
             services.catalog.unfollow(former)
-        _follow(services, relay)
     if any(created for _, created in written):
         stock.check_relays(services, caller.owner)
     return written
@@ -268,6 +268,12 @@ def check_change(services: Services, caller: Caller, current: StoredRelay) -> No
         raise Denied(
             f"the relay {current.name!r} that is there passes on topics that are not yours"
         )
+
+
+def _ends(services: Services, relay: StoredRelay, journal: dict[int, int]) -> dict[int, int]:
+    """By partition where a relay that is made now begins."""
+    policy = documents.spec_of(relay).policy
+    return services.catalog.outbox_ends(relay.owner, policy) if policy else journal
 
 
 def _follow(services: Services, relay: StoredRelay) -> None:

@@ -86,7 +86,7 @@ class SqlOutbox(Database):
             _STREAMS.c.owner == owner, _STREAMS.c.policy == policy, _STREAMS.c.reader == ""
         )
         with self._read() as connection:
-            return {partition: end for partition, end in connection.execute(query)}
+            return {row.partition: row.next for row in connection.execute(query)}
 
     # --- writing ---------------------------------------------------------------------------------
 
