@@ -1,6 +1,7 @@
 """Several processes, each a role, over Kafka, PostgreSQL and ClickHouse: one system after all."""
 
 import json
+import re
 import socket
 import threading
 from collections import Counter
@@ -15,7 +16,9 @@ import pytest
 from tests.clients.readings import publish_by_paho
 from tests.cluster import Cluster, Member, Servers, servers
 from tests.dataset import Reading
-from tests.server import eventually
+from tests.declared import declared
+from tests.server import Server, eventually
+from tests.servers.prometheus import complaints, scraping
 
 TOPICS = 16  # enough that each of four partitions has some
 
@@ -293,6 +296,41 @@ def test_an_embedded_series_needs_keeper_and_api_in_one_process_beside_any_gatew
         second.close()
     finally:
         cluster.close()
+
+
+def test_prometheus_scrapes_every_role_and_finds_nothing_wrong(
+    running: Running, tmp_path: Path
+) -> None:
+    api, gateway, keeper = running.api, running.gateways[0], running.keepers[0]
+    in_force(running, name="scraped", topics=["scraped/#"], type="number", keep="archive")
+    with Server(tmp_path / "home") as up:
+        up.put_policy(name="all", topics=["#"], type="number", keep="archive")
+        up.send("plant/1", "21.5")
+        up.settle()
+        up.records("plant/1", "all")
+        processes = {"api": api, "gateway": gateway, "keeper": keeper, "up": up}
+        told = {job: metrics(process) for job, process in processes.items()}
+        for job, text in told.items():
+            assert complaints(text) == "", job
+            shown = set(re.findall(r"^# TYPE (lakebed_\w+)", text, re.MULTILINE))
+            assert shown <= declared().keys()
+            assert shown
+        jobs = {job: f"127.0.0.1:{process.http_port}" for job, process in processes.items()}
+        with scraping(jobs, tmp_path / "prometheus") as prometheus:
+            well = dict.fromkeys(jobs, "up")
+            eventually(lambda: prometheus.targets() == well, 60)
+            taken = eventually(lambda: prometheus.ask("lakebed_intake_messages_total"))
+            assert taken["up"] == 1
+            assert "keeper" not in taken
+            seen = prometheus.ask("lakebed_keeper_lag_seconds_count")
+            assert seen["up"] == 1
+            assert seen.keys() == {"keeper", "up"}
+            slowest = (
+                "histogram_quantile(1, sum by (job, le) (lakebed_journal_fsync_seconds_bucket))"
+            )
+            assert 0 < prometheus.ask(slowest)["up"] <= 60
+            ready = prometheus.ask("min by (job) (lakebed_ready)")
+            assert ready == dict.fromkeys(jobs, 1)
 
 
 def listens(port: int) -> bool:

@@ -19,6 +19,7 @@ wait.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,8 +38,17 @@ from lakebed.ingest.settings import IngestSection
 from lakebed.limits.book import LimitBook
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import Appender
+from lakebed.ports.metrics import SIZES, HistogramMetric, Sample
 from lakebed.vocabulary.errors import JournalFull, Unavailable
 from lakebed.vocabulary.messages import Batch
+
+APPEND = HistogramMetric(
+    "lakebed_intake_append_seconds",
+    "How long appends to the journal took until they were durable, and could be acknowledged.",
+)
+APPENDED = HistogramMetric(
+    "lakebed_intake_append_messages", "Messages of one append.", bounds=SIZES
+)
 
 log = structlog.get_logger()
 
@@ -106,6 +116,7 @@ class Intake:
         self.accepted = 0
         self.duplicates = 0
         self.appended_batches = 0
+        self._took, self._sizes = APPEND.distribution(), APPENDED.distribution()
 
     # --- start and stop ---------------------------------------------------------------------------
 
@@ -252,6 +263,10 @@ class Intake:
         }
         return self._gates.health(detail)
 
+    def metrics(self) -> tuple[Sample, ...]:
+        """How long appends took, and how large they were."""
+        return self._took.sample(), self._sizes.sample()
+
     # --- out --------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -280,7 +295,7 @@ class Intake:
     async def _make_durable(self, append: PendingAppend) -> bool:
         """Append, count and acknowledge; False if given up because the process stops."""
         batch = append.builder.build()
-        self._running = append
+        self._running, started = append, time.monotonic()
         self._timer = self._loop.call_later(_CHECK_EVERY, self._check_time_outs)
         try:
             new = await self._append_until_room(batch, tuple(append.release))
@@ -290,7 +305,9 @@ class Intake:
         if new is None:
             self._give_up(append)
             return False
+        self._took.observe(time.monotonic() - started)
         if len(batch):
+            self._sizes.observe(len(batch))
             self.limits.load.count(batch)
         self.accepted += new
         self.duplicates += len(batch) - new

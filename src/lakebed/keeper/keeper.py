@@ -22,6 +22,7 @@ from lakebed.keeper.policy_adoption import PolicyAdoption
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import KeptValues, Stores
+from lakebed.keeper.timing import KeeperTiming
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyReader, PolicyVersionReader
@@ -123,6 +124,10 @@ class Keeper:
     def lag(self) -> dict[int, int]:
         """About how many messages of each partition of this keeper are not absorbed yet."""
         return self._loop.lag()
+
+    @property
+    def timing(self) -> KeeperTiming:
+        return self._stores.timing
 
     @property
     def refused_reports(self) -> Mapping[tuple[str, str], int]:

@@ -188,6 +188,7 @@ class Shard:
             self.parking.note(divided.parked.take(np.flatnonzero(fresh)), self.ledger.channels)
         if len(chunk):
             self._absorb_all(chunk)
+            self._stores.timing.absorbed(chunk.received)
         self._uncounted += sum(len(piece) for piece in divided if piece is not None)
         self.offset = chunk.end
         self._state.counted = max(self._state.counted, chunk.end)
@@ -467,7 +468,9 @@ class Shard:
             [block for one in outgoing for block in one.blocks()],
             None if erased is None else (self.partition, erased),
         )
+        started = self._monotonic()
         self._checkpoints.save(saved, [*drop, *outlived], beside, also)
+        self._stores.timing.checkpoint.observe(self._monotonic() - started)
         for one in outgoing:
             one.clear()
         self._state.deduplicator.saved()

@@ -13,6 +13,7 @@ from lakebed.consuming.retry import Retry
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
+from lakebed.keeper.timing import KeeperTiming
 from lakebed.keeper.unit_reports import UnitReports
 from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.outbox import erasing
@@ -46,6 +47,7 @@ class Stores:
     retry: asks a store until it answers.
     rows: rows written so far.
     refused: reports of units that could not be kept, by kind and reason.
+    timing: how long messages wait, and writes take.
     """
 
     def __init__(self, series: SeriesWriter, catalog: KeptValues, retry: Retry) -> None:
@@ -53,12 +55,15 @@ class Stores:
         self._report_topics: ReportTopics | None = None
         self.rows = 0
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.timing = KeeperTiming()
 
     def write(self, groups: Iterable[Iterable[Effect]]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
         effects = list(chain.from_iterable(groups))
         for table, rows in _together(effects):
+            started = self.timing.monotonic()
             self.retry.until_available(partial(self._series.write, table, rows))
+            self.timing.write.observe(self.timing.monotonic() - started)
             self.rows += len(rows)
         values = [effect.values for effect in effects if isinstance(effect, LastValues)]
         last = list(chain.from_iterable(values))

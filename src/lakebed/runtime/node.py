@@ -318,7 +318,7 @@ class Node:
                 "limits": cluster.health,
                 "refusals": intake.refusals.health,
             },
-            metrics=(intake.refusals.metrics,),
+            metrics=(intake.refusals.metrics, intake.metrics),
         )
 
     async def _share_limits(self, limits: "LimitBook") -> "ClusterReports":

@@ -63,7 +63,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     expire = partial(_expire, process)
     return Contribution(
         health={"keeper": keeper.health},
-        metrics=(partial(_metrics, keeper),),
+        metrics=(partial(_metrics, keeper), keeper.timing.metrics),
         tasks={
             "trim": partial(
                 _repeat, _TRIM_EVERY, "journal not trimmed", trimming(process.journal, span, kept)

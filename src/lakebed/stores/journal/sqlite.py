@@ -337,7 +337,8 @@ class SqliteJournal(EmbeddedJournal):
             "fsync": self._fsync,
             "behind": {name: end - max(at, first) for name, at in sorted(positions.items())},
         }
-        samples = figures.samples({**detail, "file": detail["bytes"]})
+        of_file = figures.samples({**detail, "file": detail["bytes"]})
+        samples = (*of_file, self._writer.fsyncs.sample())
         if self._writer.failure is not None:
             return Health(False, str(self._writer.failure), detail, samples)
         if self._refused:

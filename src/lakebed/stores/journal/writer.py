@@ -8,14 +8,21 @@ damage  ──┘                    now and then: checkpoint
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from lakebed.ports.metrics import HistogramMetric
 from lakebed.stores.journal.database import page_size
 from lakebed.system.threads import name_this_thread
 from lakebed.vocabulary.errors import JournalFailed, JournalFull
+
+FSYNC = HistogramMetric(
+    "lakebed_journal_fsync_seconds",
+    "How long commits to the journal's file took, fsync included.",
+)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -69,6 +76,9 @@ class Writer:
     Args:
         connection: opened by `database.open_writer`; used by this writer only.
         on_damage: called when SQLite finds its file malformed.
+
+    Attributes:
+        fsyncs: how long commits took.
     """
 
     def __init__(self, connection: sqlite3.Connection, on_damage: Callable[[], None]) -> None:
@@ -79,6 +89,7 @@ class Writer:
         self._lock = threading.Lock()
         self._closing = False
         self._page = page_size(connection)
+        self.fsyncs = FSYNC.distribution()
         self._pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
         self.failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -159,7 +170,9 @@ class Writer:
             result = work(connection)
             if positions:
                 connection.executemany(_POSITION, positions.items())
+            started = time.monotonic()
             connection.execute("COMMIT")
+            self.fsyncs.observe(time.monotonic() - started)
         except BaseException as error:
             self._roll_back(positions)
             if isinstance(error, sqlite3.Error):

@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from lakebed.kinds import TABLES
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.health import Health
-from lakebed.ports.metrics import GaugeMetric, measured
+from lakebed.ports.metrics import GaugeMetric, HistogramMetric, measured
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import Contents, Missing, Usage
 from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
@@ -43,6 +43,10 @@ _METRICS = {
     "memory": GaugeMetric("lakebed_series_memory_bytes", "Bytes that chDB takes in memory."),
     "caches": GaugeMetric("lakebed_series_cache_bytes", "Bytes of them that are its caches."),
 }
+
+READ = HistogramMetric(
+    "lakebed_series_read_seconds", "How long the series took to answer questions for a reader."
+)
 
 DELETE_TIMEOUT = 3600.0
 """Seconds that a deletion may take: it rewrites parts, and the server reports no progress."""
@@ -124,6 +128,7 @@ class ClickHouseSeries:
         self._known_damaged: set[tuple[str, str]] = set()
         self.damages = 0
         self._fsync = "unknown"
+        self._reads = READ.distribution()
         self._oldest: dict[str, tuple[float, Micros | None]] = {}
         self.name = name
 
@@ -161,7 +166,10 @@ class ClickHouseSeries:
         client.insert_arrow(f"{DATABASE}.{table}", rows)
 
     def read(self, question: Question) -> Page:
-        return reading.read(self, question)
+        started = time.monotonic()
+        page = reading.read(self, question)
+        self._reads.observe(time.monotonic() - started)
+        return page
 
     def usage(self, owner: str) -> Iterator[Usage]:
         return reading.usage(self, owner)
@@ -328,7 +336,7 @@ class ClickHouseSeries:
             )
         if damaged:
             troubles.append(f"damaged on its disk: {', '.join(damaged)}; {self._remedy}")
-        samples = tuple(measured(_METRICS, detail))
+        samples = (*measured(_METRICS, detail), self._reads.sample())
         return Health(not troubles, "; ".join(troubles), detail, samples)
 
     def _figures(self) -> dict[str, Any]:

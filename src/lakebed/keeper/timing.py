@@ -1,0 +1,53 @@
+"""How long messages wait for the keeper, and how long its writes take; observed for each batch."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lakebed.ports.metrics import LAG, Distribution, HistogramMetric, Sample
+from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import now as wall_clock
+
+ABSORB_LAG = HistogramMetric(
+    "lakebed_keeper_lag_seconds",
+    "How long messages waited from when they were received until policies had seen them.",
+    bounds=LAG,
+)
+WRITE = HistogramMetric(
+    "lakebed_keeper_write_seconds", "How long inserts into the series took, retries included."
+)
+CHECKPOINT = HistogramMetric(
+    "lakebed_keeper_checkpoint_seconds", "How long checkpoints took to save, retries included."
+)
+_BOUNDS = np.array([bound * SECOND for bound in LAG], np.int64)
+
+
+class KeeperTiming:
+    """Of one keeper. Its thread observes, any thread reads.
+
+    Attributes:
+        write, checkpoint: of calls.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], Micros] = wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self.monotonic = clock, monotonic
+        self._lag = ABSORB_LAG.distribution()
+        self.write: Distribution = WRITE.distribution()
+        self.checkpoint: Distribution = CHECKPOINT.distribution()
+
+    def absorbed(self, received: Ints) -> None:
+        """Count messages by how long ago they came; a clock that went back makes no lag."""
+        waited = np.maximum(self._clock() - received, 0)
+        places = np.searchsorted(_BOUNDS, waited)
+        counts = np.bincount(places, minlength=len(_BOUNDS) + 1)
+        self._lag.observe_counts(counts.tolist(), float(waited.sum()) / SECOND)
+
+    def metrics(self) -> Iterator[Sample]:
+        for one in (self._lag, self.write, self.checkpoint):
+            yield one.sample()
