@@ -54,7 +54,8 @@ install: .venv/installed
 $(UV): tools/bootstrap
 	tools/bootstrap "$(PYTHON)"
 
-.venv/installed: $(UV) pyproject.toml requirements.lock tools/compile src/lakebed/sources/mqtt/codec/plain.py src/lakebed/sources/http/plain_lines.py
+.venv/installed: $(UV) pyproject.toml requirements.lock tools/compile src/lakebed/sources/mqtt/codec/plain.py src/lakebed/sources/http/plain_lines.py \
+    src/lakebed/sources/http/remote_write/plain_series.py
 	test -x $(RUN)/python || $(UV) venv -q --python "$(PYTHON)" .venv
 	$(UV) pip sync -q --python $(RUN)/python requirements.lock
 	$(UV) pip install -q --python $(RUN)/python --no-deps -e .

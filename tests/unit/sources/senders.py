@@ -8,6 +8,8 @@ from lakebed.vocabulary.topics import check_topic
 
 
 class _Everything:
+    limit = 2**20
+
     def channel(self, topic: str) -> Channel:
         check_topic(topic)
         return Channel("ann", topic)

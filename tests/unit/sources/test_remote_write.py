@@ -218,3 +218,59 @@ def test_a_block_may_not_claim_more_than_it_can_hold() -> None:
     for block in (b"", b"\xff\xff\xff\x07", b"\xff\xff\xff\x07\0a", most[:-1], b"\xff" * 9):
         with pytest.raises(BadRequest):
             snappy.decompress(block, 2**24)
+
+
+SERIES = st.tuples(
+    st.sampled_from(["up", "down", "", "n" * 200]),
+    st.lists(
+        st.sampled_from([1.0, -1.5, 1e300, 0.1, 0.0, math.nan, math.inf, STALE, 123456789.0]),
+        max_size=3,
+    ),
+    st.sampled_from([TIME, TIME + 1, 0, -5, 2**62]),
+    st.booleans(),
+)
+
+
+def encoded(version: int, many: list[tuple[str, list[float], int, bool]]) -> bytes:
+    """A request with series that are plain and such as are not."""
+    request: Any = WriteRequest() if version == 1 else Request(symbols=["", "__name__"])
+    for name, values, time, more in many:
+        series = request.timeseries.add()
+        if version == 1:
+            series.labels.append(Label(name="__name__", value=name).SerializeToString())
+        else:
+            request.symbols.append(name)
+            series.labels_refs.extend([1, len(request.symbols) - 1 + 300 * more])
+        for value in values:
+            series.samples.add(value=value, timestamp=time)
+        if more:
+            series.histograms.add(sum=1, timestamp=TIME)
+    return bytes(request.SerializeToString())
+
+
+@given(st.sampled_from([1, 2]), st.lists(SERIES, max_size=6), st.data())
+def test_plain_series_are_read_as_any_others(
+    version: int, many: list[tuple[str, list[float], int, bool]], data: st.DataObject
+) -> None:
+    body = bytearray(encoded(version, many))
+    if body and data.draw(st.booleans()):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place] = data.draw(st.integers(0, 255))
+    body = body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body
+    read = version_1 if version == 1 else version_2
+    way = Way(SENDER, REMOTE_WRITE, TopicCache().of(SENDER, REMOTE_WRITE_WORDS, REMOTE_WRITE))
+    read(encoded(version, [("up", [1], TIME, False), ("down", [1], TIME, False)]), way)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decoding, "decode_series", lambda _, at, *rest: (at, 0))
+        expected = outcome(read, bytes(body), way)
+    assert outcome(read, bytes(body), way) == expected
+
+
+def outcome(read: Any, body: bytes, way: Way) -> Any:
+    try:
+        written = read(body, way)
+    except BadRequest as error:
+        return str(error)
+    found = written.found
+    rejected = [(one["line"], one["error"]) for one in found.rejected]
+    return (found.channels, found.payloads, found.events, found.ids, rejected, written.histograms)

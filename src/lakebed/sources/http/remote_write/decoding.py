@@ -8,9 +8,9 @@ counted as written, and make no message. Exemplars, metadata and start times are
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -18,8 +18,14 @@ from lakebed.http.problems import TooLarge
 from lakebed.sources.http import numbers
 from lakebed.sources.http.ndjson import MOST_LINES, Decoded, Sender
 from lakebed.sources.http.remote_write import histograms
-from lakebed.sources.http.remote_write.remote_write_1_pb2 import Label, WriteRequest
-from lakebed.sources.http.remote_write.remote_write_2_pb2 import Request
+from lakebed.sources.http.remote_write import remote_write_1_pb2 as series_1
+from lakebed.sources.http.remote_write import remote_write_2_pb2 as series_2
+from lakebed.sources.http.remote_write.plain_series import (
+    decode_series,
+    labels_end,
+    symbols_of,
+    varint,
+)
 from lakebed.sources.http.topic_cache import Topics
 from lakebed.vocabulary.errors import BadRequest, Denied, show
 from lakebed.vocabulary.messages import Channel
@@ -82,21 +88,14 @@ def version_1(body: bytes, way: Way) -> Written:
         BadRequest: it is none.
         TooLarge: it holds more than MOST_LINES samples.
     """
-    try:
-        request = WriteRequest.FromString(body)
-    except DecodeError:
-        raise BadRequest("body", "it is not the protobuf prometheus.WriteRequest") from None
-    written, topics = Written(), way.topics
-    for number, series in enumerate(request.timeseries, 1):
-        try:
-            key = b"".join(series.labels)
-            channel = topics.get(key) or topics.keep(
-                key, len(key), _channel(_labels(series.labels), way)
-            )
-            _take(written, channel, series.samples, series.histograms, way)
-        except _BAD as error:
-            written.found.reject(number, _named(error))
-    return written
+
+    def channel_of(raw: bytes, series: series_1.TimeSeries) -> Channel:
+        key = raw[: labels_end(raw, 0, len(raw))]
+        return way.topics.get(key) or way.topics.keep(
+            key, len(key), _channel(_labels(series.labels), way)
+        )
+
+    return _read(body, way, None, series_1.WriteRequest, series_1.TimeSeries, channel_of)
 
 
 def version_2(body: bytes, way: Way) -> Written:
@@ -107,23 +106,94 @@ def version_2(body: bytes, way: Way) -> Written:
         TooLarge: it holds more than MOST_LINES samples.
     """
     try:
-        request = Request.FromString(body)
-    except DecodeError:
-        raise BadRequest("body", "it is not the protobuf io.prometheus.write.v2.Request") from None
-    written, topics, symbols = Written(), way.topics, list(request.symbols)
-    for number, series in enumerate(request.timeseries, 1):
+        symbols = symbols_of(body)
+        if symbols is None:
+            symbols = list(series_2.Request.FromString(body).symbols)
+    except (DecodeError, UnicodeDecodeError):
+        raise _no(series_2.Request) from None
+    texts = symbols
+
+    def channel_of(_: bytes, series: series_2.TimeSeries) -> Channel:
         try:
-            key = tuple([symbols[reference] for reference in series.labels_refs])
-            channel = topics.get(key)
-            if channel is None:
-                size = sum(map(len, key)) + 60 * len(key)
-                channel = topics.keep(key, size, _channel(_pairs(key), way))
-            _take(written, channel, series.samples, series.histograms, way)
+            key = tuple([texts[reference] for reference in series.labels_refs])
         except IndexError:
-            written.found.reject(number, ValueError("a label refers to no symbol"))
+            raise ValueError("a label refers to no symbol") from None
+        channel = way.topics.get(key)
+        if channel is None:
+            size = sum(map(len, key)) + 60 * len(key)
+            channel = way.topics.keep(key, size, _channel(_pairs(key), way))
+        return channel
+
+    return _read(body, way, symbols, series_2.Request, series_2.TimeSeries, channel_of)
+
+
+def _read(
+    body: bytes,
+    way: Way,
+    symbols: list[str] | None,
+    request: Any,
+    one: Any,
+    channel_of: Callable[[bytes, Any], Channel],
+) -> Written:
+    """Take all series: those that are plain in one loop, others one by one.
+
+    Args:
+        request, one: classes of the whole and of a series.
+    """
+    written = Written()
+    found, field = written.found, 1 if symbols is None else 5
+    at, number = 0, 1
+    while at < len(body):
+        before = len(found.payloads)
+        at, plain = decode_series(
+            body, at, symbols, way.topics, written.times, way.sender.limit, MOST_LINES,
+            found.channels, found.payloads, found.events,
+        )  # fmt: skip
+        number += plain
+        written.samples += len(found.payloads) - before
+        if at == len(body):
+            break
+        try:
+            which, start, stop = _field(body, at)
+            if which != field:
+                request.FromString(body[at:stop])
+                at = stop
+                continue
+            raw = body[start:stop]
+            series = one.FromString(raw)
+        except DecodeError:
+            raise _no(request) from None
+        try:
+            _take(written, channel_of(raw, series), series.samples, series.histograms, way)
         except _BAD as error:
-            written.found.reject(number, error)
+            found.reject(number, _named(error))
+        at, number = stop, number + 1
+    found.ids = [""] * len(found.payloads)
     return written
+
+
+def _field(body: bytes, at: int) -> tuple[int, int, int]:
+    """The number of the field that begins at `at`, and where its content begins and ends."""
+    tag, start = varint(body, at, len(body))
+    match tag & 7:
+        case _ if start < 0:
+            raise DecodeError
+        case 0:
+            stop = varint(body, start, len(body))[1]
+        case 2:
+            size, start = varint(body, start, len(body))
+            stop = start + size if start >= 0 else -1
+        case 1 | 5 as kind:
+            stop = start + (8 if kind == 1 else 4)
+        case _:
+            raise DecodeError
+    if not 0 <= stop <= len(body):
+        raise DecodeError
+    return tag >> 3, start, stop
+
+
+def _no(request: Any) -> BadRequest:
+    return BadRequest("body", f"it is not the protobuf {request.DESCRIPTOR.full_name}")
 
 
 def _named(error: Exception) -> Exception:
@@ -133,7 +203,7 @@ def _named(error: Exception) -> Exception:
 def _labels(encoded: Sequence[bytes]) -> list[tuple[str, str]]:
     if len(encoded) > MOST_LABELS:
         raise _too_many_labels()
-    return [(label.name, label.value) for label in map(Label.FromString, encoded)]
+    return [(label.name, label.value) for label in map(series_1.Label.FromString, encoded)]
 
 
 def _pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
