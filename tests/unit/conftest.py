@@ -15,6 +15,7 @@ FAR = (now() + 30 * DAY) // 1_000_000
 _ARROW = {
     "time": pa.timestamp("us", "UTC"),
     "received": pa.timestamp("us", "UTC"),
+    "stored": pa.timestamp("us", "UTC"),
     "first_time": pa.timestamp("us", "UTC"),
     "last_time": pa.timestamp("us", "UTC"),
     "bins": pa.list_(pa.int32()),

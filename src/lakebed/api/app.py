@@ -63,7 +63,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        handler = self.ingest.route(path) or self.front.get(path)
+        handler = self.ingest.route(path, scope["method"]) or self.front.get(path)
         await (handler or self._call_control)(scope, receive, send)
 
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,6 +114,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         audit,
         boards,
         dead_letters,
+        events,
         factors,
         flow,
         invitation_page,
@@ -157,6 +158,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         policies,
         apply,
         reading,
+        events,
         flow,
         ledger,
         tap,

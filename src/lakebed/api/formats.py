@@ -254,15 +254,15 @@ def _csv(page: Page, guarded: bool) -> Iterator[bytes]:
         names = [name for name in names if name != "field"]
     if not aggregates and not _has_surroundings(page):
         names = [name for name in names if name != "with"]
-    yield _csv_lines([names])
+    yield csv_lines([names])
     for piece in _pieces(rows(page)):
         named = (msgspec.to_builtins(row) for row in piece) if aggregates else piece
         without = dict.fromkeys(names, "") | dict.fromkeys(_MARKS, False)
         cells = ([_cell(row.get(name, without[name])) for name in names] for row in named)
-        yield _csv_lines(map(_guarded, cells) if guarded else cells)
+        yield csv_lines(map(guarded_cells, cells) if guarded else cells)
 
 
-def _csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
+def csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(lines)
     return text.getvalue().encode()
@@ -278,7 +278,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _guarded(cells: Iterable[Any]) -> list[Any]:
+def guarded_cells(cells: Iterable[Any]) -> list[Any]:
     """Cells that no spreadsheet runs as a formula (OWASP, "CSV Injection"). Numbers stay."""
     return [
         f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
@@ -287,17 +287,25 @@ def _guarded(cells: Iterable[Any]) -> list[Any]:
 
 
 def _arrow(page: Page) -> Iterator[bytes]:
+    yield arrow_of(to_arrow(page))
+
+
+def arrow_of(table: pa.Table) -> bytes:
+    """The table as a stream of Arrow's IPC format."""
     sink = pa.BufferOutputStream()
-    table = to_arrow(page)
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=65_536)
-    yield sink.getvalue().to_pybytes()
+    return cast(bytes, sink.getvalue().to_pybytes())
 
 
 def _parquet(page: Page) -> Iterator[bytes]:
+    yield parquet_of(to_arrow(page))
+
+
+def parquet_of(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(to_arrow(page), sink, compression="zstd")
-    yield sink.getvalue().to_pybytes()
+    pq.write_table(table, sink, compression="zstd")
+    return cast(bytes, sink.getvalue().to_pybytes())
 
 
 _WRITERS: dict[str, Callable[[Page], Iterator[bytes]]] = {

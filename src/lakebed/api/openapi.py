@@ -280,7 +280,9 @@ def install(app: FastAPI) -> None:
                     _describe_refusals(operation)
             if app.state.front:
                 document["paths"] = _EMQX_PATHS | document["paths"]
-            document["paths"] = _PATHS | document["paths"]
+            read = document["paths"]  # some paths are read by the API, and sent to by ingest
+            sent = {path: read.pop(path, {}) | taken for path, taken in _PATHS.items()}
+            document["paths"] = sent | read
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)

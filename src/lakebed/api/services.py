@@ -27,6 +27,7 @@ from lakebed.ports.catalog.refusals import RefusalStore
 from lakebed.ports.catalog.relays import RelayStore
 from lakebed.ports.catalog.secrets import SecretStore
 from lakebed.ports.erasure import Erasure
+from lakebed.ports.events import EventReader
 from lakebed.ports.health import Health
 from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
@@ -125,6 +126,10 @@ class ApiCatalog(
     """The part of the catalog that requests need."""
 
 
+class ApiSeries(SeriesReader, EventReader, Protocol):
+    """The part of the series that requests need."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """The services of every process: health, and the routes that take messages.
@@ -166,7 +171,7 @@ class Services(Common):
     """
 
     journal: ApiJournal
-    series: SeriesReader
+    series: ApiSeries
     catalog: ApiCatalog
     accounts: Accounts
     units: UnitDirectory

@@ -31,6 +31,7 @@ from lakebed.keeper.state import PartitionState
 from lakebed.keeper.task import PolicyTask, TaskFactory
 from lakebed.keeper.versions import PolicyVersions, is_version_of
 from lakebed.kinds import KINDS
+from lakebed.kinds.columns import stamped
 from lakebed.kinds.kind import Rows
 from lakebed.kinds.tables import CUT
 from lakebed.policies.outcomes import Outcome
@@ -41,6 +42,7 @@ from lakebed.ports.series import SeriesWriter
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
 
@@ -292,7 +294,7 @@ class Rebuild:
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         if len(rows):
-            self._series.write(table, rows)
+            self._series.write(table, stamped(rows, wall_clock()))
             self.report.rows += len(rows)
 
 

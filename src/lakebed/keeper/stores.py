@@ -15,7 +15,9 @@ from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
 from lakebed.keeper.timing import KeeperTiming
 from lakebed.keeper.unit_reports import UnitReports
+from lakebed.kinds.columns import stamped
 from lakebed.kinds.kind import Effect, LastValues, Rows
+from lakebed.kinds.tables import STORED
 from lakebed.outbox import erasing
 from lakebed.ports.accounts.owners import ReportTopicStore
 from lakebed.ports.accounts.units import UnitReportStore
@@ -62,7 +64,7 @@ class Stores:
         effects = list(chain.from_iterable(groups))
         for table, rows in _together(effects):
             started = self.timing.monotonic()
-            self.retry.until_available(partial(self._series.write, table, rows))
+            self.retry.until_available(partial(self._insert, table, rows))
             self.timing.write.observe(self.timing.monotonic() - started)
             self.rows += len(rows)
         values = [effect.values for effect in effects if isinstance(effect, LastValues)]
@@ -70,6 +72,11 @@ class Stores:
         if last:
             self.retry.until_available(lambda: self._catalog.upsert_last(last))
             self.rows += len(last)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self._series.write(table, stamped(rows, self.timing.clock()))
+        if STORED in rows.column_names:
+            self.timing.stored(rows["received"].cast(pa.int64()).to_numpy())
 
     def unit_reports(self, partition: int, settings: KeeperSettings) -> UnitReports:
         """What units of a partition report."""

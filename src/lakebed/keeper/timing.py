@@ -21,6 +21,11 @@ WRITE = HistogramMetric(
 CHECKPOINT = HistogramMetric(
     "lakebed_keeper_checkpoint_seconds", "How long checkpoints took to save, retries included."
 )
+STORE_LAG = HistogramMetric(
+    "lakebed_event_store_lag_seconds",
+    "How long events took from when they were received until they could be read.",
+    bounds=LAG,
+)
 _BOUNDS = np.array([bound * SECOND for bound in LAG], np.int64)
 
 
@@ -28,6 +33,7 @@ class KeeperTiming:
     """Of one keeper. Its thread observes, any thread reads.
 
     Attributes:
+        clock: the wall clock.
         write, checkpoint: of calls.
     """
 
@@ -36,18 +42,26 @@ class KeeperTiming:
         clock: Callable[[], Micros] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock, self.monotonic = clock, monotonic
+        self.clock, self.monotonic = clock, monotonic
         self._lag = ABSORB_LAG.distribution()
+        self._stored = STORE_LAG.distribution()
         self.write: Distribution = WRITE.distribution()
         self.checkpoint: Distribution = CHECKPOINT.distribution()
 
     def absorbed(self, received: Ints) -> None:
         """Count messages by how long ago they came; a clock that went back makes no lag."""
-        waited = np.maximum(self._clock() - received, 0)
+        self._observe(self._lag, received)
+
+    def stored(self, received: Ints) -> None:
+        """Count events by how long ago they came; their insert has returned."""
+        self._observe(self._stored, received)
+
+    def _observe(self, lag: Distribution, received: Ints) -> None:
+        waited = np.maximum(self.clock() - received, 0)
         places = np.searchsorted(_BOUNDS, waited)
         counts = np.bincount(places, minlength=len(_BOUNDS) + 1)
-        self._lag.observe_counts(counts.tolist(), float(waited.sum()) / SECOND)
+        lag.observe_counts(counts.tolist(), float(waited.sum()) / SECOND)
 
     def metrics(self) -> Iterator[Sample]:
-        for one in (self._lag, self.write, self.checkpoint):
+        for one in (self._lag, self._stored, self.write, self.checkpoint):
             yield one.sample()

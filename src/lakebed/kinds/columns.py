@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lakebed.kinds.kind import Site, Values
-from lakebed.kinds.tables import TYPES
+from lakebed.kinds.tables import STORED, TYPES
 from lakebed.vocabulary.messages import Codes, Ints
+from lakebed.vocabulary.times import Micros
 
 _MICROS = pa.timestamp("us", "UTC")
 FOREVER = 2**32 - 1
@@ -94,6 +95,14 @@ def record_columns(site: Site, values: Values) -> dict[str, Any]:
     if values.around is not None:
         columns["around"] = pa.array(values.around, pa.string())
     return columns
+
+
+def stamped(rows: pa.Table, now: Micros) -> pa.Table:
+    """The rows as they are given to the store at this moment."""
+    if STORED not in rows.column_names:
+        return rows
+    moments = times(np.full(len(rows), now, np.int64))
+    return rows.set_column(rows.column_names.index(STORED), STORED, moments)
 
 
 def expiry(time: Ints, span: int | None) -> pa.Array:

@@ -210,6 +210,7 @@ class DocumentKey:
             share, which are fields of `Policy`.
         write: formats such a value for the document; None if it is written as it is.
         description: describes such a key in one line.
+        types: the types of policy that have it; empty for all.
     """
 
     needed: str = ""
@@ -218,6 +219,7 @@ class DocumentKey:
     accept: Callable[[object], Any] | None = None
     write: Callable[[Any], Any] | None = None
     description: str = ""
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ class Table:
     begin: str | None = None
 
 
+STORED = "stored"
+"""A column for the moment at which a row was given to the store. Its writer fills it in at each
+attempt, so a row that is written again differs in it, and in nothing else."""
+
 _OWNER = {"owner": Column("name"), "policy": Column("name"), "topic": Column("name")}
 
 SEVERAL: Mapping[str, Column] = {"field": Column("name"), "element": Column("uint32")}

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.pointers import Missing
 from lakebed.policies.values import NOT_JSON, Column, absence
+from lakebed.vocabulary.pointers import Missing
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
 _LONGEST = 400  # characters of a number as text: float64 ends before

@@ -10,8 +10,8 @@ import re
 import zoneinfo
 from collections.abc import Callable, Collection, Iterable
 
-from lakebed.policies.pointers import parse_pointer
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.pointers import parse_pointer
 from lakebed.vocabulary.sizes import parse_size
 from lakebed.vocabulary.times import (
     DAY,

@@ -20,7 +20,6 @@ import numpy as np
 
 from lakebed.policies.discrete import booleans, integers, read_booleans, read_integers
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.policies.preparing import Preparation, payload_reader
 from lakebed.policies.values import (
     BROKEN,
@@ -39,6 +38,7 @@ from lakebed.policies.values import (
     too_deep,
 )
 from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.vocabulary.policy import Policy, Type
 from lakebed.vocabulary.time_parsing import EVENT_TIMES, Bounds, Unit, from_epochs, parse_time
 from lakebed.vocabulary.times import UNSET, Micros

@@ -403,6 +403,9 @@ class Document(_Part):
             return value
         if value is None and own.needed:
             raise ValueError(f"keep: {keep} needs `{key}`, such as `{key}: {own.needed}`")
+        type = info.context.type
+        if value is not None and own.types and type is not None and type not in own.types:
+            raise ValueError(f"{key} is of type {listed(own.types)}, not of {type}")
         return value if value is None or own.check is None else own.check(value)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import Parts, Picker, Reading, Tokens, as_written
-from lakebed.policies.pointers import Missing, follow, parse_pointer
 from lakebed.policies.values import Column, Origin, absence
+from lakebed.vocabulary.pointers import Missing, follow, parse_pointer
 
 MOST_ELEMENTS = 1_000
 """Elements of one array: a message of more is dropped whole."""

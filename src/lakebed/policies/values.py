@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.policies.outcomes import Outcome
-from lakebed.policies.pointers import MISSING, Missing
 from lakebed.vocabulary.messages import Ints
+from lakebed.vocabulary.pointers import MISSING, Missing
 
 Outcomes = NDArray[np.uint8]
 Numbers = NDArray[Any]

@@ -7,23 +7,38 @@ and none is needed: each query is bound to the caller's own rows, whatever the k
 import base64
 import binascii
 from hashlib import blake2b
+from typing import Protocol
 
 import msgspec
 
-from lakebed.ports.question import Question
 from lakebed.vocabulary.errors import BadRequest
 
 Key = tuple[int | str, ...]
 _DIGEST = 8  # bytes
 
 
-def encode(question: Question, key: Key) -> str:
+class Paged(Protocol):
+    """A question that is answered page by page.
+
+    Attributes:
+        cursor: of the page before; "" for the first page.
+        scope: what tells it from other questions.
+    """
+
+    @property
+    def cursor(self) -> str: ...
+
+    @property
+    def scope(self) -> tuple[object, ...]: ...
+
+
+def encode(question: Paged, key: Key) -> str:
     """The cursor of the page that begins behind the row with this key."""
     body = msgspec.msgpack.encode(key)
     return base64.urlsafe_b64encode(_digest(question, body) + body).rstrip(b"=").decode()
 
 
-def decode(question: Question, shape: tuple[type, ...]) -> Key | None:
+def decode(question: Paged, shape: tuple[type, ...]) -> Key | None:
     """The key in the question's cursor, or None where it has none.
 
     Raises:
@@ -45,17 +60,5 @@ def decode(question: Question, shape: tuple[type, ...]) -> Key | None:
     return key
 
 
-def _digest(question: Question, body: bytes) -> bytes:
-    policy = question.policy
-    scope = (
-        policy.owner,
-        policy.name,
-        policy.keep,
-        question.topic,
-        question.start,
-        question.end,
-        question.order,
-        *question.beside,
-        *question.fields,
-    )
-    return blake2b(msgspec.msgpack.encode(scope) + body, digest_size=_DIGEST).digest()
+def _digest(question: Paged, body: bytes) -> bytes:
+    return blake2b(msgspec.msgpack.encode(question.scope) + body, digest_size=_DIGEST).digest()

@@ -91,6 +91,15 @@ class Question:
     def descending(self) -> bool:
         return self.order == "desc"
 
+    @property
+    def scope(self) -> tuple[object, ...]:
+        """What a cursor belongs to."""
+        policy = self.policy
+        return (
+            policy.owner, policy.name, policy.keep, self.topic, self.start, self.end, self.order,
+            *self.beside, *self.fields,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lakebed.ports.erasure import Erasure
+from lakebed.ports.events import EventIndexer, EventReader
 from lakebed.ports.health import Health
 from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.times import Micros
@@ -93,7 +94,8 @@ class SeriesCopier(Protocol):
 class Content:
     """The number of rows that readers see, and the sum of their hashes.
 
-    The partition of windows is not hashed: a move to another journal changes it.
+    The partition of windows is not hashed, as a move to another journal changes it, nor the moment
+    at which a row was stored, as writing it again does.
     """
 
     rows: int
@@ -110,7 +112,16 @@ class SeriesSnapshots(Protocol):
         ...
 
 
-class Series(SeriesWriter, SeriesReader, SeriesEraser, SeriesCopier, SeriesSnapshots, Protocol):
+class Series(
+    SeriesWriter,
+    SeriesReader,
+    EventReader,
+    EventIndexer,
+    SeriesEraser,
+    SeriesCopier,
+    SeriesSnapshots,
+    Protocol,
+):
     """The store of records and windows, in the tables that the kinds of policy declare.
 
     Attributes:

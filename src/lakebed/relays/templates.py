@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from lakebed.policies.pointers import MISSING, follow, parse_pointer
 from lakebed.ports.relays import TIMES, Record
+from lakebed.vocabulary.pointers import MISSING, follow, parse_pointer
 from lakebed.vocabulary.times import to_rfc3339
 
 LONGEST = 10_000

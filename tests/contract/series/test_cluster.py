@@ -128,7 +128,7 @@ def test_forgetting_reaches_the_local_tables(series: Series) -> None:
 
 
 def test_a_table_that_a_node_lacks_is_made(series: ClickHouseSeries) -> None:
-    series._command("drop", "DROP TABLE lakebed.last_n SYNC")
+    series.command("drop", "DROP TABLE lakebed.last_n SYNC")
     health = series.health()
     assert not health.ok
     assert "tables are missing (last_n)" in health.message

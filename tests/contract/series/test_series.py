@@ -299,7 +299,7 @@ def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(
         key=tuple(name for name in table.key if name not in SEVERAL),
     )
     drops = [f"DROP TABLE {DATABASE}.{name}{_on(series)} SYNC" for name in layout.names([table])]
-    series._command("make an earlier one", *drops, *layout.statements(DATABASE, [former]))
+    series.command("make an earlier one", *drops, *layout.statements(DATABASE, [former]))
     getattr(series, "_parts", {}).clear()  # chDB's table has another folder
     old = records(owner, range(7))
     series.write("archive", old)

@@ -1,19 +1,18 @@
 """Routes that read and delete kept data: records, last values, usage."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from heapq import nlargest
-from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.access.actions import Action
-from lakebed.api import file_parts, formats
+from lakebed.api import answering, file_parts, formats
 from lakebed.api.callers import Caller, InOwner, OnInstance
 from lakebed.api.file_parts import FileParts, Made
 from lakebed.api.requests import ServicesDep, check_filter_in, moment
@@ -41,7 +40,6 @@ Eraser = Annotated[Caller, OnInstance(Action.RECORDS_DELETE)]
 UsageReader = Annotated[Caller, InOwner(Action.USAGE_READ)]
 
 _TIMES = "RFC 3339, or a number since 1970 whose size says what it counts"
-_WHOLE = 2**20  # bytes of an answer that are made before the first is sent
 
 
 class RecordsQuery(BaseModel):
@@ -116,20 +114,11 @@ def records(
         made = kept.of(request, key, lambda: _made(ask()))
         if made is not None:
             return file_parts.answer(request, made, sent)
-    return _send(request, ask(), _uncounted if file_parts.is_head(request) else sent)
+    count = answering.uncounted if file_parts.is_head(request) else sent
+    return answering.send(request, ask(), count)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """An answer of records, in pieces."""
-
-    pieces: Iterator[bytes]
-    media_type: str
-    headers: dict[str, str]
-    rows: int
-
-
-def _ask(services: Services, question: Question, form: str, query: RecordsQuery) -> _Asked:
+def _ask(services: Services, question: Question, form: str, query: RecordsQuery) -> answering.Asked:
     page = queries.read(services.series, services.catalog, question)
     if query.most_points and not question.of_one_topic:
         page = points.by_time(page)  # Grafana makes a curve per topic of a sorted table alone
@@ -142,10 +131,10 @@ def _ask(services: Services, question: Question, form: str, query: RecordsQuery)
     if missing:
         headers["X-Gaps"] = str(len(missing))
     pieces = formats.write(page, form, missing, query.csv == "safe")
-    return _Asked(pieces, formats.MEDIA_TYPES[form], headers, len(page.rows))
+    return answering.Asked(pieces, formats.MEDIA_TYPES[form], headers, len(page.rows))
 
 
-def _made(asked: _Asked) -> Made | None:
+def _made(asked: answering.Asked) -> Made | None:
     body = file_parts.joined(asked.pieces)
     return None if body is None else Made(body, asked.media_type, asked.headers, asked.rows)
 
@@ -157,7 +146,7 @@ def question_of(services: Services, caller: Caller, query: RecordsQuery) -> Ques
         check_filter_in("topic", topic)
     caller.require(*topics)
     if query.policy:
-        _hide_foreign_policies(services, caller, query.policy)
+        hide_foreign_policies(services, caller, query.policy)
     fields = tuple(dict.fromkeys(query.field))
     policy = choice.choose(services.catalog, caller.owner, topics, query.policy, query.keep, fields)
     parts = query.points or query.most_points or 0
@@ -189,7 +178,7 @@ def _count(services: Services, caller: Caller, question: Question, rows: int, si
         services.sent("api", caller.owner, caller.label, topic, question.policy.name, share, bytes_)
 
 
-def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:
+def hide_foreign_policies(services: Services, caller: Caller, name: str) -> None:
     """Hide policies that have no topic in common with the caller's grants, in any version.
 
     Raises:
@@ -200,38 +189,6 @@ def _hide_foreign_policies(services: Services, caller: Caller, name: str) -> Non
     versions = services.catalog.policy_versions(caller.owner, name)
     if not any(caller.may_some(*stored.document["topics"]) for stored in versions):
         raise BadRequest("policy", f"there is no policy {name!r}")
-
-
-def _send(request: Request, asked: _Asked, sent: Callable[[int, int], None]) -> Response:
-    """Send a small answer as a whole: each streamed chunk would switch threads twice.
-
-    Args:
-        sent: called with the rows, and the bytes of the body.
-    """
-    media, headers = asked.media_type, asked.headers
-    ready: list[bytes] = []
-    for piece in asked.pieces:
-        ready.append(piece)
-        if sum(map(len, ready)) > _WHOLE:
-            whole = _measured(chain(ready, asked.pieces), partial(sent, asked.rows))
-            return StreamingResponse(whole, media_type=media, headers=headers)
-    made = Made(b"".join(ready), media, headers, asked.rows)
-    return file_parts.answer(request, made, sent)
-
-
-def _uncounted(rows: int, size: int) -> None:
-    """Nothing is sent of a body that HEAD asks about."""
-
-
-def _measured(pieces: Iterable[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
-    """Pass pieces on, and tell their bytes at the end, also where a reader leaves before it."""
-    size = 0
-    try:
-        for piece in pieces:
-            size += len(piece)
-            yield piece
-    finally:
-        sent(size)
 
 
 class EraseQuery(BaseModel):

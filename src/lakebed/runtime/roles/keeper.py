@@ -52,6 +52,7 @@ _TRIM_EVERY = 5.0  # seconds
 _TRIM_SELDOM = 60.0  # seconds between two trims, at most, while the journal has plenty of room
 _ENOUGH_ROOM = 0.25  # part of the journal's limit below which there is plenty of room
 _DAMAGE_EVERY = 1.0  # seconds between two checks for detached parts
+_INDEX_EVERY = 2.0  # seconds between two looks at which fields policies index
 _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 
 
@@ -72,6 +73,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
             "ledger": partial(
                 _repeat, _EXPIRE_EVERY, "byte ledger not maintained", _accounting(process)
             ),
+            "indexes": partial(_repeat, _INDEX_EVERY, "fields not indexed", _indexing(process)),
             "damage": partial(
                 _repeat, _DAMAGE_EVERY, "damage not recorded", _recording(process, rebuild)
             ),
@@ -141,6 +143,12 @@ def _recording(process: Process, rebuild: "Rebuilding") -> Callable[[], None]:
         recorded = found
 
     return record
+
+
+def _indexing(process: Process) -> Callable[[], None]:
+    from lakebed.keeper.indexing import Indexing
+
+    return Indexing(process.series, process.catalog).look
 
 
 def _metrics(keeper: "Keeper") -> Iterator[Sample]:

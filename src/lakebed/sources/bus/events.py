@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lakebed.policies.pointers import MISSING, follow, parse_pointer
 from lakebed.sources.bus.settings import BusSource
 from lakebed.sources.pulling.messages import Pulled, Unreadable
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.pointers import MISSING, follow, parse_pointer
 from lakebed.vocabulary.time_parsing import SENT_TIMES, parse_time
 from lakebed.vocabulary.times import UNSET
 from lakebed.vocabulary.topic_templates import fill, level, names_in, tag_levels

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from lakebed.policies.pointers import parse_pointer
 from lakebed.section import Duration, Section, Size
 from lakebed.vocabulary.owners import check_known
+from lakebed.vocabulary.pointers import parse_pointer
 from lakebed.vocabulary.time_parsing import Unit
 from lakebed.vocabulary.times import parse_duration
 from lakebed.vocabulary.topic_templates import BUS, BUS_WORDS, check_template

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from lakebed.policies.pointers import follow, parse_pointer
 from lakebed.ports.catalog.notes import NoteStore
 from lakebed.ports.health import Health
 from lakebed.sources.bus.answers import (
@@ -38,6 +37,7 @@ from lakebed.sources.pulling.retrying import Backoff
 from lakebed.sources.pulling.stats import Stats
 from lakebed.sources.pulling.taking import Taker
 from lakebed.vocabulary.errors import Unavailable
+from lakebed.vocabulary.pointers import follow, parse_pointer
 from lakebed.vocabulary.times import SECOND
 
 if TYPE_CHECKING:

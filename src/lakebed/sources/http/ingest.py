@@ -61,9 +61,11 @@ _START = {
     "status": 202,
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"14")],
 }
+_READING = ("GET", "HEAD")  # methods by which the API answers questions about events
 _PROPERTY = b"x-property-"
 _END = {"type": "http.response.body", "body": ACCEPTED}
 _ALLOW = (b"allow", b"POST, OPTIONS")
+_ALLOW_EVENTS = (b"allow", b"GET, HEAD, POST, OPTIONS")
 
 
 class Ingest:
@@ -170,10 +172,12 @@ class Ingest:
     async def answer_error(self, scope: Scope, send: Send, error: Exception) -> None:
         await problems.answer(send, error)
 
-    def route(self, path: str) -> App | None:
-        """The handler of a path; None for paths of the API."""
+    def route(self, path: str, method: str = "POST") -> App | None:
+        """The handler of a path; None for what the API answers."""
         found = self._ways.get(path)
-        return None if found is None else self._guarded(*found)
+        if found is None or (path == EVENTS and method in _READING):
+            return None
+        return self._guarded(*found)
 
     def _guarded(self, way: Way, handler: App) -> App:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -298,9 +302,10 @@ def _properties(headers: HeaderMap) -> list[tuple[str, str]]:
 
 
 async def _other_method(scope: Scope, send: Send) -> None:
+    allow = _ALLOW_EVENTS if scope["path"] == EVENTS else _ALLOW
     if scope["method"] == "OPTIONS":
-        await send({"type": "http.response.start", "status": 204, "headers": [_ALLOW]})
+        await send({"type": "http.response.start", "status": 204, "headers": [allow]})
         await send({"type": "http.response.body"})
         return
     document = problems.document(405, "messages are sent by POST")
-    await problems.answer_json(send, 405, document, [_ALLOW], problems.MEDIA_TYPE)
+    await problems.answer_json(send, 405, document, [allow], problems.MEDIA_TYPE)

@@ -6,7 +6,7 @@ SQL and client are the same for both; `embedded.py` adds what only chDB needs.
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from queue import Empty, LifoQueue
@@ -19,12 +19,15 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from lakebed.kinds import TABLES
 from lakebed.ports.erasure import Erasure
+from lakebed.ports.events import CountQuestion, Counts, EventPage, EventQuestion
 from lakebed.ports.health import Health
 from lakebed.ports.metrics import GaugeMetric, HistogramMetric, measured
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import Contents, Missing, Usage
 from lakebed.stores.series.clickhouse import copying, damaged, erasing, reading
+from lakebed.stores.series.clickhouse.indexed_fields import IndexedFields
 from lakebed.stores.series.clickhouse.layout import Layout, OneServer
+from lakebed.stores.series.clickhouse.reading import event_counts, events
 from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.stores.series.clickhouse.snapshot import DROP, ClonedTables, statements
 from lakebed.stores.series.clickhouse.suspects import Suspect, damaged_parts, suspect_in
@@ -130,6 +133,7 @@ class ClickHouseSeries:
         self._fsync = "unknown"
         self._reads = READ.distribution()
         self._oldest: dict[str, tuple[float, Micros | None]] = {}
+        self._indexed = IndexedFields(self, layout)
         self.name = name
 
     def migrate(self) -> None:
@@ -139,7 +143,7 @@ class ClickHouseSeries:
         # A statement for all nodes fails while one is down: none is made that is not needed.
         if any(there.get(name) != there[_NODES] for name in wanted):
             made = self._layout.statements(DATABASE, list(TABLES.values()))
-            self._command("create tables", *made)
+            self.command("create tables", *made)
         self._add_columns()
         self._look_at_fsync()
 
@@ -151,7 +155,7 @@ class ClickHouseSeries:
             names = self._layout.names([table])
             new = [c for c in table.columns if any((name, c) not in have for name in names)]
             if new:
-                self._command("add columns", *self._layout.additions(DATABASE, table, new))
+                self.command("add columns", *self._layout.additions(DATABASE, table, new))
                 log.info("columns added to a table", table=table.name, columns=new)
 
     def _look_at_fsync(self) -> None:
@@ -170,6 +174,15 @@ class ClickHouseSeries:
         page = reading.read(self, question)
         self._reads.observe(time.monotonic() - started)
         return page
+
+    def events(self, question: EventQuestion) -> EventPage:
+        return self._indexed.using(lambda columns: events.read(self, question, columns))
+
+    def count_events(self, question: CountQuestion) -> Counts:
+        return self._indexed.using(lambda columns: event_counts.count(self, question, columns))
+
+    def index(self, fields: Collection[tuple[str, ...]]) -> None:
+        self._indexed.index(fields)
 
     def usage(self, owner: str) -> Iterator[Usage]:
         return reading.usage(self, owner)
@@ -300,14 +313,14 @@ class ClickHouseSeries:
         if self._layout.cluster is not None:
             what = "no moment is the same on all nodes of a cluster; use BACKUP ... ON CLUSTER"
             raise Unsupported(f"{self.name} cannot be backed up by Lakebed: {what}")
-        self._command("clone the tables", *statements(DATABASE))
+        self.command("clone the tables", *statements(DATABASE))
         return ClonedTables(self, self.drop_clones)
 
     def drop_clones(self) -> None:
         """Drop the tables of a snapshot, also one that a killed process has left."""
-        self._command("drop the clones", DROP)
+        self.command("drop the clones", DROP)
 
-    def _command(
+    def command(
         self, doing: str, *commands: str, settings: Mapping[str, Any] | None = None
     ) -> None:
         with self._session(doing) as client:

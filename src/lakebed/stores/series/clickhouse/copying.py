@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from lakebed.kinds import TABLES
+from lakebed.kinds.tables import STORED
 from lakebed.ports.series import Content, Contents
 from lakebed.stores.series.clickhouse.reading.conditions import source
 from lakebed.stores.series.clickhouse.select import Select
@@ -31,7 +32,7 @@ def _contents(
     columns = ", ".join(
         f"`{column}`"
         for column in table.columns
-        if not (column == "partition" and "fragment" in table.key)
+        if column != STORED and not (column == "partition" and "fragment" in table.key)
     )
     unexpired = "expires > toDateTime({moment:UInt32}, 'UTC')" if table.expires else "1"
     found = client.query(

@@ -97,7 +97,7 @@ class EmbeddedSeries(ClickHouseSeries):
         asked = {"database": DATABASE, "settings": list(schema.EMBEDDED)}
         others = self.query(_OTHERS, asked)["name"].to_pylist()
         change = f"MODIFY SETTING {', '.join(schema.EMBEDDED)}"
-        self._command("set up tables", *(f"ALTER TABLE {DATABASE}.{t} {change}" for t in others))
+        self.command("set up tables", *(f"ALTER TABLE {DATABASE}.{t} {change}" for t in others))
         self.repair()  # from now on new parts are checked
         threading.Thread(target=self._check_merges, name="series parts", daemon=True).start()
 
@@ -205,12 +205,12 @@ class EmbeddedSeries(ClickHouseSeries):
             if broken or damaged:
                 self._repairs += 1
                 self._left_closed.add(table)
-                self._command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
+                self.command(f"close {table}", f"DETACH TABLE IF EXISTS {DATABASE}.{table}")
             with self._os_errors_translated():
                 for part in damaged:
                     self._parts_of(table).detach(part, _DETACHED_PREFIX)
             if table in self._left_closed:
-                self._command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
+                self.command(f"open {table}", f"ATTACH TABLE IF NOT EXISTS {DATABASE}.{table}")
                 self._left_closed.remove(table)
             self._parts_of(table).forget([*broken, *damaged])
             if broken:
@@ -224,7 +224,7 @@ class EmbeddedSeries(ClickHouseSeries):
             for part in broken
             if (aside / f"{_DETACHED_PREFIX}{part}").exists()
         ]
-        self._command("drop broken parts", *drops, settings=_DROP)
+        self.command("drop broken parts", *drops, settings=_DROP)
 
     def _parts_of(self, table: str) -> PartFiles:
         if table not in self._parts:

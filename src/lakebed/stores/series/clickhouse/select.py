@@ -16,3 +16,9 @@ class Select(Protocol):
 
 class Alter(Select, Protocol):
     def delete(self, table: str, where: str, parameters: Mapping[str, Any]) -> None: ...
+
+
+class Define(Select, Protocol):
+    def command(
+        self, doing: str, *commands: str, settings: Mapping[str, Any] | None = None
+    ) -> None: ...
