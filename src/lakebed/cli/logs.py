@@ -32,6 +32,9 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 """Without the values of variables, among which are passwords and payloads."""
 
+_TRACEBACKS_FOR_PEOPLE = structlog.dev.RichTracebackFormatter(show_locals=False)
+"""The same for the console, whose default shows them."""
+
 
 class LossyStream:
     """A stream for the log that drops text which it cannot write.
@@ -67,7 +70,9 @@ def configure(settings: "LogSection") -> None:
     last: Processor = (
         structlog.processors.JSONRenderer()
         if machine
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=_TRACEBACKS_FOR_PEOPLE
+        )
     )
     structlog.configure(
         processors=[*shared, last],

@@ -86,6 +86,18 @@ def test_with_json_every_line_is_json_whoever_says_it(capsys: pytest.CaptureFixt
     assert [line["level"] for line in said[:2]] == ["error", "warning"]
 
 
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_tracebacks_have_no_values_of_variables(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(LogSection(format=form))  # type: ignore[arg-type]
+    structlog.get_logger("test").error("a part failed", exc_info=_error("-".join("planted")))
+    logging.getLogger("library").error("and another", exc_info=_error("-".join("planted")))
+    told = capsys.readouterr().err
+    assert told.count("ValueError") >= 2
+    assert "p-l-a-n-t-e-d" not in told
+
+
 def test_a_mistake_in_the_settings_is_told_in_the_format_that_they_ask_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,8 +107,7 @@ def test_a_mistake_in_the_settings_is_told_in_the_format_that_they_ask_for(
     assert json.loads(line)["event"].startswith("http.listen")
 
 
-def _error() -> ValueError:
-    password = "a secret"
+def _error(password: str = "a secret") -> ValueError:
     try:
         raise ValueError(f"broken: {len(password)}")
     except ValueError as error:
