@@ -147,5 +147,6 @@ def clean() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("LAKEBED__") and name not in ("LAKEBED_URL", "LAKEBED_TOKEN")
+        if not name.startswith("LAKEBED__")
+        and name not in ("LAKEBED_URL", "LAKEBED_TOKEN", "LAKEBED_SECRETS_KEY")
     }
