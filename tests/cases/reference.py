@@ -32,7 +32,7 @@ NEAREST = (
     "kept", "unique", "max_rate", "deny", "allow", "max", "min", "late", "inactive",
     "out_of_range_time", "bad_time", "out_of_range", "not_finite", "not_a_number", "not_text",
     "missing_path", "not_json", "max_size", "too_many", "too_deep", "not_an_integer",
-    "not_a_boolean", "skipped",
+    "not_a_boolean", "dead_letter", "skipped",
 )  # fmt: skip
 """Outcomes; a message under several policies counts in the whole by the first of these."""
 
@@ -165,6 +165,8 @@ def within(number: float) -> float:
 
 def parts_of(policy: dict[str, Any], payload: bytes) -> list[tuple[int, str, bytes]]:
     """Element, field and JSON of each part of a message that holds a value."""
+    if "function_at" in policy:
+        return [(0, chosen_by(policy, payload), payload)]
     names = list(policy.get("fields", [""]))
     if "split" not in policy:
         return [(0, name, payload) for name in names]
@@ -180,6 +182,23 @@ def parts_of(policy: dict[str, Any], payload: bytes) -> list[tuple[int, str, byt
     ]
 
 
+def chosen_by(policy: dict[str, Any], payload: bytes) -> str:
+    """The function that a message asks for, which is its field."""
+    try:
+        document = document_of(payload)
+        named = follow(document, policy["function_at"])
+    except Dropped as dropped:
+        if str(dropped) != "missing_path":
+            raise
+        named = None
+    if named is None:
+        named = policy.get("function_else")
+    name = named.strip().lower() if isinstance(named, str) else ""
+    if name not in policy.get("functions", DEFAULT_FUNCTIONS["number"]):
+        raise Dropped("dead_letter")
+    return name
+
+
 def mapped(policy: dict[str, Any], value: Any) -> Any:
     """What stands for a text, or for a number or a boolean of JSON, if it is in the map."""
     known = policy.get("map", {})
@@ -191,7 +210,7 @@ def mapped(policy: dict[str, Any], value: Any) -> Any:
 def value_of(policy: dict[str, Any], field: str, payload: bytes) -> tuple[Any, datetime | None]:
     """The value, and the event time where the policy reads it from the payload."""
     kind, at, time_at = policy["type"], policy.get("at"), policy.get("time_at")
-    if field:
+    if field and "fields" in policy:
         at = policy["fields"][field]
     elif "split" in policy:
         at = at or ""
@@ -556,6 +575,9 @@ def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> lis
         former = [r for r in records if r.message.topic == topic and r.moment < start]
         before = max(former, key=lambda record: (record.moment, record.place), default=None)
         passed = (start, end if end <= now else None)
+        if "function_at" in policy:
+            rows.append(row | {"value": float(function(field, values))})
+            continue
         for name in functions:
             if name in IN_ORDER:
                 row[name] = in_order(name, members, before, passed, policy.get("counter_bits"))
@@ -568,10 +590,12 @@ def windows(policy: dict[str, Any], records: list[Record], now: datetime) -> lis
 def flow(outcomes: list[str]) -> dict[str, Any]:
     counts = Counter(outcomes)
     kept, skipped, late = (counts.pop(name, 0) for name in ("kept", "skipped", "late"))
+    aside = counts.pop("dead_letter", 0)
     received = len(outcomes)
     filtered = dict(sorted(counts.items()))
     return {
         "received": received, "skipped": skipped, "kept": kept, "filtered": filtered, "late": late,
+        **({"dead_letter": aside} if aside else {}),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ checkpoint, and reads the journal again without the messages on which it fails.
 """
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from lakebed.keeper.routes import Routes
 from lakebed.keeper.settings import DeadLettersSection
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import Became, PolicyTask, TaskFactory
+from lakebed.policies.by_function import why_not
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES
@@ -71,6 +72,17 @@ class Poison:
                 raise
             except Exception:
                 self._find(task, piece)
+
+    def put_aside(self, task: PolicyTask, chunk: Chunk, rows: Sequence[int]) -> None:
+        """Write dead letters of messages that ask for a function that their policy does not have.
+
+        A replay writes them again, which changes nothing.
+        """
+        letters = [
+            self._letter(task, chunk, row, why_not(task.policy, chunk.payloads[row]), "")
+            for row in rows
+        ]
+        self._stores.add_dead_letters(letters, self._keep)
 
     def _absorb(self, task: PolicyTask, chunk: Chunk) -> Became:
         bad = np.isin(chunk.offset, list(self._offsets.get(task.part, ())))

@@ -4,6 +4,7 @@ A row written again replaces itself, as in the store: rows that a kind writes mo
 remembered by their key. Records, whose key has their offset, are written once and only counted.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from heapq import nlargest
 from operator import itemgetter
@@ -105,6 +106,8 @@ class PreviewRows:
         before = self._replaced.get(key)
         self.count += before is None
         self.size += row["size"] - (0 if before is None else before["size"])
+        if self._policy.function_at is not None:
+            row["value"] = _chosen(row)
         self._replaced[key] = row
         self._code((row["topic"], row["field"]))
 
@@ -151,7 +154,7 @@ class PreviewRows:
         rows["start"] = [row["time"] for row in kept]
         rows["end"] = [row.get("end", row["time"]) for row in kept]
         for name in ("min", "max", "first", "last", "sum"):
-            rows[name] = [row.get(name, row.get("value")) for row in kept]
+            rows[name] = [row.get("value", row.get(name)) for row in kept]
         rows["count"] = [row.get("count", 1) for row in kept]
         rows["complete"] = [row.get("complete", True) for row in kept]
         return rows
@@ -198,7 +201,8 @@ def _encoded(column: pa.ChunkedArray) -> tuple[list[str], Any]:
 
 
 _OF_WINDOWS = (
-    "topic", "start", "end", "complete", "count", "min", "max", "sum", "first", "last", "size",
+    "topic", "start", "end", "complete", "count", "min", "max", "sum", "first", "last", "m2",
+    "size",
 )  # fmt: skip
 
 
@@ -214,6 +218,15 @@ def _window_of(row: dict[str, Any]) -> dict[str, Any]:
     return row | cut | {"time": start, "end": end, "complete": complete}
 
 
+def _chosen(row: Mapping[str, Any]) -> float:
+    """The result of the function that is the field of a window."""
+    if row["field"] == "avg":
+        return float(min(max(row["sum"] / row["count"], row["min"]), row["max"]))
+    if row["field"] == "stddev":
+        return math.sqrt(max(row["m2"], 0.0) / row["count"])
+    return float(row[row["field"]])
+
+
 def _cut(value: float | str) -> float | str:
     """A value of which no more is remembered than is shown."""
     if isinstance(value, str) and len(value) > _EXCERPT:
@@ -227,6 +240,8 @@ def _told(row: Mapping[str, Any], fields: bool) -> dict[str, Any]:
         told |= {"time": to_rfc3339(row["time"])}
         return told | {"value": row["value"], "size": row["size"]}
     told |= {"start": to_rfc3339(row["time"]), "end": to_rfc3339(row["end"])}
+    if "value" in row:  # the messages chose the function
+        return told | {name: row[name] for name in ("count", "value", "complete")}
     told |= {name: row[name] for name in ("count", "min", "max", "first", "last")}
     if "sum" in row:
         told["avg"] = min(max(row["sum"] / row["count"], row["min"]), row["max"])

@@ -223,6 +223,14 @@ class Shard:
         self._examples.note_skipped(skipped, chunk, self.ledger.channels)
 
     def _absorb(self, task: PolicyTask, chunk: Chunk) -> Became:
+        became = self._absorbed(task, chunk)
+        if task.policy.function_at is not None:
+            aside = np.flatnonzero(became.outcomes == Outcome.DEAD_LETTER)
+            if len(aside):
+                self._poison.put_aside(task, chunk, aside.tolist())
+        return became
+
+    def _absorbed(self, task: PolicyTask, chunk: Chunk) -> Became:
         try:
             return task.absorb(chunk)
         except LakebedError:

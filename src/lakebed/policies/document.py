@@ -22,7 +22,7 @@ from lakebed.policies.fields import timezone as check_timezone
 from lakebed.policies.schema import Document, facts_of, keys_of
 from lakebed.policies.warnings import LONGEST_TOPIC, Repeated, warnings
 from lakebed.vocabulary.errors import Invalid, Problem, show
-from lakebed.vocabulary.policy import Filter, Policy, Transform
+from lakebed.vocabulary.policy import CHOSEN, Filter, Policy, Transform
 from lakebed.vocabulary.sizes import format_size
 from lakebed.vocabulary.times import HOUR, Micros, format_duration, now, to_rfc3339
 from lakebed.vocabulary.widths import format_width
@@ -128,6 +128,9 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         return kind.keys[key].default if value is None and key in kind.keys else value
 
     functions = tuple(doc.functions or kind.default_functions.get(doc.type, ()))
+    several = tuple((doc.several or {}).items())
+    if doc.function_at is not None:  # each function is a series of its own
+        several, functions = tuple((name, doc.at or "") for name in functions), (CHOSEN,)
     own = {key: chosen(key, getattr(doc, key)) for key in _own_keys(kind)}
     active = doc.active or schema.ActiveDocument()
     zone = doc.timezone or default_timezone
@@ -140,7 +143,7 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         version=version,
         at=doc.at,
         time_at=doc.time_at,
-        fields=tuple((doc.several or {}).items()),
+        fields=several,
         split=doc.split,
         around=tuple(doc.around or ()),
         time_unit=doc.time_unit or "auto",  # type: ignore[arg-type]  # checked to be one of them
@@ -155,6 +158,8 @@ def _policy(doc: Document, owner: str, version: int, default_timezone: str) -> P
         count=doc.count,
         buffer=chosen("buffer", doc.buffer) or 0,
         functions=functions,
+        function_at=doc.function_at,
+        function_else=doc.function_else,
         timezone=zone if "timezone" in kind.keys else "UTC",
         options=own,
         active_from=active.start,
@@ -202,7 +207,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "topics": list(policy.topics),
         "type": policy.type,
         "at": policy.at,
-        "fields": dict(policy.fields) or None,
+        "fields": (dict(policy.fields) or None) if policy.function_at is None else None,
         "split": policy.split,
         "with": list(policy.around) or None,
         "time_at": policy.time_at,
@@ -216,6 +221,7 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "every": None if policy.every is None else format_width(policy.every),
         "count": policy.count,
         "functions": list(policy.functions) or None,
+        **_chosen_functions(policy),
     }
     kind = KINDS[policy.keep]
     if "timezone" in kind.keys:
@@ -232,6 +238,17 @@ def to_document(policy: Policy) -> dict[str, Any]:
         "transform": _given(_transform_document(policy.transform)),
     }
     return _given(document) or {}
+
+
+def _chosen_functions(policy: Policy) -> dict[str, Any]:
+    """Which functions messages choose from; nothing where they choose none."""
+    if policy.function_at is None:
+        return {}
+    return {
+        "functions": list(policy.field_names),
+        "function_at": policy.function_at,
+        "function_else": policy.function_else,
+    }
 
 
 def _times(policy: Policy) -> dict[str, Any]:

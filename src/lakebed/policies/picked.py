@@ -52,6 +52,10 @@ _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
 def reader(policy: Policy) -> Callable[[Sequence[bytes]], Column]:
     """The function that reads payloads for this policy."""
+    if policy.function_at is not None:
+        from lakebed.policies.by_function import ByFunctionReader
+
+        return ByFunctionReader(Reading.of(policy)).read
     if policy.fields or policy.split is not None:
         from lakebed.policies.several import SeveralReader
 
@@ -88,6 +92,8 @@ class Reading(NamedTuple):
     decimal: str
     fields: tuple[tuple[str, str], ...]
     split: str | None
+    function_at: str | None
+    function_else: str | None
 
     @classmethod
     def of(cls, policy: Policy) -> "Reading":

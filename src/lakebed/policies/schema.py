@@ -29,6 +29,7 @@ from lakebed.policies.fields import finite, is_text, listed, one_of
 from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.values import is_clean
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.policy import BY_MESSAGE
 from lakebed.vocabulary.surroundings import MOST as MOST_SURROUNDINGS
 from lakebed.vocabulary.surroundings import check_name as check_surrounding
 from lakebed.vocabulary.time_parsing import UNITS, parse_time
@@ -45,6 +46,7 @@ TYPES_OF = {
     "map": ("number", "integer", "boolean", "text"),
     "encoding": ("number", "integer", "text"),
     "decimal": ("number",), "counter_bits": ("number", "integer"),
+    "function_at": ("number",), "function_else": ("number",),
 }  # fmt: skip
 """Keys that only some types have."""
 
@@ -72,6 +74,7 @@ class Facts:
     has_time_at: bool
     has_fields: bool
     has_split: bool
+    has_function_at: bool
 
     @property
     def picks(self) -> bool:
@@ -91,6 +94,7 @@ def facts_of(document: Mapping[str, Any]) -> Facts:
         document.get("time_at") is not None,
         document.get("fields") is not None,
         document.get("split") is not None,
+        document.get("function_at") is not None,
     )
 
 
@@ -120,7 +124,10 @@ def _function(value: object, info: _Info) -> object:
     keep, type = info.context.keep, info.context.type
     if type is None or keep is None or type not in KINDS[keep].functions:
         return value
-    return one_of(value, f"function of type {type}", KINDS[keep].functions[type])
+    name = one_of(value, f"function of type {type}", KINDS[keep].functions[type])
+    if info.context.has_function_at and name not in BY_MESSAGE:
+        raise ValueError(f"messages can choose {listed(BY_MESSAGE)}, not {name}")
+    return name
 
 
 def _encoding(value: object, info: _Info) -> object:
@@ -333,6 +340,12 @@ class Document(_Part):
         list[Annotated[str, BeforeValidator(_function)]] | None,
         _given(fields.several("functions", _MOST_FUNCTIONS)),
     ] = Field(None, description="what an aggregate answers with")
+    function_at: Annotated[str | None, _given(fields.pointer)] = Field(
+        None, description="JSON pointer to the name of the function that a message asks for"
+    )
+    function_else: Annotated[
+        str | None, _given(lambda value: one_of(value, "function", BY_MESSAGE))
+    ] = Field(None, description="the function of messages that name none; else they are put aside")
     timezone: Annotated[str | None, _given(fields.timezone)] = Field(
         None, description="zone to whose hours and days windows are aligned"
     )
@@ -383,6 +396,26 @@ class Document(_Part):
         keep = info.context.keep
         if value is not None and keep is not None and KINDS[keep].answers == "windows":
             raise ValueError(f"with goes with kinds that keep single messages, not with {keep}")
+        return value
+
+    @field_validator("function_at")
+    @classmethod
+    def _chooses_for_one_value(cls, value: str | None, info: _Info) -> str | None:
+        facts = info.context
+        if value is not None and (facts.has_fields or facts.has_split or not facts.has_at):
+            raise ValueError("function_at is beside one value: pick that with `at`")
+        return value
+
+    @field_validator("function_else")
+    @classmethod
+    def _is_allowed(cls, value: str | None, info: _Info) -> str | None:
+        if value is None:
+            return value
+        if not info.context.has_function_at:
+            raise ValueError("function_else is for messages without one: give function_at too")
+        allowed = info.data.get("functions")
+        if allowed and value not in allowed:
+            raise ValueError(f"function_else is one of functions: {listed(allowed)}")
         return value
 
     @field_validator("time_unit", "time_zone", "time_else")

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from lakebed.vocabulary.time_parsing import Unit
 from lakebed.vocabulary.times import Micros
 
 Type = Literal["number", "text", "json", "integer", "boolean"]
+
+CHOSEN: Final = "value"
+"""What windows answer with whose messages choose the function: its result."""
+
+BY_MESSAGE: Final = ("sum", "avg", "min", "max", "count", "first", "last", "stddev")
+"""Functions that messages may choose: they need no more than each window has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,9 @@ class Policy:
         count: N of last_n.
         buffer: least time between two writes to the series; 0 to write as soon as possible.
         functions: the functions that an aggregate answers with, in order.
+        function_at: JSON pointer to the name of the function that a message asks for; each of
+            `BY_MESSAGE` that it may name is a field then, and the only function is `CHOSEN`.
+        function_else: the function of messages that name none; None: these are dead letters.
         timezone: IANA name of the time zone to whose hours and days windows are aligned.
         active_from, active_until: half-open range of event time in which it applies; None is open.
         future: how far ahead of its arrival an event time may lie; None for as far as the instance
@@ -99,6 +108,8 @@ class Policy:
     count: int | None = None
     buffer: Micros = 0
     functions: tuple[str, ...] = ()
+    function_at: str | None = None
+    function_else: str | None = None
     timezone: str = "UTC"
     active_from: Micros | None = None
     active_until: Micros | None = None

@@ -22,6 +22,7 @@ from lakebed.policies.document import PARTS
 from lakebed.policies.preparing import ENCODINGS
 from lakebed.policies.schema import document_model, keys_of
 from lakebed.vocabulary.errors import Invalid, Problem
+from lakebed.vocabulary.policy import BY_MESSAGE
 from lakebed.vocabulary.surroundings import NAMES as SURROUNDINGS
 from lakebed.vocabulary.surroundings import PROPERTY
 from lakebed.vocabulary.time_parsing import UNITS
@@ -30,12 +31,13 @@ from lakebed.web.page import Form
 TEXTS = (
     "name", "type", "keep", "at", "time_at", "for", "every", "count", "buffer", "timezone",
     "counter_bits", "split", "encoding", "decimal", "strip", "time_unit", "time_zone", "time_else",
+    "function_at", "function_else",
 )  # fmt: skip
 """Keys of a document that are one text or number in the form."""
 
 _WORDS = (
     "name", "type", "keep", "at", "time_at", "timezone", "split", "encoding", "decimal",
-    "time_unit", "time_zone", "time_else",
+    "time_unit", "time_zone", "time_else", "function_at", "function_else",
 )  # fmt: skip
 """Those of them that are never numbers."""
 
@@ -188,6 +190,7 @@ def completions() -> dict[str, Any]:
             "type": list(TYPES),
             "keep": list(KINDS),
             "functions": list(dict.fromkeys(functions)),
+            "function_else": list(BY_MESSAGE),
             "unique": ["true", "false"],
             "strip": ["true", "false"],
             "encoding": list(dict.fromkeys(one for all in ENCODINGS.values() for one in all)),

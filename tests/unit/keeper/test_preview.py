@@ -222,3 +222,19 @@ def test_counters_and_states_are_shown_as_a_policy_asks_for_them() -> None:
     states = WINDOWS | {"type": "text", "functions": ["durations"]}
     (row,) = look(journal, states).rows.newest()
     assert [one["seconds"] for one in row["durations"]] == [60, 60, 60, 0]
+
+
+def test_windows_of_functions_that_messages_choose_show_their_result() -> None:
+    journal = MemoryJournal()
+    chosen = WINDOWS | {"functions": ["sum", "avg", "stddev"], "at": "/v", "function_at": "/f"}
+    events = [(1, "sum"), (2, "sum"), (3, "avg"), (6, "avg"), (7, "median")]
+    events += [(1, "stddev"), (3, "stddev")]
+    payloads = [b'{"v": %d, "f": "%b"}' % (v, f.encode()) for v, f in events]
+    append(journal, BEGIN, *payloads)
+    found = look(journal, chosen, points=10)
+    rows = {row["field"]: (row["count"], row["value"]) for row in found.rows.newest()}
+    assert rows == {"sum": (2, 3), "avg": (2, 4.5), "stddev": (2, 1)}
+    assert {row["field"]: row["max"] for row in points(found)} == {
+        "sum": 3, "avg": 4.5, "stddev": 1,
+    }  # fmt: skip
+    assert found.to_dict()["dead_letter"] == 1

@@ -300,6 +300,32 @@ def test_a_journal_that_does_not_answer_meanwhile_costs_no_other_message(
     assert world.series.kept() == {0: 1.0, 1: 2.0, 3: 3.0}
 
 
+def test_a_message_that_asks_for_another_function_is_put_aside_with_the_reason(
+    world: World,
+) -> None:
+    world.policies(
+        {"name": "sums", "topics": ["#"], "type": "number", "at": "/v", "keep": "aggregate",
+         "every": "1m", "functions": ["sum"], "function_at": "/f"}
+    )  # fmt: skip
+    shard = world.shard()
+    world.adopt(shard)
+    world.send(b'{"v": 1, "f": "sum"}', b'{"v": 2, "f": "median"}', b'{"v": 3}')
+    world.read(shard)
+    shard = world.shard()  # a replay puts nothing aside twice
+    world.read(shard)
+    letters = world.catalog.dead_letters("anna")
+    assert {letter.offset: letter.reason for letter in letters} == {
+        1: "its function 'median' is none of sum",
+        2: "it names no function at /f, and there is no function_else",
+    }
+    shard.flush(NOW, final=True)
+    shard.checkpoint(NOW, final=True)
+    assert [(row["field"], row["sum"]) for _, row in world.series.rows] == [("sum", 1.0)]
+    ledger = load(world.catalog)
+    assert ledger.totals == {Outcome.KEPT: 1, Outcome.DEAD_LETTER: 2}
+    assert ledger.policies["anna", "sums"][Outcome.DEAD_LETTER] == 2
+
+
 @pytest.mark.usefixtures("fragile")
 def test_a_letter_that_was_dropped_does_not_come_back_with_a_replay(world: World) -> None:
     world.policies(ARCHIVE)

@@ -53,6 +53,8 @@ KIND = Kind(
         "for": DocumentKey(),
         "buffer": DocumentKey(default=SECOND),
         "functions": DocumentKey(),
+        "function_at": DocumentKey(),
+        "function_else": DocumentKey(),
         "timezone": DocumentKey(),
         "counter_bits": DocumentKey(
             accept=_bits,
@@ -74,7 +76,7 @@ KIND = Kind(
         "boolean": ("count", "avg", "first", "last"),
         "text": ("count", "unique", "first", "last", "min", "max", "top", "mode", *texts.ORDERED),
     },
-    aligned_by=("every", "timezone"),
+    aligned_by=("every", "timezone", "function_at"),
     default_functions={
         "number": ("min", "max", "sum", "avg"),
         "integer": ("min", "max", "sum", "avg"),

@@ -32,6 +32,7 @@ from lakebed.stores.series.clickhouse.reading.conditions import (
     source,
 )
 from lakebed.stores.series.clickhouse.select import Select
+from lakebed.vocabulary.policy import BY_MESSAGE, CHOSEN
 from lakebed.vocabulary.times import SECOND
 
 _TOP = 10
@@ -125,6 +126,12 @@ _EXACT: dict[str, tuple[tuple[str, ...], str]] = {
     "sum": (("x_sum",), f"if(x_sum BETWEEN {-(2**63)} AND {2**63 - 1}, toInt64(x_sum), NULL)"),
 }
 """The same for integers, where it differs."""
+_CHOICE = {**{name: _FUNCTIONS[name] for name in BY_MESSAGE if name != "count"}, "count": ((), "n")}
+_CASES = ", ".join(f"field = '{name}', toFloat64({how})" for name, (_, how) in _CHOICE.items())
+_FUNCTIONS[CHOSEN] = (
+    tuple(dict.fromkeys(part for parts, _ in _CHOICE.values() for part in parts)),
+    f"multiIf({_CASES}, NULL)",
+)
 _AVAILABLE = {"text": _TEXT, "integer": _INTEGER}
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
