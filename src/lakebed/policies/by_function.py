@@ -17,9 +17,9 @@ import numpy as np
 from lakebed.policies.fields import listed
 from lakebed.policies.outcomes import Outcome
 from lakebed.policies.picked import Parts, Picker, Reading, as_written
-from lakebed.policies.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.policies.values import BROKEN, TOO_DEEP, Column, Origin, decode_slowly
 from lakebed.vocabulary.errors import show
+from lakebed.vocabulary.pointers import MISSING, Missing, follow, parse_pointer
 from lakebed.vocabulary.policy import Policy
 
 _NONE, _UNREADABLE = -1, -2
