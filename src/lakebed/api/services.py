@@ -20,7 +20,7 @@ from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
 from lakebed.ports.catalog.ledger import LedgerReader
 from lakebed.ports.catalog.notes import NoteStore
-from lakebed.ports.catalog.outbox import OutboxFollowers
+from lakebed.ports.catalog.outbox import OutboxFollowers, OutboxReader
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyStore, PolicyVersionReader
 from lakebed.ports.catalog.refusals import RefusalStore
@@ -120,6 +120,7 @@ class ApiCatalog(
     SecretStore,
     RelayStore,
     OutboxFollowers,
+    OutboxReader,
     RefusalStore,
     Protocol,
 ):

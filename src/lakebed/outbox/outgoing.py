@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakebed.kinds import TABLES
+from lakebed.kinds import KINDS, TABLES
 from lakebed.kinds.kind import Effect, LastValues, Rows
 from lakebed.kinds.tables import TYPES
 from lakebed.outbox.blocks import COLUMNS, Noted, Shape
@@ -27,6 +27,17 @@ MOST_ROWS = 100_000
 
 MOST_BYTES = 16 * 2**20
 """and their bytes."""
+
+
+def given_by(keep: str) -> tuple[Gives, ...]:
+    """What policies of a kind give, the most usual first."""
+    match KINDS[keep].answers:
+        case "windows":
+            return "finished", "changed"
+        case "values":
+            return ("changed",)
+        case _:
+            return ("kept",)
 
 
 class Outgoing:

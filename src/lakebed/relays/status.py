@@ -1,12 +1,14 @@
 """How a relay fares, for whoever asks any process: the sum of what its partitions have saved.
 
 checkpoints of the consumer `relays` ──> RelayState of each partition ──status_of──> JSON values
+journal, or outbox of a policy ──> what waits ──────────────────────────────┘
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from lakebed.ports.catalog.checkpoints import CheckpointReader
+from lakebed.ports.catalog.outbox import OutboxFollowers, OutboxReader, Stream
 from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
 from lakebed.ports.journal.reading import Extents, JournalReader
 from lakebed.relays import documents
@@ -21,6 +23,10 @@ REASONS = {
 """Why the engine stops a relay, in words."""
 
 
+class StatusCatalog(CheckpointReader, OutboxReader, OutboxFollowers, Protocol):
+    """The part of the catalog that a status needs."""
+
+
 def states_of(relay: StoredRelay, catalog: CheckpointReader) -> dict[int, RelayState]:
     """What each partition has saved of a relay."""
     found = catalog.checkpoints(CONSUMER, part=relay.id)
@@ -28,19 +34,22 @@ def states_of(relay: StoredRelay, catalog: CheckpointReader) -> dict[int, RelayS
 
 
 def status_of(
-    relay: StoredRelay, catalog: CheckpointReader, journal: Extents, now: Micros | None = None
+    relay: StoredRelay, catalog: StatusCatalog, journal: Extents, now: Micros | None = None
 ) -> dict[str, Any]:
     """State, position, lag, errors and gaps of a relay as JSON values."""
     at = wall_clock() if now is None else now
     states = states_of(relay, catalog)
     each = list(states.values())
-    extents = {} if "policy" in relay.document["from"] else journal.extent()
-    messages = {
-        partition: journal.distance(partition, state.start, extents[partition][1])
-        if partition in extents
-        else state.messages
-        for partition, state in states.items()
-    }
+    if "policy" in relay.document["from"]:
+        messages = _waiting(relay, states, catalog)
+    else:
+        extents = journal.extent()
+        messages = {
+            partition: journal.distance(partition, state.start, extents[partition][1])
+            if partition in extents
+            else state.messages
+            for partition, state in states.items()
+        }
     oldest = min((s.oldest for s in each if s.oldest), default=0)
     newest = max(each, key=lambda state: state.error_at, default=None)
     return {
@@ -98,6 +107,19 @@ def oldest_of(journal: JournalReader) -> Micros | None:
         entries = journal.entries(partition, start, 1) if start < end else []
         found += [int(entry.batch.received[0]) for entry in entries if len(entry.batch)][:1]
     return max(found, default=None)
+
+
+def _waiting(
+    relay: StoredRelay, states: Mapping[int, RelayState], catalog: StatusCatalog
+) -> dict[int, int]:
+    """Records of a policy that wait, by partition; where it has not begun too."""
+    policy = relay.document["from"]["policy"]
+    partitions = catalog.outbox_ends(relay.owner, policy).keys() | states.keys()
+    starts = {p: states[p].start if p in states else relay.starts.get(p, 0) for p in partitions}
+    return {
+        p: catalog.outbox_waiting(Stream(relay.owner, policy, p), start).records
+        for p, start in starts.items()
+    }
 
 
 def _time(micros: Micros) -> str | None:

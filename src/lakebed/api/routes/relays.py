@@ -17,7 +17,9 @@ from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.documents.sections import Entry
+from lakebed.outbox.outgoing import given_by
 from lakebed.ports.catalog.outbox import Follower
+from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.catalog.relays import StoredRelay
 from lakebed.relays import documents
 from lakebed.relays.status import oldest_of, status_of
@@ -301,18 +303,28 @@ def _topics(services: Services, relay: StoredRelay, demand: bool = False) -> tup
     """All topics that a relay passes on.
 
     Raises:
-        Invalid: `demand`, and it reads from a policy that is not there.
+        Invalid: `demand`, and it reads from a policy that is not there, or gives something else.
     """
     source: Mapping[str, Any] = relay.document["from"]
     if "topics" in source:
         return tuple(source["topics"])
     for policy in services.catalog.policies(relay.owner):
         if policy.name == source["policy"]:
+            if demand:
+                _check_gives(source["what"], policy)
             return tuple(policy.document["topics"])
     if demand:
         what = f"there is no policy {source['policy']!r}"
         raise Invalid(Problem("from.policy", what))
     return ("#",)
+
+
+def _check_gives(what: str, policy: StoredPolicy) -> None:
+    gives = given_by(policy.document["keep"])
+    if what not in gives:
+        given = " or ".join(f"what: {one}" for one in gives)
+        fault = f"policy {policy.name!r} is of the kind {policy.document['keep']}: write {given}"
+        raise Invalid(Problem("from.what", fault))
 
 
 def _document(services: Services, relay: StoredRelay, status: bool) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Relays that follow a policy, over HTTP: what they may ask for, where they begin, what waits."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from tests.application import Api, NoSeries, opened, problem
+
+from lakebed.ports.catalog.outbox import OutboxBlock, Stream
+
+RELAYS = "/api/v1/relays"
+STREAM = Stream("ann", "minute", 0)
+BLOCK = OutboxBlock(STREAM, 4, 1_000, b"abc")
+POLICIES = [
+    {"name": "minute", "keep": "aggregate", "every": "1m"},
+    {"name": "all", "keep": "archive"},
+    {"name": "last", "keep": "last_value"},
+]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with opened(tmp_path_factory.mktemp("api"), cast(Any, NoSeries())) as one:
+        documents = [{"topics": ["#"], "type": "number", **policy} for policy in POLICIES]
+        one.catalog.put_policies("ann", documents)
+        yield one
+
+
+@pytest.fixture
+def api(shared: Api) -> Iterator[Api]:
+    yield shared
+    for relay in shared.get(RELAYS).json()["relays"]:
+        assert shared.ask("DELETE", f"{RELAYS}/{relay['name']}").status_code == 204
+
+
+def put(api: Api, name: str = "out", policy: str = "minute", **source: str) -> Any:
+    document = {
+        "name": name,
+        "from": {"policy": policy, **source},
+        "to": {"postgres": "secret:w", "table": "t"},
+    }
+    return api.ask("PUT", f"{RELAYS}/{name}", json=document)
+
+
+@pytest.mark.parametrize(
+    ("policy", "what", "write"),
+    [
+        ("minute", "kept", "what: finished or what: changed"),
+        ("all", "finished", "what: kept"),
+        ("last", "kept", "what: changed"),
+    ],
+)
+def test_what_a_policy_does_not_give_is_refused(
+    api: Api, policy: str, what: str, write: str
+) -> None:
+    assert f"write {write}" in problem(put(api, policy=policy, what=what), 422)["detail"]
+    assert put(api, policy=policy, what=write.rpartition(" ")[2]).status_code == 201
+
+
+def test_a_relay_follows_its_policy_until_it_is_deleted(api: Api) -> None:
+    assert put(api).status_code == 201
+    assert api.catalog.followed() == {("ann", "minute"): {"finished"}}
+    assert put(api, what="changed").status_code == 200
+    assert api.catalog.followed() == {("ann", "minute"): {"changed"}}
+    assert put(api, policy="all", what="kept").status_code == 200
+    assert api.catalog.followed() == {("ann", "all"): {"kept"}}
+    api.ask("DELETE", f"{RELAYS}/out")
+    assert api.catalog.followed() == {}
+
+
+def test_the_lag_is_what_waits_in_the_outbox_since_it_was_made(api: Api) -> None:
+    def lag(name: str) -> int:
+        return int(api.get(f"{RELAYS}/{name}").json()["status"]["lag"]["messages"])
+
+    put(api, "first")
+    api.catalog.add_outbox([BLOCK])
+    put(api, "second")
+    assert (lag("first"), lag("second")) == (4, 0)
+    api.catalog.add_outbox([BLOCK])
+    assert (lag("first"), lag("second")) == (8, 4)
+
+
+def test_what_waits_is_there_for_a_relay_that_is_rewound(api: Api) -> None:
+    put(api)
+    api.catalog.add_outbox([BLOCK])
+    first = api.catalog.outbox_extent(STREAM)[0]
+    assert api.ask("POST", f"{RELAYS}/out/rewind", json={"to": 0}).status_code == 200
+    assert api.catalog.outbox_extent(STREAM) == (first, first + 4)
+    api.ask("DELETE", f"{RELAYS}/out")
+    assert api.catalog.outbox_extent(STREAM) == (first + 4, first + 4)
