@@ -20,14 +20,19 @@ from tests.servers import clickhouse
 
 from lakebed.kinds import TABLES
 from lakebed.kinds.columns import FOREVER, constant
-from lakebed.kinds.tables import SEVERAL
+from lakebed.kinds.tables import SEVERAL, TYPES
+from lakebed.policies.document import parse
+from lakebed.ports.erasure import Erasure
+from lakebed.ports.events import CountQuestion, EventQuestion
 from lakebed.ports.series import Part, Series
 from lakebed.stores.series.clickhouse import embedded
 from lakebed.stores.series.clickhouse.client import ClickHouseSeries
 from lakebed.stores.series.clickhouse.schema import DATABASE
 from lakebed.stores.series.opening import open_series
 from lakebed.stores.series.settings import SeriesSection
+from lakebed.vocabulary.conditions import parse_condition
 from lakebed.vocabulary.errors import SettingsError, StoreDamaged, StoreUnavailable
+from lakebed.vocabulary.event_fields import Field
 
 
 @contextmanager
@@ -388,3 +393,46 @@ def test_the_hash_of_a_part_stays_and_what_was_read_goes_in_again(
         series.write("archive", piece)
     count = "SELECT count() AS n FROM lakebed.archive FINAL WHERE owner = {owner:String}"
     assert series.query(count, {"owner": owner})["n"].to_pylist() == [5]
+
+
+def events_of(series: Series, owner: str, where: str) -> list[str]:
+    policy = parse({"name": "raw", "topics": ["#"], "type": "json", "keep": "archive"}, owner)
+    question = EventQuestion(policy, ("events/#",), where=(parse_condition(where),))
+    return [str(text) for text in series.events(question).rows["text"].to_pylist()]
+
+
+def write_events(series: Series, owner: str, offsets: range) -> None:
+    n = len(offsets)
+    columns = {
+        "topic": constant(n, "events/play"),
+        "type": pa.array(np.full(n, TYPES["json"], np.uint8)),
+        "text": pa.array([f'{{"user":{offset % 5},"shop":"s{offset}"}}' for offset in offsets]),
+    }
+    series.write("archive", records(owner, offsets, **columns))
+
+
+def test_fields_are_indexed_in_place_and_old_events_found(series: Series, owner: str) -> None:
+    write_events(series, owner, range(10))
+    before = events_of(series, owner, "user:eq:3"), events_of(series, owner, "shop:gt:s7")
+    series.index([("user",), ("shop",)])
+    series.index([("user",), ("shop",)])  # changes nothing
+    assert before == (events_of(series, owner, "user:eq:3"), events_of(series, owner, "shop:gt:s7"))
+    write_events(series, owner, range(8, 13))  # three of them again
+    assert len(events_of(series, owner, "user:eq:3")) == 2
+    assert len(events_of(series, owner, "shop:ge:s0")) == 13
+    counted = series.count_events(
+        CountQuestion(
+            EventQuestion(
+                parse({"name": "raw", "topics": ["#"], "type": "json", "keep": "archive"}, owner),
+                ("events/#",),
+            ),
+            by=(Field("user", ("user",)),),
+        )
+    )
+    assert sum(counted.rows["count"].to_pylist()) == 13
+    series.index([("shop",)])
+    assert len(events_of(series, owner, "user:eq:3")) == 2
+    deleted = series.erase(Erasure(owner, "events/#", None, None, None), {0: 5})
+    assert (deleted, len(events_of(series, owner, "shop:ge:s0"))) == (5, 8)
+    series.index([])
+    assert len(events_of(series, owner, "shop:ge:s0")) == 8

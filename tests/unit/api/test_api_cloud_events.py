@@ -98,3 +98,58 @@ def test_the_template_is_a_setting(open_api: Open) -> None:
     other = open_api(NoSeries(), settings=SETTINGS.model_copy(update={"http": section}))
     assert send(other, BINARY, b"1").status_code == 202
     assert other.appended(0) == [("ann", "ce/eu", b"1")]
+
+
+EVENTS = "/api/v1/events"
+
+
+@pytest.mark.parametrize(
+    ("headers", "event"),
+    [
+        (BINARY, {"sum": 21.5, "subject": "till/9"}),
+        (STRUCTURED, SOLD | {"data": {"sum": 21.5, "subject": "till/9"}}),
+        (BATCH, [SOLD | {"data": {"sum": 21.5, "subject": "till/9"}}]),
+    ],
+    ids=["binary", "structured", "batched"],
+)
+def test_at_the_path_of_events_they_are_events(
+    api: Api, headers: dict[str, str], event: Any, request: pytest.FixtureRequest
+) -> None:
+    before = api.end
+    name = request.node.callspec.id
+    if isinstance(event, list):
+        event = [event[0] | {"type": name}]
+    elif headers is STRUCTURED:
+        event |= {"type": name}
+    answer = api.post(EVENTS, content=json.dumps(event), headers=headers | {"ce-type": name})
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    ((_, topic, payload),) = api.appended(before)
+    assert topic == f"events/{name}"
+    found = json.loads(payload)
+    assert (found["sum"], found["subject"], found["source"]) == (21.5, "till/9", SOLD["source"])
+    assert not {"id", "type", "specversion", "datacontenttype"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({}, {}),
+        ({"data": [1, 2]}, {"data": [1, 2]}),
+        ({"data": "on", "datacontenttype": "text/plain"}, {"data": "on"}),
+        ({"data_base64": "/w==", "datacontenttype": "image/png"}, {"data_base64": "/w=="}),
+    ],
+)
+def test_an_event_of_any_data_is_an_object(
+    api: Api, data: dict[str, Any], found: dict[str, Any]
+) -> None:
+    before = api.end
+    event = {"specversion": "1.0", "id": str(data), "source": "/s", "type": "any"} | data
+    assert api.post(EVENTS, json=event, headers=STRUCTURED).status_code == 202
+    ((_, topic, payload),) = api.appended(before)
+    assert (topic, json.loads(payload)) == ("events/any", {"source": "/s"} | found)
+
+
+def test_a_bad_event_at_the_path_of_events_says_what_it_needs(api: Api) -> None:
+    answer = api.post(EVENTS, json={"specversion": "1.0", "id": "1"}, headers=STRUCTURED)
+    assert answer.status_code == 400
+    assert "it needs `source`" in answer.json()["detail"]

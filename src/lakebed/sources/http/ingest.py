@@ -20,7 +20,7 @@ from lakebed.ingest.offers import Columns
 from lakebed.sources.http import influx, ndjson
 from lakebed.sources.http.answers import response
 from lakebed.sources.http.cloud_events import routes as cloud_events
-from lakebed.sources.http.cloud_events.routes import CloudEventsRoutes
+from lakebed.sources.http.cloud_events.routes import CloudEventsRoutes, is_cloud_event
 from lakebed.sources.http.door import INLINE, Door, HeaderMap, Way, decoded, sender_of
 from lakebed.sources.http.influx_routes import InfluxRoutes
 from lakebed.sources.http.limiting import with_attributes
@@ -99,11 +99,12 @@ class Ingest:
         self._heads_bytes = 0
         self._recorded = 0  # the version of what is recorded that the heads go by
         section = settings.http
+        self._cloud_events = CloudEventsRoutes(door, section.cloudevents_topic)
         ways: tuple[Way, ...] = (
             self,
             InfluxRoutes(door, section.line_protocol_topic),
             RemoteWriteRoutes(door, section.remote_write_topic),
-            CloudEventsRoutes(door, section.cloudevents_topic),
+            self._cloud_events,
             OtlpRoutes(door, section.otlp_metrics_topic, section.otlp_logs_topic),
         )
         self._ways = {path: (way, handler) for way in ways for path, handler in way.routes.items()}
@@ -232,6 +233,9 @@ class Ingest:
         await self._many(scope, receive, send, ndjson.batch)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_cloud_event(dict(scope["headers"])):
+            await self._cloud_events.take_as_events(scope, receive, send)
+            return
         await self._many(scope, receive, send, ndjson.events)
 
     async def _many(

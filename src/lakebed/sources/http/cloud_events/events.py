@@ -8,8 +8,9 @@ An event has the same payload however it is sent.
 """
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -28,14 +29,18 @@ MOST_ATTRIBUTES = 100
 _PREFIX = b"ce-"
 _REQUIRED = ("id", "source", "type")
 _NOT_PROPERTIES = ("id", "time", "specversion", "datacontenttype")
+_NOT_MEMBERS = (*_NOT_PROPERTIES, "type")
 _NAME = re.compile("[a-z0-9]{1,100}")
 _NO_SOURCE = re.compile("[\x00-\x20\x7f]")
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE = msgspec.json.Decoder(str | bool | int | None)
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+_ONE = msgspec.json.Decoder(msgspec.Raw)
 _BAD = (ValueError, msgspec.MsgspecError, RecursionError, Denied)
 
 Properties = tuple[tuple[str, str], ...]
+Payload = Callable[["Event"], bytes]
+"""What becomes the payload of an event's message."""
 
 
 class Event(NamedTuple):
@@ -50,6 +55,34 @@ class Event(NamedTuple):
     payload: bytes
 
 
+def data_of(event: Event) -> bytes:
+    """The data of an event."""
+    return event.payload
+
+
+def object_of(event: Event) -> bytes:
+    """The data of an event as a JSON object, with the attributes beside it.
+
+    A member of the data goes before an attribute of its name. Data that is no object is the member
+    `data`, or `data_base64` where it is no text.
+    """
+    attributes, payload = event
+    members: dict[str, Any] = {
+        name: value for name, value in attributes.items() if name not in _NOT_MEMBERS
+    }
+    if not payload:
+        return msgspec.json.encode(members)
+    if _is_json(attributes.get("datacontenttype", "application/json")):
+        payload.decode()  # msgspec leaves the inside of values unchecked
+        if payload.lstrip()[:1] == b"{":
+            return msgspec.json.encode(members | _RAW.decode(payload))
+        return msgspec.json.encode(members | {"data": _ONE.decode(payload)})
+    try:
+        return msgspec.json.encode(members | {"data": payload.decode()})
+    except UnicodeDecodeError:
+        return msgspec.json.encode(members | {"data_base64": b64encode(payload).decode()})
+
+
 class Events(NamedTuple):
     """The events of a request.
 
@@ -62,7 +95,13 @@ class Events(NamedTuple):
     surroundings: list[tuple[str, Properties]]
 
 
-def binary(headers: Mapping[bytes, bytes], body: bytes, sender: Sender, template: str) -> Events:
+def binary(
+    headers: Mapping[bytes, bytes],
+    body: bytes,
+    sender: Sender,
+    template: str,
+    payload: Payload = data_of,
+) -> Events:
     """An event whose attributes are headers, and whose data is the body.
 
     Raises:
@@ -75,12 +114,12 @@ def binary(headers: Mapping[bytes, bytes], body: bytes, sender: Sender, template
                 attributes[name[len(_PREFIX) :].decode()] = _header(value)
         if (media := headers.get(b"content-type")) is not None:
             attributes["datacontenttype"] = media.decode("latin-1")
-        return _single(Event(attributes, body), sender, template)
+        return _single(Event(attributes, body), sender, template, payload)
     except _BAD as error:
         raise _wrong(error) from None
 
 
-def structured(body: bytes, sender: Sender, template: str) -> Events:
+def structured(body: bytes, sender: Sender, template: str, payload: Payload = data_of) -> Events:
     """An event that is JSON.
 
     Raises:
@@ -88,12 +127,12 @@ def structured(body: bytes, sender: Sender, template: str) -> Events:
         Denied: it may not be published to its topic.
     """
     try:
-        return _single(_event(body.removeprefix(ndjson.BOM)), sender, template)
+        return _single(_event(body.removeprefix(ndjson.BOM)), sender, template, payload)
     except _BAD as error:
         raise _wrong(error) from None
 
 
-def batched(body: bytes, sender: Sender, template: str) -> Events:
+def batched(body: bytes, sender: Sender, template: str, payload: Payload = data_of) -> Events:
     """An array of events that are JSON.
 
     Raises:
@@ -109,7 +148,7 @@ def batched(body: bytes, sender: Sender, template: str) -> Events:
     events = Events(Decoded(), [])
     for number, part in enumerate(parts, 1):
         try:
-            _take(events, _event(bytes(part)), sender, template)
+            _take(events, _event(bytes(part)), sender, template, payload)
         except _BAD as error:
             events.found.reject(number, error)
     return events
@@ -166,21 +205,21 @@ def _is_json(media: str) -> bool:
     return kind.endswith(("/json", "+json"))
 
 
-def _single(event: Event, sender: Sender, template: str) -> Events:
+def _single(event: Event, sender: Sender, template: str, payload: Payload) -> Events:
     events = Events(Decoded(), [])
-    _take(events, event, sender, template)
+    _take(events, event, sender, template, payload)
     return events
 
 
-def _take(events: Events, event: Event, sender: Sender, template: str) -> None:
-    attributes, payload = event
+def _take(events: Events, event: Event, sender: Sender, template: str, payload: Payload) -> None:
+    attributes = event.attributes
     _check(attributes)
     channel = sender.channel(_topic(attributes, template))
     # an id is one of its source, and several sources may share a topic; no source has a space
     id = ndjson.check_id(f"{attributes['source']} {attributes['id']}")
     time = attributes.get("time", "")
     moment = parse_time(time, SENT_TIMES) if time else NO_TIME
-    events.found.take(channel, sender.check_size(payload), moment, id)
+    events.found.take(channel, sender.check_size(payload(event)), moment, id)
     named = tuple(one for one in attributes.items() if one[0] not in _NOT_PROPERTIES)
     events.surroundings.append((attributes.get("datacontenttype", ""), named))
 

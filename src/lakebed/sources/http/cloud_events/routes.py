@@ -18,11 +18,18 @@ from lakebed.vocabulary.topic_templates import CLOUDEVENTS_WORDS
 PATH = "/api/v1/cloudevents"
 
 _FAMILY = "application/cloudevents"
+_AS_EVENTS = "events/TYPE"
 _DECODERS: Mapping[str, Callable[..., events.Events]] = {
     f"{_FAMILY}+json": events.structured,
     f"{_FAMILY}-batch+json": events.batched,
 }
 """By media type; any other is that of the data of a binary event."""
+
+
+def is_cloud_event(headers: HeaderMap) -> bool:
+    """Whether a request has CloudEvents, in one of the three forms."""
+    media = headers.get(b"content-type", b"").lstrip().lower()
+    return media.startswith(_FAMILY.encode()) or b"ce-specversion" in headers
 
 
 class CloudEventsRoutes:
@@ -44,10 +51,19 @@ class CloudEventsRoutes:
         await problems.answer(send, error)
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send, self._template, events.data_of)
+
+    async def take_as_events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request at the path of events: the type is the name, the payload an object."""
+        await self._answer(scope, receive, send, _AS_EVENTS, events.object_of)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, default: str, payload: events.Payload
+    ) -> None:
         headers: HeaderMap = dict(scope["headers"])
         principal = await self._door.identify(scope, headers)
         given = parameters(scope["query_string"], "topic", "owner", "_")
-        template = template_in(given, CLOUDEVENTS_WORDS, self._template)
+        template = template_in(given, CLOUDEVENTS_WORDS, default)
         owner = self._door.checked_owner(principal, given.get("owner", principal.owner))
         sender = self._door.sender(principal, owner)
         media = (
@@ -56,7 +72,7 @@ class CloudEventsRoutes:
         if media.startswith(_FAMILY) and media not in _DECODERS:
             raise UnknownEncoding("Content-Type", f"events are sent as JSON, not as {media}")
         decoder = _DECODERS.get(media) or partial(events.binary, headers)
-        decode = partial(decoder, sender=sender, template=template)
+        decode = partial(decoder, sender=sender, template=template, payload=payload)
         is_binary = media not in _DECODERS
         largest = self._door.largest_payload if is_binary else self._door.largest_body
         body = await bodies.read(receive, headers, largest)
