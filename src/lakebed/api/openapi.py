@@ -154,8 +154,12 @@ _PATHS: dict[str, Any] = {
         "send_events",
         "Send events; each becomes a JSON message on the topic events/NAME",
         requestBody=_body(
-            'One event `{"name", "id"?, "time"?, …}`, an array of events, or NDJSON.',
-            **{"application/json": {"example": {"name": "door/opened", "id": "7f3a", "by": "ann"}}},
+            'One event `{"name", "id"?, "time"?, …}`, an array of events, NDJSON, or CloudEvents.',
+            **{
+                "application/json": {"example": {"name": "door/opened", "id": "7f3a", "by": "ann"}},
+                "application/cloudevents+json": {},
+                "application/cloudevents-batch+json": {},
+            },
         ),
         responses={"202": _accepted(True), **_refusals(_EMPTY_422)},
     ),

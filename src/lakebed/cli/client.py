@@ -130,13 +130,13 @@ class Server:
         parts: dict[str, Any] = _json(answer)["parts"]
         return parts
 
-    def batch(self, body: bytes, owner: str | None = None) -> Any:
-        """Send NDJSON messages; a 422 that counts rejected ones is an answer like the 202."""
+    def batch(
+        self, body: bytes, owner: str | None = None, path: str = "/api/v1/messages/batch"
+    ) -> Any:
+        """Send NDJSON messages or events; a 422 that counts rejected ones is an answer, as 202."""
         headers = {"Content-Type": "application/x-ndjson"}
         with self._translated():
-            answer = self._http.post(
-                "/api/v1/messages/batch", content=body, headers=headers, params=given(owner=owner)
-            )
+            answer = self._http.post(path, content=body, headers=headers, params=given(owner=owner))
         if answer.status_code == 422 and b'"rejected"' in answer.content:
             return _json(answer)
         self._check(answer)

@@ -25,13 +25,18 @@ def write_ndjson(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
 
 
 def write_json(pages: Iterable[bytes], reverse: bool, out: BinaryIO) -> None:
-    """Write `{"records": […], "next_cursor": …}`, with the cursor of the last page."""
-    cursor = None
-    out.write(b'{"records": [')
-    between = b"\n"
+    """Write `{"records": […], "next_cursor": …}`, with the cursor of the last page.
+
+    The rows have the key that they have in the pages, `records` or `events`.
+    """
+    cursor, between = None, b""
     for page in pages:
         document = exact.loads(page)
-        records = document["records"]
+        key = "events" if "events" in document else "records"
+        records = document[key]
+        if not between:
+            out.write(b'{"' + key.encode() + b'": [')
+            between = b"\n"
         cursor = document.get("next_cursor")
         for record in reversed(records) if reverse else records:
             out.write(between + exact.dumps(record).encode())

@@ -20,6 +20,7 @@ from lakebed.cli import (
     demo,
     dev,
     doctor,
+    events,
     export,
     flow,
     forget,
@@ -137,6 +138,7 @@ for panel, commands in _COMMANDS.items():
         app.command(name, rich_help_panel=panel, context_settings=loose)(command)
 app.add_typer(parked.app, name="parked", rich_help_panel="Look around")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
+app.add_typer(events.app, name="events", rich_help_panel="Every day")
 app.add_typer(boards.app, name="boards", rich_help_panel="Look around")
 app.add_typer(dev.app, name="dev", rich_help_panel="More")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")

@@ -31,7 +31,7 @@ class Order(StrEnum):
     DESC = "desc"
 
 
-_BINARY = {Form.ARROW, Form.PARQUET}
+BINARY = {Form.ARROW, Form.PARQUET}
 _ROWS = 40  # for people; programs and plots get 1000, the API's default
 _POINTS = 1000
 
@@ -108,7 +108,7 @@ def _check(
         raise BadRequest("--plot", "it is a form of its own: leave out --format")
     if everything and limit is not None:
         raise BadRequest("--limit", "--all knows no limit")
-    if form in _BINARY and to_file is None and sys.stdout.isatty():
+    if form in BINARY and to_file is None and sys.stdout.isatty():
         raise BadRequest("--format", f"{form} is binary: name a file by --output, or pipe it")
     if form is Form.TABLE and to_file is not None and not plot:
         raise BadRequest("--output", "choose a --format for it: csv, json, ndjson, arrow, parquet")

@@ -1,4 +1,4 @@
-"""Reads pages of `/api/v1/records`, one or all, in the order of display."""
+"""Reads pages of records or events, one or all, in the order of display."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,25 @@ PAGE = 10_000  # records of a page when all of them are wanted
 class Reading:
     """One query. Without an order it reads the newest rows, and shows the oldest of them first.
 
+    Args:
+        path: what is read.
+        key: of its rows in an answer.
+
     Attributes:
         reverse: pages are newest first and must be reversed before they are shown.
         next_cursor: of the last page, if there is more.
     """
 
-    def __init__(self, asked: dict[str, Any], order: str | None, everything: bool, limit: int):
+    def __init__(
+        self,
+        asked: dict[str, Any],
+        order: str | None,
+        everything: bool,
+        limit: int,
+        path: str = "/api/v1/records",
+        key: str = "records",
+    ) -> None:
+        self._path, self._key = path, key
         self.reverse = order is None and not everything
         self.next_cursor: str | None = None
         self._everything = everything
@@ -34,7 +47,7 @@ class Reading:
     def records(self, server: "Server") -> Iterator[dict[str, Any]]:
         """The records, as JSON objects."""
         for page in self._pages(server, "json"):
-            records = exact.loads(page.content)["records"]
+            records = exact.loads(page.content)[self._key]
             yield from reversed(records) if self.reverse else records
 
     def pages(self, server: "Server", form: str) -> Iterator[bytes]:
@@ -45,7 +58,7 @@ class Reading:
     def _pages(self, server: "Server", form: str) -> Iterator["httpx.Response"]:
         asked = {**self._asked, "format": form}
         while True:
-            page = server.request("GET", "/api/v1/records", params=asked)
+            page = server.request("GET", self._path, params=asked)
             if form == "json":
                 self.next_cursor = exact.loads(page.content).get("next_cursor")
             else:
