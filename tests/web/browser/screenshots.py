@@ -41,6 +41,7 @@ MORE = {
     "unit-new": f"/units/new?owner={OWNER}",
     "units-many": f"/units/many?owner={OWNER}",
     "flow-by-topic": f"/flow?by=topic&owner={OWNER}",
+    "relay-new": f"/relays/new?owner={OWNER}",
     "account": "/account",
     "board": f"/boards/greenhouse?owner={OWNER}",
     "board-edit": f"/boards/greenhouse/edit?owner={OWNER}",

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow(60)
 PAGES = [
     "/", "/first-steps", "/policies", "/policies/new?topic=a/b", "/units", "/units/new",
     "/units/many", "/tokens", "/people", "/flow", "/flow?by=topic", "/usage", "/dead-letters",
-    "/parked", "/audit", "/node", "/backups", "/users", "/clients", "/account",
+    "/parked", "/audit", "/node", "/backups", "/users", "/clients", "/account", "/secrets",
+    "/relays", "/relays/new",
 ]  # fmt: skip
 
 
