@@ -24,7 +24,7 @@ from lakebed.consuming.feed import LiveFeed
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
 from lakebed.keeper.journal_adoption import Plan
-from lakebed.keeper.preview import preview
+from lakebed.keeper.preview import held_since, preview
 from lakebed.limits.reports import ClusterReports
 from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.journal import JournalLoss
@@ -99,6 +99,7 @@ class Api:
             ready=lambda: self.ready,
             erase=lambda wanted: 0,
             adopt=self._adopt,
+            held_since=lambda: held_since(self.journal),
             preview=lambda policy, bounds: preview(policy, self.journal, DAY, bounds),
             intake=self.intake,
             resending=self.intake,

@@ -51,6 +51,7 @@ class Action(StrEnum):
     POLICIES_PREVIEW = "policies.preview"
     POLICIES_WRITE = "policies.write"
     POLICIES_DELETE = "policies.delete"
+    POLICIES_FILL = "policies.fill"
 
     FLOW_READ = "flow.read"
     TOPICS_READ = "topics.read"
@@ -274,6 +275,9 @@ RULES: dict[Action, Rule] = {
         "change", "checks, writes and replaces policies", _BOTH, Role.EDITOR
     ),
     Action.POLICIES_DELETE: _policy("change", "deletes policies", _BOTH, Role.EDITOR),
+    Action.POLICIES_FILL: _policy(
+        "fill", "fills policies from the journal's past", _BOTH, Role.EDITOR
+    ),
     Action.FLOW_READ: _topics("read", "reads counts of messages by outcome", _READ, Role.VIEWER),
     Action.TOPICS_READ: replace(_topics("read", "lists topics", _READ, Role.VIEWER), shared=True),
     Action.USAGE_READ: _topics("read", "reads how much is kept", _READ, Role.VIEWER),

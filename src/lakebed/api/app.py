@@ -116,6 +116,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
         dead_letters,
         events,
         factors,
+        fills,
         flow,
         invitation_page,
         invitations,
@@ -156,6 +157,7 @@ def routes_of(services: Services, app: FastAPI) -> None:
     }
     for part in (
         policies,
+        fills,
         apply,
         reading,
         events,

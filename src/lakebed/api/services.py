@@ -16,6 +16,7 @@ from lakebed.ports.accounts.accounts import Accounts
 from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
+from lakebed.ports.catalog.fills import FillOrders
 from lakebed.ports.catalog.journal import JournalAdoption, JournalLoss
 from lakebed.ports.catalog.last_values import LastValueReader
 from lakebed.ports.catalog.ledger import LedgerReader
@@ -115,6 +116,7 @@ class ApiCatalog(
     DeadLetterBox,
     LedgerReader,
     ParkedOrders,
+    FillOrders,
     NoteStore,
     BoardStore,
     SecretStore,
@@ -158,6 +160,7 @@ class Services(Common):
         losses: what of the series is lost.
         cluster: load, and use of limits, of all gateways.
         preview: what a policy would have kept of the journal's recent past.
+        held_since: when the oldest message was received that the journal holds; None for none.
         resending: where dead letters are sent again.
         erase: deletes what was kept and returns how many rows.
         adopt: goes on with a journal that is another one, as planned; returns what is lost.
@@ -184,6 +187,7 @@ class Services(Common):
     losses: Losses
     cluster: ClusterReports
     preview: "Callable[[Policy, Bounds], Preview]"
+    held_since: Callable[[], Micros | None]
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None

@@ -16,6 +16,7 @@ transaction with the consumer's own checkpoint.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -33,6 +34,7 @@ named `once:NUMBER`."""
 
 _PARTS = re.compile(rf"{PART}(:\d+)?")
 _NOTED = 2**16  # keys in one segment of those that were noted elsewhere
+_REMEMBERED = 2**17  # duplicates that are only remembered for what reads the past again
 _EXPIRE_EVERY = 1000  # judgements between two looks for segments that expire
 
 
@@ -45,6 +47,7 @@ class _State(msgspec.Struct):
     held: dict[bytes, Micros]
     doubles: bytes
     newest: Micros
+    known_from: int | None = None
 
 
 class Deduplicator:
@@ -55,10 +58,11 @@ class Deduplicator:
 
     Attributes:
         offset: everything below it is judged.
+        known_from: all duplicates at or behind it are known.
     """
 
     def __init__(self, horizon: Micros) -> None:
-        self.offset = 0
+        self.offset = self.known_from = 0
         self._horizon = horizon
         self._ids = SeenKeys()
         self._held: dict[bytes, Micros] = {}  # keys that are released on purpose
@@ -79,7 +83,15 @@ class Deduplicator:
         return _joined(entries, [_both(entry, self._recall(entry)) for entry in entries])
 
     def _recall(self, entry: Entry) -> NDArray[np.bool_] | None:
-        return ~np.isin(entry.offsets, self._duplicates) if self._duplicates else None
+        duplicates = self._noted(entry)
+        return ~np.isin(entry.offsets, duplicates) if duplicates else None
+
+    def _noted(self, entry: Entry) -> list[int]:
+        """The duplicates among the messages of an entry, as far as they are noted."""
+        known = self._duplicates
+        if not known or known[-1] < entry.offset:
+            return []
+        return known[bisect_left(known, entry.offset) : bisect_left(known, entry.end)]
 
     def _judge(self, entry: Entry) -> NDArray[np.bool_] | None:
         if entry.end <= self.offset:
@@ -90,7 +102,7 @@ class Deduplicator:
         if keys is not None:
             self._used = True
             offsets = entry.offsets
-            counts = ~np.isin(offsets, self._duplicates)
+            counts = ~np.isin(offsets, self._noted(entry))
             index = [i for i, key in enumerate(keys) if key and offsets[i] >= known_from]
             duplicates = self._look_up(entry, np.array(index, np.intp))
             counts[duplicates] = False
@@ -147,22 +159,36 @@ class Deduplicator:
 
     # --- checkpoints ------------------------------------------------------------------------------
 
-    def parts(self, floor: int) -> tuple[list[Checkpoint], list[str]]:
+    def parts(
+        self, floor: int, remembered: int | None = None
+    ) -> tuple[list[Checkpoint], list[str]]:
         """What to save and what to drop; nothing where no message ever had a key.
 
         Args:
-            floor: nothing below it will be read again.
+            floor: nothing below it will be read again by the consumer itself.
+            remembered: down to this offset other parts of it may read the past; None if none does.
         """
         if not self._used:
             return [], []
-        self._duplicates = [offset for offset in self._duplicates if offset >= floor]
+        self._forget(floor, floor if remembered is None else min(floor, remembered))
         duplicates = np.array(self._duplicates, np.int64).tobytes()
-        state = msgspec.msgpack.encode(_State(self._held, duplicates, self._newest))
+        state = msgspec.msgpack.encode(
+            _State(self._held, duplicates, self._newest, self.known_from)
+        )
         segments = [
             Checkpoint(_name(number), self.offset, data) for number, data in self._ids.unsaved()
         ]
         dropped = [_name(number) for number in sorted(self._ids.gone())]
         return [Checkpoint(PART, self.offset, state), *segments], dropped
+
+    def _forget(self, floor: int, remembered: int) -> None:
+        """Forget duplicates below `remembered`, and the oldest below `floor` beyond the bound."""
+        known = self._duplicates
+        first = bisect_left(known, remembered)
+        most = max(first, bisect_left(known, floor) - _REMEMBERED)
+        if most:
+            self.known_from = max(self.known_from, known[most - 1] + 1)
+            del known[:most]
 
     def saved(self) -> None:
         """The parts are in the catalog."""
@@ -181,6 +207,8 @@ class Deduplicator:
             state = msgspec.msgpack.decode(own.state, type=_State)
             self._used = True
             self._held, self._newest = state.held, state.newest
+            # earlier versions did not remember them
+            self.known_from = offset if state.known_from is None else state.known_from
             self._duplicates = np.frombuffer(state.doubles, np.int64).tolist()
             self._ids.restore({_number(n): part.state for n, part in parts.items() if n != PART})
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from lakebed.consuming import deduplication
-from lakebed.keeper import splitting
+from lakebed.keeper import fill_state, splitting
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.settings import KeeperSettings
 from lakebed.ports.catalog.checkpoints import Checkpoint, TransactionalCheckpoints
@@ -115,7 +115,9 @@ def adopt(
                 raise Conflict(hindrance)
         else:
             lost.extend(_lose(change, catalog, dry=False))
-        if found.partitions != change.former.partitions:
+        divided = found.partitions != change.former.partitions
+        fill_state.end_all(catalog, "the journal that it read was replaced", divided)
+        if divided:
             _divide(change, found, catalog, settings)
 
     catalog.adopt(change.former, found, also)

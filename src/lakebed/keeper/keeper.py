@@ -15,6 +15,7 @@ from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.loop import ConsumerLoop
 from lakebed.keeper.early_flush import EarlyFlush
 from lakebed.keeper.erasures import ErasureCatalog, Erasures
+from lakebed.keeper.fills import Fills
 from lakebed.keeper.final_flush import FinalFlush
 from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.parked_orders import ParkedStretches
@@ -24,6 +25,7 @@ from lakebed.keeper.shard import Shard
 from lakebed.keeper.stores import KeptValues, Stores
 from lakebed.keeper.timing import KeeperTiming
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
+from lakebed.ports.catalog.fills import FillOrders
 from lakebed.ports.catalog.parking import ParkedOrders
 from lakebed.ports.catalog.policies import PolicyReader, PolicyVersionReader
 from lakebed.ports.health import Health
@@ -50,6 +52,7 @@ class KeeperCatalog(
     KeptValues,
     ErasureCatalog,
     ParkedOrders,
+    FillOrders,
     Protocol,
 ):
     """What a keeper needs of the catalog."""
@@ -81,6 +84,7 @@ class Keeper:
         self._stores = Stores(series, catalog, retry)
         self._policies = PolicyAdoption(catalog, assignment, retry)
         self._erasures = Erasures(catalog, assignment, retry)
+        self._fills = Fills(catalog, journal, assignment, retry, self._loop.wake)
         self._loop.chores = (
             self._policies,
             EarlyFlush(journal, assignment),
@@ -90,6 +94,7 @@ class Keeper:
                 catalog, journal, assignment, retry,
                 settings.journal.span, settings.limits.parked_for,
             ),
+            self._fills,
         )  # fmt: skip
 
     def _shard(self, partition: int, end: int, checkpoints: PartitionCheckpoints) -> Shard:
@@ -110,9 +115,13 @@ class Keeper:
         return self._loop.quiesce()
 
     def policies_changed(self) -> None:
-        """Adopt changed policies now; return when they are in force, or after two seconds."""
+        """Adopt changed policies now, and look for fills to begin.
+
+        Returns when the policies are in force, or after two seconds.
+        """
         wanted = self._catalog.revision()
         self._policies.look_now()
+        self._fills.look_now()
         self._loop.wake()
         self._policies.wait_for(wanted)
 
@@ -133,6 +142,17 @@ class Keeper:
     def refused_reports(self) -> Mapping[tuple[str, str], int]:
         """Reports of units that could not be kept, by kind and reason."""
         return dict(self._stores.refused)
+
+    @property
+    def filled(self) -> int:
+        """Messages of the journal's past that were read to fill policies."""
+        return self._fills.read
+
+    @property
+    def fills(self) -> int:
+        """Fills at work, each counted in each partition that this keeper has."""
+        shards = list(self._loop.assignment.workers.values())
+        return sum(len(shard.filling.running) for shard in shards)
 
     @property
     def meter_rows(self) -> int:

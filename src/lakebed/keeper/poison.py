@@ -59,7 +59,7 @@ class Poison:
 
         Returns the task that has absorbed the chunk without the poison, and what became of it.
         """
-        self._find(task, chunk)
+        self.find(task, chunk)
         while True:
             restored = self._restored(task)
             piece = chunk
@@ -71,7 +71,11 @@ class Poison:
             except LakebedError:
                 raise
             except Exception:
-                self._find(task, piece)
+                self.find(task, piece)
+
+    def known(self, task: PolicyTask) -> list[int]:
+        """The offsets that a task must not absorb."""
+        return list(self._offsets.get(task.part, ()))
 
     def put_aside(self, task: PolicyTask, chunk: Chunk, rows: Sequence[int]) -> None:
         """Write dead letters of messages that ask for a function that their policy does not have.
@@ -85,14 +89,17 @@ class Poison:
         self._stores.add_dead_letters(letters, self._keep)
 
     def _absorb(self, task: PolicyTask, chunk: Chunk) -> Became:
-        bad = np.isin(chunk.offset, list(self._offsets.get(task.part, ())))
+        bad = np.isin(chunk.offset, self.known(task))
         fine = np.flatnonzero(~bad)
         became = task.absorb(chunk.take(fine)).among(fine, len(chunk))
         task.offset = max(task.offset, int(chunk.offset[-1]) + 1)
         return became
 
-    def _find(self, task: PolicyTask, chunk: Chunk) -> None:
-        """Try each message alone on a task without state; where none fails, all are poison."""
+    def find(self, task: PolicyTask, chunk: Chunk) -> None:
+        """Put the messages aside on which a task fails.
+
+        Each is tried alone on a task without state; where none fails, all are poison.
+        """
         known = self._offsets.setdefault(task.part, set())
         failed: list[tuple[int, str, str]] = []
         for row in range(len(chunk)):

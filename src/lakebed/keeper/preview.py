@@ -173,6 +173,14 @@ def offset_at(journal: JournalReader, partition: int, first: int, end: int, mome
     return low
 
 
+def held_since(journal: JournalReader) -> Micros | None:
+    """When the oldest message was received that the journal holds; None where it holds none."""
+    held: Micros | None = None
+    for partition, (first, _) in journal.extent().items():
+        held = _least(held, _received(journal, partition, first))
+    return held
+
+
 def _received(journal: JournalReader, partition: int, offset: int) -> Micros | None:
     """When the message at or behind an offset was received; None behind the last."""
     for entry in journal.entries(partition, offset, 1):

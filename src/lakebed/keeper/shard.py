@@ -4,8 +4,9 @@
                                                        │
               adopt (policies) ────────────────────────┤
               flush ── drain ──> stores ───────────────┤
+              fill ── the journal's past, by tasks of fills ──> stores
               checkpoint ── state of tasks, ledger and deduplicator, ─┬─ one transaction ──> catalog
-                            segments of the byte ledger, ─────────────┤
+                            fills, segments of the byte ledger, ──────┤
                             what tasks gave that relays follow ───────┘
 
 Why a replay changes nothing: rows written between two checkpoints have keys made of the data, and a
@@ -17,6 +18,7 @@ what an earlier run may have written (`replay_end`).
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -29,6 +31,8 @@ from lakebed.keeper.chunk import Chunk
 from lakebed.keeper.erasure_requests import concerns, erased_range
 from lakebed.keeper.examples import CONSUMER as EXAMPLES
 from lakebed.keeper.examples import Examples
+from lakebed.keeper.fill_state import CONSUMER as FILLS
+from lakebed.keeper.filling import Filling
 from lakebed.keeper.ledger import Ledger
 from lakebed.keeper.parking import CONSUMER as PARKED_STRETCHES
 from lakebed.keeper.parking import Parking
@@ -57,6 +61,7 @@ from lakebed.vocabulary.messages import Codes, Entry
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _SHORT = 5 * times.SECOND  # a buffer that a checkpoint waits for,
@@ -79,6 +84,7 @@ class Shard:
         replay_end: what lies below may have been written by an earlier run.
         revision: of the policies in force.
         meter: of the byte ledger.
+        filling: the fills of policies from the journal's past.
         begun: whether policies were ever adopted in this partition. Before, nothing is absorbed or
             saved: a checkpoint without tasks would let the next run pass over these messages.
     """
@@ -127,6 +133,10 @@ class Shard:
             self.partition, self._journal, self._checkpoints, self._stores,
             self._settings.dead_letters, state.deduplicator, state.ledger, self._factory,
         )  # fmt: skip
+        self.filling = Filling(
+            self.partition, self._journal, self._stores, self._settings, self._versions,
+            state.ledger, state.deduplicator, self._factory, self._poison,
+        )  # fmt: skip
 
     @property
     def ledger(self) -> Ledger:
@@ -153,6 +163,9 @@ class Shard:
                 task = self._factory.restored(policy, part)
                 task.changed = False
                 self._tasks[task.part] = task
+        if state.begun:
+            at_work = [task.policy for task in self._tasks.values()]
+            self.filling.restore(self._checkpoints.load(FILLS), state.counted, at_work)
         state.tasks = {}  # from here on they are in `_tasks`
         self._follow()
         self._routes = Routes(list(self._tasks.values()))
@@ -284,9 +297,10 @@ class Shard:
         former = {(task.policy.owner, task.policy.name): task for task in gone.values()}
         newest = int(self.ledger.last_seen.max(initial=0))
         writes = []
+        ends = now if caught_up else min(now, newest)
         for old in gone.values():
             policy = new.get((old.policy.owner, old.policy.name))
-            ends = now if caught_up else min(now, newest)
+            self.filling.follow(old.policy, policy, self.offset, ends)
             if continues(policy, old.policy):
                 writes.append(old.drain(now, final=True))
                 if (left := self._factory.without(old, policy)) is None:
@@ -302,6 +316,7 @@ class Shard:
             task = self._continued(policy, former.get(name), newest)
             self._tasks[task.part] = task
             fresh.append(task)
+            self.filling.spans.begin(policy, self.offset)
         for part in gone:
             del self._tasks[part]
         self._follow()
@@ -377,8 +392,25 @@ class Shard:
         gone = erased_range(wanted, self.ledger)
         for task in tasks:
             task.erase(gone)
+        self.filling.erase(wanted, self.offset, now)
         self._save([task.checkpoint() for task in tasks], erased=wanted)
         return self.offset
+
+    # --- fills ------------------------------------------------------------------------------------
+
+    def policy_version(self, owner: str, name: str) -> int | None:
+        """The version of a policy that is at work; None if it is not."""
+        found = (task.policy for task in self._tasks.values())
+        return next((p.version for p in found if (p.owner, p.name) == (owner, name)), None)
+
+    def work_on_fills(self, work: Callable[[Filling], T]) -> T:
+        """Call `work` and save what came of it, in one transaction with the ledger."""
+        result = work(self.filling)
+        if self.filling.changed:
+            self._save([])
+        return result
+
+    # --- checkpoints ------------------------------------------------------------------------------
 
     def checkpoint(self, now: Micros, final: bool = False) -> int:
         """Save the tasks whose state is complete and old enough.
@@ -460,19 +492,21 @@ class Shard:
         """
         self._reports.flush_logs()
         floor = min([self._saved, *(task.saved for task in self._tasks.values())])
-        saved, outlived = self._state.encode(parts, floor)
+        first, _ = self._journal.extent().get(self.partition, (floor, floor))
+        saved, outlived = self._state.encode(parts, floor, remembered=first)
         counted = self._state.counted
         beside = {
             EXAMPLES: self._examples.take_changed(counted),
             PARKED_STRETCHES: self.parking.take_changed(counted),
             UNIT_REPORTS: self._reports.take_changed(counted),
             SEGMENTS: self.meter.take_open(counted),
+            FILLS: self.filling.take_changed(counted),
         }
         of_parts = (self._tasks[part.part].outgoing for part in parts)
         outgoing = [*dropped, *(one for one in of_parts if one is not None)]
         also = partial(
             self._stores.save_beside,
-            self.meter.unsaved(),
+            [*self.meter.unsaved(), *self.filling.take_segments()],
             [block for one in outgoing for block in one.blocks()],
             None if erased is None else (self.partition, erased),
         )
@@ -483,6 +517,7 @@ class Shard:
             one.clear()
         self._state.deduplicator.saved()
         self.meter.saved()
+        self.filling.saved()
         at = self._monotonic()
         self._saved = self._state.counted
         self._uncounted = 0

@@ -74,14 +74,14 @@ class PartitionState:
         return cls(ledger, deduplicator, saved.counted, saved.tasks, begun)
 
     def encode(
-        self, tasks: Sequence[Checkpoint], floor: int = 0
+        self, tasks: Sequence[Checkpoint], floor: int = 0, remembered: int | None = None
     ) -> tuple[list[Checkpoint], list[str]]:
         """The parts to save, and the names of those to drop.
 
         Args:
             tasks: those that are to be saved; the others stay as they are in the catalog.
-            floor: nothing below it will be read again.
+            floor, remembered: see `Deduplicator.parts`.
         """
-        keys, outlived = self.deduplicator.parts(floor)
+        keys, outlived = self.deduplicator.parts(floor, remembered)
         keys = [replace(part, offset=self.counted) for part in keys]
         return [*tasks, *keys, ledgers.to_checkpoint(self.ledger, self.counted)], outlived

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakebed.metering.policy_sets import PolicySets
-from lakebed.metering.segment import NO_UNIT
+from lakebed.metering.segment import COUNTED, COUNTED_KEPT, NO_UNIT
 from lakebed.metering.tally import MOST_NAMES, Tally, label
 from lakebed.ports.catalog.checkpoints import Checkpoint, CheckpointReader
 from lakebed.ports.catalog.ledger import LedgerSegment, Measure, SegmentKey
@@ -28,6 +28,7 @@ from lakebed.vocabulary.times import HOUR, MINUTE, Micros
 
 CONSUMER = "ledger segments"
 _PART = "open"
+_FILL = "fill "
 
 _GRACE = 5 * MINUTE  # after an hour's end, in which messages of it may still come
 _OPEN = 4  # hours in memory
@@ -40,10 +41,14 @@ class PartitionMeter:
     Args:
         channels: of the partition, by their small ints; it may grow.
         most: see `Tally`.
+        writer: of its segments, where it is not the partition.
     """
 
-    def __init__(self, partition: int, channels: Sequence[Channel], most: int) -> None:
-        self._partition, self._channels, self._most = partition, channels, most
+    def __init__(
+        self, partition: int, channels: Sequence[Channel], most: int, writer: str = ""
+    ) -> None:
+        self._writer = writer or str(partition)
+        self._channels, self._most = channels, most
         self._hours: dict[Micros, Tally] = {}
         self._waiting: list[LedgerSegment] = []
         self._newest: Micros = 0
@@ -117,6 +122,21 @@ class PartitionMeter:
             labels = self._labels(np.zeros(len(channel), np.int32), attributes)
             self._add(first, channel, labels, sizes, received, -1)
 
+    def take_back(
+        self,
+        first: int,
+        channel: Codes,
+        sets: Codes,
+        sizes: Ints,
+        received: Ints,
+        attributes: Coded[Attributes] | None,
+    ) -> None:
+        """Take back n messages from the sums of all, but not from those of their policies."""
+        kept = np.array([bool(one.kept) for one in self._sets.sets], np.bool_)[sets]
+        counted, passed = self._sets.code(COUNTED_KEPT), self._sets.code(COUNTED)
+        marks = np.where(kept, counted, passed).astype(np.int32)
+        self._add(first, channel, self._labels(marks, attributes), sizes, received, -1)
+
     def _labels(self, sets: Codes, attributes: Coded[Attributes] | None) -> Ints:
         return label(0 if attributes is None else self._units_of(attributes), sets)
 
@@ -165,7 +185,7 @@ class PartitionMeter:
             LedgerSegment(
                 tally.hour,
                 Measure.IN,
-                str(self._partition),
+                self._writer,
                 tally.first,
                 len(tally),
                 tally.state(self._units, self._sets.sets),
@@ -195,6 +215,11 @@ class PartitionMeter:
             self._closed_rest += self._hours.pop(hour).rest
 
 
+def writer_of_fill(partition: int, request: int) -> str:
+    """The writer of the segments of a fill, which writes each of them once."""
+    return f"{_FILL}{partition} {request}"
+
+
 class CompleteSegments:
     """Which segments of what came in no partition writes again, as last saved."""
 
@@ -206,6 +231,8 @@ class CompleteSegments:
         }
 
     def __contains__(self, key: SegmentKey) -> bool:
+        if key.writer.startswith(_FILL):
+            return True
         counted, opened = self._open.get(key.writer, (0, set()))
         return key.first < counted and (key.hour, key.first) not in opened
 

@@ -60,6 +60,13 @@ class PolicySets:
             after[chosen] = table[codes]
         return after
 
+    def code(self, wanted: PolicySet) -> int:
+        """The code of a set."""
+        found = self._codes.setdefault(wanted, len(self.sets))
+        if found == len(self.sets):
+            self.sets.append(wanted)
+        return found
+
     def _step(self, code: int, policy: str, kept: bool) -> int:
         step = (code, policy, kept)
         found = self._steps.get(step)
@@ -69,8 +76,5 @@ class PolicySets:
                 tuple(sorted({*before.met, policy})),
                 tuple(sorted({*before.kept, policy})) if kept else before.kept,
             )
-            found = self._codes.setdefault(wanted, len(self.sets))
-            if found == len(self.sets):
-                self.sets.append(wanted)
-            self._steps[step] = found
+            found = self._steps[step] = self.code(wanted)
         return found

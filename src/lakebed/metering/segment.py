@@ -34,6 +34,11 @@ class PolicySet(NamedTuple):
     kept: tuple[str, ...] = ()
 
 
+COUNTED, COUNTED_KEPT = PolicySet(("",), ()), PolicySet(("",), ("",))
+"""Of rows below zero: messages that a policy was filled with, and that were counted when they came.
+They balance the sums of all; where policies are told apart they are left out."""
+
+
 class RowKey(NamedTuple):
     """What a row is about; `policy` is "" where no single policy is."""
 

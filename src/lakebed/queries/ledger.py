@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lakebed.metering.segment import REST, Segment
+from lakebed.metering.segment import COUNTED, COUNTED_KEPT, REST, Segment
 from lakebed.ports.catalog.ledger import LedgerReader, Measure
 from lakebed.vocabulary.errors import BadRequest
 from lakebed.vocabulary.messages import Ints
@@ -243,7 +243,10 @@ def _columns(
     keeps = None
     if "policy" in by:
         policies = {name: code for code, name in enumerate(_policies_of(segment))}
-        met = [policy.met or ("",) for policy in segment.sets]
+        met = [
+            () if policy in (COUNTED, COUNTED_KEPT) else policy.met or ("",)
+            for policy in segment.sets
+        ]
         sets = segment.policies[chosen]
         lengths = np.array([len(each) for each in met], np.int64)
         rows = np.repeat(rows, lengths[sets])

@@ -54,13 +54,14 @@ def test_a_journal_with_plenty_of_room_is_trimmed_rarely(
     assert journal.trims == trims
 
 
-def test_while_a_rebuild_needs_the_journal_nothing_of_it_is_trimmed() -> None:
-    needed, pins = True, []
+def test_what_a_rebuild_or_a_fill_needs_of_the_journal_is_not_trimmed() -> None:
+    needed: int | None = 0
+    pins: list[int] = []
 
     class Pinned(Counting):
         def pin(self, offset: int) -> Callable[[], None]:
             pins.append(offset)
-            return pins.clear
+            return lambda: pins.remove(offset)
 
     journal = Pinned(None)
     trim = trimming(journal, SECOND, lambda: needed)
@@ -68,6 +69,9 @@ def test_while_a_rebuild_needs_the_journal_nothing_of_it_is_trimmed() -> None:
         trim()
     assert pins == [0]
     assert journal.trims == 3, "it looks how full it is"
-    needed = False
+    needed = 70  # a fill goes on
+    trim()
+    assert pins == [70]
+    needed = None
     trim()
     assert pins == []

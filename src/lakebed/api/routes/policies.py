@@ -191,7 +191,7 @@ def read_policy(
     for stored in services.catalog.policies(caller.owner):
         if stored.name == name and caller.may(*topics_of(stored)):
             return _show(stored, response)
-    raise _missing(name)
+    raise missing(name)
 
 
 @router.put("/{name}", openapi_extra=_DOCUMENT, responses={201: {"description": "Created"}})
@@ -230,7 +230,7 @@ def delete_policy(services: ServicesDep, caller: Deleter, name: str, expected: E
     def check(current: StoredPolicy) -> None:
         topics = topics_of(current)
         if not caller.to(Action.POLICIES_READ).may(*topics):
-            raise _missing(name)
+            raise missing(name)
         caller.require(*topics)
         expected.check(current.version)
 
@@ -268,7 +268,7 @@ def topics_of(stored: StoredPolicy) -> tuple[str, ...]:
     return tuple(stored.document["topics"])
 
 
-def _missing(name: str) -> NotFound:
+def missing(name: str) -> NotFound:
     """The error for a policy that does not exist, or that the caller may not read."""
     return NotFound(f"there is no policy {name!r}")
 

@@ -10,6 +10,7 @@ from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
 from lakebed.ports.catalog.dead_letters import DeadLetterBox, DeadLetterSink
 from lakebed.ports.catalog.erasures import ErasureOrders, ErasureRequests
+from lakebed.ports.catalog.fills import FillOrders
 from lakebed.ports.catalog.gateways import GatewayReports
 from lakebed.ports.catalog.journal import JournalAdoption
 from lakebed.ports.catalog.last_values import LastValueStore
@@ -47,6 +48,7 @@ class Catalog(
     ErasureRequests,
     ErasureOrders,
     ParkedOrders,
+    FillOrders,
     ContentStore,
     NoteStore,
     RefusalStore,

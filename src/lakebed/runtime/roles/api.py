@@ -21,6 +21,7 @@ from lakebed.stores.opening import is_embedded, open_objects
 from lakebed.system.disk import room_at
 from lakebed.vocabulary.errors import Unsupported
 from lakebed.vocabulary.policy import Policy
+from lakebed.vocabulary.times import Micros
 
 if TYPE_CHECKING:
     from lakebed.api.emqx.revocation import Revocation
@@ -116,6 +117,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         losses=Losses(process.catalog),
         cluster=process.cluster,
         preview=partial(_preview, process),
+        held_since=partial(_held_since, process),
         erase=_eraser(process, before),
         adopt=partial(_adopt, process),
         policies_changed=partial(_notify, before.policies_changed),
@@ -142,6 +144,12 @@ def _preview(process: Process, policy: Policy, bounds: "Bounds") -> "Preview":
 
     horizon, future = process.settings.journal.id_horizon, process.settings.limits.future
     return preview(policy, process.journal, future, bounds, horizon=horizon)
+
+
+def _held_since(process: Process) -> Micros | None:
+    from lakebed.keeper.preview import held_since
+
+    return held_since(process.journal)
 
 
 def _eraser(process: Process, before: Contribution) -> Callable[[Erasure], int]:

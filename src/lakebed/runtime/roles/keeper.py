@@ -37,6 +37,13 @@ REPORTS_REFUSED = CounterMetric(
     "Reports of units, or entries of them, that could not be kept.",
     ("kind", "reason"),
 )
+FILLS = GaugeMetric(
+    "lakebed_fills", "Fills of policies at work, each counted in each partition of this process."
+)
+FILL_MESSAGES = CounterMetric(
+    "lakebed_fill_messages_total",
+    "Messages of the journal's past that this process has read to fill policies.",
+)
 LEDGER_ROWS = GaugeMetric(
     "lakebed_ledger_rows", "Rows of the byte ledger that are still counted in."
 )
@@ -59,7 +66,7 @@ _EXPIRE_EVERY = 60.0  # seconds between two checks of how old dead letters are
 async def _open(process: Process, _: Contribution) -> Contribution:
     rebuild = _rebuild(process)
     keeper = _start(process)
-    kept = partial(_is_needed, process)
+    kept = partial(_needed_from, process)
     span = process.settings.journal.span
     expire = partial(_expire, process)
     return Contribution(
@@ -84,18 +91,23 @@ async def _open(process: Process, _: Contribution) -> Contribution:
     )
 
 
-def _is_needed(process: Process) -> bool:
-    """Whether a rebuild needs the whole journal, or will as soon as a keeper starts."""
+def _needed_from(process: Process) -> int | None:
+    """The offset from which on a rebuild or a fill, in this process or another, needs the journal.
+
+    A rebuild needs all of it, or will as soon as a keeper starts. None: nothing needs it.
+    """
     from lakebed.backup.loss import is_unfinished
+    from lakebed.keeper.fill_state import needed_from
 
     if is_unfinished(process.catalog):
-        return True
-    if process.alone:  # tables are in its home, and it looked when it started
-        return False
-    try:
-        return bool(process.series.missing().tables)
-    except StoreUnavailable:
-        return True  # it is unknown
+        return 0
+    if not process.alone:  # else tables are in its home, and it looked when it started
+        try:
+            if process.series.missing().tables:
+                return 0
+        except StoreUnavailable:
+            return 0  # it is unknown
+    return needed_from(process.catalog, process.catalog.fill_orders())
 
 
 def _start(process: Process) -> "Keeper":
@@ -156,30 +168,32 @@ def _metrics(keeper: "Keeper") -> Iterator[Sample]:
         yield LAG(behind, partition)
     for (kind, reason), count in sorted(keeper.refused_reports.items()):
         yield REPORTS_REFUSED(count, kind, reason)
+    yield FILLS(keeper.fills)
+    yield FILL_MESSAGES(keeper.filled)
     yield LEDGER_ROWS(keeper.meter_rows)
     yield LEDGER_REST(keeper.meter_rest)
 
 
 def trimming(
-    journal: Journal, span: Micros, kept: Callable[[], bool] = lambda: False
+    journal: Journal, span: Micros, kept: Callable[[], int | None] = lambda: None
 ) -> Callable[[], None]:
     """Return a function that trims, but rarely while there is enough room, to spare the disk.
 
     Args:
         span: how long messages stay at least.
-        kept: returns whether a rebuild, in this process or another, needs the whole journal.
+        kept: returns the offset from which on the journal is needed besides; None if it is not.
     """
-    release: Callable[[], None] | None = None
+    pinned: int | None = None
+    release: Callable[[], None] = lambda: None  # noqa: E731 - there is no pin to remove
     spared = min(_TRIM_SELDOM, span / SECOND / 60)
     last = -inf
 
     def trim() -> None:
-        nonlocal last, release
-        if kept():
-            release = release or journal.pin(0)
-        elif release is not None:
-            release()
-            release = None
+        nonlocal last, pinned, release
+        if (needed := kept()) != pinned:
+            former, pinned = release, needed
+            release = (lambda: None) if needed is None else journal.pin(needed)
+            former()
         at, pressure = time.monotonic(), journal.pressure()
         plenty = pressure is not None and pressure.by == "bytes" and pressure.full < _ENOUGH_ROOM
         if not plenty or at - last >= spared:

@@ -1,10 +1,10 @@
 """The catalog on SQLite or PostgreSQL: the same code, the same SQL.
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
-                 │        SqlErasures, SqlParkedOrders, SqlContent, SqlNotes, SqlLedger,
-                 │        SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits, SqlPresence,
-                 │        SqlShares, SqlTokens, SqlCredentials, SqlAttempts, SqlFactors, SqlTickets,
-                 │        SqlAudit, SqlOpenId, SqlSecrets, SqlRelays
+                 │        SqlErasures, SqlParkedOrders, SqlFillOrders, SqlContent, SqlNotes,
+                 │        SqlLedger, SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits,
+                 │        SqlPresence, SqlShares, SqlTokens, SqlCredentials, SqlAttempts,
+                 │        SqlFactors, SqlTickets, SqlAudit, SqlOpenId, SqlSecrets, SqlRelays
                  └── Database (a call is a transaction, errors translated)
                         └── Engine (engine.py: the settings of each database)
 """
@@ -27,6 +27,7 @@ from lakebed.stores.catalog.dead_letters import SqlDeadLetters
 from lakebed.stores.catalog.engine import engine_for, hold
 from lakebed.stores.catalog.erasures import SqlErasures
 from lakebed.stores.catalog.factors import SqlFactors
+from lakebed.stores.catalog.fills import SqlFillOrders
 from lakebed.stores.catalog.gateways import SqlGatewayReports
 from lakebed.stores.catalog.journal import SqlJournal
 from lakebed.stores.catalog.last_values import SqlLastValues
@@ -71,6 +72,7 @@ class SqlCatalog(
     SqlDeadLetters,
     SqlErasures,
     SqlParkedOrders,
+    SqlFillOrders,
     SqlContent,
     SqlNotes,
     SqlRefusals,

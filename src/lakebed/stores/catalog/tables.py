@@ -127,6 +127,20 @@ parked_orders = Table(
     Column("claimed", BigInteger, nullable=False),  # until when a process has it
 )
 
+fills = Table(
+    "fills",  # the newest of each policy
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("policy", Name, primary_key=True),
+    Column("request", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("partitions", Text, nullable=False),  # JSON
+    Column("cancelled", Boolean, nullable=False),
+    Column("settled", Boolean, nullable=False),
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,
