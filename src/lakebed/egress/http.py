@@ -47,6 +47,8 @@ def client(
     It raises `Unreachable` where a request fails, whatever failed, and answers redirects like any
     other answer. `answer.extensions["private"]` says that users must not see what it answered.
 
+    `extensions={"total": SECONDS}` of a request is a shorter time than that of the bounds.
+
     Args:
         tls: other than the certificates that httpx trusts.
     """
@@ -76,7 +78,7 @@ class GuardedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         bounds = self._bounds
-        self._connections.begin()
+        self._connections.begin(min(bounds.total, request.extensions.get("total", bounds.total)))
         place = f"{request.url.host}:{request.url.port or request.url.scheme}"
         asked = httpcore.Request(
             method=request.method,
@@ -150,9 +152,9 @@ class _Connections(httpcore.NetworkBackend):
         self._bounds = bounds
         self._of_thread = threading.local()
 
-    def begin(self) -> None:
-        """Begin the time of a request in this thread."""
-        self._of_thread.until = time.monotonic() + self._bounds.total
+    def begin(self, total: float) -> None:
+        """Begin the time of a request in this thread: seconds."""
+        self._of_thread.until = time.monotonic() + total
         self._of_thread.address = None
 
     def left(self, timeout: float | None) -> float:

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from relay_place import Place
 
-KINDS = ("postgres",)
+KINDS = ("http", "postgres")
 
 
 @pytest.fixture(params=KINDS)

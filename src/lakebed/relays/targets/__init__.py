@@ -5,6 +5,7 @@ from importlib import import_module
 from lakebed.relays.targets.target import TargetKind
 
 _KINDS: dict[str, str] = {
+    "http": "http",
     "postgres": "postgres",
 }
 """Key of the document -> module, which has `KIND`."""
