@@ -19,6 +19,7 @@ from lakebed.ports.journal.journal import Journal
 from lakebed.ports.metrics import CounterMetric, GaugeMetric, Sample
 from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
+from lakebed.runtime.roles.relays import open_relays
 from lakebed.runtime.roles.role import Role
 from lakebed.vocabulary.errors import StoreDamaged, StoreUnavailable
 from lakebed.vocabulary.times import HOUR, SECOND, Micros, now
@@ -88,7 +89,7 @@ async def _open(process: Process, _: Contribution) -> Contribution:
         policies_changed=(keeper.policies_changed,),
         erasure_asked=(keeper.erasure_asked,),
         quiesce=(rebuild.complete, keeper.quiesce),
-    )
+    ) + open_relays(process)
 
 
 def _needed_from(process: Process) -> int | None:

@@ -1,0 +1,271 @@
+"""Relays in one process: order, retries, refusals, and that one target concerns no other."""
+
+import time
+from collections.abc import Sequence
+from threading import Event
+
+import pytest
+
+from lakebed.ports.relays import Delivery, Refusal, Refused, TargetUnavailable
+
+from .conftest import World, away, hanging, soon
+
+N = 100
+
+
+def numbered(first: int, count: int) -> list[bytes]:
+    return [b"%d" % i for i in range(first, first + count)]
+
+
+def test_messages_after_the_relay_was_written_arrive_in_order_once(world: World) -> None:
+    world.send("a/1", b"before")
+    world.write("hook", "a/#")
+    world.send("a/1", *numbered(0, N))
+    world.send("b/1", b"of another topic")
+    world.start()
+    soon(lambda: len(world.place("hook").taken) == N)
+    world.send("a/2", b"x")
+    soon(lambda: len(world.place("hook").taken) == N + 1)
+    of_one = [payload for topic, payload in world.place("hook").taken if topic == "a/1"]
+    assert of_one == numbered(0, N)
+    ids = [record.id for one in world.place("hook").deliveries for record in one.records]
+    assert len(set(ids)) == N + 1
+
+
+def test_what_is_delivered_is_saved_and_the_next_process_goes_on(world: World) -> None:
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 10))
+    soon(lambda: len(world.place("hook").taken) == 10)
+    world.stop()
+    world.send("a", *numbered(10, 10))
+    world.start()
+    soon(lambda: len(world.place("hook").taken) == 20)
+    assert world.place("hook").payloads == numbered(0, 20)
+
+
+def test_a_target_that_is_away_is_asked_until_it_answers(world: World) -> None:
+    place = world.place("hook")
+    place.answer = away
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 30))
+    soon(lambda: place.tries > 3)
+    soon(lambda: (state := world.state("hook")) is not None and state.retries > 3)
+    state = world.state("hook")
+    assert state is not None
+    assert (state.error, state.messages, state.delivered) == ("connection refused", 30, 0)
+    assert state.circuit in ("open", "half-open")
+    place.answer = lambda delivery: ()
+    soon(lambda: len(place.taken) == 30)
+    assert place.payloads == numbered(0, 30)
+    soon(lambda: (state := world.state("hook")) is not None and state.delivered == 30)
+    state = world.state("hook")
+    assert state is not None
+    assert (state.error, state.messages, state.circuit) == ("", 0, "closed")
+
+
+def test_hanging_targets_leave_threads_to_others(world: World) -> None:
+    over = Event()
+    for number in range(8):
+        world.place(f"slow-{number}").answer = hanging(over)
+        world.write(f"slow-{number}")
+    world.write("fine")
+    world.start()
+    for topic in "abcdefgh":
+        world.send(topic, *numbered(0, 20))
+    soon(lambda: len(world.place("fine").taken) == 160)
+    over.set()
+
+
+def test_what_a_target_refuses_is_a_dead_letter_and_the_rest_goes_on(world: World) -> None:
+    def refuse(delivery: Delivery) -> Sequence[Refusal]:
+        return [
+            Refusal(i, "no such thing")
+            for i, record in enumerate(delivery.records)
+            if record.payload == b"3"
+        ]
+
+    world.place("hook").answer = refuse
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 10))
+    soon(lambda: len(world.catalog.dead_letters("ann")) == 1)
+    (letter,) = world.catalog.dead_letters("ann")
+    assert (letter.policy, letter.payload, letter.reason) == ("$relay:hook", b"3", "no such thing")
+    soon(lambda: len(world.place("hook").taken) == 9)
+    assert world.place("hook").payloads == [p for p in numbered(0, 10) if p != b"3"]
+    soon(lambda: (state := world.state("hook")) is not None and state.refused == 1)
+
+
+def test_an_exact_target_refuses_before_it_takes_the_rest(world: World) -> None:
+    def refuse(delivery: Delivery) -> Sequence[Refusal]:
+        bad = [i for i, record in enumerate(delivery.records) if record.payload in (b"3", b"9")]
+        if bad:
+            raise Refused([Refusal(i, "no") for i in bad])
+        return ()
+
+    world.place("hook").answer = refuse
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 10))
+    soon(lambda: len(world.place("hook").taken) == 8)
+    assert sorted(letter.payload for letter in world.catalog.dead_letters("ann")) == [b"3", b"9"]
+    (delivery,) = world.place("hook").deliveries
+    assert delivery.position.offset == 10  # that of the whole delivery
+
+
+def test_a_record_that_breaks_a_target_is_isolated(world: World) -> None:
+    def break_(delivery: Delivery) -> Sequence[Refusal]:
+        if any(record.payload == b"3" for record in delivery.records):
+            raise ZeroDivisionError("a bug")
+        return ()
+
+    world.place("hook").answer = break_
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 10))
+    soon(lambda: len(world.place("hook").taken) == 9)
+    (letter,) = world.catalog.dead_letters("ann")
+    assert (letter.payload, letter.reason) == (b"3", "ZeroDivisionError: a bug")
+
+
+def test_what_a_target_has_already_is_not_sent_again(world: World) -> None:
+    place = world.place("hook")
+    place.keeps = True
+    relay = world.write("hook", "a")
+    world.send("a", *numbered(0, 20))
+    for lane in range(4):  # it has more than the catalog knows: that was not saved
+        place.positions[(relay.id, 0, lane)] = 15
+    world.start()
+    soon(lambda: len(place.taken) == 5)
+    assert place.payloads == numbered(15, 5)
+
+
+def test_a_paused_relay_delivers_nothing_until_it_is_resumed(world: World) -> None:
+    world.write("hook")
+    world.start()
+    world.send("a", b"1")
+    soon(lambda: len(world.place("hook").taken) == 1)
+    world.catalog.resume_relay("ann", "hook", True)
+    world.look()
+    soon(lambda: not _works(world))
+    world.send("a", b"2")
+    world.catalog.resume_relay("ann", "hook", False)
+    world.look()
+    soon(lambda: len(world.place("hook").taken) == 2)
+    assert world.place("hook").payloads == [b"1", b"2"]
+
+
+def test_a_rewound_relay_passes_on_again_what_is_there_with_the_same_ids(world: World) -> None:
+    world.send("a", b"0")
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(1, 4))
+    soon(lambda: len(world.place("hook").taken) == 4)
+    world.catalog.rewind_relay("ann", "hook", 0)
+    world.look()
+    soon(lambda: len(world.place("hook").taken) == 9)
+    assert world.place("hook").payloads == [*numbered(1, 4), *numbered(0, 5)]
+    ids = [record.id for one in world.place("hook").deliveries for record in one.records]
+    assert len(set(ids)) == 5
+
+
+def test_a_changed_relay_goes_on_where_it_is(world: World) -> None:
+    world.write("hook")
+    world.start()
+    world.send("a", *numbered(0, 5))
+    soon(lambda: len(world.place("hook").taken) == 5)
+    world.write("hook", to={"fake": "other"})
+    world.send("a", *numbered(5, 5))
+    soon(lambda: len(world.place("other").taken) + len(world.place("hook").taken) == 10)
+    assert world.place("hook").payloads + world.place("other").payloads == numbered(0, 10)
+
+
+def test_more_than_hold_stops_a_relay_and_its_gap_is_recorded(world: World) -> None:
+    world.place("hook").answer = away
+    world.write("hook", hold="1MiB")
+    world.write("fine")
+    world.start()
+    for _ in range(3):
+        world.send("a", *[b"x" * 50_000] * 10)
+    soon(lambda: (state := world.state("hook")) is not None and state.stopped == "hold")
+    soon(lambda: len(world.place("fine").taken) == 30)
+    soon(lambda: [p.offset for p in world.journal.positions()] == [30])  # nothing is held for it
+    assert world.relays is not None
+    assert "stopped" in world.relays.health().message
+    world.place("hook").answer = lambda delivery: ()
+    world.catalog.resume_relay("ann", "hook", False)
+    world.look()
+    soon(lambda: len(world.place("hook").taken) == 30)  # the journal still had all of it
+    soon(lambda: (state := world.state("hook")) is not None and state.gaps == [])
+
+
+def test_without_relays_the_journal_is_read_for_nobody(world: World) -> None:
+    world.write("hook")
+    world.start()
+    soon(lambda: bool(world.journal.positions()))
+    world.catalog.delete_relay("ann", "hook")
+    world.look()
+    assert world.journal.positions() == []
+    world.write("hook")
+    world.send("a", b"1")
+    soon(lambda: len(world.place("hook").taken) == 1)
+
+
+def test_values_are_filtered_transformed_and_written_by_a_template(world: World) -> None:
+    world.write(
+        "hook",
+        type="number",
+        filter={"min": 10, "unique": True},
+        transform={"scale": 2},
+        template="{topic}={value}",
+    )
+    world.start()
+    world.send("a", b"5", b"10", b"10", b"nothing", b"12")
+    soon(lambda: len(world.place("hook").taken) == 2)
+    world.stop()
+    world.start()  # what `unique` remembers is saved
+    world.send("a", b"12", b"13")
+    soon(lambda: len(world.place("hook").taken) >= 3)
+    assert world.place("hook").payloads == [b"a=20.0", b"a=24.0", b"a=26.0"]
+    soon(lambda: (state := world.state("hook")) is not None and state.filtered == 4)
+
+
+@pytest.mark.parametrize("every", [0, "100ms"])
+def test_a_rate_holds_records_back(world: World, every: object) -> None:
+    world.write("hook", rate="60/1s", batch=5, every=every)
+    world.start()
+    world.send("a", *numbered(0, 100))
+    began = time.monotonic()
+    soon(lambda: len(world.place("hook").taken) == 100)
+    assert time.monotonic() - began > 0.4  # 60 at once, then 60 a second
+
+
+def test_a_failing_target_gets_everything_once_it_answers(world: World) -> None:
+    failures = iter([True, False, True, True, False] * 100)
+
+    def often(delivery: Delivery) -> Sequence[Refusal]:
+        if next(failures):
+            raise TargetUnavailable("500", wait=1_000)
+        return ()
+
+    world.place("hook").answer = often
+    world.write("hook")
+    world.start()
+    for topic in "abcdef":
+        world.send(topic, *numbered(0, 40))
+    soon(lambda: len(world.place("hook").taken) == 240)
+    for topic in "abcdef":
+        assert [p for t, p in world.place("hook").taken if t == topic] == numbered(0, 40)
+
+
+def _works(world: World) -> bool:
+    assert world.relays is not None
+    loop = world.relays._loop
+    assert loop is not None
+    return any(
+        held.relaying is not None
+        for shard in loop.assignment.workers.values()
+        for held in shard._held.values()
+    )
