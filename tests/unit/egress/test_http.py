@@ -5,8 +5,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from tests import certificates
 
 from lakebed.egress.guard import Egress, Refused, Unreachable
 from lakebed.egress.http import Bounds, client
@@ -140,3 +142,23 @@ def test_an_answer_in_drops_ends_with_the_time_of_the_request() -> None:
         with pytest.raises(Unreachable):
             http.get(f"http://127.0.0.1:{port}/")
         stop.set()
+
+
+def test_the_certificate_is_that_of_the_name_and_not_of_the_address(tmp_path: Path) -> None:
+    certificate, key = certificates.self_signed(tmp_path)  # for localhost
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    names: list[str | None] = []
+    server.sni_callback = lambda _, name, __: names.append(name)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    egress = Egress(["127.0.0.1/32"], lambda host, port: [(0, 0, 0, "", ("127.0.0.1", port))])
+    answers = saying("HTTP/1.1 200 OK\nContent-Length: 0\n\n")
+    with serving(answers, server) as (port, heard):
+        with client(egress, tls=trusting) as http:
+            assert http.get(f"https://localhost:{port}/").status_code == 200
+            with pytest.raises(Unreachable, match=SAME):
+                http.get(f"https://other.example:{port}/")
+        with client(egress) as http, pytest.raises(Unreachable, match=SAME):
+            http.get(f"https://localhost:{port}/")
+    assert names == ["localhost", "other.example", "localhost"]
+    assert len(heard) == 1
