@@ -67,6 +67,7 @@ class Spec:
         id: the lasting identity, as in `ports.relays.Position`.
         topics: filters of the messages that it passes on; empty where it reads from a policy.
         policy, gives: what it reads of which policy; "" where it passes on messages.
+        reader: of the stream of that policy's outbox, as in `Stream`.
         target, options: the kind of its target, and `to` without the keys of the relay itself.
         reading: how values of messages are read and filtered; None where they pass as they are.
         template: makes the payload; None where there is none.
@@ -96,6 +97,7 @@ class Spec:
     rate: tuple[Rate, ...]
     timeout: Micros
     paused: bool
+    reader: str = ""
 
 
 def check(document: object) -> list[tuple[Path, str]]:
@@ -167,6 +169,7 @@ def spec_of(relay: StoredRelay) -> Spec:
         rate=() if rate is None else _rate(rate),
         timeout=TIMEOUT if document.get("timeout") is None else _timeout(document["timeout"]),
         paused=bool(document.get("paused")),
+        reader=relay.reader,
     )
 
 

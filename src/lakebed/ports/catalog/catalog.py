@@ -5,6 +5,7 @@ from typing import Protocol
 
 from lakebed.ports.accounts.owners import ReportTopicStore
 from lakebed.ports.accounts.units import UnitReportStore
+from lakebed.ports.catalog.backfills import BackfillStore
 from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.content import ContentStore
@@ -57,6 +58,7 @@ class Catalog(
     LedgerStore,
     BoardStore,
     OutboxStore,
+    BackfillStore,
     SecretStore,
     RelayStore,
     GatewayReports,

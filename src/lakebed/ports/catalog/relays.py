@@ -20,6 +20,7 @@ class StoredRelay:
         that is missing is read from its beginning.
     since: instead, the receive time from which it is to begin; None where it was not rewound.
     resumed: counts how often it was told to go on.
+    reader: the stream of the outbox that it reads, where that is for it alone: of a backfill.
     """
 
     owner: str
@@ -33,6 +34,7 @@ class StoredRelay:
     created: Micros = 0
     updated: Micros = 0
     version: int = 0
+    reader: str = ""
 
     @property
     def id(self) -> str:

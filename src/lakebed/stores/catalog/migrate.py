@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from lakebed.stores.catalog.engine import wait_for_ever
 from lakebed.vocabulary.errors import Problem, SettingsError
 
-HEAD = "0029"
+HEAD = "0030"
 """The newest step in `migrations/versions`. With it, a catalog that is up to date opens without
 importing Alembic."""
 

@@ -67,7 +67,7 @@ class SqlOutbox(Database):
     def _forget(
         self, connection: Connection, relay: str, keep: tuple[str, str] | None = None
     ) -> bool:
-        """Delete a relay and what waits for it alone; `keep` is a policy that it goes on with."""
+        """Delete a relay; `keep` is a policy that it goes on with."""
         former = connection.execute(
             select(_FOLLOWERS.c.owner, _FOLLOWERS.c.policy).where(_FOLLOWERS.c.relay == relay)
         ).one_or_none()
@@ -75,8 +75,6 @@ class SqlOutbox(Database):
             return False
         connection.execute(delete(_FOLLOWERS).where(_FOLLOWERS.c.relay == relay))
         owner, policy = former
-        for table in (_BLOCKS, _STREAMS):
-            connection.execute(delete(table).where(table.c.reader == relay))
         if not _holds(connection, [(owner, policy)]):
             _clear(connection, owner, policy)
         return True
@@ -169,6 +167,12 @@ class SqlOutbox(Database):
 _KEY_OF_STREAMS = tuple(_STREAMS.c[name] for name in _KEY)
 
 
+def forget_reader(connection: Connection, reader: str) -> None:
+    """Delete what waits for one reader alone."""
+    for table in (_BLOCKS, _STREAMS):
+        connection.execute(delete(table).where(table.c.reader == reader))
+
+
 def _row(stream: Stream) -> tuple[str, str, int, str]:
     return stream.owner, stream.policy, stream.partition, stream.reader
 
@@ -203,7 +207,7 @@ def _add(connection: Connection, block: OutboxBlock, hold: int) -> None:
     values = {"first": end - block.records, "records": block.records, "at": block.at}
     values |= {"state": block.state, "bytes": size, "format": FORMAT}
     connection.execute(_BLOCKS.insert().values(**key, **values))
-    if waiting > hold:
+    if waiting > hold and not block.stream.reader:  # a backfill waits by itself
         _let_go(connection, block.stream, waiting - hold, end - block.records)
 
 

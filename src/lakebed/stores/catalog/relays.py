@@ -46,7 +46,7 @@ class SqlRelays(Database):
     ) -> StoredRelay:
         with self._call() as connection:
             before = _found(connection, owner, name, check)
-            number = _next_number(connection)
+            number = next_number(connection)
             return _change(
                 connection, before, number=number, since=since, resumed=before.resumed + 1
             )
@@ -76,7 +76,7 @@ def _settled(connection: Connection, wanted: StoredRelay) -> StoredRelay:
             wanted, number=before.number, starts=before.starts, since=before.since,
             resumed=before.resumed,
         )  # fmt: skip
-    return replace(wanted, number=_next_number(connection))
+    return replace(wanted, number=next_number(connection))
 
 
 def _source(relay: StoredRelay) -> Any:
@@ -85,7 +85,7 @@ def _source(relay: StoredRelay) -> Any:
     return (source.get("policy"), source.get("what")) if "policy" in source else "messages"
 
 
-def _next_number(connection: Connection) -> int:
+def next_number(connection: Connection) -> int:
     """A number greater than all before, also of relays that are gone.
 
     Seconds of the clock where they are greater: a catalog that was restored uses none again.

@@ -2,7 +2,7 @@
 
 SqlCatalog ── SqlPolicies, SqlJournal (with SqlCheckpoints), SqlLastValues, SqlDeadLetters,
                  │        SqlErasures, SqlParkedOrders, SqlFillOrders, SqlContent, SqlNotes,
-                 │        SqlLedger, SqlGatewayReports, SqlOutbox, SqlOwners, SqlUsers, SqlUnits,
+                 │        SqlLedger, SqlGatewayReports, SqlBackfills, SqlOwners, SqlUsers, SqlUnits,
                  │        SqlPresence, SqlShares, SqlTokens, SqlCredentials, SqlAttempts,
                  │        SqlFactors, SqlTickets, SqlAudit, SqlOpenId, SqlSecrets, SqlRelays
                  └── Database (a call is a transaction, errors translated)
@@ -19,6 +19,7 @@ from lakebed.ports.health import Health
 from lakebed.ports.metrics import GaugeMetric
 from lakebed.stores.catalog.attempts import SqlAttempts
 from lakebed.stores.catalog.audit import SqlAudit
+from lakebed.stores.catalog.backfills import SqlBackfills
 from lakebed.stores.catalog.boards import SqlBoards
 from lakebed.stores.catalog.content import SqlContent
 from lakebed.stores.catalog.credentials import SqlCredentials
@@ -35,7 +36,6 @@ from lakebed.stores.catalog.ledger import SqlLedger
 from lakebed.stores.catalog.migrate import migrate
 from lakebed.stores.catalog.notes import SqlNotes
 from lakebed.stores.catalog.openid import SqlOpenId
-from lakebed.stores.catalog.outbox import SqlOutbox
 from lakebed.stores.catalog.owners import SqlOwners
 from lakebed.stores.catalog.parking import SqlParkedOrders
 from lakebed.stores.catalog.policies import SqlPolicies
@@ -78,7 +78,7 @@ class SqlCatalog(
     SqlRefusals,
     SqlLedger,
     SqlGatewayReports,
-    SqlOutbox,
+    SqlBackfills,
     SqlOwners,
     SqlUsers,
     SqlUnits,

@@ -305,3 +305,24 @@ outbox_blocks = Table(
     Column("format", BigInteger, nullable=False),  # of `state`
     Column("state", LargeBinary, nullable=False),
 )
+
+backfills = Table(
+    "backfills",  # of relays
+    metadata,
+    Column("relay", Name, primary_key=True),
+    Column("owner", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("policy", Name, nullable=False),
+    Column("gives", Name, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("topics", BigInteger, nullable=False),
+    Column("topics_done", BigInteger, nullable=False),
+    Column("read", Boolean, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("claimed", BigInteger, nullable=False),  # until when a process reads for it
+)
