@@ -45,6 +45,11 @@ def _ndjson(share: range, load: Load) -> bytes:
     return "\n".join(lines).encode()
 
 
+def _ndjson_ids(share: range, load: Load) -> bytes:
+    lines = (f'{{"topic":"{topic(i, load)}","value":{value(i):.2f},"id":"{i}"}}' for i in share)
+    return "\n".join(lines).encode()
+
+
 def _influx(share: range, load: Load) -> bytes:
     n, prefix = load.topics, load.prefix
     lines = (f"{prefix},n={i % n:06d} temperature={value(i):.2f}" for i in share)
@@ -119,6 +124,7 @@ _SNAPPY = {"Content-Type": _PROTOBUF, "Content-Encoding": "snappy"}
 _V2 = {"Content-Type": f"{_PROTOBUF};proto=io.prometheus.write.v2.Request"}
 FORMS = {
     "ndjson": Form("/api/v1/messages/batch", {}, _ndjson),
+    "ndjson-ids": Form("/api/v1/messages/batch", {}, _ndjson_ids),
     "influx": Form("/write", {}, _influx),
     "influx-2": Form("/api/v2/write?bucket=bench", {}, _influx),
     "remote-write-1": Form("/api/v1/write?topic=plant/{n}/NAME", _SNAPPY, _remote_write_1),
