@@ -22,6 +22,8 @@ SCENARIOS = {
     "emqx": ["--seconds", "3", "--units", "200", "--beside", "500"],
     "http": ["--messages", "20000"],
     "http-paced": ["--messages", "10000"],
+    "events": ["--rate", "500", "--seconds", "5"],
+    "events-read": ["--events", "200000", "--questions", "5"],
     "http-batch": ["--messages", "300000"],
     "http-influx": ["--messages", "100000"],
     "http-remote-write-1": ["--messages", "100000"],

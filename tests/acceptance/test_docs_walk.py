@@ -48,6 +48,7 @@ def script(page: Path, server: Server) -> str:
         ("docs/howto/restrict-a-token.md", "admin"),
         ("docs/howto/rotate-tokens.md", "admin-b"),
         ("docs/howto/back-up-and-restore.md", "restored to"),
+        ("docs/howto/event-service.md", "user_id"),
     ],
 )
 def test_what_a_page_tells_to_type_works(

@@ -8,17 +8,17 @@ import asyncio
 import socket
 import time
 from contextlib import suppress
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import typer
 
+from lakebed.cli.event_service import write_missing
 from lakebed.cli.greeting import ServerAddress, first_link, in_a_browser
+from lakebed.cli.texts import text_of
 from lakebed.cli.up import Config, Home, Http, Mqtt
 from lakebed.vocabulary.errors import LakebedError
 
 if TYPE_CHECKING:
-    from lakebed.ports.catalog.policies import PolicyStore
     from lakebed.runtime.node import Node
     from lakebed.simulation.fleet import Device
 
@@ -69,7 +69,7 @@ async def _show(node: "Node") -> None:
     process, address = node.process, address_of(node)
     token = node.settings.api.admin_token or token_of(address.home)
     assert token is not None
-    await asyncio.to_thread(write_policies, process.catalog, ADMIN)
+    await asyncio.to_thread(write_missing, process.catalog, ADMIN, text_of("demo.yaml"))
     for tell in node.contributed.policies_changed:
         await asyncio.to_thread(tell)
     drive = Drive(*address.mqtt, token)
@@ -113,15 +113,3 @@ def _fleet() -> "list[Device]":
     from lakebed.simulation.fleet import fleet
 
     return fleet(_DEVICES, _SEED)
-
-
-def write_policies(store: "PolicyStore", owner: str) -> list[str]:
-    """Write the demo's policies whose names are not taken; return those names."""
-    from lakebed.policies.document import read_file
-
-    text = files("lakebed.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
-    documents = read_file(text, owner).documents
-    taken = {policy.name for policy in store.policies(owner)}
-    missing = [document for document in documents if document["name"] not in taken]
-    store.put_policies(owner, missing)
-    return [document["name"] for document in missing]

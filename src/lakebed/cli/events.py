@@ -14,6 +14,7 @@ from lakebed.cli.options import ACCESS, Access, Commands, Format, FromOwner, InO
 from lakebed.cli.query import BINARY, Form, Order
 from lakebed.cli.reading import Reading
 from lakebed.cli.send import chunks
+from lakebed.cli.texts import text_of
 from lakebed.vocabulary.errors import BadRequest
 
 app = Commands("Read, count and send events.")
@@ -167,6 +168,12 @@ def send(
         output.note(f"line {one['line']}: {one['error']}")
     if rejected:
         raise typer.Exit(1)
+
+
+@app.command()
+def script() -> None:
+    """Print a script for k6, which sends events at a steady rate and reads each of them back."""
+    typer.echo(text_of("events.js"), nl=False)
 
 
 def _field(text: str) -> tuple[str, Any]:

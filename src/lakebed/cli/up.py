@@ -30,11 +30,20 @@ Config = Annotated[
 ]
 
 
-def up(home: Home = None, http: Http = None, mqtt: Mqtt = None, config: Config = None) -> None:
+def up(
+    home: Home = None,
+    http: Http = None,
+    mqtt: Mqtt = None,
+    config: Config = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="Set up an event service: a policy for events.")
+    ] = False,
+) -> None:
     """Run everything in this process: endpoints, journal, policies, API. Ctrl-C stops it."""
+    from lakebed.cli.event_service import set_up
     from lakebed.cli.running import foreground, settings_of
 
-    foreground(settings_of(home, http, mqtt, config), _greet)
+    foreground(settings_of(home, http, mqtt, config), set_up if events else _greet)
 
 
 async def _greet(node: "Node") -> None:

@@ -15,6 +15,7 @@ PRINTS_NO_DATA = {
     "up": "it serves until it is stopped",
     "serve": "it serves until it is stopped",
     "demo": "it serves until it is stopped",
+    "events script": "it prints a program",
     "dev bus": "it serves until it is stopped",
     "simulate": "it sends until it is stopped, and says how many",
 }

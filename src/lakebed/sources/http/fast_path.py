@@ -22,20 +22,22 @@ from lakebed.ingest.intake import Intake
 from lakebed.ingest.offers import Columns
 from lakebed.sources.http.answers import response
 from lakebed.sources.http.door import TIMEOUT
-from lakebed.sources.http.ingest import ACCEPTED, BATCH, MESSAGES, Ingest
+from lakebed.sources.http.ingest import ACCEPTED, MESSAGES, Ingest
 from lakebed.sources.http.limiting import apply_limits, with_attributes
+from lakebed.sources.http.ndjson import Decoded
 from lakebed.sources.http.request_heads import CachedHead
 from lakebed.vocabulary.errors import TooMany, Unavailable
 from lakebed.vocabulary.messages import Channel
 from lakebed.vocabulary.times import now
 
-_BEGINS = b"POST /api/v1/messages"
+_BEGINS = (b"POST /api/v1/messages", b"POST /api/v1/events")
 _GET = b"GET "
 _LONGEST_PATH = 100  # bytes of a target in which the path of an upgrade is looked for
 _HEAD_END = b"\r\n\r\n"
 _MOST_WAITING = 2**18  # bytes behind a request under way, before reading pauses
 _ANSWER = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _ACCEPTED = _ANSWER % (len(ACCEPTED), ACCEPTED)
+_ACCEPTED_ONE = problems.whole(202, {"accepted": 1, "rejected": []}, [], "application/json")
 
 
 Upgrades: TypeAlias = Mapping[str, Callable[[], asyncio.Protocol]]
@@ -162,11 +164,15 @@ class FastPathConnection(HttpConnection):
             self._pieces.append(data)
             self._missing = stop - len(data)
             return True
-        self._under_way = True
         if head.channel is not None:
+            self._under_way = True
             self._offer_one(self._intake, head, head.channel, data[edge:stop])
         else:
-            self._offer_many(self._intake, head, data[edge:stop])
+            found = self._ingest.decode(head, data[edge:stop])
+            if found.refused:
+                return False  # the ordinary path notes what is refused
+            self._under_way = True
+            self._offer_many(self._intake, head, found)
         if len(data) > stop:
             self._wait(data[stop:])
         return True
@@ -185,28 +191,26 @@ class FastPathConnection(HttpConnection):
             intake.single_added(len(singles.marks))
         else:
             columns = with_attributes(Columns([channel], [body], now()), head.attributes)
-            self._offer(intake, head, columns, _ACCEPTED, MESSAGES)
+            self._offer(intake, head, columns, _ACCEPTED)
 
-    def _offer_many(self, intake: Intake, head: CachedHead, body: bytes) -> None:
+    def _offer_many(self, intake: Intake, head: CachedHead, found: Decoded) -> None:
         received = now()
-        found = self._ingest.decode(head, body)
-        answer = problems.whole(*response(found))
+        answer = _ACCEPTED_ONE if len(found.payloads) == 1 else problems.whole(*response(found))
         if found.payloads:
             columns = found.columns(head.principal.owner, received)
-            self._offer(intake, head, with_attributes(columns, head.attributes), answer, BATCH)
+            columns = with_attributes(columns, head.attributes)
+            self._offer(intake, head, columns, answer)
         else:
             self._loop.call_soon(self._answer, answer)
 
-    def _offer(
-        self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes, path: str
-    ) -> None:
+    def _offer(self, intake: Intake, head: CachedHead, columns: Columns, answer: bytes) -> None:
         try:
             apply_limits(head.allowance, columns)
         except TooMany as over:
             self._loop.call_soon(self._answer, problems.whole(*problems.of_error(over)))
             return
         refused = partial(self.refused_one, answer)
-        durable = partial(self._durable, answer, path, len(columns.payloads))
+        durable = partial(self._durable, answer, head.path, len(columns.payloads))
         intake.offer(columns, durable, refused, timeout=self.timeout)
 
     # --- answers ----------------------------------------------------------------------------------

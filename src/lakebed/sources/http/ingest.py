@@ -28,7 +28,7 @@ from lakebed.sources.http.otlp import routes as otlp
 from lakebed.sources.http.otlp.routes import OtlpRoutes
 from lakebed.sources.http.remote_write import routes as remote_write
 from lakebed.sources.http.remote_write.routes import RemoteWriteRoutes
-from lakebed.sources.http.request_heads import CachedHead, read_head
+from lakebed.sources.http.request_heads import CachedHead, Head, read_head
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import channel_of, parameters
 from lakebed.vocabulary.errors import BadRequest, Denied, LakebedError
@@ -51,6 +51,7 @@ ACTIONS = dict.fromkeys(
 )
 """The action of each path; `targets.channel_of` decides about it, once for each topic."""
 
+_DECODERS = {BATCH: ndjson.batch, EVENTS: ndjson.events}
 _REMEMBERED = 50_000  # query strings whose topic has been checked
 _HEADS_BYTES = 16 * 2**20  # bytes of the cache of request heads,
 _HEAD_COST = 500  # and about the bytes of an entry besides its head
@@ -148,17 +149,21 @@ class Ingest:
         if head.path == MESSAGES.encode() and head.length <= self.door.largest_payload:
             channel = self._channel(principal, head.query)
             attributes = self.door.attributes(principal, head.content_type)
-            return CachedHead(token, principal, channel, head.length, attributes, allowance)
+            return CachedHead(
+                token, principal, MESSAGES, channel, head.length, attributes, allowance
+            )
         small = head.length <= min(INLINE, self.door.largest_body)
-        if head.path == BATCH.encode() and not head.query and small:
+        path = head.path.decode()
+        if path in _DECODERS and not head.query and small and not _is_cloud_event(head):
             attributes = self.door.attributes(principal)
-            return CachedHead(token, principal, None, head.length, attributes, allowance)
+            return CachedHead(token, principal, path, None, head.length, attributes, allowance)
         return None
 
     def decode(self, cached_head: CachedHead, body: bytes) -> ndjson.Decoded:
-        """Decode a small batch."""
+        """Decode a small batch, or events."""
         principal = cached_head.principal
-        return ndjson.batch(body, self.door.sender(principal, principal.owner))
+        decode = _DECODERS[cached_head.path]
+        return decode(body, self.door.sender(principal, principal.owner))
 
     # --- ASGI -------------------------------------------------------------------------------------
 
@@ -275,6 +280,11 @@ class Ingest:
             self._channels.clear()
         self._channels[query] = (principal, channel)
         return channel
+
+
+def _is_cloud_event(head: Head) -> bool:
+    """Whether a plain head says so; one with attributes of an event is not plain."""
+    return is_cloud_event({b"content-type": head.content_type})
 
 
 def _sparse(headers: HeaderMap, channel: Channel, sender: str) -> Sparse:

