@@ -42,7 +42,8 @@ from lakebed.relays.source import Source
 from lakebed.relays.state import RelayState
 from lakebed.relays.targets.target import Surroundings
 from lakebed.secrets.references import is_reference
-from lakebed.secrets.resolving import Secrets
+from lakebed.secrets.resolving import SecretMissing, Secrets
+from lakebed.secrets.values import Secret
 from lakebed.vocabulary.errors import Conflict, LakebedError, NotFound, Unavailable
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
@@ -96,6 +97,7 @@ class Relays:
         self._pool: Pool | None = None
         self._memory = Memory(settings.memory)
         self._asking: dict[str, tuple[int, Asking]] = {}
+        self._used: dict[tuple[int, str], dict[str, Secret]] = {}  # by partition and identity
         self._relays: Sequence[StoredRelay] = ()
         self._looked = float("-inf")
         self.times = DeliveryTimes()
@@ -204,6 +206,8 @@ class Relays:
         ids = {relay.id for relay in self._relays}
         for id in self._asking.keys() - ids:
             del self._asking[id]
+        for key in [key for key in self._used if key[1] not in ids]:
+            del self._used[key]
         ours = list(loop.assignment.workers.values())
         for shard in self._shards:
             if shard not in ours:  # the partition was taken away
@@ -226,12 +230,24 @@ class Relays:
     def begin(self, partition: int, spec: Spec, state: RelayState, source: Source) -> Relaying:
         pool = self._pool
         assert pool is not None
+        self._used[partition, spec.id] = {}
         asking = self._asking_of(spec, pool)
         distance = _numbers if spec.policy else partial(self._journal.distance, partition)
         return Relaying(
             partition, spec, state, source, partial(self._open, partition, spec), asking, pool,
             self._memory, self._catalog, distance, self._monotonic, self._clock,
         )  # fmt: skip
+
+    def is_stale(self, partition: int, spec: Spec) -> bool:
+        for text, used in tuple(self._used.get((partition, spec.id), {}).items()):
+            try:
+                if self._secrets.resolve(spec.owner, text) != used:
+                    return True
+            except SecretMissing:
+                return True
+            except LakebedError as error:
+                log.warning("a secret of a relay not looked at", error=str(error))
+        return False
 
     def of_policy(self, partition: int, spec: Spec) -> PolicySource:
         stream = Stream(spec.owner, spec.policy, partition)
@@ -248,23 +264,26 @@ class Relays:
         return asking
 
     def _open(self, partition: int, spec: Spec, lane: int) -> Target:
+        used = self._used.setdefault((partition, spec.id), {})
         surroundings = Surroundings(
             relay=spec.id,
             partition=partition,
             lane=lane,
-            secret=partial(self._secret, spec),
+            secret=partial(self._secret, used, spec),
             timeout=spec.timeout,
             egress=self._egress,
         )
         return targets.kind(spec.target).open(spec.options, surroundings)
 
-    def _secret(self, spec: Spec, text: str) -> str:
+    def _secret(self, used: dict[str, Secret], spec: Spec, text: str) -> str:
         if not is_reference(text):
             return text
         try:
-            return self._secrets.resolve(spec.owner, text, f"relays/{spec.name}").reveal()
+            secret = self._secrets.resolve(spec.owner, text, f"relays/{spec.name}")
         except LakebedError as error:
             raise TargetUnavailable(str(error)) from None
+        used.setdefault(text, secret)  # the oldest that a target may hold
+        return secret.reveal()
 
 
 def _numbers(start: int, end: int) -> int:

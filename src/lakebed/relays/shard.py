@@ -59,6 +59,10 @@ class Opening(Protocol):
 
     def of_policy(self, partition: int, spec: Spec) -> PolicySource: ...
 
+    def is_stale(self, partition: int, spec: Spec) -> bool:
+        """Whether a secret has changed since the relay's targets were opened with it."""
+        ...
+
 
 @dataclass(slots=True)
 class _Held:
@@ -178,6 +182,8 @@ class RelayShard:
             elif held.relay.version != relay.version:
                 self._end_with(held)
                 held.relay, held.spec = relay, spec_of(relay)
+            elif held.relaying is not None and self._opening.is_stale(self._partition, held.spec):
+                self._end_with(held)
         for held in self._held.values():
             self._turn(held)
 

@@ -31,7 +31,7 @@ def test_a_request_has_records_ids_and_headers(place: HttpPlace) -> None:
     target.close()
     (heard,) = place.receiver.requests
     assert heard["authorization"] == "Bearer hunter2"
-    assert heard["idempotency-key"] == "ann/out/1/3/0/3"
+    assert heard["idempotency-key"] == "3/0/3"
     assert heard["content-type"] == "application/json"
     first, second, third = place.receiver.records.values()
     assert (first["id"], first["topic"], first["value"]) == ("3-0", "plant/1", {"n": 0})

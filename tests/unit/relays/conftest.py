@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -21,6 +22,8 @@ from lakebed.relays.settings import RelaysSection
 from lakebed.relays.state import RelayState
 from lakebed.relays.status import states_of
 from lakebed.relays.targets.target import Options, Surroundings, TargetKind
+from lakebed.secrets.keys import Keys
+from lakebed.secrets.resolving import Secrets
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.vocabulary.messages import Channel
@@ -36,10 +39,12 @@ class Place:
     Attributes:
         answer: decides about each delivery; raises, refuses, or returns ().
         keeps: whether it keeps positions, as exact targets do.
+        passwords: that a target was opened with.
     """
 
     answer: Answer = lambda delivery: ()
     keeps: bool = False
+    passwords: set[str] = field(default_factory=set)
     taken: list[tuple[str, bytes | None]] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     tries: int = 0
@@ -89,19 +94,24 @@ class World:
         self.places: dict[str, Place] = {}
         self.relays: Relays | None = None
         self.settings = RelaysSection(threads=8)
+        # a clock on which each look is a second later, so that nothing is remembered
+        self.secrets = Secrets(self.catalog, Keys(folder, None), count().__next__)
 
     def kind(self, name: str) -> TargetKind:
         def open(options: Options, around: Surroundings) -> FakeTarget:
-            return FakeTarget(self.place(options["fake"]), around)
+            place = self.place(options["fake"])
+            if "password" in options:
+                place.passwords.add(around.secret(options["password"]))
+            return FakeTarget(place, around)
 
-        return TargetKind("fake", {}, lambda options: (), open, batch=10)
+        return TargetKind("fake", {"password": "a secret"}, lambda options: (), open, batch=10)
 
     def place(self, name: str) -> Place:
         return self.places.setdefault(name, Place())
 
     def start(self) -> Relays:
         self.relays = Relays(
-            self.journal, Mock(), self.catalog, self.settings, Mock(), Egress(()), DAY, 0,
+            self.journal, Mock(), self.catalog, self.settings, self.secrets, Egress(()), DAY, 0,
             self.failed.append,
         )  # fmt: skip
         self.relays.look()

@@ -269,3 +269,28 @@ def _works(world: World) -> bool:
         for shard in loop.assignment.workers.values()
         for held in shard._held.values()
     )
+
+
+def test_a_secret_that_changes_opens_the_targets_again(world: World) -> None:
+    world.secrets.put("ann", "door", "old", "user:ann")
+    world.start()
+    world.write("out", to={"fake": "out", "password": "secret:door"})
+    place = world.place("out")
+
+    def opened_with(*passwords: str) -> bool:
+        world.send("a", b"x")
+        world.look()
+        return place.passwords == set(passwords)
+
+    soon(lambda: opened_with("old"))
+    world.secrets.put("ann", "door", "new", "user:ann")
+    soon(lambda: opened_with("old", "new"))
+    world.secrets.remove("ann", "door")
+
+    def is_told() -> bool:
+        world.send("a", b"x")
+        world.look()
+        state = world.state("out")
+        return state is not None and "there is no secret 'door'" in state.error
+
+    soon(is_told)

@@ -81,7 +81,7 @@ class HttpTarget:
         ranges = list(reversed(_chunks(encoded, progress.done)))
         while ranges:
             begin, end = ranges.pop()
-            key = f"{self._around.relay}/{delivery.id}"
+            key = delivery.id
             if (begin, end) != (0, len(encoded)):
                 key += f"/{begin}-{end}"
             refused = self._post(request, key, encoded[begin:end], until)
