@@ -8,14 +8,15 @@ uncaught errors ──────────────> hooks ────�
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, cast
 
 import structlog
 import typer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from lakebed.cli.exits import exit_code, lines
 from lakebed.vocabulary.errors import LakebedError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
     from lakebed.system.settings import LogSection
+
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+Report: TypeAlias = Callable[[str, str, Mapping[str, Any], ExcInfo], None]
+"""Takes the level of a line, its text, its fields, and the exception."""
 
 _LEVELS = logging.getLevelNamesMapping()
 
@@ -54,10 +61,13 @@ class LossyStream:
             self._stream.flush()
 
 
-def configure(settings: "LogSection") -> None:
+def configure(settings: "LogSection", report: "Report | None" = None) -> None:
     """Set up structlog, the standard library's logging, and the logging of uncaught errors.
 
-    Once at the start. With `log.format=json` each line on stderr is a JSON document from then on.
+    With `log.format=json` each line on stderr is a JSON document from then on.
+
+    Args:
+        report: told what is logged as an error.
     """
     level = _LEVELS[settings.level.upper()]
     machine = settings.format == "json"
@@ -75,7 +85,7 @@ def configure(settings: "LogSection") -> None:
         )
     )
     structlog.configure(
-        processors=[*shared, last],
+        processors=[*([] if report is None else [partial(_report, report)]), *shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
@@ -84,6 +94,21 @@ def configure(settings: "LogSection") -> None:
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
     sys.unraisablehook = _log_unraisable
+
+
+def _report(report: "Report", _: Any, method: str, line: EventDict) -> EventDict:
+    if method in ("error", "critical", "exception"):
+        fields = {name: value for name, value in line.items() if name not in ("event", "exc_info")}
+        report(method, str(line.get("event")), fields, _exc_info(line.get("exc_info")))
+    return line
+
+
+def _exc_info(given: Any) -> ExcInfo:
+    if isinstance(given, BaseException):
+        return type(given), given, given.__traceback__
+    if isinstance(given, tuple):
+        return given
+    return sys.exc_info() if given else (None, None, None)
 
 
 @contextmanager

@@ -77,8 +77,29 @@ def foreground(settings: "Settings", beside: Beside, roles: Collection[str] | No
     require_server("a server")
     configure(settings.log)
     _raise_file_limit()
-    with logged_errors(settings.log), _fatal_errors():
+    with logged_errors(settings.log), _reported(settings, roles), _fatal_errors():
         loop.run(_until_signal(_serve(settings, beside, roles)))
+
+
+@contextmanager
+def _reported(settings: "Settings", roles: Collection[str] | None) -> Iterator[None]:
+    """Report what is logged as an error, and the error by which it ends, where that is on."""
+    from lakebed.cli.logs import configure
+    from lakebed.telemetry.opening import open_reporter
+
+    reporter = open_reporter(settings.telemetry, roles or ("up",))
+    if reporter is None:
+        yield
+        return
+    configure(settings.log, reporter.report)
+    try:
+        yield
+    except Fatal as error:
+        reporter.report("critical", "the server ended", {}, (Fatal, error, error.__traceback__))
+        raise
+    finally:
+        configure(settings.log)
+        reporter.close()
 
 
 @contextmanager

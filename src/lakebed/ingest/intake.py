@@ -28,6 +28,7 @@ from math import inf
 
 import structlog
 
+from lakebed.ingest import tracing
 from lakebed.ingest.accumulator import BatchAccumulator, PendingAppend
 from lakebed.ingest.batching import FEW, Batching
 from lakebed.ingest.gates import Gate, Gates, check_room, watch_room
@@ -39,6 +40,7 @@ from lakebed.limits.book import LimitBook
 from lakebed.ports.health import Health
 from lakebed.ports.journal.appending import Appender
 from lakebed.ports.metrics import SIZES, HistogramMetric, Sample
+from lakebed.ports.tracing import Tracer
 from lakebed.vocabulary.errors import JournalFull, Unavailable
 from lakebed.vocabulary.messages import Batch
 
@@ -89,8 +91,9 @@ class Intake:
         delay: float = 0.0,
         recorder: AttributeRecorder | None = None,
         limits: LimitBook | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        self._journal = journal
+        self._journal, self._tracer = journal, tracer
         self.recorder = recorder or AttributeRecorder(IngestSection())
         self.limits = limits or LimitBook()
         self.refusals = Refusals()
@@ -294,14 +297,19 @@ class Intake:
 
     async def _make_durable(self, append: PendingAppend) -> bool:
         """Append, count and acknowledge; False if given up because the process stops."""
-        batch = append.builder.build()
+        batch, trace = append.builder.build(), None
+        if self._tracer is not None:
+            batch, trace = tracing.begin(self._tracer, batch)
         self._running, started = append, time.monotonic()
         self._timer = self._loop.call_later(_CHECK_EVERY, self._check_time_outs)
+        new = None
         try:
             new = await self._append_until_room(batch, tuple(append.release))
         finally:
             self._running = None
             self._timer.cancel()
+            if trace is not None:
+                trace.end("" if new is not None else "given up")
         if new is None:
             self._give_up(append)
             return False

@@ -35,6 +35,7 @@ from lakebed.ports.journal.operating import Pressured, Timed
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.ports.metrics import CounterMetric
 from lakebed.ports.series import SeriesWriter
+from lakebed.ports.tracing import Tracer
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
 
@@ -74,6 +75,7 @@ class Keeper:
         settings: KeeperSettings,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], Micros] = wall_clock,
+        tracer: Tracer | None = None,
     ) -> None:
         self._journal, self._catalog, self._settings = journal, catalog, settings
         self._loop = ConsumerLoop(
@@ -81,7 +83,7 @@ class Keeper:
             delay=settings.journal.commit_delay, on_failure=on_failure, clock=clock,
         )  # fmt: skip
         assignment, retry = self._loop.assignment, self._loop.retry
-        self._stores = Stores(series, catalog, retry)
+        self._stores = Stores(series, catalog, retry, tracer)
         self._policies = PolicyAdoption(catalog, assignment, retry)
         self._erasures = Erasures(catalog, assignment, retry)
         self._fills = Fills(catalog, journal, assignment, retry, self._loop.wake)

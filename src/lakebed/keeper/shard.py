@@ -200,7 +200,8 @@ class Shard:
             fresh = self._count_all(divided.parked, Outcome.OVER_QUOTA)
             self.parking.note(divided.parked.take(np.flatnonzero(fresh)), self.ledger.channels)
         if len(chunk):
-            self._absorb_all(chunk)
+            with self._stores.traces.absorbing(chunk):
+                self._absorb_all(chunk)
             self._stores.timing.absorbed(chunk.received)
         self._uncounted += sum(len(piece) for piece in divided if piece is not None)
         self.offset = chunk.end

@@ -14,6 +14,7 @@ from lakebed.keeper.ledger import CONSUMER
 from lakebed.keeper.report_topics import ReportTopics
 from lakebed.keeper.settings import DeadLettersSection, KeeperSettings
 from lakebed.keeper.timing import KeeperTiming
+from lakebed.keeper.tracing import KeeperTraces
 from lakebed.keeper.unit_reports import UnitReports
 from lakebed.kinds.columns import stamped
 from lakebed.kinds.kind import Effect, LastValues, Rows
@@ -27,6 +28,7 @@ from lakebed.ports.catalog.ledger import LedgerSegment, LedgerWriter
 from lakebed.ports.catalog.outbox import Followed, OutboxBlock, OutboxWriter
 from lakebed.ports.erasure import Erasure
 from lakebed.ports.series import SeriesWriter
+from lakebed.ports.tracing import Tracer
 from lakebed.vocabulary.times import Micros
 
 log = structlog.get_logger(__name__)
@@ -50,18 +52,30 @@ class Stores:
     rows: rows written so far.
     refused: reports of units that could not be kept, by kind and reason.
     timing: how long messages wait, and writes take.
+    traces: of what is absorbed and written.
     """
 
-    def __init__(self, series: SeriesWriter, catalog: KeptValues, retry: Retry) -> None:
+    def __init__(
+        self,
+        series: SeriesWriter,
+        catalog: KeptValues,
+        retry: Retry,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._series, self._catalog, self.retry = series, catalog, retry
         self._report_topics: ReportTopics | None = None
         self.rows = 0
         self.refused: Counter[tuple[str, str]] = Counter()
         self.timing = KeeperTiming()
+        self.traces = KeeperTraces(tracer)
 
     def write(self, groups: Iterable[Iterable[Effect]]) -> None:
         """Make all of it durable: one insert per table and shape of rows, last values in bulk."""
         effects = list(chain.from_iterable(groups))
+        with self.traces.writing(len(effects)):
+            self._write(effects)
+
+    def _write(self, effects: Sequence[Effect]) -> None:
         for table, rows in _together(effects):
             started = self.timing.monotonic()
             self.retry.until_available(partial(self._insert, table, rows))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lakebed.limits.book import LimitBook
     from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
-    from lakebed.sources.http.server import HttpServer
+    from lakebed.sources.http.server import Application, HttpServer
 
 SENT = CounterMetric(
     "lakebed_sent_messages_total", "Messages and records sent to readers.", ("way",)
@@ -185,7 +185,11 @@ class Node:
         from lakebed.metering.outgoing import OutgoingMeter
         from lakebed.secrets.keys import Keys
         from lakebed.secrets.resolving import Secrets
+        from lakebed.telemetry.opening import open_tracer
 
+        tracer = open_tracer(self.settings.telemetry, self.roles)
+        if tracer is not None:
+            self._stack.push_async_callback(asyncio.to_thread, tracer.close)
         if self._alone:
             self._lock_home()
             homes.check_whole(self.settings.home)
@@ -230,6 +234,7 @@ class Node:
             outgoing=outgoing,
             secrets=Secrets(catalog, keys),
             egress=Egress(self.settings.relays.allow_private),
+            tracer=tracer,
             opened_series=series,
         )
         health: dict[str, Callable[[], Health]] = {
@@ -303,6 +308,7 @@ class Node:
             delay=self.settings.journal.commit_delay / SECOND,
             recorder=recorder,
             limits=limits,
+            tracer=self.process.tracer,
         )
         await intake.start()
         self._run("limits", limits.run)
@@ -367,7 +373,12 @@ class Node:
             audit=self.process.audit,
             intake=contributed.intake,
         )
-        app = assemble(common, contributed.routes, contributed.metrics)
+        made = assemble(common, contributed.routes, contributed.metrics)
+        app: Application = made
+        if self.process.tracer is not None:
+            from lakebed.api.tracing import Traced
+
+            app = Traced(made, self.process.tracer)
         self._http = HttpServer(
             app, self.settings.http, self.process.descriptors, contributed.upgrades
         )

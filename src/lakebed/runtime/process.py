@@ -10,6 +10,7 @@ from lakebed.ports.catalog.catalog import Catalog
 from lakebed.ports.health import Health
 from lakebed.ports.journal.journal import Journal
 from lakebed.ports.series import Series
+from lakebed.ports.tracing import Tracer
 from lakebed.runtime.settings import Settings
 from lakebed.system.descriptors import Descriptors
 
@@ -41,6 +42,7 @@ class Process:
         outgoing: counts what readers are sent, for the byte ledger.
         secrets: resolves `secret:NAME` of documents.
         egress: what calls to addresses of users go through.
+        tracer: traces what the process does; None where that is off.
         stack: callbacks that end the work of stores and roles, called in reverse order.
         opened_series, opened_intake, opened_cluster: None where no role needs them.
     """
@@ -62,6 +64,7 @@ class Process:
     outgoing: "OutgoingMeter"
     secrets: "Secrets"
     egress: "Egress"
+    tracer: Tracer | None = None
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
     opened_cluster: "ClusterReports | None" = None

@@ -31,6 +31,7 @@ from lakebed.stores.catalog.settings import CatalogSection
 from lakebed.stores.journal.settings import JournalSection
 from lakebed.stores.series.settings import SeriesSection
 from lakebed.system.settings import LogSection
+from lakebed.telemetry.settings import TelemetrySection
 from lakebed.vocabulary.errors import Problem, SettingsError
 
 _ENV = "LAKEBED__"
@@ -60,6 +61,7 @@ class Settings(Section):
     secrets: SecretsSection = SecretsSection()
     backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
+    telemetry: TelemetrySection = TelemetrySection()
     sources: tuple[Source, ...] = ()
 
     @property

@@ -23,11 +23,14 @@ EXTRAS = {
     "joserfc": "web",
     "obstore": "server",
     "opentelemetry": "server",
+    "opentelemetry.exporter": "telemetry",
+    "opentelemetry.sdk": "telemetry",
     "plotext": "server",
     "psycopg": "postgres",
     "pyarrow": "server",
     "pyotp": "web",
     "segno": "web",
+    "sentry_sdk": "telemetry",
     "sqlalchemy": "server",
     "starlette": "web",
     "webauthn": "web",
@@ -65,10 +68,16 @@ def needed(error: ModuleNotFoundError, setting: str, what: str) -> Exception:
 
 
 def _install_hint(error: ModuleNotFoundError, what: str) -> str | None:
-    module = (error.name or "").partition(".")[0]
-    extra = EXTRAS.get(module)
+    module, extra = _named(error.name or "")
     if extra is None:
         return None
     if extra == "web":  # which alone is no use yet, and comes with the other
         extra = "server"
     return f"{what} needs {module}: install lakebed[{extra}]"
+
+
+def _named(module: str) -> tuple[str, str | None]:
+    """The module as the table has it, and its extra: several may share a top package."""
+    while module not in EXTRAS and "." in module:
+        module = module.rpartition(".")[0]
+    return module, EXTRAS.get(module)

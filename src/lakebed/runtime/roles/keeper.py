@@ -115,7 +115,12 @@ def _start(process: Process) -> "Keeper":
     from lakebed.keeper.keeper import Keeper
 
     keeper = Keeper(
-        process.journal, process.series, process.catalog, process.settings, process.fail
+        process.journal,
+        process.series,
+        process.catalog,
+        process.settings,
+        process.fail,
+        tracer=process.tracer,
     )
     keeper.start()
     process.stack.push_async_callback(asyncio.to_thread, keeper.stop, _STOP)

@@ -18,8 +18,9 @@ from lakebed.http.asgi import App, Scope, Send
 from lakebed.http.tokens import is_basic, token_in, unknown
 from lakebed.ingest.offers import Columns
 from lakebed.ports.metrics import CounterMetric, Sample
+from lakebed.ports.tracing import CURRENT
 from lakebed.sources.http import ndjson, refusing
-from lakebed.sources.http.limiting import apply_limits, with_attributes
+from lakebed.sources.http.limiting import apply_limits, mark, with_attributes
 from lakebed.sources.http.settings import HttpSettings
 from lakebed.sources.http.targets import parameters
 from lakebed.sources.http.topic_cache import TopicCache
@@ -201,6 +202,8 @@ class Door:
     async def append(self, principal: Principal, columns: Columns, path: str) -> None:
         if self.intake is None:
             raise NotFound("this process takes no messages: send them to one of role gateway")
+        if context := CURRENT.get():
+            mark(columns, context)
         apply_limits(self.intake.limits.of(principal), columns)
         await self.intake.append(columns, TIMEOUT)
         self.taken[path] += len(columns.payloads)

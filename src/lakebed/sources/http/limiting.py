@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lakebed.ingest.offers import Columns
 from lakebed.limits.allowance import Allowance, Verdict
+from lakebed.ports.tracing import with_context
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import TooMany
 from lakebed.vocabulary.limits import Over
@@ -19,6 +20,13 @@ def with_attributes(columns: Columns, attributes: Attributes | None) -> Columns:
         shared = Coded.constant(attributes, len(columns.payloads))
         columns.sparse = columns.sparse._replace(attributes=shared)
     return columns
+
+
+def mark(columns: Columns, context: str) -> None:
+    """Record the context of the request's trace with its messages."""
+    given = columns.sparse.attributes or Coded.constant(NO_ATTRIBUTES, len(columns.payloads))
+    marked = Coded(given.codes, tuple(with_context(value, context) for value in given.table))
+    columns.sparse = columns.sparse._replace(attributes=marked)
 
 
 def apply_limits(allowance: Allowance, columns: Columns) -> None:

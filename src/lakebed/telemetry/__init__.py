@@ -1,0 +1,1 @@
+"""Traces for a collector, errors for Sentry; both off by default."""
