@@ -1,10 +1,10 @@
-"""`lakebed policies`: list the policies."""
+"""`lakebed policies`: list the policies, and fill them from the journal's past."""
 
 from typing import Annotated, Any
 
 import typer
 
-from lakebed.cli import output
+from lakebed.cli import filling, output
 from lakebed.cli.options import ACCESS, Access, Format, InOwner, Shape
 from lakebed.vocabulary.errors import BadRequest
 
@@ -14,16 +14,43 @@ _ELSEWHERE = {"name", "keep", "type", "topics"}
 
 
 def policies(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this one in full; or `fill`, and then the name of one."),
+    ] = None,
+    filled: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of `fill`: the one to fill.")
+    ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete this one; what it kept stays readable.")
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Of `fill`: messages received then or later, such as -6h."),
+    ] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Of `fill`: end it; what it kept stays.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Of `fill`: until it has ended.")
+    ] = True,
     owner: InOwner = None,
     access: Access = ACCESS,
     form: Format = Shape.TABLE,
 ) -> None:
-    """List the policies, or show one as the document that `apply` takes."""
+    """List the policies, or show one as the document that `apply` takes.
 
+    `policies fill NAME --from -6h` keeps of the journal's past what a policy would have kept, had
+    it been there; without --from it says how far that is.
+    """
+    if filled is not None:
+        if name != "fill" or delete:
+            raise BadRequest(filled, "name one policy; or to fill one, write: policies fill NAME")
+        with access.server() as server:
+            filling.fill(server, filled, owner, start, cancel, wait, form)
+        return
+    if start is not None or cancel:
+        raise BadRequest("--from" if start else "--cancel", "write: policies fill NAME")
     if delete and name is None:
         raise BadRequest("--delete", "name the policy to delete")
     with access.server() as server:

@@ -325,6 +325,37 @@ def test_policies_lists_them_and_shows_one_as_a_file(run: Run, server: FakeServe
     assert shown.startswith("policies:\n- name: raw\n")
 
 
+def test_a_policy_is_filled_and_followed_to_its_end(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebed.cli.filling._POLL", 0.0)
+    path, begun = "/api/v1/policies/raw/fill", "2026-01-31T06:00:00Z"
+    running = {
+        "policy": "raw", "state": "running", "from": begun, "done": 0.5, "first": begun, "read": 7,
+        "matched": 5, "kept": 4, "rows": 4, "bytes": 9, "lost": 0, "error": None,
+    }  # fmt: skip
+    done = running | {"state": "done", "done": 1.0}
+    server.on("POST", path, Reply(202, running | {"reaches": begun}))
+    server.on("GET", path, Reply(200, done))
+    answer = run("policies", "fill", "raw", "--from", "2020-01-01T00:00:00Z")
+    assert answer.code == 0
+    assert answer.err == f"the journal reaches back to {begun}: filled from there on\n"
+    assert "state    done" in answer.out
+    assert json.loads(server.seen[0].body) == {"from": "2020-01-01T00:00:00Z"}
+    shown = json.loads(run("policies", "fill", "raw", "--from", "-1h", "--no-wait", "--json").out)
+    assert shown["state"] == "running"
+    server.on("GET", path, Reply(200, done | {"read": 0, "first": None}))
+    assert "nothing was read" in run("policies", "fill", "raw").out
+    failed = running | {"state": "failed", "error": "no room"}
+    server.on("DELETE", path, Reply(200, failed | {"state": "cancelled", "error": None}))
+    assert "cancelled" in run("policies", "fill", "raw", "--cancel").out
+    server.on("GET", path, Reply(200, failed))
+    answer = run("policies", "fill", "raw")
+    assert (answer.code, "no room" in answer.out) == (1, True)
+    for wrong in (("raw", "fill"), ("fill", "raw", "--delete"), ("raw", "--from", "-1h")):
+        assert run("policies", *wrong).code == 2
+
+
 def test_tap_prints_messages_and_leaves_out_heartbeats(run: Run, server: FakeServer) -> None:
     body = (
         b'\n{"topic":"a","time":"2026-01-01T00:00:00Z","value":"1"}\n\n{"dropped":7}\n'
