@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from lakebed.kinds import KINDS
+from lakebed.vocabulary.times import HOUR
 from lakebed.web import drafts
 from tests.application import Api
 
@@ -235,3 +236,29 @@ def test_check_warns_of_what_keeps_the_same_as_a_policy_in_force(api: Api) -> No
     yaml = {"content": "name: a\ntype: number\nkeep: archive\ntopics: [$share/g/x]\n"}
     answer = api.post(check, headers={"Content-Type": "application/yaml"}, **yaml).json()
     assert [(one["where"], one["line"]) for one in answer["warnings"]] == [("topics[0]", 4)]
+
+
+def test_a_policy_is_filled_from_the_past(
+    api: Api, ann: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebed.api.routes.fills._BEGUN", 0.0)
+    ann.send("/policies/save", FIELDS)
+    page = ann.see("/policies/edit/warm")
+    assert "From the past" in text_of(page)
+    assert "<progress" not in page
+    answer = ann.send("/policies/fill", {"name": "warm", "of": "6h"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/policies/edit/warm")
+    order = api.catalog.fill_order("ann", "warm")
+    assert order is not None
+    assert order.asked - 7 * HOUR < order.since < order.asked
+    page = ann.see("/policies/edit/warm")
+    assert "<progress" in page
+    assert "is being filled" in text_of(page)
+    assert ann.send("/policies/fill", {"name": "warm", "of": ""}).status_code == 409
+    ann.send("/policies/fill/cancel", {"name": "warm"})
+    cancelled = api.catalog.fill_order("ann", "warm")
+    assert cancelled is not None
+    assert cancelled.cancelled
+    api.catalog.settle_fill(cancelled)
+    ann.language = "ru"
+    assert "Заполнить" in text_of(ann.see("/policies/edit/warm"))

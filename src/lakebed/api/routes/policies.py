@@ -21,7 +21,7 @@ from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.question import Page, Question
 from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem
 from lakebed.vocabulary.policy import Policy
-from lakebed.vocabulary.times import SECOND, now
+from lakebed.vocabulary.times import SECOND, Micros, now
 
 if TYPE_CHECKING:
     from lakebed.keeper.preview import Preview
@@ -173,14 +173,21 @@ def previewed(
     """
     from lakebed.keeper.preview import Bounds
 
-    since = None
-    if of:
-        try:
-            since = now() - duration_within(of, SECOND, LONGEST)
-        except ValueError as error:
-            raise BadRequest("of", str(error)) from None
+    since = back(of) if of else None
     policy = _parsed(services, caller, document)
     return services.preview(policy, Bounds(since, points))
+
+
+def back(of: str) -> Micros:
+    """The moment so long ago.
+
+    Raises:
+        BadRequest: it is no duration.
+    """
+    try:
+        return now() - duration_within(of, SECOND, LONGEST)
+    except ValueError as error:
+        raise BadRequest("of", str(error)) from None
 
 
 @router.get("/{name}")

@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse
 
 from lakebed.access.actions import Action
 from lakebed.api.preconditions import ANYTHING, seen
-from lakebed.api.routes import flow, policies
+from lakebed.api.routes import fills, flow, policies
 from lakebed.documents.sections import path_text
 from lakebed.kinds import KINDS
 from lakebed.kinds.tables import TYPES
 from lakebed.policies.document import parse, warnings_of
 from lakebed.queries import reading
 from lakebed.vocabulary.errors import Conflict, Denied, Invalid, Outdated, Problem
+from lakebed.vocabulary.times import to_rfc3339
 from lakebed.web import drafts, guard, points
 from lakebed.web.navigation import Page
 from lakebed.web.page import Form, FormDep, Pages, View, Viewing, shown_problems
@@ -50,6 +51,14 @@ Reader = Annotated[View, Viewing(Action.POLICIES_READ, PAGE)]
 Writer = Annotated[View, Viewing(Action.POLICIES_WRITE, PAGE)]
 Previewer = Annotated[View, Viewing(Action.POLICIES_PREVIEW, PAGE)]
 Deleter = Annotated[View, Viewing(Action.POLICIES_DELETE, PAGE)]
+Filler = Annotated[View, Viewing(Action.POLICIES_FILL, PAGE)]
+
+FILLS = {
+    "running": _("is being filled"),
+    "done": _("is filled"),
+    "cancelled": _("ended"),
+    "failed": _("failed"),
+}
 
 
 @router.get("/policies")
@@ -142,6 +151,27 @@ def delete(view: Deleter, form: FormDep) -> Response:
     policies.delete_policy(view.services, view.caller, name, ANYTHING)
     told = _("Deleted the policy %(name)s. What it kept stays readable under its name.")
     return view.go("/policies", view.word(told, name=name))
+
+
+@router.post("/policies/fill")
+def fill(view: Filler, form: FormDep) -> Response:
+    """Fill a policy with the last time so long, or with all that the journal holds."""
+    name, of = form.text("name"), form.text("of")
+    view.caller.note(f"policies/{name}")
+    since = policies.back(of) if of else 0
+    asked = fills.Wanted.model_validate({"from": to_rfc3339(since)})
+    fills.fill_policy(view.services, view.caller, name, asked)
+    return view.go(f"/policies/edit/{name}", view.word(_("Keepers fill %(name)s."), name=name))
+
+
+@router.post("/policies/fill/cancel")
+def cancel_fill(view: Filler, form: FormDep) -> Response:
+    """End the fill of a policy."""
+    name = form.text("name")
+    view.caller.note(f"policies/{name}")
+    fills.cancel_fill(view.services, view.caller, name)
+    told = _("The fill of %(name)s has ended. What it kept stays.")
+    return view.go(f"/policies/edit/{name}", view.word(told, name=name))
 
 
 def _answer(view: View, form: Form, work: Any) -> Response:
@@ -260,6 +290,8 @@ def _editor(
         spans=SPANS,
         of=SPANS[0] if form is None else form.text("of", SPANS[0]),
         why=WHY,
+        fill=fills.newest(view.services, view.owner, before) if before else None,
+        fills=FILLS,
         versions=view.services.catalog.policy_versions(view.owner, before)[::-1] if before else [],
         types=[(one, view.word(TYPES_SHOWN[one])) for one in TYPES],
         kinds=[(one, f"{one}: {view.word(KEEPS[one])}" if one in KEEPS else one) for one in KINDS],
