@@ -100,9 +100,11 @@ def create_front(common: Common) -> Application:
 
 def metrics_of(services: Services) -> list[Callable[[], Iterable[Sample]]]:
     """What a process with the API adds to /metrics, of the whole instance."""
-    from lakebed.api.routes import audit, flow, journal, parked
+    from lakebed.api.routes import audit, flow, journal, parked, relays
+    from lakebed.relays.metrics import RelayMetrics
 
-    return [partial(part.metrics, services) for part in (audit, flow, journal, parked)]
+    own = [partial(part.metrics, services) for part in (audit, flow, journal, parked)]
+    return [*own, partial(relays.metrics, services, RelayMetrics())]
 
 
 def routes_of(services: Services, app: FastAPI) -> None:

@@ -7,6 +7,7 @@ The oldest `named` relays have series of their own; the rest share one, whose la
 the number of series does not grow with owners. Who is named changes only when one is deleted.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -70,10 +71,10 @@ class Told(NamedTuple):
 
 
 class RelayMetrics:
-    """Makes samples of what is told of relays. One thread at a time."""
+    """Makes samples of what is told of relays. Any thread."""
 
     def __init__(self, named: int = NAMED) -> None:
-        self._named = named
+        self._named, self._lock = named, threading.Lock()
         self._seen: dict[tuple[int, str], Told] = {}  # of the rest, when last looked
         self._rest: Counter[str] = Counter()  # counts since the start: of those that left, too
 
@@ -90,7 +91,9 @@ class RelayMetrics:
                 yield STATE(state == one.state, *of, state)
         rest = list(each)
         if rest or self._seen:
-            yield from self._together(rest)
+            with self._lock:
+                together = list(self._together(rest))
+            yield from together
 
     def _together(self, rest: list[Told]) -> Iterator[Sample]:
         """One series for the rest; its counters only grow, whoever joins or leaves it."""

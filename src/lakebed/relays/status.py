@@ -4,14 +4,15 @@ checkpoints of the consumer `relays` ──> RelayState of each partition ──
 journal, or outbox of a policy ──> what waits ──────────────────────────────┘
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.outbox import OutboxFollowers, OutboxReader, Stream
-from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
+from lakebed.ports.catalog.relays import CONSUMER, RelayReader, StoredRelay
 from lakebed.ports.journal.reading import Extents, JournalReader
 from lakebed.relays import documents
+from lakebed.relays.metrics import State, Told
 from lakebed.relays.state import RelayState, decode, worst
 from lakebed.vocabulary.times import SECOND, Micros, to_rfc3339
 from lakebed.vocabulary.times import now as wall_clock
@@ -25,6 +26,10 @@ REASONS = {
 
 class StatusCatalog(CheckpointReader, OutboxReader, OutboxFollowers, Protocol):
     """The part of the catalog that a status needs."""
+
+
+class MetricsCatalog(CheckpointReader, RelayReader, Protocol):
+    """The part of the catalog that metrics need."""
 
 
 def states_of(relay: StoredRelay, catalog: CheckpointReader) -> dict[int, RelayState]:
@@ -80,7 +85,43 @@ def status_of(
     }  # fmt: skip
 
 
-def state_word(relay: StoredRelay, states: Sequence[RelayState], now: Micros) -> str:
+def told_of(catalog: MetricsCatalog, journal: Extents, now: Micros | None = None) -> Iterator[Told]:
+    """All relays for their metrics: two questions to the catalog, however many there are.
+
+    What waits of a policy is as the relay saved it last.
+    """
+    at = wall_clock() if now is None else now
+    relays = catalog.relays()
+    states: dict[str, dict[int, RelayState]] = {relay.id: {} for relay in relays}
+    for partition, parts in catalog.checkpoints(CONSUMER).items() if relays else ():
+        for part in parts:
+            if part.part in states:
+                states[part.part][partition] = decode(part.state)
+    extents = journal.extent() if relays else {}
+    for relay in relays:
+        found = states[relay.id]
+        each, journaled = list(found.values()), "policy" not in relay.document["from"]
+        oldest = min((state.oldest for state in each if state.oldest), default=0)
+        yield Told(
+            (relay.number, relay.id),
+            relay.owner,
+            relay.name,
+            state_word(relay, each, at),
+            sum(
+                journal.distance(partition, state.start, extents[partition][1])
+                if journaled and partition in extents
+                else state.messages
+                for partition, state in found.items()
+            ),
+            sum(state.bytes for state in each),
+            max(0, at - oldest) / SECOND if oldest else 0.0,
+            sum(state.delivered for state in each),
+            sum(state.retries for state in each),
+            sum(state.refused for state in each),
+        )
+
+
+def state_word(relay: StoredRelay, states: Sequence[RelayState], now: Micros) -> State:
     """`paused` by somebody, `stopped` by the engine, `retrying`, `running`, or `starting`."""
     if documents.spec_of(relay).paused:
         return "paused"

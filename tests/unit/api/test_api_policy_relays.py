@@ -6,7 +6,10 @@ from typing import Any, cast
 import pytest
 from tests.application import Api, NoSeries, opened, problem
 
+from lakebed.ports.catalog.checkpoints import Checkpoint
 from lakebed.ports.catalog.outbox import OutboxBlock, Stream
+from lakebed.ports.catalog.relays import CONSUMER
+from lakebed.relays.state import RelayState, encode
 
 RELAYS = "/api/v1/relays"
 STREAM = Stream("ann", "minute", 0)
@@ -88,3 +91,30 @@ def test_what_waits_is_there_for_a_relay_that_is_rewound(api: Api) -> None:
     assert api.catalog.outbox_extent(STREAM) == (first, first + 4)
     api.ask("DELETE", f"{RELAYS}/out")
     assert api.catalog.outbox_extent(STREAM) == (first + 4, first + 4)
+
+
+def test_metrics_tell_of_each_relay_what_its_partitions_have_saved(api: Api) -> None:
+    put(api)
+    assert 'lakebed_relay_state{owner="ann",relay="out",state="starting"} 1.0' in metrics(api)
+    (relay,) = api.catalog.relays("ann")
+    for partition in (0, 1):
+        state = RelayState(0, [], delivered=5, refused=1, retries=2, messages=3, bytes=40)
+        term = api.catalog.claim(CONSUMER, partition)
+        saved = [Checkpoint(relay.id, 0, encode(state)), Checkpoint("", 0, b"of all relays")]
+        api.catalog.save_checkpoints(CONSUMER, partition, saved, term=term)
+    text = metrics(api)
+    for line in (
+        'lakebed_relay_state{owner="ann",relay="out",state="running"} 1.0',
+        'lakebed_relay_state{owner="ann",relay="out",state="starting"} 0.0',
+        'lakebed_relay_lag_messages{owner="ann",relay="out"} 6.0',
+        'lakebed_relay_lag_bytes{owner="ann",relay="out"} 80.0',
+        'lakebed_relay_lag_seconds{owner="ann",relay="out"} 0.0',
+        'lakebed_relay_delivered_total{owner="ann",relay="out"} 10.0',
+        'lakebed_relay_retries_total{owner="ann",relay="out"} 4.0',
+        'lakebed_relay_dead_letters_total{owner="ann",relay="out"} 2.0',
+    ):
+        assert line in text
+
+
+def metrics(api: Api) -> str:
+    return str(api.get("/metrics").text)

@@ -3,7 +3,8 @@
 Whoever writes a relay must be allowed to read all topics that it passes on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -21,10 +22,12 @@ from lakebed.outbox.outgoing import given_by
 from lakebed.ports.catalog.outbox import Follower
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.catalog.relays import StoredRelay
+from lakebed.ports.metrics import Sample
 from lakebed.relays import documents
-from lakebed.relays.status import oldest_of, status_of
+from lakebed.relays.metrics import RelayMetrics
+from lakebed.relays.status import oldest_of, status_of, told_of
 from lakebed.secrets.references import names_in
-from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem
+from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem, Unavailable
 from lakebed.vocabulary.time_parsing import parse_time
 from lakebed.vocabulary.times import to_rfc3339
 
@@ -168,6 +171,12 @@ def rewind_relay(
 
 
 # --- what a caller sees and writes, here and on the pages -----------------------------------------
+
+
+def metrics(services: Services, found: RelayMetrics) -> Iterator[Sample]:
+    """What is known of all relays; nothing while a store is away, which health reports."""
+    with suppress(Unavailable):
+        yield from found.samples(list(told_of(services.catalog, services.journal)))
 
 
 def sees(services: Services, caller: Caller, relay: StoredRelay) -> bool:
