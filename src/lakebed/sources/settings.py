@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from lakebed.sources.bus.settings import BusSource
+from lakebed.sources.kafka.settings import KafkaSource
 from lakebed.sources.mqtt.settings import MqttSource
 
 
@@ -14,7 +15,9 @@ def _kind(value: Any) -> str:
 
 
 Source = Annotated[
-    Annotated[MqttSource, Tag("mqtt")] | Annotated[BusSource, Tag("bus")],
+    Annotated[MqttSource, Tag("mqtt")]
+    | Annotated[BusSource, Tag("bus")]
+    | Annotated[KafkaSource, Tag("kafka")],
     Discriminator(
         _kind,
         custom_error_type="source_kind",
@@ -23,4 +26,4 @@ Source = Annotated[
 ]
 """Without `kind` it is a broker of MQTT."""
 
-KINDS = ("mqtt", "bus")
+KINDS = ("mqtt", "bus", "kafka")

@@ -25,12 +25,16 @@ from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
+from lakebed.sources.bus.settings import BusSource
+from lakebed.sources.kafka.settings import KafkaSource
+from lakebed.sources.settings import Source
 from lakebed.system.batching import Batching
 from lakebed.system.descriptors import Descriptors, too_few
 from lakebed.vocabulary.errors import Unavailable
 
 if TYPE_CHECKING:
     from lakebed.sources.bus.source import BusReader
+    from lakebed.sources.kafka.source import KafkaReader
     from lakebed.sources.listening.door import Listener
     from lakebed.sources.mqtt.client.client import MqttClient
     from lakebed.sources.mqtt.client.unit_senders import UnitSenders
@@ -173,30 +177,35 @@ def _listeners(process: Process) -> "list[Listener]":
     ]
 
 
-def _pulled(process: Process) -> "list[BusReader]":
-    """Sources that read a queue by a position. Of several gateways one reads each."""
-    from lakebed.sources.bus.settings import BusSource
+def _pulled(process: Process) -> "list[BusReader | KafkaReader]":
+    """Sources that read a queue by a position."""
+    found = (_reader(process, source) for source in process.settings.sources)
+    return [one for one in found if one is not None]
 
-    settings = process.settings
-    found = []
-    for source in settings.sources:
-        if isinstance(source, BusSource):
-            from lakebed.sources.bus.source import BusReader
 
-            lead = None if process.alone else _lead(process, source.name)
-            found.append(
-                BusReader(source, process.intake, process.catalog, settings.limits.payload, lead)
-            )
-    return found
+def _reader(process: Process, source: Source) -> "BusReader | KafkaReader | None":
+    """What reads a source; None of brokers of MQTT."""
+    intake, longest = process.intake, process.settings.limits.payload
+    if isinstance(source, BusSource):
+        from lakebed.sources.bus.source import BusReader
+
+        lead = None if process.alone else _lead(process, source.name)
+        return BusReader(source, intake, process.catalog, longest, lead)
+    if isinstance(source, KafkaSource):
+        from lakebed.sources.kafka.source import KafkaReader  # needs confluent-kafka
+
+        return KafkaReader(source, intake, longest)
+    return None
 
 
 def _lead(process: Process, name: str) -> "Lead":
+    """Of several gateways one reads a bus."""
     from lakebed.backup.lease import Lease
 
     return Lease(process.catalog, f"reads source {name}", alone=False)
 
 
-def _of_pulled(pulled: "Sequence[BusReader]") -> Iterator[Sample]:
+def _of_pulled(pulled: "Sequence[BusReader | KafkaReader]") -> Iterator[Sample]:
     from lakebed.sources.pulling.stats import metrics
 
     return metrics([one.stats for one in pulled])

@@ -13,8 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from lakebed.sources.bus import secret
 from lakebed.sources.bus.answers import BadAnswer
-from lakebed.sources.bus.secret import Secret
 from lakebed.sources.bus.settings import BusSource
 from lakebed.vocabulary.errors import Problem, SettingsError, Unavailable
 from lakebed.vocabulary.times import SECOND
@@ -43,7 +43,6 @@ class BusClient:
 
     def __init__(self, source: BusSource) -> None:
         self._source = source
-        self._secret = Secret(source)
         self._timeout = source.timeout / SECOND
         self._base = source.url.rstrip("/")
         self._http = httpx.AsyncClient(
@@ -122,7 +121,7 @@ class BusClient:
         headers: Mapping[str, str] = {}, json: Any = None,
     ) -> AsyncIterator[httpx.Response]:  # fmt: skip
         timeout = httpx.Timeout(self._timeout, read=self._timeout + wait)
-        every = {**self._secret.headers(), **headers}
+        every = {**secret.headers(self._source), **headers}
         # those of the address stay: a link has its own
         target = httpx.URL(url).copy_merge_params(dict(parameters))
         try:

@@ -133,16 +133,20 @@ class BusReader:
         while True:
             try:
                 await self._follow()
+            except Failed as error:
+                await self._failed(str(error), error.after)
             except Unavailable as error:
-                await self._failed(error)
+                await self._failed(str(error))
+            except Exception as error:
+                log.exception("a source fails", source=self.name)
+                await self._failed(f"{type(error).__name__}: {error}")
 
-    async def _failed(self, error: Unavailable) -> None:
+    async def _failed(self, text: str, after: float = 0.0) -> None:
         self.stats.failures += 1
         if self.stats.connected or self._state == "not started":
-            log.warning("a bus fails", source=self.name, reason=str(error))
-        self.stats.connected = False
-        self._state = str(error)
-        await asyncio.sleep(self._backoff.wait(error.after if isinstance(error, Failed) else 0.0))
+            log.warning("a bus fails", source=self.name, reason=text)
+        self.stats.connected, self._state = False, text
+        await asyncio.sleep(self._backoff.wait(after))
 
     async def _follow(self) -> None:
         """Read until something fails."""

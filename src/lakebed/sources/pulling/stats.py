@@ -26,6 +26,12 @@ REFUSED = CounterMetric(
     "Messages of a queue that were put aside or dropped.",
     ("source", "reason"),
 )
+LOST = CounterMetric(
+    "lakebed_queue_lost_total",
+    "Messages that a queue deleted before they were read.",
+    ("source",),
+)
+LAG = GaugeMetric("lakebed_queue_lag_messages", "Messages that wait in a queue.", ("source",))
 FAILURES = CounterMetric(
     "lakebed_queue_failures_total", "Requests to a queue that failed.", ("source",)
 )
@@ -42,6 +48,8 @@ class Stats:
         bytes: of the payloads taken.
         appends: offers that became durable.
         failures: requests or polls that failed.
+        lost: messages that were deleted there before they were read.
+        lag: messages that wait there; None if the queue does not tell.
         connected: whether the last one succeeded.
     """
 
@@ -52,6 +60,8 @@ class Stats:
     bytes: int = 0
     appends: int = 0
     failures: int = 0
+    lost: int = 0
+    lag: int | None = None
     connected: bool = False
 
     @property
@@ -78,5 +88,8 @@ def metrics(all: Sequence[Stats]) -> Iterator[Sample]:
         yield TAKEN(one.taken, one.name)
         yield BYTES(one.bytes, one.name)
         yield FAILURES(one.failures, one.name)
+        yield LOST(one.lost, one.name)
+        if one.lag is not None:
+            yield LAG(one.lag, one.name)
         for reason, count in sorted(one.refused.copy().items()):
             yield REFUSED(count, one.name, reason)

@@ -1,0 +1,1 @@
+"""Reads topics of others at Kafka, as a member of a group."""
