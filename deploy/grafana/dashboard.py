@@ -42,6 +42,8 @@ def _whole(uid: str) -> dashboard.Dashboard:
     _now(board)
     _messages(board)
     _mqtt(board)
+    _times(board)
+    _relays(board)
     _parts(board)
     return board
 
@@ -221,6 +223,46 @@ def _mqtt(board: dashboard.Dashboard) -> None:
     ):  # fmt: skip
         rate = f"sum by ({label}) (rate({metric}{_CHOSEN}[$__rate_interval]))"
         board.with_panel(_curves(title, text, {f"{{{{{label}}}}}": rate}, units.CountsPerSecond, 8))
+
+
+def _times(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("How long it takes, of each process"))
+    for title, text, metric in (
+        ("Append", "What a sender waits for at least.", "lakebed_intake_append_seconds"),
+        ("Fsync of the journal", "Of an embedded one.", "lakebed_journal_fsync_seconds"),
+        ("Lag", "From when a message was received until policies had seen it.",
+         "lakebed_keeper_lag_seconds"),
+        ("Insert into the series", "Retries included.", "lakebed_keeper_write_seconds"),
+        ("Checkpoint", "Retries included.", "lakebed_keeper_checkpoint_seconds"),
+        ("Reading the series", "For somebody who asks.", "lakebed_series_read_seconds"),
+    ):  # fmt: skip
+        buckets = f"sum by (instance, le) (rate({metric}_bucket{_CHOSEN}[$__rate_interval]))"
+        shown = {
+            f"{{{{instance}}}} {share:g} %": f"histogram_quantile({share / 100:g}, {buckets})"
+            for share in (50, 99)
+        }
+        board.with_panel(_curves(title, text, shown, units.Seconds, 8))
+
+
+def _relays(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Relays"))
+    for title, text, expression, unit in (
+        ("Records that wait", "The oldest hundred relays; the rest together.",
+         "max by (owner, relay) (lakebed_relay_lag_messages)", units.Short),
+        ("Age of the oldest that waits", "", "max by (owner, relay) (lakebed_relay_lag_seconds)",
+         units.Seconds),
+        ("Delivered", "",
+         "max by (owner, relay) (rate(lakebed_relay_delivered_total[$__rate_interval]))",
+         units.CountsPerSecond),
+        ("Retries", "", "max by (owner, relay) (rate(lakebed_relay_retries_total[5m]))",
+         units.CountsPerSecond),
+        ("Dead letters", "Refused by the target.",
+         "max by (owner, relay) (increase(lakebed_relay_dead_letters_total[1h]))", units.Short),
+    ):  # fmt: skip
+        board.with_panel(_curves(title, text, {"{{owner}}/{{relay}}": expression}, unit, 8))
+    of_target = "sum by (target, le) (rate(lakebed_relay_delivery_seconds_bucket[5m]))"
+    shown = {"{{target}}": f"histogram_quantile(0.99, {of_target})"}
+    board.with_panel(_curves("Delivery", "99 of 100, by kind of target.", shown, units.Seconds, 8))
 
 
 def _parts(board: dashboard.Dashboard) -> None:
