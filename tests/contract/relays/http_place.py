@@ -76,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class HttpPlace:
     kind = KIND
+    relay = "ann/out/1"
     secrets: ClassVar = {"secret:key": "hunter2", "secret:header": "Bearer hunter2"}
     wrong: ClassVar[dict[str, Any]] = {
         "http": "ftp://x/y", "sign": "hunter2", "headers": {"Host": "x"},
@@ -99,7 +100,7 @@ class HttpPlace:
 
 
 @contextmanager
-def place() -> Iterator[HttpPlace]:
+def place(_: object = None) -> Iterator[HttpPlace]:
     with Receiver(b"hunter2") as receiver:
         thread = threading.Thread(target=receiver.serve_forever, args=(0.05,))
         thread.start()

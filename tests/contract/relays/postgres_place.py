@@ -15,6 +15,7 @@ from lakebed.relays.targets.postgres import KIND
 
 class PostgresPlace:
     kind = KIND
+    relay = "ann/out/1"
     wrong: ClassVar[dict[str, Any]] = {
         "postgres": "mysql://x/y", "table": "a.b.c", "key": [], "columns": {"a": "int; drop"},
     }  # fmt: skip
@@ -42,6 +43,6 @@ class PostgresPlace:
 
 
 @contextmanager
-def place() -> Iterator[PostgresPlace]:
+def place(_: object = None) -> Iterator[PostgresPlace]:
     with postgres.found() as server, Proxy([f"{server.folder}/.s.PGSQL.5432"]) as proxy:
         yield PostgresPlace(server, proxy)

@@ -24,6 +24,7 @@ class Place(Protocol):
         secrets: values of the secrets in them.
         proxy: between the target and the server.
         wrong: options each of which is a mistake, by name.
+        relay: its lasting identity, of this place alone.
     """
 
     kind: TargetKind
@@ -31,6 +32,7 @@ class Place(Protocol):
     secrets: Mapping[str, str]
     proxy: Proxy
     wrong: Mapping[str, Any]
+    relay: str
 
     def arrived(self) -> list[tuple[str, str]]:
         """Topic and text of each record that took effect, in order within a topic."""
@@ -53,7 +55,7 @@ def open_target(
         return place.secrets.get(value, value)
 
     assert place.kind.check(options) == []
-    around = Surroundings("ann/out/1", 3, lane, secret, int(timeout * SECOND), egress)
+    around = Surroundings(place.relay, 3, lane, secret, int(timeout * SECOND), egress)
     return place.kind.open(options, around)
 
 

@@ -6,6 +6,7 @@ from lakebed.relays.targets.target import TargetKind
 
 _KINDS: dict[str, str] = {
     "http": "http",
+    "kafka": "kafka",
     "postgres": "postgres",
 }
 """Key of the document -> module, which has `KIND`."""
