@@ -21,6 +21,7 @@ from lakebed.api.app import Application, assemble, metrics_of, routes_of
 from lakebed.api.services import Services
 from lakebed.backup.loss_report import Losses
 from lakebed.consuming.feed import LiveFeed
+from lakebed.egress.guard import Egress
 from lakebed.ingest.intake import Intake
 from lakebed.ingest.settings import LimitsSection
 from lakebed.keeper.journal_adoption import Plan
@@ -30,6 +31,7 @@ from lakebed.ports.accounts.tokens import StoredToken
 from lakebed.ports.catalog.journal import JournalLoss
 from lakebed.ports.health import Health
 from lakebed.ports.series import Series
+from lakebed.relays.opening import TargetOpener
 from lakebed.runtime.settings import Settings
 from lakebed.secrets.keys import Keys
 from lakebed.secrets.resolving import Secrets
@@ -92,6 +94,7 @@ class Api:
             sign_in=SignIn(self.catalog, PASSWORDS, SETTINGS.auth, lambda: Sealer("k" * 32)),
             sealer=lambda: Sealer("k" * 32),
             secrets=Secrets(self.catalog, Keys(Path(), "k" * 32)),
+            targets=TargetOpener(Secrets(self.catalog, Keys(Path(), "k" * 32)), Egress(())),
             identification=Identification(
                 self.catalog, ttl=self._ttl, second_factor=self._settings.auth.second_factor
             ),

@@ -34,6 +34,7 @@ from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import Backlog, JournalReader
 from lakebed.ports.series import SeriesReader
+from lakebed.relays.opening import TargetOpener
 from lakebed.secrets.resolving import Secrets
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -168,6 +169,7 @@ class Services(Common):
         sealer: encrypts secrets that are stored; raises `Unsupported` where the instance has no
             key that all its processes share.
         secrets: resolves and writes secrets.
+        targets: opens targets of relays, to send their dead letters again.
         sign_in: makes sessions of names and passwords.
         sent: counts what readers are sent.
         backups: None in a process that takes none.
@@ -181,6 +183,7 @@ class Services(Common):
     units: UnitDirectory
     sealer: "Callable[[], Sealer]"
     secrets: Secrets
+    targets: TargetOpener
     sign_in: SignIn
     feed: Feed
     resending: Intake

@@ -36,6 +36,7 @@ from lakebed.cli import (
     policies,
     query,
     refusals,
+    relays,
     secrets,
     send,
     series,
@@ -140,6 +141,7 @@ app.add_typer(parked.app, name="parked", rich_help_panel="Look around")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Look around")
 app.add_typer(events.app, name="events", rich_help_panel="Every day")
 app.add_typer(boards.app, name="boards", rich_help_panel="Look around")
+app.add_typer(relays.app, name="relays", rich_help_panel="Every day")
 app.add_typer(dev.app, name="dev", rich_help_panel="More")
 app.add_typer(journal.app, name="journal", rich_help_panel="More")
 app.add_typer(oidc.app, name="oidc", rich_help_panel="More")

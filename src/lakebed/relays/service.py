@@ -18,7 +18,6 @@ import structlog
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.loop import ConsumerLoop
-from lakebed.egress.guard import Egress
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterSink
 from lakebed.ports.catalog.outbox import Stream
@@ -27,12 +26,12 @@ from lakebed.ports.health import Health
 from lakebed.ports.journal.consuming import Consumable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import JournalReader
-from lakebed.ports.relays import Target, TargetUnavailable
+from lakebed.ports.relays import Target
 from lakebed.ports.series import SeriesReader
-from lakebed.relays import targets
 from lakebed.relays.asking import Asking
 from lakebed.relays.documents import Spec
 from lakebed.relays.metrics import DeliveryTimes
+from lakebed.relays.opening import TargetOpener
 from lakebed.relays.policy_source import OutboxCatalog, PolicySource
 from lakebed.relays.pool import Pool
 from lakebed.relays.relaying import Memory, Relaying
@@ -40,9 +39,7 @@ from lakebed.relays.settings import RelaysSection
 from lakebed.relays.shard import RelayShard
 from lakebed.relays.source import Source
 from lakebed.relays.state import RelayState
-from lakebed.relays.targets.target import Surroundings
-from lakebed.secrets.references import is_reference
-from lakebed.secrets.resolving import SecretMissing, Secrets
+from lakebed.secrets.resolving import SecretMissing
 from lakebed.secrets.values import Secret
 from lakebed.vocabulary.errors import Conflict, LakebedError, NotFound, Unavailable
 from lakebed.vocabulary.times import Micros
@@ -78,8 +75,7 @@ class Relays:
         series: SeriesReader,
         catalog: RelayCatalog,
         settings: RelaysSection,
-        secrets: Secrets,
-        egress: Egress,
+        opener: TargetOpener,
         horizon: Micros,
         delay: Micros,
         on_failure: Callable[[BaseException], None],
@@ -87,7 +83,7 @@ class Relays:
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
         self._journal, self._series, self._catalog = journal, series, catalog
-        self._settings, self._secrets, self._egress = settings, secrets, egress
+        self._settings, self._opener = settings, opener
         self._horizon, self._delay, self._on_failure = horizon, delay, on_failure
         self._monotonic, self._clock = monotonic, clock
         self._life = threading.Lock()  # held by whoever begins or ends the consumer
@@ -230,18 +226,24 @@ class Relays:
     def begin(self, partition: int, spec: Spec, state: RelayState, source: Source) -> Relaying:
         pool = self._pool
         assert pool is not None
-        self._used[partition, spec.id] = {}
+        used: dict[str, Secret] = {}
+        self._used[partition, spec.id] = used
         asking = self._asking_of(spec, pool)
         distance = _numbers if spec.policy else partial(self._journal.distance, partition)
+
+        def open_target(lane: int) -> Target:
+            # `used` has the oldest value that a target may hold
+            return self._opener.open(spec, partition, lane, used.setdefault)
+
         return Relaying(
-            partition, spec, state, source, partial(self._open, partition, spec), asking, pool,
+            partition, spec, state, source, open_target, asking, pool,
             self._memory, self._catalog, distance, self._monotonic, self._clock,
         )  # fmt: skip
 
     def is_stale(self, partition: int, spec: Spec) -> bool:
         for text, used in tuple(self._used.get((partition, spec.id), {}).items()):
             try:
-                if self._secrets.resolve(spec.owner, text) != used:
+                if self._opener.secrets.resolve(spec.owner, text) != used:
                     return True
             except SecretMissing:
                 return True
@@ -262,28 +264,6 @@ class Relays:
         asking = Asking(spec, most, pool.schedule, self.times.observe, self._monotonic, self._clock)
         self._asking[spec.id] = (hash_of(spec), asking)
         return asking
-
-    def _open(self, partition: int, spec: Spec, lane: int) -> Target:
-        used = self._used.setdefault((partition, spec.id), {})
-        surroundings = Surroundings(
-            relay=spec.id,
-            partition=partition,
-            lane=lane,
-            secret=partial(self._secret, used, spec),
-            timeout=spec.timeout,
-            egress=self._egress,
-        )
-        return targets.kind(spec.target).open(spec.options, surroundings)
-
-    def _secret(self, used: dict[str, Secret], spec: Spec, text: str) -> str:
-        if not is_reference(text):
-            return text
-        try:
-            secret = self._secrets.resolve(spec.owner, text, f"relays/{spec.name}")
-        except LakebedError as error:
-            raise TargetUnavailable(str(error)) from None
-        used.setdefault(text, secret)  # the oldest that a target may hold
-        return secret.reveal()
 
 
 def _numbers(start: int, end: int) -> int:

@@ -76,7 +76,8 @@ def status_of(
         "filtered": sum(state.filtered for state in each),
         "gaps": [
             {
-                "partition": partition, "from": gap.start, "to": gap.end or None,
+                "partition": partition, "from": gap.start,
+                "to": gap.end if gap.end > gap.start else None,
                 "messages": gap.messages, "since": _time(gap.since), "reason": gap.reason,
             }
             for partition, state in sorted(states.items())

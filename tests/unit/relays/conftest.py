@@ -17,6 +17,7 @@ from lakebed.ingest.building import BatchBuilder
 from lakebed.ports.catalog.relays import StoredRelay
 from lakebed.ports.relays import Delivery, Refusal, TargetUnavailable
 from lakebed.relays import documents, targets
+from lakebed.relays.opening import TargetOpener
 from lakebed.relays.service import Relays
 from lakebed.relays.settings import RelaysSection
 from lakebed.relays.state import RelayState
@@ -111,8 +112,8 @@ class World:
 
     def start(self) -> Relays:
         self.relays = Relays(
-            self.journal, Mock(), self.catalog, self.settings, self.secrets, Egress(()), DAY, 0,
-            self.failed.append,
+            self.journal, Mock(), self.catalog, self.settings,
+            TargetOpener(self.secrets, Egress(())), DAY, 0, self.failed.append,
         )  # fmt: skip
         self.relays.look()
         return self.relays

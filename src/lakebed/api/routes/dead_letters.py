@@ -20,6 +20,8 @@ from lakebed.api.services import Services
 from lakebed.ingest.keys import letter_key
 from lakebed.ingest.offers import Columns
 from lakebed.ports.catalog.dead_letters import INCOMPLETE, REFUSED, DeadLetter, Fate
+from lakebed.relays.documents import spec_of
+from lakebed.relays.letters import RELAY
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes, Coded
 from lakebed.vocabulary.errors import BadRequest, Conflict, NotFound
 from lakebed.vocabulary.messages import Channel
@@ -90,7 +92,10 @@ async def resend_letters(
         for head in heads[::-1]
         if head.policy != REFUSED and head.policy in policies.match(head.topic)
     ]
-    return {"resent": await _resend(services, caller, wanted)}
+    resent = await _resend(services, caller, wanted)
+    of_relays = [head for head in heads[::-1] if head.policy.startswith(RELAY)]
+    sent, _ = await _send_to_targets(services, caller, of_relays)
+    return {"resent": resent + sent}
 
 
 @router.delete("")
@@ -110,7 +115,8 @@ def drop_letters(
 def show_letter(services: ServicesDep, caller: Reader, id: str) -> dict[str, Any]:
     """Show one letter, with the error in full."""
     letter = _find(services, caller, id)
-    return _show(letter) | {"error": letter.error}
+    # of a relay's letter it is what its record is made of again
+    return _show(letter) | {"error": "" if letter.policy.startswith(RELAY) else letter.error}
 
 
 @router.post("/{id}/resend")
@@ -120,6 +126,11 @@ async def resend_letter(services: ServicesDep, caller: Sender, id: str) -> dict[
     if letter.policy == REFUSED:
         _check_refused(services, caller, letter)
         return {"resent": await _resend(services, caller, [letter])}
+    if letter.policy.startswith(RELAY):
+        sent, refused = await _send_to_targets(services, caller, [letter])
+        if refused:
+            raise Conflict(f"the target refuses it again: {refused[0]}")
+        return {"resent": sent}
     policies = await asyncio.to_thread(policies_by_topic, services, caller.owner)
     if letter.policy not in policies.match(letter.topic):
         raise Conflict(
@@ -168,7 +179,7 @@ def _load(services: Services, heads: Sequence[DeadLetter]) -> list[DeadLetter]:
 
 
 def _find(services: Services, caller: Caller, id: str) -> DeadLetter:
-    policy, *place = id.split(":")
+    policy, *place = id.rsplit(":", 2)  # the name of a relay's begins with `$relay:`
     found = None
     if len(place) == 2 and all(part.isascii() and part.isdigit() for part in place):
         partition, offset = map(int, place)
@@ -192,6 +203,45 @@ async def _resend(services: Services, caller: Caller, letters: Sequence[DeadLett
         # durable by now; a crash before the next line leaves the letter listed, and its key known
         sent += await asyncio.to_thread(services.catalog.settle_dead_letters, whole, "resent")
     return sent
+
+
+async def _send_to_targets(
+    services: Services, caller: Caller, letters: Sequence[DeadLetter]
+) -> tuple[int, list[str]]:
+    """Send letters of relays to their targets again, now; those that are refused stay.
+
+    Returns:
+        how many were taken, and why others were not.
+
+    Raises:
+        Conflict: a relay of them is gone.
+        TargetUnavailable: a target does not answer.
+    """
+    _require_publish(caller, letters)
+    sent = 0
+    refused: list[str] = []
+    groups: dict[tuple[str, int], list[DeadLetter]] = {}
+    for letter in letters:
+        groups.setdefault((letter.policy, letter.partition), []).append(letter)
+    for (policy, _), group in groups.items():
+        name = policy.removeprefix(RELAY)
+        relay = await asyncio.to_thread(services.catalog.relay, caller.owner, name)
+        if relay is None:
+            raise Conflict(
+                f"there is no relay {name!r} any more: bring it back, or drop the letter"
+            )
+        spec = spec_of(relay)
+        for start in range(0, len(group), spec.batch):
+            some = group[start : start + spec.batch]
+            whole = await asyncio.to_thread(_load, services, some)
+            if not whole:
+                continue
+            reasons = await asyncio.to_thread(services.targets.send_again, spec, whole)
+            taken = [one for one, why in zip(whole, reasons, strict=True) if not why]
+            refused += [why for why in reasons if why]
+            settle = services.catalog.settle_dead_letters
+            sent += await asyncio.to_thread(settle, taken, "resent")
+    return sent, refused
 
 
 def _check_refused(services: Services, caller: Caller, letter: DeadLetter) -> None:

@@ -92,6 +92,7 @@ def _services(process: Process, before: Contribution) -> "Services":
     from lakebed.accounts.signing_in import SignIn
     from lakebed.api.services import Services
     from lakebed.backup.loss_report import Losses
+    from lakebed.relays.opening import TargetOpener
 
     passwords = Passwords()
     process.stack.callback(passwords.close)
@@ -109,6 +110,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         sealer=partial(_sealer, process),
         audit=process.audit,
         secrets=process.secrets,
+        targets=TargetOpener(process.secrets, process.egress),
         sign_in=SignIn(
             process.accounts, passwords, process.settings.auth, partial(_sealer, process)
         ),

@@ -26,12 +26,14 @@ def open_relays(process: Process) -> Contribution:
     """Run relays in this process, unless the settings say otherwise."""
     if not process.settings.relays.run:
         return Contribution()
+    from lakebed.relays.opening import TargetOpener
     from lakebed.relays.service import Relays
 
     settings = process.settings
     relays = Relays(
-        process.journal, process.series, process.catalog, settings.relays, process.secrets,
-        process.egress, settings.journal.id_horizon, settings.journal.commit_delay, process.fail,
+        process.journal, process.series, process.catalog, settings.relays,
+        TargetOpener(process.secrets, process.egress),
+        settings.journal.id_horizon, settings.journal.commit_delay, process.fail,
     )  # fmt: skip
     process.stack.push_async_callback(asyncio.to_thread, relays.stop, _STOP)
 
