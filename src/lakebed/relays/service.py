@@ -18,6 +18,7 @@ import structlog
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.loop import ConsumerLoop
+from lakebed.ports.catalog.backfills import BackfillStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterSink
 from lakebed.ports.catalog.outbox import Stream
@@ -29,6 +30,7 @@ from lakebed.ports.journal.reading import JournalReader
 from lakebed.ports.relays import Target
 from lakebed.ports.series import SeriesReader
 from lakebed.relays.asking import Asking
+from lakebed.relays.backfilling import relay_of
 from lakebed.relays.documents import Spec
 from lakebed.relays.metrics import DeliveryTimes
 from lakebed.relays.opening import TargetOpener
@@ -56,7 +58,9 @@ class RelayJournal(Consumable, JournalReader, JournalOperations, Protocol):
     """What relays need of the journal."""
 
 
-class RelayCatalog(TransactionalCheckpoints, RelayReader, DeadLetterSink, OutboxCatalog, Protocol):
+class RelayCatalog(
+    TransactionalCheckpoints, RelayReader, DeadLetterSink, OutboxCatalog, BackfillStore, Protocol
+):
     """What relays need of the catalog."""
 
 
@@ -102,7 +106,7 @@ class Relays:
 
     def look(self) -> None:
         """Begin where there are relays, and end where there are none. Every second, say."""
-        relays = self._catalog.relays()
+        relays = self._wanted()
         with self._life:
             if self._stopping:
                 return
@@ -185,6 +189,15 @@ class Relays:
         else:
             self._forgotten = True
 
+    def _wanted(self) -> list[StoredRelay]:
+        """All relays, and those that deliver their backfills."""
+        relays = self._catalog.relays()
+        if not relays:
+            return []
+        by_id = {relay.id: relay for relay in relays}
+        open = (one for one in self._catalog.backfills() if one.goes_on and one.relay in by_id)
+        return [*relays, *(relay_of(by_id[one.relay], one) for one in open)]
+
     def adopt(self) -> None:
         """Let all shards take up relays as they are now; on the consumer's thread."""
         now = self._monotonic()
@@ -195,7 +208,7 @@ class Relays:
         if self._pool is not None:
             self._pool.tend()
         try:
-            self._relays = self._catalog.relays()
+            self._relays = self._wanted()
         except LakebedError as error:
             log.warning("relays not looked at", error=str(error))
             return
@@ -252,7 +265,7 @@ class Relays:
         return False
 
     def of_policy(self, partition: int, spec: Spec) -> PolicySource:
-        stream = Stream(spec.owner, spec.policy, partition)
+        stream = Stream(spec.owner, spec.policy, partition, spec.reader)
         return PolicySource(self._catalog, self._series, stream, spec.gives)
 
     def _asking_of(self, spec: Spec, pool: Pool) -> Asking:

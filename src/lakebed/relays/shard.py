@@ -267,7 +267,7 @@ class RelayShard:
     def _save(self) -> None:
         """Save where every relay is, and stop those too far behind."""
         head = self._log.end
-        floors: dict[tuple[str, str], int] = {}
+        floors: dict[tuple[str, str, str], int] = {}
         floor = head
         parts: list[Checkpoint] = []
         for id, held in self._held.items():
@@ -277,10 +277,12 @@ class RelayShard:
             self._measure(held)
             self._stop_if_too_far(held)
             start = held.state.start
-            if held.spec.policy:
-                key = (held.relay.owner, held.spec.policy)
+            if held.state.stopped:
+                pass  # it holds nothing any more
+            elif held.spec.policy:
+                key = _stream(held)
                 floors[key] = min(floors.get(key, start), start)
-            elif not held.state.stopped:
+            else:
                 floor = min(floor, start)
             saved = self._saved.get(id)
             if saved is None or self._differs(held.state, decode(saved.state)):
@@ -306,15 +308,13 @@ class RelayShard:
             return True
         return state.rate != saved.rate and self._clock() - saved.at > _SAVE_RATE_EVERY
 
-    def _trim(self, floors: dict[tuple[str, str], int]) -> None:
+    def _trim(self, floors: dict[tuple[str, str, str], int]) -> None:
         """Let the outbox of each policy forget what all of its relays have."""
-        trimmed: set[tuple[str, str]] = set()
-        for held in self._held.values():
-            key = (held.relay.owner, held.spec.policy)
-            if isinstance(held.source, PolicySource) and key not in trimmed and key in floors:
-                trimmed.add(key)
-                if floors[key] > held.source.extent()[0]:
-                    held.source.trim(floors[key])
+        sources = {_stream(held): held.source for held in self._held.values()}
+        for key, below in floors.items():
+            source = sources[key]
+            if isinstance(source, PolicySource) and below > source.extent()[0]:
+                source.trim(below)
 
     def _measure(self, held: _Held) -> None:
         """How much waits for a relay."""
@@ -331,13 +331,24 @@ class RelayShard:
             held.state, messages=messages, bytes=size, oldest=oldest
         )
 
+    def _is_behind_outbox(self, held: _Held) -> bool:
+        """Whether the outbox has let go of what waits for a relay, because it was too much."""
+        if not isinstance(held.source, PolicySource):
+            return False
+        return held.state.start < held.source.extent()[0]
+
     def _stop_if_too_far(self, held: _Held) -> None:
-        if held.state.stopped or held.spec.policy:
+        if held.state.stopped or held.spec.reader:
             return
         behind = held.state.bytes
-        reason = "hold" if behind > held.spec.hold else ""
+        reason = "hold" if behind > held.spec.hold or self._is_behind_outbox(held) else ""
         pressure = self._journal.pressure()
-        full = pressure is not None and pressure.by == "bytes" and pressure.full >= _FULL
+        full = (
+            not held.spec.policy
+            and pressure is not None
+            and pressure.by == "bytes"
+            and pressure.full >= _FULL
+        )
         if not reason and full and behind > _SMALL:
             reason = "full"
         if not reason:
@@ -351,3 +362,8 @@ class RelayShard:
         if (working := held.relaying or held.ending) is not None:
             working.amend(held.state)
         self._end_with(held)
+
+
+def _stream(held: _Held) -> tuple[str, str, str]:
+    """The stream of the outbox that a relay reads, in this partition."""
+    return held.relay.owner, held.spec.policy, held.spec.reader

@@ -55,6 +55,11 @@ class Backfill:
         return f"{self.owner}/{self.name}/{self.number}"
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it is neither delivered nor given up."""
+        return not (self.delivered or self.error)
+
+    @property
     def stream(self) -> Stream:
         return Stream(self.owner, self.policy, PARTITION, self.id)
 

@@ -14,6 +14,7 @@ from lakebed.runtime.process import Process
 from lakebed.vocabulary.errors import StoreUnavailable
 
 if TYPE_CHECKING:
+    from lakebed.relays.backfilling import Backfilling
     from lakebed.relays.service import Relays
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ def open_relays(process: Process) -> Contribution:
     """Run relays in this process, unless the settings say otherwise."""
     if not process.settings.relays.run:
         return Contribution()
+    from lakebed.relays.backfilling import Backfilling
     from lakebed.relays.opening import TargetOpener
     from lakebed.relays.service import Relays
 
@@ -37,13 +39,18 @@ def open_relays(process: Process) -> Contribution:
     )  # fmt: skip
     process.stack.push_async_callback(asyncio.to_thread, relays.stop, _STOP)
 
+    backfilling = Backfilling(process.catalog, process.series)
+
     async def look() -> None:
         await _look(relays)
+
+    async def read_backfills() -> None:
+        await _read_backfills(backfilling)
 
     return Contribution(
         health={"relays": relays.health},
         metrics=(relays.times.metrics,),
-        tasks={"relays": look},
+        tasks={"relays": look, "backfills": read_backfills},
         quiesce=(relays.quiesce,),
     )
 
@@ -55,3 +62,14 @@ async def _look(relays: "Relays") -> None:
         except StoreUnavailable as error:
             log.warning("relays not looked at", error=str(error))
         await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _read_backfills(backfilling: "Backfilling") -> None:
+    while True:
+        more = False
+        try:
+            more = await asyncio.to_thread(backfilling.step)
+        except StoreUnavailable as error:
+            log.warning("backfills wait", error=str(error))
+        if not more:
+            await asyncio.sleep(_LOOK_EVERY)

@@ -25,7 +25,7 @@ class SqlBackfills(SqlOutbox):
     def begin_backfill(self, wanted: Backfill) -> Backfill:
         with self._call() as connection:
             before = _of(connection, wanted.relay)
-            if before is not None and not (before.delivered or before.error):
+            if before is not None and before.goes_on:
                 raise Conflict(
                     f"relay {wanted.name!r} has a backfill that is not delivered yet: wait for it,"
                     " or cancel it"
