@@ -59,11 +59,22 @@ def restore(
     descriptor = homes.lock(settings.home)
     try:
         former = restoring.restore(
-            objects, chosen, store_paths(settings), partial(_series_at, settings), replace
+            objects,
+            chosen,
+            store_paths(settings),
+            partial(_series_at, settings),
+            replace,
+            partial(_begin_history, settings),
         )
     finally:
         os.close(descriptor)
     return chosen, former
+
+
+def _begin_history(settings: StoreSettings, path: Path) -> None:
+    """Let relays in the file of a catalog be others to targets that keep positions."""
+    with closing(opening.open_catalog(settings, url=f"sqlite:{path.absolute()}")) as catalog:
+        catalog.renumber_relays()
 
 
 def _series_at(settings: StoreSettings, path: Path) -> Series:

@@ -120,12 +120,14 @@ def restore(
     paths: StorePaths,
     open_series: Callable[[Path], Series],
     replace: bool = False,
+    prepare: Callable[[Path], None] = lambda path: None,
 ) -> list[Path]:
     """Restore the stores of a home. The caller holds the home's lock.
 
     Args:
         open_series: opens an embedded series at a path, or the server's, which ignores the path.
         replace: rename existing stores instead of refusing.
+        prepare: makes the file of a catalog one of a new history, before it is used.
 
     Returns:
         the former stores, under their new names.
@@ -145,6 +147,7 @@ def restore(
     try:
         new.mkdir(parents=True)
         fetch(objects, manifest.catalog, new / "catalog")
+        prepare(new / "catalog")
         if manifest.journal is not None:
             fetch(objects, manifest.journal, new / "journal")
         with closing(open_series(new / "series")) as series:

@@ -31,6 +31,8 @@ _RAW = (
 )
 ADVICE = {
     "limits": "raise the limit, or have them send less: lakebed limits, lakebed load",
+    "relays": "lakebed relays list says which and why; mend their targets, then"
+    " lakebed relays resume NAME",
     "parked": "lakebed parked list, release, drop --owner OWNER; or raise limits.parked_for and"
     " journal.limit",
 }
@@ -54,7 +56,7 @@ def part(name: str, part: Mapping[str, Any], text: str, scheme: str = "") -> Ite
         yield (note if well else bad)(name, text, "see how many files there are: df -i")
     elif well and part.get("reports_refused"):
         yield note(name, text, "the log names the units and says why; see lakebed units")
-    elif name in ("limits", "parked") and well and part.get("message"):
+    elif name in ADVICE and well and part.get("message"):
         yield note(name, text, ADVICE[name])
     elif name == "refusals" and well and part.get("message"):
         yield note(name, text, "see which, from whom and why: lakebed refusals")

@@ -227,7 +227,7 @@ class RelayShard:
             return saved.offset
         if relay.since is not None:
             return source.offset_at(relay.since) if source is not None else self._log.start()
-        return relay.starts.get(self._partition, 0)
+        return max(relay.starts.get(self._partition, 0), self._log.start())
 
     def _turn(self, held: _Held) -> None:
         """Put a relay to work, or to rest, as it should be now."""

@@ -132,8 +132,13 @@ def open_journal(settings: StoreSettings, after: JournalCatalog | None = None) -
     return open_it(settings, begin, after)
 
 
-def open_catalog(settings: StoreSettings) -> SqlStores:
-    url = settings.catalog.url
+def open_catalog(settings: StoreSettings, url: str | None = None) -> SqlStores:
+    """Open the catalog.
+
+    Args:
+        url: open this URL instead of the settings' one.
+    """
+    url = settings.catalog.url if url is None else url
     return _choose(CATALOGS, url, "catalog")(url, settings.home)
 
 

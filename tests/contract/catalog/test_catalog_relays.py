@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lakebed.ports.accounts.owners import Owner
-from lakebed.ports.catalog.relays import StoredRelay
+from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.outbox import Follower
+from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, NotFound
 
@@ -67,3 +69,15 @@ def test_relays_of_an_owner_go_with_it(catalog: SqlCatalog) -> None:
     catalog.put_relays([StoredRelay("works", "hook", HOOK)])
     catalog.delete_owner("works")
     assert catalog.relays() == []
+
+
+def test_relays_of_a_restored_catalog_have_other_numbers_and_go_on(catalog: SqlCatalog) -> None:
+    ((made, _),) = catalog.put_relays([StoredRelay("ann", "hook", OF_POLICY)])
+    catalog.follow(Follower(made.id, "ann", "minute", "finished", 2**30))
+    term = catalog.claim(CONSUMER, 0)
+    catalog.save_checkpoints(CONSUMER, 0, [Checkpoint(made.id, 7, b"state")], term=term)
+    assert catalog.renumber_relays() == 1
+    (after,) = catalog.relays()
+    assert after.number > made.number
+    assert catalog.checkpoints(CONSUMER) == {0: [Checkpoint(after.id, 7, b"state")]}
+    assert [follower.relay for follower in catalog.followers()] == [after.id]

@@ -97,6 +97,14 @@ class RelayStore(RelayReader, Protocol):
         """
         ...
 
+    def renumber_relays(self) -> int:
+        """Give all relays other numbers, with which they go on where they are; returns how many.
+
+        Offsets of a journal that was restored are those of other messages by now. A target that
+        keeps positions would take messages for delivered that never were.
+        """
+        ...
+
     def delete_relay(self, owner: str, name: str, check: RelayCheck = any_relay) -> None:
         """Raises:
         NotFound: the owner has none of this name.

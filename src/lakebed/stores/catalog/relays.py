@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, select, update
 
-from lakebed.ports.catalog.relays import RelayCheck, StoredRelay, any_relay
+from lakebed.ports.catalog.relays import CONSUMER, RelayCheck, StoredRelay, any_relay
 from lakebed.stores.catalog import tables
 from lakebed.stores.catalog.account_tables import relays
 from lakebed.stores.catalog.database import Database
@@ -18,6 +18,14 @@ from lakebed.vocabulary.times import SECOND, Micros, now
 
 _REVISIONS = tables.revisions
 _COUNTER = "relays"
+_CHECKPOINTS = tables.checkpoints
+_IDENTITIES = (
+    tables.outbox_followers.c.relay,
+    tables.outbox_streams.c.reader,
+    tables.outbox_blocks.c.reader,
+    tables.backfills.c.relay,
+)
+"""Columns of other tables that have the identity of a relay."""
 
 
 class SqlRelays(Database):
@@ -62,6 +70,23 @@ class SqlRelays(Database):
             resumed = before.resumed + (not paused)
             text = json.dumps(document)
             return _change(connection, before, document=text, resumed=resumed)
+
+    def renumber_relays(self) -> int:
+        with self._call() as connection:
+            found = [_relay(row) for row in connection.execute(select(relays))]
+            for before in found:
+                after = replace(before, number=next_number(connection))
+                key = (relays.c.owner == before.owner) & (relays.c.name == before.name)
+                connection.execute(update(relays).where(key).values(number=after.number))
+                saved = (_CHECKPOINTS.c.consumer == CONSUMER) & (_CHECKPOINTS.c.part == before.id)
+                connection.execute(update(_CHECKPOINTS).where(saved).values(part=after.id))
+                for column in _IDENTITIES:
+                    connection.execute(
+                        update(column.table)
+                        .where(column == before.id)
+                        .values({column.name: after.id})
+                    )
+            return len(found)
 
     def delete_relay(self, owner: str, name: str, check: RelayCheck = any_relay) -> None:
         with self._call() as connection:
