@@ -57,6 +57,10 @@ def fill(api: Server, folder: str) -> None:
     _make(api, "boards", BOARD)
     _make(api, "shares", {"name": "weather", "topics": ["greenhouse/#"], "with": ["instance"],
                           "may": ["read"]})  # fmt: skip
+    api.request("PUT", "/api/v1/secrets/house-hook", json={"value": "https://hook.example/x"})
+    relay = {"name": "house", "from": {"topics": ["greenhouse/#"]}, "paused": True,
+             "to": {"http": "secret:house-hook"}}  # fmt: skip
+    _make(api, "relays", relay)
     client = {"id": "grafana", "title": "Grafana"}
     _make(api, "oidc/clients", client | {"redirects": ["https://grafana.example.com/login"]})
     api.request("POST", "/api/v1/invitations", json={"role": "viewer"})
