@@ -127,11 +127,13 @@ FORMS = {
     "ndjson-ids": Form("/api/v1/messages/batch", {}, _ndjson_ids),
     "influx": Form("/write", {}, _influx),
     "influx-2": Form("/api/v2/write?bucket=bench", {}, _influx),
-    "remote-write-1": Form("/api/v1/write?topic=plant/{n}/NAME", _SNAPPY, _remote_write_1),
-    "remote-write-2": Form("/api/v1/write?topic=plant/{n}/NAME", _SNAPPY | _V2, _remote_write_2),
-    "otlp": Form("/v1/metrics?topic=plant/{n}/NAME", {"Content-Type": _PROTOBUF}, _otlp),
+    "remote-write-1": Form("/api/v1/write?topic=plant/%7Bn%7D/NAME", _SNAPPY, _remote_write_1),
+    "remote-write-2": Form(
+        "/api/v1/write?topic=plant/%7Bn%7D/NAME", _SNAPPY | _V2, _remote_write_2
+    ),
+    "otlp": Form("/v1/metrics?topic=plant/%7Bn%7D/NAME", {"Content-Type": _PROTOBUF}, _otlp),
     "cloudevents": Form(
-        "/api/v1/cloudevents?topic=plant/{n}/TYPE",
+        "/api/v1/cloudevents?topic=plant/%7Bn%7D/TYPE",
         {"Content-Type": "application/cloudevents-batch+json"},
         _cloudevents,
     ),

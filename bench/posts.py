@@ -4,6 +4,7 @@ Requests are built beforehand. Answers are not parsed beyond their status line a
 """
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -77,8 +78,7 @@ class _Poster(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        end = b"\r\n\r\n" if self._answer.startswith((_DONE, _EXPORTED)) else b"}"
-        if not self._answer.endswith(end):
+        if not self._is_whole():
             return
         answer, self._answer = self._answer, b""
         if not answer.startswith((_OK, _DONE, _EXPORTED)):
@@ -87,6 +87,13 @@ class _Poster(asyncio.Protocol):
         self._work.answered(time.perf_counter() - self._due)
         self._free.append(self)
         self._work.next()
+
+    def _is_whole(self) -> bool:
+        if self._answer.startswith(_EXPORTED):  # its body, if any, is protobuf
+            head, end, body = self._answer.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            return bool(end) and len(body) >= (int(length[1]) if length else 0)
+        return self._answer.endswith(b"\r\n\r\n" if self._answer.startswith(_DONE) else b"}")
 
     def connection_lost(self, error: Exception | None) -> None:
         self._work.fail(error or ConnectionError("the server closed the connection"))
