@@ -102,6 +102,7 @@ class Filling:
         self._tails: dict[str, list[PolicyTask]] = {}
         self._changed: set[str] = set()
         self._segments: list[LedgerSegment] = []
+        self._complete: list[PolicyTask] = []
         self.read = 0
 
     # --- what there is ----------------------------------------------------------------------------
@@ -194,6 +195,9 @@ class Filling:
             if gone.offset == stop:
                 task.erase(erased_range(_erasure(gone), self._ledger))
         if stop == end:
+            live = self.spans.live(task.policy)
+            if live is not None and live < end:
+                self._complete.append(task)
             self._leave(fill, task)
             fill.gaps = fill.gaps[1:]
             if fill.gaps:
@@ -454,6 +458,11 @@ class Filling:
                 for task in self._tails[fill.name]
             ]
         return fill.to_checkpoint()
+
+    def take_complete(self) -> list[PolicyTask]:
+        """Tasks of fills that have come up to where their policies began."""
+        complete, self._complete = self._complete, []
+        return complete
 
     def take_segments(self) -> list[LedgerSegment]:
         """Of the byte ledger, to be written in the transaction of the parts."""

@@ -44,7 +44,13 @@ from lakebed.keeper.state import PartitionState
 from lakebed.keeper.stores import Stores
 from lakebed.keeper.task import Became, PolicyTask, TaskFactory
 from lakebed.keeper.unit_reports import CONSUMER as UNIT_REPORTS
-from lakebed.keeper.versions import PolicyVersions, continues, part_of, same_values
+from lakebed.keeper.versions import (
+    PolicyVersions,
+    continues,
+    is_version_of,
+    part_of,
+    same_values,
+)
 from lakebed.metering.partition import CONSUMER as SEGMENTS
 from lakebed.metering.partition import PartitionMeter
 from lakebed.outbox.outgoing import Outgoing
@@ -408,8 +414,18 @@ class Shard:
         """Call `work` and save what came of it, in one transaction with the ledger."""
         result = work(self.filling)
         if self.filling.changed:
-            self._save([])
+            followed = [self._follow_up(task) for task in self.filling.take_complete()]
+            self._save([task.checkpoint() for task in followed if task is not None])
         return result
+
+    def _follow_up(self, former: PolicyTask) -> PolicyTask | None:
+        """Let a task know what a fill that has come up to it has seen last."""
+        own = (task for task in self._tasks.values() if continues(task.policy, former.policy))
+        for task in own:
+            same = is_version_of(task.part, former.policy)
+            if same and task.clean and task.follow(former):
+                return task
+        return None
 
     # --- checkpoints ------------------------------------------------------------------------------
 

@@ -152,6 +152,17 @@ class PolicyTask:
         """Close the open windows: no other task continues them."""
         self._state.cut(now)
 
+    def follow(self, former: "PolicyTask") -> bool:
+        """Learn from a task of the same policy that has absorbed all up to this one's first offset.
+
+        Returns whether there was anything to learn, which then is to be saved.
+        """
+        if self.policy.field_names != former.policy.field_names:
+            return False
+        learned = KINDS[self.policy.keep].link(former._state, self._state)
+        self.changed |= learned
+        return learned
+
     def rewrite(self) -> None:
         """Mark everything in memory to be written again, because the written rows are lost."""
         self._state.rewrite()

@@ -222,6 +222,11 @@ class DocumentKey:
     types: tuple[str, ...] = ()
 
 
+def apart(former: State, later: State) -> bool:
+    """What two states of a kind have to do with each other where values stand for themselves."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of policy.
@@ -240,6 +245,8 @@ class Kind:
         default_functions: those used if the document names none.
         aligned_by: document keys that determine where its windows begin and end. A version of a
             policy that changes one of them does not continue the windows of the version before.
+        link: lets a state know what came before its first value, from a state that has absorbed
+            that; called before a snapshot that is saved. True if it learned anything.
     """
 
     name: str
@@ -252,6 +259,7 @@ class Kind:
     functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default_functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aligned_by: tuple[str, ...] = ()
+    link: Callable[[State, State], bool] = apart
 
     def alignment(self, policy: Policy) -> tuple[Any, ...]:
         """A value that is equal for versions of a policy that share their windows."""

@@ -124,6 +124,7 @@ class World:
                 min(rows, key=lambda row: (row["first_time"], row["first_offset"]))["first"],
                 max(rows, key=lambda row: (row["last_time"], row["last_offset"]))["last"],
                 min(row["complete"] & 1 for row in rows),
+                tuple(sorted({moment for row in rows for moment in row["moments"]})),
             )
             for key, rows in found.items()
         }
@@ -296,6 +297,24 @@ def test_another_kind_under_the_same_name_has_a_past_of_its_own(world: World) ->
     assert world.fill(shard).read == 2
 
 
+def test_a_window_just_behind_the_border_knows_the_value_before_it(world: World) -> None:
+    shard = world.shard()
+    world.policies(shard)
+    world.send("a/1", 1, 2, every=30 * MINUTE)
+    world.read(shard)
+    world.policies(shard, HOURS)
+    world.send("a/1", 7)
+    world.read(shard)
+    shard.flush(world.clock, final=True)
+    shard.checkpoint(world.clock, final=True)
+    half = NOON + 30 * MINUTE
+    assert world.windows()["a/1", (NOON + HOUR) // SECOND][-1] == (NOON + HOUR,)
+    world.fill(shard)
+    again = world.shard()  # it is saved with the end of the fill
+    world.finish(again)
+    assert world.windows()["a/1", (NOON + HOUR) // SECOND][-1] == (half, NOON + HOUR)
+
+
 def test_windows_that_go_on_are_completed_when_they_end(world: World) -> None:
     shard = world.shard()
     world.policies(shard)
@@ -304,12 +323,12 @@ def test_windows_that_go_on_are_completed_when_they_end(world: World) -> None:
     world.policies(shard, HOURS)
     world.fill(shard)
     (window,) = world.windows().values()
-    assert (window[0], window[-1]) == (2, 0)
+    assert (window[0], window[-2]) == (2, 0)
     again = world.shard()  # it is saved with the fill
     again.work_on_fills(lambda filling: filling.write_ended(NOON + 30 * MINUTE))
     again.work_on_fills(lambda filling: filling.write_ended(END))
     (window,) = world.windows().values()
-    assert (window[0], window[-1]) == (2, 1)
+    assert (window[0], window[-2]) == (2, 1)
 
 
 def test_what_was_deleted_is_not_brought_back(world: World) -> None:

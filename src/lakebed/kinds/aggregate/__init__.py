@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lakebed.kinds.aggregate import numbers, texts
 from lakebed.kinds.aggregate.integers import AGGREGATE_INTEGER, IntegersState
 from lakebed.kinds.aggregate.numbers import AGGREGATE, NumbersState
+from lakebed.kinds.aggregate.state import AggregateState
 from lakebed.kinds.aggregate.texts import AGGREGATE_TEXT, TextsState
 from lakebed.kinds.kind import DocumentKey, Kind, Site, State
 from lakebed.vocabulary.errors import show
@@ -14,6 +15,12 @@ from lakebed.vocabulary.widths import check_width
 
 def _open(site: Site) -> State:
     return _STATES[site.policy.type](site)
+
+
+def _link(former: State, later: State) -> bool:
+    assert isinstance(former, AggregateState)
+    assert isinstance(later, AggregateState)
+    return later.learn(former)
 
 
 def _bits(value: object) -> int:
@@ -62,6 +69,7 @@ KIND = Kind(
         ),
     },
     open=_open,
+    link=_link,
     answers="windows",
     rank=4,
     tables={

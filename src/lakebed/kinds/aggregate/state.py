@@ -87,6 +87,20 @@ class AggregateState(ABC):
                 self._newest = max(self._newest, int(starts.max()))
                 self._stale |= len(groups.new) > 0 or int(starts.min()) < self._newest
 
+    def learn(self, former: "AggregateState") -> bool:
+        """Learn the last values of a state that has absorbed what came before; True if needed."""
+        if not self._in_order:
+            return False
+        former._refresh()
+        slots, known = former._windows.slots, former._last_known
+        for channel, time in known.times.items():
+            self._last_known.note(channel, time, known.values[channel])
+        for slot in slots.used().tolist():
+            channel, time = int(slots["channel"][slot]), int(slots["last_time"][slot])
+            self._last_known.note(channel, time, former._last(slot))
+        self._stale = True
+        return True
+
     def due(self) -> Micros | None:
         return self._windows.due()
 
