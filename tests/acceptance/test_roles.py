@@ -129,6 +129,35 @@ def test_a_policy_changes_for_all_keepers_without_a_restart(running: Running) ->
     assert values(api, "live", "live") == Counter(2.0 * n for n in range(64, 128))
 
 
+def test_a_policy_is_filled_in_all_partitions_whichever_keepers_have_them(
+    running: Running,
+) -> None:
+    api, (first, second) = running.api, running.gateways
+    first.send_batch(numbered("past", 400))
+    second.send_batch(numbered("past", 200))  # duplicates, which only the keepers can know
+    document = {"topics": ["past/#"], "type": "number", "keep": "aggregate", "every": "24h"}
+    in_force(running, name="past", **document, functions=["count", "max"])
+    topics = api.get("/api/v1/flow", by="topic")["topics"]
+    mine = [topic for topic in topics if topic["topic"].startswith("past/")]
+    assert sum(topic["duplicates"] for topic in mine) == 200
+    once = sum(topic["received"] for topic in mine) - 200
+    kept, skipped = count(api, "past"), api.settle()["skipped"]
+    asked = api.request("POST", "/api/v1/policies/past/fill", json={"from": "2020-01-01T00:00:00Z"})
+    assert asked.status_code == 202, asked.text
+
+    def done() -> bool:
+        return bool(api.get("/api/v1/policies/past/fill")["state"] == "done")
+
+    eventually(done, 60)
+    found = api.get("/api/v1/policies/past/fill")
+    assert (found["matched"], found["error"]) == (found["kept"], None)
+    assert kept + found["kept"] == count(api, "past") == once
+    windows = api.records("past/+", "past")
+    assert sum(window["count"] for window in windows) == once
+    assert max(window["max"] for window in windows) == 399
+    assert api.settle()["skipped"] == skipped
+
+
 def test_records_are_deleted_in_all_partitions_whichever_keepers_have_them(
     running: Running,
 ) -> None:

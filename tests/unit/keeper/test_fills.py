@@ -10,6 +10,7 @@ from tests.keyed import KeyedSeries
 from tests.shards import claimed_shard
 
 from lakebed.ingest.building import BatchBuilder
+from lakebed.ingest.keys import id_key
 from lakebed.keeper import fill_state
 from lakebed.keeper.fill_state import progress, states
 from lakebed.keeper.ledger import load
@@ -21,7 +22,7 @@ from lakebed.queries.ledger import LedgerQuestion, Sums, read
 from lakebed.runtime.settings import Settings
 from lakebed.stores.catalog.sql import SqlCatalog, open_catalog
 from lakebed.stores.journal.memory import MemoryJournal
-from lakebed.vocabulary.messages import Channel
+from lakebed.vocabulary.messages import Channel, Entry
 from lakebed.vocabulary.sparse import Sparse
 from lakebed.vocabulary.times import DAY, HOUR, MINUTE, SECOND, Micros
 
@@ -48,7 +49,8 @@ class World:
     def shard(self) -> Shard:
         """A keeper that takes over, as after a crash."""
         shard = claimed_shard(self.catalog, self.series, self.journal, self.settings)
-        self.read(shard)
+        if shard.begun:
+            self.read(shard)
         return shard
 
     def send(self, topic: str, *values: object, every: Micros = MINUTE, at: Micros = 0) -> None:
@@ -435,6 +437,47 @@ def test_what_the_journal_has_lost_is_said(world: World) -> None:
     found = progress(order, states(world.catalog, order))
     assert (found.state, found.lost, found.read) == ("done", 10, 46)
     assert "lost messages" in found.error
+
+
+class ManyWriters(MemoryJournal):
+    """A journal that leaves it to its readers to find duplicates, as the one on Kafka does."""
+
+    def __init__(self, *batches: tuple[int, ...]) -> None:
+        super().__init__()
+        self.log: list[Entry] = []
+        for numbers in batches:
+            builder = BatchBuilder()
+            builder.extend(
+                [Channel("ann", "a/1")] * len(numbers),
+                [b"%d" % number for number in numbers],
+                NOON,
+                Sparse(keys=[id_key("ann", "a/1", str(number)) for number in numbers]),
+            )
+            end = self.log[-1].end if self.log else 0
+            self.log.append(Entry(0, end, builder.build()))
+
+    def extent(self) -> dict[int, tuple[int, int]]:
+        return {0: (self.log[0].offset, self.log[-1].end)}
+
+    def entries(self, partition: int, offset: int, limit: int) -> list[Entry]:
+        return [entry for entry in self.log if entry.offset >= offset][:1]
+
+
+@pytest.mark.parametrize(("remembered", "kept"), [(100, [1, 2, 3, 4]), (1, [4])])
+def test_duplicates_stay_out_as_the_keeper_has_decided(
+    world: World, monkeypatch: pytest.MonkeyPatch, remembered: int, kept: list[float]
+) -> None:
+    monkeypatch.setattr("lakebed.consuming.deduplication._REMEMBERED", remembered)
+    world.journal = ManyWriters((1, 2), (2, 3), (3, 4))
+    shard = world.shard()
+    world.policies(shard)
+    world.read(shard)
+    shard.checkpoint(world.clock, final=True)
+    again = world.shard()
+    world.policies(again, ARCHIVE)
+    world.fill(again)
+    # where a duplicate is not remembered any more, what lies before it is not read
+    assert world.numbers() == kept
 
 
 def test_a_home_of_an_earlier_version_fills_nothing_from_before(world: World) -> None:
