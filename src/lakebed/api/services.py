@@ -13,6 +13,7 @@ from lakebed.ingest.intake import Intake
 from lakebed.limits.reports import ClusterReports
 from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.accounts.accounts import Accounts
+from lakebed.ports.catalog.backfills import BackfillStore
 from lakebed.ports.catalog.boards import BoardStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterBox
@@ -124,6 +125,7 @@ class ApiCatalog(
     RelayStore,
     OutboxFollowers,
     OutboxReader,
+    BackfillStore,
     RefusalStore,
     Protocol,
 ):

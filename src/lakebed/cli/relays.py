@@ -8,7 +8,7 @@ from lakebed.cli import documents, output
 from lakebed.cli.options import ACCESS, Access, Commands, Format, InOwner, Shape, Yes, whose
 from lakebed.vocabulary.errors import Problem
 
-app = Commands("Relays: list, show, add, pause, resume, rewind, letters, remove.")
+app = Commands("Relays: list, show, add, pause, resume, rewind, backfill, letters, remove.")
 _PATH = "/api/v1/relays"
 _LETTERS = "/api/v1/dead-letters"
 _LETTER = "$relay:"
@@ -77,6 +77,37 @@ def rewind(
         found = server.ask("POST", _PATH, name, "rewind", json={"to": to}, owner=owner)
     reaches = found["reaches"] or "what is still there"
     output.done(found, f"{name}: begins again at {reaches}", form)
+
+
+@app.command()
+def backfill(
+    name: Name,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="From when on: a time, or 0 for everything.")
+    ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the one at work.")] = False,
+    owner: InOwner = None,
+    form: Format = Shape.TABLE,
+    access: Access = ACCESS,
+) -> None:
+    """Pass on what the policy has kept from a time on; without options, show how far it is."""
+    with access.server() as server:
+        if cancel:
+            server.ask("DELETE", _PATH, name, "backfill", owner=owner)
+            output.done({"cancelled": name}, f"{name}: cancelled", form)
+            return
+        if from_ is not None:
+            asked = {"from": from_}
+            found = server.ask("POST", _PATH, name, "backfill", json=asked, owner=owner)
+        else:
+            found = server.get(_PATH, name, owner=owner)
+    one = found["status"]["backfill"]
+    if one is None:
+        output.done({}, f"{name}: no backfill", form)
+        return
+    done = f"{one['topics_done']} of {one['topics']} topics, {one['records']} records read"
+    text = f"{name}: {one['state']}, {done}, {one['waiting']} wait"
+    output.done(one, f"{text}: {one['error']}" if one["error"] else text, form)
 
 
 @app.command()

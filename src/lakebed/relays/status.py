@@ -7,6 +7,7 @@ journal, or outbox of a policy ──> what waits ──────────
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from lakebed.ports.catalog.backfills import Backfill, BackfillStore
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.outbox import OutboxFollowers, OutboxReader, Stream
 from lakebed.ports.catalog.relays import CONSUMER, RelayReader, StoredRelay
@@ -24,7 +25,7 @@ REASONS = {
 """Why the engine stops a relay, in words."""
 
 
-class StatusCatalog(CheckpointReader, OutboxReader, OutboxFollowers, Protocol):
+class StatusCatalog(CheckpointReader, OutboxReader, OutboxFollowers, BackfillStore, Protocol):
     """The part of the catalog that a status needs."""
 
 
@@ -83,6 +84,7 @@ def status_of(
             for partition, state in sorted(states.items())
             for gap in state.gaps
         ],
+        "backfill": _backfill(relay, catalog),
     }  # fmt: skip
 
 
@@ -149,6 +151,35 @@ def oldest_of(journal: JournalReader) -> Micros | None:
         entries = journal.entries(partition, start, 1) if start < end else []
         found += [int(entry.batch.received[0]) for entry in entries if len(entry.batch)][:1]
     return max(found, default=None)
+
+
+def _backfill(relay: StoredRelay, catalog: StatusCatalog) -> dict[str, Any] | None:
+    """How far the backfill of a relay is; None where it has none."""
+    if "policy" not in relay.document["from"]:
+        return None
+    backfills = catalog.backfills(relay.owner)
+    found = next((one for one in backfills if one.relay == relay.id), None)
+    if found is None:
+        return None
+    waiting = catalog.outbox_waiting(found.stream, 0).records
+    return {
+        "state": _word(found),
+        "from": to_rfc3339(found.since),
+        "to": to_rfc3339(found.until),
+        "topics": found.topics,
+        "topics_done": found.topics_done,
+        "records": found.records,
+        "waiting": waiting,
+        "error": found.error,
+    }
+
+
+def _word(backfill: Backfill) -> str:
+    if backfill.error:
+        return "given up"
+    if backfill.delivered:
+        return "delivered"
+    return "delivering" if backfill.read else "reading"
 
 
 def _waiting(

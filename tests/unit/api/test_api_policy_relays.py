@@ -1,6 +1,7 @@
 """Relays that follow a policy, over HTTP: what they may ask for, where they begin, what waits."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -118,3 +119,42 @@ def test_metrics_tell_of_each_relay_what_its_partitions_have_saved(api: Api) -> 
 
 def metrics(api: Api) -> str:
     return str(api.get("/metrics").text)
+
+
+def backfill(api: Api, since: object, name: str = "out") -> Any:
+    return api.ask("POST", f"{RELAYS}/{name}/backfill", json={"from": since})
+
+
+def test_a_backfill_is_ordered_shown_and_cancelled(api: Api) -> None:
+    put(api)
+    assert api.get(f"{RELAYS}/out").json()["status"]["backfill"] is None
+    made = backfill(api, "2026-01-01T00:00:00Z")
+    assert made.status_code == 202
+    (stored,) = api.catalog.backfills("ann")
+    found = api.get(f"{RELAYS}/out").json()["status"]["backfill"]
+    assert found == made.json()["status"]["backfill"] == {
+        "state": "reading", "from": "2026-01-01T00:00:00Z", "to": found["to"], "topics": 0,
+        "topics_done": 0, "records": 0, "waiting": 0, "error": "",
+    }  # fmt: skip
+    assert "not delivered yet" in problem(backfill(api, 0), 409)["detail"]
+    api.catalog.advance_backfill(stored, replace(stored, read=True, records=4, error=""))
+    assert api.get(f"{RELAYS}/out").json()["status"]["backfill"]["state"] == "delivering"
+    assert api.ask("DELETE", f"{RELAYS}/out/backfill").status_code == 204
+    problem(api.ask("DELETE", f"{RELAYS}/out/backfill"), 404)
+    assert backfill(api, 0).status_code == 202
+    api.ask("DELETE", f"{RELAYS}/out")
+    assert api.catalog.backfills() == []
+
+
+def test_what_cannot_be_filled_is_refused(api: Api) -> None:
+    put(api)
+    assert "lies ahead" in problem(backfill(api, "2999-01-01T00:00:00Z"), 400)["detail"]
+    problem(backfill(api, "soon"), 400)
+    problem(backfill(api, 0, name="none"), 404)
+    messages = {
+        "name": "raw",
+        "from": {"topics": ["#"]},
+        "to": {"postgres": "secret:w", "table": "t"},
+    }
+    assert api.ask("PUT", f"{RELAYS}/raw", json=messages).status_code == 201
+    assert "rewind it" in problem(backfill(api, 0, name="raw"), 409)["detail"]

@@ -63,3 +63,20 @@ def test_letters_are_listed_sent_again_and_dropped(run: Run, server: FakeServer)
     assert "1 sent again" in run("relays", "letters", "hook", "--resend").err
     server.on("DELETE", "/api/v1/dead-letters", Reply(200, {"dropped": 1}))
     assert "1 dropped" in run("relays", "letters", "hook", "--drop").err
+
+
+def test_a_backfill_is_ordered_shown_and_cancelled(run: Run, server: FakeServer) -> None:
+    fill = {
+        "state": "reading", "topics": 3, "topics_done": 1, "records": 40, "waiting": 10,
+        "error": "",
+    }  # fmt: skip
+    shown = {**HOOK, "status": {**STATUS, "backfill": fill}}
+    server.on("POST", f"{RELAYS}/hook/backfill", Reply(202, shown))
+    server.on("GET", f"{RELAYS}/hook", Reply(200, shown))
+    server.on("DELETE", f"{RELAYS}/hook/backfill", Reply(204))
+    said = "hook: reading, 1 of 3 topics, 40 records read, 10 wait"
+    assert said in run("relays", "backfill", "hook", "--from", "0").err
+    assert json.loads(run("relays", "backfill", "hook", "--json").out) == fill
+    assert "cancelled" in run("relays", "backfill", "hook", "--cancel").err
+    server.on("GET", f"{RELAYS}/hook", Reply(200, {**HOOK, "status": {"backfill": None}}))
+    assert "no backfill" in run("relays", "backfill", "hook").err

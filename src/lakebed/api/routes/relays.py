@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lakebed.access.actions import Action
 from lakebed.api import sections, stock
@@ -19,6 +19,7 @@ from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.documents.sections import Entry
 from lakebed.outbox.outgoing import given_by
+from lakebed.ports.catalog.backfills import Backfill
 from lakebed.ports.catalog.outbox import Follower
 from lakebed.ports.catalog.policies import StoredPolicy
 from lakebed.ports.catalog.relays import StoredRelay
@@ -27,9 +28,17 @@ from lakebed.relays import documents
 from lakebed.relays.metrics import RelayMetrics
 from lakebed.relays.status import oldest_of, status_of, told_of
 from lakebed.secrets.references import names_in
-from lakebed.vocabulary.errors import BadRequest, Denied, Invalid, NotFound, Problem, Unavailable
+from lakebed.vocabulary.errors import (
+    BadRequest,
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    Problem,
+    Unavailable,
+)
 from lakebed.vocabulary.time_parsing import parse_time
-from lakebed.vocabulary.times import to_rfc3339
+from lakebed.vocabulary.times import now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1/relays", tags=["relays"])
 
@@ -59,6 +68,12 @@ class Rewind(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     to: str | int | float
+
+
+class From(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_: str | int | float = Field(alias="from")
 
 
 @router.get("")
@@ -168,6 +183,40 @@ def rewind_relay(
     oldest = oldest_of(services.journal) if "topics" in after.document["from"] else None
     reaches = None if oldest is None else to_rfc3339(max(oldest, since))
     return {**_show(services, after, response), "reaches": reaches}
+
+
+@router.post("/{name}/backfill", status_code=202)
+def backfill_relay(
+    services: ServicesDep, caller: Writer, name: Name, body: From, response: Response
+) -> dict[str, Any]:
+    """Pass on what the policy has kept from a time on, also from before the relay; 409 twice."""
+    try:
+        since = parse_time(body.from_)
+    except ValueError as error:
+        raise BadRequest("from", str(error)) from None
+    relay = found(services, caller, name)
+    check_change(services, caller, relay)
+    spec = documents.spec_of(relay)
+    if not spec.policy:
+        what = "it passes on messages, of which only those in the journal are there: rewind it"
+        raise Conflict(f"relay {name!r} follows no policy; {what}")
+    require_topics(services, caller, relay)
+    until = now()
+    if since >= until:
+        raise BadRequest("from", "it lies ahead: what comes from now on is passed on anyway")
+    services.catalog.begin_backfill(
+        Backfill(relay.id, relay.owner, name, 0, spec.policy, spec.gives, since, until)
+    )
+    return _show(services, relay, response)
+
+
+@router.delete("/{name}/backfill", status_code=204)
+def cancel_backfill(services: ServicesDep, caller: Writer, name: Name) -> None:
+    """Cancel a backfill, or forget one that has ended; what was delivered stays delivered."""
+    relay = found(services, caller, name)
+    check_change(services, caller, relay)
+    if not services.catalog.cancel_backfill(relay.id):
+        raise NotFound(f"relay {name!r} has no backfill")
 
 
 # --- what a caller sees and writes, here and on the pages -----------------------------------------
