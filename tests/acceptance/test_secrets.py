@@ -87,6 +87,9 @@ def test_a_planted_value_is_found_nowhere(tmp_path: Path, echo: int) -> None:
     assert "warehouse" in said  # names are shown
     assert "the target answers 422" in said
     assert PLANTED not in said
+    key = (home / "secrets.keys").read_bytes().strip()
+    assert key.decode() not in said
+    assert [file for file in _files(backups) if key in file.read_bytes()] == []
     written = [*_files(home), *_files(backups)]
     assert [file for file in written if PLANTED.encode() in file.read_bytes()] == []
     lakebed("restore", str(backups), "--home", str(tmp_path / "restored"))
