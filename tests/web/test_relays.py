@@ -50,3 +50,29 @@ def test_a_time_that_is_none_is_said_beside_the_form(api: Api, ann: Browser) -> 
     assert 'value="yesterday"' in wrong.text
     right = ann.send("/relays/again/rewind", {"to": "2026-01-31T12:00:00Z"})
     assert right.status_code == 303
+
+
+def test_a_backfill_is_ordered_shown_and_cancelled(api: Api, ann: Browser) -> None:
+    policy = {"name": "minute", "keep": "aggregate", "every": "1m", "topics": ["room/#"],
+              "type": "number", "functions": ["avg"]}  # fmt: skip
+    headers = {"origin": "http://lakebed", "accept": "*/*"}
+    assert ann.ask("PUT", "/api/v1/policies/minute", json=policy, headers=headers).is_success
+    ann.send(
+        "/relays",
+        {
+            "yaml": """\
+name: minutes
+from: {policy: minute, what: finished}
+to: {postgres: "secret:warehouse", table: minutes, key: [topic, start]}
+"""
+        },
+    )
+    assert "windows that have ended" in text_of(ann.see("/relays/minutes"))
+    wrong = ann.send("/relays/minutes/backfill", {"from": "tomorrow"})
+    assert wrong.status_code == 400
+    assert 'value="tomorrow"' in wrong.text
+    assert ann.send("/relays/minutes/backfill", {"from": "2026-01-31T12:00:00Z"}).status_code == 303
+    assert "0 of 0 topics" in text_of(ann.see("/relays/minutes"))
+    assert ann.send("/relays/minutes/backfill", {"from": "2026-01-31T00:00:00Z"}).status_code == 409
+    assert ann.send("/relays/minutes/backfill/cancel", {}).status_code == 303
+    assert "0 of 0 topics" not in text_of(ann.see("/relays/minutes"))

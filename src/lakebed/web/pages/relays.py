@@ -10,6 +10,7 @@ from lakebed.api.routes import relays as routes
 from lakebed.documents.sections import read_entries
 from lakebed.ports.catalog.relays import StoredRelay
 from lakebed.relays import documents, targets
+from lakebed.relays.letters import policy_of
 from lakebed.relays.status import status_of
 from lakebed.vocabulary.errors import BadRequest, Conflict, Invalid, Outdated, Problem
 from lakebed.web import drafts
@@ -45,6 +46,13 @@ WHATS = {
     "kept": _("records that it kept"),
 }
 
+BACKFILLS = {
+    "reading": _("reading"),
+    "delivering": _("delivering"),
+    "delivered": _("delivered"),
+    "given up": _("given up"),
+}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     "http": {"http": "https://example.com/hook", "sign": "secret:hook"},
     "kafka": {"kafka": "kafka://broker:9092/alarms", "key": "{topic}"},
@@ -66,6 +74,7 @@ def show_list(view: Reader) -> Response:
         "relays.html",
         relays=[(relay, _status(view, relay), to_of(relay)) for relay in found],
         states=STATES,
+        letters=policy_of,
         targets=[name for name in targets.kinds() if name in EXAMPLES],
     )
 
@@ -138,6 +147,28 @@ def rewind(view: Writer, name: str, form: FormDep) -> Response:
     return view.go(f"/relays/{name}", told)
 
 
+@router.post("/relays/{name}/backfill")
+def backfill(view: Writer, name: str, form: FormDep) -> Response:
+    """Pass on what the policy has kept from a time on."""
+    view.caller.note(f"relays/{name}")
+    asked = routes.From.model_validate({"from": form.text("from")})
+    try:
+        routes.backfill_relay(view.services, view.caller, name, asked, Response())
+    except (*REFUSED, Conflict) as error:
+        relay = routes.found(view.services, view.caller.to(Action.RELAYS_READ), name)
+        return _relay(view, relay, problems_of(error), error.status, fill_from=form.text("from"))
+    return view.go(f"/relays/{name}", view.word(_("What was kept is passed on.")))
+
+
+@router.post("/relays/{name}/backfill/cancel")
+def cancel_backfill(view: Writer, name: str) -> Response:
+    """Cancel a backfill."""
+    view.caller.note(f"relays/{name}")
+    routes.cancel_backfill(view.services, view.caller, name)
+    told = _("The backfill is cancelled; what was delivered stays delivered.")
+    return view.go(f"/relays/{name}", view.word(told))
+
+
 @router.post("/relays/{name}/delete")
 def delete(view: Writer, name: str, form: FormDep) -> Response:
     """Delete a relay; first say what is not passed on any more."""
@@ -168,6 +199,7 @@ def _relay(
     problems: tuple[Problem, ...] = (),
     status: int = 200,
     to: str = "",
+    fill_from: str = "",
 ) -> Response:
     source = relay.document["from"]
     return view.render(
@@ -182,8 +214,11 @@ def _relay(
         yaml=as_yaml(dict(relay.document)),
         states=STATES,
         circuits=CIRCUITS,
+        backfills=BACKFILLS,
+        letters=policy_of(relay.name),
         problems=problems,
         back_to=to,
+        fill_from=fill_from,
     )
 
 
