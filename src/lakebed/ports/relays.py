@@ -140,9 +140,10 @@ class Refused(LakebedError):
 class Target(Protocol):
     """A system that a relay sends to; one object for each lane, used by one thread at a time.
 
-    Threads may change between calls. Call order: [position] send* close. After `TargetUnavailable`
-    was raised the next call may find a broken connection, and opens another. Nothing is connected
-    before the first call.
+    Threads may change between calls. Call order: (position send*)* close: after `TargetUnavailable`
+    it is asked for its position again, because another holder may have delivered meanwhile. The
+    next call may find a broken connection, and opens another. Nothing is connected before the first
+    call.
     """
 
     def position(self) -> int | None:

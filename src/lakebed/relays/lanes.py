@@ -259,6 +259,7 @@ class Lane:
     def _failed(self, error: str, started: float, wait: int | None) -> float:
         now = self._monotonic()
         self.retries += 1
+        self._begun = False  # another may have delivered meanwhile: ask again what the target has
         seconds = self._asking.failed(self, now, error[:_LONGEST_ERROR], wait, now - started)
         self._not_before = now + seconds
         return seconds

@@ -142,6 +142,25 @@ def test_what_a_target_has_already_is_not_sent_again(world: World) -> None:
     assert place.payloads == numbered(15, 5)
 
 
+def test_a_target_that_failed_is_asked_again_what_it_has(world: World) -> None:
+    place = world.place("hook")
+    place.keeps = True
+
+    def taken_by_another(delivery: Delivery) -> Sequence[Refusal]:
+        if place.tries == 1:
+            at = delivery.position
+            place.positions[(at.relay, at.partition, at.lane)] = 3
+            raise TargetUnavailable("it is unknown what became of it")
+        return ()
+
+    place.answer = taken_by_another
+    world.write("hook", "a")
+    world.send("a", *numbered(0, 5))
+    world.start()
+    soon(lambda: len(place.taken) == 2)
+    assert place.payloads == numbered(3, 2)
+
+
 def test_a_paused_relay_delivers_nothing_until_it_is_resumed(world: World) -> None:
     world.write("hook")
     world.start()
