@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds between two looks for relays
 _READ = 5_000  # messages read from the journal at a time
-_STOP = 2.0  # seconds for deliveries at work
+_STOP = 0.5  # seconds for threads that deliver, after their positions were saved
 
 
 class RelayJournal(Consumable, JournalReader, JournalOperations, Protocol):
@@ -113,7 +113,7 @@ class Relays:
             if relays and self._loop is None:
                 self._start(relays)
             elif not relays:
-                self._end(_STOP + 3)
+                self._end(5.0)
                 self._forget_consumer()
 
     def stop(self, timeout: float) -> None:

@@ -45,7 +45,7 @@ _SAVE_EVERY = 1.0  # seconds between two checkpoints
 _SAVE_RATE_EVERY: Micros = 10 * SECOND
 _FULL = 0.8  # part of the journal's limit from which on relays that lie behind are stopped
 _SMALL = 2**20  # bytes that a relay may hold in any case
-_SETTLE = 3.0  # seconds that a final checkpoint waits for deliveries at work
+_SETTLE = 1.0  # seconds that a final checkpoint waits for deliveries at work
 
 
 class ShardJournal(JournalReader, Pressured, Protocol):

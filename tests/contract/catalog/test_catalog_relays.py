@@ -66,9 +66,11 @@ def test_all_relays_are_written_or_none(catalog: SqlCatalog) -> None:
 
 def test_relays_of_an_owner_go_with_it(catalog: SqlCatalog) -> None:
     catalog.add_owner(Owner("works"))
-    catalog.put_relays([StoredRelay("works", "hook", HOOK)])
+    ((made, _),) = catalog.put_relays([StoredRelay("works", "hook", OF_POLICY)])
+    catalog.follow(Follower(made.id, "works", "minute", "finished", 2**30))
     catalog.delete_owner("works")
     assert catalog.relays() == []
+    assert catalog.followers() == []
 
 
 def test_relays_of_a_restored_catalog_have_other_numbers_and_go_on(catalog: SqlCatalog) -> None:

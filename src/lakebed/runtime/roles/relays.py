@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds between two looks whether there are relays
-_STOP = 4.0  # seconds; the whole stop takes at most 10
+_STOP = 2.5  # seconds; the whole stop takes at most 10, and the keeper most of it
 
 
 def open_relays(process: Process) -> Contribution:

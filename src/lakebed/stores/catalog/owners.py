@@ -11,6 +11,12 @@ from lakebed.ports.accounts.owners import Member, Owner
 from lakebed.stores.catalog import account_tables as tables
 from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.grants import NOBODY, bump, concerned_of, lock
+from lakebed.stores.catalog.tables import (
+    backfills,
+    outbox_blocks,
+    outbox_followers,
+    outbox_streams,
+)
 from lakebed.stores.catalog.tickets import delete_tickets
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import Conflict, NotFound
@@ -18,6 +24,7 @@ from lakebed.vocabulary.roles import Role
 from lakebed.vocabulary.times import now
 
 _OWNERS, _MEMBERS = tables.owners, tables.members
+_OF_RELAYS = (outbox_followers, outbox_streams, outbox_blocks, backfills)
 _COLUMNS = (
     _OWNERS.c.name, _OWNERS.c.title, _OWNERS.c.limits, _OWNERS.c.blocked, _OWNERS.c.created,
     _OWNERS.c.report_topics,
@@ -118,6 +125,7 @@ class SqlOwners(Database):
                 tables.boards,
                 tables.secrets,
                 tables.relays,
+                *_OF_RELAYS,
             ):
                 connection.execute(delete(table).where(table.c.owner == name))
 
