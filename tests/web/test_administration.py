@@ -1,10 +1,12 @@
 """Tokens, people, shares, users, owners, and the node."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
+from lakebed.diagnosis.finding import Finding, bad, ok
 from lakebed.ports.health import Health
 from lakebed.runtime.settings import Settings, load
 from lakebed.web import in_force
@@ -195,3 +197,20 @@ def test_the_overview_tells_what_is_wrong_and_what_to_do(
     assert "few files raise the limit of open files" in shown
     monkeypatch.setattr(api, "ready", {"journal": Health(True)})
     assert "all well 1 part works" in text_of(root.see("/"))
+
+
+def test_the_overview_tells_what_is_wrong_with_disks_and_settings(
+    api: Api, root: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = (
+        ok("disk", "/home is on ext4"),
+        Finding("space", "note", "1.0 GiB of 9.0 GiB free at /home", "free some space"),
+        bad("settings", "journal.url: memory: forgets what was acknowledged", "use sqlite:x"),
+    )
+    services = replace(api.services, examine=lambda: found)
+    monkeypatch.setattr(api.app.control.state, "services", services)
+    monkeypatch.setattr(api, "ready", {"journal": Health(True)})
+    shown = text_of(root.see("/"))
+    assert "problem settings journal.url: memory: forgets what was acknowledged" in shown
+    assert "warning space on the disk 1.0 GiB of 9.0 GiB free at /home free some space" in shown
+    assert "ext4" not in shown

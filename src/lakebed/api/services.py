@@ -9,6 +9,7 @@ from lakebed.access.unit_directory import UnitDirectory
 from lakebed.accounts.audit_trail import AuditTrail
 from lakebed.accounts.signing_in import SignIn
 from lakebed.api.settings import ApiSettings
+from lakebed.diagnosis.finding import Finding
 from lakebed.ingest.intake import Intake
 from lakebed.limits.reports import ClusterReports
 from lakebed.metering.outgoing import CountSent, uncounted
@@ -162,6 +163,7 @@ class Services(Common):
         revocation: ends connections at EMQX; None without its address.
         losses: what of the series is lost.
         cluster: load, and use of limits, of all gateways.
+        examine: what is found about the machine's disks and the settings.
         preview: what a policy would have kept of the journal's recent past.
         held_since: when the oldest message was received that the journal holds; None for none.
         resending: where dead letters are sent again.
@@ -196,6 +198,7 @@ class Services(Common):
     erase: Callable[[Erasure], int]
     adopt: "Callable[[Plan], list[JournalLoss]]"
     policies_changed: Callable[[], None] = lambda: None
+    examine: Callable[[], Sequence[Finding]] = tuple
     sent: CountSent = uncounted
     revocation: "Revocation | None" = None
     backups: Backups | None = None

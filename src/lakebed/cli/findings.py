@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakebed.cli import findings_clock, findings_limits, findings_sources, output
-from lakebed.cli.findings_disk import disks, existing
-from lakebed.cli.findings_settings import contradictions
 from lakebed.cli.home import held, is_foreign, running_on
 from lakebed.diagnosis import journal, parts
 from lakebed.diagnosis.finding import Finding, bad, note, ok
+from lakebed.runtime.checks.contradictions import contradictions
+from lakebed.runtime.checks.disks import disks, existing
 from lakebed.runtime.roles import ROLES, opened
 from lakebed.runtime.settings import Settings, load
 from lakebed.section import split_address

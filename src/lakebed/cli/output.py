@@ -13,6 +13,7 @@ import typer
 from lakebed.cli import exact
 from lakebed.cli.options import Shape
 from lakebed.vocabulary.errors import BadRequest
+from lakebed.vocabulary.sizes import rounded_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,16 +42,7 @@ def plain(value: object) -> str:
     return str(value).translate(_CONTROL).replace("\n", "⏎").replace("\t", " ")
 
 
-def size(value: int) -> str:
-    """Format a size, such as `532 B` or `1.4 MiB`."""
-    if value < 1024:
-        return f"{value} B"
-    scaled = float(value)
-    for unit in ("KiB", "MiB", "GiB"):
-        scaled /= 1024
-        if scaled < 1024:
-            return f"{scaled:.1f} {unit}"
-    return f"{scaled / 1024:.1f} TiB"
+size = rounded_size
 
 
 class Figure(str):

@@ -29,3 +29,15 @@ def format_size(size: int) -> int | str:
             if size % _SIZES[unit] == 0:
                 return f"{size // _SIZES[unit]}{unit}"
     return size
+
+
+def rounded_size(value: int) -> str:
+    """Format a size, such as `532 B` or `1.4 MiB`."""
+    if value < 1024:
+        return f"{value} B"
+    scaled = float(value)
+    for unit in ("KiB", "MiB", "GiB"):
+        scaled /= 1024
+        if scaled < 1024:
+            return f"{scaled:.1f} {unit}"
+    return f"{scaled / 1024:.1f} TiB"

@@ -14,6 +14,8 @@ PARTS = {
     "connections": _("connections"),
     "disk": _("disk"),
     "emqx": _("EMQX"),
+    "fsync": _("fsync"),
+    "home": _("home"),
     "intake": _("intake"),
     "journal": _("journal"),
     "keeper": _("keeper"),
@@ -21,6 +23,8 @@ PARTS = {
     "parked": _("parked"),
     "refusals": _("refusals"),
     "series": _("series"),
+    "settings": _("settings"),
+    "space": _("space on the disk"),
 }
 """Parts by the names that `/readyz` has for them; one that is not here is shown by its name."""
 

@@ -2,9 +2,10 @@
 
 health of the parts ─┐
 the journal ─────────┼──> findings (`diagnosis`) ──> those that are not well, the worst first
-sources ─────────────┘
+sources ─────────────┤
+disks and settings ──┘
 
-What doctor sees of the machine, its disks, clock and settings, it sees where it is called.
+What doctor sees of the machine's clock, it sees where it is called.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ def warnings(view: View, ready: Mapping[str, Health]) -> list[Finding]:
         *(one for name, health in ready.items() for one in _of_part(view, name, health)),
         *_of_journal(view),
         *_of_sources(view),
+        *view.services.examine(),
     ]
     wrong = [one for one in dict.fromkeys(found) if one.state != "ok"]
     return sorted(wrong, key=lambda one: (one.state != "bad", one.part))

@@ -13,16 +13,16 @@ from pydantic import ValidationError
 from lakebed.cli import (
     findings,
     findings_clock,
-    findings_disk,
     findings_limits,
     findings_sources,
     home,
     running,
 )
 from lakebed.cli.client import Server
-from lakebed.cli.findings_settings import contradictions
 from lakebed.diagnosis import journal, parts
 from lakebed.diagnosis.finding import Finding, ok
+from lakebed.runtime.checks import disks as findings_disk
+from lakebed.runtime.checks.contradictions import contradictions
 from lakebed.runtime.roles import parse
 from lakebed.runtime.settings import Settings
 from lakebed.vocabulary.times import DAY, MINUTE, now, to_rfc3339

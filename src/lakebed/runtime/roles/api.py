@@ -93,6 +93,7 @@ def _services(process: Process, before: Contribution) -> "Services":
     from lakebed.api.services import Services
     from lakebed.backup.loss_report import Losses
     from lakebed.relays.opening import TargetOpener
+    from lakebed.runtime.checks.examination import Examination
 
     passwords = Passwords()
     process.stack.callback(passwords.close)
@@ -117,6 +118,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         feed=process.feed,
         resending=process.intake,
         losses=Losses(process.catalog),
+        examine=Examination(process.settings).findings,
         cluster=process.cluster,
         preview=partial(_preview, process),
         held_since=partial(_held_since, process),

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakebed.cli import output
 from lakebed.diagnosis.finding import Finding, bad, note, ok
 from lakebed.runtime.settings import Settings
 from lakebed.stores.home import readable_by_others
 from lakebed.system.advice import advice
 from lakebed.system.disk import FEW_FILES, few_files, room_at
+from lakebed.vocabulary.sizes import rounded_size
 
 _MEMORY = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
@@ -126,7 +126,7 @@ def _fsync(place: Path) -> Finding:
 
 def _space(settings: Settings, place: Path) -> Finding:
     whole, _, free = shutil.disk_usage(place)
-    text = f"{output.size(free)} of {output.size(whole)} free at {place}"
+    text = f"{rounded_size(free)} of {rounded_size(whole)} free at {place}"
     least, limit = settings.limits.disk_free, settings.journal.limit
     left = room_at(place)
     if left.files is not None:
@@ -137,12 +137,12 @@ def _space(settings: Settings, place: Path) -> Finding:
             return few("space", f"{text}: few inodes are left", advice)
     if free < least:
         return bad(
-            "space", f"{text}, sources are held back below {output.size(least)}", "free some space"
+            "space", f"{text}, sources are held back below {rounded_size(least)}", "free some space"
         )
     if free < least + limit:
         return note(
             "space",
-            f"{text}, less than the journal's limit of {output.size(limit)}",
+            f"{text}, less than the journal's limit of {rounded_size(limit)}",
             "lower journal.limit or free some space",
         )
     return ok("space", text)

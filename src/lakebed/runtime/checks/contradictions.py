@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from lakebed.cli import output
 from lakebed.diagnosis.finding import Finding, bad, note
 from lakebed.runtime.settings import Settings
 from lakebed.section import split_address
 from lakebed.vocabulary.owners import NO_SLUG, is_slug
+from lakebed.vocabulary.sizes import rounded_size
 from lakebed.vocabulary.times import format_duration
 
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -63,21 +63,21 @@ def _sizes(settings: Settings) -> Iterator[Finding]:
     if payload > body:
         yield _finding(
             "http.max_body",
-            f"{output.size(body)} is less than limits.payload, {output.size(payload)}",
+            f"{rounded_size(body)} is less than limits.payload, {rounded_size(payload)}",
             "raise http.max_body: a batch with one such message is refused",
         )
     limit = settings.journal.limit
     if 4 * payload > limit:
         yield _finding(
             "journal.limit",
-            f"{output.size(limit)} has no room for a few payloads of {output.size(payload)}",
+            f"{rounded_size(limit)} has no room for a few payloads of {rounded_size(payload)}",
             "raise journal.limit or lower limits.payload",
         )
     elif settings.keeper.buffer_bytes > limit // 2:
         yield _finding(
             "keeper.buffer_bytes",
-            f"one policy may hold {output.size(settings.keeper.buffer_bytes)} back, and the"
-            f" journal, which keeps it meanwhile, only {output.size(limit)}",
+            f"one policy may hold {rounded_size(settings.keeper.buffer_bytes)} back, and the"
+            f" journal, which keeps it meanwhile, only {rounded_size(limit)}",
             "lower keeper.buffer_bytes or raise journal.limit",
         )
 
