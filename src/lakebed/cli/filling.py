@@ -2,15 +2,17 @@
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from lakebed.cli import output
-from lakebed.cli.client import Server
 from lakebed.cli.exits import Exit
 from lakebed.cli.moments import moment
 from lakebed.cli.options import Shape
+
+if TYPE_CHECKING:
+    from lakebed.cli.client import Server
 
 _PATH = "/api/v1/policies"
 _POLL = 0.5  # seconds between two requests for the progress
@@ -18,7 +20,7 @@ _SHOWN = ("state", "from", "first", "read", "matched", "kept", "rows", "bytes", 
 
 
 def fill(
-    server: Server, name: str, owner: str | None, start: str | None, cancel: bool, wait: bool,
+    server: "Server", name: str, owner: str | None, start: str | None, cancel: bool, wait: bool,
     form: Shape,
 ) -> None:  # fmt: skip
     """Ask for a fill and follow it to its end; without `start` show the newest one."""
