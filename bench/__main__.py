@@ -18,6 +18,7 @@ SCENARIOS = {
     "broker": ["--messages", "100000"],
     "units": ["--messages", "50000", "--pairs", "1", "--units", "1000"],
     "unit-parts": [],
+    "outbox": ["--messages", "50000"],
     "near-limits": [],
     "emqx": ["--seconds", "3", "--units", "200", "--beside", "500"],
     "http": ["--messages", "20000"],
