@@ -11,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from tests.crash.network import Proxy
 from tests.crash.oracle import SEED, times
 from tests.server import Server, eventually
+from tests.servers import postgres
 
 KILLS = times(5, 60)
 TOPICS = ("p/a", "p/b", "p/c")
@@ -59,7 +62,16 @@ def targets() -> Iterator[dict[str, Target]]:
         one.server.server_close()
 
 
-def documents(targets: dict[str, Target]) -> dict[str, Any]:
+@pytest.fixture
+def warehouse() -> Iterator[tuple[str, str, str]]:
+    """A schema of PostgreSQL: its name, the URL for the test, and that for the relay."""
+    with postgres.found() as server, Proxy([f"{server.folder}/.s.PGSQL.5432"]) as proxy:
+        local = server.create_schema()
+        schema = local.rpartition("%3D")[2]
+        yield schema, local, f"postgresql://lakebed@127.0.0.1:{proxy.port}/postgres"
+
+
+def documents(targets: dict[str, Target], schema: str) -> dict[str, Any]:
     common = {"topics": ["p/#"], "type": "number"}
     of = {"kept": "all", "finished": "minute", "changed": "last"}
     return {
@@ -74,18 +86,31 @@ def documents(targets: dict[str, Target]) -> dict[str, Any]:
              "to": {"http": targets[what].url}, "every": "10ms",
              "retry": {"first": "50ms", "most": "200ms"}}
             for what, policy in of.items()
+        ]
+        + [
+            {"name": f"rows-of-{policy}", "from": {"policy": policy, "what": what},
+             "to": {"postgres": "secret:warehouse", "table": f"{schema}.{policy}", "key": key}}
+            for policy, what, key in (
+                ("all", "kept", ["id"]), ("minute", "finished", ["topic", "start"])
+            )
         ],
     }  # fmt: skip
 
 
 @pytest.mark.slow(25)
+@pytest.mark.server("postgres")
 @pytest.mark.timeout(200 + 10 * KILLS)
-def test_kills_while_policies_give(tmp_path: Path, targets: dict[str, Target]) -> None:
+def test_kills_while_policies_give(
+    tmp_path: Path, targets: dict[str, Target], warehouse: tuple[str, str, str]
+) -> None:
+    schema, local, remote = warehouse
     chance = random.Random(SEED)
     server = Server(tmp_path / "home", {"RELAYS__ALLOW_PRIVATE": "127.0.0.1/32"})
     sent: list[tuple[str, int, int]] = []  # topic, seconds, value
     with server:
-        answer = server.request("POST", "/api/v1/apply", json=documents(targets))
+        secret = server.request("PUT", "/api/v1/secrets/warehouse", json={"value": remote})
+        assert secret.status_code == 201, secret.text
+        answer = server.request("POST", "/api/v1/apply", json=documents(targets, schema))
         assert answer.status_code == 200, answer.text
         for turn in range(KILLS):
             for _ in range(3):
@@ -100,6 +125,7 @@ def test_kills_while_policies_give(tmp_path: Path, targets: dict[str, Target]) -
             server.kill()
             server.start()
         check_everything(server, sent, targets)
+        check_rows(sent, local)
     for name, target in targets.items():
         again = len(target.records) - len({record["id"] for record in target.records})
         print(f"{name}: {len(target.records)} records, {again} of them again")
@@ -146,3 +172,16 @@ def check_everything(
         return {record["topic"]: record["value"] for record in list(targets["changed"].records)}
 
     eventually(lambda: last() == {topic: value for topic, (_, value) in newest.items()}, 60)
+
+
+def check_rows(sent: list[tuple[str, int, int]], url: str) -> None:
+    """In a database that keeps the position there is each record once, and each window as it is."""
+    expected = len(sent), sum(value for _, _, value in sent)
+
+    def found(table: str, count: str, total: str) -> Any:
+        with psycopg.connect(url) as connection:
+            query = f"SELECT {count}, {total} FROM {table}"
+            return connection.execute(query).fetchone()  # type: ignore[call-overload]
+
+    eventually(lambda: found('"all"', "count(*)", "sum(value)") == expected, 60)
+    eventually(lambda: found("minute", "sum(count)", "sum(sum)") == expected, 60)
