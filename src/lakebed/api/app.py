@@ -23,6 +23,7 @@ from lakebed import __version__
 from lakebed.api import openapi
 from lakebed.api.auditing import Audited, refuse_messages
 from lakebed.api.file_parts import FileParts
+from lakebed.api.request_times import RequestTimes
 from lakebed.api.routes import health, root
 from lakebed.api.services import Common, Services
 from lakebed.api.strangers import Strangers
@@ -55,6 +56,8 @@ class Application:
         self.front: dict[str, App] = control.state.front
         self.at_once: AtOnce | None = control.state.at_once
         self.ingest = ingest
+        self._times = RequestTimes()
+        control.state.metrics = (*control.state.metrics, self._times.metrics)
         services, app = control.state.services, StoreWatch(control, control.state.probes)
         watched: App = app
         if isinstance(services, Services):
@@ -74,7 +77,7 @@ class Application:
             scope = {**scope, "path": root.PATH, "raw_path": root.PATH.encode()}
         # Starlette raises again what `_answer_error` has logged and answered
         with suppress(Exception):
-            await self._answered(scope, receive, send)
+            await self._answered(scope, receive, self._times.timed(send))
 
 
 class OpenApplication(Application):

@@ -303,6 +303,20 @@ def test_metrics_name_neither_owners_nor_topics(api: Api) -> None:
     assert "ann" not in text
 
 
+def test_metrics_do_not_grow_with_topics(api: Api) -> None:
+    def series() -> set[str]:
+        lines = api.get("/metrics", token=None).text.splitlines()
+        return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+    api.post("/api/v1/messages", params={"topic": "one"}, content=b"1")
+    series()
+    before = series()
+    for n in range(50):
+        api.post("/api/v1/messages", params={"topic": f"many/{n}"}, content=b"1")
+    assert series() == before
+    assert 'lakebed_api_request_seconds_bucket{le="0.001",status="2xx"}' in before
+
+
 def test_openapi_tells_of_every_route(api: Api) -> None:
     paths = api.get("/api/openapi.json", token=None).json()["paths"]
     known = {(method.upper(), path) for path, found in paths.items() for method in found}
