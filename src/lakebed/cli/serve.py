@@ -1,5 +1,6 @@
 """`lakebed serve`: one process of several that share stores."""
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,8 +31,10 @@ def serve(
 
 
 async def _greet(node: "Node") -> None:
+    from lakebed.cli.aggregation import set_up
     from lakebed.cli.running import mqtt_of, reachable_url
 
+    await asyncio.to_thread(set_up, node)
     address = mqtt_of(node)
     mqtt = "" if address is None else f"   MQTT {address}"
     typer.echo(f"lakebed {', '.join(node.roles)}: HTTP {reachable_url(node.http_url)}{mqtt}")

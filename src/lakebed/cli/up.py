@@ -47,8 +47,10 @@ def up(
 
 
 async def _greet(node: "Node") -> None:
+    from lakebed.cli.aggregation import set_up
     from lakebed.cli.running import address_of
 
+    await asyncio.to_thread(set_up, node)
     address = address_of(node)
     link = await asyncio.to_thread(first_link, node, address.url)
     typer.echo(first_steps(address, link))

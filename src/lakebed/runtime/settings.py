@@ -22,6 +22,7 @@ from lakebed.metering.settings import LedgerSection
 from lakebed.relays.settings import RelaysSection
 from lakebed.secrets.settings import SecretsSection
 from lakebed.section import WRITTEN, Section
+from lakebed.sources.bus import variables as bus_variables
 from lakebed.sources.gelf.settings import GelfSection
 from lakebed.sources.http.settings import HttpSection
 from lakebed.sources.mqtt.settings import MqttSection, MqttSource
@@ -79,7 +80,8 @@ def load(
 
     Args:
         file: a TOML file; None for `HOME/lakebed.toml`, which may be missing.
-        environment: variables; only those that begin with LAKEBED__ are used.
+        environment: variables; only those that begin with LAKEBED__ are used, and those of an
+            aggregator (`sources/bus/variables.py`).
         flags: nested mapping such as {"http": {"listen": "0.0.0.0:80"}}; None values are ignored.
 
     Raises:
@@ -89,7 +91,8 @@ def load(
     path = file or _home(given) / "lakebed.toml"
     base = _read(path) if file is not None or path.is_file() else {}
     try:
-        return _anchored(Settings.model_validate(_merge(base, given), context=WRITTEN))
+        tree = _with_bus(_merge(base, given), environment)
+        return _anchored(Settings.model_validate(tree, context=WRITTEN))
     except ValidationError as error:
         raise SettingsError(*(_problem(path, e) for e in error.errors())) from None
 
@@ -107,6 +110,21 @@ def load_log(
         return LogSection.model_validate(_merge(base, given).get("log", {}), context=WRITTEN)
     except (SettingsError, ValidationError):
         return LogSection()
+
+
+def _with_bus(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings with the bus that VABUS_URL names, unless the file has one of its name."""
+    asked = bus_variables.read(environment)
+    sources = tree.get("sources", [])
+    if asked is None or not isinstance(sources, list):
+        return tree
+    names = [one.get("name") for one in sources if isinstance(one, dict)]
+    more = [] if bus_variables.NAME in names else [asked.source]
+    allowed = tree.get("relays", {}).get("allow_private", [])
+    if isinstance(allowed, str):
+        allowed = [one.strip() for one in allowed.split(",") if one.strip()]
+    relays = {**tree.get("relays", {}), "allow_private": [*allowed, *asked.networks]}
+    return {**tree, "sources": [*sources, *more], "relays": relays}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from lakebed.runtime.contributions import Contribution
 from lakebed.runtime.process import Process
 from lakebed.runtime.roles.role import Role
 from lakebed.runtime.settings import Settings
+from lakebed.sources.bus import variables
 from lakebed.sources.bus.settings import BusSource
 from lakebed.sources.kafka.settings import KafkaSource
 from lakebed.sources.settings import Source
@@ -190,12 +191,19 @@ def _reader(process: Process, source: Source) -> "BusReader | KafkaReader | None
         from lakebed.sources.bus.source import BusReader
 
         lead = None if process.alone else _lead(process, source.name)
-        return BusReader(source, intake, process.catalog, longest, lead)
+        may_begin = partial(_may_begin, process.catalog, source.name)
+        return BusReader(source, intake, process.catalog, longest, lead, may_begin)
     if isinstance(source, KafkaSource):
         from lakebed.sources.kafka.source import KafkaReader  # needs confluent-kafka
 
         return KafkaReader(source, intake, longest)
     return None
+
+
+def _may_begin(catalog: Catalog, name: str) -> bool:
+    """Whether policy and relay are in force that variables ask for, for the events of a bus."""
+    asked = variables.read(os.environ) if name == variables.NAME else None
+    return asked is None or catalog.note(variables.NOTE) == asked.text
 
 
 def _lead(process: Process, name: str) -> "Lead":

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_BEGIN_EVERY = 0.5  # seconds
 _LEAD_EVERY = 2.0  # seconds
 _SILENCE = 60.0  # seconds without a byte, after which a stream counts as broken
 _GRACE = 3.0  # seconds that what is being taken may still last at the stop
@@ -59,6 +60,7 @@ class BusReader:
     Args:
         longest: bytes of one payload (`limits.payload`).
         lead: of several gateways one reads; None where this process is alone.
+        may_begin: says whether what its events are for is there; blocks.
 
     Raises:
         SettingsError: a file of TLS cannot be read.
@@ -71,6 +73,7 @@ class BusReader:
         notes: NoteStore,
         longest: int,
         lead: Lead | None = None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = source.name
         self.stats = Stats(source.name)
@@ -79,7 +82,7 @@ class BusReader:
         self._events = EventReader(source)
         self._taker = Taker(intake, source.owner, source.name, source.url, longest, self.stats)
         self._positions = Positions(notes, source.name)
-        self._lead = lead
+        self._lead, self._may_begin = lead, may_begin
         self._items = parse_pointer(source.items)
         by_cursor = source.paging == "cursor" and source.event_cursor is None
         self._cursor = parse_pointer(source.cursor) if by_cursor else None
@@ -150,6 +153,9 @@ class BusReader:
 
     async def _follow(self) -> None:
         """Read until something fails."""
+        while not await asyncio.to_thread(self._may_begin):
+            self._state = "waits until its policy is in force"
+            await asyncio.sleep(_BEGIN_EVERY)
         async with _led(self._lead, self._wait_for_lead):
             self._position = self._known(await self._positions.read())
             while True:
