@@ -204,7 +204,7 @@ class MessageSource:
             moments = result.times.tolist()
         else:
             moments = times.tolist()
-        attributes = picked.sparse.attributes
+        attributes, ids = picked.sparse.attributes, picked.sparse.ids
         for n, row in enumerate(kept.tolist()):
             offset = entry.offset + int(index[row])
             value = None if values is None else values[n]
@@ -216,7 +216,10 @@ class MessageSource:
                     received=int(picked.received[row]),
                     values={} if values is None else {"value": self._typed(value)},
                     payload=self._payload(picked.payloads[row], value),
-                    attributes={} if attributes is None else shown(attributes[row]),
+                    attributes=surroundings(
+                        None if attributes is None else attributes[row],
+                        "" if ids is None else ids[row],
+                    ),
                 )
             )
             offsets.append(offset)
@@ -261,6 +264,12 @@ def _parked(batch: Batch) -> NDArray[np.bool_] | None:
         return None
     held = [any(name == PARKED for name, _ in one.decisions) for one in attributes.table]
     return np.array(held, np.bool_)[attributes.codes] if any(held) else None
+
+
+def surroundings(attributes: Attributes | None, id: str) -> Mapping[str, str]:
+    """What surrounded a message, and the id that its sender gave."""
+    found = {} if attributes is None else shown(attributes)
+    return {**found, "message_id": id} if id else found
 
 
 def shown(attributes: Attributes) -> Mapping[str, str]:

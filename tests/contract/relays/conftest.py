@@ -6,9 +6,10 @@ from importlib import import_module
 
 import pytest
 from relay_place import Place
+from tests.server import Server
 from tests.servers import kafka, unavailable
 
-KINDS = ("http", "kafka", "postgres")
+KINDS = ("http", "kafka", "lakebed", "postgres")
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,15 @@ def own_kafka() -> Iterator[kafka.KafkaServer]:
     if absent := kafka.missing():
         unavailable(absent)
     with kafka.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def other_lakebed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another Lakebed, which keeps everything."""
+    with Server(tmp_path_factory.mktemp("other")) as server:
+        server.put_policy(name="all", topics=["#"], keep="archive", type="text")
+        server.wait_in_force()
         yield server
 
 

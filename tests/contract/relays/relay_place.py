@@ -11,7 +11,7 @@ from lakebed.ports.relays import Delivery, Position, Record, Refusal, Refused, T
 from lakebed.relays.targets.target import Options, Surroundings, TargetKind
 from lakebed.vocabulary.times import SECOND
 
-NOON = 1_800_000_000 * SECOND
+NOON = 1_769_860_800 * SECOND  # 2026-01-31T12:00:00Z
 EGRESS = Egress(["127.0.0.0/8"])
 
 

@@ -24,8 +24,8 @@ def test_a_request_has_records_ids_and_headers(place: HttpPlace) -> None:
     target = open_target(place)
     binary = record(1, payload=b"\xff\x00")
     finished = Record(
-        "m/1", "plant/1", 1_800_000_000 * SECOND, 0, "finished",
-        values={"start": 1_800_000_000 * SECOND, "avg": 1.5}, policy="minute",
+        "m/1", "plant/1", 1_769_860_800 * SECOND, 0, "finished",
+        values={"start": 1_769_860_800 * SECOND, "avg": 1.5}, policy="minute",
     )  # fmt: skip
     assert deliver(target, delivery([record(0), binary, finished], 3)) == []
     target.close()
@@ -35,7 +35,7 @@ def test_a_request_has_records_ids_and_headers(place: HttpPlace) -> None:
     assert heard["content-type"] == "application/json"
     first, second, third = place.receiver.records.values()
     assert (first["id"], first["topic"], first["value"]) == ("3-0", "plant/1", {"n": 0})
-    assert first["time"] == "2027-01-15T08:00:00Z"
+    assert first["time"] == "2026-01-31T12:00:00Z"
     assert second["payload_base64"] == "/wA="
     assert (third["policy"], third["avg"], third["start"]) == ("minute", 1.5, first["time"])
 

@@ -31,12 +31,12 @@ def test_a_record_has_a_key_headers_and_its_time(place: KafkaPlace) -> None:
     assert message.key() == b"minute/plant/1"
     assert message.timestamp()[1] == NOON // 1000
     assert dict(message.headers() or []) == {
-        "id": b"w1", "topic": b"plant/1", "time": b"2027-01-15T08:00:00Z", "policy": b"minute",
+        "id": b"w1", "topic": b"plant/1", "time": b"2026-01-31T12:00:00Z", "policy": b"minute",
     }  # fmt: skip
     assert message.value() == (
-        b'{"id":"w1","topic":"plant/1","time":"2027-01-15T08:00:00Z",'
-        b'"start":"2027-01-15T08:00:00Z","end":"2027-01-15T08:01:00Z","count":2,"avg":1.5,'
-        b'"received":"2027-01-15T08:00:00Z","policy":"minute","what":"finished"}'
+        b'{"id":"w1","topic":"plant/1","time":"2026-01-31T12:00:00Z",'
+        b'"start":"2026-01-31T12:00:00Z","end":"2026-01-31T12:01:00Z","count":2,"avg":1.5,'
+        b'"received":"2026-01-31T12:00:00Z","policy":"minute","what":"finished"}'
     )
     target.close()
 

@@ -7,6 +7,7 @@ from lakebed.relays.targets.target import TargetKind
 _KINDS: dict[str, str] = {
     "http": "http",
     "kafka": "kafka",
+    "lakebed": "lakebed",
     "postgres": "postgres",
 }
 """Key of the document -> module, which has `KIND`."""

@@ -21,14 +21,14 @@ from lakebed.documents.source import Path
 from lakebed.egress.http import Bounds, client
 from lakebed.ports.relays import Delivery, Refusal, TargetUnavailable
 from lakebed.relays.targets import options as rules
+from lakebed.relays.targets.posting import wait_of
 from lakebed.relays.targets.showing import encode, shown
 from lakebed.relays.targets.target import Options, Surroundings, TargetKind, reached
 from lakebed.secrets.values import Secret, redacted
-from lakebed.vocabulary.times import SECOND, Micros
+from lakebed.vocabulary.times import SECOND
 
 _REFUSED = frozenset({400, 413, 422})
 _LARGEST = 4 * 2**20  # bytes of records in one request, unless a single one is larger
-_LONGEST_WAIT = 3600  # seconds of a Retry-After
 _EXCERPT = 200  # characters of an answer in an error
 
 
@@ -153,7 +153,7 @@ class HttpTarget:
             return what
         if answer.is_redirect:
             what += ": redirects are not followed"
-        raise TargetUnavailable(what, _wait(answer))
+        raise TargetUnavailable(what, wait_of(answer))
 
     def _opened(self) -> httpx.Client:
         if self._client is None:
@@ -230,14 +230,6 @@ def _excerpt(answer: httpx.Response, request: _Request) -> str:
 def _clean(text: str, request: _Request) -> str:
     text = redacted(text[:4096], *request.secrets)
     return "".join(c for c in " ".join(text.split()) if c.isprintable())[:_EXCERPT]
-
-
-def _wait(answer: httpx.Response) -> Micros | None:
-    """What Retry-After says in seconds."""
-    text = answer.headers.get("retry-after", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        return None
-    return min(int(text), _LONGEST_WAIT) * SECOND
 
 
 def _check(options: Options) -> Sequence[tuple[Path, str]]:

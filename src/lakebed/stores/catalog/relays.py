@@ -14,7 +14,7 @@ from lakebed.stores.catalog.database import Database
 from lakebed.stores.catalog.named import Named
 from lakebed.stores.catalog.upsert import insert
 from lakebed.vocabulary.errors import NotFound
-from lakebed.vocabulary.times import SECOND, Micros, now
+from lakebed.vocabulary.times import Micros, now
 
 _REVISIONS = tables.revisions
 _COUNTER = "relays"
@@ -113,15 +113,16 @@ def _source(relay: StoredRelay) -> Any:
 def next_number(connection: Connection) -> int:
     """A number greater than all before, also of relays that are gone.
 
-    Seconds of the clock where they are greater: a catalog that was restored uses none again.
+    Microseconds of the clock where they are greater: a catalog that was restored uses none again,
+    and relays of two instances, which may have one target, hardly have the same.
     """
     upsert = insert(connection.dialect.name, _REVISIONS)
-    seconds = now() // SECOND
+    moment = now()
     value = _REVISIONS.c.value
-    raised = case((value < seconds, seconds), else_=value + 1)
+    raised = case((value < moment, moment), else_=value + 1)
     return int(
         connection.execute(
-            upsert.values(name=_COUNTER, value=seconds)
+            upsert.values(name=_COUNTER, value=moment)
             .on_conflict_do_update(index_elements=_REVISIONS.primary_key, set_={"value": raised})
             .returning(value)
         ).scalar_one()
