@@ -14,9 +14,13 @@ from tests.servers import unavailable
 
 
 class Mosquitto:
-    """Keeps sessions and what waits for them in `folder`, also over a stop."""
+    """Keeps sessions and what waits for them in `folder`, also over a stop.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        more: further lines of its configuration.
+    """
+
+    def __init__(self, folder: Path, more: str = "") -> None:
         program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             unavailable("mosquitto")
@@ -27,7 +31,7 @@ class Mosquitto:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
             f"persistence_location {folder}/\nmax_queued_messages 0\nmax_inflight_messages 50\n"
-            "user root\nsys_interval 1\n"
+            f"user root\nsys_interval 1\n{more}"
         )
 
     def start(self) -> None:

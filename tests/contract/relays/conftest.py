@@ -6,10 +6,11 @@ from importlib import import_module
 
 import pytest
 from relay_place import Place
+from tests.broker import Mosquitto
 from tests.server import Server
 from tests.servers import kafka, unavailable
 
-KINDS = ("http", "kafka", "lakebed", "postgres")
+KINDS = ("http", "kafka", "lakebed", "mqtt", "postgres")
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,13 @@ def own_kafka() -> Iterator[kafka.KafkaServer]:
         unavailable(absent)
     with kafka.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def own_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    folder = tmp_path_factory.mktemp("mosquitto")
+    with Mosquitto(folder, "max_packet_size 200000\n") as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ _KINDS: dict[str, str] = {
     "http": "http",
     "kafka": "kafka",
     "lakebed": "lakebed",
+    "mqtt": "mqtt",
     "postgres": "postgres",
 }
 """Key of the document -> module, which has `KIND`."""

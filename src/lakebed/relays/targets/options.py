@@ -41,6 +41,16 @@ def problems(
     return found
 
 
+def together(
+    options: Options, found: Sequence[tuple[Path, str]], one: str, other: str
+) -> Sequence[tuple[Path, str]]:
+    """What is missing where one of two options is there, and no mistake was found in it."""
+    bad = {path[0] for path, _ in found}
+    if (one in options) == (other in options) or bad & {one, other}:
+        return []
+    return [((one if other in options else other,), f"{one} and {other} are given together")]
+
+
 def is_secret(value: object) -> bool:
     return isinstance(value, str) and value.startswith("secret:")
 

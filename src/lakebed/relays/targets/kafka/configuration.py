@@ -121,11 +121,8 @@ def check(options: Options) -> Sequence[tuple[Path, str]]:
         },
     )
     more = list(found)
-    bad = {path[0] for path, _ in found}
-    if ("user" in options) != ("password" in options) and not bad & {"user", "password"}:
-        missing = "user" if "user" not in options else "password"
-        more.append(((missing,), "user and password are given together"))
-    if "sasl" in options and "user" not in options and "sasl" not in bad:
+    more += rules.together(options, found, "user", "password")
+    if "sasl" in options and "user" not in options and ("sasl",) not in dict(found):
         more.append((("sasl",), "it needs user and password"))
     return more
 
