@@ -4,7 +4,10 @@ bus (repeats itself, fails) ──> Lakebed (killed twice) ──> PostgreSQL or
 """
 
 import json
+import os
 import random
+import re
+import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -19,7 +22,9 @@ import pytest
 from lakebed.simulation.bus.events import Events
 from lakebed.simulation.bus.failures import Failures
 from lakebed.simulation.bus.server import DevBus
+from tests import processes
 from tests.crash.network import Proxy
+from tests.ports import free_port
 from tests.server import Server, eventually
 from tests.servers import kafka, postgres
 
@@ -197,3 +202,61 @@ def _figures(server: Server) -> dict[str, Any]:
     part: dict[str, Any] = server.get("/readyz")["parts"]["source vabus"]
     assert part["joined"]
     return part
+
+
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HOWTO = Path(__file__).parents[2] / "docs/howto/aggregate-a-bus.md"
+
+
+@pytest.mark.server("postgres")
+def test_what_the_how_to_tells_to_type_works(tmp_path: Path) -> None:
+    bus, http, mqtt = free_port(), free_port(), free_port()
+    blocks = _FENCE.findall(HOWTO.read_text())
+    for_bus, for_server, look, metrics = (b for language, b in blocks if language == "sh")
+    (statement,) = (b for language, b in blocks if language == "sql")
+    environment = processes.clean() | {
+        "PATH": f"{processes.command(tmp_path / 'bin')}:{os.environ['PATH']}",
+        "LAKEBED_URL": f"http://127.0.0.1:{http}",
+        "HOME": str(tmp_path),
+    }
+    running: list[subprocess.Popen[bytes]] = []
+
+    def bash(script: str) -> subprocess.Popen[bytes]:
+        """A shell that becomes its last command."""
+        *before, last = script.replace("127.0.0.1:8000", f"127.0.0.1:{bus}").splitlines()
+        text = "\n".join([*before, f"exec {last}"])
+        command = ["bash", "-e", "-u", "-c", text]
+        with (tmp_path / "output").open("ab") as output:
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=output, stderr=output
+            )
+
+    with postgres.found() as server, Proxy([f"{server.folder}/.s.PGSQL.5432"]) as proxy:
+        local = server.create_schema()
+        table = f"{local.rpartition('%3D')[2]}.aggregates"
+        environment["VABUS_POSTGRES_TABLE"] = table
+        url = f"postgresql://lakebed@127.0.0.1:{proxy.port}/postgres"
+        up = for_server.replace("postgresql://lakebed@localhost/metrics", url)
+        try:
+            running.append(bash(f"{for_bus.strip()} --listen 127.0.0.1:{bus}"))
+            running.append(bash(f"{up.strip()} --http 127.0.0.1:{http} --mqtt 127.0.0.1:{mqtt}"))
+
+            def rows() -> list[Any]:
+                assert all(one.poll() is None for one in running), (tmp_path / "output").read_text()
+                with psycopg.connect(local) as connection:
+                    exists = connection.execute("select to_regclass(%s)", [table]).fetchone()
+                    return [] if exists == (None,) else connection.execute(statement).fetchall()  # type: ignore[call-overload]
+
+            eventually(rows, 60)
+            done = subprocess.run(
+                ["bash", "-e", "-c", look + metrics.replace("8000", str(bus))],
+                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+            assert "sum " in done.stdout
+            assert '"metrics"' in done.stdout
+        finally:
+            for one in running:
+                one.terminate()
+            for one in running:
+                one.wait(30)
