@@ -97,6 +97,12 @@ def test_each_mistake_that_people_make_on_pages_is_translated(translated: set[st
 @pytest.mark.parametrize(
     ("text", "russian"),
     [
+        (
+            "relays/x needs the secret 'a' of 'ann', which is missing: write it with"
+            " `lakebed secrets put a`",
+            "relays/x: нужен секрет 'a' владельца 'ann', которого нет: запишите его командой"
+            " `lakebed secrets put a`",
+        ),
         ("there is no user 'eve'", "нет пользователя 'eve'"),
         ("name: it must not be empty", "name: не должно быть пустым"),
         ("line 3: every: 'x' is not a number", "line 3: every: 'x' — не число"),

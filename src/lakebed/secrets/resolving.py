@@ -61,7 +61,7 @@ class Secrets:
         """The secret that a text such as `secret:warehouse` refers to, as of a second ago at most.
 
         Args:
-            document: what refers to it, such as `relay 'minutes'`, for the error.
+            document: what refers to it, such as `relays/minutes`, for the error.
 
         Raises:
             ValueError: the text is no reference; documents are checked before they are written.
@@ -77,11 +77,12 @@ class Secrets:
         stored = self._store.secret(owner, name)
         if stored is None:
             self._known.pop(place, None)
-            needs = f", which {document} needs" if document else ""
-            raise SecretMissing(
-                f"there is no secret {name!r} of {owner!r}{needs}: write it with"
-                f" `lakebed secrets put {name}`"
-            )
+            write = f"write it with `lakebed secrets put {name}`"
+            if document:
+                raise SecretMissing(
+                    f"{document} needs the secret {name!r} of {owner!r}, which is missing: {write}"
+                )
+            raise SecretMissing(f"the secret {name!r} of {owner!r} is missing: {write}")
         if known is not None and known.stored == stored:
             secret = known.secret
         else:

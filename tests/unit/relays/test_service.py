@@ -310,6 +310,6 @@ def test_a_secret_that_changes_opens_the_targets_again(world: World) -> None:
         world.send("a", b"x")
         world.look()
         state = world.state("out")
-        return state is not None and "there is no secret 'door'" in state.error
+        return state is not None and "needs the secret 'door'" in state.error
 
     soon(is_told)

@@ -51,9 +51,9 @@ def test_a_secret_is_resolved_by_its_owner_alone(secrets: Secrets) -> None:
 
 def test_one_that_is_missing_is_named_with_the_document(secrets: Secrets) -> None:
     with pytest.raises(SecretMissing) as missing:
-        secrets.resolve("ann", "secret:warehouse", "relay 'minutes'")
+        secrets.resolve("ann", "secret:warehouse", "relays/minutes")
     assert str(missing.value) == (
-        "there is no secret 'warehouse' of 'ann', which relay 'minutes' needs: write it with"
+        "relays/minutes needs the secret 'warehouse' of 'ann', which is missing: write it with"
         " `lakebed secrets put warehouse`"
     )
 
