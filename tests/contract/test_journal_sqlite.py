@@ -524,6 +524,11 @@ def test_a_snapshot_is_a_journal_with_what_consumers_still_need(
         append(journal, batch(start, 10, keyed=True))
     journal.consumer("keeper")
     journal.commit("keeper", 25)
+    release = journal.pin(7)  # as for what is to be filled
+    pinned = journal.snapshot()
+    assert pinned.start == {0: 7}
+    pinned.close()
+    release()
     snapshot = journal.snapshot()
     append(journal, batch(50, 10, keyed=True))
     journal.commit("keeper", 60)

@@ -303,7 +303,8 @@ class SqliteJournal(EmbeddedJournal):
         """Capture the positions and the end. On the writer's thread, so between two appends."""
         with self.changed:
             positions = dict(self._positions)
-            start = max(self._first, min(positions.values(), default=self.end))
+            needed = [*positions.values(), *self._pins.offsets()]  # fills pin what they will read
+            start = max(self._first, min(needed, default=self.end))
         return positions, start, self.end, self._clock(), self.pin(start)
 
     # --- damage -----------------------------------------------------------------------------------
