@@ -11,7 +11,7 @@ of the shard: whoever has the partition fills, a slice at a time, and each slice
 checkpoint, so a replay writes the same rows again and counts nothing twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -73,6 +73,9 @@ CHANGED = "the policy has another kind, type or windows now: fill it again"
 class Filling:
     """The fills of one partition. Used by the keeper's thread.
 
+    Args:
+        at_work: the keeper's own task of a policy.
+
     Attributes:
         spans: what each policy has worked through.
         read: messages read since the process has the partition.
@@ -89,11 +92,12 @@ class Filling:
         deduplicator: Deduplicator,
         tasks: TaskFactory,
         poison: Poison,
+        at_work: Callable[[Policy], PolicyTask | None],
     ) -> None:
         self._partition, self._journal, self._stores = partition, journal, stores
         self._settings, self._versions = settings, versions
         self._ledger, self._deduplicator = ledger, deduplicator
-        self._factory, self._poison = tasks, poison
+        self._factory, self._poison, self._at_work = tasks, poison, at_work
         self.spans = Spans()
         self._past = Past()
         self._past_saved: bytes = b""
@@ -190,7 +194,7 @@ class Filling:
         if fill.next < stop:
             return
         task = self._tasks[name]
-        self._write(fill, task.drain(now, final=True), begin)
+        self._write(fill, task, task.drain(now, final=True), begin)
         for gone in self._deleted_of(fill):
             if gone.offset == stop:
                 task.erase(erased_range(_erasure(gone), self._ledger))
@@ -261,7 +265,7 @@ class Filling:
         rows, size = task.load()
         full = rows >= limit.buffer_rows or size >= limit.buffer_bytes
         task.offset = fill.next
-        self._write(fill, task.drain(received, final=full or not task.clean), begin)
+        self._write(fill, task, task.drain(received, final=full or not task.clean), begin)
         task.release(received)
 
     def _absorb(self, fill: FillState, chunk: Chunk) -> Became:
@@ -294,10 +298,14 @@ class Filling:
             self._ledger.channels, self._settings.ledger.rows,
         )  # fmt: skip
 
-    def _write(self, fill: FillState, effects: Iterable[Effect], begin: int) -> None:
+    def _write(
+        self, fill: FillState, task: PolicyTask, effects: Iterable[Effect], begin: int
+    ) -> None:
         """Write what comes of messages at or behind `begin`, without what was deleted."""
         gone = [one for one in self._deleted_of(fill) if one.offset > begin]
         chosen = [_without(effect, gone) for effect in effects]
+        if (own := self._at_work(task.policy)) is not None:
+            chosen = own.worth(chosen)
         fill.rows += sum(
             len(effect.rows if isinstance(effect, Rows) else effect.values) for effect in chosen
         )
@@ -309,7 +317,7 @@ class Filling:
         """End a fill that is running: what it has kept stays."""
         task = self._task(fill)
         if task is not None:
-            self._write(fill, task.drain(now, final=True), task.offset - 1)
+            self._write(fill, task, task.drain(now, final=True), task.offset - 1)
             self._leave(fill, task)
         self._end(fill, state, now, error)
 
@@ -343,7 +351,7 @@ class Filling:
         for name, fill in self._fills.items():
             due = [task for task in self._tails_of(fill) if _is_due(task, now)]
             for task in due:
-                self._write(fill, task.drain(now), task.offset - 1)
+                self._write(fill, task, task.drain(now), task.offset - 1)
             if due:
                 self._tails[name] = [task for task in self._tails[name] if task.due() is not None]
                 self._changed.add(name)
@@ -360,7 +368,7 @@ class Filling:
             self._break_off(fill, "cancelled", now, why)
         for task in self._tails_of(fill):
             task.cut(now)
-            self._write(fill, task.drain(now, final=True), task.offset - 1)
+            self._write(fill, task, task.drain(now, final=True), task.offset - 1)
             self._changed.add(fill.name)
         self._tails[fill.name] = []
 
@@ -394,7 +402,7 @@ class Filling:
             task = self._task(fill)
             tasks += [] if task is None else [task]
         for task in tasks:
-            self._write(fill, task.drain(now, final=True), task.offset - 1)
+            self._write(fill, task, task.drain(now, final=True), task.offset - 1)
             task.erase(erased_range(_erasure(gone), self._ledger))
         self._changed.add(fill.name)
 

@@ -141,7 +141,7 @@ class Shard:
         )  # fmt: skip
         self.filling = Filling(
             self.partition, self._journal, self._stores, self._settings, self._versions,
-            state.ledger, state.deduplicator, self._factory, self._poison,
+            state.ledger, state.deduplicator, self._factory, self._poison, self._at_work,
         )  # fmt: skip
 
     @property
@@ -414,18 +414,20 @@ class Shard:
         """Call `work` and save what came of it, in one transaction with the ledger."""
         result = work(self.filling)
         if self.filling.changed:
-            followed = [self._follow_up(task) for task in self.filling.take_complete()]
-            self._save([task.checkpoint() for task in followed if task is not None])
+            followed = [
+                own
+                for former in self.filling.take_complete()
+                if (own := self._at_work(former.policy)) is not None
+                and own.clean
+                and own.follow(former)
+            ]
+            self._save([task.checkpoint() for task in followed])
         return result
 
-    def _follow_up(self, former: PolicyTask) -> PolicyTask | None:
-        """Let a task know what a fill that has come up to it has seen last."""
-        own = (task for task in self._tasks.values() if continues(task.policy, former.policy))
-        for task in own:
-            same = is_version_of(task.part, former.policy)
-            if same and task.clean and task.follow(former):
-                return task
-        return None
+    def _at_work(self, policy: Policy) -> PolicyTask | None:
+        """The task of a version of a policy that continues its windows."""
+        own = (task for task in self._tasks.values() if is_version_of(task.part, policy))
+        return next((task for task in own if continues(task.policy, policy)), None)
 
     # --- checkpoints ------------------------------------------------------------------------------
 

@@ -163,6 +163,10 @@ class PolicyTask:
         self.changed |= learned
         return learned
 
+    def worth(self, effects: Sequence[Effect]) -> list[Effect]:
+        """What is worth writing of what came before this task's first message."""
+        return KINDS[self.policy.keep].worth(self._state, effects)
+
     def rewrite(self) -> None:
         """Mark everything in memory to be written again, because the written rows are lost."""
         self._state.rewrite()

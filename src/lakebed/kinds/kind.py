@@ -227,6 +227,11 @@ def apart(former: State, later: State) -> bool:
     return False
 
 
+def all_of(later: State, effects: Sequence[Effect]) -> list[Effect]:
+    """What is worth writing where nothing outlives anything."""
+    return list(effects)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of policy.
@@ -247,6 +252,7 @@ class Kind:
             policy that changes one of them does not continue the windows of the version before.
         link: lets a state know what came before its first value, from a state that has absorbed
             that; called before a snapshot that is saved. True if it learned anything.
+        worth: those effects of what came before a state's first value that readers will see.
     """
 
     name: str
@@ -260,6 +266,7 @@ class Kind:
     default_functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aligned_by: tuple[str, ...] = ()
     link: Callable[[State, State], bool] = apart
+    worth: Callable[[State, Sequence[Effect]], list[Effect]] = all_of
 
     def alignment(self, policy: Policy) -> tuple[Any, ...]:
         """A value that is equal for versions of a policy that share their windows."""

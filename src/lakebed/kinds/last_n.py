@@ -5,13 +5,24 @@ what a merge throws away is what has left the ring. A ring is named by the offse
 record, so a new ring never overwrites the slots of another.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pyarrow as pa
 
 from lakebed.kinds.buffer import BufferedState
 from lakebed.kinds.columns import plain, record_columns, times
-from lakebed.kinds.kind import DocumentKey, ErasedRange, Kind, Site, Values
+from lakebed.kinds.kind import (
+    DocumentKey,
+    Effect,
+    ErasedRange,
+    Kind,
+    Rows,
+    Site,
+    State,
+    Values,
+)
 from lakebed.kinds.tables import RECORD, TYPES, Column, Table
 from lakebed.vocabulary.messages import Codes, Ints
 from lakebed.vocabulary.times import SECOND
@@ -56,6 +67,15 @@ class LastNState(BufferedState):
             self._rings[channel] = (ring, count + len(rows))
         return rings, numbers, ends
 
+    def full(self) -> set[tuple[str, str]]:
+        """Topic and field of rings that have all of their records."""
+        site = self._site
+        return {
+            (site.topic_of(channel), site.field_of(channel))
+            for channel, (_, count) in self._rings.items()
+            if count >= self._size
+        }
+
     def snapshot(self) -> bytes:
         rings = [(channel, *ring) for channel, ring in self._rings.items()]
         return msgspec.msgpack.encode((self._size, rings))
@@ -75,11 +95,27 @@ class LastNState(BufferedState):
         self._rings = {code: ring for code, ring in moved if code >= 0}
 
 
+def _worth(later: State, effects: Sequence[Effect]) -> list[Effect]:
+    """Without records of topics that have N newer ones."""
+    assert isinstance(later, LastNState)
+    full = later.full()
+    return [_without(effect, full) if full else effect for effect in effects]
+
+
+def _without(effect: Effect, full: set[tuple[str, str]]) -> Effect:
+    assert isinstance(effect, Rows)
+    rows = effect.rows
+    fields = rows["field"].to_pylist() if "field" in rows.column_names else [""] * len(rows)
+    stays = [pair not in full for pair in zip(rows["topic"].to_pylist(), fields, strict=True)]
+    return Rows(effect.table, rows.filter(pa.array(stays, pa.bool_())))
+
+
 KIND = Kind(
     name="last_n",
     types=tuple(TYPES),
     keys={"count": DocumentKey(needed="1000"), "buffer": DocumentKey(default=SECOND)},
     open=LastNState,
+    worth=_worth,
     answers="newest",
     rank=3,
     tables=dict.fromkeys(TYPES, LAST_N),

@@ -317,6 +317,22 @@ def test_a_window_just_behind_the_border_knows_the_value_before_it(world: World)
     assert world.windows()["a/1", (NOON + HOUR) // SECOND][-1] == (half, NOON + HOUR)
 
 
+def test_a_topic_that_has_its_newest_gets_no_older_ones(world: World) -> None:
+    shard = world.shard()
+    world.policies(shard)
+    world.send("a/1", 1, 2, 3, 4)
+    world.send("a/2", 1, 2, 3, 4)
+    world.read(shard)
+    world.policies(shard, NEWEST)
+    world.send("a/1", 5, 6, 7)
+    world.send("a/2", 5)
+    world.read(shard)
+    shard.flush(world.clock, final=True)
+    world.fill(shard)
+    assert world.newest() == {"a/1": [5, 6, 7], "a/2": [3, 4, 5]}
+    assert [row["number"] for _, row in world.series.rows() if row["topic"] == "a/1"] == [5, 6, 7]
+
+
 def test_windows_that_go_on_are_completed_when_they_end(world: World) -> None:
     shard = world.shard()
     world.policies(shard)
