@@ -26,10 +26,16 @@ def _key(owner: str, name: str, table: str) -> str:
 
 
 class Spans:
-    """The spans of all policies in one partition, ascending, none touching another."""
+    """The spans of all policies in one partition, ascending, none touching another.
+
+    Attributes:
+        changed: whether they are others than when this was set to False.
+    """
 
     def __init__(self, spans: dict[str, list[Span]] | None = None) -> None:
         self._spans = spans or {}
+        self._ended = {key for key, found in self._spans.items() if _has_end(found)}
+        self.changed = False
 
     def to_dict(self) -> dict[str, list[Span]]:
         return self._spans
@@ -75,8 +81,11 @@ class Spans:
 
     def trim(self, first: int) -> None:
         """Forget spans below the journal's first offset."""
-        for key in list(self._spans):
-            self._set(key, [s for s in self._spans[key] if s[1] is None or s[1] > first])
+        for key in list(self._ended):
+            spans = self._spans[key]
+            left = [span for span in spans if span[1] is None or span[1] > first]
+            if len(left) < len(spans):
+                self._set(key, left)
 
     def _set(self, key: str, spans: Iterable[Span]) -> None:
         joined: list[Span] = []
@@ -88,7 +97,15 @@ class Spans:
                 joined[-1] = (before, None if until is None or end is None else max(until, end))
             else:
                 joined.append((start, end))
-        if joined:
-            self._spans[key] = joined
-        else:
+        self.changed = True
+        self._ended.discard(key)
+        if not joined:
             self._spans.pop(key, None)
+            return
+        self._spans[key] = joined
+        if _has_end(joined):
+            self._ended.add(key)
+
+
+def _has_end(spans: Iterable[Span]) -> bool:
+    return any(end is not None for _, end in spans)

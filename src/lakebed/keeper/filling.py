@@ -100,7 +100,7 @@ class Filling:
         self._factory, self._poison, self._at_work = tasks, poison, at_work
         self.spans = Spans()
         self._past = Past()
-        self._past_saved: bytes = b""
+        self._past_changed = True
         self._fills: dict[str, FillState] = {}
         self._tasks: dict[str, PolicyTask] = {}
         self._tails: dict[str, list[PolicyTask]] = {}
@@ -366,6 +366,14 @@ class Filling:
         if fill.state == "running":
             why = "the policy was deleted" if new is None else CHANGED
             self._break_off(fill, "cancelled", now, why)
+        self._cut_tails(fill, now)
+
+    def cut_tails(self, now: Micros) -> None:
+        """End all windows that go on, because nobody will be there to write them when they end."""
+        for fill in self._fills.values():
+            self._cut_tails(fill, now)
+
+    def _cut_tails(self, fill: FillState, now: Micros) -> None:
         for task in self._tails_of(fill):
             task.cut(now)
             self._write(fill, task, task.drain(now, final=True), task.offset - 1)
@@ -412,6 +420,7 @@ class Filling:
         if len(known) > _DELETED:
             self._past.known_from = max(self._past.known_from, known[-_DELETED - 1].offset)
         self._past.deleted = known[-_DELETED:]
+        self._past_changed = True
 
     def _deleted_of(self, fill: FillState) -> list[Deleted]:
         """What was deleted of the topics of its owner, or of its policy while it was filled."""
@@ -434,7 +443,7 @@ class Filling:
             for policy in policies:
                 self.spans.begin(policy, 0)  # nor where they began
         else:
-            self.spans = Spans(self._past.spans)
+            self.spans, self._past_changed = Spans(self._past.spans), False
         for part in parts:
             if part.part != SPANS:
                 fill = decode(part)
@@ -443,12 +452,11 @@ class Filling:
     def take_changed(self, counted: int) -> list[Checkpoint]:
         """The parts that are others than those saved before."""
         self.spans.trim(self._first)
-        self._past.spans = self.spans.to_dict()
-        state = msgspec.msgpack.encode(self._past)
         parts = []
-        if state != self._past_saved:
-            self._past_saved = state
-            parts.append(Checkpoint(SPANS, counted, state))
+        if self.spans.changed or self._past_changed:
+            self._past.spans = self.spans.to_dict()
+            parts.append(Checkpoint(SPANS, counted, msgspec.msgpack.encode(self._past)))
+            self.spans.changed = self._past_changed = False
         for name in sorted(self._changed):
             parts.append(self._encode(self._fills[name]))
         self._changed.clear()

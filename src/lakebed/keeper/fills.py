@@ -5,6 +5,7 @@
 Live messages go first: while the keeper is behind, a fill gets a third of its time at most.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -58,13 +59,24 @@ class Fills(Chore):
         self._retry, self._wake, self._monotonic = retry, wake, monotonic
         self._next_look = self._next_slice = 0.0
         self._turn = 0
+        self._cut, self._is_cut = False, threading.Event()
         self.read = 0
 
     def look_now(self) -> None:
         """Check for orders in the next turn. Any thread."""
         self._next_look = 0.0
 
+    def cut_tails(self, timeout: float) -> None:
+        """See `Filling.cut_tails`, for all partitions; return when it is done. Any thread."""
+        self._cut = True
+        self._wake()
+        self._is_cut.wait(timeout)
+
     def after_write(self, now: Micros, caught_up: bool) -> None:
+        if self._cut and not self._is_cut.is_set():
+            for partition in list(self._assignment.workers):
+                self._with_filling(partition, partial(Filling.cut_tails, now=now))
+            self._is_cut.set()
         at = self._monotonic()
         if at >= self._next_look:
             self._next_look = at + _EVERY

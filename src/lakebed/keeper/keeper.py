@@ -145,6 +145,10 @@ class Keeper:
         """Reports of units that could not be kept, by kind and reason."""
         return dict(self._stores.refused)
 
+    def cut_fills(self, timeout: float) -> None:
+        """End windows that fills have begun and that go on: the home is moved elsewhere."""
+        self._fills.cut_tails(timeout)
+
     @property
     def filled(self) -> int:
         """Messages of the journal's past that were read to fill policies."""

@@ -15,6 +15,7 @@ from lakebed.keeper import examples, ledger, parking
 from lakebed.migration import mark
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.content import Rows
+from lakebed.ports.catalog.fills import FillOrders
 from lakebed.ports.catalog.relays import CONSUMER as RELAYS
 from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.vocabulary.errors import Conflict
@@ -51,6 +52,21 @@ def check_parked(catalog: CheckpointReader) -> None:
         raise Conflict(
             f"{waiting} messages are parked in the journal, which is not moved: release or drop"
             " them on a server started on this home, by lakebed parked release --all --owner OWNER"
+        )
+
+
+def check_fills(catalog: FillOrders) -> None:
+    """Check that no policy is being filled: what it would read stays behind.
+
+    Raises:
+        Conflict: one is.
+    """
+    names = [f"{order.owner}/{order.policy}" for order in catalog.fill_orders()]
+    if names:
+        raise Conflict(
+            f"policies are being filled from the journal, which is not moved: {', '.join(names)};"
+            " let them end on a server started on this home, or cancel them by"
+            " lakebed policies fill NAME --cancel"
         )
 
 

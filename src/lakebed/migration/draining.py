@@ -20,6 +20,7 @@ from lakebed.vocabulary.errors import StoreUnavailable
 
 _POLL = 0.2  # seconds between two checks of the progress
 _TIMEOUT = 60.0  # seconds that a store may refuse, and that the last writes may take
+_CUT = 10.0  # seconds in which windows of fills are ended
 
 
 def drain(
@@ -44,6 +45,7 @@ def drain(
     try:
         _wait(keeper, journal, partial(saved, catalog, settings), failures, step)
         keeper.policies_changed()
+        keeper.cut_fills(_CUT)
     finally:
         keeper.stop(_TIMEOUT)
     if failures:

@@ -152,6 +152,7 @@ def _move(source: _Stores, target: _Stores, step: Step) -> MigrationResult:
         )
     consumers.check(source.journal.positions())
     consumers.check_parked(source.catalog)
+    consumers.check_fills(source.catalog)
     if begun is not None and begun.is_of(now):
         now = begun
     else:

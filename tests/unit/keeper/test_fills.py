@@ -16,6 +16,7 @@ from lakebed.keeper.fill_state import progress, states
 from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.kinds.records import RecordsState
+from lakebed.kinds.tables import CUT
 from lakebed.ports.catalog.fills import FillOrder
 from lakebed.ports.erasure import Erasure
 from lakebed.queries.ledger import LedgerQuestion, Sums, read
@@ -347,6 +348,18 @@ def test_windows_that_go_on_are_completed_when_they_end(world: World) -> None:
     again.work_on_fills(lambda filling: filling.write_ended(END))
     (window,) = world.windows().values()
     assert (window[0], window[-2]) == (2, 1)
+
+
+def test_windows_that_go_on_are_cut_where_nobody_will_complete_them(world: World) -> None:
+    shard = world.shard()
+    world.policies(shard)
+    world.send("a/1", 1, 2)
+    world.read(shard)
+    world.policies(shard, HOURS)
+    world.fill(shard)
+    shard.work_on_fills(lambda filling: filling.cut_tails(world.clock))
+    shard.work_on_fills(lambda filling: filling.write_ended(END))
+    assert [row["complete"] for _, row in world.series.rows()] == [CUT]
 
 
 def test_what_was_deleted_is_not_brought_back(world: World) -> None:
