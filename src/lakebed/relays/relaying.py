@@ -72,6 +72,17 @@ class Filtering(Protocol):
     def restore(self, memory: bytes) -> None: ...
 
 
+@runtime_checkable
+class Expiring(Protocol):
+    """A source that names what it may not have any more when it is read.
+
+    Attributes:
+        missed: records of which that was so.
+    """
+
+    missed: int
+
+
 class Relaying:
     """A `pool.Task` that reads; its lanes are tasks of their own.
 
@@ -104,7 +115,7 @@ class Relaying:
         self._distance = distance
         self._monotonic, self._clock = monotonic, clock
         self._lock = threading.Lock()
-        self._bytes = self._refused = self._filtered = 0
+        self._bytes = self._refused = self._filtered = self._missed = 0
         self._mean = 1_000.0  # bytes of a record, of late
         self._read_at = state.start
         self._boundaries: deque[tuple[int, bytes]] = deque([(state.start, state.memory)])
@@ -175,6 +186,8 @@ class Relaying:
         word, wait, rate = asking.told()
         refused, self._refused = self._refused, 0
         filtered, self._filtered = self._filtered, 0
+        missed = self._source.missed if isinstance(self._source, Expiring) else 0
+        expired, self._missed = missed - self._missed, missed
         known = self._counted
         self._counted = delivered, retries
         return msgspec.structs.replace(
@@ -186,6 +199,7 @@ class Relaying:
             retries=before.retries + retries - known[1],
             refused=before.refused + refused,
             filtered=before.filtered + filtered,
+            expired=before.expired + expired,
             circuit=word,
             wait=wait,
             rate=round(rate, 3),

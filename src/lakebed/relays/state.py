@@ -45,6 +45,7 @@ class RelayState(msgspec.Struct):
     error: the last error, and when it was; "" after a delivery that went well.
     wait: until when the target is not asked; 0 where it may be.
     at: when this was saved.
+    expired: windows that the series had no more when they were to be passed on.
     """
 
     start: int
@@ -66,6 +67,7 @@ class RelayState(msgspec.Struct):
     bytes: int = 0
     oldest: Micros = 0
     at: Micros = 0
+    expired: int = 0
 
 
 def encode(state: RelayState) -> bytes:

@@ -75,6 +75,7 @@ def status_of(
         "delivered": sum(state.delivered for state in each),
         "refused": sum(state.refused for state in each),
         "filtered": sum(state.filtered for state in each),
+        "expired": sum(state.expired for state in each),
         "gaps": [
             {
                 "partition": partition, "from": gap.start,

@@ -90,7 +90,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.catalog: SqlCatalog = open_catalog("sqlite:catalog.db", folder)
-        self.journal = MemoryJournal()
+        self.journal, self.series = MemoryJournal(), Mock()
         self.failed: list[BaseException] = []
         self.places: dict[str, Place] = {}
         self.relays: Relays | None = None
@@ -112,7 +112,7 @@ class World:
 
     def start(self) -> Relays:
         self.relays = Relays(
-            self.journal, Mock(), self.catalog, self.settings,
+            self.journal, self.series, self.catalog, self.settings,
             TargetOpener(self.secrets, Egress(())), DAY, 0, self.failed.append,
         )  # fmt: skip
         self.relays.look()

@@ -9,6 +9,7 @@ import pyarrow as pa
 from lakebed.outbox.blocks import Noted
 from lakebed.ports.catalog.backfills import Backfill
 from lakebed.ports.catalog.outbox import Follower, Stream
+from lakebed.ports.question import Page, Question
 from lakebed.relays import documents
 from lakebed.vocabulary.times import now
 
@@ -105,3 +106,24 @@ def test_a_backfill_is_delivered_beside_what_comes(world: World) -> None:
     world.catalog.advance_backfill(claimed, replace(claimed, read=True, delivered=True))
     world.look()
     soon(lambda: backfill.id not in [p.part for p in world.catalog.checkpoints("relays")[0]])
+
+
+def test_windows_that_have_expired_are_counted(world: World) -> None:
+    world.catalog.put_policies(
+        "ann",
+        [{"name": "all", "topics": ["#"], "type": "number", "keep": "aggregate", "every": "1m"}],
+    )
+    follow(world, "one", **{"from": {"policy": "all", "what": "finished"}})
+    world.series.read.side_effect = nothing
+    world.start()
+    names = {"topic": ["t", "u"], "start": [60, 60], "end": [120, 120], "complete": [1, 1]}
+    world.catalog.add_outbox(list(Noted("windows", 1, pa.table(names)).blocks(STREAM, now())))
+    soon(lambda: (state := world.state("one")) is not None and state.expired == 2)
+    assert world.state("one").start == 2  # type: ignore[union-attr]
+
+
+def nothing(question: Question) -> Page:
+    """The answer of a series that has no window."""
+    columns = {name: pa.array([], pa.int64()) for name in ("start", "end", "complete", "cut")}
+    texts = {name: pa.array([], pa.string()) for name in ("topic", "field")}
+    return Page(question, pa.table(texts | columns), None)
