@@ -44,12 +44,13 @@ from lakebed.relays.state import RelayState
 from lakebed.secrets.resolving import SecretMissing
 from lakebed.secrets.values import Secret
 from lakebed.vocabulary.errors import Conflict, LakebedError, NotFound, Unavailable
-from lakebed.vocabulary.times import Micros
+from lakebed.vocabulary.times import DAY, Micros
 from lakebed.vocabulary.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds between two looks for relays
+_LATELY: Micros = DAY  # for so long health tells of a gap
 _READ = 5_000  # messages read from the journal at a time
 _STOP = 0.5  # seconds for threads that deliver, after their positions were saved
 
@@ -144,15 +145,20 @@ class Relays:
             return Health(True, "", {"relays": 0})
         detail: dict[str, Any] = {"relays": len(self._relays)}
         shards = list(loop.assignment.workers.values())
-        stopped = sorted({id.rpartition("/")[0] for shard in shards for id in shard.stopped})
-        message = loop.halted or loop.retry.failing
+        lately = self._clock() - _LATELY
+        stopped = {id for shard in shards for id in shard.stopped}
+        gapped = {id for shard in shards for id in shard.gapped(lately)}
+        said = [loop.halted or loop.retry.failing]
         if stopped:
             detail["stopped"] = len(stopped)
-            message = message or (
+            said.append(
                 f"{len(stopped)} relays are stopped, because more waits than they may hold:"
                 " mend their targets, and resume them"
             )
-        return Health(True, message, detail)
+        if gapped:
+            detail["gaps"] = len(gapped)
+            said.append(f"{len(gapped)} relays have missed messages in the last day")
+        return Health(True, "; ".join(filter(None, said)), detail)
 
     def _start(self, relays: Sequence[StoredRelay]) -> None:
         self._relays, self._looked = relays, self._monotonic()

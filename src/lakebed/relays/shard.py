@@ -197,6 +197,14 @@ class RelayShard:
         """The identities of relays that are stopped. Any thread."""
         return [id for id, held in list(self._held.items()) if held.state.stopped]
 
+    def gapped(self, since: Micros) -> list[str]:
+        """The identities of relays with gaps that were noticed since. Any thread."""
+        return [
+            id
+            for id, held in list(self._held.items())
+            if any(gap.end > gap.start and gap.since >= since for gap in held.state.gaps)
+        ]
+
     def poll_policies(self) -> None:
         """Look for what policies gave since."""
         for held in self._held.values():

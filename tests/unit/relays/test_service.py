@@ -7,6 +7,8 @@ from threading import Event
 import pytest
 
 from lakebed.ports.relays import Delivery, Refusal, Refused, TargetUnavailable
+from lakebed.stores.journal.memory import MemoryJournal
+from lakebed.stores.journal.settings import JournalSection
 
 from .conftest import World, away, hanging, soon
 
@@ -218,6 +220,42 @@ def test_more_than_hold_stops_a_relay_and_its_gap_is_recorded(world: World) -> N
     world.look()
     soon(lambda: len(world.place("hook").taken) == 30)  # the journal still had all of it
     soon(lambda: (state := world.state("hook")) is not None and state.gaps == [])
+
+
+def test_what_the_journal_let_go_of_is_a_gap_that_stays_listed(world: World) -> None:
+    world.journal = MemoryJournal(JournalSection(url="memory:", span=1))
+    world.place("hook").answer = away
+    world.write("hook", hold="1MiB")
+    world.start()
+    world.send("a", *[b"x" * 50_000] * 30)
+    soon(lambda: (state := world.state("hook")) is not None and state.stopped == "hold")
+    soon(lambda: [p.offset for p in world.journal.positions()] == [30])
+    soon(lambda: world.journal.trim() == 30 or world.journal.extent()[0][0] == 30)
+    world.place("hook").answer = lambda delivery: ()
+    world.catalog.resume_relay("ann", "hook", False)
+    world.look()
+    world.send("a", b"after")
+    soon(lambda: world.place("hook").payloads == [b"after"])
+    soon(lambda: (state := world.state("hook")) is not None and state.gaps[0].end == 30)
+    state = world.state("hook")
+    assert state is not None
+    (gap,) = state.gaps
+    assert (gap.start, gap.end, gap.messages, gap.reason) == (0, 30, 30, "hold")
+    assert world.relays is not None
+    assert world.relays.health().detail["gaps"] == 1
+
+
+def test_at_rest_for_a_backup_positions_are_saved_and_then_it_goes_on(world: World) -> None:
+    world.write("hook")
+    relays = world.start()
+    world.send("a", *numbered(0, 10))
+    soon(lambda: len(world.place("hook").taken) == 10)
+    with relays.quiesce():
+        state = world.state("hook")
+        assert state is not None
+        assert (state.start, state.delivered) == (10, 10)
+        world.send("a", b"meanwhile")
+    soon(lambda: world.place("hook").payloads[10:] == [b"meanwhile"])
 
 
 def test_without_relays_the_journal_is_read_for_nobody(world: World) -> None:
