@@ -210,9 +210,12 @@ def test_each_process_tells_of_its_own_parts(running: Running) -> None:
     assert parts(running.gateways[0]) == {
         "journal", "catalog", "intake", "limits", "disk", "connections", "refusals",
     }  # fmt: skip
-    assert parts(running.keepers[0]) == {"journal", "catalog", "series", "keeper", "disk"}
+    assert parts(running.keepers[0]) == {
+        "journal", "catalog", "series", "keeper", "relays", "disk",
+    }  # fmt: skip
     assert parts(running.api) == {
         "journal", "catalog", "series", "intake", "limits", "parked", "disk", "refusals",
+        "secrets",
     }  # fmt: skip
     assert "lakebed_messages_total" in metrics(running.api)
     assert "lakebed_messages_total" not in metrics(running.gateways[0])

@@ -36,7 +36,6 @@ from lakebed.ports.journal.adoption import Adoptable
 from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import Backlog, JournalReader
 from lakebed.ports.series import SeriesReader
-from lakebed.relays.opening import TargetOpener
 from lakebed.secrets.resolving import Secrets
 from lakebed.vocabulary.policy import Policy
 from lakebed.vocabulary.times import Micros
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from lakebed.api.openid.provider import Provider
     from lakebed.keeper.journal_adoption import Plan
     from lakebed.keeper.preview import Bounds, Preview
+    from lakebed.relays.opening import TargetOpener
     from lakebed.system.sealing import Sealer
 
 Delivery = list[tuple[str, bytes, Micros, Micros]]
@@ -187,7 +187,7 @@ class Services(Common):
     units: UnitDirectory
     sealer: "Callable[[], Sealer]"
     secrets: Secrets
-    targets: TargetOpener
+    targets: "TargetOpener"
     sign_in: SignIn
     feed: Feed
     resending: Intake
