@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.certificates import self_signed
 from tests.listening import Journal
 
 from lakebed.ingest.intake import Intake
@@ -60,7 +62,7 @@ class Site:
         ]
 
     @asynccontextmanager
-    async def reading(self, **keys: Any) -> AsyncIterator[BusReader]:
+    async def reading(self, lead: Any = None, **keys: Any) -> AsyncIterator[BusReader]:
         """A source from its start to its stop."""
         host, port = self.bus.address
         fast = {"retry_first": "10ms", "retry_most": "50ms", "every": "10ms", "wait": "1s"}
@@ -68,7 +70,7 @@ class Site:
             {"name": "bus", "owner": "ann", "url": f"http://{host}:{port}", "auth": "bearer",
              "secret_env": "BUS_TOKEN", "timeout": "2s", **fast, **keys}
         )  # fmt: skip
-        reader = BusReader(source, self.intake, self.notes, 1 << 20)
+        reader = BusReader(source, self.intake, self.notes, 1 << 20, lead)
         await reader.start()
         try:
             yield reader
@@ -283,3 +285,73 @@ def test_a_failure_that_is_none_is_refused() -> None:
             failures.change(wrong)
     failures.change({"delay": 0.5})
     assert failures.delay == 0.5
+
+
+def test_a_bus_that_hangs_is_given_up_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(site: Site) -> None:
+        site.add(0, 10)
+        site.failures.change({"hang": 1})
+        async with site.reading(timeout="100ms", wait="0s") as reader:
+            await until(lambda: reader.stats.failures > 1)
+            assert "does not answer in time" in reader.health().message
+            site.failures.change({"hang": 0})
+            await until(lambda: site.values == list(range(10)))
+
+    run(test, monkeypatch)
+
+
+def test_tls_is_verified_by_the_authority_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    (tmp_path / "other").mkdir()
+    other, _ = self_signed(tmp_path / "other")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def test(site: Site) -> None:
+        server = site.bus._server
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        site.add(0, 5)
+        url = "https://{}:{}".format(*site.bus.address)
+        async with site.reading(url=url, ca_file=other) as reader:
+            await until(lambda: reader.stats.failures > 1)
+            assert "certificate verify failed" in reader.health().message.lower()
+            assert site.values == []
+        async with site.reading(url=url, ca_file=certificate):
+            await until(lambda: site.values == list(range(5)))
+
+    run(test, monkeypatch)
+
+
+def test_one_of_several_gateways_reads_and_another_takes_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Lead:
+        """A lease that is held by whoever is named."""
+
+        holder = "one"
+
+        def __init__(self, name: str) -> None:
+            self.name, self.lost = name, False
+
+        def acquire(self) -> bool:
+            self.lost = False
+            return Lead.holder == self.name
+
+        def renew(self) -> None:
+            self.lost = Lead.holder != self.name
+
+    async def test(site: Site) -> None:
+        monkeypatch.setattr("lakebed.sources.bus.source._LEAD_EVERY", 0.02)
+        site.add(0, 50)
+        async with site.reading(lead=Lead("one")) as one, site.reading(lead=Lead("two")) as two:
+            await until(lambda: one.stats.taken == 50)
+            assert two.stats.taken == 0
+            Lead.holder = "two"
+            await until(lambda: one.health().message == "another gateway reads it")
+            site.add(50, 60)
+            await until(lambda: two.stats.taken >= 10)
+        assert site.values == list(range(60))
+
+    run(test, monkeypatch)
