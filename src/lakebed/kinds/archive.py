@@ -22,6 +22,7 @@ ARCHIVE = Table(
     partition=(("month", "time"),),
     begin="time",
     expires=True,
+    granule=2048,  # events of one user lie far apart, and each is read with its neighbours
 )
 
 _MOST_INDEXED = 16  # fields of a policy

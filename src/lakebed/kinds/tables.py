@@ -66,6 +66,8 @@ class Table:
         begin: the column of event time that rows are parted by, if any: the least that it holds
             can be told without reading a row.
         expires: whether rows leave by the time in their column `expires`.
+        granule: rows that are read at least where one of them is wanted; None for as many as the
+            store has by itself. Tables that exist keep theirs.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Table:
     version: str | None = None
     expires: bool = False
     begin: str | None = None
+    granule: int | None = None
 
 
 STORED = "stored"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakebed.ports.series import Series
+from lakebed.stores.series.clickhouse.reading import event_conditions, event_counts
 from lakebed.vocabulary.times import SECOND
 
 from .conftest import ANN, EVE, ROOMS, Api, Open, problem
@@ -230,6 +231,24 @@ def test_mistakes_are_named_with_what_is_allowed(
     path = EVENTS + parameters.pop("path", "")
     document = problem(ask(api, path, **parameters), 400, where)
     assert allowed in document["detail"]
+
+
+def test_a_field_without_an_index_is_looked_for_in_a_bounded_number_of_events(
+    api: Api, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series.index([("track",)])
+    monkeypatch.setattr(event_conditions, "MOST_SCANNED", 3)
+    document = problem(ask(api, where="user_id:eq:42"), 400, "where")
+    assert "name the field in `index`" in document["detail"]
+    problem(ask(api, f"{EVENTS}/stats", by="user_id"), 400, "where")
+    assert numbers(api, "user_id:eq:42", "track:eq:t1") == [0]  # the index leaves few
+    assert numbers(api, "user_id:eq:42", to="2026-09-21T14:13:21Z") == [0]
+
+
+def test_the_groups_of_a_count_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_counts, "MOST_GROUPS", 2)
+    document = problem(ask(api, f"{EVENTS}/stats", by="track"), 400, "by")
+    assert "a longer `every`" in document["detail"]
 
 
 def test_all_mistakes_are_named_at_once(api: Api) -> None:

@@ -110,6 +110,7 @@ def create(table: Table, name: str, path: str | None = None, more: Sequence[str]
         "fsync_part_directory = 1",
         f"min_bytes_for_wide_part = {_WIDE}",
         f"merge_selector_base = {_TOGETHER}",
+        *((f"index_granularity = {table.granule}",) if table.granule else ()),
         *more,
     )
     lines.append(f"SETTINGS {', '.join(settings)}")
