@@ -1,7 +1,8 @@
 """Checks which consumers' state moves with a home, and which prevents a move.
 
     keeper           its state is split by channel (`keeper/splitting.py`)
-    relays           begin anew in the new journal; all of them must have delivered what they had
+    relays           of messages begin anew in the new journal; all of them must have delivered what
+                     they had. Those of policies go on: the outbox moves as it is
     examples, mark   belong to no partition, and move as they are
     any other        must be dropped before: its unread messages and its offsets cannot be moved
 
@@ -9,16 +10,24 @@ Offsets of one partition mean nothing in the partitions of the new journal, and 
 except to its consumer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
 from lakebed.keeper import examples, ledger, parking
 from lakebed.migration import mark
+from lakebed.ports.catalog.backfills import BackfillStore
 from lakebed.ports.catalog.checkpoints import CheckpointReader
 from lakebed.ports.catalog.content import Rows
 from lakebed.ports.catalog.fills import FillOrders
+from lakebed.ports.catalog.outbox import OutboxFollowers
 from lakebed.ports.catalog.relays import CONSUMER as RELAYS
 from lakebed.ports.journal.operating import ConsumerPosition
 from lakebed.vocabulary.errors import Conflict
+
+
+class RelayedCatalog(OutboxFollowers, BackfillStore, Protocol):
+    """What says which relays read from the outbox."""
+
 
 _SPLIT = {ledger.CONSUMER}
 _WITHOUT_PARTITION = {examples.CONSUMER, mark.CONSUMER}
@@ -70,6 +79,21 @@ def check_fills(catalog: FillOrders) -> None:
         )
 
 
-def movable(rows: Rows) -> Rows:
-    """The rows of checkpoints that move as they are; those of dropped consumers are left out."""
-    return [row for row in rows if row["consumer"] in _WITHOUT_PARTITION]
+def followers(catalog: RelayedCatalog) -> frozenset[str]:
+    """The identities of relays that read from the outbox, and of their backfills."""
+    of_policies = (follower.relay for follower in catalog.followers())
+    return frozenset([*of_policies, *(backfill.id for backfill in catalog.backfills())])
+
+
+def movable(rows: Rows, followers: Collection[str] = ()) -> Rows:
+    """The rows of checkpoints that move as they are; those of dropped consumers are left out.
+
+    Args:
+        followers: of relays those that move.
+    """
+    return [
+        row
+        for row in rows
+        if row["consumer"] in _WITHOUT_PARTITION
+        or (row["consumer"] == RELAYS and row["part"] in followers)
+    ]

@@ -225,9 +225,10 @@ def _catalog_content(
     catalog: Catalog, parts: dict[int, list[Checkpoint]], now: Mark
 ) -> Iterator[tuple[str, Rows]]:
     """The catalog's content, with the keeper's checkpoints split by new partition."""
+    followers = consumers.followers(catalog)
     for table, found in catalog.content():
         if table == "checkpoints":
-            yield table, consumers.movable(found)
+            yield table, consumers.movable(found, followers)
         elif table != "forgets":  # their requests ended with the server
             yield table, found
     for partition, own in parts.items():

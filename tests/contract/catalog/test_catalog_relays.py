@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lakebed.ports.accounts.owners import Owner
+from lakebed.ports.catalog.backfills import Backfill
 from lakebed.ports.catalog.checkpoints import Checkpoint
-from lakebed.ports.catalog.outbox import Follower
+from lakebed.ports.catalog.outbox import Follower, OutboxBlock
 from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
 from lakebed.stores.catalog.sql import SqlCatalog
 from lakebed.vocabulary.errors import Conflict, NotFound
@@ -83,3 +84,19 @@ def test_relays_of_a_restored_catalog_have_other_numbers_and_go_on(catalog: SqlC
     assert after.number > made.number
     assert catalog.checkpoints(CONSUMER) == {0: [Checkpoint(after.id, 7, b"state")]}
     assert [follower.relay for follower in catalog.followers()] == [after.id]
+
+
+def test_backfills_of_a_restored_catalog_have_other_numbers_too(catalog: SqlCatalog) -> None:
+    ((made, _),) = catalog.put_relays([StoredRelay("ann", "hook", OF_POLICY)])
+    catalog.follow(Follower(made.id, "ann", "minute", "finished", 2**30))
+    wanted = Backfill(made.id, "ann", "hook", 0, "minute", "finished", 0, 1)
+    before = catalog.begin_backfill(wanted)
+    catalog.advance_backfill(before, before, [OutboxBlock(before.stream, 3, 1, b"abc")])
+    term = catalog.claim(CONSUMER, 0)
+    catalog.save_checkpoints(CONSUMER, 0, [Checkpoint(before.id, 2, b"state")], term=term)
+    catalog.renumber_relays()
+    (backfill,), (relay,) = catalog.backfills(), catalog.relays()
+    assert backfill.relay == relay.id
+    assert backfill.number > before.number
+    assert catalog.checkpoints(CONSUMER) == {0: [Checkpoint(backfill.id, 2, b"state")]}
+    assert catalog.outbox_extent(backfill.stream) == (0, 3)

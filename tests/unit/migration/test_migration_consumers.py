@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from lakebed.migration import consumers
+from lakebed.ports.catalog.backfills import Backfill
 from lakebed.ports.catalog.checkpoints import Checkpoint
+from lakebed.ports.catalog.outbox import Follower
 from lakebed.ports.journal.journal import Journal
 from lakebed.runtime.settings import Settings
 from lakebed.stores import opening
@@ -50,6 +52,16 @@ def test_a_consumer_that_would_lose_messages_keeps_a_home_from_being_moved(
 def test_checkpoints_move_only_where_they_belong_to_no_partition() -> None:
     rows = [{"consumer": name} for name in ("keeper", "examples", "counting", "migration")]
     assert consumers.movable(rows) == [{"consumer": "examples"}, {"consumer": "migration"}]
+    relays = [{"consumer": "relays", "part": part} for part in ("head", "ann/a/1", "ann/b/2")]
+    assert consumers.movable(relays, {"ann/b/2"}) == relays[2:]
+
+
+def test_relays_that_read_from_the_outbox_move_with_their_backfills(settings: Settings) -> None:
+    with closing(opening.open_catalog(settings)) as catalog:
+        catalog.follow(Follower("ann/a/1", "ann", "minute", "finished", 1))
+        wanted = Backfill("ann/a/1", "ann", "a", 0, "minute", "finished", 0, 1)
+        backfill = catalog.begin_backfill(wanted)
+        assert consumers.followers(catalog) == {"ann/a/1", backfill.id}
 
 
 def test_a_new_journal_begins_behind_the_checkpoints_of_all_consumers(settings: Settings) -> None:

@@ -28,6 +28,9 @@ _IDENTITIES = (
 """Columns of other tables that have the identity of a relay."""
 
 
+_BACKFILLS = select(*(tables.backfills.c[name] for name in ("relay", "owner", "name", "number")))
+
+
 class SqlRelays(Database):
     """Implements `ports.catalog.relays.RelayStore`."""
 
@@ -78,19 +81,26 @@ class SqlRelays(Database):
                 after = replace(before, number=next_number(connection))
                 key = (relays.c.owner == before.owner) & (relays.c.name == before.name)
                 connection.execute(update(relays).where(key).values(number=after.number))
-                saved = (_CHECKPOINTS.c.consumer == CONSUMER) & (_CHECKPOINTS.c.part == before.id)
-                connection.execute(update(_CHECKPOINTS).where(saved).values(part=after.id))
-                for column in _IDENTITIES:
-                    connection.execute(
-                        update(column.table)
-                        .where(column == before.id)
-                        .values({column.name: after.id})
-                    )
+                _rename(connection, before.id, after.id)
+            for relay, owner, name, number in connection.execute(_BACKFILLS):
+                new = next_number(connection)
+                key = tables.backfills.c.relay == relay
+                connection.execute(update(tables.backfills).where(key).values(number=new))
+                _rename(connection, f"{owner}/{name}/{number}", f"{owner}/{name}/{new}")
             return len(found)
 
     def delete_relay(self, owner: str, name: str, check: RelayCheck = any_relay) -> None:
         with self._call() as connection:
             _NAMED.delete(connection, owner, name, check)
+
+
+def _rename(connection: Connection, before: str, after: str) -> None:
+    """Give an identity's states, and what is noted under it, to another."""
+    saved = (_CHECKPOINTS.c.consumer == CONSUMER) & (_CHECKPOINTS.c.part == before)
+    connection.execute(update(_CHECKPOINTS).where(saved).values(part=after))
+    for column in _IDENTITIES:
+        named = update(column.table).where(column == before)
+        connection.execute(named.values({column.name: after}))
 
 
 def _settled(connection: Connection, wanted: StoredRelay) -> StoredRelay:
