@@ -59,6 +59,10 @@ class Holder(Protocol):
         """A delivery of so many records left the memory."""
         ...
 
+    def sent(self, some: Sequence[Waiting]) -> None:
+        """The target has taken these."""
+        ...
+
     def dead(self, refused: Sequence[tuple[Waiting, str]]) -> None:
         """Write dead letters.
 
@@ -221,7 +225,9 @@ class Lane:
             return self._failed(str(error), started, None)
         except Exception as error:
             return self._broken(error, started)
-        count = len(self._sending) - len(refusals)
+        gone = {refusal.index for refusal in refusals}
+        self._holder.sent([one for i, one in enumerate(self._sending) if i not in gone])
+        count = len(self._sending) - len(gone)
         self._asking.succeeded(self, self._monotonic() - started, count)
         self.delivered += count
         self._alone = False

@@ -20,6 +20,7 @@ from zlib import crc32
 import msgspec
 import structlog
 
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.catalog.dead_letters import DeadLetterSink
 from lakebed.ports.relays import Record, Target
 from lakebed.relays import targets
@@ -35,6 +36,9 @@ from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
 
 log = structlog.get_logger(__name__)
+
+WAY = "relay"
+"""By which records go, in the byte ledger and in metrics."""
 
 _MOST_READ = 2_000  # records read at a time
 _PIECE = 2**20  # bytes read at a time, about
@@ -90,6 +94,7 @@ class Relaying:
         state: where it goes on.
         open_target: opens the target of a lane by its number.
         distance: about how many records lie between two offsets.
+        sent: counts what the target has taken, for the byte ledger.
     """
 
     suspect = False
@@ -106,13 +111,14 @@ class Relaying:
         memory: Memory,
         letters: DeadLetterSink,
         distance: Callable[[int, int], int],
+        sent: CountSent = uncounted,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
         self.spec, self.asking = spec, asking
         self._partition, self._state, self._source = partition, state, source
         self._pool, self._memory, self._letters = pool, memory, letters
-        self._distance = distance
+        self._distance, self._sent = distance, sent
         self._monotonic, self._clock = monotonic, clock
         self._lock = threading.Lock()
         self._bytes = self._refused = self._filtered = self._missed = 0
@@ -295,6 +301,14 @@ class Relaying:
             self._bytes -= size
         if not self.closed:
             self._pool.schedule(self)
+
+    def sent(self, some: Sequence[Waiting]) -> None:
+        spec = self.spec
+        topic = spec.topics[0] if len(spec.topics) == 1 else "#"
+        size = sum(
+            one.size if one.record.payload is None else len(one.record.payload) for one in some
+        )
+        self._sent(WAY, spec.owner, f"relay:{spec.name}", topic, spec.policy, len(some), size)
 
     def dead(self, refused: Sequence[tuple[Waiting, str]]) -> None:
         at = self._clock()

@@ -18,6 +18,7 @@ import structlog
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.chores import Chore
 from lakebed.consuming.loop import ConsumerLoop
+from lakebed.metering.outgoing import CountSent, uncounted
 from lakebed.ports.catalog.backfills import BackfillStore
 from lakebed.ports.catalog.checkpoints import TransactionalCheckpoints
 from lakebed.ports.catalog.dead_letters import DeadLetterSink
@@ -72,6 +73,7 @@ class Relays:
         horizon: how long ids of messages are remembered.
         delay: how long messages are held back before they are appended.
         on_failure: called when the consumer ends by an error.
+        sent: counts what targets have taken, for the byte ledger.
     """
 
     def __init__(
@@ -84,13 +86,14 @@ class Relays:
         horizon: Micros,
         delay: Micros,
         on_failure: Callable[[BaseException], None],
+        sent: CountSent = uncounted,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
         self._journal, self._series, self._catalog = journal, series, catalog
         self._settings, self._opener = settings, opener
         self._horizon, self._delay, self._on_failure = horizon, delay, on_failure
-        self._monotonic, self._clock = monotonic, clock
+        self._sent, self._monotonic, self._clock = sent, monotonic, clock
         self._life = threading.Lock()  # held by whoever begins or ends the consumer
         self._stopping = self._forgotten = False
         self._shards: list[RelayShard] = []
@@ -256,7 +259,7 @@ class Relays:
 
         return Relaying(
             partition, spec, state, source, open_target, asking, pool,
-            self._memory, self._catalog, distance, self._monotonic, self._clock,
+            self._memory, self._catalog, distance, self._sent, self._monotonic, self._clock,
         )  # fmt: skip
 
     def is_stale(self, partition: int, spec: Spec) -> bool:

@@ -92,6 +92,7 @@ class World:
         self.catalog: SqlCatalog = open_catalog("sqlite:catalog.db", folder)
         self.journal, self.series = MemoryJournal(), Mock()
         self.failed: list[BaseException] = []
+        self.sent: list[tuple[object, ...]] = []  # as the byte ledger is told
         self.places: dict[str, Place] = {}
         self.relays: Relays | None = None
         self.settings = RelaysSection(threads=8)
@@ -114,9 +115,13 @@ class World:
         self.relays = Relays(
             self.journal, self.series, self.catalog, self.settings,
             TargetOpener(self.secrets, Egress(())), DAY, 0, self.failed.append,
+            self.count_sent,
         )  # fmt: skip
         self.relays.look()
         return self.relays
+
+    def count_sent(self, *what: object) -> None:
+        self.sent.append(what)
 
     def stop(self) -> None:
         if self.relays is not None:

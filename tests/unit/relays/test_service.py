@@ -273,6 +273,15 @@ def test_an_order_to_go_on_asks_the_target_at_once(world: World) -> None:
     soon(lambda: place.payloads == [b"1"])
 
 
+def test_what_is_sent_is_told_to_the_byte_ledger(world: World) -> None:
+    world.write("hook", "a/#")
+    world.start()
+    world.send("a/1", b"12345", b"67")
+    soon(lambda: sum(int(str(row[5])) for row in world.sent) == 2)
+    assert {row[:5] for row in world.sent} == {("relay", "ann", "relay:hook", "a/#", "")}
+    assert sum(int(str(row[6])) for row in world.sent) == 7
+
+
 def test_at_rest_for_a_backup_positions_are_saved_and_then_it_goes_on(world: World) -> None:
     world.write("hook")
     relays = world.start()

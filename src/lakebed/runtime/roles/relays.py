@@ -36,6 +36,7 @@ def open_relays(process: Process) -> Contribution:
         process.journal, process.series, process.catalog, settings.relays,
         TargetOpener(process.secrets, process.egress),
         settings.journal.id_horizon, settings.journal.commit_delay, process.fail,
+        process.outgoing.add,
     )  # fmt: skip
     process.stack.push_async_callback(asyncio.to_thread, relays.stop, _STOP)
 
