@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Prometheus:
     """A running one."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._client = httpx.Client(base_url=url, timeout=10)
 
     def ready(self) -> bool:
@@ -42,6 +43,11 @@ class Prometheus:
         found = self._get("/api/v1/query", query=query)["result"]
         return {one["metric"].get("job", ""): float(one["value"][1]) for one in found}
 
+    def series(self, query: str, at: float) -> list[tuple[dict[str, str], list[tuple[float, str]]]]:
+        """Labels and samples of a query that asks for a range, such as `up[5m]`."""
+        found = self._get("/api/v1/query", query=query, time=str(at))["result"]
+        return [(one["metric"], [tuple(pair) for pair in one["values"]]) for one in found]
+
     def close(self) -> None:
         self._client.close()
 
@@ -52,7 +58,9 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(jobs: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
+def scraping(
+    jobs: Mapping[str, str], folder: Path, options: Sequence[str] = ()
+) -> Iterator[Prometheus]:
     """Runs one that scrapes these addresses (`HOST:PORT`, by the name of their job) all the time.
 
     Skips at a desk where Prometheus is missing, fails in CI.
@@ -72,7 +80,7 @@ def scraping(jobs: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
     address = f"127.0.0.1:{free_port()}"
     program = Attended(
         ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}",
-         f"--web.listen-address={address}", "--log.level=error"],
+         f"--web.listen-address={address}", "--log.level=error", *options],
         folder, folder / "prometheus.log",
     )  # fmt: skip
     found = Prometheus(f"http://{address}")

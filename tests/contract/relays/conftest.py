@@ -9,8 +9,9 @@ from relay_place import Place
 from tests.broker import Mosquitto
 from tests.server import Server
 from tests.servers import kafka, unavailable
+from tests.servers.prometheus import Prometheus, scraping
 
-KINDS = ("http", "kafka", "lakebed", "mqtt", "postgres")
+KINDS = ("http", "influx", "kafka", "lakebed", "mqtt", "postgres", "prometheus")
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,13 @@ def own_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitt
     folder = tmp_path_factory.mktemp("mosquitto")
     with Mosquitto(folder, "max_packet_size 200000\n") as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def own_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus") / "home"
+    with scraping({}, folder, ["--web.enable-remote-write-receiver"]) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ class KafkaPlace:
     relay = "ann/out/1"
     secrets: Mapping[str, str] = {}
     wrong: ClassVar[dict[str, Any]] = {
-        "kafka": "kafka://h:9092", "key": "{topic", "compression": "rar", "tls": "yes",
-        "ca": "PEM", "sasl": "GSSAPI", "user": "", "password": "hunter2",
+        "kafka": "kafka://h:9092", "key": "{topic", "timestamp": "now", "tls": "yes",
+        "compression": "rar", "ca": "PEM", "sasl": "GSSAPI", "user": "", "password": "hunter2",
     }  # fmt: skip
 
     def __init__(self, server: kafka.KafkaServer, proxy: Proxy) -> None:

@@ -20,7 +20,10 @@ def place(request: pytest.FixtureRequest) -> Iterator[KafkaPlace]:
 
 
 def test_a_record_has_a_key_headers_and_its_time(place: KafkaPlace) -> None:
-    place.options["key"] = "{policy}/{topic}"
+    place.options |= {"key": "{policy}/{topic}", "timestamp": "event"}
+    place.topic += "-long"  # the default keeps seven days, by these timestamps
+    place.create(place.topic, **{"retention.ms": "-1"})
+    place.options["kafka"] += "-long"
     target = open_target(place)
     window = Record(
         "w1", "plant/1", NOON, NOON, "finished",

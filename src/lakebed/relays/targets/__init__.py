@@ -6,10 +6,12 @@ from lakebed.relays.targets.target import TargetKind
 
 _KINDS: dict[str, str] = {
     "http": "http",
+    "influx": "influx",
     "kafka": "kafka",
     "lakebed": "lakebed",
     "mqtt": "mqtt",
     "postgres": "postgres",
+    "prometheus": "prometheus",
 }
 """Key of the document -> module, which has `KIND`."""
 

@@ -85,3 +85,29 @@ def text_of(record: Record, name: str) -> str:
     if _is_time(name, value):
         return to_rfc3339(value)
     return value if isinstance(value, str) else encode(value).decode()
+
+
+def fields_of(record: Record) -> dict[str, float | bool | str]:
+    """Numbers, truth values and texts of a record by name, for stores of time series.
+
+    Those of a policy are its columns, without begin and end; those of a message the members of its
+    JSON object, else `value`. What is nested or no text is left out.
+    """
+    found: dict[str, Any]
+    if record.values:
+        found = {name: value for name, value in record.values.items() if name not in TIMES}
+    else:
+        found = _members(record.payload or b"")
+    shown = {name: value for name, value in found.items() if isinstance(value, int | float | str)}
+    return {name: value for name, value in shown.items() if name}
+
+
+def _members(payload: bytes) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        try:
+            value = payload.decode()
+        except UnicodeDecodeError:
+            return {}
+    return value if isinstance(value, dict) else {"value": value}

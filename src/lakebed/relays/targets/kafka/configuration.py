@@ -112,6 +112,7 @@ def check(options: Options) -> Sequence[tuple[Path, str]]:
         {
             "kafka": _check_place,
             "key": rules.template,
+            "timestamp": rules.choice("timestamp", "sent", "event"),
             "compression": rules.choice("compression", *COMPRESSIONS),
             "tls": rules.flag,
             "ca": rules.secret,

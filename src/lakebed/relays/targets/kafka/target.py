@@ -129,9 +129,10 @@ class KafkaTarget:
         key = rules.filled(self._key, partial(text_of, record))
         arguments: dict[str, Any] = {
             "topic": self._topic_of(record), "value": body_of(record), "key": key or None,
-            "headers": headers, "timestamp": max(0, record.time // 1000),
-            "on_delivery": partial(_note, failed, index),
+            "headers": headers, "on_delivery": partial(_note, failed, index),
         }  # fmt: skip
+        if self._options.get("timestamp") == "event":
+            arguments["timestamp"] = max(0, record.time // 1000)
         while True:
             try:
                 self._live.produce(**arguments)
@@ -244,6 +245,7 @@ KIND = TargetKind(
     name="kafka",
     keys={
         "key": 'template of the key; "{topic}" if not given',
+        "timestamp": "sent or event: the time of a record; sent if not given",
         "compression": "none, gzip, snappy, lz4 or zstd; lz4 if not given",
         "tls": "whether connections are encrypted",
         "ca": "secret with the PEM of the authority that the brokers' certificates are checked by",
