@@ -11,7 +11,7 @@ corrected is another record than before, and one that is given again unchanged i
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -46,8 +46,8 @@ def of_rows(
     Args:
         rows: columns as a page of the series has them, `outbox.blocks.COLUMNS`.
     """
-    columns = {name: rows[name].to_pylist() for name in rows.column_names if name != "time"}
-    times = rows["time"].cast("int64").to_pylist()
+    columns = {name: _listed(rows[name]) for name in rows.column_names if name != "time"}
+    times = _listed(rows["time"].cast("int64"))
     fields, elements, numbers, texts, arounds = (
         columns.get(name) or repeat(None)
         for name in ("field", "element", "number", "text", "around")
@@ -79,6 +79,17 @@ def of_window(
     values |= {name: value for name, value in row.items() if name not in _APART}
     id = id_of(owner, policy, topic, row["field"], *map(_stable, values.values()))
     return Record(id, topic, start, received, gives, values, policy=policy)
+
+
+def _listed(column: "pa.ChunkedArray") -> list[Any]:
+    """As `to_pylist`, but faster for numbers, and for texts that repeat."""
+    whole = column.combine_chunks()
+    if hasattr(whole, "dictionary"):
+        names = whole.dictionary.to_pylist()
+        return [names[code] for code in whole.indices.to_numpy().tolist()]
+    if whole.null_count:
+        return cast(list[Any], whole.to_pylist())
+    return cast(list[Any], whole.to_numpy(zero_copy_only=False).tolist())
 
 
 def _value(type: int, number: float | None, text: str | None) -> Any:
