@@ -17,7 +17,9 @@ from lakebed.keeper.ledger import load
 from lakebed.keeper.shard import Shard
 from lakebed.kinds.records import RecordsState
 from lakebed.kinds.tables import CUT
+from lakebed.outbox.blocks import decode
 from lakebed.ports.catalog.fills import FillOrder
+from lakebed.ports.catalog.outbox import Follower, Stream
 from lakebed.ports.erasure import Erasure
 from lakebed.queries.ledger import LedgerQuestion, Sums, read
 from lakebed.runtime.settings import Settings
@@ -520,3 +522,18 @@ def test_a_home_of_an_earlier_version_fills_nothing_from_before(world: World) ->
     world.send("a/1", 1)
     world.read(again)
     assert world.fill(again, name="q").read == 0
+
+
+def test_relays_are_given_what_comes_and_not_what_was_filled(world: World) -> None:
+    world.catalog.follow(Follower("ann/r/1", "ann", "p", "kept", 2**30))
+    shard = world.shard()
+    world.policies(shard)
+    world.send("a/b", 1, 2, 3)
+    world.read(shard)
+    world.policies(shard, ARCHIVE)
+    world.send("a/b", 4)
+    world.fill(shard)
+    world.finish(shard)
+    blocks = world.catalog.outbox_blocks(Stream("ann", "p", 0), 0, 100)
+    given = [row["number"] for block in blocks for row in decode(block).rows.to_pylist()]
+    assert given == [4]
