@@ -24,6 +24,7 @@ SCENARIOS = {
     "http": ["--messages", "20000"],
     "http-paced": ["--messages", "10000"],
     "events": ["--rate", "500", "--seconds", "5"],
+    "events-relayed": ["--rate", "500", "--seconds", "5"],
     "events-read": ["--events", "200000", "--questions", "5"],
     "http-batch": ["--messages", "300000"],
     "http-influx": ["--messages", "100000"],
@@ -50,6 +51,7 @@ SCENARIOS = {
 """Each with what makes it quick: enough to see that it works, too little to judge figures by."""
 
 _COMMANDS = {
+    "events-relayed": ["bench.events", "--relay"],
     "firehose-qos0": ["bench.firehose", "--qos", "0"],
     "pages-firehose": ["bench.pages", "--firehose"],
     "http-paced": ["bench.http", "--rate", "3500"],
