@@ -28,6 +28,8 @@ from lakebed.kinds.tables import TYPES
 from lakebed.policies import schema
 from lakebed.policies.document import keys_of, read_file
 from lakebed.policies.outcomes import UNFILTERED, Outcome
+from lakebed.relays import documents as relays
+from lakebed.relays import targets, templates
 from lakebed.runtime.settings import Settings
 from lakebed.sources.mqtt.codec.reasons import Reason
 from lakebed.vocabulary.errors import Invalid
@@ -194,6 +196,27 @@ def test_examples_of_boards_are_right() -> None:
     assert len(found) > 1
     for snippet in found:
         read_entries(snippet.text, [boards.section()])
+
+
+# --- relays ---------------------------------------------------------------------------------------
+
+
+def test_keys_of_relays_and_words_of_templates_stand_in_the_reference() -> None:
+    text = (REFERENCE / "relays.md").read_text()
+    for word in (*relays.KEYS, *relays.WHATS, *templates.FIELDS):
+        assert f"`{word}`" in text, word
+    for function in templates.FUNCTIONS:
+        assert re.search(rf"`{function}[`:]", text), function
+    for target in targets.kinds():
+        for key in (target, *targets.kind(target).keys):
+            assert f"`{key}`" in text, f"{target}: {key}"
+
+
+def test_examples_of_relays_are_right() -> None:
+    found = [s for s in snippets("yaml") if s.text.startswith("relays:")]
+    assert len(found) > 1
+    for snippet in found:
+        read_entries(snippet.text, [relays.section()])
 
 
 # --- access ---------------------------------------------------------------------------------------
