@@ -77,6 +77,18 @@ def test_an_end_is_asked_for_and_what_has_ended_stays(api: Api) -> None:
     assert api.post(FILL, json=LONG_AGO).status_code == 202
 
 
+def test_a_policy_that_comes_back_was_never_filled(api: Api) -> None:
+    api.post(FILL, json=LONG_AGO)
+    order = api.catalog.fill_order("ann", "raw")
+    assert order is not None
+    api.catalog.delete_policy("ann", "raw")
+    api.catalog.put_policies("ann", [RAW])
+    problem(api.get(FILL), 404)
+    problem(api.post(FILL, json=LONG_AGO), 409)  # until keepers have ended the former one
+    api.catalog.settle_fill(order)
+    assert api.post(FILL, json=LONG_AGO).status_code == 202
+
+
 @pytest.mark.parametrize("body", [{}, {"from": "soon"}, {"from": None}, {"from": 1, "to": 2}, []])
 def test_what_is_no_order_is_refused(api: Api, body: Any) -> None:
     assert api.post(FILL, json=body).status_code in (400, 422)

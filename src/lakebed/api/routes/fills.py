@@ -91,9 +91,10 @@ def cancel_fill(services: ServicesDep, caller: Filler, name: str) -> dict[str, A
     return found
 
 
-def newest(services: Services, owner: str, name: str) -> dict[str, Any] | None:
-    """How far the newest fill of a policy is; None if it was never filled."""
-    order = services.catalog.fill_order(owner, name)
+def newest(services: Services, caller: Caller, name: str) -> dict[str, Any] | None:
+    """How far the newest fill of a policy is; None if it was never filled, or is not there."""
+    stored = _find(services, caller, name)
+    order = None if stored is None else _newest(services, stored)
     return None if order is None else show(services, order)
 
 
@@ -105,16 +106,28 @@ def _wait_for_begin(services: Services, order: FillOrder) -> None:
         time.sleep(_LOOK)
 
 
+def _find(services: Services, caller: Caller, name: str) -> StoredPolicy | None:
+    """A policy that the caller may read."""
+    reader = caller.to(Action.POLICIES_READ)
+    found = (one for one in services.catalog.policies(caller.owner) if one.name == name)
+    return next((stored for stored in found if reader.may(*topics_of(stored))), None)
+
+
 def _stored(services: Services, caller: Caller, name: str) -> StoredPolicy:
-    for stored in services.catalog.policies(caller.owner):
-        if stored.name == name and caller.to(Action.POLICIES_READ).may(*topics_of(stored)):
-            return stored
-    raise missing(name)
+    stored = _find(services, caller, name)
+    if stored is None:
+        raise missing(name)
+    return stored
+
+
+def _newest(services: Services, stored: StoredPolicy) -> FillOrder | None:
+    """Its newest order; not that of a policy that had its name before."""
+    order = services.catalog.fill_order(stored.owner, stored.name)
+    return None if order is None or order.asked < stored.created else order
 
 
 def _order(services: Services, caller: Caller, name: str) -> FillOrder:
-    _stored(services, caller, name)
-    order = services.catalog.fill_order(caller.owner, name)
+    order = _newest(services, _stored(services, caller, name))
     if order is None:
         raise NotFound(f"the policy {name!r} was never filled")
     return order

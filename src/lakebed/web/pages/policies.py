@@ -290,7 +290,7 @@ def _editor(
         spans=SPANS,
         of=SPANS[0] if form is None else form.text("of", SPANS[0]),
         why=WHY,
-        fill=fills.newest(view.services, view.owner, before) if before else None,
+        fill=fills.newest(view.services, view.caller, before) if before else None,
         fills=FILLS,
         versions=view.services.catalog.policy_versions(view.owner, before)[::-1] if before else [],
         types=[(one, view.word(TYPES_SHOWN[one])) for one in TYPES],
