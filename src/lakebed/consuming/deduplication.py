@@ -34,7 +34,7 @@ named `once:NUMBER`."""
 
 _PARTS = re.compile(rf"{PART}(:\d+)?")
 _NOTED = 2**16  # keys in one segment of those that were noted elsewhere
-_REMEMBERED = 2**17  # duplicates that are only remembered for what reads the past again
+_REMEMBERED = 2**15  # duplicates that are only remembered for what reads the past again
 _EXPIRE_EVERY = 1000  # judgements between two looks for segments that expire
 
 
