@@ -72,6 +72,12 @@ def test_a_relay_follows_its_policy_until_it_is_deleted(api: Api) -> None:
     assert api.catalog.followed() == {}
 
 
+def test_keepers_are_told_at_once_of_a_relay_that_follows_a_policy(api: Api) -> None:
+    before = api.changes
+    assert put(api).status_code == 201
+    assert api.changes == before + 1
+
+
 def test_the_lag_is_what_waits_in_the_outbox_since_it_was_made(api: Api) -> None:
     def lag(name: str) -> int:
         return int(api.get(f"{RELAYS}/{name}").json()["status"]["lag"]["messages"])

@@ -80,7 +80,7 @@ def apply(services: ServicesDep, caller: Writer, body: Body) -> dict[str, Any]:
     with services.accounts.transaction():
         services.accounts.ensure_owner(caller.owner)
         answer = {section: write() for section, write in steps}
-    if "policies" in answer:
+    if "policies" in answer or "relays" in answer:  # keepers note what relays follow
         services.policies_changed()
     return answer
 

@@ -278,6 +278,8 @@ def write(
         ((written, created),) = put(services, caller, [relay], create=create, check=check)
         if created and expected is not None:
             expected.check(None)
+    if "policy" in written.document["from"]:
+        services.policies_changed()  # keepers note what it gives from now on
     return written, created
 
 
