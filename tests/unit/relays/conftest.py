@@ -14,7 +14,7 @@ import pytest
 
 from lakebed.egress.guard import Egress
 from lakebed.ingest.building import BatchBuilder
-from lakebed.ports.catalog.relays import StoredRelay
+from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
 from lakebed.ports.relays import Delivery, Refusal, TargetUnavailable
 from lakebed.relays import documents, targets
 from lakebed.relays.opening import TargetOpener
@@ -127,6 +127,12 @@ class World:
         if self.relays is not None:
             self.relays.stop(4)
             self.relays = None
+
+    def die(self) -> None:
+        """End as a process that is killed: nothing is saved from now on."""
+        for partition in self.catalog.claimed(CONSUMER):
+            self.catalog.claim(CONSUMER, partition)
+        self.stop()
 
     def write(self, name: str, topics: str = "#", **more: Any) -> StoredRelay:
         """Write a relay to the place of its name, beginning now."""
