@@ -131,7 +131,13 @@ class Fills(Chore):
     def _fill(self, now: Micros) -> None:
         """One slice of one fill; they take turns."""
         shards = self._assignment.workers
-        waiting = [(p, name) for p, shard in shards.items() for name in shard.filling.running]
+        # a replay writes as the run before did, which had not learned what a fill ends with
+        waiting = [
+            (p, name)
+            for p, shard in shards.items()
+            if shard.replayed
+            for name in shard.filling.running
+        ]
         if not waiting:
             return
         self._turn += 1
