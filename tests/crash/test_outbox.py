@@ -55,7 +55,7 @@ class Target:
 
 @pytest.fixture
 def targets() -> Iterator[dict[str, Target]]:
-    made = {name: Target() for name in ("kept", "finished", "changed")}
+    made = {name: Target() for name in ("kept", "finished", "changed", "late")}
     yield made
     for one in made.values():
         one.server.shutdown()
@@ -97,7 +97,7 @@ def documents(targets: dict[str, Target], schema: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.slow(25)
+@pytest.mark.slow(30)
 @pytest.mark.server("postgres")
 @pytest.mark.timeout(200 + 10 * KILLS)
 def test_kills_while_policies_give(
@@ -126,6 +126,7 @@ def test_kills_while_policies_give(
             server.start()
         check_everything(server, sent, targets)
         check_rows(sent, local)
+        check_backfill(server, targets["late"])
     for name, target in targets.items():
         again = len(target.records) - len({record["id"] for record in target.records})
         print(f"{name}: {len(target.records)} records, {again} of them again")
@@ -172,6 +173,33 @@ def check_everything(
         return {record["topic"]: record["value"] for record in list(targets["changed"].records)}
 
     eventually(lambda: last() == {topic: value for topic, (_, value) in newest.items()}, 60)
+
+
+def check_backfill(server: Server, target: Target) -> None:
+    """A relay that is made afterwards gets what there is, though the server is killed meanwhile."""
+    late = {
+        "name": "late",
+        "from": {"policy": "minute", "what": "finished"},
+        "to": {"http": target.url},
+        "every": "10ms",
+        "retry": {"first": "50ms", "most": "200ms"},
+    }
+    made = server.request("PUT", "/api/v1/relays/late", json=late)
+    assert made.status_code == 201, made.text
+    asked = server.request("POST", "/api/v1/relays/late/backfill", json={"from": 0})
+    assert asked.status_code == 202, asked.text
+    server.kill()
+    server.start()
+
+    def delivered() -> bool:
+        status = server.get("/api/v1/relays/late")["status"]["backfill"]
+        return bool(status["state"] == "delivered")
+
+    eventually(delivered, 60)
+    rows = server.records("p/#", "minute", limit=10_000)
+    assert {(r["topic"], r["start"], r["sum"]) for r in target.records} == {
+        (row["topic"], row["start"], row["sum"]) for row in rows
+    }
 
 
 def check_rows(sent: list[tuple[str, int, int]], url: str) -> None:

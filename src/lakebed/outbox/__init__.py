@@ -8,5 +8,6 @@ with it. A keeper that dies before drains again, from the same state.
 
     blocks.py    what a block holds, and its bytes
     outgoing.py  what one task gave since its last checkpoint
+    pages.py     the same of what is read again, for backfills
     erasing.py   deletes by request what waits
 """

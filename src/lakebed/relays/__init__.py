@@ -15,6 +15,8 @@
 
     documents.py    the document of a relay: `from`, `to`, `filter`, `transform`, `template`, `hold`
     source.py       the contract of what a relay reads
+    policy_source.py    what a policy gave; policy_records.py, whole_windows.py make records of it
+    backfilling.py  what a policy had kept, as a stream of the outbox for one relay
     targets/        one file for each kind of target
 
 A relay that lies behind reads by itself from its own position, so a dead target never holds up the
