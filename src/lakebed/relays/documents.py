@@ -168,7 +168,7 @@ def spec_of(relay: StoredRelay) -> Spec:
         most=MOST if retry.get("most") is None else _most(retry["most"]),
         hold=HOLD if document.get("hold") is None else _hold(document["hold"]),
         batch=pace["batch"] or kind.batch,
-        every=EVERY if every is None else _every(every),
+        every=(EVERY if kind.every is None else kind.every) if every is None else _every(every),
         rate=() if rate is None else _rate(rate),
         timeout=TIMEOUT if document.get("timeout") is None else _timeout(document["timeout"]),
         paused=bool(document.get("paused")),

@@ -6,6 +6,7 @@ from functools import partial
 
 from lakebed.egress.guard import Egress
 from lakebed.ports.catalog.dead_letters import DeadLetter
+from lakebed.ports.objects import Objects
 from lakebed.ports.relays import Delivery, Position, Refused, Target, TargetUnavailable
 from lakebed.relays import targets
 from lakebed.relays.documents import Spec
@@ -28,10 +29,15 @@ def _unnoted(reference: str, secret: Secret) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TargetOpener:
-    """Opens targets; any thread."""
+    """Opens targets; any thread.
+
+    Attributes:
+        objects: opens the object store of the targets that write files.
+    """
 
     secrets: Secrets
     egress: Egress
+    objects: Callable[[], Objects] | None = None
 
     def open(
         self, spec: Spec, partition: int, lane: int, note: Note = _unnoted, apart: str = ""
@@ -49,6 +55,7 @@ class TargetOpener:
             secret=partial(self._secret, spec, note),
             timeout=spec.timeout,
             egress=self.egress,
+            objects=self.objects,
         )
         return targets.kind(spec.target).open(spec.options, around)
 

@@ -13,6 +13,10 @@ class RelaysSection(Section):
     run: bool = Field(
         True, description="whether a process with the role `keeper` runs relays as well"
     )
+    objects: str = Field(
+        "exports",
+        description="folder in the home, or `s3://BUCKET/PREFIX`, of the files that relays write",
+    )
     threads: int = Field(
         16, ge=2, le=256, description="deliveries at a time, of all relays of a process"
     )

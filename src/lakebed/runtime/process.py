@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lakebed.ingest.intake import Intake
     from lakebed.limits.reports import ClusterReports
     from lakebed.metering.outgoing import OutgoingMeter
+    from lakebed.ports.objects import Objects
     from lakebed.secrets.resolving import Secrets
 
 
@@ -68,6 +69,14 @@ class Process:
     opened_series: Series | None = None
     opened_intake: "Intake | None" = None
     opened_cluster: "ClusterReports | None" = None
+
+    def relay_objects(self) -> "Objects":
+        """Open the object store of the files that relays write."""
+        from lakebed.stores.opening import open_objects
+
+        where = self.settings.relays.objects
+        remote = "://" in where
+        return open_objects(where if remote else str(self.settings.home / where), make=not remote)
 
     @property
     def series(self) -> Series:

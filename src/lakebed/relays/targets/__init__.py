@@ -10,6 +10,7 @@ _KINDS: dict[str, str] = {
     "kafka": "kafka",
     "lakebed": "lakebed",
     "mqtt": "mqtt",
+    "objects": "objects",
     "postgres": "postgres",
     "prometheus": "prometheus",
 }

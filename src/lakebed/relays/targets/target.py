@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from lakebed.documents.source import Path
 from lakebed.egress.guard import Egress, Unreachable
+from lakebed.ports.objects import Objects
 from lakebed.ports.relays import Target, TargetUnavailable
 from lakebed.vocabulary.times import Micros
 
@@ -30,7 +31,7 @@ class Surroundings:
             owner has no such secret. Values that are no references are returned as they are.
         timeout: within which `send` returns or raises, microseconds.
         egress: finds the addresses that may be called, and calls them; nothing else connects.
-        objects: opens the instance's own object store below a prefix of the owner.
+        objects: opens the instance's object store for relays; names begin with the owner.
     """
 
     relay: str
@@ -39,7 +40,7 @@ class Surroundings:
     secret: Callable[[str], str]
     timeout: Micros
     egress: Egress
-    objects: Callable[[], Any] | None = None
+    objects: Callable[[], Objects] | None = None
 
 
 def reached(call: Callable[[], T]) -> T:
@@ -62,6 +63,7 @@ class TargetKind:
     check: finds what is wrong with `to:`: the path within it, and what is allowed there.
     open: opens the target of one lane; connects to nothing yet.
     batch: records in one delivery, at most, unless the document says otherwise.
+    every: how long records wait for others, unless the document says; None for the usual.
     lanes: deliveries beside each other in each partition.
     exact: how often a record takes effect, in words for the docs: `at least once, with ids`, or
         `once`.
@@ -72,5 +74,6 @@ class TargetKind:
     check: Callable[[Options], Sequence[tuple[Path, str]]]
     open: Callable[[Options, Surroundings], Target]
     batch: int = 500
+    every: Micros | None = None
     lanes: int = 4
     exact: str = "at least once, with ids"

@@ -111,7 +111,7 @@ def _services(process: Process, before: Contribution) -> "Services":
         sealer=partial(_sealer, process),
         audit=process.audit,
         secrets=process.secrets,
-        targets=TargetOpener(process.secrets, process.egress),
+        targets=TargetOpener(process.secrets, process.egress, process.relay_objects),
         sign_in=SignIn(
             process.accounts, passwords, process.settings.auth, partial(_sealer, process)
         ),

@@ -34,7 +34,7 @@ def open_relays(process: Process) -> Contribution:
     settings = process.settings
     relays = Relays(
         process.journal, process.series, process.catalog, settings.relays,
-        TargetOpener(process.secrets, process.egress),
+        TargetOpener(process.secrets, process.egress, process.relay_objects),
         settings.journal.id_horizon, settings.journal.commit_delay, process.fail,
         process.outgoing.add,
     )  # fmt: skip
