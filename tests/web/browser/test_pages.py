@@ -18,7 +18,7 @@ PAGES = [
     "/", "/first-steps", "/policies", "/policies/new?topic=a/b", "/units", "/units/new",
     "/units/many", "/tokens", "/people", "/flow", "/flow?by=topic", "/usage", "/dead-letters",
     "/parked", "/audit", "/node", "/backups", "/users", "/clients", "/account", "/secrets",
-    "/relays", "/relays/new",
+    "/relays", "/relays/new", "/events?where=user_id:gt:1",
 ]  # fmt: skip
 
 
@@ -27,6 +27,10 @@ def _filled(visitor: Visitor) -> None:
     visitor.api.request("POST", "/api/v1/messages", params={"topic": "a/b"}, content=b"1")
     unit = {"name": "lamp", "publish": ["a/#"], "tags": ["north"]}
     visitor.api.request("POST", "/api/v1/units", json=unit)
+    events = {"name": "events", "topics": ["events/#"], "type": "json", "keep": "archive"}
+    visitor.api.put_policy(**events, buffer="0s")
+    for name in ("play", "shop.sold"):
+        visitor.api.request("POST", "/api/v1/events", json={"name": name, "user_id": 42})
 
 
 @pytest.mark.parametrize("path", PAGES)
