@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.server import eventually
 from tests.web.browser.conftest import PHONE, OpenPage
 from tests.web.browser.instance import Visitor
 from tests.web.browser.watch import Watch
@@ -151,6 +152,27 @@ def test_two_who_change_a_policy_do_not_overwrite_each_other(
     expect(pages[1].get_by_label("Topics, one filter to a line")).to_have_value("second/#")
     pages[0].reload()
     expect(pages[0].locator("tr", has_text="shared")).to_contain_text("first/#")
+
+
+def test_a_policy_is_filled_from_the_past(
+    open_page: OpenPage, visitor: Visitor, axe: Callable[[Page], None]
+) -> None:
+    visitor.api.request("POST", "/api/v1/messages", params={"topic": "past/1"}, content=b"7")
+    fill = "/api/v1/policies/late/fill"
+    document = {"name": "late", "topics": ["past/#"], "type": "number", "keep": "archive"}
+    visitor.api.request("POST", "/api/v1/policies", json=document)
+    for where in ({"script": False}, {"size": PHONE, "dark": True, "language": "ru"}):
+        page = open_page(**where)
+        page.goto("/policies/edit/late")
+        card = page.locator("section", has=page.locator("#fill"))
+        card.locator("select").select_option("")
+        card.locator("form button").last.click()
+        expect(card.locator("dl")).to_be_visible()
+        eventually(lambda: visitor.api.get(fill)["state"] == "done", 20)
+    page.reload()
+    axe(page)
+    found = visitor.api.get("/api/v1/records", topic="past/1", policy="late")["records"]
+    assert [record["value"] for record in found] == [7]
 
 
 def test_a_unit_gets_a_token_and_is_blocked_after_a_question(page: Page) -> None:
