@@ -10,6 +10,7 @@ has the same records and the same id.
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 _LARGEST = 8 * 2**20  # bytes of one delivery, unless one record has more
 _LONGEST_ERROR = 500  # characters
+_LONGEST_TRACE = 2_000  # characters, from its end
 _AGAIN = 1.0  # seconds until letters are written again
 
 
@@ -273,7 +275,8 @@ class Lane:
     def _broken(self, error: Exception, started: float) -> float | None:
         """An error that no target should raise: the record at fault is isolated, others go on."""
         what = f"{type(error).__name__}: {error}"
-        log.exception("a target of a relay failed", relay=self._spec.id)
+        trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
+        log.error("a target of a relay failed", relay=self._spec.id, trace=trace)
         if len(self._sending) > 1:
             with self._lock:
                 self._queue.extendleft(reversed(self._sending[1:]))

@@ -22,8 +22,8 @@ from lakebed.consuming import deduplication
 from lakebed.consuming.checkpoints import PartitionCheckpoints
 from lakebed.consuming.deduplication import Deduplicator
 from lakebed.ports.catalog.checkpoints import Checkpoint
-from lakebed.ports.catalog.relays import StoredRelay
-from lakebed.ports.journal.operating import Pressured
+from lakebed.ports.catalog.relays import CONSUMER, StoredRelay
+from lakebed.ports.journal.operating import JournalOperations
 from lakebed.ports.journal.reading import JournalReader
 from lakebed.relays import targets
 from lakebed.relays.backlog import Backlog
@@ -44,11 +44,12 @@ _HEAD = "head"
 _SAVE_EVERY = 1.0  # seconds between two checkpoints
 _SAVE_RATE_EVERY: Micros = 10 * SECOND
 _FULL = 0.8  # part of the journal's limit from which on relays that lie behind are stopped
+_TRIMS = 10.0  # seconds in which the journal is trimmed, once what held it is stopped
 _SMALL = 2**20  # bytes that a relay may hold in any case
 _SETTLE = 1.0  # seconds that a final checkpoint waits for deliveries at work
 
 
-class ShardJournal(JournalReader, Pressured, Protocol):
+class ShardJournal(JournalReader, JournalOperations, Protocol):
     """What a shard needs of the journal."""
 
 
@@ -110,7 +111,7 @@ class RelayShard:
         self._held: dict[str, _Held] = {}
         self._saved: dict[str, Checkpoint] = {}
         self._dropped: list[str] = []
-        self._saved_at = float("-inf")
+        self._saved_at = self._made_room = float("-inf")
         self._saved_head = -1
         self._floor = 0
         self.superseded = False
@@ -278,12 +279,14 @@ class RelayShard:
         floors: dict[tuple[str, str, str], int] = {}
         floor = head
         parts: list[Checkpoint] = []
-        for id, held in self._held.items():
+        for held in self._held.values():
             working = held.relaying or held.ending
             if working is not None:
                 held.state = working.state()
             self._measure(held)
-            self._stop_if_too_far(held)
+        in_the_way = self._in_the_way()
+        for id, held in self._held.items():
+            self._stop_if_too_far(held, id in in_the_way)
             start = held.state.start
             if held.state.stopped:
                 pass  # it holds nothing any more
@@ -345,19 +348,36 @@ class RelayShard:
             return False
         return held.state.start < held.source.extent()[0]
 
-    def _stop_if_too_far(self, held: _Held) -> None:
+    def _in_the_way(self) -> set[str]:
+        """The relays that lie furthest behind, where the journal gets full because of them."""
+        pressure, now = self._journal.pressure(), self._monotonic()
+        if pressure is None or pressure.by != "bytes" or pressure.full < _FULL:
+            return set()
+        if now - self._made_room < _TRIMS:
+            return set()
+        others = [
+            one.offset
+            for one in self._journal.positions()
+            if one.partition == self._partition and one.name != CONSUMER
+        ]
+        needed = min(others, default=self._log.end)  # by the keeper, which cannot be stopped
+        holding = {
+            id: held.state.bytes
+            for id, held in self._held.items()
+            if not held.spec.policy and not held.state.stopped and held.state.start < needed
+        }
+        most = max(holding.values(), default=0)
+        if most <= _SMALL:
+            return set()
+        self._made_room = now
+        return {id for id, size in holding.items() if size > most // 2}
+
+    def _stop_if_too_far(self, held: _Held, in_the_way: bool) -> None:
         if held.state.stopped or held.spec.reader:
             return
         behind = held.state.bytes
         reason = "hold" if behind > held.spec.hold or self._is_behind_outbox(held) else ""
-        pressure = self._journal.pressure()
-        full = (
-            not held.spec.policy
-            and pressure is not None
-            and pressure.by == "bytes"
-            and pressure.full >= _FULL
-        )
-        if not reason and full and behind > _SMALL:
+        if not reason and in_the_way:
             reason = "full"
         if not reason:
             return
