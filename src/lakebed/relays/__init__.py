@@ -14,7 +14,12 @@
                                              positions, dead letters ──> catalog <──┘
 
     documents.py    the document of a relay: `from`, `to`, `filter`, `transform`, `template`, `hold`
-    source.py       the contract of what a relay reads
+    service.py      the consumer of a process: begins, ends, takes up changed relays
+    shard.py        a partition: duplicates, `hold`, checkpoints
+    relaying.py     one relay in one partition: reads, and hands records to lanes
+    lanes.py        order, deliveries, retries; asking.py and circuit.py say when
+    pool.py         the threads
+    source.py       the contract of what a relay reads; messages.py, policy_source.py
     policy_source.py    what a policy gave; policy_records.py, whole_windows.py make records of it
     backfilling.py  what a policy had kept, as a stream of the outbox for one relay
     targets/        one file for each kind of target
