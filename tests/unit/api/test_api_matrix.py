@@ -62,6 +62,8 @@ ASKED = {
     "/api/v1/messages": ({"topic": "room/1"}, b"1"),
     "/api/v1/messages/batch": ({}, b'{"topic": "room/1", "value": 1}'),
     "/api/v1/events": ({}, b'{"name": "door"}'),
+    "GET /api/v1/events": ({"owner": "ann"}, b""),
+    "GET /api/v1/events/stats": ({"owner": "ann"}, b""),
     "POST /api/v1/invitations": ({}, b'{"owner": "ann", "role": "viewer"}'),
     "/first-steps/send": ({"owner": "ann"}, b"topic=room/1&value=1"),
     "/write": ({}, b"room 1=21.5"),
@@ -87,6 +89,8 @@ _SENT = "sent to one's own name space, which every user has"
 _OWN = "each sees their own in the answer"
 _THEIRS = "of the account of whoever asks"
 _PROOF = "by a session that has just begun, of the user themselves"
+_NO_ROOM = "topics of events are in no filter of the room"
+_WHOLE = "secrets are of all topics, and the room is not"
 OTHERWISE = {
     "GET /api/v1/owners": _OWN,
     "GET /api/v1/limits": "the limits of an owner are of all its topics",
@@ -101,6 +105,15 @@ OTHERWISE = {
     "POST /query": _SENT,
     "POST /write": _SENT,
     "POST /api/v1/events": f"{_SENT}; its topic is in no filter of the room",
+    "GET /api/v1/events": _NO_ROOM,
+    "GET /api/v1/events/stats": _NO_ROOM,
+    "GET /events": _NO_ROOM,
+    "GET /api/v1/secrets": _WHOLE,
+    "PUT /api/v1/secrets/{name}": _WHOLE,
+    "DELETE /api/v1/secrets/{name}": _WHOLE,
+    "GET /secrets": _WHOLE,
+    "POST /secrets": _WHOLE,
+    "POST /secrets/remove": _WHOLE,
     "POST /api/v1/users/{name}/factors/passkey": _PROOF,
     "POST /api/v1/users/{name}/factors/recovery": _PROOF,
     "POST /api/v1/users/{name}/factors/totp": _PROOF,
@@ -248,7 +261,7 @@ def outcome(api: Api, method: str, path: str, column: str) -> str:
     refused = answer.status_code in (401, 403)
     if column == "nobody" and answer.headers.get("location", "").startswith("/sign-in?"):
         refused = True  # a page, which leads to the form first
-    if path in (
+    if method == "POST" and path in (
         "/api/v1/messages/batch",
         "/api/v1/events",
         "/write",
