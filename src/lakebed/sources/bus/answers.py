@@ -143,7 +143,7 @@ class ServerSentEvents:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            self._size += len(value)
+            self._size += len(value) + 1  # empty lines fill memory too
             if self._size > self._longest:
                 raise BadAnswer(f"an event of its stream is longer than {self._longest} bytes")
             self._data.append(value)

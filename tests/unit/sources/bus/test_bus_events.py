@@ -1,6 +1,7 @@
 """What events and answers of a bus say, and what of them is put aside."""
 
 import json
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -128,6 +129,12 @@ def test_server_sent_events_have_the_last_id() -> None:
     text = b"id: 1\ndata: a\ndata: b\n\n: comment\nevent: x\ndata:c\n\nid: 2\n\ndata: d\n\n"
     found = [one for line in text.split(b"\n") for one in events.feed(line)]
     assert found == [(b"a\nb", "1"), (b"c", "1"), (b"d", "2")]
+
+
+def test_an_event_of_empty_lines_without_end_is_refused() -> None:
+    events = ServerSentEvents(100)
+    with pytest.raises(BadAnswer):
+        list(chain.from_iterable(events.feed(b"data:") for _ in range(200)))
 
 
 @pytest.mark.parametrize(
