@@ -31,6 +31,7 @@ from lakebed.relays.letters import letter_of
 from lakebed.relays.pool import Pool
 from lakebed.relays.source import Piece, Source
 from lakebed.relays.state import Gap, RelayState
+from lakebed.relays.templates import TooLarge
 from lakebed.vocabulary.errors import LakebedError
 from lakebed.vocabulary.times import Micros
 from lakebed.vocabulary.times import now as wall_clock
@@ -264,17 +265,19 @@ class Relaying:
                 self._boundaries = deque([(start, self._snapshot())])
 
     def _hand_out(self, piece: Piece) -> None:
-        now, template = self._monotonic(), self.spec.template
+        now = self._monotonic()
+        records = self._made(piece)  # first: it may fail, and the piece is read again
         due: dict[Lane, float] = {}
         total = 0
-        for record, offset in zip(piece.records, piece.offsets, strict=True):
-            lane = self.lanes[crc32(record.topic.encode()) % len(self.lanes)]
+        for record, offset in zip(records, piece.offsets, strict=True):
+            if record is None:
+                continue
+            lane = self._lane_of(record)
             if offset < lane.skip:
                 continue
-            one = record if template is None else _templated(record, template.payload(record))
-            size = _size(one)
+            size = _size(record)
             total += size
-            due[lane] = lane.add(Waiting(one, offset, size, now))
+            due[lane] = lane.add(Waiting(record, offset, size, now))
         count = len(piece.records)
         if count:
             self._mean = 0.8 * self._mean + 0.2 * max(1.0, total / count)
@@ -290,6 +293,27 @@ class Relaying:
                 self._boundaries.append((piece.end, memory))
         for lane, seconds in due.items():
             self._pool.schedule(lane, seconds)
+
+    def _made(self, piece: Piece) -> Sequence[Record | None]:
+        """The records as they are sent; None where it is too large, which is a dead letter then."""
+        template = self.spec.template
+        if template is None:
+            return piece.records
+        made: list[Record | None] = []
+        refused: list[tuple[Waiting, str]] = []
+        for record, offset in zip(piece.records, piece.offsets, strict=True):
+            try:
+                made.append(replace(record, payload=template.payload(record)))
+            except TooLarge as error:
+                made.append(None)
+                if offset >= self._lane_of(record).skip:
+                    refused.append((Waiting(record, offset, 0, 0.0), str(error)))
+        if refused:
+            self.dead(refused)
+        return made
+
+    def _lane_of(self, record: Record) -> Lane:
+        return self.lanes[crc32(record.topic.encode()) % len(self.lanes)]
 
     def _snapshot(self) -> bytes:
         return self._source.snapshot() if isinstance(self._source, Filtering) else b""
@@ -323,10 +347,6 @@ class Relaying:
 
     def superseded(self) -> None:
         self.close()
-
-
-def _templated(record: Record, payload: bytes) -> Record:
-    return replace(record, payload=payload)
 
 
 def _size(record: Record) -> int:

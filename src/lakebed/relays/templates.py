@@ -6,7 +6,8 @@
 A template is text with fields in braces, each with functions behind it, or a mapping or list of
 such texts. A text that is one field alone has the value of the field, so numbers stay numbers. A
 field that a record does not have is null, and "" within a text. `{{` and `}}` are braces. There is
-no code, no loop and no failure: each template gives a result for each record.
+no code, no loop and no failure but one: each template gives a result for each record, unless that
+is too large (`TooLarge`).
 """
 
 import base64
@@ -14,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -28,11 +29,20 @@ LONGEST = 10_000
 
 _DEEPEST = 8
 _MOST_FUNCTIONS = 8
-_LARGEST_RESULT = 1_048_576  # characters that a function may make
+_LARGEST_RESULT = 1_048_576  # characters that a template may make of a record, or a function
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class TooLarge(ValueError):
+    """A template makes more of a record than may be sent."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the template makes more than {_LARGEST_RESULT} characters of it")
+
 
 Get = Callable[[Record], Any]
 Change = Callable[[Any], Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +71,12 @@ class Template:
         return text_of(self._value(record))
 
     def payload(self, record: Record) -> bytes:
-        """The same as bytes."""
-        return self.render(record).encode("utf-8", "surrogatepass")
+        """The same as bytes.
+
+        Raises:
+            TooLarge: a function or the whole makes too much of this record.
+        """
+        return _bounded(self.render(record)).encode("utf-8", "surrogatepass")
 
 
 def text_of(value: Any) -> str:
@@ -72,6 +86,13 @@ def text_of(value: Any) -> str:
     if value is None:
         return ""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _bounded(value: T) -> T:
+    """The value, if it is no text that is too long. Each of many functions may double it."""
+    if isinstance(value, str) and len(value) > _LARGEST_RESULT:
+        raise TooLarge
+    return value
 
 
 def _parse(written: object, depth: int) -> Get:
@@ -137,7 +158,7 @@ def _field(written: str) -> Get:
     def value(record: Record) -> Any:
         found = get(record)
         for change in changes:
-            found = change(found)
+            found = _bounded(change(found))
         return found
 
     return value
@@ -323,8 +344,8 @@ def _replace(old: str, new: str) -> Change:
 
     def change(value: Any) -> Any:
         text = text_of(value)
-        if len(text) + text.count(old) * len(new) > _LARGEST_RESULT:
-            return text
+        if len(text) + text.count(old) * len(new) > _LARGEST_RESULT + text.count(old) * len(old):
+            raise TooLarge
         return None if value is None else text.replace(old, new)
 
     return change

@@ -326,6 +326,18 @@ def test_values_are_filtered_transformed_and_written_by_a_template(world: World)
     soon(lambda: (state := world.state("hook")) is not None and state.filtered == 4)
 
 
+def test_what_a_template_makes_too_large_is_a_dead_letter_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    world.write("hook", template="{payload|hex|hex|hex|hex|hex|hex|hex|hex}")
+    world.start()
+    world.send("a", b"1", b"2" * 5_000, b"3")
+    soon(lambda: len(world.place("hook").taken) == 2)
+    (letter,) = world.catalog.dead_letters("ann")
+    assert (letter.payload, "more than 1048576" in letter.reason) == (b"2" * 5_000, True)
+    soon(lambda: (state := world.state("hook")) is not None and state.refused == 1)
+
+
 @pytest.mark.parametrize("every", [0, "100ms"])
 def test_a_rate_holds_records_back(world: World, every: object) -> None:
     world.write("hook", rate="60/1s", batch=5, every=every)

@@ -1,9 +1,11 @@
 """Templates: every one of them gives a result for each record, or is refused when it is parsed."""
 
+from dataclasses import replace
+
 import pytest
 
 from lakebed.ports.relays import Record
-from lakebed.relays.templates import FUNCTIONS, Template
+from lakebed.relays.templates import FUNCTIONS, Template, TooLarge
 
 RECORD = Record(
     "0:1",
@@ -79,3 +81,19 @@ def test_each_function_gives_a_result_for_any_value() -> None:
 
 def test_a_record_has_no_attributes_of_python() -> None:
     assert Template.parse("{__class__}").value(RECORD) is None
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{payload" + "|hex" * 8 + "}",  # each makes it twice as long
+        "{payload" + "|json" * 8 + "}",
+        "{payload|replace:a:" + "b" * 100 + "}",
+        "{payload}" * 20,
+        ["{payload}"] * 20,
+    ],
+)
+def test_what_is_too_large_is_refused_before_it_fills_memory(template: object) -> None:
+    large = replace(RECORD, payload=b'a"' * 50_000)
+    with pytest.raises(TooLarge, match="makes more than 1048576 characters"):
+        Template.parse(template).payload(large)
