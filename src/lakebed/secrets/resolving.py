@@ -7,6 +7,7 @@ A value is looked up again after a second, so a change reaches every process wit
 keeps a connection open compares what it used with what `resolve` gives now.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Secrets:
         self._keys = keys
         self._clock = clock
         self._known: dict[tuple[str, str], _Known] = {}
+        self._rotating = threading.Lock()
 
     def resolve(self, owner: str, reference: str, document: str = "") -> Secret:
         """The secret that a text such as `secret:warehouse` refers to, as of a second ago at most.
@@ -123,6 +125,10 @@ class Secrets:
         Raises:
             Unavailable: a secret does not open with any of the keys; nothing was changed.
         """
+        with self._rotating:  # of two at a time, one would forget the key of the other
+            return self._rotate(forget)
+
+    def _rotate(self, forget: bool) -> Rotated:
         self._check_keys(self._keys.ring())
         ring = self._keys.renew()
         newest = ring.ids[0]
@@ -133,7 +139,8 @@ class Secrets:
 
         count = self._store.reseal_secrets(reseal, (newest,))
         if forget:
-            ring = self._keys.keep([newest])
+            used = self._store.secret_keys()  # of what another process has written meanwhile
+            ring = self._keys.keep([newest, *(key for key in ring.ids if key in used)])
         return Rotated(newest, count, len(ring.ids) - 1)
 
     def health(self) -> Health:

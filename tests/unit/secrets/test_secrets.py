@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,24 @@ def test_a_new_key_of_the_file_encrypts_everything_and_the_former_still_reads(
     assert secrets.resolve("ann", "secret:a").reveal() == "of ann"
     assert secrets.rotate(forget=True).former == 0
     assert len((tmp_path / "secrets.keys").read_text().split()) == 1
+
+
+def test_rotations_and_writes_at_the_same_time_lose_no_key(
+    secrets: Secrets, catalog: SqlCatalog, clock: Clock
+) -> None:
+    secrets.put("ann", "a", "x", "user:ann")
+
+    def work(worker: int) -> None:
+        for _ in range(10):
+            with catalog.transaction():  # as routes and pages write
+                secrets.put("ann", f"of-{worker}", "y", "user:ann")
+            secrets.rotate(forget=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    clock.now += 2
+    assert secrets.health().ok
+    assert secrets.resolve("ann", "secret:a").reveal() == "x"
 
 
 def test_keys_of_the_settings_change_one_process_after_the_other(
