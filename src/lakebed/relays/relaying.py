@@ -45,6 +45,8 @@ _MOST_READ = 2_000  # records read at a time
 _PIECE = 2**20  # bytes read at a time, about
 _SMALLEST = 256 * 1024  # bytes that a relay may have in memory in any case
 _OVERHEAD = 400  # bytes of a record besides its payload and values
+_MOST_MADE = 8 * 2**20  # bytes that a template makes of what was read at a time
+_MOST_FILTERED = 64  # records read at a time, where they are filtered and a template is used
 _WAIT = 0.5  # seconds until there may be room again
 _AGAIN = 1.0  # seconds until a source that does not answer is read again
 _MOST_GAPS = 100
@@ -240,7 +242,10 @@ class Relaying:
         if self._read_at >= end:
             self.error, self.error_at = "", 0
             return None
-        limit = int(min(_MOST_READ, max(1.0, min(room, _PIECE) / self._mean)))
+        most = _MOST_READ
+        if self.spec.template is not None and isinstance(self._source, Filtering):
+            most = _MOST_FILTERED  # it cannot be read again, so nothing of it is put back
+        limit = int(min(most, max(1.0, min(room, _PIECE) / self._mean)))
         piece = self._source.read(self._read_at, limit)
         self._hand_out(piece)
         self.error, self.error_at = "", 0
@@ -266,7 +271,7 @@ class Relaying:
 
     def _hand_out(self, piece: Piece) -> None:
         now = self._monotonic()
-        records = self._made(piece)  # first: it may fail, and the piece is read again
+        piece, records = self._made(piece)  # first: it may fail, and the piece is read again
         due: dict[Lane, float] = {}
         total = 0
         for record, offset in zip(records, piece.offsets, strict=True):
@@ -294,23 +299,32 @@ class Relaying:
         for lane, seconds in due.items():
             self._pool.schedule(lane, seconds)
 
-    def _made(self, piece: Piece) -> Sequence[Record | None]:
-        """The records as they are sent; None where it is too large, which is a dead letter then."""
+    def _made(self, piece: Piece) -> tuple[Piece, Sequence[Record | None]]:
+        """The records as they are sent; None where it is too large, which is a dead letter then.
+
+        Where they become very large it is a part of the piece, and the rest is read again.
+        """
         template = self.spec.template
         if template is None:
-            return piece.records
+            return piece, piece.records
         made: list[Record | None] = []
         refused: list[tuple[Waiting, str]] = []
-        for record, offset in zip(piece.records, piece.offsets, strict=True):
+        size, cuts = 0, not isinstance(self._source, Filtering)
+        for number, (record, offset) in enumerate(zip(piece.records, piece.offsets, strict=True)):
+            if cuts and size > _MOST_MADE and offset > piece.offsets[number - 1]:
+                piece = Piece(piece.records[:number], piece.offsets[:number], offset)
+                break
             try:
-                made.append(replace(record, payload=template.payload(record)))
+                payload = template.payload(record)
+                size += len(payload)
+                made.append(replace(record, payload=payload))
             except TooLarge as error:
                 made.append(None)
                 if offset >= self._lane_of(record).skip:
                     refused.append((Waiting(record, offset, 0, 0.0), str(error)))
         if refused:
             self.dead(refused)
-        return made
+        return piece, made
 
     def _lane_of(self, record: Record) -> Lane:
         return self.lanes[crc32(record.topic.encode()) % len(self.lanes)]

@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 
 from lakebed.ports.relays import Delivery, Refusal, Refused, TargetUnavailable
+from lakebed.relays import relaying
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 
@@ -336,6 +337,18 @@ def test_what_a_template_makes_too_large_is_a_dead_letter_and_the_rest_goes_on(
     (letter,) = world.catalog.dead_letters("ann")
     assert (letter.payload, "more than 1048576" in letter.reason) == (b"2" * 5_000, True)
     soon(lambda: (state := world.state("hook")) is not None and state.refused == 1)
+
+
+@pytest.mark.parametrize("reading", [{}, {"type": "text", "filter": {"unique": True}}])
+def test_what_a_template_makes_is_held_in_parts(
+    world: World, reading: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "_MOST_MADE", 100)
+    world.write("hook", template="{payload}" * 50, **reading)
+    world.start()
+    world.send("a", *numbered(0, 100))
+    soon(lambda: len(world.place("hook").taken) == 100)
+    assert world.place("hook").payloads == [one * 50 for one in numbered(0, 100)]
 
 
 @pytest.mark.parametrize("every", [0, "100ms"])
