@@ -89,7 +89,17 @@ def test_a_policy_that_comes_back_was_never_filled(api: Api) -> None:
     assert api.post(FILL, json=LONG_AGO).status_code == 202
 
 
-@pytest.mark.parametrize("body", [{}, {"from": "soon"}, {"from": None}, {"from": 1, "to": 2}, []])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"from": "soon"},
+        {"from": None},
+        {"from": 1, "to": 2},
+        [],
+        {"from": "2098-01-01T00:00:00Z"},
+    ],
+)
 def test_what_is_no_order_is_refused(api: Api, body: Any) -> None:
     assert api.post(FILL, json=body).status_code in (400, 422)
     assert api.catalog.fill_order("ann", "raw") is None

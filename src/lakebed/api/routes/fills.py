@@ -18,7 +18,7 @@ from lakebed.api.services import Services
 from lakebed.keeper.fill_state import progress, states
 from lakebed.ports.catalog.fills import FillOrder
 from lakebed.ports.catalog.policies import StoredPolicy
-from lakebed.vocabulary.errors import NotFound
+from lakebed.vocabulary.errors import BadRequest, NotFound
 from lakebed.vocabulary.times import Micros, now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1/policies/{name}/fill", tags=["policies"])
@@ -55,6 +55,8 @@ def fill_policy(services: ServicesDep, caller: Filler, name: str, wanted: Wanted
     caller.require(*topics_of(stored))
     since = moment("from", wanted.since)
     assert since is not None
+    if since >= now():
+        raise BadRequest("from", "it lies ahead: what comes from now on is kept anyway")
     reaches = services.held_since()
     cut = reaches is not None and since < reaches
     order = FillOrder(

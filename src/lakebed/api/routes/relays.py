@@ -15,7 +15,7 @@ from lakebed.access.actions import Action
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
 from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
-from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
+from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, moment
 from lakebed.api.services import Services
 from lakebed.documents.sections import Entry
 from lakebed.outbox.outgoing import given_by
@@ -37,7 +37,6 @@ from lakebed.vocabulary.errors import (
     Problem,
     Unavailable,
 )
-from lakebed.vocabulary.time_parsing import parse_time
 from lakebed.vocabulary.times import now, to_rfc3339
 
 router = APIRouter(prefix="/api/v1/relays", tags=["relays"])
@@ -170,10 +169,8 @@ def rewind_relay(
     services: ServicesDep, caller: Writer, name: Name, body: Rewind, response: Response
 ) -> dict[str, Any]:
     """Pass on again what came from a time on, as far as it is there: `reaches` says from when."""
-    try:
-        since = parse_time(body.to)
-    except ValueError as error:
-        raise BadRequest("to", str(error)) from None
+    since = moment("to", str(body.to))
+    assert since is not None
     with services.accounts.transaction():
         check = _guard(services, caller)
         before = found(services, caller, name)
@@ -190,10 +187,8 @@ def backfill_relay(
     services: ServicesDep, caller: Writer, name: Name, body: From, response: Response
 ) -> dict[str, Any]:
     """Pass on what the policy has kept from a time on, also from before the relay; 409 twice."""
-    try:
-        since = parse_time(body.from_)
-    except ValueError as error:
-        raise BadRequest("from", str(error)) from None
+    since = moment("from", str(body.from_))
+    assert since is not None
     relay = found(services, caller, name)
     check_change(services, caller, relay)
     spec = documents.spec_of(relay)
