@@ -26,6 +26,7 @@ SCENARIOS = {
     "events": ["--rate", "500", "--seconds", "5"],
     "events-relayed": ["--rate", "500", "--seconds", "5"],
     "events-read": ["--events", "200000", "--questions", "5"],
+    "relays": ["--messages", "20000", "http", "lakebed", "mqtt", "objects"],
     "http-batch": ["--messages", "300000"],
     "http-influx": ["--messages", "100000"],
     "http-remote-write-1": ["--messages", "100000"],
