@@ -18,13 +18,14 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
 from lakebed.cli.main import main
 from lakebed.ports.erasure import Erasure
+from lakebed.ports.events import CountQuestion, Counts, EventPage, EventQuestion
 from lakebed.ports.health import Health
 from lakebed.ports.question import Page, Question
 from lakebed.ports.series import Contents, Missing, Series, SeriesSnapshot, Usage
@@ -73,6 +74,18 @@ class Faulty:
     def read(self, question: Question) -> Page:
         self._be_there()
         return self._series.read(question)
+
+    def events(self, question: EventQuestion) -> EventPage:
+        self._be_there()
+        return self._series.events(question)
+
+    def count_events(self, question: CountQuestion) -> Counts:
+        self._be_there()
+        return self._series.count_events(question)
+
+    def index(self, fields: Collection[tuple[str, ...]]) -> None:
+        self._be_there()
+        self._series.index(fields)
 
     def usage(self, owner: str) -> Iterator[Usage]:
         self._be_there()
