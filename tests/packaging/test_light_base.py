@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tools" / "bin" / "uv"
 EDGE, COMMANDS = (Path(__file__).with_name(name) for name in ("edge.py", "commands.py"))
-LARGEST = 150  # MB of packages; numpy is half of it
+LARGEST = 155  # MB of packages; numpy is half of it, the whole of Lakebed 6
 
 BASE = {
     "annotated-doc", "annotated-types", "anyio", "certifi", "h11", "httpcore", "httptools",
