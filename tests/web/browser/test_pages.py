@@ -166,7 +166,8 @@ def test_a_policy_is_filled_from_the_past(
         page.goto("/policies/edit/late")
         card = page.locator("section", has=page.locator("#fill"))
         card.locator("select").select_option("")
-        card.locator("form button").last.click()
+        with page.expect_navigation():
+            card.locator("form button").last.click()
         expect(card.locator("dl")).to_be_visible()
         eventually(lambda: visitor.api.get(fill)["state"] == "done", 20)
     page.reload()
