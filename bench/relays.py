@@ -36,27 +36,35 @@ To = dict[str, Any]
 
 @contextmanager
 def _http(server: Server, folder: Path) -> Iterator[To]:
-    port = free_port()
-    process = get_context("spawn").Process(target=_take_everything, args=(port,), daemon=True)
+    with counting() as (port, _):
+        yield {"http": f"http://127.0.0.1:{port}/hook", "batch": 1000}
+
+
+@contextmanager
+def counting() -> Iterator[tuple[int, Callable[[], int]]]:
+    """The port of a server that takes everything, and a function that tells the lines it has."""
+    port, context = free_port(), get_context("spawn")
+    lines = context.Value("q", 0)
+    process = context.Process(target=_take_everything, args=(port, lines), daemon=True)
     process.start()
     try:
-        yield {"http": f"http://127.0.0.1:{port}/hook", "batch": 1000}
+        yield port, lambda: int(lines.value)
     finally:
         process.terminate()
         process.join()
 
 
-def _take_everything(port: int) -> None:
-    asyncio.run(_serve(port))
+def _take_everything(port: int, lines: Any) -> None:
+    asyncio.run(_serve(port, lines))
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, lines: Any) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
-                await reader.readexactly(int(length))
+                lines.value += (await reader.readexactly(int(length))).count(b"\n")
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

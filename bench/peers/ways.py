@@ -8,6 +8,9 @@
 | otelcol          | otlp syslog                   | OpenTelemetry collector with file exporter |
 | victoria-metrics | influx-2 remote-write-1       | victoria-metrics |
 
+`--to http` and `--to kafka` have Telegraf pass on what comes to a server that takes everything, or
+to a Kafka, in batches of 1,000: what `bench.relays` does.
+
 Telegraf and the collector write what comes to one file, which is the cheapest store they have; all
 three answer when a request is in memory. Lakebed answers after fsync, keeps every record, and works
 out last values and aggregates besides. CPU counts until the last message is in the store.
@@ -19,12 +22,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
+from confluent_kafka import KafkaException
 from tests.ports import free_port
 
 from bench import posts
@@ -32,6 +37,7 @@ from bench.apart import apart
 from bench.listeners import stream
 from bench.load import Load, Measured
 from bench.posts import Posts
+from bench.relays import counting
 from bench.report import Report
 
 _TELEGRAF = """\
@@ -41,11 +47,30 @@ _TELEGRAF = """\
   metric_buffer_limit = 2000000
   omit_hostname = true
   quiet = true
+"""
+_TELEGRAF_OUTPUTS = {
+    "file": """\
 [[outputs.file]]
   files = ["{folder}/stored"]
   use_batch_format = true
   data_format = "influx"
-"""
+""",
+    "http": """\
+[[outputs.http]]
+  url = "{to}"
+  metric_batch_size = 1000
+  data_format = "influx"
+""",
+    "kafka": """\
+[[outputs.kafka]]
+  brokers = ["{to}"]
+  topic = "{topic}"
+  routing_key = "random"
+  required_acks = -1
+  metric_batch_size = 1000
+  data_format = "influx"
+""",
+}
 _TELEGRAF_INPUTS = {
     "influx-2": """\
 [[inputs.influxdb_v2_listener]]
@@ -100,8 +125,12 @@ class Peer:
 
 
 def _telegraf(way: str, folder: Path, port: int) -> list[str]:
-    text = _TELEGRAF + _TELEGRAF_INPUTS[way]
-    (folder / "config").write_text(text.format(folder=folder, port=port))
+    return _telegraf_to(way, folder, port, "file")
+
+
+def _telegraf_to(way: str, folder: Path, port: int, output: str, **at: str) -> list[str]:
+    text = _TELEGRAF + _TELEGRAF_OUTPUTS[output] + _TELEGRAF_INPUTS[way]
+    (folder / "config").write_text(text.format(folder=folder, port=port, **at))
     return ["--config", str(folder / "config")]
 
 
@@ -137,6 +166,35 @@ def _queried(way: str, _: Path, port: int) -> int:
     return int(result[0]["value"][1]) if result else 0
 
 
+@contextmanager
+def _relayed(to: str, way: str) -> Iterator[Peer]:
+    """Telegraf with another output, and what that has taken."""
+    if to == "http":
+        with counting() as (port, taken):
+            at = {"to": f"http://127.0.0.1:{port}/hook"}
+            yield Peer(lambda *where: _telegraf_to(*where, to, **at), lambda *_: taken())
+        return
+    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka.admin import AdminClient, NewTopic
+    from tests.servers import kafka
+
+    with kafka.found() as broker:
+        topic = kafka.new_topic("telegraf")
+        admin = AdminClient({"bootstrap.servers": broker.address})
+        admin.create_topics([NewTopic(topic, 1)])[topic].result()
+        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "bench"})
+        at = {"to": broker.address, "topic": topic}
+
+        def taken() -> int:
+            try:
+                return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), 10)[1])
+            except KafkaException:
+                return 0  # it is made by the first message
+
+        yield Peer(lambda *where: _telegraf_to(*where, to, **at), lambda *_: taken())
+        consumer.close()
+
+
 PEERS = {
     "telegraf": Peer(_telegraf, _counting(b"\n")),
     "otelcol": Peer(_collector, _counting(b'"asDouble"', b'"observedTimeUnixNano"')),
@@ -150,10 +208,14 @@ def main() -> None:
     parser.add_argument("way")
     parser.add_argument("program")
     parser.add_argument("--messages", type=int, default=500_000)
+    parser.add_argument("--to", choices=_TELEGRAF_OUTPUTS, default="file")
     given = parser.parse_args()
-    peer, port = PEERS[given.peer], free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-ways-") as name:
-        folder = Path(name)
+    port = free_port()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ways-")))
+        peer = PEERS[given.peer]
+        if given.to != "file":
+            peer = stack.enter_context(_relayed(given.to, given.way))
         command = [given.program, *peer.command(given.way, folder, port)]
         with (
             (folder / "log").open("wb") as log,
@@ -170,9 +232,9 @@ def main() -> None:
             finally:
                 process.terminate()
     Report(
-        f"{given.peer}-{given.way}",
-        f"{given.peer}, 4 connections, {given.way}",
-        f"python -m bench.peers.ways {given.peer} {given.way} PROGRAM",
+        f"{given.peer}-{given.way}-{given.to}",
+        f"{given.peer}, 4 connections, {given.way}, to {given.to}",
+        f"python -m bench.peers.ways {given.peer} {given.way} PROGRAM --to {given.to}",
         {
             "messages": given.messages,
             "acknowledged msg/s": given.messages / sent.seconds,
