@@ -41,7 +41,7 @@ def script(page: Path, server: Server) -> str:
 @pytest.mark.parametrize(
     ("page", "last_words"),
     [
-        ("README.md", "raw-day"),
+        ("README.md", "quarters-to-postgres"),
         ("docs/tutorial/first-steps.md", "air-hours"),
         ("docs/tutorial/a-club.md", "users.administer"),
         ("docs/howto/people-and-teams.md", "invitations.write"),
@@ -62,6 +62,7 @@ def test_what_a_page_tells_to_type_works(
             (tmp_path / "policies.yaml").write_text(block)
             (tmp_path / "garden.yaml").write_text(block)
         elif language == "yaml" and "relays:" in block:
+            (tmp_path / "relays.yaml").write_text(block)
             (tmp_path / "alarms.yaml").write_text(block.replace(":9000", f":{port}"))
         elif language == "python" and "HTTPServer" in block:
             (tmp_path / "receiver.py").write_text(block)
