@@ -61,7 +61,6 @@ def add(
     access: Access = ACCESS,
 ) -> None:
     """Add the board in a file; one of its name must not be there."""
-
     board = _one(file)
     with access.server() as server:
         _print(server.ask("POST", _PATH, json=board, owner=owner), form)
