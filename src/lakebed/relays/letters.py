@@ -3,11 +3,14 @@
 Record ──letter_of──> DeadLetter, its policy `$relay:NAME` ──record_of──> the same record
 """
 
+from dataclasses import replace
+
 import msgspec
 
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.relays import Record, What
 from lakebed.relays.documents import Spec
+from lakebed.relays.templates import Template
 from lakebed.vocabulary.attributes import NO_ATTRIBUTES, Attributes
 from lakebed.vocabulary.times import UNSET, Micros
 
@@ -23,6 +26,7 @@ class _Rest(msgspec.Struct):
     values: dict[str, object]
     payload: bool
     attributes: dict[str, str]
+    raw: bool = False  # the relay's template was not applied
 
 
 def policy_of(relay: str) -> str:
@@ -31,14 +35,25 @@ def policy_of(relay: str) -> str:
 
 
 def letter_of(
-    spec: Spec, partition: int, record: Record, offset: int, reason: str, at: Micros
+    spec: Spec,
+    partition: int,
+    record: Record,
+    offset: int,
+    reason: str,
+    at: Micros,
+    raw: bool = False,
 ) -> DeadLetter:
+    """
+    Args:
+        raw: whether the relay's template was not applied.
+    """
     rest = _Rest(
         record.what,
         record.policy,
         dict(record.values),
         record.payload is not None,
         dict(record.attributes),
+        raw,
     )
     payload = record.payload
     return DeadLetter(
@@ -58,10 +73,17 @@ def letter_of(
     )
 
 
-def record_of(letter: DeadLetter) -> Record:
-    """The record of a letter that `letter_of` made."""
+def record_of(letter: DeadLetter, template: Template | None = None) -> Record:
+    """The record of a letter that `letter_of` made.
+
+    Args:
+        template: of the relay as it is now, for a record that it was not applied to.
+
+    Raises:
+        TooLarge: the template makes too much of it.
+    """
     rest = msgspec.json.decode(letter.error, type=_Rest)
-    return Record(
+    record = Record(
         id=letter.id,
         topic=letter.topic,
         time=letter.received if letter.event == UNSET else letter.event,
@@ -72,6 +94,9 @@ def record_of(letter: DeadLetter) -> Record:
         attributes=rest.attributes,
         policy=rest.policy,
     )
+    if rest.raw and template is not None:
+        return replace(record, payload=template.payload(record))
+    return record
 
 
 def _attributes(record: Record) -> Attributes:

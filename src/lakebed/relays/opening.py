@@ -7,11 +7,19 @@ from functools import partial
 from lakebed.egress.guard import Egress
 from lakebed.ports.catalog.dead_letters import DeadLetter
 from lakebed.ports.objects import Objects
-from lakebed.ports.relays import Delivery, Position, Refused, Target, TargetUnavailable
+from lakebed.ports.relays import (
+    Delivery,
+    Position,
+    Record,
+    Refused,
+    Target,
+    TargetUnavailable,
+)
 from lakebed.relays import targets
 from lakebed.relays.documents import Spec
 from lakebed.relays.letters import record_of
 from lakebed.relays.targets.target import Surroundings
+from lakebed.relays.templates import TooLarge
 from lakebed.secrets.references import is_reference
 from lakebed.secrets.resolving import Secrets
 from lakebed.secrets.values import Secret
@@ -81,14 +89,20 @@ class TargetOpener:
         partition, relay = letters[0].partition, spec.id + _APART
         reasons = [""] * len(letters)
         target = self.open(spec, partition, 0, apart=_APART)
+        records: dict[int, Record] = {}
+        for index, letter in enumerate(letters):
+            try:
+                records[index] = record_of(letter, spec.template)
+            except TooLarge as error:
+                reasons[index] = str(error)
         try:
             target.position()
-            left = list(range(len(letters)))
+            left = list(records)
             while left:
                 # each is newer than the one before, whatever letters are in it
                 position = Position(relay, partition, 0, now())
                 id = f"{relay}/{partition}/{'.'.join(str(letters[i].offset) for i in left)}"
-                delivery = Delivery(id, [record_of(letters[i]) for i in left], position)
+                delivery = Delivery(id, [records[i] for i in left], position)
                 try:
                     refusals, whole = target.send(delivery), True
                 except Refused as error:

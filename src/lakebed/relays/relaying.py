@@ -323,7 +323,7 @@ class Relaying:
                 if offset >= self._lane_of(record).skip:
                     refused.append((Waiting(record, offset, 0, 0.0), str(error)))
         if refused:
-            self.dead(refused)
+            self._write_letters(refused, raw=True)
         return piece, made
 
     def _lane_of(self, record: Record) -> Lane:
@@ -349,10 +349,13 @@ class Relaying:
         self._sent(WAY, spec.owner, f"relay:{spec.name}", topic, spec.policy, len(some), size)
 
     def dead(self, refused: Sequence[tuple[Waiting, str]]) -> None:
+        self._write_letters(refused)
+
+    def _write_letters(self, refused: Sequence[tuple[Waiting, str]], raw: bool = False) -> None:
         at = self._clock()
         self._letters.add_dead_letters(
             [
-                letter_of(self.spec, self._partition, one.record, one.offset, reason, at)
+                letter_of(self.spec, self._partition, one.record, one.offset, reason, at, raw)
                 for one, reason in refused
             ]
         )

@@ -8,6 +8,8 @@ import pytest
 
 from lakebed.ports.relays import Delivery, Refusal, Refused, TargetUnavailable
 from lakebed.relays import relaying
+from lakebed.relays.letters import record_of
+from lakebed.relays.templates import Template, TooLarge
 from lakebed.stores.journal.memory import MemoryJournal
 from lakebed.stores.journal.settings import JournalSection
 
@@ -336,6 +338,11 @@ def test_what_a_template_makes_too_large_is_a_dead_letter_and_the_rest_goes_on(
     soon(lambda: len(world.place("hook").taken) == 2)
     (letter,) = world.catalog.dead_letters("ann")
     assert (letter.payload, "more than 1048576" in letter.reason) == (b"2" * 5_000, True)
+    whole = world.catalog.dead_letter("ann", letter.policy, letter.partition, letter.offset)
+    assert whole is not None
+    with pytest.raises(TooLarge):
+        record_of(whole, Template.parse("{payload|hex|hex|hex|hex|hex|hex|hex|hex}"))
+    assert record_of(whole, Template.parse("[{payload}]")).payload == b"[%b]" % (b"2" * 5_000)
     soon(lambda: (state := world.state("hook")) is not None and state.refused == 1)
 
 
