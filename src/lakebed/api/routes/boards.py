@@ -11,7 +11,7 @@ from lakebed.access.actions import Action
 from lakebed.access.decision import allow, require
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
+from lakebed.api.preconditions import ANYTHING, Expected, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner
 from lakebed.api.services import Services
 from lakebed.boards import documents
@@ -143,7 +143,7 @@ def write(
     document: object,
     *,
     create: bool = False,
-    expected: ExpectedDep | None = None,
+    expected: Expected = ANYTHING,
 ) -> tuple[Board, bool]:
     """Write the board of a document; with whether it was made.
 
@@ -161,14 +161,12 @@ def write(
 
     def check(current: Board) -> None:
         check_change(services, caller, current, board)
-        if expected is not None:
-            expected.check(current.version)
+        expected.check(current.version)
 
     with services.accounts.transaction():
         ((written, created),) = services.catalog.put_boards([board], create=create, check=check)
         if created:
-            if expected is not None:
-                expected.check(None)
+            expected.check(None)
             stock.check_boards(services, caller.owner)
     return written, created
 

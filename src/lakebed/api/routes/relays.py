@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lakebed.access.actions import Action
 from lakebed.api import sections, stock
 from lakebed.api.callers import Caller, InOwner
-from lakebed.api.preconditions import ANYTHING, ExpectedDep, etag
+from lakebed.api.preconditions import ANYTHING, Expected, ExpectedDep, etag
 from lakebed.api.requests import Body, ServicesDep, document_in, fault_of_owner, moment
 from lakebed.api.services import Services
 from lakebed.documents.sections import Entry
@@ -249,7 +249,7 @@ def write(
     document: object,
     *,
     create: bool = False,
-    expected: ExpectedDep | None = None,
+    expected: Expected = ANYTHING,
 ) -> tuple[StoredRelay, bool]:
     """Write the relay of a document; with whether it was made.
 
@@ -266,12 +266,11 @@ def write(
 
     def check(current: StoredRelay) -> None:
         check_change(services, caller, current)
-        if expected is not None:
-            expected.check(current.version)
+        expected.check(current.version)
 
     with services.accounts.transaction():
         ((written, created),) = put(services, caller, [relay], create=create, check=check)
-        if created and expected is not None:
+        if created:
             expected.check(None)
     if "policy" in written.document["from"]:
         services.policies_changed()  # keepers note what it gives from now on
@@ -342,14 +341,13 @@ def _follow(services: Services, relay: StoredRelay) -> None:
 
 
 def _guard(
-    services: Services, caller: Caller, expected: ExpectedDep | None = None
+    services: Services, caller: Caller, expected: Expected = ANYTHING
 ) -> Callable[[StoredRelay], None]:
     def check(current: StoredRelay) -> None:
         if not sees(services, caller, current):
             raise NotFound(f"there is no relay {current.name!r}")
         check_change(services, caller, current)
-        if expected is not None:
-            expected.check(current.version)
+        expected.check(current.version)
 
     return check
 
