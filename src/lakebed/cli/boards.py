@@ -17,7 +17,7 @@ from lakebed.cli.options import (
     given,
     whose,
 )
-from lakebed.vocabulary.errors import BadRequest, Problem
+from lakebed.vocabulary.errors import BadRequest
 
 app = Commands("Boards: list, show, add, change, remove.")
 _PATH = "/api/v1/boards"
@@ -100,19 +100,9 @@ def remove(
 
 
 def _one(file: Path) -> dict[str, Any]:
-    """The one board of a file.
-
-    Raises:
-        Invalid: it holds none, or several, or has problems.
-    """
     from lakebed.boards.documents import section
 
-    boards = documents.read(file, (section(),)).sections
-    ((_, found),) = boards.items()
-    if len(found) != 1:
-        what = f"there are {len(found)} boards in it: `lakebed apply` writes all of them"
-        raise documents.placed(file, (Problem("boards", what),))
-    return found[0]
+    return documents.read_one(file, section())
 
 
 def _print(board: dict[str, Any], form: Shape) -> None:
@@ -120,7 +110,4 @@ def _print(board: dict[str, Any], form: Shape) -> None:
     if form is Shape.JSON:
         output.document(board)
     else:
-        import yaml
-
-        text = yaml.safe_dump({"boards": [board]}, sort_keys=False, allow_unicode=True)
-        typer.echo(text, nl=False)
+        documents.write_one("boards", board)

@@ -53,6 +53,27 @@ def read(file: Path, known: "tuple[DocumentSection, ...] | None" = None) -> Docu
         raise placed(file, error.problems) from None
 
 
+def read_one(file: Path, section: "DocumentSection") -> dict[str, Any]:
+    """The one entry that a file has of a section.
+
+    Raises:
+        Invalid: it holds none, or several, or has problems.
+    """
+    ((_, found),) = read(file, (section,)).sections.items()
+    if len(found) != 1:
+        what = f"there are {section.count(found)} in it: `lakebed apply` writes all of them"
+        raise placed(file, (Problem(section.name, what),))
+    return found[0]
+
+
+def write_one(section: str, entry: dict[str, Any]) -> None:
+    """Print an entry as YAML, which people write."""
+    import yaml
+
+    text = yaml.safe_dump({section: [entry]}, sort_keys=False, allow_unicode=True)
+    typer.echo(text, nl=False)
+
+
 def warn(file: Path, found: Document) -> list[Problem]:
     """Tell on stderr what is hardly meant in a document without mistakes; return it."""
     from lakebed.cli import output

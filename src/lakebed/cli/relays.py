@@ -1,12 +1,12 @@
 """`lakebed relays`: what passes on messages, and what policies gave, to other systems."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lakebed.cli import documents, output
 from lakebed.cli.options import ACCESS, Access, Commands, Format, InOwner, Shape, Yes, whose
-from lakebed.vocabulary.errors import Problem
 
 app = Commands("Relays: list, show, add, pause, resume, rewind, backfill, letters, remove.")
 _PATH = "/api/v1/relays"
@@ -174,20 +174,10 @@ def _row(relay: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _one(file: Any) -> dict[str, Any]:
-    """The one relay of a file.
-
-    Raises:
-        Invalid: it holds none, or several, or has problems.
-    """
+def _one(file: Path) -> dict[str, Any]:
     from lakebed.relays.documents import section
 
-    found = documents.read(file, (section(),)).sections
-    ((_, relays),) = found.items()
-    if len(relays) != 1:
-        what = f"there are {len(relays)} relays in it: `lakebed apply` writes all of them"
-        raise documents.placed(file, (Problem("relays", what),))
-    return relays[0]
+    return documents.read_one(file, section())
 
 
 def _print(relay: dict[str, Any], form: Shape) -> None:
@@ -195,11 +185,8 @@ def _print(relay: dict[str, Any], form: Shape) -> None:
     if form is Shape.JSON:
         output.document(relay)
         return
-    import yaml
-
     status = relay.pop("status")
-    text = yaml.safe_dump({"relays": [relay]}, sort_keys=False, allow_unicode=True)
-    typer.echo(text, nl=False)
+    documents.write_one("relays", relay)
     lag = status["lag"]
     output.note(f"{relay['name']}: {status['state']}, {lag['messages']} records wait")
     for said in (status["why"], status["error"]):
