@@ -306,7 +306,7 @@ RULES: dict[Action, Rule] = {
     Action.BOARDS_WRITE: _board(
         "change", "checks, writes, replaces and deletes boards", Role.EDITOR
     ),
-    Action.RELAYS_READ: _relay("see", "reads relays, and how they fare", Role.VIEWER),
+    Action.RELAYS_READ: _relay("see", "reads relays and their status", Role.VIEWER),
     Action.RELAYS_WRITE: _relay(
         "change", "checks, writes, pauses, rewinds and deletes relays", Role.EDITOR
     ),

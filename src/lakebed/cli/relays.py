@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="Name of a relay.")]
 
 @app.command("list")
 def list_(owner: InOwner = None, form: Format = Shape.TABLE, access: Access = ACCESS) -> None:
-    """List the relays by name, with how they fare."""
+    """List the relays by name, with their status."""
     with access.server() as server:
         found = server.get(_PATH, owner=owner, status=True)["relays"]
     if form is Shape.TABLE:
@@ -30,7 +30,7 @@ def list_(owner: InOwner = None, form: Format = Shape.TABLE, access: Access = AC
 def show(
     name: Name, owner: InOwner = None, form: Format = Shape.TABLE, access: Access = ACCESS
 ) -> None:
-    """Show one relay as its document, and how it fares; --json has all of that."""
+    """Show one relay as its document, and its status; --json has all of that."""
     with access.server() as server:
         _print(server.get(_PATH, name, owner=owner), form)
 
@@ -181,7 +181,7 @@ def _one(file: Path) -> dict[str, Any]:
 
 
 def _print(relay: dict[str, Any], form: Shape) -> None:
-    """Print a document: JSON, or YAML, which people write; how it fares stands beside it."""
+    """Print a document as JSON, or as YAML with the status beside it."""
     if form is Shape.JSON:
         output.document(relay)
         return

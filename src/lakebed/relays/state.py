@@ -1,4 +1,4 @@
-"""What is saved of a relay in one partition: where it is, and how it fares.
+"""What is saved of a relay in one partition: its positions and its figures.
 
 It is a checkpoint of the consumer `relays` under the relay's lasting identity, so it commits with
 the partition's claim, is part of backups, and can be read by every process.

@@ -1,4 +1,4 @@
-"""How a relay fares, for whoever asks any process: the sum of what its partitions have saved.
+"""The status of a relay, the same in every process: the sum of what its partitions have saved.
 
 checkpoints of the consumer `relays` ──> RelayState of each partition ──status_of──> JSON values
 journal, or outbox of a policy ──> what waits ──────────────────────────────┘

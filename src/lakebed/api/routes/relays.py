@@ -79,7 +79,7 @@ class From(BaseModel):
 def list_relays(
     services: ServicesDep,
     caller: Reader,
-    status: Annotated[bool, Query(description="with how each of them fares")] = False,
+    status: Annotated[bool, Query(description="with the status of each")] = False,
 ) -> dict[str, Any]:
     """List the relays of an owner by name, in the format that `lakebed apply` accepts."""
     found = seen(services, caller)

@@ -1,4 +1,4 @@
-"""Relays: what passes on messages and what policies gave; how each fares, and its document."""
+"""Relays: their status and their documents; pause, resume, rewind, backfill, delete."""
 
 from typing import Annotated, Any
 
@@ -68,7 +68,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 @router.get("/relays")
 def show_list(view: Reader) -> Response:
-    """All relays of an owner, each with how it fares."""
+    """All relays of an owner, each with its status."""
     found = routes.seen(view.services, view.caller)
     return view.render(
         "relays.html",
@@ -96,7 +96,7 @@ def create(view: Writer, form: FormDep) -> Response:
 
 @router.get("/relays/{name}")
 def show(view: Reader, name: str) -> Response:
-    """How a relay fares, partition by partition, and its document."""
+    """The status of a relay, by partition, and its document."""
     relay = routes.found(view.services, view.caller, name)
     return _relay(view, relay)
 
@@ -176,7 +176,7 @@ def delete(view: Writer, name: str, form: FormDep) -> Response:
     if not form.flag("sure"):
         view.caller.changes_nothing()
         relay = routes.found(view.services, view.caller.to(Action.RELAYS_READ), name)
-        return view.render("relay_delete.html", relay=relay, fares=_status(view, relay))
+        return view.render("relay_delete.html", relay=relay, relay_status=_status(view, relay))
     routes.delete_relay(view.services, view.caller, name, ANYTHING)
     return view.go("/relays", view.word(_("Deleted the relay %(name)s."), name=name))
 
@@ -208,7 +208,7 @@ def _relay(
         relay=relay,
         source=source,
         gives=WHATS[source["what"]] if "policy" in source else "",
-        fares=_status(view, relay),
+        relay_status=_status(view, relay),
         to=to_of(relay),
         spec=documents.spec_of(relay),
         yaml=as_yaml(dict(relay.document)),
