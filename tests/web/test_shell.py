@@ -5,6 +5,7 @@ import re
 import pytest
 
 from lakebed.web import guard
+from lakebed.web.page import Pages
 from lakebed.web.words import preferred
 
 from .conftest import PASSWORD, Browser, text_of
@@ -70,6 +71,21 @@ def test_a_form_without_the_token_of_its_session_changes_nothing(ann: Browser) -
         assert answer.status_code == 403
         assert "load the page again" in text_of(answer.text)
     assert ann.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["pause", "resume", "rewind", "backfill", "backfill/cancel", "save", "delete"]
+)
+def test_a_relay_is_not_changed_without_the_token(ann: Browser, path: str) -> None:
+    answer = ann.send(f"/relays/alarms/{path}", {"sure": "1"}, token="0" * 32)
+    assert answer.status_code == 403
+
+
+def test_a_page_that_would_take_a_form_without_its_token_is_refused() -> None:
+    def change() -> None: ...
+
+    with pytest.raises(TypeError, match="FormDep"):
+        Pages().post("/change")(change)
 
 
 def test_a_form_of_another_site_changes_nothing(ann: Browser) -> None:

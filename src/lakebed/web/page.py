@@ -222,7 +222,18 @@ FormDep = Annotated[Form, Depends(_form)]
 
 
 class _PageRoute(APIRoute):
-    """Answers errors as a page."""
+    """Answers errors as a page.
+
+    Raises:
+        TypeError: a handler that changes something takes no `FormDep`, which checks the token of
+            the form: another site could send it.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        takes_form = any(one.call is _form for one in self.dependant.dependencies)
+        if set(self.methods or ()) - {"GET", "HEAD"} and not takes_form:
+            raise TypeError(f"{path}: a page that changes something takes `form: FormDep`")
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

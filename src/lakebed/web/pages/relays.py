@@ -115,7 +115,7 @@ def save(view: Writer, name: str, form: FormDep) -> Response:
 
 
 @router.post("/relays/{name}/pause")
-def pause(view: Writer, name: str) -> Response:
+def pause(view: Writer, name: str, form: FormDep) -> Response:
     """Deliver nothing until it is resumed."""
     view.caller.note(f"relays/{name}")
     routes.pause_relay(view.services, view.caller, name, Response())
@@ -123,7 +123,7 @@ def pause(view: Writer, name: str) -> Response:
 
 
 @router.post("/relays/{name}/resume")
-def resume(view: Writer, name: str) -> Response:
+def resume(view: Writer, name: str, form: FormDep) -> Response:
     """Go on."""
     view.caller.note(f"relays/{name}")
     routes.resume_relay(view.services, view.caller, name, Response())
@@ -161,7 +161,7 @@ def backfill(view: Writer, name: str, form: FormDep) -> Response:
 
 
 @router.post("/relays/{name}/backfill/cancel")
-def cancel_backfill(view: Writer, name: str) -> Response:
+def cancel_backfill(view: Writer, name: str, form: FormDep) -> Response:
     """Cancel a backfill."""
     view.caller.note(f"relays/{name}")
     routes.cancel_backfill(view.services, view.caller, name)
